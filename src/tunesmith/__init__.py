@@ -1,0 +1,1 @@
+"""tunesmith: should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof."""

@@ -1,0 +1,144 @@
+"""Every error of tunesmith.
+
+    TunesmithError                 exit code
+    ├── InputError                 2   wrong use or bad input; the parent of what a user can mend
+    │   ├── UsageError             2   wrong flags or arguments
+    │   ├── DataError              2   examples that cannot be read or used
+    │   ├── RecipeError            2   a recipe with wrong, unknown or contradicting keys
+    │   ├── ModelError             2   a model name or folder that cannot be used
+    │   ├── RecordError            2   a record file that cannot be read
+    │   ├── StoreError             2   the store cannot be opened or is newer than this program
+    │   ├── RunError               2   a run folder that is missing, in use, or damaged
+    │   └── MissingExtraError      2   an optional part that is not installed (also an ImportError)
+    ├── GateFailed                 1   the answer is no: a check or a gate did not pass
+    ├── TrainingError              1   training could not go on (loss not finite, out of memory at micro-batch 1)
+    ├── ProviderError              3   a provider refused, failed, or cannot be reached
+    └── BudgetStop                 4   the budget the user set is spent
+
+Each says what is wrong, where, what was found and what to do, in this one form:
+
+    error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where tickets.jsonl lines 88, 91 · found ... · do ...
+"""
+
+from collections.abc import Sequence
+
+
+class TunesmithError(Exception):
+    """An error with a code, a place, a finding and an advice.
+
+    `code` is "area/slug"; give only the slug, the area comes from the class.
+    """
+
+    area = "tunesmith"
+    exit_code = 1
+
+    def __init__(self, slug: str, what: str, *, where: str = "", found: str = "", do: str = "") -> None:
+        self.code = f"{self.area}/{slug}"
+        self.what = what
+        self.where = where
+        self.found = found
+        self.do = do
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        details = [f"{word} {text}" for word, text in (("where", self.where), ("found", self.found), ("do", self.do)) if text]
+        return f"error[{self.code}]: {self.what}" + (" " + " · ".join(details) if details else "")
+
+    def as_dict(self) -> dict[str, str]:
+        """The same five parts, for `--json`."""
+        return {"code": self.code, "what": self.what, "where": self.where, "found": self.found, "do": self.do}
+
+
+class InputError(TunesmithError):
+    """Wrong use or bad input; the user can mend it."""
+
+    area = "input"
+    exit_code = 2
+
+
+class UsageError(InputError):
+    """Flags or arguments that do not fit the command."""
+
+    area = "usage"
+
+
+class DataError(InputError):
+    """Examples that cannot be read, or cannot be used as asked."""
+
+    area = "data"
+
+
+class RecipeError(InputError):
+    """A recipe with unknown, wrong or contradicting keys; all of them are named together."""
+
+    area = "recipe"
+
+
+class ModelError(InputError):
+    """A model name or folder that cannot be used."""
+
+    area = "model"
+
+
+class RecordError(InputError):
+    """A record file that is missing or does not fit."""
+
+    area = "record"
+
+
+class StoreError(InputError):
+    """The store cannot be opened, or was written by a newer version."""
+
+    area = "store"
+
+
+class RunError(InputError):
+    """A run folder that is missing, in use, or damaged."""
+
+    area = "run"
+
+
+class MissingExtraError(InputError, ImportError):
+    """An optional part that is not installed; the message names the extra to install."""
+
+    area = "install"
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(
+            "missing-extra", f"{purpose} needs an optional part.", found="it is not installed",
+            do=f'pip install "tunesmith[{extra}]"',
+        )
+
+
+class GateFailed(TunesmithError):
+    """A check or a gate said no; nothing is broken."""
+
+    area = "gate"
+    exit_code = 1
+
+
+class TrainingError(TunesmithError):
+    """Training could not go on; what was saved before is kept."""
+
+    area = "training"
+    exit_code = 1
+
+
+class ProviderError(TunesmithError):
+    """A provider refused, failed or cannot be reached."""
+
+    area = "provider"
+    exit_code = 3
+
+
+class BudgetStop(TunesmithError):
+    """The budget the user set is spent."""
+
+    area = "budget"
+    exit_code = 4
+
+
+def name_some(items: Sequence[object], limit: int = 3) -> str:
+    """`88, 91, 140 (9 more)`: the first few items and how many follow."""
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} ({len(items) - limit:,} more)"

@@ -1,0 +1,60 @@
+"""Files: written whole or not at all, and known by their SHA-256.
+
+Everything that tunesmith leaves behind goes through `write_atomically`, so that a crash, a full disk or a Ctrl-C
+leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`) holds what can be fetched again.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def home_folder() -> Path:
+    """The folder of caches and the default store: `$TUNESMITH_HOME`, else `~/.tunesmith`. Not created here."""
+    return Path(os.environ.get("TUNESMITH_HOME") or Path.home() / ".tunesmith")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hex digits, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside this folder survive a power cut (fsync of the directory)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; when the block ends well it takes the place of `path`, else it goes away.
+
+    The temporary file is in the same folder, so the rename never crosses a file system.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".tmp-{path.name}-")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content` (text as UTF-8) in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

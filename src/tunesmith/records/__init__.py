@@ -1,0 +1,60 @@
+"""The nouns: one frozen record for each arrow between two stages. Import them from here."""
+
+from tunesmith.records.completion import Completer, Completion, Progress, Prompt
+from tunesmith.records.dataset import CheckReport, Dataset, Problem, Severity, Shape, SourceFile, Split
+from tunesmith.records.decision import Bar, Decision, Verdict
+from tunesmith.records.evaluation import Answer, Comparison, Contender, Evaluation
+from tunesmith.records.example import ROLES, Example, Message, Role
+from tunesmith.records.prepared import MaskProof, Piece, Prepared, TokenArrays
+from tunesmith.records.quantity import Quantity
+from tunesmith.records.recipe import AdapterRecipe, DataRecipe, EvaluationRecipe, Method, Recipe, TrainingRecipe
+from tunesmith.records.record import Record, canonical_json, fingerprint_of
+from tunesmith.records.run import Machine, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
+from tunesmith.records.tokenizer import ChatTokenizer, Encoded
+
+__all__ = [
+    "ROLES",
+    "AdapterRecipe",
+    "Answer",
+    "Bar",
+    "ChatTokenizer",
+    "CheckReport",
+    "Comparison",
+    "Completer",
+    "Completion",
+    "Contender",
+    "DataRecipe",
+    "Dataset",
+    "Decision",
+    "Encoded",
+    "Evaluation",
+    "EvaluationRecipe",
+    "Example",
+    "Machine",
+    "MaskProof",
+    "Message",
+    "Method",
+    "MetricLine",
+    "ModelIdentity",
+    "Piece",
+    "Prepared",
+    "Problem",
+    "Progress",
+    "Prompt",
+    "Quantity",
+    "Recipe",
+    "Record",
+    "Role",
+    "Run",
+    "RunStatus",
+    "Severity",
+    "Shape",
+    "SourceFile",
+    "Split",
+    "TokenArrays",
+    "TrainingRecipe",
+    "TrainingResult",
+    "Verdict",
+    "canonical_json",
+    "fingerprint_of",
+]

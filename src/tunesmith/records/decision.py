@@ -1,0 +1,36 @@
+"""The answer to "should I prompt, retrieve or fine-tune?", with its reasons."""
+
+from typing import Literal
+
+from tunesmith.records.record import Record
+
+Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
+
+
+class Bar(Record):
+    """What the user asks of a winner. None: not asked.
+
+    `min_score` the deciding metric must reach; `min_gain` by how much a dearer contender must beat a simpler one to be
+    worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` and `max_seconds` per request.
+    """
+
+    min_score: float | None = None
+    min_gain: float = 0.0
+    max_usd_per_1000: float | None = None
+    max_seconds: float | None = None
+
+
+class Decision(Record):
+    """A verdict that can be checked again from the evaluation record alone.
+
+    `winner` is the contender's name, None for `stop` and `cannot tell`. `reasons` are sentences for a manager, each
+    with its numbers. `needed_test_examples` is set when the verdict is `cannot tell`.
+    """
+
+    verdict: Verdict
+    winner: str | None
+    metric: str
+    bar: Bar
+    reasons: tuple[str, ...]
+    needed_test_examples: int | None = None
+    evaluation: str

@@ -1,0 +1,86 @@
+"""A recipe: everything that a person decides about one run. What is None is filled by `recipe/defaults.py`, with its source.
+
+Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/check.py`.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tunesmith.records.decision import Bar
+from tunesmith.records.record import Record
+
+Method = Literal["sft"]
+
+
+class DataRecipe(Record):
+    """Where the examples come from, how they are read, split and rendered.
+
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` is put in front as system message of
+    examples that have none; `train_on="everything"` also trains the prompts.
+    """
+
+    path: str | None = None
+    test_path: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    group: str | None = None
+    instruction: str | None = None
+    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.2, gt=0, lt=0.9)
+    max_tokens: int | None = Field(None, ge=8)
+    train_on: Literal["answers", "everything"] = "answers"
+
+
+class AdapterRecipe(Record):
+    """LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the adapter's input."""
+
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class TrainingRecipe(Record):
+    """How the weights move. `batch_size` counts examples per optimizer step; either `epochs` or `minutes` ends the run.
+
+    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding.
+    """
+
+    learning_rate: float | None = Field(None, gt=0)
+    batch_size: int = Field(16, ge=1, le=4096)
+    micro_batch: int | None = Field(None, ge=1)
+    epochs: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
+    warmup_share: float = Field(0.05, ge=0, lt=1)
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    evaluations: int = Field(4, ge=1)
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+
+
+class EvaluationRecipe(Record):
+    """How contenders are asked and scored. `documents` is a folder for retrieval; without it retrieval uses the train examples."""
+
+    scorer: str = "auto"
+    max_new_tokens: int | None = Field(None, ge=1)
+    shots: int = Field(5, ge=1, le=64)
+    retrieved: int = Field(3, ge=1, le=64)
+    documents: str | None = None
+    test_limit: int | None = Field(None, ge=2)
+    validation_limit: int = Field(64, ge=2)
+    batch_size: int = Field(32, ge=1)
+
+
+class Recipe(Record):
+    """One run, from data to verdict."""
+
+    model: str = "smollm2-135m-instruct"
+    revision: str | None = None
+    method: Method = "sft"
+    seed: int = Field(0, ge=0)
+    data: DataRecipe = Field(default_factory=DataRecipe)
+    adapter: AdapterRecipe = Field(default_factory=AdapterRecipe)
+    training: TrainingRecipe = Field(default_factory=TrainingRecipe)
+    evaluation: EvaluationRecipe = Field(default_factory=EvaluationRecipe)
+    bar: Bar = Field(default_factory=Bar)
+    machine_usd_per_hour: float = Field(0.10, ge=0)

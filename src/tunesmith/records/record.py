@@ -1,0 +1,62 @@
+"""The parent of every record: frozen, closed, JSON in and out, with a content fingerprint.
+
+An arrow between two stages is one record. It cannot be changed after it was made, an unknown key is an
+error, and two records with the same content have the same fingerprint on every machine.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tunesmith.errors import RecordError
+from tunesmith.files import write_atomically
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spare spaces: equal content gives equal text. NaN is refused."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint_of(value: Any) -> str:
+    """SHA-256 (64 hex digits) of the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Record(BaseModel):
+    """A frozen record. Subclasses only declare fields; `None` means "not known", never "zero"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the record's content."""
+        return fingerprint_of(self.model_dump(mode="json"))
+
+    def write(self, path: Path) -> None:
+        """Write the record as indented JSON; a reader sees the old file or the new one, never half of it."""
+        write_atomically(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record back.
+
+        Errors: `RecordError` when the file is missing, is not JSON, or does not fit this record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise RecordError(
+                "missing", f"There is no {cls.__name__.lower()} record.", where=str(path), do="check the path"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecordError(
+                "unreadable",
+                f"This is not a {cls.__name__.lower()} record that this version of tunesmith can read.",
+                where=f"{path} {'.'.join(map(str, first['loc']))}".rstrip(),
+                found=first["msg"],
+                do="restore the file, or make the run again",
+            ) from None

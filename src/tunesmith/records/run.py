@@ -1,0 +1,80 @@
+"""One training run: what it was given, where it stands, what it left."""
+
+from typing import Literal
+
+from tunesmith.records.record import Record
+
+RunStatus = Literal["running", "finished", "interrupted", "failed"]
+
+
+class ModelIdentity(Record):
+    """Exactly which weights: where they came from and the SHA-256 of every file that was read."""
+
+    name: str
+    source: Literal["embedded", "folder", "hub"]
+    revision: str | None
+    folder: str
+    files: dict[str, str]
+    parameters: int | None = None
+
+
+class Machine(Record):
+    """Where a run was made."""
+
+    platform: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    accelerator: str | None
+
+
+class MetricLine(Record):
+    """One line of `metrics.jsonl`: an optimizer step, or (kind "validation") a look at the validation split.
+
+    `loss` is per trained token, in nats. `score` is the generation metric, measured on sampled answers.
+    """
+
+    kind: Literal["step", "validation"]
+    step: int
+    epoch: float
+    loss: float
+    seconds: float
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    tokens_trained: int | None = None
+    tokens_read: int | None = None
+    score: float | None = None
+    score_name: str | None = None
+
+
+class TrainingResult(Record):
+    """How a training ended. `best_step` is the step whose adapter was kept."""
+
+    status: RunStatus
+    steps: int
+    planned_steps: int | None
+    best_step: int
+    best_validation_loss: float | None
+    best_score: float | None
+    seconds: float
+    tokens_trained: int
+    tokens_read: int
+    peak_memory_bytes: int
+    trainable_parameters: int
+
+
+class Run(Record):
+    """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it."""
+
+    id: str
+    created: str
+    status: RunStatus
+    recipe: str
+    dataset: str
+    split: str
+    prepared: dict[str, str]
+    model: ModelIdentity
+    machine: Machine
+    versions: dict[str, str]
+    seeds: dict[str, int]
+    result: TrainingResult | None = None

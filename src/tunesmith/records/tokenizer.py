@@ -1,0 +1,46 @@
+"""What the data stage needs of a tokenizer, so that it need not know where models come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tunesmith.records.example import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of one text and, for each token, its (begin, end) character range in that text."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+class ChatTokenizer(Protocol):
+    """A tokenizer with its chat template. `models/tokenizer.py` is the real one."""
+
+    bos_id: int | None
+    end_of_turn_id: int
+    pad_id: int | None
+    end_of_turn: str
+    control_tokens: tuple[str, ...]
+    tokenizer_sha256: str
+    template_sha256: str
+
+    def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False) -> str:
+        """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
+
+        Errors: `ModelError` when the template refuses the conversation (its own reason is kept).
+        """
+        ...
+
+    def encode(self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None) -> list[Encoded]:
+        """Token ids of rendered texts; nothing is added, nothing is cut.
+
+        `content` gives for each text the character ranges that a person wrote: a control token spelled there is encoded
+        as ordinary text, never as the control token.
+        """
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of these ids without control tokens."""
+        ...
