@@ -1,0 +1,45 @@
+"""`tunesmith check DATA`: every data problem at once, with line numbers, before anything is spent."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.output import parse_columns, print_json, say, say_next
+from tunesmith.errors import name_some
+
+if TYPE_CHECKING:
+    from tunesmith.records import CheckReport
+
+
+def check(
+    data: Annotated[Path, typer.Argument(help="JSONL, CSV, Parquet, or a folder of a Hugging Face dataset.")],
+    test: Annotated[Path | None, typer.Option(help="Your own test file, to look for leaks between the two.")] = None,
+    model: Annotated[str | None, typer.Option(help="Also count tokens as this model does.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column that names groups.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=8, help="Longest example that fits (with --model).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Find every problem in your examples. Exit 1 when there is an error."""
+    from tunesmith import workflow
+
+    report = workflow.check(
+        data, test=test, model=model, columns=parse_columns(columns), group=group, max_tokens=max_tokens
+    )
+    if json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        _print(report)
+        say_next(f"tunesmith check {data}" if report.errors else f"tunesmith decide {data}")
+    raise typer.Exit(1 if report.errors else 0)
+
+
+def _print(report: "CheckReport") -> None:
+    dataset = report.dataset
+    say(f"{dataset.name}: {dataset.examples:,} examples in {dataset.shape} shape, {len(report.errors)} errors")
+    for problem in report.problems:
+        where = f" lines {name_some(problem.lines, 8)}" if problem.lines else ""
+        say("", f"{problem.severity}[{problem.code}]: {problem.message}", f"  where {problem.file or dataset.name}{where}")
+        say(f"  do {problem.do}")
+    say("")

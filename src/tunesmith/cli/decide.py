@@ -1,0 +1,79 @@
+"""`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.progress import open_listener
+
+if TYPE_CHECKING:
+    from tunesmith.records import Evaluation, Recipe
+    from tunesmith.workflow import Outcome
+
+
+def decide(
+    data: Annotated[Path, typer.Argument(help="Your examples: JSONL, CSV, Parquet, or a Hugging Face dataset folder.")],
+    model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Your own test file; without it a share of DATA is held out.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: --set bar.min_gain=0.02.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
+    from tunesmith.recipe.load import load_recipe
+
+    changes = [f"{key}={value}" for key, value in (("model", model), ("data.path", data), ("data.test_path", test)) if value]
+    if minutes is not None:
+        changes += ["training.epochs=null", f"training.minutes={minutes}"]
+    run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json)
+
+
+def run_and_tell(recipe: "Recipe", out: Path, as_json: bool) -> None:
+    """Decide, then print the verdict, or with `--json` the report's document."""
+    from tunesmith import workflow
+
+    listener = open_listener()
+    try:
+        outcome = workflow.decide(recipe, out, listener)
+    finally:
+        listener.close()
+    if as_json:
+        print_json(outcome.document)
+    else:
+        print_outcome(outcome)
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """The verdict first, then its reasons, the contenders, and where the report lies."""
+    decision, folder = outcome.decision, outcome.folder.path
+    say("", f"verdict: {decision.verdict}")
+    for reason in decision.reasons:
+        say(f"  - {reason}")
+    say("")
+    print_contenders(outcome.evaluation)
+    say("")
+    if outcome.evaluation.contenders and (folder / "adapter").exists():
+        say_next(f"tunesmith chat {folder}")
+    for path in outcome.reports:
+        say(str(path))
+
+
+def print_contenders(evaluation: "Evaluation") -> None:
+    """One row a contender: the deciding metric with its interval, time and cost."""
+    rows = [
+        (
+            contender.name,
+            f"{contender.metrics[evaluation.metric].value:.3f}",
+            f"{contender.metrics[evaluation.metric].low:.3f} to {contender.metrics[evaluation.metric].high:.3f}",
+            contender.metrics[evaluation.metric].n,
+            f"{contender.seconds_per_request:.2f}",
+            f"{contender.usd_per_1000:.4f}",
+        )
+        for contender in evaluation.contenders
+    ]
+    columns = ("contender", evaluation.metric, "95 % interval", "n", "s/request", "USD/1,000")
+    print_table(columns, rows, right=(1, 2, 3, 4, 5))

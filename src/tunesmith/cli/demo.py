@@ -1,0 +1,26 @@
+"""`tunesmith demo`: the whole way on the embedded model and the sample data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunesmith.cli.decide import run_and_tell
+
+PRESET = "names-demo"
+
+
+def demo(
+    minutes: Annotated[float | None, typer.Option(help="Time for tuning.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Split people's and companies' names into their parts: baselines, LoRA tuning, evaluation, verdict, report.html."""
+    from tunesmith import workflow
+    from tunesmith.recipe.load import load_recipe
+
+    changes = [f"data.path={workflow.fetch_sample()}"]
+    if minutes is not None:
+        changes.append(f"training.minutes={minutes}")
+    run_and_tell(load_recipe(PRESET, [*changes, *(set_ or ())]), out, json)

@@ -1,0 +1,80 @@
+"""The door: parses the command line, runs one command, turns errors into one message and an exit code.
+
+Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training could not go on), 2 wrong use or bad input,
+3 provider trouble, 4 budget stop, 70 a defect of tunesmith, 130 interrupted.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from tunesmith.cli import chat, check, decide, demo, evaluate, models, runs, train
+from tunesmith.cli.output import print_error
+from tunesmith.errors import TunesmithError, UsageError
+
+app = typer.Typer(
+    name="tunesmith",
+    help="Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better.",
+    epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (demo.demo, check.check, decide.decide, train.train, evaluate.evaluate, chat.chat):
+    app.command()(command)
+app.command("runs")(runs.list_runs)
+app.command("show")(runs.show_run)
+app.command("models")(models.list_models)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    words = list(arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    as_json = "--json" in words
+    try:
+        result = app(words, prog_name="tunesmith", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except TunesmithError as error:
+        return _fail(error, error.exit_code, as_json, debug)
+    except (typer.Exit, typer.Abort) as stop:
+        return getattr(stop, "exit_code", 130)
+    except typer.TyperException as error:
+        usage = UsageError("arguments", error.format_message().rstrip(".") + ".", do="see tunesmith --help")
+        return _fail(usage, usage.exit_code, as_json, debug)
+    except KeyboardInterrupt:
+        print("interrupted: what was finished before is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe (head, less) went away: nobody is left to tell
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # the outermost seam: a defect of ours must not look like an answer
+        if debug:
+            traceback.print_exc()
+        defect = TunesmithError(
+            "defect",
+            "Something went wrong that is not your fault.",
+            found=f"{type(error).__name__}: {error}",
+            do="run the command again with --debug and report what it prints",
+        )
+        return _fail(defect, 70, as_json, debug=False)
+
+
+def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print_error(error, as_json=as_json)
+    return exit_code
+
+
+def main() -> None:
+    """The `tunesmith` program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

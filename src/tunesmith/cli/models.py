@@ -1,0 +1,25 @@
+"""`tunesmith models`: what a model name can mean here."""
+
+from typing import Annotated
+
+import typer
+
+from tunesmith.cli.output import print_json, print_table, say, say_next
+
+
+def list_models(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model and the sample data now.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the embedded model, the models in the cache, and the adapters that runs left."""
+    from tunesmith import workflow
+
+    if fetch:
+        workflow.fetch_embedded()
+    rows = workflow.list_models()
+    if json:
+        print_json({"models": rows})
+        return
+    print_table(("model", "kind", "ready", "where"), [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows])
+    say("", "also: any folder with safetensors weights, or org/name from a hub with --set revision=...")
+    say_next(f"tunesmith chat {rows[0]['name']}")

@@ -1,0 +1,70 @@
+"""What the commands share in speaking: results go to standard output, everything else to standard error.
+
+Text that came from data or models is stripped of control characters first, so that a file cannot speak to the terminal.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import TunesmithError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def plain(text: object) -> str:
+    """The text with control characters (but line breaks and tabs) shown as `\\x1b`."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
+        for char in str(text)
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def print_error(error: TunesmithError, *, as_json: bool) -> None:
+    """The error in the house's form on standard error; with `--json` also as a document on standard output."""
+    print(plain(error), file=sys.stderr)
+    if as_json:
+        print_json({"error": error.as_dict()})
+
+
+def say(*lines: str) -> None:
+    """Lines on standard output."""
+    for line in lines:
+        print(plain(line))
+
+
+def say_next(command: str) -> None:
+    """The last line of a command: the likeliest next one."""
+    print(f"next: {plain(command)}")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """A table on standard output; `right` numbers the columns that are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table: Table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(plain(cell).replace("[", "\\[") for cell in row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """`prompt=question,completion=answer` as a dictionary (ours -> theirs). Errors: UsageError."""
+    pairs = [part.strip() for part in text.split(",")] if text else []
+    if any(pair.count("=") != 1 or not all(side.strip() for side in pair.split("=")) for pair in pairs):
+        raise UsageError(
+            "columns", "This is not a column mapping.", where="--columns", found=str(text),
+            do="write ours=theirs pairs, for example --columns prompt=question,completion=answer",
+        )  # fmt: skip
+    return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
