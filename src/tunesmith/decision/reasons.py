@@ -1,0 +1,188 @@
+"""The verdict in sentences that a manager understands, each with its numbers.
+
+Scores lie in [0, 1] and are told as percentages, differences as points. A sentence names metric, value, 95 % interval
+and n, so that nobody has to take it on trust.
+"""
+
+from collections.abc import Sequence
+
+from tunesmith.decision.duel import Duel
+from tunesmith.records import Bar, Contender, Evaluation, Quantity, Verdict
+
+ADVICE: dict[Verdict, str] = {
+    "prompt": "Prompting is enough",
+    "rag": "Retrieve",
+    "fine-tune": "Fine-tune",
+    "fine-tune+rag": "Fine-tune and retrieve",
+}
+
+
+def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
+    """Why this contender is out for sure, or None. Each limit of the bar that it breaks is named."""
+    found: list[str] = []
+    score = contender.metrics.get(metric)
+    if score is None or score.n == 0:
+        return f"it gave no answer that could be scored for {wording(metric)}"
+    if bar.min_score is not None and score.high < bar.min_score:
+        found.append(
+            f"its {wording(metric)} of {told(score)} stays below the {percent(bar.min_score)} that you asked for"
+        )
+    if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
+        found.append(
+            f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
+        )
+    if bar.max_seconds is not None and contender.seconds_per_request > bar.max_seconds:
+        found.append(
+            f"it takes {seconds(contender.seconds_per_request)} a request, more than {seconds(bar.max_seconds)}"
+        )
+    return " and ".join(found) or None
+
+
+def of_winner(
+    winner: Contender, verdict: Verdict, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar, worthwhile: float
+) -> list[str]:
+    """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
+    metric, score = evaluation.metric, winner.metrics[evaluation.metric]
+    asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
+    sentences = [f"{ADVICE[verdict]}: {winner.name} scores {told(score)} in {wording(metric)}{asked}."]
+    for duel in duels:
+        if duel.dearer is winner:
+            sentences.append(_against_simpler(duel, metric, bar))
+        elif duel.simpler is winner:
+            sentences.append(_against_dearer(duel, metric, worthwhile))
+    if winner.setup_seconds:
+        sentences.append(
+            f"{winner.name} has to be set up once: that took {duration(winner.setup_seconds)} and {usd(winner.setup_usd)}."
+        )
+    return sentences
+
+
+def of_doubt(
+    simplest: Contender, undecided: Sequence[Duel], needed: int | None, evaluation: Evaluation, bar: Bar
+) -> list[str]:
+    """What the data cannot separate, and how much more of it would."""
+    metric, score = evaluation.metric, simplest.metrics[evaluation.metric]
+    sentences = []
+    if bar.min_score is not None and score.low < bar.min_score:
+        sentences.append(
+            f"Whether {simplest.name} reaches the {percent(bar.min_score)} that you asked for cannot be told: "
+            f"its {wording(metric)} is {told(score)}."
+        )
+    for duel in undecided:
+        least = f"the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "nothing"
+        sentences.append(
+            f"{duel.dearer.name} looks better than {simplest.name} by {gained(duel)} in {wording(metric)}, "
+            f"but this may be noise: the interval does not exclude {least}."
+        )
+    n = len(evaluation.examples)
+    if needed is None:
+        sentences.append(
+            "The score lies so close to what you asked for that no number of test examples can be promised."
+        )
+    else:
+        sentences.append(
+            f"About {needed:,} test examples would settle it, {max(needed - n, 1):,} more than the {n:,} now."
+        )
+    return sentences
+
+
+def of_stop(pool: Sequence[Contender], evaluation: Evaluation, bar: Bar) -> list[str]:
+    """Why nothing here should be used."""
+    metric = evaluation.metric
+    if not pool:
+        return ["Stop: no contender reaches what you asked for."]
+    best = max(pool, key=lambda contender: contender.metrics[metric].value)
+    score = best.metrics[metric]
+    if score.value <= 0:
+        return [f"Stop: no contender gets a single one of {score.n:,} test examples right in {wording(metric)}."]
+    return [
+        f"Stop: the simplest contender gets nothing right, and the best one, {best.name}, reaches only {told(score)} "
+        f"in {wording(metric)}, which is not shown to be worth its price."
+    ]
+
+
+def of_the_rest(ladder: Sequence[Contender], evaluation: Evaluation, bar: Bar) -> list[str]:
+    """What is true of every contender: who is out and why, answers that failed, time and cost per 1,000 requests."""
+    metric = evaluation.metric
+    sentences = []
+    for contender in ladder:
+        reason = objection(contender, metric, bar)
+        if reason is not None:
+            sentences.append(f"{contender.name} is out: {reason}.")
+        score = contender.metrics.get(metric)
+        if score is not None and score.failed:
+            sentences.append(
+                f"{contender.name} gave no answer to {score.failed:,} of {score.n + score.failed:,} requests."
+            )
+    if ladder:
+        costs = (
+            f"{contender.name} {duration(1000 * contender.seconds_per_request)} and {usd(contender.usd_per_1000)}"
+            for contender in ladder
+        )
+        sentences.append(f"1,000 requests take and cost: {'; '.join(costs)}.")
+    return sentences
+
+
+def _against_simpler(duel: Duel, metric: str, bar: Bar) -> str:
+    if duel.outcome == "beaten":
+        than = f"the {points(bar.min_gain)} that you asked for and noise" if bar.min_gain > 0 else "noise"
+        return f"It beats {duel.simpler.name} by {gained(duel)} in {wording(metric)}: more than {than}."
+    return f"It is ahead of {duel.simpler.name} by {gained(duel)} in {wording(metric)}; that alone would not decide."
+
+
+def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
+    name, gain = duel.dearer.name, duel.gain
+    if gain.high < 0:
+        return f"{name} is worse, by {gained(duel)} in {wording(metric)}."
+    if gain.high < worthwhile:
+        return (
+            f"{name} is dearer and brings {gained(duel)} in {wording(metric)}: "
+            f"a gain of {points(worthwhile)} or more is excluded."
+        )
+    if duel.outcome == "open":
+        more = f"; about {duel.needed_n:,} test examples would tell" if duel.needed_n else ""
+        return f"{name} looks better by {gained(duel)} in {wording(metric)}, which may be noise{more}."
+    return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}."
+
+
+def wording(metric: str) -> str:
+    """A metric's name as it stands in a sentence."""
+    return metric.replace("_", " ")
+
+
+def told(score: Quantity) -> str:
+    """`81.2 % (95 % interval 77.9 to 84.3 %, n = 240)`."""
+    return f"{percent(score.value)} (95 % interval {100 * score.low:.1f} to {percent(score.high)}, n = {score.n:,})"
+
+
+def gained(duel: Duel) -> str:
+    """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
+    gain = duel.gain
+    return f"{points(gain.difference)} (95 % interval {100 * gain.low:.1f} to {100 * gain.high:.1f}, n = {gain.n:,})"
+
+
+def percent(share: float) -> str:
+    """`81.2 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """`12.3 points`: hundredths of a score."""
+    return f"{100 * difference:.1f} points"
+
+
+def usd(amount: float) -> str:
+    """`$0.0042`, `$1.30`: two digits that mean something, whatever the size."""
+    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"
+
+
+def seconds(amount: float) -> str:
+    """`0.42 s`."""
+    return f"{amount:.2g} s" if amount < 10 else f"{amount:,.0f} s"
+
+
+def duration(amount: float) -> str:
+    """`42 s`, `7 min`, `3.2 h`."""
+    if amount < 100:
+        return seconds(amount)
+    return f"{amount / 60:.0f} min" if amount < 6000 else f"{amount / 3600:.1f} h"

@@ -1,0 +1,164 @@
+"""The rules of the verdict: prompt, retrieve or fine-tune?
+
+The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
+to dear: zero-shot, few-shot, rag, tuned, tuned+rag; several of one kind stand by their running cost. Nothing here
+draws a random number: the same evaluation always gives the same decision.
+
+**Who may win.** m = `min_score`; the score stands in its 95 % interval [low, high].
+
+| the contender                                          | standing                                      |
+|--------------------------------------------------------|-----------------------------------------------|
+| has no score, or costs more or takes longer than asked | out: it neither wins nor beats anybody        |
+| high < m                                               | out                                           |
+| low < m <= high                                        | unsure: may beat others, but cannot win       |
+| m <= low, or no m                                      | sure                                          |
+
+**A dearer against a simpler one.** D in [L, H] is the paired difference dearer - simpler with its 95 % interval,
+g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN` where the user named none.
+
+| the difference    | outcome | why                                                                           |
+|-------------------|---------|-------------------------------------------------------------------------------|
+| L > g             | beaten  | the gain is more than noise: the simpler one is passed over                   |
+| L <= g, D > w     | open    | it looks worth its price, and may be noise                                    |
+| L <= g, D <= w    | held    | not shown to be worth it; where H < w a gain worth having is even excluded    |
+
+**The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
+pays more for less). Read from the top; the first row that fits gives the verdict.
+
+| what stands                                                      | verdict                           |
+|------------------------------------------------------------------|-----------------------------------|
+| nobody is in, or nobody that is in gets anything right           | `stop`                            |
+| the simplest is open against another that stands, and the two    | `cannot tell`                     |
+| are different verdicts                                           |                                   |
+| the simplest is unsure                                           | `cannot tell`                     |
+| the simplest gets nothing right                                  | `stop`                            |
+| the simplest is zero-shot or few-shot                            | `prompt`                          |
+| the simplest is rag / tuned / tuned+rag                          | `rag`/`fine-tune`/`fine-tune+rag` |
+
+"The simplest" skips an unsure one for a sure one of the same verdict: when zero-shot is unsure and few-shot is sure,
+the answer is `prompt` either way. For the same reason a difference between these two that may be noise stops no verdict.
+
+A dearer contender wins only by L > g: against any one simpler one, a useless one does so once in forty evaluations.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from tunesmith.decision import reasons
+from tunesmith.decision.duel import Duel, Outcome, examples_needed, paired_gain
+from tunesmith.errors import RecordError
+from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity, Verdict
+
+WORTHWHILE_GAIN = 0.02
+"""Two points: the smallest gain that makes us ask for more data when the user named none (`min_gain` 0)."""
+
+VERDICTS: Mapping[str, Verdict] = {
+    "zero-shot": "prompt",
+    "few-shot": "prompt",
+    "rag": "rag",
+    "tuned": "fine-tune",
+    "tuned+rag": "fine-tune+rag",
+}
+"""The kinds of contenders, simple to dear, and the verdict that each stands for."""
+
+
+def decide(evaluation: Evaluation, bar: Bar) -> Decision:
+    """The verdict of this evaluation under this bar, by the rules above.
+
+    Errors: `RecordError` when a contender is of an unknown kind, or two contenders were not compared.
+    """
+    ladder = sorted(evaluation.contenders, key=simplicity)
+    pool = [contender for contender in ladder if reasons.objection(contender, evaluation.metric, bar) is None]
+    duels = [fight(evaluation, simpler, dearer, bar) for simpler, dearer in combinations(pool, 2)]
+
+    def decided(
+        verdict: Verdict, told: Sequence[str], winner: str | None = None, needed: int | None = None
+    ) -> Decision:
+        told = (*told, *reasons.of_the_rest(ladder, evaluation, bar))
+        return Decision(
+            verdict=verdict, winner=winner, metric=evaluation.metric, bar=bar, reasons=told,
+            needed_test_examples=needed, evaluation=evaluation.fingerprint,
+        )  # fmt: skip
+
+    if all(score_of(contender, evaluation).value <= 0 for contender in pool):
+        return decided("stop", reasons.of_stop(pool, evaluation, bar))
+    standing = who_stands(pool, duels)
+    verdict = VERDICTS[standing[0].kind]
+    same = [contender for contender in standing if VERDICTS[contender.kind] == verdict]
+    simplest = next((contender for contender in same if is_sure(score_of(contender, evaluation), bar)), same[-1])
+    undecided = [
+        duel for duel in duels
+        if duel.simpler is simplest and duel.outcome == "open" and duel.dearer in standing and duel.dearer not in same
+    ]  # fmt: skip
+    if undecided or not is_sure(score_of(simplest, evaluation), bar):
+        needed = examples_to_settle(score_of(simplest, evaluation), undecided, bar)
+        return decided("cannot tell", reasons.of_doubt(simplest, undecided, needed, evaluation, bar), needed=needed)
+    if score_of(simplest, evaluation).value <= 0:
+        return decided("stop", reasons.of_stop(pool, evaluation, bar))
+    told = reasons.of_winner(simplest, verdict, duels, evaluation, bar, worthwhile_gain(bar))
+    return decided(verdict, told, winner=simplest.name)
+
+
+def simplicity(contender: Contender) -> tuple[int, float, str]:
+    """The sort key of the ladder from simple to dear."""
+    kinds = list(VERDICTS)
+    if contender.kind not in kinds:
+        raise RecordError(
+            "unknown-kind", "The rules of the verdict do not know this kind of contender.",
+            where=contender.name, found=contender.kind, do=f"use one of {', '.join(kinds)}",
+        )  # fmt: skip
+    return kinds.index(contender.kind), contender.usd_per_1000, contender.name
+
+
+def score_of(contender: Contender, evaluation: Evaluation) -> Quantity:
+    """The contender's score on the deciding metric."""
+    return contender.metrics[evaluation.metric]
+
+
+def is_sure(score: Quantity, bar: Bar) -> bool:
+    """The whole interval reaches the score that was asked."""
+    return bar.min_score is None or score.low >= bar.min_score
+
+
+def worthwhile_gain(bar: Bar) -> float:
+    """The smallest gain worth waiting for: the user's, else ours."""
+    return bar.min_gain if bar.min_gain > 0 else WORTHWHILE_GAIN
+
+
+def fight(evaluation: Evaluation, simpler: Contender, dearer: Contender, bar: Bar) -> Duel:
+    """The dearer contender against the simpler one, by the second table."""
+    gain = paired_gain(evaluation, dearer.name, simpler.name)
+    outcome: Outcome = "held"
+    if gain.low > bar.min_gain:
+        outcome = "beaten"
+    elif gain.difference > worthwhile_gain(bar):
+        outcome = "open"
+    return Duel(simpler, dearer, gain, outcome, needed_for(gain, bar) if outcome == "open" else None)
+
+
+def needed_for(gain: Comparison, bar: Bar) -> int | None:
+    """The test examples at which this gain would be told from `min_gain`: what the comparison says, where that is 0."""
+    if bar.min_gain == 0 and gain.needed_n is not None:
+        return max(gain.needed_n, gain.n + 1)
+    return examples_needed(gain.difference - bar.min_gain, gain.low, gain.high, gain.n)
+
+
+def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contender]:
+    """The contenders that no dearer one beats and no simpler one equals, simplest first.
+
+    The dearest is never beaten. Where answers failed, paired differences may contradict each other so that everybody
+    else is equalled by somebody: then whoever is unbeaten stands.
+    """
+    beaten = {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
+    equalled = {duel.dearer.name for duel in duels if duel.gain.difference <= 0}
+    unbeaten = [contender for contender in pool if contender.name not in beaten]
+    return [contender for contender in unbeaten if contender.name not in equalled] or unbeaten
+
+
+def examples_to_settle(score: Quantity, undecided: Sequence[Duel], bar: Bar) -> int | None:
+    """The test examples at which every open question would be settled; None where one of them has no answer."""
+    needed = [duel.needed_n for duel in undecided]
+    if bar.min_score is not None and not is_sure(score, bar):
+        needed.append(examples_needed(score.value - bar.min_score, score.low, score.high, score.n))
+    known = [count for count in needed if count is not None]
+    return max(known) if len(known) == len(needed) else None
