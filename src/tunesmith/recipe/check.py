@@ -1,0 +1,94 @@
+"""The rules between fields of a recipe, all of them here, every broken one reported at once.
+
+What a single field allows (types, ranges) stands beside the field in `records/recipe.py`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from tunesmith.errors import RecipeError
+from tunesmith.records import Recipe
+
+Rule = Callable[[Recipe], Iterator[str]]
+
+
+def _one_end(recipe: Recipe) -> Iterator[str]:
+    if recipe.training.epochs is not None and recipe.training.minutes is not None:
+        yield (
+            f"training.epochs={recipe.training.epochs:g} and training.minutes={recipe.training.minutes:g} both say when to end; "
+            "set one of them to null"
+        )
+
+
+def _micro_batch_fits(recipe: Recipe) -> Iterator[str]:
+    training = recipe.training
+    if training.micro_batch is not None and training.micro_batch > training.batch_size:
+        yield f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; lower it"
+
+
+def _shares_leave_train(recipe: Recipe) -> Iterator[str]:
+    validation, test = recipe.data.validation_share, 0.0 if recipe.data.test_path else recipe.data.test_share
+    if validation + test >= 1:
+        yield (
+            f"data.validation_share={validation:g} and data.test_share={test:g} leave nothing to train on; "
+            "their sum must be below 1"
+        )
+
+
+def _test_is_not_train(recipe: Recipe) -> Iterator[str]:
+    if recipe.data.path is not None and recipe.data.path == recipe.data.test_path:
+        yield "data.path and data.test_path are the same file; leave test_path out and a share is held out"
+
+
+def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
+    bar = recipe.bar
+    if bar.min_score is not None and not 0 <= bar.min_score <= 1:
+        yield f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
+    if not 0 <= bar.min_gain < 1:
+        yield f"bar.min_gain={bar.min_gain:g} is no gain; it lies between 0 and 1 (0.02 is two points)"
+    if bar.max_seconds is not None and bar.max_seconds <= 0:
+        yield f"bar.max_seconds={bar.max_seconds:g} lets no answer pass; give the seconds a request may take"
+    if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
+        yield f"bar.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what 1,000 requests may cost"
+    if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
+        yield "bar.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free; give the machine's price"
+
+
+def _nothing_blank(recipe: Recipe) -> Iterator[str]:
+    texts = {
+        "model": recipe.model,
+        "data.path": recipe.data.path,
+        "data.test_path": recipe.data.test_path,
+        "data.group": recipe.data.group,
+        "evaluation.scorer": recipe.evaluation.scorer,
+        "evaluation.documents": recipe.evaluation.documents,
+    }
+    for key, text in texts.items():
+        if text is not None and not text.strip():
+            yield f"{key} is blank; give it a value or remove it"
+
+
+RULES: tuple[Rule, ...] = (
+    _one_end,
+    _micro_batch_fits,
+    _shares_leave_train,
+    _test_is_not_train,
+    _bar_can_be_met,
+    _nothing_blank,
+)
+
+
+def check_recipe(recipe: Recipe, where: str = "recipe") -> None:
+    """Refuse a recipe whose fields contradict each other.
+
+    Errors: `RecipeError` (`recipe/contradiction`) with every broken rule.
+    """
+    broken = [sentence for rule in RULES for sentence in rule(recipe)]
+    if not broken:
+        return
+    if len(broken) == 1:
+        found, _, do = broken[0].partition("; ")
+        raise RecipeError("contradiction", "The recipe contradicts itself.", where=where, found=found, do=do)
+    lines = "".join(f"\n  {sentence}" for sentence in broken)
+    raise RecipeError(
+        "contradiction", f"The recipe contradicts itself in {len(broken)} places.", where=where, found=lines
+    )

@@ -1,0 +1,146 @@
+"""A YAML file, a preset's name or nothing, plus `a.b=c` overrides, becomes a `Recipe`.
+
+Nothing is ignored: an unknown key anywhere is an error that names the nearest known one (ignored keys are the silent
+failure of other tools), a number in quotes is not a number, and every problem is reported in one go. Paths inside a
+recipe are relative to the folder in which the command runs, as on the command line.
+"""
+
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from tunesmith.errors import RecipeError
+from tunesmith.recipe.check import check_recipe
+from tunesmith.recipe.keys import is_section, nearest_key, takes_text
+from tunesmith.recipe.text import parse_yaml
+from tunesmith.records import Recipe
+
+PRESETS = Path(__file__).parent / "presets"
+_LARGEST_BYTES = 1_000_000
+
+
+class _Fault(NamedTuple):
+    slug: str
+    key: str
+    found: str
+    do: str
+
+
+def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a file, of a preset's name, or of the defaults (None), with overrides (`training.epochs=2`) on top.
+
+    Errors: `RecipeError`: all unknown keys and wrong values together, else all contradictions together.
+    """
+    path = None if source is None else _find(source)
+    where = "recipe" if path is None else str(path)
+    tree = {} if path is None else _read(path)
+    tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
+    for override in overrides:
+        _override(tree, override)
+    try:
+        # Strict: "16" and `true` are not numbers. Whole numbers may stand where decimals are asked for.
+        recipe = Recipe.model_validate(tree, strict=True)
+    except ValidationError as error:
+        raise _as_recipe_error(_faults(error), where) from None
+    check_recipe(recipe, where)
+    return recipe
+
+
+def preset_names() -> list[str]:
+    """The names of the recipes that come with tunesmith."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if isinstance(source, str) and source in preset_names():
+        return PRESETS / f"{source}.yaml"
+    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or "/" in source or path.exists():
+        return path
+    near = get_close_matches(source, preset_names(), n=1)
+    raise RecipeError(
+        "no-such-preset",
+        f"There is no recipe named {reprlib.repr(source)}.",
+        found=f"presets: {', '.join(preset_names())}",
+        do=f"did you mean {near[0]}?" if near else "name a preset or give the path of a YAML file",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            raise RecipeError("too-large", "This is too large for a recipe.", where=str(path), do="check the path")
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            "not-text", "This recipe is not UTF-8 text.", where=f"{path} byte {error.start}", do="save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise RecipeError(
+            "unreadable",
+            "The recipe cannot be read.",
+            where=str(path),
+            found=error.strerror or str(error),
+            do="check the path",
+        ) from None
+    tree = parse_yaml(text, str(path))
+    if not isinstance(tree, dict) or not tree:
+        raise RecipeError(
+            "not-a-recipe",
+            "A recipe is a list of `key: value` lines.",
+            where=str(path),
+            found="nothing" if tree is None or tree == {} else reprlib.repr(tree),
+            do="start from `model: smollm2-135m-instruct`, or name a preset",
+        )
+    return tree
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set one `a.b=c` in the tree; an unknown path is found later, with every other fault."""
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise RecipeError(
+            "not-an-override", "An override is KEY=VALUE.", found=reprlib.repr(override), do="write training.epochs=2"
+        )
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = tree.get(section)
+        tree[section] = tree = dict(inner) if isinstance(inner, dict) else {}
+    tree[last] = _value(key.strip(), text)
+
+
+def _value(key: str, text: str) -> Any:
+    """The value of an override. Text fields take what was written (a path may hold `#` or be all digits)."""
+    is_plain_text = takes_text(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
+    return text if is_plain_text else parse_yaml(text, f"override {key}")
+
+
+def _faults(error: ValidationError) -> Iterator[_Fault]:
+    for item in error.errors():
+        key = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            near = nearest_key(key)
+            yield _Fault("unknown-key", key, "no such key", f"did you mean {near}?" if near else "remove it")
+        else:
+            allowed = item["msg"].replace("Input should be", "must be")
+            yield _Fault("wrong-value", key, reprlib.repr(item["input"]), allowed)
+
+
+def _as_recipe_error(faults: Iterable[_Fault], where: str) -> RecipeError:
+    """One error for all faults; with more than one, each has a line of its own."""
+    listed = sorted(faults)
+    slug = listed[0].slug
+    if len(listed) == 1:
+        (fault,) = listed
+        what = (
+            f"There is no key {fault.key} in a recipe." if slug == "unknown-key" else f"{fault.key} has a wrong value."
+        )
+        return RecipeError(slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do)
+    lines = "".join(f"\n  {fault.key}: {fault.found}; {fault.do}" for fault in listed)
+    return RecipeError(slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines)
