@@ -8,7 +8,10 @@ RunStatus = Literal["running", "finished", "interrupted", "failed"]
 
 
 class ModelIdentity(Record):
-    """Exactly which weights: where they came from and the SHA-256 of every file that was read."""
+    """Exactly which weights: where they came from and the SHA-256 of every file that was read.
+
+    `adapter` is the folder of a PEFT adapter that stands on these weights; its files are in `files` as "adapter/NAME".
+    """
 
     name: str
     source: Literal["embedded", "folder", "hub"]
@@ -16,6 +19,7 @@ class ModelIdentity(Record):
     folder: str
     files: dict[str, str]
     parameters: int | None = None
+    adapter: str | None = None
 
 
 class Machine(Record):

@@ -16,12 +16,16 @@ class Encoded:
 
 
 class ChatTokenizer(Protocol):
-    """A tokenizer with its chat template. `models/tokenizer.py` is the real one."""
+    """A tokenizer with its chat template. `models/tokenizer.py` is the real one.
+
+    `stop_ids`: tokens after which the model has nothing more to say; the end of turn is the first of them.
+    """
 
     bos_id: int | None
     end_of_turn_id: int
     pad_id: int | None
     end_of_turn: str
+    stop_ids: tuple[int, ...]
     control_tokens: tuple[str, ...]
     tokenizer_sha256: str
     template_sha256: str

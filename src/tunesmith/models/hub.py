@@ -1,0 +1,64 @@
+"""Models of the Hugging Face hub: safetensors, JSON and templates of one pinned commit, in the hub's own cache folder."""
+
+import re
+from pathlib import Path
+
+from tunesmith.errors import ModelError
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+PATTERNS = ["*.safetensors", "*.json", "*.jinja"]
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch_from_hub(name: str, revision: str | None) -> Path:
+    """The folder of one commit of a hub model; its name is the commit. What is there already needs no network.
+
+    Errors: `ModelError` when the model, its revision or the network is missing, or it is not open to this user.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"{name} {revision or ''}".strip()
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+    except GatedRepoError:
+        raise ModelError(
+            "gated", "The makers of this model ask for consent first.", where=where,
+            do="accept the terms on the model's page, then log in with `hf auth login`",
+        ) from None  # fmt: skip
+    except RevisionNotFoundError:
+        raise ModelError(
+            "no-revision", "The hub model has no such revision.", where=where, do="give a branch, a tag or a commit"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            "unknown",
+            "The hub has no such model, or it is private.",
+            where=where,
+            do="check the name; for a private one run `hf auth login`",
+        ) from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            "offline", "The hub model is not on this machine and the hub cannot be reached.", where=where,
+            found=str(error).splitlines()[0][:200],
+            do="check the network, or use a folder or the embedded model (`tunesmith models` lists what is here)",
+        ) from None  # fmt: skip
+    return folder
+
+
+def cached_hub_models() -> list[tuple[str, Path]]:
+    """(name, folder) of every commit in the hub's cache that has weights and a tokenizer."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    found = []
+    for folder in sorted(Path(HF_HUB_CACHE).glob("models--*/snapshots/*")):
+        name = folder.parts[-3].removeprefix("models--").replace("--", "/")
+        if HUB_NAME.fullmatch(name) and (folder / "tokenizer.json").is_file() and any(folder.glob("*.safetensors")):
+            found.append((name, folder))
+    return found

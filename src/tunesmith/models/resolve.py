@@ -1,0 +1,121 @@
+"""From a model's name to a verified folder: embedded, local folder, hub name with revision, or an adapter on one of them."""
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tunesmith.errors import ModelError
+from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
+from tunesmith.models.folder import ADAPTER_SETTINGS, inspect_adapter_folder, inspect_model_folder, unreadable
+from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub
+from tunesmith.records import ModelIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A line of `tunesmith models`; `ready` means usable without a network."""
+
+    name: str
+    source: Literal["embedded", "hub"]
+    title: str
+    ready: bool
+    folder: str
+
+
+def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert | None = None) -> ModelIdentity:
+    """Exactly which weights a name means, every file verified.
+
+    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run), or a hub name `org/name`.
+    `revision` counts for hub names. `convert_gguf` makes the embedded model when it is not there yet; without it that is
+    an error.
+    Errors: `ModelError`, always with what to do.
+    """
+    if name in embedded_models():
+        return resolve_embedded(name, convert_gguf)
+    if looks_like_folder(name):
+        return _resolve_folder(name, revision, convert_gguf)
+    if HUB_NAME.fullmatch(name):
+        folder = fetch_from_hub(name, revision)
+        files, parameters = inspect_model_folder(folder)
+        return ModelIdentity(
+            name=name, source="hub", revision=folder.name, folder=str(folder), files=files, parameters=parameters
+        )
+    raise _unknown(name)
+
+
+def known_models() -> list[KnownModel]:
+    """The embedded models, then the hub models that are on this machine."""
+    embedded = [
+        KnownModel(name, "embedded", model.title, embedded_folder(name).is_dir(), str(embedded_folder(name)))
+        for name, model in embedded_models().items()
+    ]
+    return embedded + [
+        KnownModel(name, "hub", folder.name[:12], True, str(folder)) for name, folder in cached_hub_models()
+    ]
+
+
+def looks_like_folder(name: str) -> bool:
+    """An existing folder, or what can only be meant as a path: `./x`, `../x`, `~/x`, `/x`, `a/b/c`, `C:\\x`."""
+    is_pathlike = name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name
+    return "\0" not in name and (is_pathlike or _path(name).is_dir())
+
+
+def _path(name: str) -> Path:
+    # expanduser fails for a user that does not exist; such a name is then a plain name.
+    return Path(name).expanduser() if re.match(r"~(/|$)", name) else Path(name)
+
+
+def _resolve_folder(name: str, revision: str | None, convert_gguf: Convert | None) -> ModelIdentity:
+    folder = _path(name)
+    try:
+        if not folder.is_dir():
+            found = "a file, not a folder" if folder.exists() else "no such folder"
+            raise ModelError(
+                "no-folder",
+                "There is no model folder at this path.",
+                where=name[:300],
+                found=found,
+                do=f"check the path; {_advice()}",
+            )
+        adapter = next((place for place in (folder, folder / "adapter") if (place / ADAPTER_SETTINGS).is_file()), None)
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    if adapter is not None:
+        return _resolve_adapter(adapter, convert_gguf)
+    files, parameters = inspect_model_folder(folder)
+    return ModelIdentity(
+        name=name, source="folder", revision=None, folder=str(folder), files=files, parameters=parameters
+    )
+
+
+def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentity:
+    """The identity of the base model, with the adapter's folder and files added."""
+    files, settings = inspect_adapter_folder(folder)
+    base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
+    if not isinstance(base, str) or not base:
+        raise ModelError(
+            "no-base", "The adapter does not say which model it stands on.", where=str(folder / ADAPTER_SETTINGS),
+            found="no base_model_name_or_path", do="write the base model's name or folder there",
+        )  # fmt: skip
+    if looks_like_folder(base) and (_path(base) / ADAPTER_SETTINGS).is_file():
+        raise ModelError(
+            "adapter-on-adapter", "The adapter stands on another adapter.", where=str(folder), found=base,
+            do="merge the lower adapter into its model first",
+        )  # fmt: skip
+    identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
+    both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
+    return identity.model_copy(update={"adapter": str(folder), "files": both})
+
+
+def _advice() -> str:
+    names = ", ".join(model.name for model in known_models())
+    return f"on this machine: {names}; a folder is given as ./NAME, a hub model as ORG/NAME"
+
+
+def _unknown(name: str) -> ModelError:
+    near = difflib.get_close_matches(name, [model.name for model in known_models()], n=3, cutoff=0.4)
+    do = f"did you mean {' or '.join(near)}?" if near else _advice()
+    return ModelError("unknown", "No model has this name.", where=name[:100], do=do)

@@ -1,0 +1,110 @@
+"""Read the header of a safetensors file in pure Python and refuse everything that is not exactly one.
+
+A weights file comes from strangers. Before any library maps it into memory, its header is checked here: length within
+bounds, JSON without a repeated key (the Rust reader takes the last one silently), shapes that fit the byte ranges, and
+ranges that cover the data without hole or overlap. The tensors themselves are never read.
+
+Format: 8 bytes little-endian header length n, n bytes JSON {name: {dtype, shape, data_offsets: [begin, end]}}, then data.
+Source: the format description in the README of the safetensors project.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+
+# The reference reader's own limit.
+MAX_HEADER_BYTES = 100_000_000
+# A model of 1,000 layers with 100 tensors each; more is an attack on memory or time.
+MAX_TENSORS = 100_000
+MAX_NAME_CHARACTERS = 1_000
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor's entry in the header; `begin` and `end` are bytes after the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+def read_header(path: Path) -> dict[str, Tensor]:
+    """The tensors that a safetensors file holds, by name.
+
+    Errors: `ModelError` naming the first thing that is wrong with the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+            raise _broken(path, f"a header length of {length:,} in a file of {size:,} bytes")
+        header = file.read(length)
+    entries = _parse(path, header)
+    entries.pop("__metadata__", None)
+    if len(entries) > MAX_TENSORS:
+        raise _broken(path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read")
+    tensors = {name: _read_entry(path, name, entry) for name, entry in entries.items()}
+    _check_cover(path, tensors, size - 8 - length)
+    return tensors
+
+
+def _parse(path: Path, header: bytes) -> dict[str, Any]:
+    def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise _broken(path, "a key that stands twice in the header")
+        return found
+
+    try:
+        entries = json.loads(header.decode("utf-8"), object_pairs_hook=refuse_repeated)
+    except (ValueError, RecursionError):
+        raise _broken(path, "a header that is not JSON") from None
+    if not isinstance(entries, dict):
+        raise _broken(path, "a header that is not a JSON object")
+    return entries
+
+
+def _read_entry(path: Path, name: str, entry: Any) -> Tensor:
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)], **rest} if not rest:
+            pass
+        case _:
+            raise _broken(path, f"an entry for tensor {name[:80]!r} that does not fit the format")
+    if len(name) > MAX_NAME_CHARACTERS or dtype not in DTYPE_BITS:
+        raise _broken(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
+    if not all(type(extent) is int and 0 <= extent < 2**48 for extent in shape) or len(shape) > 16:
+        raise _broken(path, f"tensor {name[:80]!r} with an impossible shape")
+    bits = math.prod(shape) * DTYPE_BITS[dtype]
+    if not 0 <= begin <= end or bits != (end - begin) * 8:
+        raise _broken(path, f"tensor {name[:80]!r} whose shape does not fit its byte range")
+    return Tensor(dtype, tuple(shape), begin, end)
+
+
+def _check_cover(path: Path, tensors: dict[str, Tensor], data_bytes: int) -> None:
+    position = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if tensor.begin != position:
+            raise _broken(path, f"a hole or an overlap before tensor {name[:80]!r}")
+        position = tensor.end
+    if position != data_bytes:
+        raise _broken(path, f"{data_bytes:,} bytes of data where the header describes {position:,}")
+
+
+def _broken(path: Path, found: str) -> ModelError:
+    return ModelError(
+        "broken-weights", "This is not a sound safetensors file.", where=str(path), found=found,
+        do="fetch the file again from its source; do not use weights of unknown origin",
+    )  # fmt: skip
