@@ -1,0 +1,243 @@
+"""The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
+
+    run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt
+    metrics.jsonl  samples.jsonl  adapter/  answers/<contender>.jsonl
+    evaluation.json  decision.json  report.html  report.md  report.json
+
+Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the disk, and
+an id that looks like anything else is refused. The lock is the kernel's (flock), held by an open file: it ends with the
+process however that ends, so there are no stale locks.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from tunesmith.errors import RecordError, RunError
+from tunesmith.files import write_atomically
+from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.text import dump_recipe
+from tunesmith.records import (
+    Answer,
+    CheckReport,
+    Decision,
+    Evaluation,
+    MetricLine,
+    Prepared,
+    Recipe,
+    Record,
+    Run,
+    Split,
+)
+from tunesmith.runs.lines import Lines, append_line, read_lines, write_lines
+
+FILES: Mapping[type[Record], str] = {
+    Run: "run.json",
+    CheckReport: "check.json",
+    Split: "split.json",
+    Evaluation: "evaluation.json",
+    Decision: "decision.json",
+}
+"""The records that a run folder keeps one of, and where."""
+
+R = TypeVar("R", bound=Record)
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}")
+_CONTENDER = re.compile(r"[a-z0-9](?:[a-z0-9+_-]|\.(?!\.)){0,63}")
+_PREPARED = TypeAdapter(dict[str, Prepared])
+
+
+class Sample(Record):
+    """What the model answered to one validation example while it was trained."""
+
+    step: int
+    example: str
+    question: str
+    expected: str
+    answer: str
+    score: float | None = None
+
+
+class RunFolder:
+    """One run's folder. Make with `create`, find again with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.id = path.name
+
+    @classmethod
+    def create(cls, parent: Path, name: str) -> "RunFolder":
+        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, open to its owner only.
+
+        Errors: `RunError` when it cannot be made.
+        """
+        word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-") or "run"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            while True:  # the random end makes a second turn a matter of 1 in 16 million, mkdir makes it safe
+                path = parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}-{secrets.token_hex(3)}"
+                try:
+                    path.mkdir(mode=0o700)
+                except FileExistsError:
+                    continue
+                return cls(path)
+        except OSError as error:
+            raise RunError(
+                "cannot-create",
+                "The folder of the run cannot be made.",
+                where=str(parent),
+                found=error.strerror or str(error),
+                do="choose a folder you may write to with --out",
+            ) from None
+
+    @classmethod
+    def open(cls, run: str | Path, parent: Path = Path("runs")) -> "RunFolder":
+        """The folder of an earlier run: a path, or the id of a run inside `parent`.
+
+        Errors: `RunError` when there is none.
+        """
+        path = parent / run if isinstance(run, str) and _ID.fullmatch(run) else Path(run)
+        try:
+            if path.is_dir():
+                return cls(path)
+            found = "a file" if path.exists() else "nothing there"
+        except (OSError, ValueError) as error:  # a name of 5,000 letters, a NUL inside
+            found = str(error)
+        raise RunError(
+            "missing", "There is no such run.", where=str(path)[:200], found=found, do="see `tunesmith runs`"
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process away from this run inside the block.
+
+        Errors: `RunError` (`run/in-use`) at once, naming the process that has it.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
+                raise RunError(
+                    "in-use",
+                    "Another process is working on this run.",
+                    where=str(self.path),
+                    found=owner or "a process that just began",
+                    do="wait until it is done, or stop it",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write(self, record: Run | CheckReport | Split | Evaluation | Decision) -> None:
+        """Keep a record in its file (`run.json`, `split.json`, ...)."""
+        record.write(self.path / FILES[type(record)])
+
+    def read(self, kind: type[R]) -> R:
+        """The record of that kind.
+
+        Errors: `RunError` when the run has none (yet), or its file is damaged.
+        """
+        path = self.path / FILES[kind]
+        try:
+            return kind.read(path)
+        except RecordError as error:
+            raise _damaged(path, error.found) from None
+
+    def has(self, kind: type[Record]) -> bool:
+        """Whether the run has come far enough to have this record."""
+        return (self.path / FILES[kind]).exists()
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Keep the recipe as it was used, every default filled in."""
+        write_atomically(self.path / "recipe.yaml", dump_recipe(recipe))
+
+    def read_recipe(self) -> Recipe:
+        """The recipe that was used. Errors: `RecipeError`."""
+        return load_recipe(self.path / "recipe.yaml")
+
+    def write_versions(self, versions: Mapping[str, str]) -> None:
+        """Keep the versions as `name==version` lines, which pip takes as constraints; Python's own is a comment."""
+        lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
+        write_atomically(self.path / "versions.txt", "".join(lines))
+
+    def write_prepared(self, prepared: Mapping[str, Prepared]) -> None:
+        """Keep what is known of each prepared split, by the split's name."""
+        write_atomically(self.path / "prepared.json", _PREPARED.dump_json(dict(prepared), indent=2) + b"\n")
+
+    def read_prepared(self) -> dict[str, Prepared]:
+        """What is known of each prepared split. Errors: `RunError`."""
+        path = self.path / "prepared.json"
+        try:
+            return _PREPARED.validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise _damaged(path, "no such file") from None
+        except ValidationError as error:
+            raise _damaged(path, error.errors()[0]["msg"]) from None
+
+    def write_mask(self, text: str) -> None:
+        """Keep the rendered proof of what is trained."""
+        write_atomically(self.path / "mask.txt", text)
+
+    def append_metric(self, line: MetricLine) -> None:
+        """Add a line to the metrics; a validation line is on the disk when this returns."""
+        append_line(self.path / "metrics.jsonl", line, sync=line.kind == "validation")
+
+    def metrics(self) -> Lines[MetricLine]:
+        """Every metric line so far."""
+        return read_lines(self.path / "metrics.jsonl", MetricLine)
+
+    def append_sample(self, sample: Sample) -> None:
+        """Add one answer given during training."""
+        append_line(self.path / "samples.jsonl", sample)
+
+    def samples(self) -> Lines[Sample]:
+        """Every answer given during training."""
+        return read_lines(self.path / "samples.jsonl", Sample)
+
+    def write_answers(self, contender: str, answers: Iterable[Answer]) -> None:
+        """Keep what one contender answered on the test examples."""
+        write_lines(self._answers(contender), answers)
+
+    def answers(self, contender: str) -> Lines[Answer]:
+        """What one contender answered; nothing when it was not asked."""
+        return read_lines(self._answers(contender), Answer)
+
+    def contenders(self) -> tuple[str, ...]:
+        """The names of the contenders whose answers are kept, sorted."""
+        return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
+
+    def _answers(self, contender: str) -> Path:
+        if not _CONTENDER.fullmatch(contender):
+            raise RunError(
+                "bad-name",
+                "This is no name for a contender.",
+                found=repr(contender[:80]),
+                do="use lower-case letters, digits, + and -",
+            )
+        return self.path / "answers" / f"{contender}.jsonl"
+
+    @property
+    def adapter(self) -> Path:
+        """Where the adapter lies (PEFT format). Not made here."""
+        return self.path / "adapter"
+
+
+def _damaged(path: Path, found: str) -> RunError:
+    return RunError(
+        "damaged",
+        f"This run has no {path.name} that can be read.",
+        where=str(path),
+        found=found or "no such file",
+        do="restore it from a copy, or make the run again",
+    )

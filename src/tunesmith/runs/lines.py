@@ -1,0 +1,81 @@
+"""JSON lines that a crash can cut only at the end.
+
+A line is written by one system call to a file opened for appending, so a killed process leaves whole lines; a full disk or
+a power cut can leave a last line without its end. A reader names such a line instead of failing or hiding it; the next
+writer takes it away, because a record was never there.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from tunesmith.errors import RunError
+from tunesmith.files import write_atomically
+from tunesmith.records import Record
+
+R = TypeVar("R", bound=Record)
+_LONGEST_CUT_BYTES = 1 << 20
+
+
+class Lines(NamedTuple, Generic[R]):
+    """The records of a file; `cut` says which last line is unfinished, None when all is well."""
+
+    records: tuple[R, ...]
+    cut: str | None
+
+
+def write_lines(path: Path, records: Iterable[Record]) -> None:
+    """Replace a file by these records, one a line."""
+    write_atomically(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
+    """Add one record; with `sync` it is on the disk when this returns. A planted symbolic link is not followed."""
+    line = record.model_dump_json().encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _drop_unfinished_line(descriptor)
+        while line:
+            line = line[os.write(descriptor, line) :]
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop_unfinished_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return
+    begin = max(0, size - _LONGEST_CUT_BYTES)
+    tail = os.pread(descriptor, size - begin, begin)
+    os.ftruncate(descriptor, begin + tail.rfind(b"\n") + 1)
+
+
+def read_lines(path: Path, kind: type[R]) -> Lines[R]:
+    """All records of a file; a missing file has none.
+
+    Errors: `RunError` (`run/damaged`) with the line when a line that was finished does not fit.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Lines((), None)
+    *lines, tail = content.split(b"\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            raise RunError(
+                "damaged",
+                f"A {kind.__name__} line of this run cannot be read.",
+                where=f"{path} line {number}",
+                found=error.errors()[0]["msg"],
+                do="restore the file from a copy, or make the run again",
+            ) from None
+    cut = f"{path.name} line {len(lines) + 1} is unfinished ({len(tail):,} bytes)" if tail else None
+    return Lines(tuple(records), cut)
