@@ -1,0 +1,68 @@
+"""Few-shot prompting: examples from train stand before the question, as turns that were already answered.
+
+Zero-shot needs nothing of its own: it is the bare completer.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+
+from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+
+
+class FewShot:
+    """The same shots before every question."""
+
+    def __init__(self, completer: Completer, shots: Sequence[Example]) -> None:
+        self._completer = completer
+        self._shots = tuple(shots)
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        """See `records.Completer`."""
+        return self._completer.complete([with_shots(prompt, self._shots) for prompt in prompts], progress)
+
+
+def with_shots(prompt: Prompt, shots: Sequence[Example]) -> Prompt:
+    """The prompt with the shots' turns after its system message; the shots' own system messages are left out."""
+    system = [message for message in prompt if message.role == "system"]
+    rest = [message for message in prompt if message.role != "system"]
+    turns = [message for shot in shots for message in shot.messages if message.role != "system"]
+    return (*system, *turns, *rest)
+
+
+def choose_shots(train: Sequence[Example], k: int, seed: int) -> tuple[Example, ...]:
+    """k train examples that differ in their answers, none of the longest; the order of `train` does not matter.
+
+    The examples fall into kinds (same label; same set of JSON paths). One of each kind is taken, the commonest kind first,
+    then a second of each, and so on. Only examples of up to the median length are used, while there are enough of them: a
+    few very long shots would crowd out the question.
+    """
+    usable = {example.question: example for example in sorted(train, key=lambda e: _draw(e, seed)) if example.prompt}
+    by_length = sorted(usable.values(), key=_characters)
+    longest = _characters(by_length[max(k, (len(by_length) + 1) // 2) - 1]) if len(by_length) > k else None
+    kinds: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in usable.values():
+        if longest is None or _characters(example) <= longest:
+            kinds[_kind_of(example.answer)].append(example)
+    commonest_first = sorted(kinds.values(), key=lambda kind: (-len(kind), _draw(kind[0], seed)))
+    rounds = chain.from_iterable(zip_longest(*commonest_first))
+    return tuple(example for example in rounds if example is not None)[:k]
+
+
+def _draw(example: Example, seed: int) -> str:
+    """A seeded shuffle that does not depend on the order of the file."""
+    return hashlib.sha256(f"{seed}:{example.id}".encode()).hexdigest()
+
+
+def _characters(example: Example) -> int:
+    return sum(len(message.content) for message in example.messages)
+
+
+def _kind_of(answer: str) -> str:
+    try:
+        value = json.loads(answer)
+    except (ValueError, RecursionError):
+        return " ".join(answer.casefold().split())
+    return " ".join(sorted(value)) if isinstance(value, dict) else answer

@@ -1,0 +1,60 @@
+"""chrF: how many character n-grams answer and reference share; for any language, without a tokeniser.
+
+    chrF = (1 + b^2) P R / (b^2 P + R), b = 2;  P and R are means over n = 1..6, white space left out
+
+Per example, and over all examples from summed counts ("corpus chrF"). Source: Popovic 2015, "chrF: character n-gram
+F-score for automatic MT evaluation". The numbers equal sacrebleu's (its corpus score cannot be resampled from sums).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric
+
+ORDER = 6
+BETA_SQUARED = 4.0
+
+
+class ChrfScorer:
+    """Mean of the examples' chrF decides; corpus chrF stands beside it."""
+
+    name = "chrf"
+    metric = "chrf"
+    whole_set: Mapping[str, WholeSetMetric]
+
+    def __init__(self) -> None:
+        self.whole_set = {"corpus_chrf": WholeSetMetric(chrf_counts, chrf_of)}
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`chrf` in [0, 1]."""
+        if "".join(answer.split()) == "".join(reference.split()):
+            return {"chrf": 1.0}
+        return {"chrf": float(chrf_of(chrf_counts(answer, reference)))}
+
+
+def chrf_counts(answer: str, reference: str) -> FloatArray:
+    """(n-grams in the answer, in the reference, in both) for n = 1..6: (18,)."""
+    found, wanted = "".join(answer.split()), "".join(reference.split())
+    counts = []
+    for n in range(1, ORDER + 1):
+        in_answer, in_reference = _ngrams(found, n), _ngrams(wanted, n)
+        counts.append((in_answer.total(), in_reference.total(), (in_answer & in_reference).total()))
+    return np.array(counts, dtype=np.float64).ravel()
+
+
+def chrf_of(sums: FloatArray) -> FloatArray:
+    """(..., 18) -> (...). Orders that one side is too short for are left out of the means."""
+    found, wanted, both = np.moveaxis(sums.reshape(*sums.shape[:-1], ORDER, 3), -1, 0)
+    usable = (found > 0) & (wanted > 0)
+    orders = np.maximum(usable.sum(axis=-1), 1)
+    precision = (both / np.maximum(found, 1) * usable).sum(axis=-1) / orders
+    recall = (both / np.maximum(wanted, 1) * usable).sum(axis=-1) / orders
+    weighted = BETA_SQUARED * precision + recall
+    result: FloatArray = (1 + BETA_SQUARED) * precision * recall / np.where(weighted > 0, weighted, 1.0)
+    return result
+
+
+def _ngrams(text: str, n: int) -> Counter[str]:
+    return Counter(text[i : i + n] for i in range(len(text) - n + 1))

@@ -1,0 +1,115 @@
+"""JSON: is the answer valid JSON, is it the same value, and how many of its fields are right.
+
+    field F1 = 2 * right / (fields in the answer + fields in the reference)
+
+A field is a (path, value) pair of the flattened value; pairs are counted as often as they occur. Plain values in a list
+share the list's path, so their order does not matter to F1 (it does to `json_exact`); objects and lists in a list keep
+their position. An empty object or list is a value. 1 and 1.0 are the same number, 1 and true are not the same value.
+
+An answer may stand in one Markdown code fence, as prompted models like it. NaN, Infinity, duplicate keys and numbers or
+nesting beyond what Python reads are not valid JSON here: two programs would read them differently (RFC 8259, 4 and 6).
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from tunesmith.errors import DataError
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+
+_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
+_Field = tuple[tuple[str | int, ...], str]
+
+
+class JsonScorer:
+    """Validity, equality and field-level F1; the last decides."""
+
+    name = "json"
+    metric = "field_f1"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1.
+
+        Errors: `DataError` when the reference is not JSON.
+        """
+        wanted, wanted_fields = _reference(reference)
+        try:
+            found = parse_json(answer)
+            fields = Counter(_fields(found))
+        except (ValueError, RecursionError):
+            return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
+        right = (fields & wanted_fields).total()
+        return {
+            "field_f1": 2 * right / (fields.total() + wanted_fields.total()),
+            "json_exact": float(_canonical(found) == wanted),
+            "json_valid": 1.0,
+        }
+
+
+def parse_json(text: str) -> Any:
+    """The value of strict JSON, a code fence around it forgiven. Errors: ValueError."""
+    fenced = _FENCE.fullmatch(text.strip())
+    bare = fenced[1] if fenced else text
+    try:
+        return json.loads(bare, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+@lru_cache(maxsize=4096)
+def _reference(text: str) -> tuple[str, Counter[_Field]]:
+    try:
+        value = parse_json(text)
+        return _canonical(value), Counter(_fields(value))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "reference-not-json",
+            "A reference answer is not valid JSON.",
+            found=f"{text[:80]!r} ({error})",
+            do="mend it, or name another scorer",
+        ) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("duplicate key")
+    return result
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_Field]:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _fields(part, (*path, key))
+    elif isinstance(value, list) and value:
+        for position, part in enumerate(value):
+            yield from _fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
+    else:
+        yield path, _canonical(value)
+
+
+def _canonical(value: Any) -> str:
+    """Text that is equal exactly when two JSON values are."""
+    return json.dumps(_plain_numbers(value), sort_keys=True)
+
+
+def _plain_numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _plain_numbers(part) for key, part in value.items()}
+    return [_plain_numbers(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""Label: accuracy, and macro-F1 over all examples, for answers from a small known set.
+
+An answer stands for the label that it equals after normalisation, else for the one known label that it names as whole
+words ("The intent is card_arrival." is card_arrival); a label inside a longer one that is named does not count. An answer
+that names no label, or several, stands for none. A prompted model that talks around its answer is thus not a straw man.
+
+Macro-F1 is the plain mean of each label's F1 = 2 tp / (2 tp + fp + fn), over the labels that occur in the references.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric, normalised
+
+
+class LabelScorer:
+    """Accuracy and macro-F1 over the labels of the train answers."""
+
+    name = "label"
+    metric = "accuracy"
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = sorted({normalised(label) for label in labels}, key=lambda label: (-len(label), label))
+        self._position = {label: i for i, label in enumerate(self._labels)}
+        longest_first = "|".join(re.escape(label) for label in self._labels if label)
+        self._named = re.compile(rf"(?<!\w)(?:{longest_first})(?!\w)" if longest_first else r"(?!)")
+
+    @property
+    def whole_set(self) -> Mapping[str, WholeSetMetric]:
+        """`macro_f1`."""
+        return {"macro_f1": WholeSetMetric(self._count, _macro_f1)}
+
+    def label_of(self, answer: str) -> str | None:
+        """The label that an answer stands for."""
+        text = normalised(answer)
+        if text in self._position:
+            return text
+        named = set(self._named.findall(text))
+        return named.pop() if len(named) == 1 else None
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`accuracy`: 0 or 1. A reference that no train answer had can still be matched by its own text."""
+        wanted = normalised(reference)
+        return {"accuracy": float(wanted in (self.label_of(answer), normalised(answer)))}
+
+    def _count(self, answer: str, reference: str) -> FloatArray:
+        """True positives, predicted and wanted per label, one after the other: (3 * labels + 1,).
+
+        References outside the known labels share the last place: a label of its own that is never predicted.
+        """
+        known = len(self._labels) + 1
+        counts_3L = np.zeros((3, known))
+        wanted = self._position.get(normalised(reference), known - 1)
+        label = self.label_of(answer)
+        counts_3L[2, wanted] = 1
+        if label is not None:
+            counts_3L[1, self._position[label]] = 1
+            counts_3L[0, wanted] = float(self._position[label] == wanted)
+        return counts_3L.ravel()
+
+
+def _macro_f1(sums: FloatArray) -> FloatArray:
+    """(..., 3 * L) -> (...)."""
+    right, predicted, wanted = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
+    f1 = 2 * right / np.maximum(predicted + wanted, 1)
+    occurring = wanted > 0
+    result: FloatArray = (f1 * occurring).sum(axis=-1) / np.maximum(occurring.sum(axis=-1), 1)
+    return result

@@ -1,0 +1,61 @@
+"""The one protocol of all scorers, and the text normalisation that several of them share."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSetMetric:
+    """A metric in [0, 1] that only exists over all examples, as a function of sums.
+
+    `count(answer, reference)` gives one example's counts (D,); the counts of all examples are added, and
+    `combine` turns sums (..., D) into the metric (...). So any resample of the examples is cheap.
+    """
+
+    count: Callable[[str, str], FloatArray]
+    combine: Callable[[FloatArray], FloatArray]
+
+
+class Scorer(Protocol):
+    """Scores one answer against its reference.
+
+    `metric` names the per-example score that decides; it is the first one. In every metric 1 is best and 0 worst: whoever
+    has a quantity where lower is better turns it round. `whole_set` are further metrics over all examples, never deciding.
+    """
+
+    name: str
+    metric: str
+
+    @property
+    def whole_set(self) -> Mapping[str, WholeSetMetric]:
+        """Metrics over all examples, by name; often none."""
+        ...
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """Scores in [0, 1] by name, always the same names. Any text may come as an answer: it is scored, never refused.
+
+        Errors: `DataError` when the reference cannot be one for this scorer.
+        """
+        ...
+
+
+def normalised(text: str) -> str:
+    """NFKC, case folded, white space as single spaces, no punctuation at either edge (unless there is nothing else)."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    begin, end = 0, len(folded)
+    while begin < end and _is_edge(folded[begin]):
+        begin += 1
+    while end > begin and _is_edge(folded[end - 1]):
+        end -= 1
+    return folded[begin:end] or folded
+
+
+def _is_edge(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character).startswith("P")
