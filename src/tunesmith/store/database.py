@@ -1,0 +1,207 @@
+"""One database behind the store: where it is, opening it, bringing its tables up to date, its transactions.
+
+SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STORE` serves a team. Both behave alike:
+
+- A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks rows), waits for it at most
+  `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not wait to
+  write: SQLite fails it at once. Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
+- Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
+- Every failure becomes a `StoreError`, in which no password appears.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from tunesmith.errors import MissingExtraError, StoreError
+from tunesmith.files import home_folder
+from tunesmith.store.tables import HEAD, VERSION_TABLE
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x74756E65  # "tune": the number of PostgreSQL's advisory lock
+_SQLITE_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
+
+
+class Database:
+    """An open database whose tables fit this version of tunesmith."""
+
+    def __init__(self, url: str | None, lock_seconds: float) -> None:
+        self._url = _resolve(url or os.environ.get("TUNESMITH_STORE") or None)
+        self._lock_seconds = lock_seconds
+        self.where = _shown(self._url)
+        self.engine = self._connectable()
+        try:
+            with self._explained():
+                self._bring_up_to_date()
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self._explained(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes; it is undone when the block ends with an error."""
+        with self._explained(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
+            yield connection
+
+    def _connectable(self) -> Engine:
+        if self._url.get_backend_name() == "sqlite":
+            assert self._url.database is not None
+            with self._explained():
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(self._url, poolclass=NullPool, connect_args={"timeout": self._lock_seconds})
+            event.listen(engine, "connect", self._prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        try:
+            lock_timeout = f"-c lock_timeout={int(self._lock_seconds * 1000)}"
+            engine = create_engine(
+                self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": lock_timeout}
+            )
+        except ImportError:
+            raise MissingExtraError("postgres", "A PostgreSQL store") from None
+        return engine
+
+    def _prepare_sqlite(self, connection: Any, record: object) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, see `_begin_sqlite`
+        connection.execute("PRAGMA foreign_keys = ON")
+        # Going over to WAL does not wait for a lock as other statements do, so the waiting is here.
+        deadline = time.monotonic() + self._lock_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except connection.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _bring_up_to_date(self) -> None:
+        with self.engine.begin() as connection:
+            if _revision(connection) == HEAD:
+                return
+        with self.engine.execution_options(tunesmith_writes=True).begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
+            if _revision(connection) != HEAD:  # somebody else may have done it while we waited
+                self._migrate(connection)
+
+    def _migrate(self, connection: Connection) -> None:
+        from alembic import command  # 0.1 s, needed once in a store's life
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        present = _revision(connection)
+        if present is not None and present not in known:
+            raise StoreError(
+                "newer",
+                "This store was written by a newer version of tunesmith.",
+                where=self.where,
+                found=f"schema {present}, this version knows up to {HEAD}",
+                do="pip install --upgrade tunesmith, or set TUNESMITH_STORE to another store",
+            )
+        command.upgrade(config, "head")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the database says into a `StoreError`."""
+        try:
+            yield
+        except IntegrityError:
+            raise  # a broken rule of the tables: the caller knows what it means
+        except (DBAPIError, OSError) as error:
+            raise self._as_store_error(error) from None
+        except SQLAlchemyError as error:
+            raise self._failed("failed", "The store failed.", error, "see the message; report it if it stays") from None
+
+    def _as_store_error(self, error: DBAPIError | OSError) -> StoreError:
+        said = str(error.orig if isinstance(error, DBAPIError) else error).lower()
+        if _is_locked(said):
+            do = "wait until the other program is done, then try again"
+            return self._failed("locked", f"The store stayed locked for {self._lock_seconds:g} s.", error, do)
+        if "readonly" in said or "unable to open" in said or isinstance(error, OSError):
+            do = "make the folder writable, or set TUNESMITH_HOME or TUNESMITH_STORE to another place"
+            return self._failed("unwritable", "The store cannot be written.", error, do)
+        if "not a database" in said or "malformed" in said:
+            do = "move the file away; runs can still be read from their folders"
+            return self._failed("damaged", "The store is damaged.", error, do)
+        if "connection" in said or "could not translate host" in said or "password authentication" in said:
+            do = "check that the server runs and that TUNESMITH_STORE is right"
+            return self._failed("unreachable", "The store's server cannot be reached.", error, do)
+        return self._failed("failed", "The store failed.", error, "check the place and its free space, then try again")
+
+    def _failed(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
+        found = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
+        return StoreError(
+            slug, what, where=self.where, found=_without_secrets(found[0] if found else "", self._url), do=do
+        )
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("tunesmith_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()
+
+
+def _is_locked(error: object) -> bool:
+    said = str(error).lower()
+    return any(words in said for words in _SQLITE_LOCKED) or "lock timeout" in said
+
+
+def _resolve(url: str | None) -> URL:
+    """The URL as SQLAlchemy wants it; None is `store.db` in the home folder."""
+    if url is None:
+        return URL.create("sqlite", database=str((home_folder() / "store.db").absolute()))
+    refused = StoreError(
+        "bad-url",
+        "This is no URL of a store.",
+        found=f"a {url.partition(':')[0][:20]!r} URL" if "://" in url else "no scheme such as postgresql://",
+        do="use postgresql://USER@HOST/DATABASE or sqlite:////absolute/path.db",
+    )
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the text is not shown: it may hold a password
+        raise refused from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:" and not parsed.query:
+        return parsed.set(database=str(Path(parsed.database).absolute()))
+    raise refused
+
+
+def _shown(url: URL) -> str:
+    """The URL without its password and without options, which may hold another."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(drivername="postgresql", password=None, query={}).render_as_string()
+
+
+def _without_secrets(said: str, url: URL) -> str:
+    secrets = [str(url.password or ""), *(str(value) for key, value in url.query.items() if "pass" in key)]
+    for secret in filter(None, secrets):
+        said = said.replace(secret, "***")
+    return said

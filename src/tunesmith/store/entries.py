@@ -1,0 +1,23 @@
+"""What the store gives back that no stage makes: a run with its folder, and a file that is worth finding again."""
+
+from tunesmith.records import Record, Run
+
+
+class StoredRun(Record):
+    """A run and the absolute path of its folder."""
+
+    run: Run
+    folder: str
+
+
+class Artifact(Record):
+    """A file or folder that a run left: `kind` is a word such as adapter, report or export; `path` is absolute.
+
+    `sha256` is that of the file, or of the canonical list of a folder's files.
+    """
+
+    kind: str
+    path: str
+    sha256: str
+    size_bytes: int
+    run: str | None = None

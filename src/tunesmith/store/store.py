@@ -1,0 +1,202 @@
+"""The store: records in, records out.
+
+    with Store.open() as store:
+        store.add_run(run, folder)
+        store.runs(limit=20)
+
+Adding what is there already changes nothing, so a step that is repeated after a crash does no harm.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy import Row, Select, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from tunesmith.errors import StoreError, name_some
+from tunesmith.records import Dataset, Evaluation, Record, Run
+from tunesmith.store.database import Database
+from tunesmith.store.entries import Artifact, StoredRun
+from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table
+
+R = TypeVar("R", bound=Record)
+_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Store:
+    """Data sets, runs, evaluations and artifacts. A context manager; `open` makes one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str | None = None, *, lock_seconds: float = 10.0) -> Self:
+        """The store at this URL, else at `$TUNESMITH_STORE`, else `store.db` in the home folder; made when new.
+
+        Errors: `StoreError` when it cannot be opened or is newer; `MissingExtraError` without PostgreSQL's driver.
+        """
+        return cls(Database(url, lock_seconds))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add_dataset(self, dataset: Dataset) -> None:
+        """Remember a data set under its fingerprint."""
+        self._insert(
+            DatasetRow,
+            id=dataset.fingerprint,
+            name=dataset.name,
+            content=dataset.content,
+            added=_now(),
+            record=dataset.model_dump(mode="json"),
+        )
+
+    def datasets(self, limit: int = 100) -> list[Dataset]:
+        """The data sets, newest first."""
+        query = select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
+        return [_as(Dataset, row.record) for row in self._rows(query)]
+
+    def add_run(self, run: Run, folder: Path) -> None:
+        """Remember a run and where its folder is.
+
+        Errors: `StoreError` (`store/run-differs`) when another run, or another folder, has this id.
+        """
+        entry = StoredRun(run=run, folder=str(folder.absolute()))
+        self._insert(RunRow, **_run_columns(run), id=run.id, folder=entry.folder)
+        present = self.run(run.id)
+        if present != entry:
+            raise StoreError(
+                "run-differs",
+                f"The store has another run with the id {run.id}.",
+                where=self._database.where,
+                found=f"folder {present.folder}, status {present.run.status}",
+                do="use update_run for a run that went on",
+            )
+
+    def update_run(self, run: Run) -> None:
+        """Remember how a run went on. Errors: `StoreError` when it was never added."""
+        with self._database.writing() as connection:
+            done = connection.execute(update(RunRow).where(RunRow.id == run.id).values(**_run_columns(run)))
+        if done.rowcount == 0:
+            raise self._no_run(run.id)
+
+    def runs(self, limit: int = 20) -> list[StoredRun]:
+        """The runs, newest first."""
+        query = select(RunRow.record, RunRow.folder).order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
+        return [_stored_run(row) for row in self._rows(query)]
+
+    def run(self, id_or_prefix: str) -> StoredRun:
+        """The run with this id, or the only one whose id begins so.
+
+        Errors: `StoreError` when there is none, or more than one.
+        """
+        query = select(RunRow.id, RunRow.record, RunRow.folder).order_by(RunRow.id)
+        begins_so = RunRow.id.startswith(id_or_prefix, autoescape=True)
+        # SQLite's LIKE takes "A" for "a", hence the second look.
+        found = [row for row in self._rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
+        exact = [row for row in found if row.id == id_or_prefix]
+        if len(exact or found) == 1:
+            return _stored_run((exact or found)[0])
+        if not found or not id_or_prefix:
+            raise self._no_run(id_or_prefix)
+        raise StoreError(
+            "ambiguous",
+            f"{len(found):,} runs begin with {id_or_prefix!r}.",
+            where=self._database.where,
+            found=name_some([row.id for row in found]),
+            do="give more of the id",
+        )
+
+    def add_evaluation(self, evaluation: Evaluation, run: str) -> None:
+        """Remember what was measured in a run. Errors: `StoreError` when the store does not have that run."""
+        self._insert(
+            EvaluationRow,
+            run=run,
+            fingerprint=evaluation.fingerprint,
+            metric=evaluation.metric,
+            added=_now(),
+            record=evaluation.model_dump(mode="json"),
+        )
+
+    def evaluations(self, run: str) -> list[Evaluation]:
+        """What was measured in a run, oldest first."""
+        query = select(EvaluationRow.record).where(EvaluationRow.run == run)
+        query = query.order_by(EvaluationRow.added, EvaluationRow.fingerprint)
+        return [_as(Evaluation, row.record) for row in self._rows(query)]
+
+    def add_artifact(self, artifact: Artifact) -> None:
+        """Remember a file. Errors: `StoreError` when the store does not have the run that it names."""
+        columns = artifact.model_dump(mode="json")
+        self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_now(), record=columns)
+
+    def artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
+        """The files of a run, or of a kind, or of both; oldest first."""
+        query = select(ArtifactRow.record).order_by(ArtifactRow.added, ArtifactRow.id)
+        if run is not None:
+            query = query.where(ArtifactRow.run == run)
+        if kind is not None:
+            query = query.where(ArtifactRow.kind == kind)
+        return [_as(Artifact, row.record) for row in self._rows(query)]
+
+    def _rows(self, query: Select[Any]) -> list[Row[Any]]:
+        with self._database.reading() as connection:
+            return list(connection.execute(query))
+
+    def _insert(self, table: type[Table], **columns: Any) -> None:
+        insert = _INSERT[self._database.engine.dialect.name]
+        try:
+            with self._database.writing() as connection:
+                connection.execute(insert(table).values(**columns).on_conflict_do_nothing())
+        except IntegrityError:  # the only rule left to break: a run that is not there
+            raise self._no_run(columns["run"]) from None
+
+    def _no_run(self, id_or_prefix: str) -> StoreError:
+        return StoreError(
+            "no-such-run",
+            f"The store has no run {id_or_prefix[:80]!r}.",
+            where=self._database.where,
+            do="see `tunesmith runs`",
+        )
+
+
+def _run_columns(run: Run) -> dict[str, Any]:
+    return {
+        "created": run.created,
+        "status": run.status,
+        "dataset": run.dataset,
+        "model": run.model.name,
+        "record": run.model_dump(mode="json"),
+    }
+
+
+def _stored_run(row: Row[Any]) -> StoredRun:
+    return StoredRun(run=_as(Run, row.record), folder=row.folder)
+
+
+def _as(kind: type[R], record: dict[str, Any]) -> R:
+    try:
+        return kind.model_validate(record)
+    except ValidationError as error:
+        raise StoreError(
+            "unreadable-record",
+            f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot read.",
+            found=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
+            do="use the version that wrote it",
+        ) from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
