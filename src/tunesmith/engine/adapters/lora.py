@@ -1,0 +1,99 @@
+"""LoRA: a frozen linear layer plus a trained product of two thin matrices.
+
+    y = x W^T + (alpha / r) * dropout(x) A^T B^T
+
+A starts as Kaiming-uniform noise and B as zero, so a fresh adapter changes nothing. A and B are kept in float32 and
+cast to the dtype of the computation at each use, so small updates are not lost in bfloat16.
+
+Shapes: I = inputs, O = outputs, R = rank; A is RI, B is OR. Source: Hu et al. 2021, arXiv:2106.09685, section 4.1;
+initial values as in PEFT (`peft/tuners/lora/layer.py`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from tunesmith.errors import ModelError
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear layer (`nn.Linear`, or GPT-2's `Conv1D`) with its trained low-rank update."""
+
+    def __init__(self, frozen: nn.Module, rank: int, alpha: float, dropout: float) -> None:
+        super().__init__()
+        self.frozen = frozen
+        inputs, outputs = linear_sizes(frozen)
+        device = frozen.weight.device
+        self.lora_A = nn.Parameter(torch.empty(rank, inputs, device=device, dtype=torch.float32))
+        self.lora_B = nn.Parameter(torch.zeros(outputs, rank, device=device, dtype=torch.float32))
+        self.scaling = alpha / rank
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.is_on = True
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O)"""
+        y = self.frozen(x)
+        if not self.is_on:
+            return y
+        low = nn.functional.linear(self.dropout(x), self.lora_A.to(x.dtype))
+        return torch.add(y, nn.functional.linear(low, self.lora_B.to(x.dtype)), alpha=self.scaling)
+
+
+def linear_sizes(layer: nn.Module) -> tuple[int, int]:
+    """(inputs, outputs) of a linear layer; `Conv1D` keeps its weight transposed."""
+    rows, columns = layer.weight.shape
+    return (rows, columns) if isinstance(layer, Conv1D) else (columns, rows)
+
+
+def linear_names(model: nn.Module) -> list[str]:
+    """The full names of every linear layer except the output head, in the order of the model."""
+    head = model.get_output_embeddings()
+    return [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
+    ]
+
+
+def attach_lora(model: nn.Module, rank: int, alpha: float, dropout: float, names: Iterable[str] | None = None) -> None:
+    """Freeze the model and put a fresh LoRA on the named linear layers (by default all but the head).
+
+    Errors: `ModelError` when there is nothing to put it on, or when an adapter is on the model already.
+    """
+    if lora_layers(model):
+        raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
+    names = linear_names(model) if names is None else list(names)
+    if not names:
+        raise ModelError("no-linear-layers", "This model has no linear layer that LoRA could adapt.", do="use another model")
+    model.requires_grad_(False)
+    for name in names:
+        parent, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(parent)
+        setattr(owner, leaf, LoraLinear(getattr(owner, leaf), rank, alpha, dropout))
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
+    """Full name -> LoRA layer."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
+
+
+def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What is trained: A and B of every layer."""
+    return [weight for layer in lora_layers(model).values() for weight in (layer.lora_A, layer.lora_B)]
+
+
+@contextmanager
+def adapter_off(model: nn.Module) -> Iterator[None]:
+    """Within this block the model answers as its base. The same weights in memory serve both contenders."""
+    layers = list(lora_layers(model).values())
+    before = [layer.is_on for layer in layers]
+    for layer in layers:
+        layer.is_on = False
+    try:
+        yield
+    finally:
+        for layer, was_on in zip(layers, before, strict=True):
+            layer.is_on = was_on

@@ -1,0 +1,41 @@
+"""Turn a GGUF file into an ordinary model folder: float32 safetensors, config and tokenizer.
+
+The embedded model comes as GGUF with 4-bit weights; transformers dequantizes it. What is trained and evaluated is
+exactly the dequantized model.
+"""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tunesmith.engine.load import quiet_transformers
+from tunesmith.errors import ModelError
+
+
+def convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write `folder` (made if missing) from a GGUF file.
+
+    Errors: `ModelError` when transformers cannot read the file.
+    """
+    where, name = str(gguf.parent), gguf.name
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32, local_files_only=True)
+            _forget_quantization(model)
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise ModelError(
+            "gguf-unreadable", "This GGUF file cannot be read.", where=str(gguf), found=str(error).splitlines()[0],
+            do="fetch the file again, or use a model in safetensors",
+        ) from None
+
+
+def _forget_quantization(model: torch.nn.Module) -> None:
+    """The weights are plain floats now, but transformers still marks them as GGUF and would refuse to save them."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized = False
+    model.hf_quantizer = None

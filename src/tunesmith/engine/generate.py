@@ -1,0 +1,185 @@
+"""Answers, many prompts at once: the same tokens as `transformers.generate` gives one prompt at a time (greedy, float32).
+
+What all prompts share at their beginning (system prompt, few-shot examples) is computed once and its keys and values are
+spread over the rows. Rows of unequal length are padded on the left, where the mask hides it; positions count real
+tokens only. A finished row leaves the batch, and when half of the rows have left, waiting prompts take their places.
+
+Shapes: B rows, S shared tokens, T tokens fed at once, K columns of the cache, V vocabulary.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache, PreTrainedModel
+
+from tunesmith.engine.head import hidden_states, logits_of
+from tunesmith.engine.load import LoadedModel
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The new tokens without the stop token; `finished` is False when they were cut at the limit.
+
+    `seconds` is this answer's share of the wall time: that of each pass, divided among the rows in it.
+    """
+
+    tokens: list[int]
+    finished: bool
+    seconds: float
+
+
+class Generator:
+    """Answers token prompts with a loaded model as it stands: with its adapter on or off, in training or not."""
+
+    def __init__(self, loaded: LoadedModel, batch_size: int = 32) -> None:
+        self.model = loaded.model
+        self.batch_size = batch_size
+
+    def generate(
+        self, prompts: Sequence[list[int]], max_new_tokens: int, stop_ids: set[int], progress: Progress | None = None
+    ) -> list[Generated]:
+        """One greedy answer per prompt, in the order of the prompts."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                return self._generate(prompts, max_new_tokens, stop_ids, progress)
+        finally:
+            self.model.train(was_training)
+
+    def _generate(
+        self, prompts: Sequence[list[int]], max_new_tokens: int, stop_ids: set[int], progress: Progress | None
+    ) -> list[Generated]:
+        # Longest first: the last rows to be admitted are the cheap ones, and memory peaks at the start.
+        waiting = sorted(range(len(prompts)), key=lambda p: len(prompts[p]))
+        rows = _Rows(self.model, shared_beginning(prompts))
+        answers: dict[int, Generated] = {}
+        while waiting or rows.living:
+            free = self.batch_size - len(rows.living)
+            if waiting and (free >= self.batch_size / 2 or free >= len(waiting)):
+                admitted, waiting = waiting[-free:], waiting[:-free]
+                rows.admit([(p, prompts[p]) for p in admitted])
+            else:
+                rows.feed_last_tokens()
+            for row in rows.take_finished(max_new_tokens, stop_ids):
+                answers[row.prompt] = Generated(row.tokens, row.finished, row.seconds)
+            if progress:
+                progress(len(answers), len(prompts))
+        return [answers[p] for p in range(len(prompts))]
+
+
+def shared_beginning(prompts: Sequence[list[int]]) -> list[int]:
+    """The tokens that all prompts begin with, leaving at least one token of each."""
+    if len(prompts) < 2:
+        return []
+    first, last = min(prompts), max(prompts)  # in sorted order the extremes differ the earliest
+    most = min(map(len, prompts)) - 1
+    common = next((t for t in range(most) if first[t] != last[t]), most)
+    return first[:common]
+
+
+@dataclass
+class _Row:
+    prompt: int
+    position: int
+    tokens: list[int] = field(default_factory=list)
+    finished: bool = False
+    seconds: float = 0.0
+
+
+class _Rows:
+    """The living rows of a batch, their cache (K columns) and the mask that says which columns a row may see."""
+
+    def __init__(self, model: PreTrainedModel, shared: list[int]) -> None:
+        self.model = model
+        self.living: list[_Row] = []
+        self.cache = DynamicCache(config=model.config)
+        self.mask_BK = torch.ones((0, 0), dtype=torch.long, device=model.device)
+        self.shared_length = len(shared)
+        self.shared = DynamicCache(config=model.config)
+        if shared:
+            hidden_states(model, torch.tensor([shared], device=model.device), cache=self.shared)
+
+    def admit(self, prompts: Sequence[tuple[int, list[int]]]) -> None:
+        """Take in (number, tokens) of new prompts and make the first token of each."""
+        began = time.perf_counter()
+        rests = [tokens[self.shared_length :] for _, tokens in prompts]
+        longest = max(map(len, rests))
+        tokens_BT = torch.tensor([[0] * (longest - len(rest)) + rest for rest in rests], device=self.model.device)
+        mask_BK = torch.tensor(
+            [[1] * self.shared_length + [0] * (longest - len(rest)) + [1] * len(rest) for rest in rests],
+            device=self.model.device,
+        )
+        positions_BT = (mask_BK.cumsum(1) - 1).clamp(min=0)[:, self.shared_length :]
+        cache = _spread(self.shared, len(prompts), self.model)
+        hidden_BTD = hidden_states(self.model, tokens_BT, cache=cache, mask_BT=mask_BK, positions_BT=positions_BT)
+        new = [_Row(number, len(tokens)) for number, tokens in prompts]
+        self._append_tokens(new, hidden_BTD[:, -1], began)
+        self._join(new, cache, mask_BK)
+
+    def _join(self, new: list[_Row], cache: DynamicCache, mask_BK: Tensor) -> None:
+        """Put new rows under the living ones; the shorter cache is padded on the left."""
+        if not self.living:
+            self.living, self.cache, self.mask_BK = new, cache, mask_BK
+            return
+        columns = max(self.mask_BK.shape[1], mask_BK.shape[1])
+        for old_layer, new_layer in zip(self.cache.layers, cache.layers, strict=True):
+            for name in ("keys", "values"):
+                halves = [getattr(old_layer, name), getattr(new_layer, name)]
+                joined = torch.cat([pad(half, (0, 0, columns - half.shape[-2], 0)) for half in halves])
+                setattr(old_layer, name, joined)
+        self.mask_BK = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in (self.mask_BK, mask_BK)])
+        self.living += new
+
+    def feed_last_tokens(self) -> None:
+        """One token further in every row."""
+        began = time.perf_counter()
+        device = self.model.device
+        tokens_B1 = torch.tensor([[row.tokens[-1]] for row in self.living], device=device)
+        positions_B1 = torch.tensor([[row.position] for row in self.living], device=device)
+        self.mask_BK = pad(self.mask_BK, (0, 1), value=1)
+        hidden_B1D = hidden_states(
+            self.model, tokens_B1, cache=self.cache, mask_BT=self.mask_BK, positions_BT=positions_B1
+        )
+        for row in self.living:
+            row.position += 1
+        self._append_tokens(self.living, hidden_B1D[:, -1], began)
+
+    def _append_tokens(self, rows: list[_Row], hidden_BD: Tensor, began: float) -> None:
+        best_B = logits_of(self.model, hidden_BD).argmax(-1).tolist()
+        seconds = (time.perf_counter() - began) / len(rows)
+        for row, token in zip(rows, best_B, strict=True):
+            row.tokens.append(token)
+            row.seconds += seconds
+
+    def take_finished(self, max_new_tokens: int, stop_ids: set[int]) -> list[_Row]:
+        """Remove and return the rows that said a stop token (it is taken off) or reached the limit."""
+        done = []
+        for row in self.living:
+            if row.tokens[-1] in stop_ids:
+                row.tokens.pop()
+                row.finished = True
+            if row.finished or len(row.tokens) == max_new_tokens:
+                done.append(row)
+        if done:
+            keep = [b for b, row in enumerate(self.living) if row not in done]
+            self.living = [self.living[b] for b in keep]
+            kept_B = torch.tensor(keep, dtype=torch.long, device=self.model.device)
+            self.cache.batch_select_indices(kept_B)
+            self.mask_BK = self.mask_BK[kept_B]
+        return done
+
+
+def _spread(shared: DynamicCache, rows: int, model: PreTrainedModel) -> DynamicCache:
+    """A cache of `rows` rows that begins with the shared keys and values."""
+    cache = DynamicCache(config=model.config)
+    for index, layer in enumerate(shared.layers):
+        if layer.is_initialized:
+            cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), index)
+    return cache

@@ -1,0 +1,90 @@
+"""Load a model folder for training or answering: safetensors only, no remote code, no network.
+
+Precision "auto" is bfloat16 where the machine multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX on a CPU,
+any CUDA device that says so) and float32 elsewhere: emulated bfloat16 is slower than float32 and less exact.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
+
+from tunesmith.engine.adapters.peft_format import read_adapter
+from tunesmith.engine.head import check_head
+from tunesmith.errors import ModelError
+
+Precision = Literal["auto", "bf16", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model in memory. `context_length` is the most tokens that its positions allow."""
+
+    model: PreTrainedModel
+    device: torch.device
+    dtype: torch.dtype
+    context_length: int
+    parameters: int
+
+
+def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path | None = None) -> LoadedModel:
+    """Load the weights of a folder, frozen, in evaluation mode, with an adapter on them if one is given.
+
+    Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = choose_dtype(precision, device)
+    try:
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, attn_implementation="sdpa"
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            "unloadable", "This folder cannot be loaded as a causal language model.", where=str(folder),
+            found=str(error).splitlines()[0], do="give a folder with config.json and *.safetensors of a text model",
+        ) from None
+    model.requires_grad_(False).eval().to(device)
+    check_head(model)
+    if adapter is not None:
+        read_adapter(model, adapter)
+    return LoadedModel(
+        model=model,
+        device=device,
+        dtype=dtype,
+        context_length=int(model.config.max_position_embeddings),
+        parameters=sum(weight.numel() for name, weight in model.named_parameters() if ".lora_" not in name),
+    )
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of the frozen weights and of the computation."""
+    if precision == "float32":
+        return torch.float32
+    return torch.bfloat16 if precision == "bf16" or multiplies_bfloat16(device) else torch.float32
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether this device has hardware for bfloat16 matrix products."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars or warnings of transformers within this block; its settings are put back after."""
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,70 @@
+"""The learning rate over a training, as a share of its peak.
+
+    progress p in [0, 1], warm-up share u:   p < u          p / u
+                                             linear         (1 - p) / (1 - u)
+                                             cosine         (1 + cos(pi (p - u) / (1 - u))) / 2
+                                             constant       1
+
+Progress is counted in steps when the recipe says epochs, in elapsed time when it says minutes: the schedule then fits
+itself to the budget, and what is left after it is the last validation. A step is placed at its middle, so neither the
+first nor the last one is wasted at rate zero.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Decay = Literal["linear", "cosine", "constant"]
+
+
+def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
+    """Learning rate / peak learning rate at this progress."""
+    if progress < warmup_share:
+        return progress / warmup_share
+    rest = min(1.0, (progress - warmup_share) / (1 - warmup_share))
+    if decay == "linear":
+        return 1 - rest
+    return (1 + math.cos(math.pi * rest)) / 2 if decay == "cosine" else 1.0
+
+
+@dataclass
+class Progress:
+    """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set."""
+
+    planned_steps: int | None
+    budget_seconds: float | None
+    now: Callable[[], float] = time.monotonic
+    step: int = 0
+    step_seconds: float = 0.0
+    look_seconds: float = 0.0
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return self.now() - self.began
+
+    @property
+    def done(self) -> float:
+        """The share of the training that lies behind, in [0, 1]."""
+        if self.planned_steps is not None:
+            return min(1.0, self.step / self.planned_steps)
+        return min(1.0, self.seconds / self._training_seconds)
+
+    @property
+    def middle_of_next_step(self) -> float:
+        """Where the step that begins now will be half done."""
+        if self.planned_steps is not None:
+            return (self.step + 0.5) / self.planned_steps
+        return min(1.0, (self.seconds + self.step_seconds / 2) / self._training_seconds)
+
+    @property
+    def _training_seconds(self) -> float:
+        """The budget without the last look at the validation split; at least a tenth of it, so that something is trained."""
+        assert self.budget_seconds is not None
+        return max(self.budget_seconds - self.look_seconds, self.budget_seconds / 10)

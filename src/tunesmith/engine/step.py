@@ -1,0 +1,112 @@
+"""One optimizer step's loss and gradient, whatever the micro-batches are.
+
+    gradient = d/dw  (sum over the step of weighted token losses) / (sum over the step of weights)
+
+Each micro-batch adds its share of that sum; the divisor is that of the whole step. When memory runs out the same step
+is repeated with half the rows at once: the batch, its order and the schedule stay as they were.
+
+Shapes: B rows, T tokens, S shared tokens, N trained positions, D hidden.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from tunesmith.engine.batches import MicroBatch, collate, micro_batches
+from tunesmith.engine.head import hidden_states, logits_of
+from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.loss import token_loss
+from tunesmith.engine.memory import is_out_of_memory
+from tunesmith.errors import TrainingError, name_some
+from tunesmith.records import TokenArrays
+
+TOKENS_AT_ONCE = 1024
+
+
+class Stepper:
+    """Computes losses and gradients of batches; remembers how many rows fit into memory."""
+
+    def __init__(self, loaded: LoadedModel, most_rows: int | None) -> None:
+        self.loaded = loaded
+        self.most_rows = most_rows or 1 << 30
+        self.most_tokens = TOKENS_AT_ONCE if most_rows is None else 1 << 62
+        self.can_share = can_share_prefix(loaded.model)
+
+    def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
+        """Add the gradient of the batch's loss per trained token to the adapter; return that loss.
+
+        Errors: `TrainingError` when the loss is not finite, or one example alone does not fit into memory.
+        """
+        while True:
+            try:
+                return self._accumulate(arrays, batch, step)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve(arrays, batch, step)
+            self.loaded.model.zero_grad(set_to_none=True)
+
+    def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
+        count = sum(float(arrays.example(e)[1][1:].sum()) for e in batch)
+        total = 0.0
+        for piece in micro_batches(arrays, batch, self.most_rows, self.most_tokens):
+            loss, _ = self._loss(collate(arrays, piece, self.loaded.device, can_share=self.can_share))
+            share = loss.item() / count
+            if not math.isfinite(share):
+                raise TrainingError(
+                    "loss-not-finite", "The loss is not a finite number; the step was not applied.",
+                    where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share}",
+                    do="lower training.learning_rate, or set training.precision to float32",
+                )
+            (loss / count).backward()
+            total += share
+        return total
+
+    def _halve(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> None:
+        rows = max(len(piece) for piece in micro_batches(arrays, batch, self.most_rows, self.most_tokens))
+        if rows == 1:
+            raise TrainingError(
+                "out-of-memory", "Memory ran out with a single example at once.",
+                where=f"step {step}, train examples number {name_some(batch, 8)}", found=f"longest {self._longest(arrays, batch)} tokens",
+                do="lower data.max_tokens, or use a smaller model",
+            )
+        self.most_rows = rows // 2
+
+    @staticmethod
+    def _longest(arrays: TokenArrays, batch: Sequence[int]) -> int:
+        return max(len(arrays.example(e)[0]) for e in batch)
+
+    @torch.no_grad()
+    def mean_loss(self, arrays: TokenArrays) -> float:
+        """Loss per trained token over all examples, nothing trained."""
+        total = count = 0.0
+        for piece in micro_batches(arrays, range(len(arrays)), self.most_rows, 2 * self.most_tokens):
+            loss, weight = self._loss(collate(arrays, piece, self.loaded.device, can_share=self.can_share))
+            total, count = total + float(loss), count + weight
+        return total / count
+
+    def _loss(self, batch: MicroBatch) -> tuple[Tensor, float]:
+        model = self.loaded.model
+        hidden_BTD = _hidden_of(model, batch)
+        hidden_ND = hidden_BTD[batch.rows_N, batch.columns_N]
+        return token_loss(hidden_ND, batch.targets_N, batch.weights_N, partial(logits_of, model))
+
+
+def _hidden_of(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
+    """Hidden states of the rows, BTD. Keys and values of the shared beginning are made once; gradients flow through them."""
+    cache = None
+    if len(batch.shared_S):
+        cache = DynamicCache(config=model.config)
+        hidden_states(model, batch.shared_S[None], cache=cache)
+        cache.batch_repeat_interleave(len(batch.tokens_BT))
+    return hidden_states(model, batch.tokens_BT, cache=cache)
+
+
+def can_share_prefix(model: PreTrainedModel) -> bool:
+    """Whether every layer keeps plain keys and values (no sliding window, no recurrent state)."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
