@@ -1,1 +1,5 @@
-"""A recipe file becomes a `Recipe`: load.py (YAML and overrides), check.py (rules across fields), defaults.py (numbers with sources)."""
+"""A recipe file becomes a `Recipe`.
+
+load.py reads YAML, presets and overrides; check.py holds the rules
+between fields; defaults.py fills what is left open, with sources.
+"""

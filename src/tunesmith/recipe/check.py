@@ -14,15 +14,17 @@ Rule = Callable[[Recipe], Iterator[str]]
 def _one_end(recipe: Recipe) -> Iterator[str]:
     if recipe.training.epochs is not None and recipe.training.minutes is not None:
         yield (
-            f"training.epochs={recipe.training.epochs:g} and training.minutes={recipe.training.minutes:g} both say when to end; "
-            "set one of them to null"
+            f"training.epochs={recipe.training.epochs:g} and training.minutes={recipe.training.minutes:g} "
+            "both say when to end; set one of them to null"
         )
 
 
 def _micro_batch_fits(recipe: Recipe) -> Iterator[str]:
     training = recipe.training
     if training.micro_batch is not None and training.micro_batch > training.batch_size:
-        yield f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; lower it"
+        yield (
+            f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; lower it"
+        )
 
 
 def _shares_leave_train(recipe: Recipe) -> Iterator[str]:

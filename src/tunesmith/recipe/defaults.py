@@ -1,15 +1,15 @@
 """What a recipe leaves open is filled here; each number comes with the sentence that says where it is from.
 
 Learning rate of LoRA. "LoRA Without Regret" (J. Schulman et al., Thinking Machines, 2025,
-https://thinkingmachines.ai/blog/lora/) finds the best rate about ten times that of full fine-tuning (about fifteen times
-in runs of fewer than 100 steps), independent of the rank when the update is scaled by alpha / rank, and falling with the
-width of the model; it publishes a fit over Llama and Qwen models,
+https://thinkingmachines.ai/blog/lora/) finds the best rate about ten times that of full fine-tuning (about fifteen
+times in runs of fewer than 100 steps), independent of the rank when the update is scaled by alpha / rank, and falling
+with the width of the model; it publishes a fit over Llama and Qwen models,
 
     rate = 5e-5 * 10 * (2000 / hidden_size) ** 0.781        (Llama family)
 
-which gives 1.3e-3 at width 576 (135M), 4.9e-4 at 2,048 (1B), 2.9e-4 at 4,096 (8B), 1.7e-4 at 8,192 (70B). The later sweep
-in tinker-cookbook (`tinker_cookbook/hyperparam_utils.py`, batch 128) has 1e-3 for Llama 1B and 3B and 3e-4 for 8B and 70B.
-We know the parameter count, not the width, and train with small batches, so the table below takes the fit, rounded.
+which gives 1.3e-3 at width 576 (135M), 4.9e-4 at 2,048 (1B), 2.9e-4 at 4,096 (8B), 1.7e-4 at 8,192 (70B). The later
+sweep in tinker-cookbook (`tinker_cookbook/hyperparam_utils.py`, batch 128) has 1e-3 for Llama 1B and 3B, and 3e-4 for
+8B and 70B. We know the parameter count, not the width, and train with small batches: the table takes the fit, rounded.
 """
 
 from math import ceil, inf

@@ -1,8 +1,9 @@
 """Recipes as YAML text, both ways.
 
-PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is ninety and `no` is false. A recipe with such a surprise in it
-would train something else than it says, so plain words are read as in YAML 1.2's core schema: null, true, false, whole
-numbers, decimal numbers, and everything else is text. Only the safe constructors exist here: no YAML tag builds an object.
+PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is ninety and `no` is false. A recipe with such a surprise in
+it would train something else than it says, so plain words are read as in YAML 1.2's core schema: null, true, false,
+whole numbers, decimal numbers, and everything else is text. Only the safe constructors exist here: no tag of YAML's
+builds an object.
 Source: https://yaml.org/spec/1.2.2/#103-core-schema
 """
 
@@ -14,11 +15,11 @@ import yaml
 from tunesmith.errors import RecipeError
 from tunesmith.records import Recipe
 
-_WORDS: tuple[tuple[str, str, str], ...] = (
-    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
-    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+_WORDS: tuple[tuple[str, str, list[str]], ...] = (  # tag, the words, how they begin ("" is the empty value)
+    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", [*"~nN", ""]),
+    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
+    ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", [*"-+0123456789"]),
+    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", [*"-+.0123456789"]),
 )
 
 
@@ -29,9 +30,8 @@ class _Reader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):  # a few nested aliases can spell a gigabyte
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not used in recipes", problem_mark=self.peek_event().start_mark
-            )
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not used in recipes", problem_mark=mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -54,9 +54,7 @@ class _Writer(yaml.SafeDumper):
 
 for _tag, _pattern, _first in _WORDS:
     for _class in (_Reader, _Writer):
-        _class.add_implicit_resolver(
-            _tag, re.compile(_pattern), [*_first.replace("\0", ""), *([""] if "\0" in _first else [])]
-        )
+        _class.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
 
 def parse_yaml(text: str, where: str) -> Any:

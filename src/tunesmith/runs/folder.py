@@ -4,9 +4,9 @@
     metrics.jsonl  samples.jsonl  adapter/  answers/<contender>.jsonl
     evaluation.json  decision.json  report.html  report.md  report.json
 
-Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the disk, and
-an id that looks like anything else is refused. The lock is the kernel's (flock), held by an open file: it ends with the
-process however that ends, so there are no stale locks.
+Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
+disk, and an id that looks like anything else is refused. The lock is the kernel's (flock), held by an open file: it
+ends with the process however that ends, so there are no stale locks.
 """
 
 import fcntl

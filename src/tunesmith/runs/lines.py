@@ -1,8 +1,8 @@
 """JSON lines that a crash can cut only at the end.
 
-A line is written by one system call to a file opened for appending, so a killed process leaves whole lines; a full disk or
-a power cut can leave a last line without its end. A reader names such a line instead of failing or hiding it; the next
-writer takes it away, because a record was never there.
+A line is written by one system call to a file opened for appending, so a killed process leaves whole lines; a full
+disk or a power cut can leave a last line without its end. A reader names such a line instead of failing or hiding it;
+the next writer takes it away, because a record was never there.
 """
 
 import os

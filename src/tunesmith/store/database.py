@@ -2,9 +2,10 @@
 
 SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STORE` serves a team. Both behave alike:
 
-- A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks rows), waits for it at most
-  `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not wait to
-  write: SQLite fails it at once. Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
+- A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks rows), waits for it at
+  most `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not
+  wait to write: SQLite fails it at once.
+  Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
 - Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
 - Every failure becomes a `StoreError`, in which no password appears.
 """

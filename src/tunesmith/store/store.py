@@ -7,6 +7,7 @@
 Adding what is there already changes nothing, so a step that is repeated after a crash does no harm.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,9 @@ from tunesmith.store.entries import Artifact, StoredRun
 from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table
 
 R = TypeVar("R", bound=Record)
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# Their own insert, for "on conflict do nothing": the standard one has it not.
+_Insert = Callable[[type[Table]], sqlite.Insert | postgresql.Insert]
+_INSERT: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Store:
