@@ -1,0 +1,51 @@
+# Everything from nothing: Python 3.11+, pip and make are enough. `make` alone lists the targets.
+#
+# Wheels are fetched once into .cache/wheels; .venv is built from there without the index, so that it can be thrown away and
+# built again with no network. A changed pyproject.toml, constraints.txt or Python makes both anew.
+
+PYTHON ?= python3
+BIN := .venv/bin
+WHEELS := .cache/wheels
+KEY := $(shell { cat pyproject.toml constraints.txt; $(PYTHON) -V; } | cksum | tr ' ' '-')
+FETCHED := $(WHEELS)/.fetched-$(KEY)
+READY := .venv/.ready-$(KEY)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## .venv with everything in it, the embedded model, the sample data
+	@$(BIN)/tunesmith models --fetch
+
+demo: setup ## the whole way on the sample data: baselines, tuning, evaluation, verdict, report.html
+	@$(BIN)/tunesmith demo
+
+test: setup ## the tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## linters, types, import rules, size budgets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/budgets.py
+
+clean: ## throw away .venv and the caches in this folder (the model in ~/.tunesmith stays)
+	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(READY): $(FETCHED)
+	@echo "building .venv"
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(PIP) install --no-index --find-links $(WHEELS) -r constraints.txt
+	@$(PIP) install --no-index --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check check
+	@touch $@
+
+$(FETCHED):
+	@echo "fetching the pinned packages into $(WHEELS) (once)"
+	@rm -rf .venv $(WHEELS) && mkdir -p $(WHEELS) && $(PYTHON) -m venv .venv
+	@$(PIP) wheel --wheel-dir $(WHEELS) -r constraints.txt
+	@touch $@
