@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tunesmith.decision.duel import Duel
 from tunesmith.records import Bar, Contender, Evaluation, Quantity, Verdict
+from tunesmith.records.quantity import duration, percent, points, usd, wording
 
 ADVICE: dict[Verdict, str] = {
     "prompt": "Prompting is enough",
@@ -33,7 +34,7 @@ def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
         )
     if bar.max_seconds is not None and contender.seconds_per_request > bar.max_seconds:
         found.append(
-            f"it takes {seconds(contender.seconds_per_request)} a request, more than {seconds(bar.max_seconds)}"
+            f"it takes {duration(contender.seconds_per_request)} a request, more than {duration(bar.max_seconds)}"
         )
     return " and ".join(found) or None
 
@@ -52,7 +53,8 @@ def of_winner(
             sentences.append(_against_dearer(duel, metric, worthwhile))
     if winner.setup_seconds:
         sentences.append(
-            f"{winner.name} has to be set up once: that took {duration(winner.setup_seconds)} and {usd(winner.setup_usd)}."
+            f"{winner.name} is set up once, before the first request: "
+            f"that took {duration(winner.setup_seconds)} and {usd(winner.setup_usd)}."
         )
     return sentences
 
@@ -145,11 +147,6 @@ def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
     return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}."
 
 
-def wording(metric: str) -> str:
-    """A metric's name as it stands in a sentence."""
-    return metric.replace("_", " ")
-
-
 def told(score: Quantity) -> str:
     """`81.2 % (95 % interval 77.9 to 84.3 %, n = 240)`."""
     return f"{percent(score.value)} (95 % interval {100 * score.low:.1f} to {percent(score.high)}, n = {score.n:,})"
@@ -159,30 +156,3 @@ def gained(duel: Duel) -> str:
     """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
     gain = duel.gain
     return f"{points(gain.difference)} (95 % interval {100 * gain.low:.1f} to {100 * gain.high:.1f}, n = {gain.n:,})"
-
-
-def percent(share: float) -> str:
-    """`81.2 %`."""
-    return f"{100 * share:.1f} %"
-
-
-def points(difference: float) -> str:
-    """`12.3 points`: hundredths of a score."""
-    return f"{100 * difference:.1f} points"
-
-
-def usd(amount: float) -> str:
-    """`$0.0042`, `$1.30`: two digits that mean something, whatever the size."""
-    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"
-
-
-def seconds(amount: float) -> str:
-    """`0.42 s`."""
-    return f"{amount:.2g} s" if amount < 10 else f"{amount:,.0f} s"
-
-
-def duration(amount: float) -> str:
-    """`42 s`, `7 min`, `3.2 h`."""
-    if amount < 100:
-        return seconds(amount)
-    return f"{amount / 60:.0f} min" if amount < 6000 else f"{amount / 3600:.1f} h"

@@ -36,7 +36,7 @@ pays more for less). Read from the top; the first row that fits gives the verdic
 | the simplest is rag / tuned / tuned+rag                          | `rag`/`fine-tune`/`fine-tune+rag` |
 
 "The simplest" skips an unsure one for a sure one of the same verdict: when zero-shot is unsure and few-shot is sure,
-the answer is `prompt` either way. For the same reason a difference between these two that may be noise stops no verdict.
+the answer is `prompt` either way. For the same reason a difference between these two that may be noise stops nothing.
 
 A dearer contender wins only by L > g: against any one simpler one, a useless one does so once in forty evaluations.
 """

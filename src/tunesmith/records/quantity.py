@@ -1,4 +1,7 @@
-"""A measured number with its 95 % interval and the number of observations behind it."""
+"""A measured number with its 95 % interval and the number of observations behind it, and how numbers are told.
+
+Scores lie in [0, 1]; people read them as percentages and their differences as points.
+"""
 
 from tunesmith.records.record import Record
 
@@ -14,3 +17,32 @@ class Quantity(Record):
 
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}] n={self.n}"
+
+
+def percent(share: float) -> str:
+    """`81.2 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """`12.3 points`: hundredths of a score."""
+    return f"{100 * difference:.1f} points"
+
+
+def usd(amount: float) -> str:
+    """`$1.30`, `$0.0042`: at least two digits that mean something, whatever the size."""
+    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${float(f'{amount:.2g}'):f}".rstrip("0")
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `42 s`, `7 min`, `3.2 h`: two digits or a little more."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def wording(metric: str) -> str:
+    """A metric's name as it stands in a sentence: `field_f1` -> `field f1`."""
+    return metric.replace("_", " ")

@@ -1,0 +1,162 @@
+"""The charts as plotly figures, without colours.
+
+A figure is the dictionary that plotly.js draws. Where a colour stands it says `"@accent"`, `"@ink"`, `"@muted"` or
+`"@rule"`: the page puts in the colours of its light or dark dress (`templates/charts.js`). The x axes are never cut to
+make a difference look larger than it is. Names are escaped because plotly.js reads a little HTML in its labels.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
+from tunesmith.records.quantity import duration, usd, wording
+
+Figure = dict[str, Any]
+
+
+def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
+    """Dot and whisker: the deciding score of each contender with its 95 % interval, simplest on top."""
+    scored = [one for one in evaluation.contenders if evaluation.metric in one.metrics]
+    traces = []
+    for contender in reversed(scored):
+        score = contender.metrics[evaluation.metric]
+        colour = "@accent" if contender.name == winner else "@ink"
+        traces.append(
+            _whisker(escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid")
+        )
+    high = max((one.metrics[evaluation.metric].high for one in scored), default=1.0)
+    axis = {"title": {"text": f"{wording(evaluation.metric)}, %"}, "range": [-1.5, min(104.0, 112 * high + 4)]}
+    return _figure(traces, xaxis=_axis(**axis), height=96 + 42 * len(scored))
+
+
+def differences_chart(evaluation: Evaluation) -> Figure:
+    """Forest plot: paired differences, the better one first; hollow where the interval reaches zero (may be noise)."""
+    traces = []
+    for pair in reversed(ordered_differences(evaluation)):
+        told = pair.low > 0
+        label = f"{escape(pair.a)} − {escape(pair.b)}"
+        traces.append(
+            _whisker(
+                label, 100 * pair.difference, 100 * pair.low, 100 * pair.high, "@accent" if told else "@muted",
+                "solid" if told else "hollow",
+            )
+        )  # fmt: skip
+    zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": "@ink", "width": 1}}
+    title = {"text": f"difference in {wording(evaluation.metric)}, points"}
+    return _figure(traces, xaxis=_axis(title=title), shapes=[zero], height=96 + 30 * len(traces))
+
+
+def ordered_differences(evaluation: Evaluation) -> list[Comparison]:
+    """The comparisons on the deciding metric, each turned so that the better one stands first, largest first."""
+    turned = []
+    for pair in evaluation.comparisons:
+        if pair.metric == evaluation.metric:
+            flipped = {
+                "a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low,
+            }  # fmt: skip
+            turned.append(pair.model_copy(update=flipped) if pair.difference < 0 else pair)
+    return sorted(turned, key=lambda pair: -pair.difference)
+
+
+def loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
+    """Loss per trained token over the steps: training (thin) and validation (dots); the kept step is marked."""
+    steps = [line for line in metrics if line.kind == "step"]
+    looks = [line for line in metrics if line.kind == "validation"]
+    traces = [
+        _curve("training", [line.step for line in steps], [line.loss for line in steps], "@muted", "lines"),
+        _curve("validation", [line.step for line in looks], [line.loss for line in looks], "@accent", "lines+markers"),
+    ]
+    title = {"text": "loss, nats per trained token"}
+    return _figure(
+        traces, xaxis=_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_axis(title=title, rangemode="tozero"),
+        shapes=_kept(best_step), height=320, showlegend=True,
+    )  # fmt: skip
+
+
+def validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure | None:
+    """The score of generated answers on the validation split over the steps; None where it was not measured."""
+    looks = [line for line in metrics if line.score is not None]
+    if not looks:
+        return None
+    scores = [100 * (line.score or 0.0) for line in looks]
+    trace = _curve("validation score", [line.step for line in looks], scores, "@accent", "lines+markers")
+    title = {"text": f"{wording(looks[-1].score_name or 'score')}, %"}
+    yaxis = _axis(title=title, range=[0, min(104.0, 1.15 * max(scores) + 4)])
+    return _figure(
+        [trace],
+        xaxis=_axis(title={"text": "step"}, rangemode="tozero"),
+        yaxis=yaxis,
+        shapes=_kept(best_step),
+        height=320,
+    )
+
+
+def cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
+    """Bars: what 1,000 requests cost with each contender; the time that they take stands at the end of the bar."""
+    shown = list(reversed(contenders))
+    bar = {
+        "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
+        "y": [escape(one.name) for one in shown],
+        "x": [one.usd_per_1000 for one in shown],
+        "marker": {"color": ["@accent" if one.name == winner else "@bar" for one in shown]},
+        "text": [f"{usd(one.usd_per_1000)} · {duration(1000 * one.seconds_per_request)}" for one in shown],
+        "textposition": "outside", "textfont": {"color": "@ink"},
+    }  # fmt: skip
+    most = max((one.usd_per_1000 for one in shown), default=1.0) or 1.0
+    axis = _axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
+    return _figure([bar], xaxis=axis, height=96 + 36 * len(shown))
+
+
+def _whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:
+    return {
+        "type": "scatter", "mode": "markers+text", "x": [value], "y": [label], "hoverinfo": "skip",
+        "text": [f"{value:.1f}"], "textposition": "top center", "textfont": {"color": colour, "size": 12},
+        "cliponaxis": False,
+        "marker": {
+            "size": 9, "color": colour if fill == "solid" else "@paper", "line": {"color": colour, "width": 1.6},
+        },
+        "error_x": {
+            "type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
+            "color": colour, "thickness": 1.6, "width": 4,
+        },
+    }  # fmt: skip
+
+
+def _curve(name: str, x: list[int], y: list[float], colour: str, mode: str) -> Figure:
+    return {
+        "type": "scatter", "name": name, "mode": mode, "x": x, "y": y,
+        "line": {"color": colour, "width": 1.2 if mode == "lines" else 2}, "marker": {"size": 7, "color": colour},
+        "hovertemplate": f"{name} %{{y:.3f}}, step %{{x}}<extra></extra>",
+    }  # fmt: skip
+
+
+def _kept(step: int | None) -> list[Figure]:
+    """A dotted line at the step whose adapter was kept."""
+    if step is None:
+        return []
+    line = {"color": "@ink", "width": 1, "dash": "dot"}
+    return [{
+        "type": "line", "x0": step, "x1": step, "y0": 0, "y1": 1, "yref": "paper", "line": line,
+        "label": {"text": "kept", "textposition": "end", "textangle": 0, "xanchor": "right", "padding": 6,
+                  "font": {"size": 12, "color": "@ink"}},
+    }]  # fmt: skip
+
+
+def _axis(**parts: Any) -> Figure:
+    return {
+        "automargin": True, "gridcolor": "@rule", "linecolor": "@rule", "zeroline": False, "ticks": "",
+        "fixedrange": True, **parts,
+    }  # fmt: skip
+
+
+def _figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure | None = None, **layout: Any) -> Figure:
+    return {
+        "data": data,
+        "layout": {
+            "xaxis": xaxis, "yaxis": yaxis or _axis(showgrid=False, ticksuffix="  "),
+            "margin": {"l": 8, "r": 16, "t": 24, "b": 8}, "font": {"family": "@font", "size": 14, "color": "@ink"},
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "dragmode": False, **layout,
+        },
+    }  # fmt: skip

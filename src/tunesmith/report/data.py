@@ -1,0 +1,107 @@
+"""The numbers of a report: what `decide --json` prints, and which examples are worth looking at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.records import Answer, Contender, Example
+from tunesmith.report.content import ReportInput
+
+BASELINES = ("zero-shot", "few-shot", "rag")
+"""The kinds of contenders that change no weights."""
+
+
+def report_json(content: ReportInput, report: Path) -> dict[str, Any]:
+    """The verdict with all of its numbers: the content of `report.json` and of `decide --json`."""
+    decision, evaluation = content.decision, content.evaluation
+    return {
+        "verdict": decision.verdict,
+        "winner": decision.winner,
+        "reasons": list(decision.reasons),
+        "metric": evaluation.metric,
+        "needed_test_examples": decision.needed_test_examples,
+        "contenders": [contender.model_dump(mode="json") for contender in evaluation.contenders],
+        "comparisons": [comparison.model_dump(mode="json") for comparison in evaluation.comparisons],
+        "run": content.run.id if content.run else None,
+        "report": str(report),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test example with the answers that stand side by side, and the score of each (None: no answer)."""
+
+    example: Example
+    answers: tuple[tuple[str, Answer, float | None], ...]
+
+
+def deciding_score(answer: Answer, metric: str) -> float | None:
+    """The answer's score on the deciding metric; where that exists only over all examples, on the first one it has."""
+    if not answer.scores:
+        return None
+    return answer.scores.get(metric, next(iter(answer.scores.values())))
+
+
+def best_of(content: ReportInput, *, tuned: bool) -> Contender | None:
+    """The best-scoring contender with tuned weights, or the best one without. The winner goes before all others."""
+    metric = content.evaluation.metric
+    among = [
+        contender
+        for contender in content.evaluation.contenders
+        if (contender.kind not in BASELINES) == tuned and metric in contender.metrics
+    ]
+    winner = content.decision.winner
+    return max(among, key=lambda one: (one.name == winner, one.metrics[metric].value), default=None)
+
+
+def shown_contenders(content: ReportInput) -> list[Contender]:
+    """Whose answers stand side by side: the best baseline and the best tuned one, where there are any."""
+    return [one for one in (best_of(content, tuned=False), best_of(content, tuned=True)) if one is not None]
+
+
+def focus_of(content: ReportInput) -> str | None:
+    """Whose worst answers are shown: the winner's, else the best tuned one's, else the best baseline's."""
+    names = [contender.name for contender in shown_contenders(content)]
+    if content.decision.winner in names:
+        return content.decision.winner
+    return names[-1] if names else None
+
+
+def cases_of(content: ReportInput) -> list[Case]:
+    """Every test example that all shown contenders were asked, in the order of the test."""
+    names = [contender.name for contender in shown_contenders(content)]
+    by_example = {name: {answer.example: answer for answer in content.answers.get(name, ())} for name in names}
+    cases = []
+    for key in content.evaluation.examples:
+        if key in content.examples and all(key in by_example[name] for name in names):
+            answers = [by_example[name][key] for name in names]
+            scores = [deciding_score(answer, content.evaluation.metric) for answer in answers]
+            cases.append(Case(content.examples[key], tuple(zip(names, answers, scores, strict=True))))
+    return cases
+
+
+def worst_cases(content: ReportInput, limit: int = 10) -> list[Case]:
+    """Where the focus (see `focus_of`) did worst; no answer at all is worst of all. Perfect answers are left out."""
+    focus = focus_of(content)
+
+    def score(case: Case) -> float:
+        value = next(score for name, _, score in case.answers if name == focus)
+        return -1.0 if value is None else value
+
+    return sorted((case for case in cases_of(content) if score(case) < 1), key=score)[:limit]
+
+
+def changed_cases(content: ReportInput, limit: int = 10) -> tuple[list[Case], list[Case]]:
+    """Where tuning changed most: (gained, lost), half of the places each, more where the other side has fewer."""
+
+    def change(case: Case) -> float:
+        before, after = (0.0 if score is None else score for _, _, score in case.answers)
+        return after - before
+
+    if len(shown_contenders(content)) < 2:
+        return [], []
+    ordered = sorted(cases_of(content), key=change)
+    lost = [case for case in ordered if change(case) < 0]
+    gained = [case for case in reversed(ordered) if change(case) > 0]
+    few_lost = min(len(lost), max(limit // 2, limit - len(gained)))
+    return gained[: limit - few_lost], lost[:few_lost]

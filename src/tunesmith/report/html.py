@@ -1,0 +1,127 @@
+"""The report as one HTML page that opens anywhere, offline, and runs nothing that we did not write.
+
+Three walls stand between a model's answer and the reader's browser: Jinja escapes every value; a content security
+policy allows no request at all and only the two scripts whose SHA-256 it names (plotly.js and ours), so that even an
+escape that failed could not run; the figures lie in the page as JSON, never as code.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from tunesmith.records.quantity import duration, percent, points, usd, wording
+from tunesmith.report import charts
+from tunesmith.report.content import ReportInput
+from tunesmith.report.data import changed_cases, focus_of, worst_cases
+from tunesmith.report.plain import visible
+from tunesmith.report.repeat import facts_of, recipe_yaml
+
+HEADLINES: Mapping[str, tuple[str, str]] = {
+    "prompt": ("Prompt", "Nothing dearer is shown to be worth its price on your data."),
+    "rag": ("Retrieve", "Retrieval beats prompting on your data, and tuning is not shown to be worth its price."),
+    "fine-tune": ("Fine-tune", "The tuned model beats everything simpler on your data, by more than chance explains."),
+    "fine-tune+rag": ("Fine-tune and retrieve", "Together they beat everything simpler, by more than chance explains."),
+    "stop": ("Stop", "Nothing that was tried is good enough for what you asked."),
+    "cannot tell": ("Cannot tell yet", "The test examples are too few to separate what was tried."),
+}
+
+
+def render_html(content: ReportInput) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=PackageLoader("tunesmith.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters |= {
+        "percent": percent, "points": points, "usd": usd, "duration": duration, "wording": wording,
+        "count": lambda number: f"{number:,}", "bare": lambda share: f"{100 * share:.1f}",
+        "signed": lambda share: f"{100 * share:+.1f}".replace("-", "−"),
+    }  # fmt: skip
+    plotly, ours = get_plotlyjs(), _source(environment, "charts.js")
+    return environment.get_template("report.html").render(
+        plotly=Markup(plotly),
+        script=Markup(ours),
+        style=Markup(_source(environment, "report.css")),
+        policy=content_policy(plotly, ours),
+        figures={name: as_json_block(figure) for name, figure in figures_of(content).items()},
+        **_parts(content),
+    )
+
+
+def content_policy(*scripts: str) -> str:
+    """A policy that allows no request, and no script but these."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def as_json_block(value: Any) -> Markup:
+    """JSON that can stand inside a script element: no `<` that could close it."""
+    return Markup(json.dumps(value).replace("<", "\\u003c"))
+
+
+def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
+    """The charts that this report can draw."""
+    evaluation, winner = content.evaluation, content.decision.winner
+    figures = {
+        "scores": charts.scores_chart(evaluation, winner),
+        "cost": charts.cost_chart(evaluation.contenders, winner),
+    }
+    if charts.ordered_differences(evaluation):
+        figures["differences"] = charts.differences_chart(evaluation)
+    if content.metrics:
+        best_step = content.run.result.best_step if content.run and content.run.result else None
+        figures["loss"] = charts.loss_chart(content.metrics, best_step)
+        score = charts.validation_score_chart(content.metrics, best_step)
+        if score is not None:
+            figures["score"] = score
+    return figures
+
+
+def _parts(content: ReportInput) -> dict[str, Any]:
+    """Everything that the template names, apart from scripts and figures."""
+    evaluation, decision = content.evaluation, content.decision
+    title, plain_words = HEADLINES[decision.verdict]
+    gained, lost = changed_cases(content)
+    metrics = list(dict.fromkeys(name for one in evaluation.contenders for name in one.metrics))
+    return {
+        "content": content,
+        "decision": decision,
+        "evaluation": evaluation,
+        "title": title,
+        "plain_words": plain_words,
+        "winner": evaluation.contender(decision.winner) if decision.winner else None,
+        "focus": focus_of(content),
+        "metrics": sorted(metrics, key=lambda name: name != evaluation.metric),
+        "differences": charts.ordered_differences(evaluation),
+        "result": content.run.result if content.run else None,
+        "worst": worst_cases(content),
+        "gained": gained,
+        "lost": lost,
+        "facts": facts_of(content),
+        "recipe": recipe_yaml(content.recipe),
+    }
+
+
+def _finalize(value: Any) -> Any:
+    """Make hidden characters visible in every value that the template prints."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _source(environment: Environment, name: str) -> str:
+    """A file of the templates folder as it stands."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

@@ -1,0 +1,119 @@
+"""The report in Markdown: short, for a pull request or a mail.
+
+Whatever came from data or from a model stands inside a code span, where Markdown, HTML and image links are inert.
+"""
+
+from collections.abc import Iterable, Sequence
+from re import findall
+
+from tunesmith.records import Quantity
+from tunesmith.records.quantity import duration, percent, usd, wording
+from tunesmith.report.charts import ordered_differences
+from tunesmith.report.content import ReportInput
+from tunesmith.report.data import worst_cases
+from tunesmith.report.plain import visible
+
+
+def render_markdown(content: ReportInput) -> str:
+    """The whole report as Markdown."""
+    parts = [
+        _verdict(content),
+        _contenders(content),
+        _differences(content),
+        _training(content),
+        _data(content),
+        _worst(content),
+        _repeat(content),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _verdict(content: ReportInput) -> str:
+    reasons = "\n".join(f"- {visible(reason)}" for reason in content.decision.reasons)
+    return f"# Verdict: {content.decision.verdict}\n\n{reasons}"
+
+
+def _contenders(content: ReportInput) -> str:
+    evaluation = content.evaluation
+    metrics = list(dict.fromkeys(name for one in evaluation.contenders for name in one.metrics))
+    head = ["contender", *map(wording, metrics), "per request", "per 1,000 requests", "given"]
+    rows = []
+    for one in evaluation.contenders:
+        name = f"**{one.name}**" if one.name == content.decision.winner else one.name
+        cells = [_score(one.metrics.get(metric)) for metric in metrics]
+        rows.append([name, *cells, duration(one.seconds_per_request), usd(one.usd_per_1000), code(one.given)])
+    note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {evaluation.scorer}."
+    return f"## Contenders\n\n{table(head, rows)}\n\n{note}"
+
+
+def _score(score: Quantity | None) -> str:
+    return "no score" if score is None else f"{percent(score.value)} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+
+
+def _differences(content: ReportInput) -> str:
+    rows = [
+        [
+            f"{pair.a} − {pair.b}",
+            f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})",
+            f"{pair.p:.2g}",
+            f"{pair.n:,}",
+        ]
+        for pair in ordered_differences(content.evaluation)
+    ]
+    head = ["pair", f"points of {wording(content.evaluation.metric)}", "p", "n"]
+    return f"## Differences on the same examples\n\n{table(head, rows)}" if rows else ""
+
+
+def _training(content: ReportInput) -> str:
+    result = content.run.result if content.run else None
+    if result is None:
+        return ""
+    loss = "" if result.best_validation_loss is None else f", validation loss {result.best_validation_loss:.3f}"
+    return (
+        f"## Training\n\n{result.steps:,} steps in {duration(result.seconds)}; kept step {result.best_step:,}{loss}. "
+        f"{result.tokens_trained:,} tokens trained of {result.tokens_read:,} read, "
+        f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB."
+    )
+
+
+def _data(content: ReportInput) -> str:
+    split, check = content.split, content.check
+    sizes = f"{len(split.train):,} train, {len(split.validation):,} validation, {len(split.test):,} test examples."
+    rows = [[one.severity, code(one.code), f"{one.count:,}", code(one.message)] for one in check.problems]
+    found = table(["severity", "finding", "count", "what"], rows) if rows else "The check found no problem."
+    return f"## Data\n\n{sizes}\n\n{found}"
+
+
+def _worst(content: ReportInput) -> str:
+    cases = worst_cases(content, limit=5)
+    if not cases:
+        return ""
+    head = ["question", "wanted", *(name for name, _, _ in cases[0].answers)]
+    rows = [
+        [code(case.example.question), code(case.example.answer), *(code(answer.text) for _, answer, _ in case.answers)]
+        for case in cases
+    ]
+    return f"## Worst answers\n\n{table(head, rows)}"
+
+
+def _repeat(content: ReportInput) -> str:
+    lines = [f"- command: {code(content.command)}", f"- data: {code(content.check.dataset.content)}"]
+    if content.run:
+        seeds = ", ".join(f"{name} {seed}" for name, seed in content.run.seeds.items())
+        lines += [f"- run: {code(content.run.id)}", f"- model: {code(content.run.model.name)}", f"- seeds: {seeds}"]
+    return "## Repeat\n\n" + "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the cells are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(text: str, limit: int = 200) -> str:
+    """The text as an inert code span in one line, fit for a table cell; what is left out is counted."""
+    line = " ".join(visible(text).split())
+    rest = f" … ({len(line) - limit:,} more characters)" if len(line) > limit else ""
+    line = (line[:limit] + rest).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if line else "(empty)"
