@@ -1,0 +1,48 @@
+"""The door of the checks and the list of all of them."""
+
+from tunesmith.data.check.answers import check_answers
+from tunesmith.data.check.context import Check, CheckContext
+from tunesmith.data.check.contradictions import check_contradictions
+from tunesmith.data.check.control_tokens import check_control_tokens
+from tunesmith.data.check.duplicates import check_duplicates
+from tunesmith.data.check.labels import check_labels
+from tunesmith.data.check.leakage import check_leakage
+from tunesmith.data.check.lengths import check_lengths
+from tunesmith.data.check.near_duplicates import check_near_duplicates
+from tunesmith.data.check.roles import check_roles
+from tunesmith.data.check.size import check_size
+from tunesmith.data.read.dataset import Loaded
+from tunesmith.records import ChatTokenizer, CheckReport, Problem
+
+CHECKS: tuple[Check, ...] = (
+    check_answers,
+    check_roles,
+    check_lengths,
+    check_control_tokens,
+    check_leakage,
+    check_contradictions,
+    check_duplicates,
+    check_near_duplicates,
+    check_labels,
+    check_size,
+)
+_WORST_FIRST = ("error", "warning", "note")
+
+
+def check_examples(
+    loaded: Loaded,
+    test: Loaded | None = None,
+    tokenizer: ChatTokenizer | None = None,
+    max_tokens: int | None = None,
+    model: str | None = None,
+) -> CheckReport:
+    """Every problem of a data set, worst first: what the reader found and what the checks find.
+
+    With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length.
+    """
+    context = CheckContext(loaded, test, tokenizer, max_tokens)
+    found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
+    for check in CHECKS:
+        found += check(context)
+    found.sort(key=lambda problem: _WORST_FIRST.index(problem.severity))
+    return CheckReport(dataset=loaded.dataset, model=model, problems=tuple(found))

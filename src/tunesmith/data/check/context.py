@@ -1,0 +1,45 @@
+"""What every check is given, and how it names the examples it has found."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tunesmith.data.keys import labels_of, prompt_key
+from tunesmith.data.read.dataset import Loaded
+from tunesmith.data.read.faults import LINES_KEPT
+from tunesmith.records import ChatTokenizer, Example, Problem, Severity
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """A data set as read, perhaps with its test set, tokenizer and token limit. Costly views are made once."""
+
+    loaded: Loaded
+    test: Loaded | None = None
+    tokenizer: ChatTokenizer | None = None
+    max_tokens: int | None = None
+
+    @property
+    def examples(self) -> list[Example]:
+        return self.loaded.examples
+
+    @cached_property
+    def prompt_keys(self) -> list[str]:
+        return [prompt_key(example) for example in self.examples]
+
+    @cached_property
+    def labels(self) -> list[str] | None:
+        return labels_of(self.examples)
+
+    def problems(self, code: str, severity: Severity, found: Sequence[int], message: str, do: str) -> Iterator[Problem]:
+        """One problem for each file that has examples in `found` (positions in `examples`, ascending); none without any."""
+        for part in self.loaded.parts:
+            lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
+            if lines:
+                yield Problem(
+                    code=f"data/{code}", severity=severity, count=len(lines), lines=tuple(lines[:LINES_KEPT]),
+                    message=f"{len(lines):,} of {part.end - part.begin:,} examples {message}", do=do, file=part.file,
+                )  # fmt: skip
+
+
+Check = Callable[[CheckContext], Iterable[Problem]]

@@ -1,0 +1,47 @@
+"""Examples that the chat template refuses, and examples over the token limit with the share of the answer lost there.
+
+A token stands for at least one byte of text (control tokens for several), so a text with fewer bytes than the limit has
+tokens to spare is not tokenised at all.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.data.render import Rendered, Renderer, RenderRefused
+from tunesmith.records import Problem
+
+REPORTED_ELSEWHERE = "no-answer"
+
+
+def check_lengths(context: CheckContext) -> Iterator[Problem]:
+    if context.tokenizer is None:
+        return
+    from tunesmith.data.encode import REFUSALS, weights_of  # numpy
+
+    renderer = Renderer(context.tokenizer)
+    refused: defaultdict[str, list[int]] = defaultdict(list)
+    shares: dict[int, float] = {}
+    limit = context.max_tokens
+    for i, example in enumerate(context.examples):
+        try:
+            rendered: Rendered = renderer.render(example)
+        except RenderRefused as error:
+            refused[error.slug].append(i)
+            continue
+        if limit is None or len(rendered.text.encode("utf-8")) <= limit:
+            continue
+        encoded = context.tokenizer.encode([rendered.text], [rendered.content])
+        if len(encoded[0].ids) > limit:
+            is_trained = weights_of([rendered], encoded) > 0
+            shares[i] = float(is_trained[limit:].sum() / max(is_trained.sum(), 1))
+    for slug, found in refused.items():
+        if slug != REPORTED_ELSEWHERE:
+            yield from context.problems(slug, "error", found, *REFUSALS[slug])
+    if shares:
+        mean, worst = sum(shares.values()) / len(shares), max(shares.values())
+        yield from context.problems(
+            "too-long", "error", list(shares),
+            f"have more than {limit:,} tokens; cutting there would lose {mean:.0%} of their answers (at worst {worst:.0%})",
+            "raise max_tokens, or shorten them; nothing is ever cut silently",
+        )  # fmt: skip

@@ -1,0 +1,35 @@
+"""The order of roles in a conversation."""
+
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.records import Message, Problem
+
+
+def check_roles(context: CheckContext) -> Iterator[Problem]:
+    """A warning, because some models' templates take any order; one that does not is named by `template-refused`."""
+    found = [i for i, example in enumerate(context.examples) if example.messages and _order_fault(example.messages)]
+    if found:
+        first = _order_fault(context.examples[found[0]].messages)
+        yield from context.problems(
+            "role-order", "warning", found, f"have roles in an unusual order (first: {first})",
+            "begin with system or user, then let user and assistant take turns; tool follows an assistant that calls it",
+        )  # fmt: skip
+
+
+def _order_fault(messages: tuple[Message, ...]) -> str | None:
+    """What is unusual, or None."""
+    turns = [message for message in messages if message.role != "system"]
+    if any(message.role == "system" for message in messages[1:]):
+        return "system after the beginning"
+    if not turns or turns[0].role != "user":
+        return f"{turns[0].role if turns else 'nothing'} before any user"
+    for before, after in zip(turns, turns[1:], strict=False):
+        is_called = before.role == "tool" or bool(before.tool_calls)
+        if after.role == "tool" and not is_called:
+            return "tool without a call"
+        if after.role != "tool" and after.role == before.role:
+            return f"two {after.role} messages in a row"
+        if after.role == "user" and before.role == "tool":
+            return "user after tool"
+    return None

@@ -1,0 +1,22 @@
+"""Too few examples to learn from, or to measure with."""
+
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.records import Problem
+
+FEWEST = 10
+"""Below this no side of a split means anything."""
+
+FEW = 200
+"""A fifth of 200 is 40 test examples: a score of 50 % then has a 95 % interval of about ±15 points."""
+
+
+def check_size(context: CheckContext) -> Iterator[Problem]:
+    different = len(set(context.prompt_keys))
+    if different < FEW:
+        yield Problem(
+            code="data/too-few", severity="error" if different < FEWEST else "warning", count=different,
+            message=f"There are only {different:,} different prompts; intervals will be wide below {FEW}.",
+            do=f"give at least {FEWEST}, better {FEW} or more", file=context.loaded.parts[0].file,
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Rendered examples as token ids, and which tokens are trained.
+
+A token is trained when all of its characters are. A token that lies across the border between prompt and answer cannot
+be half trained, and would not exist when the model is asked: the prompt is encoded alone then. Such an example is
+encoded again in pieces, cut at the borders, as it will be later; where that changes the text, the example is refused.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from tunesmith.data.render import Rendered, Renderer, RenderRefused, TrainOn
+from tunesmith.errors import DataError, name_some
+from tunesmith.records import ChatTokenizer, Encoded, Example
+
+BATCH = 1024
+"""Examples rendered and encoded at once: enough to keep the tokenizer's threads busy, little enough to stay in memory."""
+
+REFUSALS: dict[str, tuple[str, str]] = {
+    "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
+    "template-refused": (
+        "are refused by the model's chat template",
+        "mend the order of the roles, or choose another model",
+    ),
+    "template-not-prefix-preserving": (
+        "are rewritten by the chat template as the conversation goes on, so what is trained is not what will be seen",
+        "keep one answer per example, or choose another model",
+    ),
+    "end-of-turn-not-trained": (
+        "would not teach the model to stop",
+        "choose a model whose chat template ends every answer with the end-of-turn token",
+    ),
+    "control-token-in-text": (
+        "spell a control token where it cannot be told from the real one",
+        "take it out of the text",
+    ),
+    "token-across-border": (
+        "have a token that lies across the border between prompt and answer",
+        "begin the answers with a letter or digit, not with spaces",
+    ),
+}
+"""Why an example can be refused: what is wrong with "n of m examples", and what to do."""
+
+
+class Refusal(NamedTuple):
+    """One example that cannot be prepared."""
+
+    slug: str
+    line: int
+    found: str
+
+
+def encoded_batches(
+    examples: Sequence[Example], tokenizer: ChatTokenizer, train_on: TrainOn, refusals: list[Refusal]
+) -> Iterator[tuple[list[Example], list[Rendered], list[Encoded]]]:
+    """The examples that can be rendered, batch by batch; the others are added to `refusals`."""
+    renderer = Renderer(tokenizer, train_on)
+    for begin in range(0, len(examples), BATCH):
+        batch, rendered = [], []
+        for example in examples[begin : begin + BATCH]:
+            try:
+                rendered.append(renderer.render(example))
+                batch.append(example)
+            except RenderRefused as refused:
+                refusals.append(Refusal(refused.slug, example.line, refused.found))
+        if batch:
+            yield batch, rendered, _encode(batch, rendered, tokenizer, refusals)
+
+
+def _encode(
+    batch: list[Example], rendered: list[Rendered], tokenizer: ChatTokenizer, refusals: list[Refusal]
+) -> list[Encoded]:
+    encoded = tokenizer.encode([r.text for r in rendered], [r.content for r in rendered])
+    for i in np.unique(_examples_with_token_across(rendered, encoded)):
+        whole, encoded[i] = encoded[i], _encode_in_pieces(rendered[i], tokenizer)
+        if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
+            refusals.append(Refusal("token-across-border", batch[i].line, "cutting there changes the text"))
+    return encoded
+
+
+def _encode_in_pieces(rendered: Rendered, tokenizer: ChatTokenizer) -> Encoded:
+    """Encode the stretches between the borders of the trained spans one by one."""
+    borders = {border for span in rendered.trained for border in span[:2]}
+    cuts = list(pairwise(sorted({0, len(rendered.text), *borders})))
+    content = [
+        [(max(b, begin) - begin, min(e, end) - begin) for b, e in rendered.content if b < end and e > begin]
+        for begin, end in cuts
+    ]
+    pieces = tokenizer.encode([rendered.text[begin:end] for begin, end in cuts], content)
+    ids = [id_ for piece in pieces for id_ in piece.ids]
+    offsets = [(begin + b, begin + e) for (begin, _), piece in zip(cuts, pieces, strict=True) for b, e in piece.offsets]
+    return Encoded(ids, offsets)
+
+
+class _Flat(NamedTuple):
+    """Character ranges of the tokens and spans of a whole batch on one axis: N tokens, S spans, E examples."""
+
+    begins_N: np.ndarray
+    ends_N: np.ndarray
+    spans_S3: np.ndarray
+    example_of_N: np.ndarray
+
+
+def _flatten(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> _Flat:
+    """Example e's characters begin at base_E[e], so that one sorted search serves the whole batch."""
+    base_E = np.cumsum([0] + [len(r.text) + 1 for r in rendered])[:-1]
+    counts_E = [len(e.ids) for e in encoded]
+    offsets_N2 = np.array([pair for e in encoded for pair in e.offsets], np.int64).reshape(-1, 2)
+    example_of_N = np.repeat(np.arange(len(encoded)), counts_E)
+    spans_S3 = np.array(
+        [(base + b, base + e, w) for base, r in zip(base_E, rendered, strict=True) for b, e, w in r.trained], np.float64
+    ).reshape(-1, 3)
+    base_N = base_E[example_of_N]
+    return _Flat(offsets_N2[:, 0] + base_N, offsets_N2[:, 1] + base_N, spans_S3, example_of_N)
+
+
+def _examples_with_token_across(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> np.ndarray:
+    """Indices of examples in which a token begins before the border of a trained span and ends after it."""
+    flat = _flatten(rendered, encoded)
+    borders = np.append(np.sort(flat.spans_S3[:, :2].ravel()), np.inf)
+    next_border_N = borders[np.searchsorted(borders, flat.begins_N, side="right")]
+    return flat.example_of_N[next_border_N < flat.ends_N]
+
+
+def weights_of(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> np.ndarray:
+    """weights_N float32: the weight of the span that the token lies in, else 0; 0 for the first token of an example."""
+    flat = _flatten(rendered, encoded)
+    weights_N = np.zeros(len(flat.begins_N), np.float32)
+    if len(flat.spans_S3):
+        span_N = np.searchsorted(flat.spans_S3[:, 0], flat.begins_N, side="right") - 1
+        span_begin_N, span_end_N, span_weight_N = flat.spans_S3[np.maximum(span_N, 0)].T
+        is_inside_N = (span_N >= 0) & (flat.ends_N <= span_end_N) & (flat.ends_N > flat.begins_N)
+        weights_N[is_inside_N] = span_weight_N[is_inside_N]
+    is_first_N = np.diff(flat.example_of_N, prepend=-1) > 0
+    weights_N[is_first_N] = 0
+    return weights_N
+
+
+def refuse(refusals: Sequence[Refusal], total: int, name: str) -> None:
+    """Raise the refusals of the commonest kind as one `DataError`; nothing happens when there are none."""
+    if not refusals:
+        return
+    slugs = [refusal.slug for refusal in refusals]
+    slug = max(sorted(set(slugs)), key=slugs.count)
+    own = [refusal for refusal in refusals if refusal.slug == slug]
+    what, do = REFUSALS[slug]
+    others = f"; {len(refusals) - len(own):,} more are refused for other reasons" if len(own) < len(refusals) else ""
+    raise DataError(
+        slug, f"{len(own):,} of {total:,} examples {what}.", where=f"{name} lines {name_some([r.line for r in own])}",
+        found=own[0].found + others, do=do,
+    )  # fmt: skip

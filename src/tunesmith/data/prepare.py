@@ -1,0 +1,183 @@
+"""Examples as token arrays, and the proof that the loss weights are where they should be.
+
+Nothing is ever cut off: an example over `max_tokens` is an error that says how much of its answer would be lost.
+
+The proof comes before step 1. On the token arrays themselves, for all examples at once: each has a trained token; each
+trained stretch ends with the end-of-turn token, so the model learns to stop (the mask goes by position, so a pad token
+that is the same token loses nothing, and here that is checked); no two BOS stand in a row (a BOS that a template writes
+before every turn is right for its model, two in a row never are). The first examples are shown, cut where trained
+tokens begin and end.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of
+from tunesmith.data.render import TrainOn
+from tunesmith.errors import DataError, name_some
+from tunesmith.records import ChatTokenizer, Encoded, Example, MaskProof, Piece, Prepared, TokenArrays
+
+OPENS, CLOSES = "⟦", "⟧"
+
+
+def prepare_split(
+    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn = "answers"
+) -> tuple[Prepared, TokenArrays]:
+    """Render, tokenise and weigh the examples of one split.
+
+    Errors: `DataError` when there are no examples, or any of them cannot be prepared as it is (all are named together).
+    """
+    if not examples:
+        raise DataError("empty-split", f"The {name} split has no examples.", do="give more examples")
+    ids: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    lengths: list[np.ndarray] = []
+    refusals: list[Refusal] = []
+    too_long: list[tuple[int, float]] = []
+    for batch, rendered, encoded in encoded_batches(examples, tokenizer, train_on, refusals):
+        batch_weights = weights_of(rendered, encoded)
+        batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
+        too_long += _too_long(batch, batch_weights, batch_lengths, max_tokens)
+        ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
+        weights.append(batch_weights)
+        lengths.append(batch_lengths)
+    refuse(refusals, len(examples), name)
+    _refuse_too_long(too_long, len(examples), max_tokens, name)
+    starts_E1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    arrays = TokenArrays(np.concatenate(ids), np.concatenate(weights), starts_E1)
+    return _prepared(name, arrays, tokenizer, max_tokens), arrays
+
+
+def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
+    content = hashlib.sha256()
+    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_E1):
+        content.update(array.tobytes())
+    return Prepared(
+        split=name,
+        examples=len(arrays),
+        tokens_read=len(arrays.tokens_N),
+        tokens_trained=int((arrays.weights_N > 0).sum()),
+        longest_tokens=int(np.diff(arrays.starts_E1).max()),
+        max_tokens=max_tokens,
+        tokenizer_sha256=tokenizer.tokenizer_sha256,
+        template_sha256=tokenizer.template_sha256,
+        content=content.hexdigest(),
+    )
+
+
+def _too_long(
+    batch: list[Example], weights_N: np.ndarray, lengths_E: np.ndarray, max_tokens: int
+) -> Iterator[tuple[int, float]]:
+    """(line, share of the trained tokens that would be cut) of each example over the limit."""
+    starts_E = np.cumsum(lengths_E) - lengths_E
+    for e in np.flatnonzero(lengths_E > max_tokens):
+        own = weights_N[starts_E[e] : starts_E[e] + lengths_E[e]] > 0
+        yield batch[e].line, float(own[max_tokens:].sum() / max(own.sum(), 1))
+
+
+def _refuse_too_long(too_long: list[tuple[int, float]], total: int, max_tokens: int, name: str) -> None:
+    if too_long:
+        worst = max(share for _, share in too_long)
+        raise DataError(
+            "too-long", f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
+            where=f"{name} lines {name_some([line for line, _ in too_long])}",
+            found=f"up to {worst:.0%} of the answer would be cut", do="raise max_tokens, or shorten the examples",
+        )  # fmt: skip
+
+
+def prove_mask(
+    arrays: TokenArrays,
+    tokenizer: ChatTokenizer,
+    examples: Sequence[Example],
+    count: int = 3,
+    train_on: TrainOn = "answers",
+) -> MaskProof:
+    """Check the mask of all examples; show the first `count`. `examples` are those that the arrays were made of, in order.
+
+    Errors: `DataError` when a check fails.
+    """
+    if len(arrays) != len(examples):
+        raise ValueError(f"{len(arrays)} prepared examples, {len(examples)} examples")
+    is_trained_N = arrays.weights_N > 0
+    _refuse_untrained(arrays, is_trained_N, examples)
+    _refuse_without_end(arrays, is_trained_N, tokenizer, examples)
+    _refuse_two_bos(arrays, tokenizer, examples)
+    refusals: list[Refusal] = []
+    shown: list[tuple[Piece, ...]] = []
+    for _, rendered, encoded in encoded_batches(examples[:count], tokenizer, train_on, refusals):
+        for text, one in zip((r.text for r in rendered), encoded, strict=True):
+            tokens_T, weights_T = arrays.example(len(shown))
+            if not np.array_equal(tokens_T, one.ids):
+                raise DataError("mask-differs", "The prepared tokens are not those of the examples.",
+                                where=f"line {examples[len(shown)].line}", do="prepare the data again")  # fmt: skip
+            shown.append(_pieces(text, one, weights_T > 0))
+    refuse(refusals, len(examples), "train")
+    return MaskProof(examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True)
+
+
+def show_mask(proof: MaskProof) -> str:
+    """The proof as plain text: what stands between ⟦ and ⟧ is trained, the rest is only read."""
+    blocks = [
+        "".join(f"{OPENS}{piece.text}{CLOSES}" if piece.trained else piece.text for piece in example)
+        for example in proof.examples
+    ]
+    head = f"Trained is what stands between {OPENS} and {CLOSES}. Every answer ends with {proof.end_of_turn}."
+    return "\n\n".join([head, *blocks]) + "\n"
+
+
+def _pieces(text: str, encoded: Encoded, is_trained_T: np.ndarray) -> tuple[Piece, ...]:
+    """Cut the text where trained tokens begin and end. Characters that no token covers go with what stands before."""
+    pieces, position = [], 0
+    runs = [
+        (trained, [i for i, _ in run]) for trained, run in groupby(enumerate(is_trained_T), key=lambda pair: pair[1])
+    ]
+    for number, (trained, tokens) in enumerate(runs, start=1):
+        end = len(text) if number == len(runs) else encoded.offsets[tokens[-1] + 1][0]
+        pieces.append(Piece(text=text[position:end], trained=bool(trained)))
+        position = end
+    return tuple(pieces)
+
+
+def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, examples: Sequence[Example]) -> None:
+    trained_E = np.add.reduceat(is_trained_N, arrays.starts_E1[:-1], dtype=np.int64)
+    _raise_for(np.flatnonzero(trained_E == 0), examples, "no-trained-token", "have no trained token",
+               "every message has weight 0, or the answer is empty", "add an answer, or take the examples out")  # fmt: skip
+
+
+def _refuse_without_end(
+    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, examples: Sequence[Example]
+) -> None:
+    """A trained stretch ends where the next token is not trained, or belongs to the next example."""
+    starts_next_N = np.zeros(len(is_trained_N) + 1, bool)
+    starts_next_N[arrays.starts_E1[1:]] = True
+    is_next_trained_N = np.append(is_trained_N[1:], False) & ~starts_next_N[1:]
+    is_end_N = is_trained_N & ~is_next_trained_N
+    is_wrong_N = is_end_N & (arrays.tokens_N != tokenizer.end_of_turn_id)
+    pad = " (which is also the pad token)" if tokenizer.pad_id == tokenizer.end_of_turn_id else ""
+    _raise_for(_examples_at(np.flatnonzero(is_wrong_N), arrays), examples, "end-of-turn-not-trained",
+               "would not teach the model to stop", f"the trained part does not end with {tokenizer.end_of_turn}{pad}",
+               "choose a model whose chat template ends every answer with the end-of-turn token")  # fmt: skip
+
+
+def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Sequence[Example]) -> None:
+    if tokenizer.bos_id is None:
+        return
+    is_bos_N = arrays.tokens_N == tokenizer.bos_id
+    is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
+    is_second_N[arrays.starts_E1[:-1]] = False
+    _raise_for(_examples_at(np.flatnonzero(is_second_N), arrays), examples, "second-bos", "have two BOS tokens in a row",
+               "the chat template and the tokenizer both add one", "use the model's own chat template")  # fmt: skip
+
+
+def _examples_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
+    return np.unique(np.searchsorted(arrays.starts_E1, tokens, side="right") - 1)
+
+
+def _raise_for(wrong: np.ndarray, examples: Sequence[Example], slug: str, what: str, found: str, do: str) -> None:
+    if len(wrong):
+        lines = [examples[e].line for e in wrong]
+        raise DataError(slug, f"{len(wrong):,} of {len(examples):,} examples {what}.", where=f"lines {name_some(lines)}",
+                        found=found, do=do)  # fmt: skip

@@ -1,0 +1,187 @@
+"""From a path to examples: find the files, find the shape, read every row, keep count of what is wrong.
+
+Rows never end the reading; they become problems. A file that cannot be used at all is a `DataError`.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
+from tunesmith.data.read.folder import Side, Source, find_sources, no_permission
+from tunesmith.data.read.shapes import COLUMN_NAMES, RULES, ShapeRule, find_shape, read_example
+from tunesmith.errors import DataError
+from tunesmith.files import sha256_of
+from tunesmith.records import Dataset, Example, Problem, SourceFile, fingerprint_of
+
+ROWS_LOOKED_AT = 100
+"""The first rows of each file decide the shape; later rows that do not fit it are faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of the examples came from one file: `examples[begin:end]`, and the side it gives them (None: none)."""
+
+    file: str
+    side: Side | None
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A data set in memory: its record, its examples in file order, and what was wrong while reading."""
+
+    dataset: Dataset
+    examples: list[Example]
+    problems: list[Problem]
+    parts: tuple[Part, ...]
+
+    @property
+    def sides(self) -> list[Side] | None:
+        """The given side of every example, or None when the files give no split."""
+        sides = [part.side for part in self.parts for _ in range(part.end - part.begin)]
+        return None if len({part.side for part in self.parts}) < 2 else [side for side in sides if side]
+
+
+def read_dataset(path: str | Path, columns: Mapping[str, str] | None = None, group: str | None = None) -> Loaded:
+    """Read a file or folder of examples.
+
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `group` names the file's column whose examples
+    must stay on one side of a split.
+    Errors: `DataError` when nothing can be read, or when the columns fit no shape.
+    """
+    path, columns = Path(path), dict(columns or {})
+    _refuse_unknown_names(columns)
+    examples: list[Example] = []
+    problems: list[Problem] = []
+    files: list[SourceFile] = []
+    parts: list[Part] = []
+    rules: list[ShapeRule] = []
+    for source in find_sources(path):
+        begin = len(examples)
+        try:
+            rule, found = _read_source(source, columns, group, examples)
+        except PermissionError as error:
+            raise no_permission(source.path, error) from None
+        rules.append(rule)
+        problems += found
+        files.append(_source_file(source.path, len(examples) - begin))
+        parts.append(Part(str(source.path), source.side, begin, len(examples)))
+    _refuse_mixed_shapes(path, rules)
+    dataset = Dataset(
+        name=path.resolve().stem,
+        shape=rules[0].shape,
+        files=tuple(files),
+        columns=columns,
+        examples=len(examples),
+        content=fingerprint_of([example.id for example in examples]),
+    )
+    return Loaded(dataset, examples, problems, tuple(parts))
+
+
+def _source_file(path: Path, examples: int) -> SourceFile:
+    return SourceFile(path=str(path), sha256=sha256_of(path), size_bytes=path.stat().st_size, examples=examples)
+
+
+def _read_source(
+    source: Source, columns: Mapping[str, str], group: str | None, examples: list[Example]
+) -> tuple[ShapeRule, list[Problem]]:
+    """Append the file's examples; give its shape and problems."""
+    log = FaultLog(str(source.path))
+    rows = _rows(source, log)
+    first = list(islice(rows, ROWS_LOOKED_AT))
+    if not first:
+        raise _nothing_readable(source.path, list(log.problems()))
+    names = list(dict.fromkeys(name for row in first for name in row.values))
+    theirs_to_ours = _renaming(source.path, columns, names, group)
+    rule = _choose_shape(source.path, names, theirs_to_ours)
+    _note_unused(log, rule, names, theirs_to_ours, group)
+    before = len(examples)
+    for row in chain(first, rows):
+        try:
+            values = {ours: row.values[theirs] for theirs, ours in theirs_to_ours.items() if theirs in row.values}
+            examples.append(read_example(rule, values, row.line, _group_of(row.values, group)))
+        except BadRow as bad:
+            log.add(Fault(bad.code, row.line, bad.found))
+    problems = list(log.problems())
+    if len(examples) == before:
+        raise _nothing_readable(source.path, problems)
+    return rule, problems
+
+
+def _rows(source: Source, log: FaultLog) -> Iterator[Row]:
+    for item in source.read(source.path):
+        if isinstance(item, Fault):
+            log.add(item)
+        else:
+            yield item
+
+
+def _renaming(path: Path, columns: Mapping[str, str], names: list[str], group: str | None) -> dict[str, str]:
+    """Their name -> our name, for every column. A mapped name hides a column of the file that has our name already."""
+    for asked in [*columns.values(), *([group] if group else [])]:
+        if asked not in names:
+            raise DataError("unknown-column", f'There is no column "{asked}".', where=str(path),
+                            found=f"columns {', '.join(names)}", do=_nearest(asked, names) or "name one of them")  # fmt: skip
+    theirs_to_ours = {name: name for name in names if name not in columns and name not in columns.values()}
+    return theirs_to_ours | {theirs: ours for ours, theirs in columns.items()}
+
+
+def _choose_shape(path: Path, names: list[str], theirs_to_ours: Mapping[str, str]) -> ShapeRule:
+    mapped = [ours for theirs, ours in theirs_to_ours.items() if theirs != ours]
+    rule = find_shape(theirs_to_ours.values(), mapped)
+    if rule is None:
+        known = "; ".join(f"{rule.shape} ({', '.join(rule.required)})" for rule in RULES)
+        raise DataError(
+            "unknown-shape", "The columns fit no shape that tunesmith knows.", where=str(path),
+            found=f"columns {', '.join(names)}",
+            do=f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
+        )  # fmt: skip
+    return rule
+
+
+def _note_unused(
+    log: FaultLog, rule: ShapeRule, names: list[str], theirs_to_ours: Mapping[str, str], group: str | None
+) -> None:
+    for name in names:
+        if theirs_to_ours.get(name) not in rule.columns and name != group:
+            log.add(Fault("unused-columns", 0, f'"{name}" (the examples are read as {rule.shape})'))
+
+
+def _group_of(values: Mapping[str, Any], group: str | None) -> str | None:
+    """The group's name. An example without one stands alone."""
+    value = values.get(group) if group else None
+    return None if value is None or value == "" else str(value)
+
+
+def _refuse_unknown_names(columns: Iterable[str]) -> None:
+    for name in columns:
+        if name not in COLUMN_NAMES:
+            raise DataError("unknown-column-name", f'tunesmith has no column "{name}".', where="--columns",
+                            found=f"known are {', '.join(COLUMN_NAMES)}",
+                            do=_nearest(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first")  # fmt: skip
+
+
+def _refuse_mixed_shapes(path: Path, rules: list[ShapeRule]) -> None:
+    shapes = sorted({rule.shape for rule in rules})
+    if len(shapes) > 1:
+        raise DataError("mixed-shapes", "The files of this folder have different shapes.", where=str(path),
+                        found=", ".join(shapes), do="put each shape in a folder of its own")  # fmt: skip
+
+
+def _nothing_readable(path: Path, problems: list[Problem]) -> DataError:
+    if not problems:
+        return DataError("no-rows", "The file has no rows.", where=str(path), do="give a file with examples")
+    worst = max((p for p in problems if p.code != "data/unused-columns"), key=lambda problem: problem.count)
+    slug = worst.code.removeprefix("data/")
+    place = f"{path} lines {', '.join(map(str, worst.lines[:3]))}" if worst.lines else str(path)
+    return DataError(slug, "No example can be read.", where=place, found=worst.message, do=KINDS[slug].do)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f'did you mean "{near[0]}"?' if near else ""

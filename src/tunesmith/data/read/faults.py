@@ -1,0 +1,112 @@
+"""What can be wrong with one row, and how many times it was.
+
+A bad row never ends the reading: it becomes a `Fault`, and all faults of one kind in one file become one `Problem`
+with every place together. Only a file that cannot be used at all is an exception.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tunesmith.records import Problem, Severity
+
+LINES_KEPT = 1000
+"""Line numbers kept per problem; `count` always counts all."""
+
+LONGEST_LINE_BYTES = 16 * 2**20
+"""A longer line is refused unread: no example is that long, but a file without line ends is."""
+
+DEEPEST = 64
+"""Deeper JSON nesting is refused: no known shape needs more than 10."""
+
+
+class Row(NamedTuple):
+    """One row as the file has it. `line` counts from 1 (rows of tables without the header)."""
+
+    line: int
+    values: dict[str, Any]
+
+
+class Fault(NamedTuple):
+    """One row, or one place, that is wrong; `found` is what stood there."""
+
+    code: str
+    line: int
+    found: str
+
+
+class BadRow(Exception):
+    """Raised inside the reading of one row, caught by the reader of the file: the row becomes a fault."""
+
+    def __init__(self, code: str, found: str) -> None:
+        super().__init__(found)
+        self.code = code
+        self.found = found
+
+
+class _Kind(NamedTuple):
+    severity: Severity
+    message: str
+    do: str
+
+
+KINDS: dict[str, _Kind] = {
+    "unreadable-line": _Kind("error", "lines that are not JSON objects", "write one JSON object a line"),
+    "cut-line": _Kind("error", "a last line that breaks off", "copy the file again; its end is missing"),
+    "line-too-long": _Kind("error", "lines over 16 MiB", "write one example a line (JSON Lines)"),
+    "broken-utf8": _Kind("error", "lines that are not UTF-8", "save the file as UTF-8"),
+    "bom": _Kind("warning", "a byte-order mark at the start", "save the file as UTF-8 without BOM (it was skipped)"),
+    "nul": _Kind("error", "rows with NUL characters", "remove the NUL characters; the export is probably broken"),
+    "lone-surrogate": _Kind("error", "rows with half a character (lone surrogate)", "write whole characters as UTF-8"),
+    "duplicate-key": _Kind(
+        "error", "rows that have the same key twice", "keep one of them; it is unclear which counts"
+    ),
+    "not-a-number": _Kind("error", "rows with NaN or Infinity", "write null or a number"),
+    "number-too-long": _Kind("error", "rows with a number too long to read", "write long numbers as text"),
+    "too-deep": _Kind("error", f"rows nested deeper than {DEEPEST} levels", "flatten the row"),
+    "cell-count": _Kind(
+        "error", "rows with more or fewer cells than the header", "quote cells that hold the separator"
+    ),
+    "missing-column": _Kind(
+        "error", "rows without a column that the shape needs", "fill the column, or leave the row out"
+    ),
+    "wrong-type": _Kind("error", "rows where a value has the wrong type", "write it in the type the shape asks for"),
+    "unknown-role": _Kind("error", "rows with an unknown role", "use system, user, assistant or tool"),
+    "unused-columns": _Kind(
+        "note", "columns that are not used", "map them with --columns if they belong to the example"
+    ),
+}
+
+
+@dataclass(slots=True)
+class _Tally:
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+    found: str = ""
+
+
+class FaultLog:
+    """Counts the faults of one file, kind by kind, in bounded memory."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._tallies: dict[str, _Tally] = {}
+
+    def add(self, fault: Fault) -> None:
+        tally = self._tallies.setdefault(fault.code, _Tally(found=fault.found))
+        tally.count += 1
+        if fault.line and len(tally.lines) < LINES_KEPT:
+            tally.lines.append(fault.line)
+
+    def problems(self) -> Iterator[Problem]:
+        for code, tally in self._tallies.items():
+            severity, message, do = KINDS[code]
+            yield Problem(
+                code=f"data/{code}",
+                severity=severity,
+                count=tally.count,
+                lines=tuple(tally.lines),
+                message=f"{tally.count:,} × {message}; found {tally.found}",
+                do=do,
+                file=self._file,
+            )

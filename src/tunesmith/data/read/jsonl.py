@@ -1,0 +1,108 @@
+"""JSON Lines: one JSON object a line. Blank lines are skipped; lines may end in LF or CRLF.
+
+Stricter than `json.loads`, which takes the last of two equal keys, NaN, and half a character without a word.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tunesmith.data.read.faults import DEEPEST, BadRow, Fault, Row
+from tunesmith.data.read.lines import UTF8_BOM, read_lines
+
+
+def read_jsonl(path: Path) -> Iterator[Row | Fault]:
+    """Each line as a row, or as what is wrong with it."""
+    for number, raw, ended in read_lines(path):
+        if raw is None:
+            yield Fault("line-too-long", number, "no line end within 16 MiB")
+            continue
+        if number == 1 and raw.startswith(UTF8_BOM):
+            yield Fault("bom", 1, "the bytes EF BB BF")
+            raw = raw[len(UTF8_BOM) :]
+        if not raw.strip():
+            continue
+        try:
+            yield Row(number, parse_object(raw))
+        except BadRow as bad:
+            code = "cut-line" if bad.code == "unreadable-line" and not ended else bad.code
+            yield Fault(code, number, bad.found)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes. Errors: `BadRow` with what is wrong."""
+    value = parse_json(raw)
+    if not isinstance(value, dict):
+        raise BadRow("unreadable-line", f"{_excerpt(raw)}, which is not an object")
+    return value
+
+
+def parse_json(raw: bytes) -> Any:
+    """Any JSON value. Errors: `BadRow` with what is wrong."""
+    try:
+        value = _DECODER.decode(raw.decode("utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise BadRow("broken-utf8", f"byte {raw[error.start]:#04x} at position {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        raise BadRow("unreadable-line", f"{_excerpt(raw)} ({error.msg} at position {error.pos + 1})") from None
+    except RecursionError:
+        raise BadRow("too-deep", "nesting beyond what can be read") from None
+    except ValueError:  # the interpreter's own limit on the digits of an integer
+        raise BadRow("number-too-long", "an integer of more than 4,300 digits") from None
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(value) > DEEPEST:
+        raise BadRow("too-deep", f"{_depth(value)} levels")
+    if b"\\u" in raw or b"\0" in raw:
+        _refuse_broken_text(value)
+    return value
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise BadRow("duplicate-key", f'"{next(key for key in keys if keys.count(key) > 1)}" twice')
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadRow("not-a-number", name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, strict=False)
+"""`strict=False` lets tabs and line ends stand inside strings, which many exports write; NUL is refused below."""
+
+
+def _depth(value: Any) -> int:
+    """Nesting depth, level by level so that no nesting can exhaust the stack."""
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _refuse_broken_text(value: Any) -> None:
+    if isinstance(value, str):
+        refuse_broken_string(value)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            refuse_broken_string(key)
+            _refuse_broken_text(child)
+    elif isinstance(value, list):
+        for child in value:
+            _refuse_broken_text(child)
+
+
+def refuse_broken_string(text: str) -> None:
+    """Errors: `BadRow` for a NUL or a lone surrogate."""
+    if "\0" in text:
+        raise BadRow("nul", f"NUL at character {text.index(chr(0)) + 1}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadRow("lone-surrogate", "half of a surrogate pair")
+
+
+def _excerpt(raw: bytes) -> str:
+    text = raw[:40].decode("utf-8", "replace")
+    return f"{text!r}…" if len(raw) > 40 else repr(text)

@@ -1,0 +1,119 @@
+"""The shapes that a row can have, and how each becomes an example.
+
+    messages            {"messages": [{"role", "content", "weight"?, "tool_calls"?}, ...], "tools"?}      (OpenAI chat)
+    sharegpt            {"conversations": [{"from", "value"}, ...], "system"?, "tools"?}
+    preference-pair     {"input": {"messages"}, "preferred_output": [...], "non_preferred_output": [...]}  (OpenAI DPO)
+    preference          {"prompt"?, "chosen", "rejected"}                     strings or lists of messages (TRL)
+    prompt-completion   {"prompt", "completion", "system"?}                   strings or lists of messages
+    alpaca              {"instruction", "input"?, "output", "system"?}
+    text                {"text"}
+
+A shape is found by looking at the column names. Every shape becomes the same `Example`: the prompt strings become user
+messages, the answers assistant messages; Alpaca's input follows its instruction after an empty line.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.messages import as_tools, conversation, messages_of, optional_text, required_text, system_of
+from tunesmith.records import Example, Message, Shape
+
+Values = Mapping[str, Any]
+
+
+class Parts(NamedTuple):
+    """What a row says, before it is an example."""
+
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    rejected: tuple[Message, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+
+
+class ShapeRule(NamedTuple):
+    """A shape: the columns it must have, those it may have, and how it is read."""
+
+    shape: Shape
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    read: Callable[[Values], Parts]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.required + self.optional
+
+
+def _messages(values: Values) -> Parts:
+    return Parts(messages_of(values, "messages"), tools=as_tools(values.get("tools")))
+
+
+def _sharegpt(values: Values) -> Parts:
+    return Parts((*system_of(values), *messages_of(values, "conversations")), tools=as_tools(values.get("tools")))
+
+
+def _prompt_completion(values: Values) -> Parts:
+    prompt = conversation(values, "prompt", "user")
+    answer = conversation(values, "completion", "assistant")
+    return Parts((*system_of(values), *prompt, *answer), tools=as_tools(values.get("tools")))
+
+
+def _alpaca(values: Values) -> Parts:
+    instruction, given = required_text(values, "instruction"), optional_text(values, "input")
+    prompt = f"{instruction}\n\n{given}" if given else instruction
+    return Parts((*system_of(values), Message("user", prompt), Message("assistant", required_text(values, "output"))))
+
+
+def _text(values: Values) -> Parts:
+    return Parts(text=required_text(values, "text"))
+
+
+def _preference(values: Values) -> Parts:
+    """Without a prompt, both answers are whole conversations: what they share in front is the prompt (TRL's implicit form)."""
+    chosen = conversation(values, "chosen", "assistant")
+    rejected = conversation(values, "rejected", "assistant")
+    if values.get("prompt") is not None:
+        prompt = (*system_of(values), *conversation(values, "prompt", "user"))
+        return Parts((*prompt, *chosen), rejected=rejected, tools=as_tools(values.get("tools")))
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    return Parts((*system_of(values), *chosen), rejected=rejected[shared:], tools=as_tools(values.get("tools")))
+
+
+def _preference_pair(values: Values) -> Parts:
+    given = values["input"]
+    if not isinstance(given, dict):
+        prompt, tools = conversation(values, "input", "user"), ()
+    else:
+        prompt, tools = messages_of(given, "messages"), as_tools(given.get("tools"))
+    chosen = conversation(values, "preferred_output", "assistant")
+    return Parts((*prompt, *chosen), rejected=conversation(values, "non_preferred_output", "assistant"), tools=tools)
+
+
+RULES: tuple[ShapeRule, ...] = (
+    ShapeRule("messages", ("messages",), ("tools",), _messages),
+    ShapeRule("sharegpt", ("conversations",), ("system", "tools"), _sharegpt),
+    ShapeRule("preference-pair", ("input", "preferred_output", "non_preferred_output"), (), _preference_pair),
+    ShapeRule("preference", ("chosen", "rejected"), ("prompt", "system", "tools"), _preference),
+    ShapeRule("prompt-completion", ("prompt", "completion"), ("system", "tools"), _prompt_completion),
+    ShapeRule("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
+    ShapeRule("text", ("text",), (), _text),
+)
+COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in RULES for name in rule.columns))
+"""Every column name that some shape knows: what `--columns OURS=THEIRS` may have on its left side."""
+
+
+def find_shape(names: Iterable[str], mapped: Iterable[str] = ()) -> ShapeRule | None:
+    """The first shape whose required columns are all there; one that uses all mapped columns goes before the others."""
+    present, wanted = set(names), set(mapped)
+    fitting = [rule for rule in RULES if present.issuperset(rule.required)]
+    return next((rule for rule in fitting if wanted.issubset(rule.columns)), fitting[0] if fitting else None)
+
+
+def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) -> Example:
+    """The row as an example. Errors: `BadRow`."""
+    if missing := [name for name in rule.required if name not in values]:
+        raise BadRow("missing-column", f'no "{missing[0]}"')
+    parts = rule.read(values)
+    return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group)

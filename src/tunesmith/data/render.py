@@ -1,0 +1,146 @@
+"""An example as the model reads it, with the character ranges that are trained.
+
+The answer of assistant turn i is what the template adds between "open for an answer" and "answered":
+
+    before = render(messages[:i], open_answer=True)      prompt, exactly as it will be sent later
+    after  = render(messages[:i + 1])
+    answer = after[len(before) : end of the last end-of-turn token]
+
+This holds only if before is the beginning of after, and after is the beginning of the whole conversation. Some templates
+rewrite earlier turns (they drop `<think>` blocks, for one); such an example is refused, because what would be trained is
+not what would be seen. Line ends after the end-of-turn token are not trained: a model stops before it writes them.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from tunesmith.errors import TunesmithError
+from tunesmith.records import ChatTokenizer, Example, canonical_json
+
+TrainOn = Literal["answers", "everything"]
+
+
+class Span(NamedTuple):
+    """Characters [begin, end) with their loss weight."""
+
+    begin: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text of an example, its trained spans in order, and the ranges a person wrote that hold control tokens."""
+
+    text: str
+    trained: tuple[Span, ...]
+    content: tuple[tuple[int, int], ...] = ()
+
+
+class RenderRefused(Exception):
+    """This example cannot be rendered as asked. `slug` says why; the caller gathers all of them into one error."""
+
+    def __init__(self, slug: str, found: str) -> None:
+        super().__init__(found)
+        self.slug = slug
+        self.found = found
+
+
+class Renderer:
+    """Renders examples with one tokenizer's template."""
+
+    def __init__(self, tokenizer: ChatTokenizer, train_on: TrainOn = "answers") -> None:
+        self._tokenizer = tokenizer
+        self._train_on = train_on
+        tokens = sorted(tokenizer.control_tokens, key=len, reverse=True)
+        self._control_token = re.compile("|".join(map(re.escape, tokens)) if tokens else r"(?!)")
+
+    def render(self, example: Example) -> Rendered:
+        """Errors: `RenderRefused`."""
+        try:
+            return self._text(example) if example.text is not None else self._chat(example)
+        except TunesmithError as error:  # the template's own refusal, for example of two user turns in a row
+            raise RenderRefused("template-refused", error.found or error.what) from None
+
+    def _text(self, example: Example) -> Rendered:
+        """Plain text is trained whole, and the end token with it."""
+        text = example.text or ""
+        if not text.strip():
+            raise RenderRefused("no-answer", "an empty text")
+        whole = text + self._tokenizer.end_of_turn
+        content = ((0, len(text)),) if self._control_token.search(text) else ()
+        return Rendered(whole, (Span(0, len(whole), 1.0),), content)
+
+    def _chat(self, example: Example) -> Rendered:
+        if not example.messages or example.messages[-1].role != "assistant":
+            raise RenderRefused("no-answer", "the last message is not the assistant's")
+        if not example.messages[-1].content.strip() and not example.messages[-1].tool_calls:
+            raise RenderRefused("no-answer", "an empty answer")
+        whole = self._tokenizer.render(example.messages, example.tools)
+        turns = [
+            self._turn(example, i, whole) for i, message in enumerate(example.messages) if message.role == "assistant"
+        ]
+        text = whole[: turns[-1].end]
+        spans = turns if self._train_on == "answers" else _with_gaps(turns)
+        trained = tuple(span for span in spans if span.weight > 0)
+        return Rendered(text, trained, self._content(example, text))
+
+    def _turn(self, example: Example, i: int, whole: str) -> Span:
+        """The characters of assistant turn i, its end-of-turn token included."""
+        messages, end_of_turn = example.messages, self._tokenizer.end_of_turn
+        before = self._tokenizer.render(messages[:i], example.tools, open_answer=True)
+        is_last = i == len(messages) - 1
+        after = whole if is_last else self._tokenizer.render(messages[: i + 1], example.tools)
+        if not (after.startswith(before) and whole.startswith(after)):
+            raise RenderRefused("template-not-prefix-preserving", f"turn {i + 1} is written differently later on")
+        end = after.rfind(end_of_turn, len(before))
+        if end < 0 or after[end + len(end_of_turn) :].strip():
+            raise RenderRefused("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
+        weight = messages[i].weight
+        return Span(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
+
+    def _content(self, example: Example, text: str) -> tuple[tuple[int, int], ...]:
+        """Where people's own words stand, if they spell a control token; else nothing needs to be known.
+
+        The conversation is rendered once more with a marker in place of every message. Between the markers stands the
+        template's own text, so each content's place follows without searching for it.
+        """
+        if not any(self._control_token.search(message.content) for message in example.messages):
+            self._refuse_in_tools(example)
+            return ()
+        markers = [f"\ue000{i}\ue001" for i in range(len(example.messages))]
+        marked = [replace(m, content=mark) for m, mark in zip(example.messages, markers, strict=True)]
+        skeleton = self._tokenizer.render(marked, example.tools)
+        pieces = re.split("\ue000[0-9]+\ue001", skeleton)
+        refusal = RenderRefused("control-token-in-text", "the template rewrites a message that spells a control token")
+        if len(pieces) != len(markers) + 1:
+            raise refusal
+        ranges, position = [], 0
+        for piece, message in zip(pieces, example.messages, strict=False):
+            begin = position + len(piece)
+            words = message.content if text.startswith(message.content, begin) else message.content.strip()
+            if not text.startswith(piece + words, position):
+                raise refusal
+            position = begin + len(words)
+            ranges.append((begin, position))
+        if not pieces[-1].startswith(text[position:]):
+            raise refusal
+        self._refuse_in_tools(example)
+        return tuple(ranges)
+
+    def _refuse_in_tools(self, example: Example) -> None:
+        """Tool definitions and calls are written by the template in its own form: their places are not known."""
+        calls = [message.tool_calls for message in example.messages if message.tool_calls]
+        if (example.tools or calls) and self._control_token.search(canonical_json([example.tools, calls])):
+            raise RenderRefused("control-token-in-text", "a control token inside a tool definition or call")
+
+
+def _with_gaps(turns: Sequence[Span]) -> list[Span]:
+    """The turns and everything before and between them."""
+    spans, position = [], 0
+    for turn in turns:
+        spans += [Span(position, turn.begin, 1.0), turn]
+        position = turn.end
+    return [span for span in spans if span.begin < span.end]

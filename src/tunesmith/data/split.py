@@ -1,0 +1,175 @@
+"""Which examples train, validate and test: decided by content, not by order.
+
+Examples that belong together are one unit and stay on one side: equal prompts (normalised) and equal groups, joined
+transitively. Each unit has a number in [0, 1), the BLAKE2 hash of the seed and its smallest key:
+
+    number < test_share                      -> test
+    number < test_share + validation_share   -> validation
+    else                                     -> train
+
+so an example's side does not depend on the other examples, and new data does not move old data. Two exceptions look at
+all units: when the answers are labels, every 1/share-th unit is taken in the order (label, number), which keeps each
+label's share within one unit; and a side that would be empty gets the unit whose number is nearest.
+
+Exact duplicates are kept once, on every side: in test and validation they would count one question twice, in train
+they would be learned by heart. `check` reports how many there are. Where the test or validation examples are given,
+train examples that ask the same are left out of train: what is given stays as it is.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from tunesmith.data.keys import labels_of, prompt_key
+from tunesmith.errors import DataError
+from tunesmith.records import Example, Split
+
+Sides = dict[str, list[str]]
+
+
+def split_examples(
+    examples: Sequence[Example],
+    seed: int = 0,
+    validation_share: float = 0.1,
+    test_share: float = 0.2,
+    *,
+    grouped_by: str | None = None,
+    test: Sequence[Example] | None = None,
+    sides: Sequence[str] | None = None,
+) -> Split:
+    """Split examples, or complete a given split.
+
+    `test` are the examples of a separate test file; `sides` names the given side of every example (`Loaded.sides`).
+    A side that is given is kept; train or validation or test that is not given is held out of train.
+    Errors: `DataError` when there are too few different examples.
+    """
+    given: dict[str, list[Example]] = {"train": [], "validation": [], "test": list(test or [])}
+    for example, side in zip(examples, sides or ["train"] * len(examples), strict=True):
+        given[side].append(example)
+    units = _units([*given["test"], *given["validation"], *given["train"]])
+    taken = {units[example.id] for name in ("test", "validation") for example in given[name]}
+    free = [example for example in given["train"] if units[example.id] not in taken]
+    shares = {"test": test_share, "validation": validation_share}
+    wanted = {name: share for name, share in shares.items() if not given[name]}
+    labels = labels_of(free)
+    chosen = _hold_out(free, units, labels, seed, wanted)
+    in_test = {units[example.id] for example in given["test"]}
+    validation = [example for example in given["validation"] if units[example.id] not in in_test]
+    return Split(
+        seed=seed,
+        method="given-test" if test is not None else "given" if sides is not None else "hash",
+        grouped_by=grouped_by,
+        stratified=labels is not None and bool(wanted),
+        train=_ids(chosen["train"]),
+        validation=_ids(validation or chosen["validation"]),
+        test=_ids(given["test"] or chosen["test"]),
+    )
+
+
+def examples_on(examples: Iterable[Example], ids: Iterable[str]) -> list[Example]:
+    """The examples of a side (`split.train` ...) in the order of the ids; of exact duplicates the first."""
+    by_id: dict[str, Example] = {}
+    for example in examples:
+        by_id.setdefault(example.id, example)
+    return [by_id[id_] for id_ in ids]
+
+
+def _ids(examples: Iterable[Example]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(example.id for example in examples))
+
+
+def _units(examples: Sequence[Example]) -> dict[str, str]:
+    """Example id -> the smallest key of its unit. Union-find over prompt keys and groups.
+
+    A unit's number must not depend on the order of the examples, so the smallest key always becomes the root.
+    """
+    parents: dict[str, str] = {}
+
+    def root_of(key: str) -> str:
+        while parents.setdefault(key, key) != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    own_key: dict[str, str] = {}
+    for example in examples:
+        keys = [prompt_key(example)]
+        if example.group is not None:
+            keys.append(
+                f"(group) {example.group}"
+            )  # "(" sorts before every prompt key: a grown group stays where it is
+        smallest, *others = sorted({root_of(key) for key in keys})
+        for other in others:
+            parents[other] = smallest
+        own_key[example.id] = smallest
+    return {id_: root_of(key) for id_, key in own_key.items()}
+
+
+def _hold_out(
+    examples: list[Example], units: dict[str, str], labels: list[str] | None, seed: int, shares: dict[str, float]
+) -> dict[str, list[Example]]:
+    """Give every unit to train or to one of the sides in `shares`."""
+    label_of: dict[str, str] = {}
+    for example, label in zip(examples, labels or [""] * len(examples), strict=True):
+        unit = units[example.id]
+        label_of[unit] = min(label, label_of.get(unit, label))
+    numbers = {unit: _number(seed, unit) for unit in label_of}
+    if len(numbers) < len(shares) + 1:
+        raise DataError(
+            "too-few", "There are too few different examples to split.", found=f"{len(numbers)} different prompts or groups",
+            do=f"give at least {len(shares) + 1}; {len(shares) * 50} and more give an answer that can be trusted",
+        )  # fmt: skip
+    allot = _allot_by_label if labels else _allot_by_number
+    side_of = allot(numbers, label_of, shares)
+    _fill_empty_sides(numbers, side_of, [*shares, "train"])
+    sides: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    for example in examples:
+        sides[side_of[units[example.id]]].append(example)
+    return sides
+
+
+def _number(seed: int, unit: str) -> float:
+    """Uniform in [0, 1): the top 53 bits of BLAKE2b, which a float holds exactly."""
+    digest = hashlib.blake2b(f"{seed} {unit}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def _allot_by_number(numbers: dict[str, float], label_of: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
+    def side(number: float) -> str:
+        begin = 0.0
+        for name, share in shares.items():
+            begin += share
+            if number < begin:
+                return name
+        return "train"
+
+    return {unit: side(number) for unit, number in numbers.items()}
+
+
+def _allot_by_label(numbers: dict[str, float], label_of: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
+    """Systematic sampling in the order (label, number): each label gives its share, give or take one unit."""
+    rest = sorted(numbers, key=lambda unit: (label_of[unit], numbers[unit], unit))
+    side_of: dict[str, str] = {}
+    left = 1.0
+    for name, share in shares.items():
+        is_picked = _every(share / left)
+        picked = [unit for i, unit in enumerate(rest) if is_picked(i)]
+        side_of |= dict.fromkeys(picked, name)
+        rest = [unit for unit in rest if unit not in side_of]
+        left -= share
+    return side_of | dict.fromkeys(rest, "train")
+
+
+def _every(share: float) -> Callable[[int], bool]:
+    """Picks `share` of 0, 1, 2, ... evenly spaced, beginning in the middle of the first stretch."""
+    return lambda i: math.floor((i + 1) * share + 0.5) > math.floor(i * share + 0.5)
+
+
+def _fill_empty_sides(numbers: dict[str, float], side_of: dict[str, str], names: list[str]) -> None:
+    """Give a side without units one from the side that has most, so that three units are enough for three sides."""
+    for name in names:
+        if name in side_of.values():
+            continue
+        largest = max(names, key=lambda other: list(side_of.values()).count(other))
+        candidates = [unit for unit, side in side_of.items() if side == largest]
+        side_of[min(candidates, key=lambda unit: (numbers[unit], unit))] = name
