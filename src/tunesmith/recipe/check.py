@@ -23,7 +23,8 @@ def _micro_batch_fits(recipe: Recipe) -> Iterator[str]:
     training = recipe.training
     if training.micro_batch is not None and training.micro_batch > training.batch_size:
         yield (
-            f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; lower it"
+            f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; "
+            "lower it"
         )
 
 

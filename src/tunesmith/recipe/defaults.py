@@ -32,7 +32,7 @@ class DefaultUsed(Record):
     """One number that the recipe left open: what was put there and why."""
 
     key: str
-    value: float
+    value: int | float
     source: str
 
 
@@ -64,8 +64,8 @@ def complete_recipe(
     )
     for default in used:
         section, field = default.key.split(".")
-        value = int(default.value) if field.endswith("tokens") else default.value
-        recipe = recipe.model_copy(update={section: getattr(recipe, section).model_copy(update={field: value})})
+        filled = getattr(recipe, section).model_copy(update={field: default.value})
+        recipe = recipe.model_copy(update={section: filled})
     return recipe, used
 
 

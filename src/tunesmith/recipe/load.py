@@ -5,6 +5,7 @@ failure of other tools), a number in quotes is not a number, and every problem i
 recipe are relative to the folder in which the command runs, as on the command line.
 """
 
+import os.path
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -59,7 +60,7 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if isinstance(source, str) and source in preset_names():
         return PRESETS / f"{source}.yaml"
-    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or "/" in source or path.exists():
+    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or "/" in source or os.path.exists(path):
         return path
     near = get_close_matches(source, preset_names(), n=1)
     raise RecipeError(
@@ -81,13 +82,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise RecipeError(
             "not-text", "This recipe is not UTF-8 text.", where=f"{path} byte {error.start}", do="save it as UTF-8"
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        found = getattr(error, "strerror", None) or str(error)
         raise RecipeError(
-            "unreadable",
-            "The recipe cannot be read.",
-            where=str(path),
-            found=error.strerror or str(error),
-            do="check the path",
+            "unreadable", "The recipe cannot be read.", where=str(path)[:200], found=found, do="check the path"
         ) from None
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict) or not tree:
@@ -128,8 +126,16 @@ def _faults(error: ValidationError) -> Iterator[_Fault]:
             near = nearest_key(key)
             yield _Fault("unknown-key", key, "no such key", f"did you mean {near}?" if near else "remove it")
         else:
-            allowed = item["msg"].replace("Input should be", "must be")
-            yield _Fault("wrong-value", key, reprlib.repr(item["input"]), allowed)
+            yield _Fault("wrong-value", key, reprlib.repr(item["input"]), _allowed(item["type"], item["msg"]))
+
+
+def _allowed(kind: str, message: str) -> str:
+    """What would be right, from what the validator said is wrong."""
+    if kind == "model_type":
+        return "give a group of keys"
+    for said in ("Input should be greater", "Input should be less"):
+        message = message.replace(said, said.replace("Input should be", "give a number"))
+    return message.replace("Input should be", "give")
 
 
 def _as_recipe_error(faults: Iterable[_Fault], where: str) -> RecipeError:

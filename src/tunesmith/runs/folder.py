@@ -69,8 +69,8 @@ class RunFolder:
     """One run's folder. Make with `create`, find again with `open`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-        self.id = path.name
+        self.path = path.resolve()
+        self.id = self.path.name
 
     @classmethod
     def create(cls, parent: Path, name: str) -> "RunFolder":
@@ -109,7 +109,7 @@ class RunFolder:
                 return cls(path)
             found = "a file" if path.exists() else "nothing there"
         except (OSError, ValueError) as error:  # a name of 5,000 letters, a NUL inside
-            found = str(error)
+            found = str(error)[:200]
         raise RunError(
             "missing", "There is no such run.", where=str(path)[:200], found=found, do="see `tunesmith runs`"
         )
@@ -120,7 +120,16 @@ class RunFolder:
 
         Errors: `RunError` (`run/in-use`) at once, naming the process that has it.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RunError(
+                "unwritable",
+                "The folder of the run cannot be written.",
+                where=str(self.path),
+                found=error.strerror or str(error),
+                do="make the folder writable",
+            ) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -70,9 +70,9 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         try:
-            lock_timeout = f"-c lock_timeout={int(self._lock_seconds * 1000)}"
+            options = f"{self._url.query.get('options', '')} -c lock_timeout={int(self._lock_seconds * 1000)}"
             engine = create_engine(
-                self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": lock_timeout}
+                self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": options}
             )
         except ImportError:
             raise MissingExtraError("postgres", "A PostgreSQL store") from None

@@ -1,0 +1,48 @@
+"""Rules between fields: every broken one is told, and no sound recipe is refused."""
+
+import pytest
+
+from tunesmith.errors import RecipeError
+from tunesmith.recipe.check import check_recipe
+from tunesmith.recipe.load import load_recipe
+from tunesmith.records import Recipe
+
+BROKEN = {
+    "one_end": (["training.epochs=2", "training.minutes=3"], "both say when to end"),
+    "micro_batch_fits": (["training.micro_batch=32", "training.batch_size=16"], "is more than training.batch_size=16"),
+    "shares_leave_train": (["data.validation_share=0.4", "data.test_share=0.6"], "leave nothing to train on"),
+    "test_is_not_train": (["data.path=a.jsonl", "data.test_path=a.jsonl"], "are the same file"),
+    "min_score": (["bar.min_score=90"], "bar.min_score=90 is no score"),
+    "min_gain": (["bar.min_gain=-0.1"], "bar.min_gain=-0.1 is no gain"),
+    "max_seconds": (["bar.max_seconds=0"], "lets no answer pass"),
+    "max_usd": (["bar.max_usd_per_1000=-1"], "is below zero"),
+    "free_machine": (["bar.max_usd_per_1000=1", "machine_usd_per_hour=0"], "makes everything free"),
+    "nothing_blank": (["evaluation.scorer= "], "evaluation.scorer is blank"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "sentence"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_contradiction_is_told(overrides: list[str], sentence: str) -> None:
+    with pytest.raises(RecipeError, match="contradicts itself") as caught:
+        load_recipe(None, overrides)
+    assert caught.value.code == "recipe/contradiction"
+    assert sentence in caught.value.found
+    assert caught.value.do
+
+
+def test_all_contradictions_come_together() -> None:
+    overrides = [line for lines, _ in BROKEN.values() for line in lines]
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, overrides)
+    told = caught.value.found
+    hidden = {"shares_leave_train", "max_usd"}  # by the given test file, and by the later value of the same key
+    assert all(sentence in told for name, (_, sentence) in BROKEN.items() if name not in hidden)
+
+
+def test_a_given_test_file_frees_its_share() -> None:
+    recipe = load_recipe(None, ["data.test_path=t.jsonl", "data.validation_share=0.4", "data.test_share=0.8"])
+    assert recipe.data.test_share == 0.8
+
+
+def test_the_defaults_contradict_nothing() -> None:
+    check_recipe(Recipe())

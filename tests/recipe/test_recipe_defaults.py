@@ -1,0 +1,82 @@
+"""What is open is filled with a number and its source; what a person set is never touched."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.recipe.defaults import EPOCHS, LEARNING_RATES, DefaultUsed, complete_recipe
+from tunesmith.recipe.load import load_recipe
+from tunesmith.records import Recipe
+
+COUNTS = st.none() | st.integers(1, 10**12)
+
+
+def completed(recipe: Recipe, **known: int | None) -> tuple[Recipe, dict[str, DefaultUsed]]:
+    facts: dict[str, int | None] = {"parameters": 135_000_000, "longest_answer_tokens": 60, "context_tokens": 8192}
+    filled, used = complete_recipe(recipe, train_examples=1_000, **{**facts, **known})  # type: ignore[arg-type]
+    return filled, {default.key: default for default in used}
+
+
+def test_every_open_number_is_filled_and_has_a_source() -> None:
+    recipe, used = completed(Recipe(), longest_example_tokens=100)
+    assert recipe.training.learning_rate == 1e-3
+    assert recipe.training.epochs == 3
+    assert recipe.data.max_tokens == 100
+    assert recipe.evaluation.max_new_tokens == 83  # 60 * 1.25 + 8
+    assert set(used) == {"training.learning_rate", "training.epochs", "data.max_tokens", "evaluation.max_new_tokens"}
+    assert all(len(default.source) > 20 for default in used.values())
+    assert "LoRA Without Regret" in used["training.learning_rate"].source
+
+
+def test_a_complete_recipe_stays_as_it_is() -> None:
+    recipe, _ = completed(Recipe())
+    assert completed(recipe) == (recipe, {})
+
+
+def test_minutes_leave_epochs_open() -> None:
+    recipe, used = completed(load_recipe("names-demo"))
+    assert recipe.training.epochs is None
+    assert recipe.training.learning_rate == load_recipe("names-demo").training.learning_rate
+    assert "training.epochs" not in used
+
+
+@pytest.mark.parametrize(
+    ("width", "parameters"),
+    [(576, 135_000_000), (2048, 1_200_000_000), (4096, 8_000_000_000), (8192, 70_000_000_000)],
+)
+def test_the_rate_is_within_a_third_of_the_published_fit(width: int, parameters: int) -> None:
+    fit = 5e-5 * 10 * (2000 / width) ** 0.781
+    recipe, _ = completed(Recipe(), parameters=parameters)
+    assert recipe.training.learning_rate == pytest.approx(fit, rel=0.33)
+
+
+def test_larger_models_and_larger_data_never_get_more() -> None:
+    assert [rate for _, rate in LEARNING_RATES] == sorted((rate for _, rate in LEARNING_RATES), reverse=True)
+    assert [epochs for _, epochs in EPOCHS] == sorted((epochs for _, epochs in EPOCHS), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("longest", "context", "expected"),
+    [(100, 8192, 100), (9000, 8192, 8192), (None, 512, 512), (100, None, 100), (3, 8192, 8)],
+)
+def test_max_tokens_is_the_longest_example_up_to_the_context(
+    longest: int | None, context: int | None, expected: int
+) -> None:
+    recipe, _ = completed(Recipe(), longest_example_tokens=longest, context_tokens=context)
+    assert recipe.data.max_tokens == expected
+
+
+@given(COUNTS, st.integers(0, 10**9), COUNTS, COUNTS, COUNTS)
+def test_whatever_is_known_the_result_is_a_valid_recipe(
+    parameters: int | None, examples: int, answer: int | None, context: int | None, longest: int | None
+) -> None:
+    recipe, used = complete_recipe(
+        Recipe(),
+        parameters=parameters,
+        train_examples=examples,
+        longest_answer_tokens=answer,
+        context_tokens=context,
+        longest_example_tokens=longest,
+    )
+    assert Recipe.model_validate(recipe.model_dump(), strict=True) == recipe
+    assert len(used) == 4

@@ -1,0 +1,206 @@
+"""Recipes are read whole or refused with every fault named."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.errors import RecipeError
+from tunesmith.recipe.load import load_recipe, preset_names
+from tunesmith.recipe.text import dump_recipe
+from tunesmith.records import AdapterRecipe, DataRecipe, Recipe, TrainingRecipe
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+TRICKY = st.sampled_from(
+    ["1e-3", "010", "no", "null", "~", "1:30", "true", "2024-01-01", "a: b", "#x", "=", "<<", "' "]
+)
+WORDS = (TEXT | TRICKY).filter(str.strip)
+POSITIVE = st.floats(min_value=1e-12, max_value=1e12, allow_nan=False)
+
+
+def refusal(source: str | Path | None, *overrides: str) -> RecipeError:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(source, overrides)
+    return caught.value
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "r.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@given(
+    model=WORDS,
+    instruction=st.none() | TEXT | TRICKY,
+    columns=st.dictionaries(WORDS, TEXT | TRICKY, max_size=3),
+    rate=st.none() | POSITIVE,
+    minutes=st.none() | POSITIVE,
+    alpha=POSITIVE,
+    seed=st.integers(0, 2**63),
+)
+def test_a_dumped_recipe_loads_back_equal(
+    tmp_path_factory: pytest.TempPathFactory,
+    model: str,
+    instruction: str | None,
+    columns: dict[str, str],
+    rate: float | None,
+    minutes: float | None,
+    alpha: float,
+    seed: int,
+) -> None:
+    recipe = Recipe(
+        model=model,
+        seed=seed,
+        data=DataRecipe(instruction=instruction, columns=columns),
+        adapter=AdapterRecipe(alpha=alpha),
+        training=TrainingRecipe(learning_rate=rate, minutes=minutes),
+    )
+    path = written(tmp_path_factory.getbasetemp(), dump_recipe(recipe))
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_says_something(name: str) -> None:
+    assert load_recipe(name) != load_recipe(None)
+
+
+def test_no_source_means_the_defaults() -> None:
+    assert load_recipe(None) == Recipe()
+
+
+def test_overrides_go_on_top_of_a_preset_and_the_last_one_wins() -> None:
+    recipe = load_recipe("names-demo", ["training.minutes=1", "training.minutes=2.5", "evaluation.shots=7"])
+    assert (recipe.training.minutes, recipe.evaluation.shots) == (2.5, 7)
+    assert recipe.data.instruction == load_recipe("names-demo").data.instruction
+
+
+def test_an_override_of_text_takes_what_was_written() -> None:
+    recipe = load_recipe(None, ["data.path=dir/my data #3: final.jsonl", "model=123", "data.columns.prompt=12"])
+    assert recipe.data.path == "dir/my data #3: final.jsonl"
+    assert recipe.model == "123"
+    assert recipe.data.columns == {"prompt": "12"}
+
+
+def test_an_override_can_clear_a_field_and_set_a_mapping() -> None:
+    recipe = load_recipe(
+        "quick", ["training.minutes=null", "training.epochs=2", "data.columns={prompt: q, completion: a}"]
+    )
+    assert (recipe.training.minutes, recipe.training.epochs) == (None, 2)
+    assert recipe.data.columns == {"prompt": "q", "completion": "a"}
+
+
+def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, "training: {learning_rate: 1e-3}")).training.learning_rate == 0.001
+
+
+def test_an_empty_section_is_no_fault(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, "training:\nseed: 3\n")) == Recipe(seed=3)
+
+
+# --- unknown keys: pain 15, "config keys silently ignored" ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("training.epoch", "training.epochs"),
+        ("learning_rate", "training.learning_rate"),
+        ("trainign.minutes", "training"),
+        ("adapter.lora_alpha", "adapter.alpha"),
+        ("evaluation.max-new-tokens", "evaluation.max_new_tokens"),
+        ("bar.minscore", "bar.min_score"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
+    error = refusal(None, f"{key}=1")
+    assert error.code == "recipe/unknown-key"
+    assert error.do == f"did you mean {meant}?"
+
+
+def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
+    assert refusal(None, "zzzzqqqq=1").do == "remove it"
+
+
+def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_share: 2, decay: exp}\nadapter: 3\n"
+    )
+    error = refusal(path)
+    assert str(error) == (
+        f"error[recipe/unknown-key]: 6 keys of the recipe are wrong. where {path} · found "
+        "\n  modle: no such key; did you mean model?"
+        "\n  adapter: 3; give a group of keys"
+        "\n  seed: True; give a valid integer"
+        "\n  training.batch_size: '16'; give a valid integer"
+        "\n  training.decay: 'exp'; give 'linear', 'cosine' or 'constant'"
+        "\n  training.warmup_share: 2; give a number less than 1"
+    )
+
+
+def test_one_wrong_value_reads_as_one_sentence() -> None:
+    assert str(refusal(None, "training.minutes=1:30")) == (
+        "error[recipe/wrong-value]: training.minutes has a wrong value. where recipe · found '1:30' · do give a valid number"
+    )
+
+
+# --- files that are no recipes --------------------------------------------------------------------------------------
+
+BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "found"),
+    [
+        ("", "recipe/not-a-recipe", "nothing"),
+        ("# only a comment\n", "recipe/not-a-recipe", "nothing"),
+        ("- a\n- b\n", "recipe/not-a-recipe", "['a', 'b']"),
+        ("seed: 1\nseed: 2\n", "recipe/not-yaml", "the key 'seed' stands twice"),
+        ("training:\n  epochs: 1\n  epochs: 2\n", "recipe/not-yaml", "the key 'epochs' stands twice"),
+        ("1: 2\n", "recipe/not-yaml", "the key 1 is not a word"),
+        ("training: [\n", "recipe/not-yaml", "expected the node content"),
+        ("model: !!python/object/apply:os.system [echo]\n", "recipe/not-yaml", "could not determine a constructor"),
+        (BILLION, "recipe/not-yaml", "aliases (*name) are not used in recipes"),
+        ("[" * 100_000, "recipe/not-yaml", "not a recipe (RecursionError)"),
+        ("seed: " + "9" * 5_000, "recipe/not-yaml", "not a recipe (ValueError)"),
+        ("model: \0\n", "recipe/not-yaml", "unacceptable character"),
+        (b"model: \xff\n", "recipe/not-text", ""),
+        ("#" * 1_000_001, "recipe/too-large", ""),
+    ],
+)
+def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str | bytes, code: str, found: str) -> None:
+    error = refusal(written(tmp_path, content))
+    assert error.code == code
+    assert found in error.found
+    assert str(tmp_path) in error.where
+
+
+def test_a_syntax_error_names_the_line(tmp_path: Path) -> None:
+    assert refusal(written(tmp_path, "seed: 1\nmodel: [x\n")).where.endswith("r.yaml line 3")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path, b"\xef\xbb\xbfseed: 4\n")).seed == 4
+
+
+@pytest.mark.parametrize("source", ["missing.yaml", "no/such/place", "nul\0.yaml", "x" * 5_000 + ".yaml"])
+def test_a_file_that_is_not_there_is_one_message(source: str) -> None:
+    assert refusal(source).code == "recipe/unreadable"
+
+
+def test_a_folder_is_one_message(tmp_path: Path) -> None:
+    assert refusal(tmp_path).code == "recipe/unreadable"
+
+
+@pytest.mark.parametrize("source", ["name-demo", "x" * 5_000, "nul\0"])
+def test_an_unknown_preset_lists_the_presets(source: str) -> None:
+    error = refusal(source)
+    assert error.code == "recipe/no-such-preset"
+    assert "names-demo" in error.found
+    assert refusal("name-demo").do == "did you mean names-demo?"
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "training..epochs=1", ""])
+def test_what_is_no_override_is_refused(override: str) -> None:
+    assert refusal(None, override).code == "recipe/not-an-override"
