@@ -141,7 +141,8 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_one_wrong_value_reads_as_one_sentence() -> None:
     assert str(refusal(None, "training.minutes=1:30")) == (
-        "error[recipe/wrong-value]: training.minutes has a wrong value. where recipe · found '1:30' · do give a valid number"
+        "error[recipe/wrong-value]: training.minutes has a wrong value. "
+        "where recipe · found '1:30' · do give a valid number"
     )
 
 

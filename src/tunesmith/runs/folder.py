@@ -50,7 +50,7 @@ FILES: Mapping[type[Record], str] = {
 
 R = TypeVar("R", bound=Record)
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}")
-_CONTENDER = re.compile(r"[a-z0-9](?:[a-z0-9+_-]|\.(?!\.)){0,63}")
+_CONTENDER = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9+_.-]{0,62}[A-Za-z0-9])?")
 _PREPARED = TypeAdapter(dict[str, Prepared])
 
 
@@ -232,7 +232,7 @@ class RunFolder:
                 "bad-name",
                 "This is no name for a contender.",
                 found=repr(contender[:80]),
-                do="use lower-case letters, digits, + and -",
+                do="use letters, digits, dots, + and - (at most 64)",
             )
         return self.path / "answers" / f"{contender}.jsonl"
 

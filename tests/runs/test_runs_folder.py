@@ -1,0 +1,264 @@
+"""The run folder: one owner, safe names, files that a stranger can read."""
+
+import json
+import multiprocessing
+import os
+import re
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.errors import RecipeError, RunError
+from tunesmith.records import (
+    Answer,
+    Decision,
+    Machine,
+    MetricLine,
+    ModelIdentity,
+    Prepared,
+    Recipe,
+    Run,
+    Split,
+)
+from tunesmith.records.decision import Bar
+from tunesmith.runs.folder import FILES, RunFolder, Sample
+
+HOSTILE = [
+    "../../etc/passwd", "..%2f..%2fetc", "%252e%252e", "..\\..\\x", "/etc/passwd", "C:\\x", "file:///etc", "a\0b",
+    "x" * 5_000, "CON", "trailing.", "\u202egnp.exe", "", "..", "-", "$(touch x)", "--flag", "a\nb", "Ünïcode näme",
+]  # fmt: skip
+
+
+def step(number: int, kind: str = "step") -> MetricLine:
+    return MetricLine(kind=kind, step=number, epoch=0.1, loss=0.1 + 0.2, seconds=1.5)  # type: ignore[arg-type]
+
+
+def some_run(folder: RunFolder) -> Run:
+    return Run(
+        id=folder.id,
+        created="2026-11-23T10:00:00+00:00",
+        status="running",
+        recipe="r",
+        dataset="d",
+        split="s",
+        prepared={"train": "p"},
+        model=ModelIdentity(name="m", source="folder", revision=None, folder="/m", files={"a": "b"}),
+        machine=Machine(platform="p", processor="c", cores=2, memory_bytes=1, accelerator=None),
+        versions={"python": "3.11"},
+        seeds={"recipe": 0},
+    )
+
+
+# --- names and places -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_makes_a_plain_folder_inside_the_parent(tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path / "runs", name)
+    assert folder.path.parent == (tmp_path / "runs").resolve()
+    assert re.fullmatch(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]+-[0-9a-f]{6}", folder.id)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert RunFolder.open(folder.id, tmp_path / "runs").path == folder.path
+
+
+@given(st.text(max_size=100))
+def test_any_name_gives_an_id_that_opens_again(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    parent = tmp_path_factory.getbasetemp() / "any"
+    folder = RunFolder.create(parent, name)
+    assert RunFolder.open(folder.id, parent).path == folder.path
+    folder.path.rmdir()
+
+
+def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    assert stat.S_IMODE(RunFolder.create(tmp_path, "x").path.stat().st_mode) == 0o700
+
+
+def test_many_at_once_get_folders_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(lambda _: RunFolder.create(tmp_path, "same").id, range(200)))
+    assert len(set(ids)) == 200
+
+
+def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endings = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
+    monkeypatch.setattr("tunesmith.runs.folder.secrets.token_hex", lambda _: next(endings))
+    first, second = RunFolder.create(tmp_path, "x"), RunFolder.create(tmp_path, "x")
+    assert (first.id[-6:], second.id[-6:]) in {("aaaaaa", "bbbbbb"), ("aaaaaa", "aaaaaa")}  # the latter over a second
+    assert first.id != second.id
+
+
+def test_ids_sort_by_time(tmp_path: Path) -> None:
+    first = RunFolder.create(tmp_path, "zzz").id
+    time.sleep(1.1)
+    assert first < RunFolder.create(tmp_path, "aaa").id
+
+
+@pytest.mark.parametrize("run", ["no-such-run", "20260101-000000-x-aaaaaa", "a\0b", "x" * 5_000, "../nowhere"])
+def test_a_run_that_is_not_there_is_one_message(tmp_path: Path, run: str) -> None:
+    with pytest.raises(RunError) as caught:
+        RunFolder.open(run, tmp_path)
+    assert caught.value.code == "run/missing"
+    assert len(str(caught.value)) < 700
+
+
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(RunError, match="found a file"):
+        RunFolder.open(tmp_path / "f")
+
+
+def test_a_place_that_takes_no_folder_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(RunError) as caught:
+        RunFolder.create(tmp_path / "f" / "runs", "x")
+    assert caught.value.code == "run/cannot-create"
+    assert "--out" in caught.value.do
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+HOLDER = """
+    import sys, time
+    from pathlib import Path
+    from tunesmith.runs.folder import RunFolder
+    with RunFolder.open(Path(sys.argv[1])).lock():
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_at_once_and_a_killed_one_leaves_no_stale_lock(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        began = time.monotonic()
+        with pytest.raises(RunError) as caught, folder.lock():
+            pass
+        assert time.monotonic() - began < 1
+        assert caught.value.code == "run/in-use"
+        assert caught.value.found == f"pid {holder.pid} on {os.uname().nodename}"
+        holder.kill()
+        holder.wait()
+    with folder.lock():
+        assert f"pid {os.getpid()} " in (folder.path / "lock").read_text()
+    with folder.lock():
+        pass  # given back by the first block
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    victim = tmp_path / "victim"
+    victim.write_text("precious\n")
+    for name in ("lock", "metrics.jsonl", "recipe.yaml", "run.json"):
+        (folder.path / name).symlink_to(victim)
+    with pytest.raises(RunError, match="cannot be written"), folder.lock():
+        pass
+    with pytest.raises(OSError, match="symbolic links"):
+        folder.append_metric(step(1))
+    folder.write_recipe(Recipe())
+    folder.write(some_run(folder))
+    assert victim.read_text() == "precious\n"
+
+
+# --- what is in it ----------------------------------------------------------------------------------------------------
+
+
+def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    run = some_run(folder)
+    split = Split(
+        seed=0, method="hash", grouped_by=None, stratified=False, train=("a",), validation=("b",), test=("c",)
+    )
+    decision = Decision(verdict="stop", winner=None, metric="m", bar=Bar(), reasons=("because",), evaluation="e")
+    prepared = Prepared(
+        split="train", examples=1, tokens_read=9, tokens_trained=4, longest_tokens=9, max_tokens=64,
+        tokenizer_sha256="t", template_sha256="c", content="x",
+    )  # fmt: skip
+    sample = Sample(step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5)
+    answer = Answer(example="a", text="{}", scores={"f1": 1.0}, tokens_in=1, tokens_out=1, seconds=0.1, finished=True)
+
+    folder.write(run)
+    folder.write(split)
+    folder.write(decision)
+    folder.write_recipe(Recipe(seed=7))
+    folder.write_versions({"python": "3.11.2", "torch": "2.13.0"})
+    folder.write_prepared({"train": prepared})
+    folder.write_mask("[answer]\n")
+    folder.append_sample(sample)
+    folder.write_answers("tuned+rag", [answer])
+
+    assert (folder.read(Run), folder.read(Split), folder.read(Decision)) == (run, split, decision)
+    assert folder.read_recipe() == Recipe(seed=7)
+    assert folder.read_prepared() == {"train": prepared}
+    assert folder.samples().records == (sample,)
+    assert folder.answers("tuned+rag").records == (answer,)
+    assert folder.answers("zero-shot").records == ()
+    assert folder.contenders() == ("tuned+rag",)
+    assert folder.has(Run)
+    assert json.loads((folder.path / "run.json").read_text())["id"] == folder.id
+    assert yaml.safe_load((folder.path / "recipe.yaml").read_text())["seed"] == 7
+    assert (folder.path / "versions.txt").read_text() == "# python==3.11.2\ntorch==2.13.0\n"
+    assert json.loads((folder.path / "samples.jsonl").read_text())["expected"] == "é\n"
+
+
+@pytest.mark.parametrize("name", [*sorted(set(HOSTILE) - {"CON"}), "a/b", ".", "a..b", "a" * 65])
+def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    with pytest.raises(RunError) as caught:
+        folder.write_answers(name, [])
+    assert caught.value.code == "run/bad-name"
+    assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"id": "x"', b"\xff", b"[]"])
+def test_a_missing_or_cut_record_is_damage_with_its_file(tmp_path: Path, content: bytes | None) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    for kind, name in FILES.items():
+        if content is not None:
+            (folder.path / name).write_bytes(content)
+        with pytest.raises(RunError) as caught:
+            folder.read(kind)
+        assert caught.value.code == "run/damaged"
+        assert caught.value.where == str(folder.path / name)
+        assert caught.value.found
+
+
+def test_damaged_prepared_and_recipe_are_told(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    with pytest.raises(RunError, match=r"no prepared\.json"):
+        folder.read_prepared()
+    (folder.path / "prepared.json").write_text('{"train": 3}')
+    with pytest.raises(RunError, match=r"no prepared\.json"):
+        folder.read_prepared()
+    with pytest.raises(RecipeError):
+        folder.read_recipe()
+
+
+def _append(path: Path, begin: int) -> None:
+    folder = RunFolder(path)
+    for number in range(begin, begin + 200):
+        folder.append_metric(step(number))
+
+
+def test_two_processes_that_append_never_mix_their_lines(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append, args=(folder.path, begin)) for begin in (0, 1_000)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    records, cut = folder.metrics()
+    assert cut is None
+    assert sorted(line.step for line in records) == [*range(200), *range(1_000, 1_200)]
