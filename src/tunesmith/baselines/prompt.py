@@ -5,11 +5,12 @@ Zero-shot needs nothing of its own: it is the bare completer.
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+from tunesmith.records import Completer, Completion, Example, Progress, Prompt
 
 
 class FewShot:
@@ -35,16 +36,16 @@ def with_shots(prompt: Prompt, shots: Sequence[Example]) -> Prompt:
 def choose_shots(train: Sequence[Example], k: int, seed: int) -> tuple[Example, ...]:
     """k train examples that differ in their answers, none of the longest; the order of `train` does not matter.
 
-    The examples fall into kinds (same label; same set of JSON paths). One of each kind is taken, the commonest kind first,
-    then a second of each, and so on. Only examples of up to the median length are used, while there are enough of them: a
-    few very long shots would crowd out the question.
+    The examples fall into kinds (same label; same set of JSON keys). One of each kind is taken, the commonest kind
+    first, then a second of each, and so on. The longest quarter is left out while there are enough others: a few very
+    long shots would crowd out the question.
     """
     usable = {example.question: example for example in sorted(train, key=lambda e: _draw(e, seed)) if example.prompt}
-    by_length = sorted(usable.values(), key=_characters)
-    longest = _characters(by_length[max(k, (len(by_length) + 1) // 2) - 1]) if len(by_length) > k else None
+    lengths = sorted(_characters(example) for example in usable.values())
+    longest = lengths[max(k, 3 * len(lengths) // 4) - 1] if len(lengths) > k else math.inf
     kinds: defaultdict[str, list[Example]] = defaultdict(list)
     for example in usable.values():
-        if longest is None or _characters(example) <= longest:
+        if _characters(example) <= longest:
             kinds[_kind_of(example.answer)].append(example)
     commonest_first = sorted(kinds.values(), key=lambda kind: (-len(kind), _draw(kind[0], seed)))
     rounds = chain.from_iterable(zip_longest(*commonest_first))

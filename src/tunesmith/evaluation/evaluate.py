@@ -5,7 +5,7 @@ decision can be checked again from the files of a run.
 
 What is decided here:
 - A failed answer (`error` set) has no score. It is counted in `Quantity.failed` and left out of n, so the interval
-  widens; it is never scored 0 in silence. An answer cut at the token limit is an answer: it was all that a user would get.
+  widens; it is never scored 0 in silence. An answer cut at the token limit is an answer: a user would get no more.
 - Comparisons are paired: they use the examples that both contenders answered, and say how many.
 - All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because

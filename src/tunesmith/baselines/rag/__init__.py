@@ -1,1 +1,1 @@
-"""Retrieval: `index` finds texts, `documents` cuts a folder into passages, `answer` puts what was found into the prompt."""
+"""Retrieval: `index` finds texts, `documents` cuts a folder into passages, `answer` puts finds into the prompt."""

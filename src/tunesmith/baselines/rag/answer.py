@@ -27,7 +27,7 @@ class ExampleIndex:
             self._asked[_turns(example.prompt)].add(position)
 
     def nearest(self, prompt: Prompt, k: int) -> list[Example]:
-        """Up to k examples, nearest first. An example whose conversation equals the prompt's would hand over the answer."""
+        """Up to k examples, nearest first; none whose own prompt is this one, which would hand over the answer."""
         question = next((message.content for message in reversed(prompt) if message.role == "user"), "")
         itself = self._asked.get(_turns(prompt), set())
         return [self._examples[i] for i in self._index.nearest(question, k, leave_out=itself)]
@@ -69,12 +69,16 @@ def with_passages(prompt: Prompt, passages: Sequence[Passage]) -> Prompt:
     if not passages:
         return prompt
     blocks = [
-        f'<passage source="{html.escape(passage.source)}">\n{passage.text.replace("</passage", "&lt;/passage")}\n</passage>'
+        f'<passage source="{html.escape(passage.source)}">\n{_unclosing(passage.text)}\n</passage>'
         for passage in passages
     ]
     system = [message.content for message in prompt if message.role == "system"]
     rest = [message for message in prompt if message.role != "system"]
     return (Message("system", "\n\n".join([*system, PASSAGES_HEAD, *blocks])), *rest)
+
+
+def _unclosing(text: str) -> str:
+    return text.replace("</passage", "&lt;/passage")
 
 
 def _turns(prompt: Prompt) -> Prompt:

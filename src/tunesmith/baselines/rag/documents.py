@@ -1,7 +1,7 @@
 """A folder of text or Markdown, cut into passages of about `words` words that overlap, along its paragraphs.
 
 Whole paragraphs are put together while they fit; a paragraph longer than a passage is cut between words. Each passage
-begins with the last `overlap` words of the one before it, so that a sentence at a border is found with its surroundings.
+begins with the last `overlap` words of the one before it, so a sentence at a border is found with its surroundings.
 """
 
 import re
@@ -26,7 +26,7 @@ class Passage:
 def read_passages(folder: Path, words: int = WORDS, overlap: int = OVERLAP) -> list[Passage]:
     """All passages of the .txt and .md files below a folder, in the order of the paths.
 
-    Errors: `DataError` for a folder that is missing or has no text, and for files that cannot be read, all named together.
+    Errors: `DataError` for a folder that is missing or has no text, and for unreadable files, all named together.
     """
     if not folder.is_dir():
         raise DataError(

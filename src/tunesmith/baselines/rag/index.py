@@ -1,7 +1,7 @@
 """BM25 over words and character trigrams: which of these texts is nearest to a question?
 
-No stemmer and no stop words: nothing here knows a language. Trigrams let short strings meet ("Jon Smith", "John Smyth") that
-share no word. Scores are BM25's (Lucene variant, k1 1.5, b 0.75) as computed by bm25s.
+No stemmer and no stop words: nothing here knows a language. Trigrams let short strings meet that
+share no word ("Jon Smith", "John Smyth"). Scores are BM25's (Lucene variant, k1 1.5, b 0.75) as computed by bm25s.
 """
 
 import re
@@ -18,14 +18,16 @@ class Bm25Index:
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s  # here, because it costs a third of a second and most commands never search
 
-        self._size = len(texts)
+        tokens = [search_tokens(text) for text in texts]
         self._bm25 = bm25s.BM25()
-        self._bm25.index([search_tokens(text) for text in texts], show_progress=False)
+        self._is_empty = not any(tokens)  # bm25s cannot index nothing
+        if not self._is_empty:
+            self._bm25.index(tokens, show_progress=False)
 
     def nearest(self, question: str, k: int, leave_out: Container[int] = ()) -> list[int]:
         """Positions of the k best texts, best first; fewer when fewer have anything in common with the question."""
-        tokens = [token for token in search_tokens(question) if token in self._bm25.vocab_dict]
-        if not tokens:
+        tokens = search_tokens(question)
+        if self._is_empty or not any(token in self._bm25.vocab_dict for token in tokens):
             return []
         scores_N = self._bm25.get_scores(tokens)
         found: list[int] = []

@@ -1,4 +1,7 @@
-"""Which scorer fits: found by looking at the train answers, or named. A new scorer is one file, one line in `SCORERS`, one test."""
+"""Which scorer fits: found by looking at the train answers, or named.
+
+A new scorer is one file, one line in `SCORERS`, one test.
+"""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -65,20 +68,14 @@ def _look(references: Sequence[str]) -> tuple[str, str]:
     longest = max(len(reference) for reference in references)
     distinct = len({normalised(reference) for reference in references})
     if longest <= SHORT_CHARACTERS and distinct <= MOST_LABELS and distinct * USES_OF_A_LABEL <= n:
-        return (
-            "label",
-            f"The {n:,} train answers are {distinct:,} labels of at most {longest} characters, so labels are compared.",
-        )
-    usual = int(np.quantile([len(reference) for reference in references], 0.9))
+        return "label", f"The {n:,} train answers are {distinct:,} labels of at most {longest} characters."
+    usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
     if usual <= SHORT_CHARACTERS:
         return "normalised", (
             f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,} of them differ, "
-            "so whole answers are compared, case and punctuation at the edges forgiven."
+            "so whole answers are compared, case and marks at the edges forgiven."
         )
-    return (
-        "rouge-l",
-        f"1 of 10 of the {n:,} train answers has {usual:,} characters or more, so shared word sequences are measured.",
-    )
+    return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
 
 
 def _is_json_container(text: str) -> bool:

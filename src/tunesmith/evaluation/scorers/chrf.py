@@ -40,7 +40,8 @@ def chrf_counts(answer: str, reference: str) -> FloatArray:
     counts = []
     for n in range(1, ORDER + 1):
         in_answer, in_reference = _ngrams(found, n), _ngrams(wanted, n)
-        counts.append((in_answer.total(), in_reference.total(), (in_answer & in_reference).total()))
+        comparable = in_answer.total() if in_reference else 0  # as sacrebleu: too short a reference blames no n-gram
+        counts.append((comparable, in_reference.total(), (in_answer & in_reference).total()))
     return np.array(counts, dtype=np.float64).ravel()
 
 

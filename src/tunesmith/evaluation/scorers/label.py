@@ -1,8 +1,9 @@
 """Label: accuracy, and macro-F1 over all examples, for answers from a small known set.
 
 An answer stands for the label that it equals after normalisation, else for the one known label that it names as whole
-words ("The intent is card_arrival." is card_arrival); a label inside a longer one that is named does not count. An answer
-that names no label, or several, stands for none. A prompted model that talks around its answer is thus not a straw man.
+words ("The intent is card_arrival." is card_arrival); a label inside a longer one that is named does not count. An
+answer that names no label, or several, stands for none. So a prompted model that talks around its answer is not
+beaten by its manners.
 
 Macro-F1 is the plain mean of each label's F1 = 2 tp / (2 tp + fp + fn), over the labels that occur in the references.
 """

@@ -37,7 +37,7 @@ class RougeLScorer:
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Its length, with one big integer as a row of the usual table (Hyyro 2004, "Bit-parallel LCS-length computation")."""
+    """Its length; one big integer is a row of the usual table (Hyyro 2004, "Bit-parallel LCS-length computation")."""
     places: defaultdict[str, int] = defaultdict(int)
     for i, word in enumerate(a):
         places[word] |= 1 << i

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+SENTENCE_MARKS = ".,;:!?。、؟،؛।"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class WholeSetMetric:
 class Scorer(Protocol):
     """Scores one answer against its reference.
 
-    `metric` names the per-example score that decides; it is the first one. In every metric 1 is best and 0 worst: whoever
-    has a quantity where lower is better turns it round. `whole_set` are further metrics over all examples, never deciding.
+    `metric` names the per-example score that decides; it is the first one. In every metric 1 is best and 0 worst:
+    whoever has a quantity where lower is better turns it round. `whole_set` are further metrics over all examples; they
+    never decide.
     """
 
     name: str
@@ -47,15 +49,19 @@ class Scorer(Protocol):
 
 
 def normalised(text: str) -> str:
-    """NFKC, case folded, white space as single spaces, no punctuation at either edge (unless there is nothing else)."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """NFKC, case folded, single spaces, no quotes, brackets, emphasis or sentence marks at the edges.
+
+    Signs that change a value stay: -5, .5, 5%, C#. Text that is nothing but such marks stays as it is.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = " ".join(folded.split())
     begin, end = 0, len(folded)
-    while begin < end and _is_edge(folded[begin]):
+    while begin < end and _is_wrapping(folded[begin]):
         begin += 1
-    while end > begin and _is_edge(folded[end - 1]):
+    while end > begin and (_is_wrapping(folded[end - 1]) or folded[end - 1] in SENTENCE_MARKS):
         end -= 1
     return folded[begin:end] or folded
 
 
-def _is_edge(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character).startswith("P")
+def _is_wrapping(character: str) -> bool:
+    return character in " \"'`*¿¡" or unicodedata.category(character) in ("Ps", "Pe", "Pi", "Pf")

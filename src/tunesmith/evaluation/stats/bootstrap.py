@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from tunesmith.evaluation.stats.intervals import ALPHA, FloatArray, Interval, unseen_range
+from tunesmith.evaluation.stats.intervals import ALPHA, SAME, FloatArray, Interval, unseen_range
 
 RESAMPLES = 2000
 Combine = Callable[[FloatArray], FloatArray]
@@ -32,7 +32,7 @@ def whole_set_interval(counts_ND: FloatArray, combine: Combine, seed: int) -> In
     total_D = counts_ND.sum(axis=0)
     value = float(combine(total_D))
     resampled_B = combine(_multiplicities(n, seed) @ counts_ND)
-    if np.ptp(resampled_B) == 0:
+    if np.ptp(resampled_B) < SAME:
         return Interval(value, *unseen_range(value, n, 0.0, 1.0), n)
     left_out_N = combine(total_D - counts_ND)
     low, high = np.quantile(resampled_B, _bca_levels(value, resampled_B, left_out_N))

@@ -5,8 +5,8 @@ Rate: Wilson's score interval, which keeps its coverage near 0 and 1 where the t
 Mean: Student's t, cut at 0 and 1.
 
 When every score is the same the sample shows no spread, yet the next example may differ. With 95 % confidence at most
-the share u = 1 - 0.025^(1/n) of all examples differs from what was seen n times (Clopper and Pearson's bound for 0 of n),
-and a score can be no further off than the ends of its scale. So the interval is never of width zero.
+the share u = 1 - 0.025^(1/n) of all examples differs from what was seen n times (Clopper and Pearson's bound for 0 of
+n), and a score can be no further off than the ends of its scale. So the interval is never of width zero.
 """
 
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 ALPHA = 0.05
+SAME = 1e-9  # a spread below this is rounding
 FloatArray = NDArray[np.float64]
 
 
@@ -39,20 +40,20 @@ def rate_interval(successes: int, n: int) -> Interval:
 
 
 def mean_interval(scores: ArrayLike) -> Interval:
-    """The mean of scores in [0, 1]; scores that are all 0 or 1 are a rate. Errors: ValueError on NaN or outside [0, 1]."""
+    """The mean of scores in [0, 1]; scores that are all 0 or 1 are a rate. Errors: ValueError on anything else."""
     scores_N = checked(scores, low=0.0, high=1.0)
     n = scores_N.size
     if np.isin(scores_N, (0.0, 1.0)).all():
         return rate_interval(int(scores_N.sum()), n)
     mean = float(scores_N.mean())
-    if n == 1 or np.ptp(scores_N) == 0:
+    if n == 1 or np.ptp(scores_N) < SAME:
         return Interval(mean, *unseen_range(mean, n, 0.0, 1.0), n)
     half = float(stats.t.ppf(1 - ALPHA / 2, n - 1) * scores_N.std(ddof=1) / np.sqrt(n))
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), n)
 
 
 def unseen_range(value: float, n: int, low: float, high: float) -> tuple[float, float]:
-    """Where the mean may lie when all n observations were `value` and the scale is [low, high]; see the head of this file."""
+    """Where the mean may lie after n observations of `value` on the scale [low, high]; see the head of this file."""
     unseen = 1 - (ALPHA / 2) ** (1 / n)
     return value - unseen * (value - low), value + unseen * (high - value)
 

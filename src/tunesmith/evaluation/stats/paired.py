@@ -1,10 +1,10 @@
 """Is contender a better than contender b? The paired difference on the same examples, its interval and its p value.
 
-Right or wrong (all scores 0 or 1): McNemar's exact test on the b01 + b10 examples where the two disagree. Its interval is
-Tango's score interval (Tango 1998, Statistics in Medicine 17:891), stretched where needed to the exact conditional one:
-Clopper and Pearson's limits for the share of disagreements that a wins, times the share of disagreements. The first alone
-would at times exclude 0 while the exact p is above 0.05, and the second alone takes the share of disagreements as known.
-Together they exclude 0 exactly when p < 0.05 (a test goes through all tables up to 400 disagreements).
+Right or wrong (all scores 0 or 1): McNemar's exact test on the examples where the two disagree. Its interval is Tango's
+score interval (Tango 1998, Statistics in Medicine 17:891), stretched where needed to the exact conditional one: Clopper
+and Pearson's limits for the share of disagreements that a wins, times the share of disagreements. The first alone would
+at times exclude 0 while the exact p is above 0.05; the second alone takes the share of disagreements as known. Together
+they exclude 0 exactly when p < 0.05, as a test shows for all tables of up to 60 disagreements.
 
 Graded scores: Student's t on the differences, test and interval, which agree by construction. When all differences are
 equal there is no spread to test against; then interval and p both come from the bound on unseen examples
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from tunesmith.evaluation.stats.intervals import ALPHA, FloatArray, checked, unseen_range
+from tunesmith.evaluation.stats.intervals import ALPHA, SAME, FloatArray, checked, unseen_range
 
 
 class Difference(NamedTuple):
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike) -> Difference:
-    """Compare two contenders' scores on the same examples. Errors: ValueError on NaN, outside [0, 1], unequal lengths."""
+    """Compare two contenders' scores on the same examples. Errors: ValueError on NaN and unequal lengths."""
     a_N, b_N = checked(a, low=0.0, high=1.0), checked(b, low=0.0, high=1.0)
     if a_N.size != b_N.size:
         raise ValueError(f"a paired comparison needs the same examples on both sides, not {a_N.size} and {b_N.size}")
@@ -68,7 +68,7 @@ def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
 
 
 def _tango_statistic(d: float, only_a: int, only_b: int, n: int) -> float:
-    """(observed - expected) / standard error, with the nuisance share (b right, a wrong) at its likeliest value under d."""
+    """(observed - expected) / standard error, where the share that only b got right is at its likeliest under d."""
     linear = -only_a - only_b + (2 * n - only_a + only_b) * d
     constant = -only_b * d * (1 - d)
     share_b = (np.sqrt(linear**2 - 8 * n * constant) - linear) / (4 * n)
@@ -78,7 +78,7 @@ def _tango_statistic(d: float, only_a: int, only_b: int, n: int) -> float:
 
 def _mean_difference(differences_N: FloatArray) -> Difference:
     n, mean = differences_N.size, float(differences_N.mean())
-    if n == 1 or np.ptp(differences_N) == 0:
+    if n == 1 or np.ptp(differences_N) < SAME:
         p = min(1.0, 2 * (1 + abs(mean)) ** -float(n))
         return Difference(mean, *unseen_range(mean, n, -1.0, 1.0), p, n)
     error = float(differences_N.std(ddof=1) / np.sqrt(n))

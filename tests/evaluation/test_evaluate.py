@@ -1,0 +1,160 @@
+"""Evaluation: the same lines for every contender; what failed is counted, what was stored can be judged again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import DataError, RecordError
+from tunesmith.evaluation.answers import read_answers, write_answers
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers, evaluate_contenders
+from tunesmith.evaluation.scorers.exact import ExactScorer
+from tunesmith.evaluation.scorers.json_fields import JsonScorer
+from tunesmith.evaluation.scorers.label import LabelScorer
+from tunesmith.evaluation.scorers.scorer import Scorer
+from tunesmith.records import Completion, Example, Message, Progress, Prompt
+
+
+class Scripted:
+    """Answers the i-th prompt with the i-th text; None fails."""
+
+    def __init__(self, texts: Sequence[str | None]) -> None:
+        self.texts = texts
+        self.prompts: list[Prompt] = []
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        self.prompts += prompts
+        if progress:
+            progress(len(prompts), len(prompts))
+        return [
+            Completion(text or "", 10, 2, seconds=0.5, error="too long" if text is None else None)
+            for text in self.texts
+        ]
+
+
+def examples_of(answers: Sequence[str]) -> list[Example]:
+    return [
+        Example(line=i, messages=(Message("user", f"question {i}"), Message("assistant", answer)))
+        for i, answer in enumerate(answers, start=1)
+    ]
+
+
+def task_of(answers: Sequence[str], scorer: Scorer | None = None) -> Task:
+    return Task("letters", examples_of(answers), scorer or LabelScorer(["a", "b"]), "It was named.", 0.36)
+
+
+ANSWERS = ["a", "b", "a", "b", "a", "b"]
+
+
+def entrant(name: str, texts: Sequence[str | None], setup_seconds: float = 0.0) -> Entrant:
+    return Entrant(name, "zero-shot", "nothing", Scripted(texts), setup_seconds)
+
+
+def test_contenders_are_measured_and_all_pairs_compared() -> None:
+    task = task_of(ANSWERS)
+    told: list[tuple[str, int, int]] = []
+    good, bad, none = entrant("good", ANSWERS, 100.0), entrant("bad", ["a"] * 6), entrant("none", ["?"] * 6)
+    evaluation, answers = evaluate_contenders([good, bad, none], task, lambda *ready: told.append(ready))
+    measured = evaluation.contender("good")
+    assert (evaluation.scorer, evaluation.metric, list(measured.metrics)) == (
+        "label",
+        "accuracy",
+        ["accuracy", "macro_f1"],
+    )
+    assert measured.metrics["accuracy"].value == 1.0 and measured.metrics["accuracy"].low < 0.7
+    assert evaluation.contender("bad").metrics["macro_f1"].value == pytest.approx((2 / 3 + 0) / 2)
+    assert [(c.a, c.b, c.difference, c.n) for c in evaluation.comparisons] == [
+        ("good", "bad", 0.5, 6),
+        ("good", "none", 1.0, 6),
+        ("bad", "none", 0.5, 6),
+    ]
+    assert told == [("good", 6, 6), ("bad", 6, 6), ("none", 6, 6)]
+    assert all(isinstance(e.completer, Scripted) for e in (good, bad, none))
+    assert [a.example for a in answers["bad"]] == list(evaluation.examples) == [e.id for e in task.examples]
+
+
+def test_the_answer_is_never_shown_to_a_contender() -> None:
+    completer = Scripted(ANSWERS)
+    evaluate_contenders([Entrant("x", "zero-shot", "nothing", completer)], task_of(ANSWERS))
+    assert [[m.content for m in prompt] for prompt in completer.prompts] == [[f"question {i}"] for i in range(1, 7)]
+
+
+def test_cost_follows_from_time_and_the_machines_price() -> None:
+    evaluation, _ = evaluate_contenders([entrant("x", ANSWERS, setup_seconds=1000)], task_of(ANSWERS))
+    x = evaluation.contender("x")
+    assert (x.seconds_per_request, x.tokens_in_per_request, x.tokens_out_per_request) == (0.5, 10, 2)
+    assert x.usd_per_1000 == pytest.approx(0.5 / 3600 * 0.36 * 1000) and x.setup_usd == pytest.approx(0.1)
+
+
+def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:
+    half = entrant("half", ["a", "b", "a", None, None, None])
+    full = entrant("full", ANSWERS)
+    evaluation, answers = evaluate_contenders([half, full], task_of(ANSWERS))
+    accuracy, whole = evaluation.contender("half").metrics["accuracy"], evaluation.contender("full").metrics["accuracy"]
+    assert (accuracy.value, accuracy.n, accuracy.failed) == (1.0, 3, 3)
+    assert accuracy.low < whole.low
+    assert evaluation.contender("half").metrics["macro_f1"].failed == 3
+    assert answers["half"][3].scores == {} and answers["half"][3].error == "too long"
+    assert [(c.n, c.difference) for c in evaluation.comparisons] == [(3, 0.0)]
+
+
+def test_when_all_fail_nothing_is_known() -> None:
+    evaluation, _ = evaluate_contenders([entrant("dead", [None] * 6), entrant("x", ANSWERS)], task_of(ANSWERS))
+    for quantity in evaluation.contender("dead").metrics.values():
+        assert (quantity.low, quantity.high, quantity.n, quantity.failed) == (0, 1, 0, 6)
+    assert (evaluation.comparisons[0].n, evaluation.comparisons[0].p) == (0, 1)
+
+
+@pytest.mark.parametrize(("wrong", "is_told"), [(1, False), (6, True)])
+def test_needed_n_is_asked_only_when_it_is_open(wrong: int, is_told: bool) -> None:
+    texts = ["?"] * wrong + ANSWERS[wrong:]
+    evaluation, _ = evaluate_contenders([entrant("x", ANSWERS), entrant("y", texts)], task_of(ANSWERS))
+    comparison = evaluation.comparisons[0]
+    assert (comparison.low > 0) == (comparison.p < 0.05) == is_told
+    assert (comparison.needed_n is None) == is_told
+    if not is_told:
+        assert comparison.needed_n is not None and comparison.needed_n > 6
+
+
+def test_a_stored_evaluation_is_judged_again_without_a_model(tmp_path: Path) -> None:
+    task = task_of(ANSWERS)
+    evaluation, answers = evaluate_contenders([entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task)
+    write_answers(tmp_path / "x.jsonl", answers["x"])
+    stored = read_answers(tmp_path / "x.jsonl")
+    assert stored == answers["x"]
+    again = evaluate_answers([Asked("x", "zero-shot", "nothing", stored, 9.0)], task)
+    assert again == evaluation and again.fingerprint == evaluation.fingerprint
+
+
+def test_answers_to_other_examples_are_refused() -> None:
+    _, answers = evaluate_contenders([entrant("x", ANSWERS)], task_of(ANSWERS))
+    for wrong in (answers["x"][:5], answers["x"][::-1]):
+        with pytest.raises(DataError, match="other-answers"):
+            evaluate_answers([Asked("x", "zero-shot", "nothing", wrong)], task_of(ANSWERS))
+
+
+def test_stored_answers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="missing"):
+        read_answers(tmp_path / "none.jsonl")
+    (tmp_path / "torn.jsonl").write_text('{"example": "1"')
+    with pytest.raises(RecordError, match=r"torn\.jsonl line 1"):
+        read_answers(tmp_path / "torn.jsonl")
+
+
+def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
+    completer = Scripted([])
+    for task, code in [
+        (task_of([]), "no-test-examples"),
+        (task_of(["a"], JsonScorer()), "reference-not-json"),
+        (Task("t", [Example(line=3, text="plain")], ExactScorer(), "", 0.1), "not-a-question"),
+    ]:
+        with pytest.raises(DataError, match=code):
+            check_task(task)
+        with pytest.raises(DataError, match=code):
+            evaluate_contenders([Entrant("x", "zero-shot", "nothing", completer)], task)
+    assert completer.prompts == []
+
+
+def test_a_completer_that_loses_an_answer_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        evaluate_contenders([entrant("x", ["a"])], task_of(ANSWERS))

@@ -1,0 +1,178 @@
+"""Scorers: the contract that all keep, and what each forgives and does not."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.errors import DataError
+from tunesmith.evaluation.scorers import Scorer
+from tunesmith.evaluation.scorers.chrf import ChrfScorer
+from tunesmith.evaluation.scorers.exact import ExactScorer
+from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
+from tunesmith.evaluation.scorers.label import LabelScorer
+from tunesmith.evaluation.scorers.normalised import NormalisedScorer
+from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence
+from tunesmith.evaluation.scorers.scorer import normalised
+from tunesmith.testing.scorer_conformance import ScorerConformance
+
+
+class TestExact(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return ExactScorer()
+
+
+class TestNormalised(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return NormalisedScorer()
+
+
+class TestLabel(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return LabelScorer(["yes", "no"])
+
+
+class TestJson(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return JsonScorer()
+
+    def references(self) -> list[str]:
+        return ['{"a": "x", "b": [1, {"c": null}]}', "{}", "[]"]
+
+
+class TestRougeL(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return RougeLScorer()
+
+    def references(self) -> list[str]:
+        return ["The cat sat.", "今日は", "..."]
+
+
+class TestChrf(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return ChrfScorer()
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [("Paris.", "paris"), ("  new\n york ", "New York"), ("ＡＢＣ", "abc"), ("“Straße!”", "strasse"), ("**no**", "No")],
+)
+def test_normalised_forgives_how_it_is_written(a: str, b: str) -> None:
+    assert NormalisedScorer().score(a, b) == {"normalised_match": 1.0, "exact": 0.0}
+
+
+@pytest.mark.parametrize(("a", "b"), [("-5", "5"), (".5", "5"), ("5%", "5"), ("C#", "C"), ("$5", "5"), ("a b", "ab")])
+def test_normalised_keeps_signs_that_change_the_value(a: str, b: str) -> None:
+    assert NormalisedScorer().score(a, b)["normalised_match"] == 0.0
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    assert normalised(normalised(text)) == normalised(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("spam", "spam"),
+        ("Spam.", "spam"),
+        ("The label is: spam", "spam"),
+        ("not spam", "not spam"),
+        ("I say it is not spam!", "not spam"),
+        ("spam or ham", None),
+        ("spammer", None),
+        ("", None),
+    ],
+)
+def test_label_named_in_an_answer(answer: str, label: str | None) -> None:
+    assert LabelScorer(["spam", "ham", "Not spam"]).label_of(answer) == label
+
+
+def test_label_that_no_train_answer_had_can_still_be_right() -> None:
+    scorer = LabelScorer(["a", "b"])
+    assert scorer.score("c", "c") == {"accuracy": 1.0}
+    assert scorer.score("a", "c") == {"accuracy": 0.0}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": NaN}',
+        "Infinity",
+        "1e999",
+        '{"a": 1, "a": 1}',
+        "{'a': 1}",
+        '{"a": 1} trailing',
+        "",
+        '{"a": ' * 99_999,
+        "9" * 5000,
+    ],
+)
+def test_not_strict_json(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_json(text)
+    assert JsonScorer().score(text, "{}") == {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "f1", "exact"),
+    [
+        ('{"b": [2, 1], "a": {"x": "1"}}', 1.0, 0.0),  # a bag of plain values: order is for `json_exact`
+        ('{"b":[1,2.0],"a":{"x":"1"}}', 1.0, 1.0),
+        ('```json\n{"b": [1, 2], "a": {"x": "1"}}\n```', 1.0, 1.0),
+        ('{"b": [1, 2], "a": {"x": 1}}', 2 / 3, 0.0),  # "1" is not 1
+        ('{"b": [1, 1], "a": {"x": "1"}}', 2 / 3, 0.0),  # counted as often as it occurs
+        ('{"b": [true, 2], "a": {"x": "1"}}', 2 / 3, 0.0),  # true is not 1
+        ('{"b": [1, 2]}', 2 * 2 / 5, 0.0),
+        ("{}", 0.0, 0.0),
+        ('"text"', 0.0, 0.0),
+    ],
+)
+def test_field_f1(answer: str, f1: float, exact: float) -> None:
+    scores = JsonScorer().score(answer, '{"a": {"x": "1"}, "b": [1, 2]}')
+    assert scores == pytest.approx({"field_f1": f1, "json_exact": exact, "json_valid": 1.0})
+
+
+def test_objects_in_a_list_keep_their_position() -> None:
+    swapped = JsonScorer().score('[{"a":1,"b":2},{"a":3,"b":4}]', '[{"a":1,"b":4},{"a":3,"b":2}]')
+    assert swapped["field_f1"] == 0.5
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_JSON, _JSON)
+def test_field_f1_is_symmetric_and_full_for_equal_values(a: object, b: object) -> None:
+    one, other = json.dumps(a), json.dumps(b)
+    scores = JsonScorer().score(one, other)
+    assert scores["field_f1"] == JsonScorer().score(other, one)["field_f1"]
+    assert scores["json_exact"] <= scores["field_f1"] + 1e-12
+
+
+def test_a_reference_that_is_not_json_is_named() -> None:
+    with pytest.raises(DataError, match=r"reference-not-json.*'yes'"):
+        JsonScorer().score("{}", "yes")
+
+
+def _table_lcs(a: str, b: str) -> int:
+    row = [0] * (len(b) + 1)
+    for x in a:
+        previous = 0
+        for j, y in enumerate(b, start=1):
+            previous, row[j] = row[j], previous + 1 if x == y else max(row[j], row[j - 1])
+    return row[-1]
+
+
+@given(st.text("abcd", max_size=90), st.text("abcd", max_size=90))
+def test_bit_parallel_lcs_equals_the_textbook_table(a: str, b: str) -> None:
+    assert longest_common_subsequence(a, b) == _table_lcs(a, b)
+
+
+def test_rouge_l_sees_words_of_every_alphabet() -> None:
+    assert RougeLScorer().score("кошка сидит", "кошка спит")["rouge_l"] == 0.5
+    assert RougeLScorer().score("猫が座る", "猫が寝る")["rouge_l"] == 0.75
