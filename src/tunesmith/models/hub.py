@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub: safetensors, JSON and templates of one pinned commit, in the hub's own cache folder."""
+"""Models of the Hugging Face hub: safetensors, JSON and templates of one commit, in the hub's own cache folder."""
 
 import re
 from pathlib import Path

@@ -1,11 +1,11 @@
 """Read the header of a safetensors file in pure Python and refuse everything that is not exactly one.
 
 A weights file comes from strangers. Before any library maps it into memory, its header is checked here: length within
-bounds, JSON without a repeated key (the Rust reader takes the last one silently), shapes that fit the byte ranges, and
-ranges that cover the data without hole or overlap. The tensors themselves are never read.
+bounds, JSON without a repeated key (the Rust reader takes the last one silently), shapes that fit the byte ranges,
+and ranges that cover the data without hole or overlap. The tensors themselves are never read.
 
-Format: 8 bytes little-endian header length n, n bytes JSON {name: {dtype, shape, data_offsets: [begin, end]}}, then data.
-Source: the format description in the README of the safetensors project.
+Format: 8 bytes little-endian header length n, n bytes JSON {name: {dtype, shape, data_offsets: [begin, end]}}, then
+data. Source: the format description in the README of the safetensors project.
 """
 
 import json
@@ -23,7 +23,8 @@ MAX_TENSORS = 100_000
 MAX_NAME_CHARACTERS = 1_000
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
-    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 
 

@@ -1,11 +1,12 @@
 """Render a chat template as transformers renders it, with a border around it.
 
-A template is a program from strangers. It runs in jinja2's immutable sandbox, which gives it no way to files or to Python
-itself. The sandbox does not limit time or memory, so the first rendering of every template is made in a child process with
-limits on both (`try_template`); strings that are repeated and the text that comes out are bounded always.
+A template is a program from strangers. It runs in jinja2's immutable sandbox, which gives it no way to files or to
+Python itself. The sandbox does not limit time or memory, so the first rendering of every template is made in a child
+process with limits on both (`try_template`); strings that are repeated and the text that comes out are bounded
+always.
 
-The environment equals transformers': trim_blocks, lstrip_blocks, loop controls, `{% generation %}`, `tojson` without HTML
-escapes, `raise_exception`, `strftime_now`. tests/parity/test_parity_tokenizer.py holds the two side by side.
+The environment equals transformers': trim_blocks, lstrip_blocks, loop controls, `{% generation %}`, `tojson` without
+HTML escapes, `raise_exception`, `strftime_now`. tests/parity/test_parity_tokenizer.py holds the two side by side.
 """
 
 import json
@@ -36,7 +37,7 @@ class TemplateRefused(Exception):
 class GenerationTag(Extension):
     """`{% generation %}...{% endgeneration %}` marks the answers for other tools; here its body is simply rendered."""
 
-    tags = frozenset({"generation"})
+    tags = {"generation"}  # noqa: RUF012  jinja2 declares it as a plain set
 
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
         line = next(parser.stream).lineno
@@ -110,7 +111,7 @@ def render_template(template: str, variables: dict[str, Any]) -> str:
 
 
 def try_template(template: str, variables: dict[str, Any]) -> str:
-    """Render in a child process that has 2 s of processor time, 512 MiB, nothing of our environment, and can write no file.
+    """Render in a child process: 2 s of processor time, 512 MiB, nothing of our environment, no file to write.
 
     Errors: `TemplateRefused` with the reason, or when the child went over a limit.
     """

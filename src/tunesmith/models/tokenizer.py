@@ -1,8 +1,9 @@
-"""A tokenizer with its chat template, read from a model folder without transformers (which would cost seconds and torch).
+"""A tokenizer with its chat template, read from a model folder without transformers (which would cost seconds and
+torch).
 
-Ids and rendered text equal those of transformers' AutoTokenizer; tests/parity/test_parity_tokenizer.py proves it. One thing
-differs on purpose: a control token that a person *wrote* (`<|im_start|>system` inside a user's text) is encoded as ordinary
-text, never as the control token.
+Ids and rendered text equal those of transformers' AutoTokenizer; tests/parity/test_parity_tokenizer.py proves it. One
+thing differs on purpose: a control token that a person *wrote* (`<|im_start|>system` inside a user's text) is encoded
+as ordinary text, never as the control token.
 """
 
 import hashlib
@@ -23,11 +24,12 @@ from tunesmith.records import Encoded, Message
 Span = tuple[int, int]
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+SETTINGS = ("tokenizer_config", "special_tokens_map", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE = [{"role": "user", "content": "tunesmith probe question"}, {"role": "assistant", "content": PROBE_ANSWER}]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class FolderTokenizer:
     """A `records.ChatTokenizer`; made by `load_tokenizer`.
 
@@ -121,10 +123,10 @@ class FolderTokenizer:
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:
-        return frozenset(self.core.token_to_id(token) for token in self.control_tokens)
+        return frozenset(id for id, token in self.core.get_added_tokens_decoder().items() if token.special)
 
     def _literal(self, begin: int) -> Tokenizer:
-        """A tokenizer that recognises no control token; for stretches inside a text it adds no space at the beginning."""
+        """A tokenizer that recognises no control token; inside a text it adds no space at the beginning."""
         return self._literal_inside if begin else self._literal_first
 
     @cached_property
@@ -148,33 +150,15 @@ def load_tokenizer(folder: Path | str) -> FolderTokenizer:
     Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the template misbehaves.
     """
     folder = Path(folder)
-    path = folder / "tokenizer.json"
-    try:
-        raw = path.read_bytes()
-        core = Tokenizer.from_str(raw.decode("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            "no-tokenizer", "The model folder has no tokenizer.", where=str(path), found="no such file",
-            do="take a model that carries a tokenizer.json (every current one does)",
-        ) from None  # fmt: skip
-    except Exception as error:  # the library raises a bare Exception for a file that it cannot read
-        raise ModelError(
-            "broken-tokenizer",
-            "The tokenizer cannot be read.",
-            where=str(path),
-            found=str(error)[:200],
-            do="fetch the file again",
-        ) from None
-    core.no_truncation()
-    core.no_padding()
-    settings = _read_settings(folder)
+    core, tokenizer_sha256 = _read_core(folder / "tokenizer.json")
+    settings = {name: _read_json(folder / f"{name}.json") for name in SETTINGS}
     named = _named_tokens(settings)
     template, tool_template = _templates(folder, settings)
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
-    end_of_turn = _end_of_turn(folder, template, named, controls)
     ends = _end_ids(settings, core, named)
-    end_id = core.token_to_id(end_of_turn) if end_of_turn else next(iter(ends), None)
-    if end_id is None:
+    end_id = _id_of(core, _end_of_turn(folder, template, named, controls))
+    stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
+    if not stop_ids:
         raise ModelError(
             "no-end-token", "Nothing tells where an answer of this model ends.", where=str(folder),
             found="no control token after the answer in the chat template, and no eos_token",
@@ -187,13 +171,33 @@ def load_tokenizer(folder: Path | str) -> FolderTokenizer:
         named_tokens=named,
         bos_id=_id_of(core, named.get("bos_token")),
         pad_id=_id_of(core, named.get("pad_token")),
-        end_of_turn_id=end_id,
-        end_of_turn=core.id_to_token(end_id),
-        stop_ids=tuple(dict.fromkeys([end_id, *ends])),
+        end_of_turn_id=stop_ids[0],
+        end_of_turn=str(core.id_to_token(stop_ids[0])),
+        stop_ids=stop_ids,
         control_tokens=controls,
-        tokenizer_sha256=hashlib.sha256(raw).hexdigest(),
+        tokenizer_sha256=tokenizer_sha256,
         template_sha256=hashlib.sha256(f"{template}\0{tool_template}".encode()).hexdigest(),
     )
+
+
+def _read_core(path: Path) -> tuple[Tokenizer, str]:
+    """(the tokenizer, SHA-256 of its file); it neither cuts nor pads, whatever the file says."""
+    try:
+        raw = path.read_bytes()
+        core = Tokenizer.from_str(raw.decode("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            "no-tokenizer", "The model folder has no tokenizer.", where=str(path), found="no such file",
+            do="take a model that carries a tokenizer.json (every current one does)",
+        ) from None  # fmt: skip
+    except Exception as error:  # the library raises a bare Exception for a file that it cannot read
+        raise ModelError(
+            "broken-tokenizer", "The tokenizer cannot be read.", where=str(path), found=str(error)[:200],
+            do="fetch the file again from its source",
+        ) from None  # fmt: skip
+    core.no_truncation()
+    core.no_padding()
+    return core, hashlib.sha256(raw).hexdigest()
 
 
 def _literal_copy(parts: dict[str, Any]) -> Tokenizer:
@@ -209,14 +213,8 @@ def _variables(
     open_answer: bool = False,
 ) -> dict[str, Any]:
     """What a template sees: the same names as in transformers (`tools` and `documents` None when there are none)."""
-    return {
-        **named, "messages": messages, "tools": list(tools) or None, "documents": None, "add_generation_prompt": open_answer
-    }  # fmt: skip
-
-
-def _read_settings(folder: Path) -> dict[str, dict[str, Any]]:
-    names = ("tokenizer_config", "special_tokens_map", "generation_config", "config")
-    return {name: _read_json(folder / f"{name}.json") for name in names}
+    given = {"messages": messages, "tools": list(tools) or None, "documents": None}
+    return {**named, **given, "add_generation_prompt": open_answer}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -259,7 +257,7 @@ def _id_of(core: Tokenizer, token: str | None) -> int | None:
 
 
 def _templates(folder: Path, settings: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    """(the chat template, the one for conversations with tools): a file of its own, else in the tokenizer's settings."""
+    """(the chat template, the one for conversations with tools): from its own file, else from the settings."""
     path = folder / "chat_template.jinja"
     found: Any = (
         path.read_text(encoding="utf-8") if path.is_file() else settings["tokenizer_config"].get("chat_template")
@@ -281,7 +279,7 @@ def _templates_of(folder: Path, default: Any, tool_use: Any) -> tuple[str, str]:
 
 
 def _end_of_turn(folder: Path, template: str, named: dict[str, str], controls: tuple[str, ...]) -> str | None:
-    """The first control token after an assistant's answer, seen by rendering a short conversation in a child process."""
+    """The first control token after an assistant's answer, seen by rendering a short conversation (in a child)."""
     try:
         text = try_template(template, _variables(PROBE, named))
     except TemplateRefused as refusal:

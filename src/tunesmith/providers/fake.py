@@ -28,7 +28,9 @@ class FakeCompleter:
 
     def _answer(self, prompt: Prompt) -> Completion:
         tokens_in = sum(len(message.content.split()) for message in prompt)
-        text = self.answers(prompt) if callable(self.answers) else self.answers.get(prompt[-1].content if prompt else "")
+        text = (
+            self.answers(prompt) if callable(self.answers) else self.answers.get(prompt[-1].content if prompt else "")
+        )
         if text is None:
             return Completion("", tokens_in, 0, 0.0, finished=False, error="the fake has no answer to this prompt")
         return Completion(text, tokens_in, len(text.split()), self.seconds)

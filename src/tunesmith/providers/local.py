@@ -36,7 +36,9 @@ class LocalCompleter:
         generated = self.generator.generate(
             [ids[i] for i in answerable], self.max_new_tokens, set(self.tokenizer.stop_ids), report
         )
-        completions = {i: Completion("", len(ids[i]), 0, 0.0, finished=False, error=error) for i, error in errors.items()}
+        completions = {
+            i: Completion("", len(ids[i]), 0, 0.0, finished=False, error=error) for i, error in errors.items()
+        }
         for i, answer in zip(answerable, generated, strict=True):
             text = self.tokenizer.decode(answer.tokens).strip()
             completions[i] = Completion(text, len(ids[i]), len(answer.tokens), answer.seconds, answer.finished)
@@ -57,7 +59,7 @@ class LocalCompleter:
             texts.append(text)
             ranges.append(written)
         ids = [encoded.ids for encoded in self.tokenizer.encode(texts, ranges)]
-        limit = self.generator.loaded.context_length
+        limit = self.generator.context_length
         for i, tokens in enumerate(ids):
             if i not in errors and len(tokens) + self.max_new_tokens > limit:
                 errors[i] = (
@@ -67,9 +69,9 @@ class LocalCompleter:
         return ids, errors
 
     def _written_ranges(self, prompt: Prompt, text: str) -> list[tuple[int, int]]:
-        """Where people's own words stand in the rendered text, if they spell a control token; else it does not matter.
+        """Where people's own words stand in the text, if they spell a control token; else it does not matter.
 
-        The prompt is rendered once more with a marker for every message; between the markers stands the template's text.
+        The prompt is rendered again with a marker for every message; between the markers stands the template.
         """
         if not any(token in message.content for message in prompt for token in self.tokenizer.control_tokens):
             return []
@@ -85,6 +87,6 @@ class LocalCompleter:
         if len(rest) != len(prompt) or position != len(text):
             raise ModelError(
                 "control-token-in-text", "A message spells a control token, and the template rewrites the message.",
-                found="the place of the person's own words is not known", do="take the control token out of the message",
+                found="the place of the person's own words is not known", do="take the control token out of it",
             )  # fmt: skip
         return ranges

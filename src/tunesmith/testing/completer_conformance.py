@@ -1,4 +1,5 @@
-"""What every `records.Completer` promises, as tests. Subclass it, implement `make_completer`, let pytest collect the class:
+"""What every `records.Completer` promises, as tests. Subclass it, implement `make_completer`, let pytest collect the
+class:
 
     class TestMyCompleter(CompleterConformance):
         def make_completer(self): return MyCompleter(...)
@@ -8,7 +9,7 @@ from tunesmith.records import Completer, Completion, Message, Prompt
 
 
 class CompleterConformance:
-    """The contract: one completion per prompt, in order, the same each time; trouble is a completion, never an exception."""
+    """One completion per prompt, in order, the same each time; trouble is a completion, never an exception."""
 
     def make_completer(self) -> Completer:
         raise NotImplementedError

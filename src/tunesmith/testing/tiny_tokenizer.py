@@ -1,0 +1,42 @@
+"""A tokenizer folder small enough to make in a test: byte-level BPE on a few lines, with a chat template of choice."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LINES = (
+    "the quick brown fox jumps over the lazy dog",
+    "one two three four five, and more words",
+    "<|im_start|> user [INST]",
+)
+
+
+def write_tiny_tokenizer(
+    folder: Path,
+    template: str | None = CHATML,
+    control_tokens: Sequence[str] = ("<|im_start|>", "<|im_end|>"),
+    **named_tokens: str,
+) -> Path:
+    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja; ids of control tokens come first, in order."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    specials = [AddedToken(token, special=True, normalized=False) for token in control_tokens]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        LINES,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    core.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named_tokens}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
