@@ -1,0 +1,286 @@
+"""What every store must do, as a test class: SQLite and PostgreSQL subclass it and give a `url` of an empty database.
+
+class TestMyStore(StoreConformance):
+    @pytest.fixture
+    def url(self) -> str: ...
+"""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tunesmith.errors import StoreError
+from tunesmith.records import Contender, Dataset, Evaluation, Machine, ModelIdentity, Quantity, Run, SourceFile
+from tunesmith.store.database import Database
+from tunesmith.store.entries import Artifact, StoredRun
+from tunesmith.store.store import Store
+from tunesmith.store.tables import VERSION_TABLE
+
+ODD = "name with 'quotes', \"more\", %s, a\ttab, é, 漢, 🙂, \u2028 and \\"
+
+
+def make_run(number: int = 1, run_id: str | None = None, **changed: object) -> Run:
+    """A run; a higher number is a later one."""
+    run = Run(
+        id=run_id or f"20260101-0000{number:02}-names-{number:06x}",
+        created=f"2026-01-01T00:00:{number:02}+00:00",
+        status="running",
+        recipe="r" * 64,
+        dataset="d" * 64,
+        split="s" * 64,
+        prepared={"train": "t"},
+        model=ModelIdentity(name=ODD, source="folder", revision=None, folder="/m", files={"a": "b"}, parameters=2**40),
+        machine=Machine(platform="p", processor="c", cores=2, memory_bytes=2**40, accelerator=None),
+        versions={"python": "3.11"},
+        seeds={"recipe": 0},
+    )
+    return run.model_copy(update=changed)
+
+
+def make_dataset(name: str = ODD, examples: int = 3) -> Dataset:
+    """A data set."""
+    file = SourceFile(path="/d.jsonl", sha256="0" * 64, size_bytes=2**40, examples=examples)
+    return Dataset(
+        name=name, shape="messages", files=(file,), columns={"b": "1", "a": "2"}, examples=examples, content="c" * 64
+    )
+
+
+def make_evaluation(value: float = 0.1 + 0.2) -> Evaluation:
+    """An evaluation with numbers that are easily lost on the way."""
+    contender = Contender(
+        name="tuned",
+        kind="tuned",
+        given="nothing",
+        metrics={"f1": Quantity(value=value, low=5e-324, high=1.7976931348623157e308, n=7)},
+        seconds_per_request=1 / 3,
+        tokens_in_per_request=1.0,
+        tokens_out_per_request=1.0,
+        usd_per_1000=1e-7,
+    )
+    return Evaluation(
+        task="t",
+        scorer="json",
+        scorer_reason="NUL \0 and " + ODD,
+        metric="f1",
+        examples=("a", "b"),
+        contenders=(contender,),
+        comparisons=(),
+        machine_usd_per_hour=0.1,
+    )
+
+
+def make_artifact(run: str | None, kind: str = "adapter", name: str = "a") -> Artifact:
+    """A file of a run."""
+    return Artifact(kind=kind, path=f"/runs/{name}", sha256="0" * 64, size_bytes=2**40, run=run)
+
+
+def open_when_all_are_ready(url: str, ready: Barrier, number: int) -> None:
+    """What each process of a race does."""
+    ready.wait(60)
+    with Store.open(url) as store:
+        store.add_dataset(make_dataset())
+        for each in range(5):
+            store.add_run(make_run(number * 10 + each), Path(f"/runs/{number}"))
+
+
+@contextmanager
+def writes_locked(url: str) -> Iterator[None]:
+    """Somebody else is in the middle of a writing transaction."""
+    database = Database(url, 5)
+    with database.writing() as connection:
+        if connection.dialect.name == "postgresql":  # which locks rows; this locks them all
+            connection.execute(text("LOCK TABLE datasets, runs IN SHARE ROW EXCLUSIVE MODE"))
+        yield
+    database.close()
+
+
+class StoreConformance:
+    """Subclass it and give `url`."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        """The URL of an empty database of one's own."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, url: str) -> Iterator[Store]:
+        """A fresh store."""
+        with Store.open(url) as store:
+            yield store
+
+    def test_records_come_back_equal(self, store: Store) -> None:
+        run, dataset, evaluation = make_run(), make_dataset(), make_evaluation()
+        store.add_dataset(dataset)
+        store.add_run(run, Path("relative/folder"))
+        store.add_evaluation(evaluation, run.id)
+        store.add_artifact(make_artifact(run.id))
+        assert store.datasets() == [dataset]
+        assert store.datasets()[0].fingerprint == dataset.fingerprint
+        assert store.runs() == [StoredRun(run=run, folder=str(Path.cwd() / "relative/folder"))]
+        assert store.evaluations(run.id) == [evaluation]
+        assert store.evaluations(run.id)[0].fingerprint == evaluation.fingerprint
+        assert store.artifacts() == [make_artifact(run.id)]
+
+    def test_adding_twice_changes_nothing(self, store: Store) -> None:
+        run = make_run()
+        for _ in range(2):
+            store.add_dataset(make_dataset())
+            store.add_run(run, Path("/runs/a"))
+            store.add_evaluation(make_evaluation(), run.id)
+            store.add_artifact(make_artifact(run.id))
+        counts = [
+            len(found) for found in (store.datasets(), store.runs(), store.evaluations(run.id), store.artifacts())
+        ]
+        assert counts == [1, 1, 1, 1]
+
+    def test_what_was_added_is_there_after_opening_again(self, url: str) -> None:
+        with Store.open(url) as store:
+            store.add_run(make_run(), Path("/runs/a"))
+        with Store.open(url) as store:
+            assert store.run(make_run().id).run == make_run()
+
+    def test_a_run_goes_on(self, store: Store) -> None:
+        run = make_run()
+        store.add_run(run, Path("/runs/a"))
+        store.update_run(run.model_copy(update={"status": "finished"}))
+        assert store.run(run.id).run.status == "finished"
+        assert store.run(run.id).folder == "/runs/a"
+
+    def test_another_run_with_the_same_id_is_refused(self, store: Store) -> None:
+        store.add_run(make_run(), Path("/runs/a"))
+        for run, folder in ((make_run(), "/runs/b"), (make_run(status="failed"), "/runs/a")):
+            with pytest.raises(StoreError) as caught:
+                store.add_run(run, Path(folder))
+            assert caught.value.code == "store/run-differs"
+        assert store.runs() == [StoredRun(run=make_run(), folder="/runs/a")]
+
+    def test_a_run_that_was_never_added_is_an_error(self, store: Store) -> None:
+        attempts = (
+            lambda: store.update_run(make_run()),
+            lambda: store.run(make_run().id),
+            lambda: store.run(""),
+            lambda: store.add_evaluation(make_evaluation(), "nobody"),
+            lambda: store.add_artifact(make_artifact("nobody")),
+        )
+        for attempt in attempts:
+            with pytest.raises(StoreError) as caught:
+                attempt()
+            assert caught.value.code == "store/no-such-run"
+        assert store.artifacts() == []
+
+    def test_runs_come_newest_first(self, store: Store) -> None:
+        for number in (2, 3, 1):
+            store.add_run(make_run(number), Path("/runs/a"))
+        assert [entry.run for entry in store.runs()] == [make_run(3), make_run(2), make_run(1)]
+        assert [entry.run for entry in store.runs(limit=1)] == [make_run(3)]
+
+    def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store) -> None:
+        ids = ("ab", "abc", "abd", "a_x", "a%y", "Zed")
+        for number, run_id in enumerate(ids):
+            store.add_run(make_run(number, run_id), Path("/runs/a"))
+        found = {asked: store.run(asked).run.id for asked in ("ab", "abc", "a_", "a%", "Z")}
+        assert found == {"ab": "ab", "abc": "abc", "a_": "a_x", "a%": "a%y", "Z": "Zed"}
+        with pytest.raises(StoreError) as caught:
+            store.run("a")
+        assert caught.value.code == "store/ambiguous"
+        assert "5 runs" in caught.value.what
+        for asked in ("z", "%", "_", "abcd"):
+            with pytest.raises(StoreError, match="no run"):
+                store.run(asked)
+
+    def test_evaluations_belong_to_their_run_and_keep_their_order(self, store: Store) -> None:
+        for number in (1, 2):
+            store.add_run(make_run(number), Path("/runs/a"))
+        for value in (0.9, 0.1, 0.5):
+            store.add_evaluation(make_evaluation(value), make_run(1).id)
+        store.add_evaluation(make_evaluation(0.9), make_run(2).id)
+        assert store.evaluations(make_run(1).id) == [make_evaluation(value) for value in (0.9, 0.1, 0.5)]
+        assert store.evaluations(make_run(2).id) == [make_evaluation(0.9)]
+        assert store.evaluations("nobody") == []
+
+    def test_artifacts_are_found_by_run_and_by_kind(self, store: Store) -> None:
+        for number in (1, 2):
+            store.add_run(make_run(number), Path("/runs/a"))
+        first, second = make_run(1).id, make_run(2).id
+        kept = [
+            make_artifact(first),
+            make_artifact(first, "report"),
+            make_artifact(second),
+            make_artifact(None, "sample"),
+        ]
+        for artifact in kept:
+            store.add_artifact(artifact)
+        assert store.artifacts() == kept
+        assert store.artifacts(run=first) == kept[:2]
+        assert store.artifacts(kind="adapter") == [kept[0], kept[2]]
+        assert store.artifacts(run=first, kind="report") == [kept[1]]
+
+    def test_processes_that_open_a_fresh_store_at_once_all_succeed(self, url: str) -> None:
+        spawn = multiprocessing.get_context("spawn")  # a forked process would share our connections
+        ready = spawn.Barrier(3)
+        racers = [spawn.Process(target=open_when_all_are_ready, args=(url, ready, number)) for number in range(3)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join(120)
+        assert [racer.exitcode for racer in racers] == [0, 0, 0]
+        with Store.open(url) as store:
+            assert len(store.runs()) == 15
+            assert store.datasets() == [make_dataset()]
+
+    def test_a_locked_store_is_told_after_the_deadline_and_still_read(self, url: str, store: Store) -> None:
+        store.add_run(make_run(), Path("/runs/a"))
+        with writes_locked(url), Store.open(url, lock_seconds=0.3) as other:
+            assert other.run(make_run().id).run == make_run()
+            began = time.monotonic()
+            with pytest.raises(StoreError) as caught:
+                other.update_run(make_run(status="failed"))
+            assert 0.2 < time.monotonic() - began < 5
+            assert caught.value.code == "store/locked"
+            assert caught.value.do
+        assert store.run(make_run().id).run.status == "running"
+
+    def test_a_lock_that_ends_in_time_is_waited_for(self, url: str, store: Store) -> None:
+        def hold() -> None:
+            with writes_locked(url):
+                held.set()
+                time.sleep(0.5)
+
+        held = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert held.wait(30)
+        store.add_dataset(make_dataset())
+        holder.join()
+        assert store.datasets() == [make_dataset()]
+
+    def test_a_store_of_a_newer_version_is_refused_and_left_alone(self, url: str, store: Store) -> None:
+        store.add_dataset(make_dataset())
+        database = Database(url, 5)
+        with database.writing() as connection:
+            connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+        with pytest.raises(StoreError) as caught:
+            Store.open(url)
+        assert caught.value.code == "store/newer"
+        assert "9999" in caught.value.found
+        assert "upgrade" in caught.value.do
+        with database.reading() as connection:
+            assert connection.execute(text("SELECT count(*) FROM datasets")).scalar_one() == 1
+        database.close()
+
+    def test_a_record_that_no_longer_fits_is_an_error(self, url: str, store: Store) -> None:
+        store.add_dataset(make_dataset())
+        database = Database(url, 5)
+        with database.writing() as connection:
+            connection.execute(text("UPDATE datasets SET record = '{\"name\": 1}'"))
+        database.close()
+        with pytest.raises(StoreError) as caught:
+            store.datasets()
+        assert caught.value.code == "store/unreadable-record"
