@@ -60,7 +60,7 @@ def test_shots_of_json_show_different_keys() -> None:
 
 
 def test_the_longest_are_not_shown_while_there_are_others() -> None:
-    train = [example(f"q{i}" + " long" * (i >= 20) * 99, str(i)) for i in range(30)]
+    train = [example(f"q{i}" + " long" * (i >= 23) * 99, str(i)) for i in range(30)]
     assert all("long" not in shot.question for shot in choose_shots(train, 12, seed=0))
     assert len(choose_shots(train, 25, seed=0)) == 25
 

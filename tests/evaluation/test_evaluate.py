@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import DataError, RecordError
+from tunesmith.errors import DataError, RecordError, UsageError
 from tunesmith.evaluation.answers import read_answers, write_answers
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers, evaluate_contenders
 from tunesmith.evaluation.scorers.exact import ExactScorer
@@ -158,3 +158,11 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
 def test_a_completer_that_loses_an_answer_is_a_defect() -> None:
     with pytest.raises(ValueError, match="zip"):
         evaluate_contenders([entrant("x", ["a"])], task_of(ANSWERS))
+
+
+def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
+    completer = Scripted(ANSWERS)
+    twin = Entrant("x", "zero-shot", "nothing", completer)
+    with pytest.raises(UsageError, match="found x twice"):
+        evaluate_contenders([twin, twin], task_of(ANSWERS))
+    assert completer.prompts == []

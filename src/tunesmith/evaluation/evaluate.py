@@ -19,7 +19,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tunesmith.errors import DataError, name_some
+from tunesmith.errors import DataError, UsageError, name_some
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, mean_interval
@@ -70,6 +70,7 @@ def evaluate_contenders(
 ) -> tuple[Evaluation, dict[str, list[Answer]]]:
     """Ask and judge. Returns the evaluation and each contender's answers. Errors: `DataError`, see `check_task`."""
     check_task(task)
+    _check_names([entrant.name for entrant in entrants])
     answers = {entrant.name: ask(entrant, task, progress) for entrant in entrants}
     asked = [Asked(e.name, e.kind, e.given, answers[e.name], e.setup_seconds) for e in entrants]
     return evaluate_answers(asked, task), answers
@@ -122,6 +123,7 @@ def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None)
 def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
     """Judge answers that are there already. Errors: `DataError` when they are not answers to these examples."""
     wanted = [example.id for example in task.examples]
+    _check_names([contender.name for contender in asked])
     for contender in asked:
         if [answer.example for answer in contender.answers] != wanted:
             raise DataError(
@@ -163,6 +165,14 @@ def compare(a: Asked, b: Asked, metric: str) -> Comparison:
         n=difference.n,
         needed_n=None if is_told else examples_needed(a_N - b_N),
     )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            "same-name", "Contenders need different names.", found=f"{name_some(twice)} twice", do="name each once"
+        )
 
 
 def _measured(asked: Asked, task: Task) -> Contender:
