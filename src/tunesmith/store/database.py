@@ -64,7 +64,7 @@ class Database:
         if self._url.get_backend_name() == "sqlite":
             assert self._url.database is not None
             with self._explained():
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             engine = create_engine(self._url, poolclass=NullPool, connect_args={"timeout": self._lock_seconds})
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
