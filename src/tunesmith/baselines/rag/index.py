@@ -1,8 +1,8 @@
 """BM25 over words and character trigrams: which of these texts is nearest to a question?
 
-No stemmer and no stop words: nothing here knows a language. Trigrams let short strings meet that
-share no word ("Jon Smith", "John Smyth"): on the names sample the right shape of answer is among the first five for 50 %
-of the questions, with words alone for 20 %. Scores are BM25's (Lucene variant, k1 1.5, b 0.75) as computed by bm25s.
+No stemmer and no stop words: nothing here knows a language. Trigrams let short strings meet that share no word ("Jon
+Smith", "John Smyth"): for 400 held-out strings of the names sample an example with the very same sequence of parts is
+among the first five for 50 %, with words alone for 20 %. The scores are bm25s's (Lucene variant, k1 1.5, b 0.75).
 """
 
 import re
