@@ -13,7 +13,8 @@
     ├── GateFailed                 1   the answer is no: a check or a gate did not pass
     ├── TrainingError              1   training could not go on (loss not finite, out of memory at micro-batch 1)
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
-    └── BudgetStop                 4   the budget the user set is spent
+    ├── BudgetStop                 4   the budget the user set is spent
+    └── Interrupted              130   Ctrl-C or SIGTERM; the message says what was kept
 
 Each says what is wrong, where, what was found and what to do, in this one form:
 
@@ -136,6 +137,13 @@ class BudgetStop(TunesmithError):
 
     area = "budget"
     exit_code = 4
+
+
+class Interrupted(TunesmithError):
+    """Somebody asked to stop; what is usable was kept."""
+
+    area = "interrupted"
+    exit_code = 130
 
 
 def name_some(items: Sequence[object], limit: int = 3) -> str:

@@ -16,9 +16,9 @@ def chat(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each answer.")] = False,
 ) -> None:
     """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one question."""
-    from tunesmith import workflow
+    from tunesmith.workflow.talk import open_talk
 
-    talk = workflow.open_chat(model, instruction, max_new_tokens)
+    talk = open_talk(model, instruction, max_new_tokens)
     interactive = message is None and sys.stdin.isatty()
     if interactive:
         print(f"{plain(talk.name)}. An empty line ends.", file=sys.stderr)

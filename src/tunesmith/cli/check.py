@@ -22,9 +22,9 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find every problem in your examples. Exit 1 when there is an error."""
-    from tunesmith import workflow
+    from tunesmith.workflow.check import check as check_data
 
-    report = workflow.check(
+    report = check_data(
         data, test=test, model=model, columns=parse_columns(columns), group=group, max_tokens=max_tokens
     )
     if json:

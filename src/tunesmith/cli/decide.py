@@ -10,7 +10,7 @@ from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
     from tunesmith.records import Evaluation, Recipe
-    from tunesmith.workflow import Outcome
+    from tunesmith.workflow.decide import Outcome
 
 
 def decide(
@@ -34,11 +34,11 @@ def decide(
 
 def run_and_tell(recipe: "Recipe", out: Path, as_json: bool) -> None:
     """Decide, then print the verdict, or with `--json` the report's document."""
-    from tunesmith import workflow
+    from tunesmith.workflow.decide import decide as decide_recipe
 
     listener = open_listener()
     try:
-        outcome = workflow.decide(recipe, out, listener)
+        outcome = decide_recipe(recipe, out, listener)
     finally:
         listener.close()
     if as_json:

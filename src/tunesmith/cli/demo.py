@@ -17,10 +17,10 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Split people's and companies' names into their parts: baselines, LoRA tuning, evaluation, verdict, report.html."""
-    from tunesmith import workflow
     from tunesmith.recipe.load import load_recipe
+    from tunesmith.workflow.inventory import fetch_sample
 
-    changes = [f"data.path={workflow.fetch_sample()}"]
+    changes = [f"data.path={fetch_sample()}"]
     if minutes is not None:
         changes.append(f"training.minutes={minutes}")
     run_and_tell(load_recipe(PRESET, [*changes, *(set_ or ())]), out, json)

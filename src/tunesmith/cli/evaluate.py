@@ -19,12 +19,12 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Ask every model the same questions and compare them pair by pair on the same examples."""
-    from tunesmith import workflow
     from tunesmith.recipe.load import load_recipe
+    from tunesmith.workflow.evaluate import evaluate as evaluate_models
 
     listener = open_listener()
     try:
-        evaluation = workflow.evaluate(models, load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener)
+        evaluation, folder = evaluate_models(models, load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener)
     finally:
         listener.close()
     if json:

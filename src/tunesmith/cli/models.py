@@ -12,11 +12,11 @@ def list_models(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the embedded model, the models in the cache, and the adapters that runs left."""
-    from tunesmith import workflow
+    from tunesmith.workflow import inventory
 
     if fetch:
-        workflow.fetch_embedded()
-    rows = workflow.list_models()
+        inventory.fetch_embedded()
+    rows = inventory.list_models()
     if json:
         print_json({"models": rows})
         return

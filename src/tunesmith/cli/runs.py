@@ -12,9 +12,9 @@ def list_runs(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the runs, newest first."""
-    from tunesmith import workflow
+    from tunesmith.workflow.inventory import list_runs as stored_runs
 
-    rows = workflow.list_runs(limit)
+    rows = stored_runs(limit)
     if json:
         print_json({"runs": rows})
         return
@@ -34,9 +34,9 @@ def show_run(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show one run: what it was given, how it went, what it decided."""
-    from tunesmith import workflow
+    from tunesmith.workflow.inventory import show_run as stored_run
 
-    details = workflow.show_run(run)
+    details = stored_run(run)
     if json:
         print_json(details)
         return

@@ -16,21 +16,21 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step and keeps the adapter."""
-    from tunesmith import workflow
     from tunesmith.recipe.load import load_recipe
+    from tunesmith.workflow.tuning import train as train_recipe
 
     listener = open_listener()
     try:
-        trained = workflow.train(load_recipe(recipe, set_ or ()), out, listener)
+        run, folder = train_recipe(load_recipe(recipe, set_ or ()), out, listener)
     finally:
         listener.close()
-    result = trained.run.result
+    result = run.result
     if json:
-        print_json(trained.run.model_dump(mode="json"))
+        print_json(run.model_dump(mode="json"))
         return
     assert result is not None
-    say(f"run {trained.run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s")
+    say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s")
     if result.best_validation_loss is not None:
         say(f"kept the adapter of step {result.best_step}, held-out loss {result.best_validation_loss:.4f} nats per token")
-    say(f"folder {trained.folder.path}")
-    say_next(f"tunesmith chat {trained.folder.path}")
+    say(f"folder {folder.path}")
+    say_next(f"tunesmith chat {folder.path}")

@@ -4,7 +4,7 @@ Examples are counted in hundreds of thousands, so they are slotted dataclasses, 
 reader, then passed around. Every shape becomes the same thing: a conversation that ends with the answer, or a text.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tunesmith.records.record import fingerprint_of
@@ -43,7 +43,7 @@ class Example:
     `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected` holds the other
     answer of a pair; `text` is set instead of messages for plain text. `line` counts from 1 in the source file (for
     CSV and Parquet the row, the header not counted). `group` names examples that must stay on one side of a split.
-    `id` is 16 hex digits of the content's SHA-256: equal content, equal id, wherever it stands.
+    `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
     """
 
     line: int
@@ -52,9 +52,11 @@ class Example:
     rejected: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     group: str | None = None
-    id: str = field(init=False)
+    id: str = ""
 
     def __post_init__(self) -> None:
+        if self.id:  # a changed copy keeps the id of the example it was made from
+            return
         content = [
             [[m.as_dict(), m.weight] for m in self.messages],
             self.text,
@@ -79,7 +81,7 @@ class Example:
         return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")
 
     def with_system(self, instruction: str) -> "Example":
-        """The same example with a system message in front, unless it has one or is plain text."""
+        """The same example, with the same id, and a system message in front, unless it has one or is plain text."""
         if not self.messages or self.messages[0].role == "system":
             return self
         return replace(self, messages=(Message("system", instruction), *self.messages))

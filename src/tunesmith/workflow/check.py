@@ -1,0 +1,44 @@
+"""Examples -> every problem."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tunesmith.data.check import check_examples
+from tunesmith.data.read import read_dataset
+from tunesmith.errors import GateFailed
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.records import CheckReport
+
+
+def check(
+    data: Path | str,
+    *,
+    test: Path | str | None = None,
+    model: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    group: str | None = None,
+    max_tokens: int | None = None,
+) -> CheckReport:
+    """Every problem of a data set, worst first.
+
+    With `test`, also what stands in both files; with `model`, also what does not fit into `max_tokens` of its tokens (by
+    default its context). Errors: `InputError` when the data or the model cannot be read at all.
+    """
+    loaded = read_dataset(data, columns, group)
+    other = read_dataset(test, columns, group) if test else None
+    named = NamedModel.open(model) if model else None
+    limit = max_tokens or (named.context_tokens if named else None)
+    return check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+
+
+def refuse_errors(report: CheckReport) -> None:
+    """Errors: `GateFailed` when the report holds an error."""
+    if report.errors:
+        first = report.errors[0]
+        raise GateFailed(
+            "data",
+            f"The data has errors of {len(report.errors)} kinds: {', '.join(problem.code for problem in report.errors)}.",
+            where=first.file or report.dataset.name,
+            found=first.message,
+            do=f"see all of them with line numbers: tunesmith check {report.dataset.files[0].path}",
+        )

@@ -1,0 +1,118 @@
+"""The main job: baselines, tuning, evaluation, verdict, report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.decision.verdict import decide as decide_by_rules
+from tunesmith.errors import Interrupted
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.records import Decision, Evaluation, Recipe, Run
+from tunesmith.report.content import ReportInput
+from tunesmith.report.data import report_json
+from tunesmith.report.write import write_report
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.stop import Stop, stop_on_signals
+from tunesmith.store.store import Store
+from tunesmith.workflow.lineup import Retrieval, baseline_entrants, tuned_entrants
+from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.workflow.material import Material, gather
+from tunesmith.workflow.tuning import artifact_of, open_folder, tune
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `decide` leaves. `document` is what `report.json` holds; `reports` are the paths of html, md and json."""
+
+    decision: Decision
+    evaluation: Evaluation
+    run: Run
+    folder: RunFolder
+    reports: tuple[Path, ...]
+    document: dict[str, Any]
+
+
+def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT, command: str = "") -> Outcome:
+    """Should I prompt, retrieve or fine-tune? `command` is what the report prints to repeat the run.
+
+    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError`; `Interrupted` after Ctrl-C, which says
+    what was kept.
+    """
+    material = gather(recipe, listener)
+    task = task_of(material)
+    retrieval = Retrieval(material.recipe, material.train)
+    folder = open_folder(material, out)
+    with Store.open() as store, folder.lock(), stop_on_signals() as stop:
+        model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
+        completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
+        listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
+        entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
+        asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
+        run = tune(material, folder, model, store, listener, stop)
+        if run.result is None or run.status != "finished":
+            raise interrupted(folder)
+        listener.stage("asking the tuned model")
+        entrants = tuned_entrants(completer, material.recipe, retrieval, run.result.seconds)
+        asked += [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
+        evaluation = evaluate_answers(asked, task)
+        decision = decide_by_rules(evaluation, material.recipe.bar)
+        folder.write(evaluation)
+        folder.write(decision)
+        store.add_evaluation(evaluation, run.id)
+        content = _content(material, asked, evaluation, decision, run, folder, command)
+        reports = write_report(folder.path, content)
+        for path in reports:
+            store.add_artifact(artifact_of("report", path, run.id))
+    return Outcome(decision, evaluation, run, folder, reports, report_json(content, reports[0]))
+
+
+def task_of(material: Material) -> Task:
+    """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
+    recipe = material.recipe
+    scorer, reason = choose_scorer([example.answer for example in material.train], recipe.evaluation.scorer)
+    name = material.check.dataset.name
+    task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
+    check_task(task)
+    return task
+
+
+def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Listener, stop: Stop) -> Asked:
+    """Ask one contender and keep its answers in the folder. Errors: `Interrupted` when somebody asked to stop before."""
+    if stop.asked():
+        raise interrupted(folder)
+    answers = ask(entrant, task, listener.progress)
+    if folder is not None:
+        folder.write_answers(entrant.name, answers)
+    return Asked(entrant.name, entrant.kind, entrant.given, answers, entrant.setup_seconds)
+
+
+def interrupted(folder: RunFolder | None) -> Interrupted:
+    """Says what an interrupted command leaves behind."""
+    if folder is None:
+        return Interrupted("stopped", "Stopped as you asked; nothing was written.", do="run the command again")
+    has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
+    kept = "the adapter as it was, the metrics and the answers so far" if has_adapter else "the answers so far"
+    do = f"tunesmith chat {folder.path}, or run the command again" if has_adapter else "run the command again"
+    return Interrupted("stopped", "Stopped as you asked.", where=str(folder.path), found=f"kept {kept}", do=do)
+
+
+def _content(
+    material: Material, asked: Sequence[Asked], evaluation: Evaluation, decision: Decision, run: Run,
+    folder: RunFolder, command: str,
+) -> ReportInput:  # fmt: skip
+    return ReportInput(
+        run=run,
+        recipe=material.recipe,
+        check=material.check,
+        split=material.split,
+        mask=material.proof,
+        metrics=folder.metrics().records,
+        evaluation=evaluation,
+        answers={contender.name: contender.answers for contender in asked},
+        examples={example.id: example for example in material.test},
+        decision=decision,
+        command=command or f"tunesmith decide {material.recipe.data.path} --recipe {folder.path / 'recipe.yaml'}",
+        defaults=[(default.key, f"{default.value:g}", default.source) for default in material.defaults],
+    )

@@ -1,0 +1,51 @@
+"""Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith.data.check import check_examples
+from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_answers
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.records import Evaluation, Example, Recipe
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.stop import stop_on_signals
+from tunesmith.workflow.check import refuse_errors
+from tunesmith.workflow.decide import ask_one
+from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.workflow.material import instructed, read_examples
+
+
+def evaluate(
+    models: Sequence[str], recipe: Recipe, out: Path | None = None, listener: Listener = SILENT
+) -> tuple[Evaluation, Path | None]:
+    """Score models on all examples of the recipe's data. With `out`, a folder in there keeps evaluation and answers.
+
+    Errors: `InputError`, `GateFailed` when the data has errors, `Interrupted`.
+    """
+    loaded = instructed(read_examples(recipe), recipe)
+    refuse_errors(check_examples(loaded))
+    examples = loaded.examples[: recipe.evaluation.test_limit]
+    scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
+    task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
+    check_task(task)
+    named = {name: NamedModel.open(name, recipe.revision) for name in dict.fromkeys(models)}
+    folder = RunFolder.create(out, "evaluation") if out else None
+    asked = []
+    with stop_on_signals() as stop:
+        for name, model in named.items():
+            listener.stage(f"asking {name}")
+            entrant = _entrant(name, model, examples, recipe)
+            asked.append(ask_one(entrant, task, folder, listener, stop))
+    evaluation = evaluate_answers(asked, task)
+    if folder is not None:
+        folder.write(evaluation)
+    return evaluation, folder.path if folder else None
+
+
+def _entrant(name: str, model: NamedModel, examples: Sequence[Example], recipe: Recipe) -> Entrant:
+    """The model as a contender; answers may be a quarter longer than the longest reference, plus 8 tokens."""
+    longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
+    limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
+    completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).completer(limit)
+    return Entrant(name, "tuned" if model.identity.adapter else "zero-shot", "the questions as they stand", completer)

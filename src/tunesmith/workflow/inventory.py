@@ -1,0 +1,79 @@
+"""What is on this machine: models, the sample, runs."""
+
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.sample import sample_path
+from tunesmith.models.embedded import embedded_models
+from tunesmith.models.resolve import known_models, looks_like_folder
+from tunesmith.providers.local_model import resolve
+from tunesmith.records import Decision, Run
+from tunesmith.runs.folder import RunFolder
+from tunesmith.store.store import Store
+
+
+def fetch_sample() -> Path:
+    """The sample data, fetched on first use. Errors: `InputError` without a network."""
+    return sample_path()
+
+
+def fetch_embedded() -> None:
+    """Have the embedded models and the sample on this machine. Errors: `InputError`."""
+    fetch_sample()
+    for name in embedded_models():
+        resolve(name)
+
+
+def list_models() -> list[dict[str, Any]]:
+    """Embedded models, models in the hub's cache, and the adapters that runs left."""
+    rows = [
+        {"name": model.name, "kind": model.source, "ready": "yes" if model.ready else "to be fetched", "where": model.folder}
+        for model in known_models()
+    ]
+    with Store.open() as store:
+        adapters = store.artifacts(kind="adapter")
+    return rows + [
+        {"name": artifact.run, "kind": "adapter", "ready": "yes" if Path(artifact.path).is_dir() else "missing",
+         "where": artifact.path}
+        for artifact in adapters
+    ]  # fmt: skip
+
+
+def list_runs(limit: int) -> list[dict[str, Any]]:
+    """The newest runs: id, status, model, verdict, folder."""
+    with Store.open() as store:
+        stored = store.runs(limit)
+    return [
+        {"id": row.run.id, "created": row.run.created, "status": row.run.status, "model": row.run.model.name,
+         "verdict": _verdict(Path(row.folder)), "folder": row.folder}
+        for row in stored
+    ]  # fmt: skip
+
+
+def show_run(run: str) -> dict[str, Any]:
+    """Everything that is known of one run, given by id, beginning of an id, or folder. Errors: `RunError`, `StoreError`."""
+    opened = RunFolder.open(folder_of(run))
+    head = opened.read(Run)
+    decision = opened.read(Decision) if opened.has(Decision) else None
+    with Store.open() as store:
+        artifacts = store.artifacts(run=head.id)
+    return {
+        "run": head.model_dump(mode="json"),
+        "folder": str(opened.path),
+        "recipe": opened.read_recipe().model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json") if decision else None,
+        "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],
+    }
+
+
+def folder_of(run: str) -> Path:
+    """The folder of a run given by its folder, its id, or the beginning of its id. Errors: `StoreError`."""
+    if looks_like_folder(run):
+        return Path(run).expanduser()
+    with Store.open() as store:
+        return Path(store.run(run).folder)
+
+
+def _verdict(folder: Path) -> str | None:
+    opened = RunFolder(folder)
+    return opened.read(Decision).verdict if opened.has(Decision) else None

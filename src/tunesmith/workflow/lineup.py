@@ -1,0 +1,58 @@
+"""The contenders: five ways to do the same task, each a `Completer`, and what each was given in words.
+
+The baselines and the tuned contenders are made by the same lines around two completers, the base model and the tuned one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith.baselines.prompt import FewShot, choose_shots
+from tunesmith.baselines.rag.answer import ExampleIndex, RetrievedPassages, RetrievedShots
+from tunesmith.baselines.rag.documents import read_passages
+from tunesmith.evaluation.evaluate import Entrant
+from tunesmith.records import Completer, Example, Recipe
+
+
+class Retrieval:
+    """What RAG looks things up in: a folder of documents when the recipe names one, else the train examples.
+
+    Errors: `DataError` when the documents cannot be read.
+    """
+
+    def __init__(self, recipe: Recipe, train: Sequence[Example]) -> None:
+        evaluation = recipe.evaluation
+        self.k = evaluation.retrieved
+        self.passages = read_passages(Path(evaluation.documents)) if evaluation.documents else None
+        if self.passages is None:
+            self.index = ExampleIndex(train)
+            self.given = f"the {self.k} nearest of {len(train):,} train examples (BM25)"
+        else:
+            self.given = f"the {self.k} nearest of {len(self.passages):,} passages of {evaluation.documents} (BM25)"
+
+    def around(self, completer: Completer) -> Completer:
+        """The completer, given what was found for each question."""
+        if self.passages is None:
+            return RetrievedShots(completer, self.index, self.k)
+        return RetrievedPassages(completer, self.passages, self.k)
+
+
+def baseline_entrants(base: Completer, recipe: Recipe, train: Sequence[Example], retrieval: Retrieval) -> list[Entrant]:
+    """The base model: alone, with fixed examples, with what retrieval finds."""
+    shots = choose_shots(train, recipe.evaluation.shots, recipe.seed)
+    told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+    return [
+        Entrant("zero-shot", "zero-shot", f"base model, {told}", base),
+        Entrant("few-shot", "few-shot", f"base model, {told}, {len(shots)} fixed train examples", FewShot(base, shots)),
+        Entrant("rag", "rag", f"base model, {told}, {retrieval.given}", retrieval.around(base)),
+    ]
+
+
+def tuned_entrants(tuned: Completer, recipe: Recipe, retrieval: Retrieval, setup_seconds: float) -> list[Entrant]:
+    """The tuned model: alone, and with what retrieval finds. Both needed the tuning."""
+    told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+    return [
+        Entrant("tuned", "tuned", f"tuned model, {told}", tuned, setup_seconds),
+        Entrant(
+            "tuned+rag", "tuned+rag", f"tuned model, {told}, {retrieval.given}", retrieval.around(tuned), setup_seconds
+        ),
+    ]

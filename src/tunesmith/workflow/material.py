@@ -1,0 +1,102 @@
+"""Examples -> dataset -> prepared data: everything that is known before a weight moves. Nothing is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tunesmith.data.check import check_examples
+from tunesmith.data.prepare import prepare_split, prove_mask
+from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.split import examples_on, split_examples
+from tunesmith.errors import RecipeError
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.recipe.defaults import DefaultUsed, complete_recipe
+from tunesmith.records import CheckReport, Example, MaskProof, Prepared, Recipe, Split, TokenArrays
+from tunesmith.workflow.check import refuse_errors
+from tunesmith.workflow.listener import SILENT, Listener
+
+UNLIMITED_TOKENS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Material:
+    """Checked data, its split and token arrays, the model's name resolved, the recipe with every None filled."""
+
+    recipe: Recipe
+    defaults: tuple[DefaultUsed, ...]
+    model: NamedModel
+    check: CheckReport
+    split: Split
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    prepared: Mapping[str, Prepared]
+    arrays: Mapping[str, TokenArrays]
+    proof: MaskProof
+
+
+def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
+    """Read, check, split, tokenise and prove the mask.
+
+    Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors.
+    """
+    listener.stage("reading and checking the data")
+    loaded = read_examples(recipe)
+    given_test = read_dataset(recipe.data.test_path, recipe.data.columns) if recipe.data.test_path else None
+    named = NamedModel.open(recipe.model, recipe.revision)
+    limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
+    report = check_examples(instructed(loaded, recipe), given_test, named.tokenizer, limit, recipe.model)
+    refuse_errors(report)
+    split = split_examples(
+        loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
+        grouped_by=recipe.data.group, test=given_test.examples if given_test else None, sides=loaded.sides,
+    )  # fmt: skip
+    sides = sides_of(split, [*loaded.examples, *(given_test.examples if given_test else ())], recipe)
+    listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
+    prepared, arrays = {}, {}
+    for name in ("train", "validation"):
+        prepared[name], arrays[name] = prepare_split(name, sides[name], named.tokenizer, limit, recipe.data.train_on)
+    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], train_on=recipe.data.train_on)
+    listener.proof(proof)
+    completed, defaults = complete_recipe(
+        recipe,
+        parameters=named.identity.parameters,
+        train_examples=len(sides["train"]),
+        longest_answer_tokens=_longest_answer(arrays["train"]),
+        context_tokens=named.context_tokens,
+        longest_example_tokens=prepared["train"].longest_tokens,
+    )
+    return Material(
+        recipe=completed, defaults=defaults, model=named, check=report, split=split, **sides,
+        prepared=prepared, arrays=arrays, proof=proof,
+    )  # fmt: skip
+
+
+def read_examples(recipe: Recipe) -> Loaded:
+    """The recipe's data as it stands in the files. Errors: `InputError`."""
+    if recipe.data.path is None:
+        raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
+    return read_dataset(recipe.data.path, recipe.data.columns, recipe.data.group)
+
+
+def instructed(loaded: Loaded, recipe: Recipe) -> Loaded:
+    """The data with the recipe's instruction in front of each example that has no system message. Ids stay."""
+    return replace(loaded, examples=with_instruction(loaded.examples, recipe))
+
+
+def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
+    """The examples as the model will read them."""
+    instruction = recipe.data.instruction
+    return [example.with_system(instruction) for example in examples] if instruction else list(examples)
+
+
+def sides_of(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
+    """The examples of each side, with the instruction. The split is of the bare ones: another instruction, same split.
+
+    `evaluation.test_limit` takes the first of the test ids, whose order is that of the file.
+    """
+    ids = {"train": split.train, "validation": split.validation, "test": split.test[: recipe.evaluation.test_limit]}
+    return {name: with_instruction(examples_on(examples, side), recipe) for name, side in ids.items()}
+
+
+def _longest_answer(arrays: TokenArrays) -> int:
+    return max(int((arrays.example(e)[1] > 0).sum()) for e in range(len(arrays)))
