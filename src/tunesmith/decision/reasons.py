@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tunesmith.decision.duel import Duel
 from tunesmith.records import Bar, Contender, Evaluation, Quantity, Verdict
-from tunesmith.records.quantity import duration, percent, points, usd, wording
+from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 
 ADVICE: dict[Verdict, str] = {
     "prompt": "Prompting is enough",
@@ -45,10 +45,10 @@ def of_winner(
     """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
     metric, score = evaluation.metric, winner.metrics[evaluation.metric]
     asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
-    sentences = [f"{ADVICE[verdict]}: {winner.name} scores {told(score)} in {wording(metric)}{asked}."]
+    sentences = [f"{ADVICE[verdict]}: {winner.name} reaches a {wording(metric)} of {told(score)}{asked}."]
     for duel in duels:
         if duel.dearer is winner:
-            sentences.append(_against_simpler(duel, metric, bar))
+            sentences.append(_why_not(duel, duels, evaluation, bar))
         elif duel.simpler is winner:
             sentences.append(_against_dearer(duel, metric, worthwhile))
     if winner.setup_seconds:
@@ -118,18 +118,30 @@ def of_the_rest(ladder: Sequence[Contender], evaluation: Evaluation, bar: Bar) -
             )
     if ladder:
         costs = (
-            f"{contender.name} {duration(1000 * contender.seconds_per_request)} and {usd(contender.usd_per_1000)}"
+            f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000)}"
             for contender in ladder
         )
         sentences.append(f"1,000 requests take and cost: {'; '.join(costs)}.")
     return sentences
 
 
-def _against_simpler(duel: Duel, metric: str, bar: Bar) -> str:
-    if duel.outcome == "beaten":
+def _why_not(duel: Duel, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar) -> str:
+    """Why the simpler contender of this duel is passed over, by the winner of it or for another reason."""
+    simpler, metric = duel.simpler, wording(evaluation.metric)
+    beaten_by = (
+        [duel] if duel.outcome == "beaten" else [d for d in duels if d.simpler is simpler and d.outcome == "beaten"]
+    )
+    if beaten_by:
+        who = "It" if beaten_by[0] is duel else beaten_by[0].dearer.name
         than = f"the {points(bar.min_gain)} that you asked for and noise" if bar.min_gain > 0 else "noise"
-        return f"It beats {duel.simpler.name} by {gained(duel)} in {wording(metric)}: more than {than}."
-    return f"It is ahead of {duel.simpler.name} by {gained(duel)} in {wording(metric)}; that alone would not decide."
+        return f"{who} beats {simpler.name} by {gained(beaten_by[0])} in {metric}: more than {than}."
+    if bar.min_score is not None and simpler.metrics[evaluation.metric].low < bar.min_score:
+        score = told(simpler.metrics[evaluation.metric])
+        return (
+            f"{simpler.name} may or may not reach the {percent(bar.min_score)} that you asked for: {score} in {metric}."
+        )
+    equal = min((d for d in duels if d.dearer is simpler), key=lambda d: d.gain.difference)
+    return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
 
 
 def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
@@ -155,4 +167,6 @@ def told(score: Quantity) -> str:
 def gained(duel: Duel) -> str:
     """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
     gain = duel.gain
-    return f"{points(gain.difference)} (95 % interval {100 * gain.low:.1f} to {100 * gain.high:.1f}, n = {gain.n:,})"
+    return (
+        f"{points(gain.difference)} (95 % interval {hundredths(gain.low)} to {hundredths(gain.high)}, n = {gain.n:,})"
+    )

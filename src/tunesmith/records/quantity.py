@@ -25,8 +25,13 @@ def percent(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """`12.3 points`: hundredths of a score."""
-    return f"{100 * difference:.1f} points"
+    """`12.3 points`, `−1.7 points`: hundredths of a score."""
+    return f"{hundredths(difference)} points"
+
+
+def hundredths(difference: float) -> str:
+    """`12.3`, `−1.7`: points without their word, with a true minus sign."""
+    return f"{100 * difference:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
 def usd(amount: float) -> str:
@@ -37,12 +42,15 @@ def usd(amount: float) -> str:
 def duration(seconds: float) -> str:
     """`0.42 s`, `42 s`, `7 min`, `3.2 h`: two digits or a little more."""
     if seconds < 10:
-        return f"{seconds:.2g} s"
+        return f"{seconds:.2f} s" if 0.1 <= seconds < 1 else f"{seconds:.2g} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+_SPELLED = {"f1": "F1", "json": "JSON", "rouge": "ROUGE", "chrf": "chrF", "bleu": "BLEU", "l": "L"}
+
+
 def wording(metric: str) -> str:
-    """A metric's name as it stands in a sentence: `field_f1` -> `field f1`."""
-    return metric.replace("_", " ")
+    """A metric's name as it stands in a sentence: `field_f1` -> `field F1`."""
+    return " ".join(_SPELLED.get(word, word) for word in metric.replace("_", " ").split())

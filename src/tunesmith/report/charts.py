@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
+from tunesmith.records import Contender, Evaluation, MetricLine
 from tunesmith.records.quantity import duration, usd, wording
+from tunesmith.report.data import ordered_differences
 
 Figure = dict[str, Any]
 
@@ -27,7 +28,7 @@ def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
         )
     high = max((one.metrics[evaluation.metric].high for one in scored), default=1.0)
     axis = {"title": {"text": f"{wording(evaluation.metric)}, %"}, "range": [-1.5, min(104.0, 112 * high + 4)]}
-    return _figure(traces, xaxis=_axis(**axis), height=96 + 42 * len(scored))
+    return _figure(traces, xaxis=_axis(**axis), yaxis=_rows(len(traces)), height=96 + 42 * len(traces))
 
 
 def differences_chart(evaluation: Evaluation) -> Figure:
@@ -44,19 +45,9 @@ def differences_chart(evaluation: Evaluation) -> Figure:
         )  # fmt: skip
     zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": "@ink", "width": 1}}
     title = {"text": f"difference in {wording(evaluation.metric)}, points"}
-    return _figure(traces, xaxis=_axis(title=title), shapes=[zero], height=96 + 30 * len(traces))
-
-
-def ordered_differences(evaluation: Evaluation) -> list[Comparison]:
-    """The comparisons on the deciding metric, each turned so that the better one stands first, largest first."""
-    turned = []
-    for pair in evaluation.comparisons:
-        if pair.metric == evaluation.metric:
-            flipped = {
-                "a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low,
-            }  # fmt: skip
-            turned.append(pair.model_copy(update=flipped) if pair.difference < 0 else pair)
-    return sorted(turned, key=lambda pair: -pair.difference)
+    return _figure(
+        traces, xaxis=_axis(title=title), yaxis=_rows(len(traces)), shapes=[zero], height=96 + 30 * len(traces)
+    )
 
 
 def loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
@@ -105,7 +96,7 @@ def cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
     }  # fmt: skip
     most = max((one.usd_per_1000 for one in shown), default=1.0) or 1.0
     axis = _axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
-    return _figure([bar], xaxis=axis, height=96 + 36 * len(shown))
+    return _figure([bar], xaxis=axis, yaxis=_rows(len(shown)), height=96 + 36 * len(shown))
 
 
 def _whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:
@@ -126,7 +117,8 @@ def _whisker(label: str, value: float, low: float, high: float, colour: str, fil
 def _curve(name: str, x: list[int], y: list[float], colour: str, mode: str) -> Figure:
     return {
         "type": "scatter", "name": name, "mode": mode, "x": x, "y": y,
-        "line": {"color": colour, "width": 1.2 if mode == "lines" else 2}, "marker": {"size": 7, "color": colour},
+        "line": {"color": colour, "width": 1.2 if mode == "lines" else 2},
+        "marker": {"size": 7, "color": colour}, "cliponaxis": mode == "lines",
         "hovertemplate": f"{name} %{{y:.3f}}, step %{{x}}<extra></extra>",
     }  # fmt: skip
 
@@ -146,15 +138,20 @@ def _kept(step: int | None) -> list[Figure]:
 def _axis(**parts: Any) -> Figure:
     return {
         "automargin": True, "gridcolor": "@rule", "linecolor": "@rule", "zeroline": False, "ticks": "",
-        "fixedrange": True, **parts,
+        "fixedrange": True, **parts, "title": {"font": {"size": 13}, **parts.get("title", {})},
     }  # fmt: skip
 
 
-def _figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure | None = None, **layout: Any) -> Figure:
+def _rows(count: int) -> Figure:
+    """The y axis of a chart with one named row for each thing; room above the first for its number."""
+    return _axis(showgrid=False, ticksuffix="  ", range=[-0.55, count - 0.3])
+
+
+def _figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure, **layout: Any) -> Figure:
     return {
         "data": data,
         "layout": {
-            "xaxis": xaxis, "yaxis": yaxis or _axis(showgrid=False, ticksuffix="  "),
+            "xaxis": xaxis, "yaxis": yaxis,
             "margin": {"l": 8, "r": 16, "t": 24, "b": 8}, "font": {"family": "@font", "size": 14, "color": "@ink"},
             "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "dragmode": False, **layout,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.records import Answer, Contender, Example
+from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example
 from tunesmith.report.content import ReportInput
 
 BASELINES = ("zero-shot", "few-shot", "rag")
@@ -59,6 +59,34 @@ def shown_contenders(content: ReportInput) -> list[Contender]:
     return [one for one in (best_of(content, tuned=False), best_of(content, tuned=True)) if one is not None]
 
 
+def metric_names(evaluation: Evaluation) -> list[str]:
+    """Every metric that some contender has, the deciding one first."""
+    return list(dict.fromkeys([evaluation.metric, *(name for one in evaluation.contenders for name in one.metrics)]))
+
+
+def rival_of(content: ReportInput) -> Comparison | None:
+    """The winner against the best of the other side: a tuned winner against the best baseline, and the reverse."""
+    evaluation, winner = content.evaluation, content.decision.winner
+    other = {one.name for one in shown_contenders(content)} - {winner}
+    for pair in evaluation.comparisons:
+        if pair.metric == evaluation.metric and winner in (pair.a, pair.b) and other & {pair.a, pair.b}:
+            return pair if pair.a == winner else turned(pair)
+    return None
+
+
+def ordered_differences(evaluation: Evaluation) -> list[Comparison]:
+    """The comparisons on the deciding metric, each turned so that the better one stands first, largest first."""
+    pairs = [pair for pair in evaluation.comparisons if pair.metric == evaluation.metric]
+    better_first = [turned(pair) if pair.difference < 0 else pair for pair in pairs]
+    return sorted(better_first, key=lambda pair: -pair.difference)
+
+
+def turned(pair: Comparison) -> Comparison:
+    """b - a instead of a - b."""
+    swapped = {"a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low}
+    return pair.model_copy(update=swapped)
+
+
 def focus_of(content: ReportInput) -> str | None:
     """Whose worst answers are shown: the winner's, else the best tuned one's, else the best baseline's."""
     names = [contender.name for contender in shown_contenders(content)]
@@ -70,6 +98,8 @@ def focus_of(content: ReportInput) -> str | None:
 def cases_of(content: ReportInput) -> list[Case]:
     """Every test example that all shown contenders were asked, in the order of the test."""
     names = [contender.name for contender in shown_contenders(content)]
+    if not names:
+        return []
     by_example = {name: {answer.example: answer for answer in content.answers.get(name, ())} for name in names}
     cases = []
     for key in content.evaluation.examples:

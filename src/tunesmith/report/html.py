@@ -8,6 +8,7 @@ escape that failed could not run; the figures lie in the page as JSON, never as 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,17 +19,20 @@ from plotly.offline import get_plotlyjs
 from tunesmith.records.quantity import duration, percent, points, usd, wording
 from tunesmith.report import charts
 from tunesmith.report.content import ReportInput
-from tunesmith.report.data import changed_cases, focus_of, worst_cases
+from tunesmith.report.data import changed_cases, focus_of, metric_names, ordered_differences, rival_of, worst_cases
 from tunesmith.report.plain import visible
 from tunesmith.report.repeat import facts_of, recipe_yaml
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
-    "prompt": ("Prompt", "Nothing dearer is shown to be worth its price on your data."),
-    "rag": ("Retrieve", "Retrieval beats prompting on your data, and tuning is not shown to be worth its price."),
-    "fine-tune": ("Fine-tune", "The tuned model beats everything simpler on your data, by more than chance explains."),
-    "fine-tune+rag": ("Fine-tune and retrieve", "Together they beat everything simpler, by more than chance explains."),
+    "prompt": ("Prompt", "On your data a prompt is enough: nothing dearer is shown to be worth its price."),
+    "rag": (
+        "Retrieve",
+        "On your data nothing simpler keeps up with retrieval, and nothing dearer is shown to be worth it.",
+    ),
+    "fine-tune": ("Fine-tune", "On your data nothing simpler keeps up with the tuned model."),
+    "fine-tune+rag": ("Fine-tune and retrieve", "On your data nothing simpler keeps up with the two together."),
     "stop": ("Stop", "Nothing that was tried is good enough for what you asked."),
-    "cannot tell": ("Cannot tell yet", "The test examples are too few to separate what was tried."),
+    "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
 }
 
 
@@ -44,7 +48,7 @@ def render_html(content: ReportInput) -> str:
     )
     environment.filters |= {
         "percent": percent, "points": points, "usd": usd, "duration": duration, "wording": wording,
-        "count": lambda number: f"{number:,}", "bare": lambda share: f"{100 * share:.1f}",
+        "tight": keep_together, "count": lambda number: f"{number:,}", "bare": lambda share: f"{100 * share:.1f}",
         "signed": lambda share: f"{100 * share:+.1f}".replace("-", "−"),
     }  # fmt: skip
     plotly, ours = get_plotlyjs(), _source(environment, "charts.js")
@@ -80,7 +84,7 @@ def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
         "scores": charts.scores_chart(evaluation, winner),
         "cost": charts.cost_chart(evaluation.contenders, winner),
     }
-    if charts.ordered_differences(evaluation):
+    if ordered_differences(evaluation):
         figures["differences"] = charts.differences_chart(evaluation)
     if content.metrics:
         best_step = content.run.result.best_step if content.run and content.run.result else None
@@ -96,7 +100,6 @@ def _parts(content: ReportInput) -> dict[str, Any]:
     evaluation, decision = content.evaluation, content.decision
     title, plain_words = HEADLINES[decision.verdict]
     gained, lost = changed_cases(content)
-    metrics = list(dict.fromkeys(name for one in evaluation.contenders for name in one.metrics))
     return {
         "content": content,
         "decision": decision,
@@ -104,9 +107,10 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "title": title,
         "plain_words": plain_words,
         "winner": evaluation.contender(decision.winner) if decision.winner else None,
+        "rival": rival_of(content),
         "focus": focus_of(content),
-        "metrics": sorted(metrics, key=lambda name: name != evaluation.metric),
-        "differences": charts.ordered_differences(evaluation),
+        "metrics": metric_names(evaluation),
+        "differences": ordered_differences(evaluation),
         "result": content.run.result if content.run else None,
         "worst": worst_cases(content),
         "gained": gained,
@@ -114,6 +118,11 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "facts": facts_of(content),
         "recipe": recipe_yaml(content.recipe),
     }
+
+
+def keep_together(sentence: str) -> str:
+    """The sentence with no line break between a number and its unit, or inside `n = 60`."""
+    return re.sub(r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?== )|(?<== )", "\N{NO-BREAK SPACE}", sentence)
 
 
 def _finalize(value: Any) -> Any:

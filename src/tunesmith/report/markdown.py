@@ -8,9 +8,8 @@ from re import findall
 
 from tunesmith.records import Quantity
 from tunesmith.records.quantity import duration, percent, usd, wording
-from tunesmith.report.charts import ordered_differences
 from tunesmith.report.content import ReportInput
-from tunesmith.report.data import worst_cases
+from tunesmith.report.data import metric_names, ordered_differences, worst_cases
 from tunesmith.report.plain import visible
 
 
@@ -35,7 +34,7 @@ def _verdict(content: ReportInput) -> str:
 
 def _contenders(content: ReportInput) -> str:
     evaluation = content.evaluation
-    metrics = list(dict.fromkeys(name for one in evaluation.contenders for name in one.metrics))
+    metrics = metric_names(evaluation)
     head = ["contender", *map(wording, metrics), "per request", "per 1,000 requests", "given"]
     rows = []
     for one in evaluation.contenders:

@@ -1,0 +1,284 @@
+"""The rules of the verdict: a hand-made evaluation for each row of its tables, and what must hold for all of them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.decision import decide
+from tunesmith.decision.verdict import VERDICTS
+from tunesmith.errors import RecordError
+from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity
+
+KINDS = tuple(VERDICTS)
+HALF = 0.05
+N = 400
+
+Halves = Mapping[frozenset[str], float]
+
+
+def contender(kind: str, score: float, *, half: float = HALF, usd: float = 0.01, seconds: float = 0.1) -> Contender:
+    quantity = Quantity(value=score, low=score - half, high=score + half, n=N)
+    return Contender(
+        name=kind, kind=kind, given="the question", metrics={"exact": quantity}, seconds_per_request=seconds,
+        tokens_in_per_request=10, tokens_out_per_request=5, usd_per_1000=usd,
+    )  # fmt: skip
+
+
+def evaluation(
+    scores: Mapping[str, float] | Sequence[Contender],
+    half: float = HALF,
+    halves: Halves | None = None,
+) -> Evaluation:
+    """Contenders with these scores; every paired difference is the difference of the scores, plus or minus `half`."""
+    made = scores if isinstance(scores, Sequence) else [contender(kind, score) for kind, score in scores.items()]
+    comparisons = []
+    for a, b in combinations(made, 2):
+        difference = a.metrics["exact"].value - b.metrics["exact"].value
+        wide = (halves or {}).get(frozenset((a.name, b.name)), half)
+        comparisons.append(
+            Comparison(a=a.name, b=b.name, metric="exact", difference=difference, low=difference - wide,
+                high=difference + wide, p=0.5, n=N,
+            )
+        )  # fmt: skip
+    return Evaluation(
+        task="t", scorer="exact", scorer_reason="short answers", metric="exact",
+        examples=tuple(str(i) for i in range(N)), contenders=tuple(made),
+        comparisons=tuple(comparisons), machine_usd_per_hour=0.1,
+    )  # fmt: skip
+
+
+def verdict(
+    scores: Mapping[str, float] | Sequence[Contender],
+    bar: Bar | None = None,
+    half: float = HALF,
+    halves: Halves | None = None,
+) -> Decision:
+    return decide(evaluation(scores, half, halves), bar or Bar())
+
+
+@pytest.mark.parametrize(
+    ("scores", "wanted"),
+    [
+        ({"zero-shot": 0.8, "few-shot": 0.5, "rag": 0.5, "tuned": 0.5, "tuned+rag": 0.5}, ("prompt", "zero-shot")),
+        ({"zero-shot": 0.2, "few-shot": 0.8, "rag": 0.5, "tuned": 0.8, "tuned+rag": 0.8}, ("prompt", "few-shot")),
+        ({"zero-shot": 0.2, "few-shot": 0.3, "rag": 0.8, "tuned": 0.81, "tuned+rag": 0.7}, ("rag", "rag")),
+        ({"zero-shot": 0.0, "few-shot": 0.1, "rag": 0.2, "tuned": 0.8, "tuned+rag": 0.8}, ("fine-tune", "tuned")),
+        (
+            {"zero-shot": 0.0, "few-shot": 0.1, "rag": 0.2, "tuned": 0.5, "tuned+rag": 0.8},
+            ("fine-tune+rag", "tuned+rag"),
+        ),
+    ],
+)
+def test_the_simplest_that_nothing_dearer_beats_wins(scores: dict[str, float], wanted: tuple[str, str]) -> None:
+    decision = verdict(scores)
+    assert (decision.verdict, decision.winner) == wanted
+
+
+@pytest.mark.parametrize(
+    ("gain", "half", "bar", "wanted"),
+    [
+        (0.06, 0.05, Bar(), "fine-tune"),  # beaten: the interval lies above zero
+        (0.06, 0.05, Bar(min_gain=0.005), "fine-tune"),
+        (0.06, 0.05, Bar(min_gain=0.03), "cannot tell"),  # open: above what was asked, and may be noise
+        (0.04, 0.05, Bar(), "cannot tell"),
+        (0.01, 0.05, Bar(), "prompt"),  # held: not shown better, a worthwhile gain not excluded
+        (0.01, 0.005, Bar(min_gain=0.02), "prompt"),  # held: a worthwhile gain is excluded
+        (0.06, 0.05, Bar(min_gain=0.2), "prompt"),
+        (-0.3, 0.05, Bar(), "prompt"),
+    ],
+)
+def test_a_dearer_contender_against_a_simpler_one(gain: float, half: float, bar: Bar, wanted: str) -> None:
+    assert verdict({"zero-shot": 0.5, "tuned": 0.5 + gain}, bar, half=half).verdict == wanted
+
+
+def test_a_gain_that_is_excluded_is_said_to_be_excluded() -> None:
+    decision = verdict({"zero-shot": 0.5, "tuned": 0.505}, Bar(), half=0.01)
+    assert any("a gain of 2.0 points or more is excluded" in reason for reason in decision.reasons)
+
+
+def test_stop_when_nothing_reaches_the_score() -> None:
+    decision = verdict({"zero-shot": 0.2, "tuned": 0.5}, Bar(min_score=0.8))
+    assert (decision.verdict, decision.winner) == ("stop", None)
+    assert any(
+        "tuned is out: its exact of 50.0 % (95 % interval 45.0 to 55.0 %, n = 400)" in one for one in decision.reasons
+    )
+
+
+def test_stop_when_nothing_gets_anything_right() -> None:
+    decision = verdict(dict.fromkeys(KINDS, 0.0))
+    assert decision.verdict == "stop"
+    assert "not" not in decision.reasons[0] and "400 test examples right" in decision.reasons[0]
+
+
+def test_stop_when_the_simplest_gets_nothing_right_and_the_dearer_next_to_nothing() -> None:
+    assert verdict({"zero-shot": 0.0, "tuned": 0.01}).verdict == "stop"
+
+
+def test_stop_when_everything_costs_too_much() -> None:
+    assert verdict({"zero-shot": 0.5}, Bar(max_usd_per_1000=0.001)).verdict == "stop"
+    assert verdict({"zero-shot": 0.5}, Bar(max_seconds=0.01)).verdict == "stop"
+
+
+def test_a_contender_over_the_price_neither_wins_nor_beats() -> None:
+    dear = [contender("zero-shot", 0.5), contender("tuned", 0.9, usd=9.0)]
+    decision = verdict(dear, Bar(max_usd_per_1000=1.0))
+    assert decision.winner == "zero-shot"
+    assert any(
+        "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00" in reason for reason in decision.reasons
+    )
+
+
+def test_the_bar_excludes_a_simple_one_for_sure_and_tuning_wins() -> None:
+    assert verdict({"zero-shot": 0.5, "tuned": 0.9}, Bar(min_score=0.8)).winner == "tuned"
+
+
+def test_an_unsure_simple_contender_that_nothing_beats_means_cannot_tell() -> None:
+    decision = verdict({"zero-shot": 0.8, "tuned": 0.81}, Bar(min_score=0.78))
+    assert decision.verdict == "cannot tell"
+    assert decision.needed_test_examples is not None and decision.needed_test_examples > N
+
+
+def test_an_unsure_simple_contender_that_is_beaten_does_not_stand_in_the_way() -> None:
+    assert verdict({"zero-shot": 0.8, "tuned": 0.95}, Bar(min_score=0.78)).winner == "tuned"
+
+
+def test_a_sure_one_of_the_same_verdict_takes_the_place_of_an_unsure_one() -> None:
+    decision = verdict({"zero-shot": 0.80, "few-shot": 0.84, "tuned": 0.84}, Bar(min_score=0.78))
+    assert (decision.verdict, decision.winner) == ("prompt", "few-shot")
+    assert any("zero-shot may or may not reach the 78.0 %" in reason for reason in decision.reasons)
+
+
+def test_noise_between_two_prompts_stops_no_verdict() -> None:
+    decision = verdict({"zero-shot": 0.50, "few-shot": 0.54, "tuned": 0.4})
+    assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
+    assert any("few-shot looks better" in reason and "noise" in reason for reason in decision.reasons)
+
+
+def test_small_steps_add_up() -> None:
+    """No step of four points is worth five, but two steps are: the first two are passed over, the third is enough."""
+    scores = {"zero-shot": 0.50, "few-shot": 0.54, "rag": 0.58, "tuned": 0.62}
+    assert verdict(scores, Bar(min_gain=0.05), half=0.005).winner == "rag"
+
+
+def test_nobody_pays_more_for_less() -> None:
+    """few-shot is worse than zero-shot, and only its wide interval keeps tuned from beating it too."""
+    halves = {frozenset(("few-shot", "tuned")): 0.3, frozenset(("zero-shot", "tuned")): 0.002}
+    scores = {"zero-shot": 0.500, "few-shot": 0.495, "tuned": 0.505}
+    assert decide(evaluation(scores, halves=halves), Bar()).winner == "tuned"
+
+
+def test_the_needed_examples_come_from_the_comparison() -> None:
+    open_one = evaluation({"zero-shot": 0.5, "tuned": 0.54})
+    told = open_one.comparisons[0].model_copy(update={"needed_n": 1234})
+    decision = decide(open_one.model_copy(update={"comparisons": (told,)}), Bar())
+    assert decision.needed_test_examples == 1234
+    assert any(
+        "About 1,234 test examples would settle it, 834 more than the 400 now." in one for one in decision.reasons
+    )
+
+
+def test_the_needed_examples_grow_when_a_gain_is_asked_for() -> None:
+    scores = {"zero-shot": 0.5, "tuned": 0.55}
+    asked, more = (verdict(scores, Bar(min_gain=gain)).needed_test_examples for gain in (0.01, 0.03))
+    # half 0.05 means a standard error of 0.02551 at 400; (1.96 + 0.8416)^2 * (se / 0.04)^2 * 400 = 1277.03
+    assert (asked, more) == (1278, 5109)
+
+
+def test_a_contender_without_a_score_is_out_and_said_to_be() -> None:
+    silent = contender("tuned", 0.9).model_copy(update={"metrics": {}})
+    only = evaluation({"zero-shot": 0.5})
+    decision = decide(only.model_copy(update={"contenders": (*only.contenders, silent)}), Bar())
+    assert decision.winner == "zero-shot"
+    assert "tuned is out: it gave no answer that could be scored for exact." in decision.reasons
+
+
+def test_failed_answers_are_told() -> None:
+    score = Quantity(value=0.5, low=0.4, high=0.6, n=390, failed=10)
+    shaky = contender("zero-shot", 0.5).model_copy(update={"metrics": {"exact": score}})
+    assert "zero-shot gave no answer to 10 of 400 requests." in verdict([shaky]).reasons
+
+
+def test_missing_comparison_and_unknown_kind_are_refused() -> None:
+    whole = evaluation({"zero-shot": 0.5, "tuned": 0.6})
+    with pytest.raises(RecordError, match="no exact comparison of tuned with zero-shot"):
+        decide(whole.model_copy(update={"comparisons": ()}), Bar())
+    with pytest.raises(RecordError, match="unknown-kind"):
+        decide(evaluation([contender("oracle", 0.5)]), Bar())
+
+
+def test_an_evaluation_of_nobody_is_a_stop() -> None:
+    assert verdict([]).verdict == "stop"
+
+
+SCORES = st.lists(st.integers(0, 100), min_size=1, max_size=5).map(
+    lambda scores: {kind: score / 100 for kind, score in zip(KINDS, scores, strict=False)}
+)
+PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
+WIDTHS = st.lists(st.sampled_from((0.004, 0.02, 0.05, 0.2)), min_size=len(PAIRS), max_size=len(PAIRS)).map(
+    lambda widths: dict(zip(PAIRS, widths, strict=True))
+)
+"""How wide the interval of each paired difference is; the answers of two contenders may agree much or little."""
+BARS = st.builds(
+    Bar,
+    min_score=st.none() | st.integers(0, 100).map(lambda score: score / 100),
+    min_gain=st.sampled_from((0.0, 0.01, 0.05, 0.3)),
+)
+
+
+@given(SCORES, WIDTHS, BARS)
+def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves: Halves, bar: Bar) -> None:
+    judged = evaluation(scores, halves=halves)
+    decision = decide(judged, bar)
+    assert (decision.winner is None) == (decision.verdict in ("stop", "cannot tell"))
+    assert decision.evaluation == judged.fingerprint
+    assert decision.reasons
+    if decision.verdict != "cannot tell":
+        assert decision.needed_test_examples is None
+    if decision.winner is None:
+        return
+    winner = judged.contender(decision.winner)
+    assert VERDICTS[winner.kind] == decision.verdict
+    assert winner.metrics["exact"].value > 0
+    assert bar.min_score is None or winner.metrics["exact"].low >= bar.min_score
+    for other in judged.contenders:
+        gain = other.metrics["exact"].value - winner.metrics["exact"].value
+        if KINDS.index(other.kind) > KINDS.index(winner.kind):
+            assert gain - halves[frozenset((other.name, winner.name))] <= bar.min_gain
+        elif other is not winner and bar.min_score is None:
+            assert gain < 0
+
+
+@given(SCORES, WIDTHS, BARS, st.randoms(use_true_random=False))
+def test_the_order_in_which_contenders_and_comparisons_are_listed_changes_nothing(scores, halves, bar, random) -> None:
+    judged = evaluation(scores, halves=halves)
+    contenders, comparisons = list(judged.contenders), []
+    for pair in judged.comparisons:
+        swapped = {"a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low}
+        comparisons.append(pair.model_copy(update=swapped) if random.random() < 0.5 else pair)
+    random.shuffle(contenders)
+    random.shuffle(comparisons)
+    shuffled = judged.model_copy(update={"contenders": tuple(contenders), "comparisons": tuple(comparisons)})
+    once, again = decide(judged, bar), decide(shuffled, bar)
+    assert once.model_dump(exclude={"evaluation"}) == again.model_dump(exclude={"evaluation"})
+
+
+@given(SCORES, WIDTHS, BARS, st.integers(1, 40))
+def test_a_better_score_never_makes_the_winner_lose(
+    scores: dict[str, float], halves: Halves, bar: Bar, more: int
+) -> None:
+    winner = verdict(scores, bar, halves=halves).winner
+    if winner is not None:
+        better = scores | {winner: scores[winner] + more / 100}
+        assert verdict(better, bar, halves=halves).winner == winner
+
+
+@given(SCORES, WIDTHS, BARS)
+def test_a_worse_contender_that_joins_changes_no_verdict(scores: dict[str, float], halves: Halves, bar: Bar) -> None:
+    """A sixth contender, dearer than all and right about nothing, takes nothing from anybody."""
+    made = [contender(kind, score) for kind, score in scores.items()]
+    useless = contender("tuned+rag", 0.0, usd=99.0).model_copy(update={"name": "useless"})
+    before, after = verdict(made, bar, halves=halves), verdict([*made, useless], bar, halves=halves)
+    assert (before.verdict, before.winner) == (after.verdict, after.winner)

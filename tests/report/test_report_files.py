@@ -1,0 +1,100 @@
+"""The three files: where they lie, what is in them, what an answer cannot do to the Markdown, which examples stand."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tunesmith.report import ReportInput, report_json, write_report
+from tunesmith.report.data import changed_cases, focus_of, rival_of, worst_cases
+from tunesmith.report.markdown import code, render_markdown
+
+
+def test_three_files_are_written_and_replaced(report: ReportInput, tmp_path: Path) -> None:
+    for _ in range(2):
+        paths = write_report(tmp_path, report)
+        assert [path.name for path in paths] == ["report.html", "report.md", "report.json"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
+    assert json.loads(paths[2].read_text()) == json.loads(json.dumps(report_json(report, paths[0])))
+    assert paths[1].read_text() == render_markdown(report)
+
+
+def test_report_json_has_the_fields_of_decide(report: ReportInput) -> None:
+    told = report_json(report, Path("runs/x/report.html"))
+    assert {"verdict", "reasons", "contenders", "comparisons", "run", "report"} <= set(told)
+    assert (told["verdict"], told["run"], told["report"]) == (
+        "fine-tune",
+        "names-20261123-2104-5af5",
+        "runs/x/report.html",
+    )
+    for contender in told["contenders"]:
+        assert {"name", "metrics", "seconds_per_request", "usd_per_1000"} <= set(contender)
+        assert all({"value", "low", "high", "n"} <= set(metric) for metric in contender["metrics"].values())
+    for comparison in told["comparisons"]:
+        assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
+    assert report_json(replace(report, run=None), Path("r"))["run"] is None
+
+
+def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
+    text = render_markdown(report)
+    assert len(text.splitlines()) < 90
+    assert text.startswith("# Verdict: fine-tune\n")
+    assert "| **tuned** | 93.9 % (90.0 to 97.8) |" in text
+    assert all(f"- {reason}" in text for reason in report.decision.reasons)
+
+
+@pytest.mark.parametrize(
+    "answer", ["![x](https://example.org/a.png)", "<img src=x>", "`` ` ``", "a | b\n\n# heading", ""]
+)
+def test_an_answer_in_markdown_is_an_inert_code_span_in_one_cell(
+    with_answer: Callable[[str], ReportInput], report: ReportInput, answer: str
+) -> None:
+    text, plain = render_markdown(with_answer(answer)), render_markdown(report)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = {
+        len(re.findall(r"(?<!\\)\|", row)) for row in rows[rows.index(next(r for r in rows if "| question |" in r)) :]
+    }
+    assert cells == {5}
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        line for line in plain.splitlines() if line.startswith("#")
+    ]
+    assert code(answer) in text
+
+
+def test_a_code_span_says_what_it_leaves_out() -> None:
+    assert code("a" * 250) == f"` {'a' * 200} … (50 more characters) `"
+    assert code("one `` two") == "``` one `` two ```"
+
+
+def test_the_worst_ten_are_those_of_the_winner_and_failures_come_first(report: ReportInput) -> None:
+    assert focus_of(report) == "tuned"
+    failed = report.answers["tuned"][7].model_copy(update={"scores": {}, "error": "out of memory"})
+    answers = [*report.answers["tuned"][:7], failed, *report.answers["tuned"][8:]]
+    cases = worst_cases(replace(report, answers={**report.answers, "tuned": answers}))
+    wrong = sum(not answer.scores or answer.scores["field_f1"] < 1 for answer in answers)
+    assert len(cases) == min(10, wrong)
+    assert cases[0].answers[-1][1].error == "out of memory"
+    scores = [next(score for name, _, score in case.answers if name == "tuned") for case in cases[1:]]
+    assert scores == sorted(scores) and max(scores) < 1
+    everyone = sorted(answer.scores["field_f1"] for answer in answers if answer.scores)
+    assert scores == everyone[: len(scores)]
+
+
+def test_changed_examples_are_the_largest_changes_on_both_sides(report: ReportInput) -> None:
+    gained, lost = changed_cases(report)
+    changes = [case.answers[1][2] - case.answers[0][2] for case in gained]
+    assert changes == sorted(changes, reverse=True) and min(changes) > 0
+    assert len(gained) + len(lost) == 10 and 0 < len(lost) <= 5
+    assert all(case.answers[1][2] < case.answers[0][2] for case in lost)
+    assert [name for name, _, _ in gained[0].answers] == ["rag", "tuned"]
+
+
+def test_the_rival_is_turned_so_that_the_winner_stands_first(report: ReportInput) -> None:
+    rival = rival_of(report)
+    assert rival is not None and (rival.a, rival.b) == ("tuned", "rag") and rival.difference > 0
+    prompt = replace(report, decision=report.decision.model_copy(update={"winner": "few-shot", "verdict": "prompt"}))
+    other = rival_of(prompt)
+    assert other is not None and (other.a, other.b) == ("few-shot", "tuned") and other.difference < 0
