@@ -1,1 +1,1 @@
-"""From files to token ids: read, check, split, prepare. Import the doors from the modules; nothing heavy is imported here."""
+"""From files to token ids: read, check, split, prepare. Import the doors from the modules."""

@@ -16,7 +16,7 @@ from tunesmith.errors import DataError, name_some
 from tunesmith.records import ChatTokenizer, Encoded, Example
 
 BATCH = 1024
-"""Examples rendered and encoded at once: enough to keep the tokenizer's threads busy, little enough to stay in memory."""
+"""Examples rendered and encoded at once: enough for the tokenizer's threads, few enough for memory."""
 
 REFUSALS: dict[str, tuple[str, str]] = {
     "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
@@ -81,8 +81,8 @@ def _encode(
 
 
 def _encode_in_pieces(rendered: Rendered, tokenizer: ChatTokenizer) -> Encoded:
-    """Encode the stretches between the borders of the trained spans one by one."""
-    borders = {border for span in rendered.trained for border in span[:2]}
+    """Encode the stretches between the borders of the spans one by one."""
+    borders = {border for span in rendered.spans for border in span[:2]}
     cuts = list(pairwise(sorted({0, len(rendered.text), *borders})))
     content = [
         [(max(b, begin) - begin, min(e, end) - begin) for b, e in rendered.content if b < end and e > begin]
@@ -110,14 +110,14 @@ def _flatten(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> _Flat:
     offsets_N2 = np.array([pair for e in encoded for pair in e.offsets], np.int64).reshape(-1, 2)
     example_of_N = np.repeat(np.arange(len(encoded)), counts_E)
     spans_S3 = np.array(
-        [(base + b, base + e, w) for base, r in zip(base_E, rendered, strict=True) for b, e, w in r.trained], np.float64
+        [(base + b, base + e, w) for base, r in zip(base_E, rendered, strict=True) for b, e, w in r.spans], np.float64
     ).reshape(-1, 3)
     base_N = base_E[example_of_N]
     return _Flat(offsets_N2[:, 0] + base_N, offsets_N2[:, 1] + base_N, spans_S3, example_of_N)
 
 
 def _examples_with_token_across(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> np.ndarray:
-    """Indices of examples in which a token begins before the border of a trained span and ends after it."""
+    """Indices of examples in which a token begins before the border of a span and ends after it."""
     flat = _flatten(rendered, encoded)
     borders = np.append(np.sort(flat.spans_S3[:, :2].ravel()), np.inf)
     next_border_N = borders[np.searchsorted(borders, flat.begins_N, side="right")]
@@ -130,7 +130,7 @@ def weights_of(rendered: Sequence[Rendered], encoded: Sequence[Encoded]) -> np.n
     weights_N = np.zeros(len(flat.begins_N), np.float32)
     if len(flat.spans_S3):
         span_N = np.searchsorted(flat.spans_S3[:, 0], flat.begins_N, side="right") - 1
-        span_begin_N, span_end_N, span_weight_N = flat.spans_S3[np.maximum(span_N, 0)].T
+        _, span_end_N, span_weight_N = flat.spans_S3[np.maximum(span_N, 0)].T
         is_inside_N = (span_N >= 0) & (flat.ends_N <= span_end_N) & (flat.ends_N > flat.begins_N)
         weights_N[is_inside_N] = span_weight_N[is_inside_N]
     is_first_N = np.diff(flat.example_of_N, prepend=-1) > 0
@@ -148,6 +148,9 @@ def refuse(refusals: Sequence[Refusal], total: int, name: str) -> None:
     what, do = REFUSALS[slug]
     others = f"; {len(refusals) - len(own):,} more are refused for other reasons" if len(own) < len(refusals) else ""
     raise DataError(
-        slug, f"{len(own):,} of {total:,} examples {what}.", where=f"{name} lines {name_some([r.line for r in own])}",
-        found=own[0].found + others, do=do,
-    )  # fmt: skip
+        slug,
+        f"{len(own):,} of {total:,} examples {what}.",
+        where=f"{name} lines {name_some([r.line for r in own])}",
+        found=own[0].found + others,
+        do=do,
+    )

@@ -3,7 +3,7 @@
 Nothing is ever cut off: an example over `max_tokens` is an error that says how much of its answer would be lost.
 
 The proof comes before step 1. On the token arrays themselves, for all examples at once: each has a trained token; each
-trained stretch ends with the end-of-turn token, so the model learns to stop (the mask goes by position, so a pad token
+trained stretch has the end-of-turn token in it, so the model learns to stop (the mask goes by position, so a pad token
 that is the same token loses nothing, and here that is checked); no two BOS stand in a row (a BOS that a template writes
 before every turn is right for its model, two in a row never are). The first examples are shown, cut where trained
 tokens begin and end.
@@ -11,7 +11,6 @@ tokens begin and end.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 import numpy as np
 
@@ -82,10 +81,12 @@ def _refuse_too_long(too_long: list[tuple[int, float]], total: int, max_tokens: 
     if too_long:
         worst = max(share for _, share in too_long)
         raise DataError(
-            "too-long", f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
+            "too-long",
+            f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
             where=f"{name} lines {name_some([line for line, _ in too_long])}",
-            found=f"up to {worst:.0%} of the answer would be cut", do="raise max_tokens, or shorten the examples",
-        )  # fmt: skip
+            found=f"up to {worst:.0%} of the answer would be cut",
+            do="raise max_tokens, or shorten the examples",
+        )
 
 
 def prove_mask(
@@ -93,9 +94,8 @@ def prove_mask(
     tokenizer: ChatTokenizer,
     examples: Sequence[Example],
     count: int = 3,
-    train_on: TrainOn = "answers",
 ) -> MaskProof:
-    """Check the mask of all examples; show the first `count`. `examples` are those that the arrays were made of, in order.
+    """Check the mask of all examples; show the first `count`. `examples` are those of the arrays, in order.
 
     Errors: `DataError` when a check fails.
     """
@@ -107,12 +107,16 @@ def prove_mask(
     _refuse_two_bos(arrays, tokenizer, examples)
     refusals: list[Refusal] = []
     shown: list[tuple[Piece, ...]] = []
-    for _, rendered, encoded in encoded_batches(examples[:count], tokenizer, train_on, refusals):
+    for _, rendered, encoded in encoded_batches(examples[:count], tokenizer, "answers", refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
             tokens_T, weights_T = arrays.example(len(shown))
             if not np.array_equal(tokens_T, one.ids):
-                raise DataError("mask-differs", "The prepared tokens are not those of the examples.",
-                                where=f"line {examples[len(shown)].line}", do="prepare the data again")  # fmt: skip
+                raise DataError(
+                    "mask-differs",
+                    "The prepared tokens are not those of the examples.",
+                    where=f"line {examples[len(shown)].line}",
+                    do="prepare the data again",
+                )
             shown.append(_pieces(text, one, weights_T > 0))
     refuse(refusals, len(examples), "train")
     return MaskProof(examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True)
@@ -131,35 +135,45 @@ def show_mask(proof: MaskProof) -> str:
 def _pieces(text: str, encoded: Encoded, is_trained_T: np.ndarray) -> tuple[Piece, ...]:
     """Cut the text where trained tokens begin and end. Characters that no token covers go with what stands before."""
     pieces, position = [], 0
-    runs = [
-        (trained, [i for i, _ in run]) for trained, run in groupby(enumerate(is_trained_T), key=lambda pair: pair[1])
-    ]
-    for number, (trained, tokens) in enumerate(runs, start=1):
-        end = len(text) if number == len(runs) else encoded.offsets[tokens[-1] + 1][0]
-        pieces.append(Piece(text=text[position:end], trained=bool(trained)))
+    borders = [*(np.flatnonzero(np.diff(is_trained_T)) + 1), len(is_trained_T)]
+    for border in borders:
+        end = len(text) if border == len(is_trained_T) else encoded.offsets[border][0]
+        pieces.append(Piece(text=text[position:end], trained=bool(is_trained_T[border - 1])))
         position = end
     return tuple(pieces)
 
 
 def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, examples: Sequence[Example]) -> None:
     trained_E = np.add.reduceat(is_trained_N, arrays.starts_E1[:-1], dtype=np.int64)
-    _raise_for(np.flatnonzero(trained_E == 0), examples, "no-trained-token", "have no trained token",
-               "every message has weight 0, or the answer is empty", "add an answer, or take the examples out")  # fmt: skip
+    _raise_for(
+        np.flatnonzero(trained_E == 0),
+        examples,
+        "no-trained-token",
+        "have no trained token",
+        "every message has weight 0, or the answer is empty",
+        "add an answer, or take the examples out",
+    )
 
 
 def _refuse_without_end(
     arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, examples: Sequence[Example]
 ) -> None:
-    """A trained stretch ends where the next token is not trained, or belongs to the next example."""
-    starts_next_N = np.zeros(len(is_trained_N) + 1, bool)
-    starts_next_N[arrays.starts_E1[1:]] = True
-    is_next_trained_N = np.append(is_trained_N[1:], False) & ~starts_next_N[1:]
-    is_end_N = is_trained_N & ~is_next_trained_N
-    is_wrong_N = is_end_N & (arrays.tokens_N != tokenizer.end_of_turn_id)
+    """A stretch begins where a trained token follows an untrained one; it is one answer, or all of an example."""
+    is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
+    is_begin_N[arrays.starts_E1[:-1]] = is_trained_N[arrays.starts_E1[:-1]]
+    stretch_N = np.cumsum(is_begin_N) - 1
+    is_end_N = is_trained_N & (arrays.tokens_N == tokenizer.end_of_turn_id)
+    has_end = np.bincount(stretch_N[is_end_N], minlength=int(is_begin_N.sum())) > 0
+    endless = np.flatnonzero(is_begin_N)[~has_end]
     pad = " (which is also the pad token)" if tokenizer.pad_id == tokenizer.end_of_turn_id else ""
-    _raise_for(_examples_at(np.flatnonzero(is_wrong_N), arrays), examples, "end-of-turn-not-trained",
-               "would not teach the model to stop", f"the trained part does not end with {tokenizer.end_of_turn}{pad}",
-               "choose a model whose chat template ends every answer with the end-of-turn token")  # fmt: skip
+    _raise_for(
+        _examples_at(endless, arrays),
+        examples,
+        "end-of-turn-not-trained",
+        "would not teach the model to stop",
+        f"no trained {tokenizer.end_of_turn}{pad}",
+        "choose a model whose chat template ends every answer with the end-of-turn token",
+    )
 
 
 def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Sequence[Example]) -> None:
@@ -168,8 +182,14 @@ def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Seq
     is_bos_N = arrays.tokens_N == tokenizer.bos_id
     is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
     is_second_N[arrays.starts_E1[:-1]] = False
-    _raise_for(_examples_at(np.flatnonzero(is_second_N), arrays), examples, "second-bos", "have two BOS tokens in a row",
-               "the chat template and the tokenizer both add one", "use the model's own chat template")  # fmt: skip
+    _raise_for(
+        _examples_at(np.flatnonzero(is_second_N), arrays),
+        examples,
+        "second-bos",
+        "have two BOS tokens in a row",
+        "the chat template and the tokenizer both add one",
+        "use the model's own chat template",
+    )
 
 
 def _examples_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
@@ -179,5 +199,10 @@ def _examples_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
 def _raise_for(wrong: np.ndarray, examples: Sequence[Example], slug: str, what: str, found: str, do: str) -> None:
     if len(wrong):
         lines = [examples[e].line for e in wrong]
-        raise DataError(slug, f"{len(wrong):,} of {len(examples):,} examples {what}.", where=f"lines {name_some(lines)}",
-                        found=found, do=do)  # fmt: skip
+        raise DataError(
+            slug,
+            f"{len(wrong):,} of {len(examples):,} examples {what}.",
+            where=f"lines {name_some(lines)}",
+            found=found,
+            do=do,
+        )

@@ -6,9 +6,10 @@ The answer of assistant turn i is what the template adds between "open for an an
     after  = render(messages[:i + 1])
     answer = after[len(before) : end of the last end-of-turn token]
 
-This holds only if before is the beginning of after, and after is the beginning of the whole conversation. Some templates
-rewrite earlier turns (they drop `<think>` blocks, for one); such an example is refused, because what would be trained is
-not what would be seen. Line ends after the end-of-turn token are not trained: a model stops before it writes them.
+This holds only if before is the beginning of after, and after is the beginning of the whole conversation. Some
+templates rewrite earlier turns (they drop `<think>` blocks, for one); such an example is refused, because what would be
+trained is not what would be seen. Line ends after the end-of-turn token are not trained: a model stops before it writes
+them.
 """
 
 import re
@@ -32,10 +33,13 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The text of an example, its trained spans in order, and the ranges a person wrote that hold control tokens."""
+    """The text of an example, its weighed spans in order, and the ranges a person wrote, if a control token is in them.
+
+    Answers with weight 0 are spans too: every answer begins where a prompt ends. What is in no span is not trained.
+    """
 
     text: str
-    trained: tuple[Span, ...]
+    spans: tuple[Span, ...]
     content: tuple[tuple[int, int], ...] = ()
 
 
@@ -84,8 +88,7 @@ class Renderer:
         ]
         text = whole[: turns[-1].end]
         spans = turns if self._train_on == "answers" else _with_gaps(turns)
-        trained = tuple(span for span in spans if span.weight > 0)
-        return Rendered(text, trained, self._content(example, text))
+        return Rendered(text, tuple(spans), self._content(example, text))
 
     def _turn(self, example: Example, i: int, whole: str) -> Span:
         """The characters of assistant turn i, its end-of-turn token included."""

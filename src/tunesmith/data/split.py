@@ -116,9 +116,11 @@ def _hold_out(
     numbers = {unit: _number(seed, unit) for unit in label_of}
     if len(numbers) < len(shares) + 1:
         raise DataError(
-            "too-few", "There are too few different examples to split.", found=f"{len(numbers)} different prompts or groups",
+            "too-few",
+            "There are too few different examples to split.",
+            found=f"{len(numbers)} different prompts or groups",
             do=f"give at least {len(shares) + 1}; {len(shares) * 50} and more give an answer that can be trusted",
-        )  # fmt: skip
+        )
     allot = _allot_by_label if labels else _allot_by_number
     side_of = allot(numbers, label_of, shares)
     _fill_empty_sides(numbers, side_of, [*shares, "train"])

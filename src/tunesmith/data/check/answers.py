@@ -18,7 +18,7 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "error",
         weightless,
         "have weight 0 on every answer",
-        "give one answer a weight, or take them out",
+        "give one answer a weight",
     )
 
 

@@ -32,14 +32,19 @@ class CheckContext:
         return labels_of(self.examples)
 
     def problems(self, code: str, severity: Severity, found: Sequence[int], message: str, do: str) -> Iterator[Problem]:
-        """One problem for each file that has examples in `found` (positions in `examples`, ascending); none without any."""
+        """One problem for each file that has examples in `found` (positions in `examples`)."""
         for part in self.loaded.parts:
             lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
             if lines:
                 yield Problem(
-                    code=f"data/{code}", severity=severity, count=len(lines), lines=tuple(lines[:LINES_KEPT]),
-                    message=f"{len(lines):,} of {part.end - part.begin:,} examples {message}", do=do, file=part.file,
-                )  # fmt: skip
+                    code=f"data/{code}",
+                    severity=severity,
+                    count=len(lines),
+                    lines=tuple(lines[:LINES_KEPT]),
+                    message=f"{len(lines):,} of {part.end - part.begin:,} examples {message}",
+                    do=do,
+                    file=part.file,
+                )
 
 
 Check = Callable[[CheckContext], Iterable[Problem]]

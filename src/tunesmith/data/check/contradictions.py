@@ -1,4 +1,4 @@
-"""The same prompt with different answers: a model can learn at most one of them, and a scorer counts the other as wrong."""
+"""The same prompt with different answers: a model can learn one, and a scorer counts the other as wrong."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +20,9 @@ def check_contradictions(context: CheckContext) -> Iterator[Problem]:
         for i in same
     ]
     yield from context.problems(
-        "different-answers", "warning", sorted(found), "share their prompt with one that is answered differently",
+        "different-answers",
+        "warning",
+        sorted(found),
+        "share their prompt with one that is answered differently",
         "decide which answer is right; they stay on one side of the split",
-    )  # fmt: skip
+    )

@@ -8,10 +8,24 @@ from tunesmith.data.check.context import CheckContext
 from tunesmith.records import Example, Problem
 
 USUAL = (
-    "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",
-    "<|start_header_id|>", "<|end_header_id|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",
-    "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
-)  # fmt: skip
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "[INST]",
+    "[/INST]",
+)
 """The control tokens of common chat templates, looked for when no tokenizer is given."""
 
 
@@ -27,9 +41,12 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
             first = first or match.group()
             found.append(i)
     yield from context.problems(
-        "control-token", "warning", found, f"spell a control token in their text, such as {first}",
+        "control-token",
+        "warning",
+        found,
+        f"spell a control token in their text, such as {first}",
         "take it out if the data was rendered before; it is read as ordinary text, never as the token",
-    )  # fmt: skip
+    )
 
 
 def _texts(example: Example) -> Iterator[str]:

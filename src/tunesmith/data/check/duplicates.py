@@ -14,6 +14,9 @@ def check_duplicates(context: CheckContext) -> Iterator[Problem]:
             again.append(i)
         seen.add(example.id)
     yield from context.problems(
-        "duplicate", "warning", again, "repeat an earlier one exactly",
+        "duplicate",
+        "warning",
+        again,
+        "repeat an earlier one exactly",
         "nothing: each is used once, on one side of the split; take them out if that is not meant",
-    )  # fmt: skip
+    )

@@ -19,7 +19,9 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
     rare = {label for label, count in counts if count * IMBALANCE <= most}
     found = [i for i, label in enumerate(context.labels) if label in rare]
     yield from context.problems(
-        "label-imbalance", "warning", found,
+        "label-imbalance",
+        "warning",
+        found,
         f"have a rare label: {name_some(sorted(rare))}; the commonest, {commonest!r}, has {most:,}",
         "add examples of the rare labels, and judge by macro-F1 beside accuracy",
-    )  # fmt: skip
+    )

@@ -23,6 +23,9 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         if side == "train" and key in held_out
     ]
     yield from context.problems(
-        "test-leak", "warning", found, "of the training data ask what a held-out example asks",
+        "test-leak",
+        "warning",
+        found,
+        "of the training data ask what a held-out example asks",
         "nothing: they are left out of training; take them out of the file to be sure elsewhere too",
-    )  # fmt: skip
+    )

@@ -41,7 +41,9 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     if shares:
         mean, worst = sum(shares.values()) / len(shares), max(shares.values())
         yield from context.problems(
-            "too-long", "error", list(shares),
-            f"have more than {limit:,} tokens; cutting there would lose {mean:.0%} of their answers (at worst {worst:.0%})",
+            "too-long",
+            "error",
+            list(shares),
+            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of their answers (at worst {worst:.0%})",
             "raise max_tokens, or shorten them; nothing is ever cut silently",
-        )  # fmt: skip
+        )

@@ -11,18 +11,21 @@ SIMILARITY = 0.8
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
-    from tunesmith.data.check.minhash import near_duplicate_pairs  # numpy
+    from tunesmith.data.check.minhash import similar_to_earlier  # numpy
 
     first_of: dict[str, int] = {}
     for i, example in enumerate(context.examples):
         first_of.setdefault(example.id, i)
     positions = list(first_of.values())
     texts = [_compared_text(context.examples[i]) for i in positions]
-    later = {positions[b] for _, b in near_duplicate_pairs(texts, SIMILARITY)}
+    later = [positions[k] for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(
-        "near-duplicate", "note", sorted(later), f"are at least {SIMILARITY:.0%} alike to an earlier one",
+        "near-duplicate",
+        "note",
+        sorted(later),
+        f"are at least {SIMILARITY:.0%} alike to an earlier one",
         "look at a few; if they are copies with small changes, keep one, or put them in one group (--group)",
-    )  # fmt: skip
+    )
 
 
 def _compared_text(example: Example) -> str:

@@ -1,6 +1,7 @@
 """The order of roles in a conversation."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.records import Message, Problem
@@ -12,9 +13,12 @@ def check_roles(context: CheckContext) -> Iterator[Problem]:
     if found:
         first = _order_fault(context.examples[found[0]].messages)
         yield from context.problems(
-            "role-order", "warning", found, f"have roles in an unusual order (first: {first})",
-            "begin with system or user, then let user and assistant take turns; tool follows an assistant that calls it",
-        )  # fmt: skip
+            "role-order",
+            "warning",
+            found,
+            f"have roles in an unusual order (first: {first})",
+            "begin with system or user, then let user and assistant take turns; tool follows a call",
+        )
 
 
 def _order_fault(messages: tuple[Message, ...]) -> str | None:
@@ -24,7 +28,7 @@ def _order_fault(messages: tuple[Message, ...]) -> str | None:
         return "system after the beginning"
     if not turns or turns[0].role != "user":
         return f"{turns[0].role if turns else 'nothing'} before any user"
-    for before, after in zip(turns, turns[1:], strict=False):
+    for before, after in pairwise(turns):
         is_called = before.role == "tool" or bool(before.tool_calls)
         if after.role == "tool" and not is_called:
             return "tool without a call"

@@ -16,7 +16,10 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
     different = len(set(context.prompt_keys))
     if different < FEW:
         yield Problem(
-            code="data/too-few", severity="error" if different < FEWEST else "warning", count=different,
+            code="data/too-few",
+            severity="error" if different < FEWEST else "warning",
+            count=different,
             message=f"There are only {different:,} different prompts; intervals will be wide below {FEW}.",
-            do=f"give at least {FEWEST}, better {FEW} or more", file=context.loaded.parts[0].file,
-        )  # fmt: skip
+            do=f"give at least {FEWEST}, better {FEW} or more",
+            file=context.loaded.parts[0].file,
+        )

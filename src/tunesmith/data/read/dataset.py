@@ -123,10 +123,20 @@ def _rows(source: Source, log: FaultLog) -> Iterator[Row]:
 
 def _renaming(path: Path, columns: Mapping[str, str], names: list[str], group: str | None) -> dict[str, str]:
     """Their name -> our name, for every column. A mapped name hides a column of the file that has our name already."""
-    for asked in [*columns.values(), *([group] if group else [])]:
+    theirs = [*columns.values()]
+    if twice := [name for name in theirs if theirs.count(name) > 1]:
+        raise DataError(
+            "column-used-twice", f'The column "{twice[0]}" is mapped twice.', where="--columns", do="map it once"
+        )
+    for asked in [*theirs, *([group] if group else [])]:
         if asked not in names:
-            raise DataError("unknown-column", f'There is no column "{asked}".', where=str(path),
-                            found=f"columns {', '.join(names)}", do=_nearest(asked, names) or "name one of them")  # fmt: skip
+            raise DataError(
+                "unknown-column",
+                f'There is no column "{asked}".',
+                where=str(path),
+                found=f"columns {', '.join(names)}",
+                do=_nearest(asked, names) or "name one of them",
+            )
     theirs_to_ours = {name: name for name in names if name not in columns and name not in columns.values()}
     return theirs_to_ours | {theirs: ours for ours, theirs in columns.items()}
 
@@ -137,19 +147,21 @@ def _choose_shape(path: Path, names: list[str], theirs_to_ours: Mapping[str, str
     if rule is None:
         known = "; ".join(f"{rule.shape} ({', '.join(rule.required)})" for rule in RULES)
         raise DataError(
-            "unknown-shape", "The columns fit no shape that tunesmith knows.", where=str(path),
+            "unknown-shape",
+            "The columns fit no shape that tunesmith knows.",
+            where=str(path),
             found=f"columns {', '.join(names)}",
             do=f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
-        )  # fmt: skip
+        )
     return rule
 
 
 def _note_unused(
     log: FaultLog, rule: ShapeRule, names: list[str], theirs_to_ours: Mapping[str, str], group: str | None
 ) -> None:
-    for name in names:
-        if theirs_to_ours.get(name) not in rule.columns and name != group:
-            log.add(Fault("unused-columns", 0, f'"{name}" (the examples are read as {rule.shape})'))
+    unused = [name for name in names if theirs_to_ours.get(name) not in rule.columns and name != group]
+    if unused:
+        log.add(Fault("unused-columns", 0, f"{', '.join(unused)} (the examples are read as {rule.shape})"))
 
 
 def _group_of(values: Mapping[str, Any], group: str | None) -> str | None:
@@ -161,16 +173,25 @@ def _group_of(values: Mapping[str, Any], group: str | None) -> str | None:
 def _refuse_unknown_names(columns: Iterable[str]) -> None:
     for name in columns:
         if name not in COLUMN_NAMES:
-            raise DataError("unknown-column-name", f'tunesmith has no column "{name}".', where="--columns",
-                            found=f"known are {', '.join(COLUMN_NAMES)}",
-                            do=_nearest(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first")  # fmt: skip
+            raise DataError(
+                "unknown-column-name",
+                f'tunesmith has no column "{name}".',
+                where="--columns",
+                found=f"known are {', '.join(COLUMN_NAMES)}",
+                do=_nearest(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
+            )
 
 
 def _refuse_mixed_shapes(path: Path, rules: list[ShapeRule]) -> None:
     shapes = sorted({rule.shape for rule in rules})
     if len(shapes) > 1:
-        raise DataError("mixed-shapes", "The files of this folder have different shapes.", where=str(path),
-                        found=", ".join(shapes), do="put each shape in a folder of its own")  # fmt: skip
+        raise DataError(
+            "mixed-shapes",
+            "The files of this folder have different shapes.",
+            where=str(path),
+            found=", ".join(shapes),
+            do="put each shape in a folder of its own",
+        )
 
 
 def _nothing_readable(path: Path, problems: list[Problem]) -> DataError:

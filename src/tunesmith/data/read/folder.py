@@ -58,22 +58,35 @@ def find_sources(path: Path) -> list[Source]:
 
 def no_permission(path: Path, error: PermissionError) -> DataError:
     """The error for a file that this user may not read."""
-    return DataError("no-permission", "This may not be read.", where=str(error.filename or path), found="permission denied",
-                     do="give yourself the right to read it (chmod u+r)")  # fmt: skip
+    return DataError(
+        "no-permission",
+        "This may not be read.",
+        where=str(error.filename or path),
+        found="permission denied",
+        do="give yourself the right to read it (chmod u+r)",
+    )
 
 
 def _sources_in(folder: Path) -> list[Source]:
     files = sorted(file for file in folder.rglob("*") if _is_data(file, folder))
     if not files:
-        raise DataError("no-data-files", "This folder holds nothing that can be read.", where=str(folder),
-                        found=name_some(sorted(file.name for file in folder.iterdir())) or "an empty folder",
-                        do=f"give {_KNOWN}")  # fmt: skip
+        raise DataError(
+            "no-data-files",
+            "This folder holds nothing that can be read.",
+            where=str(folder),
+            found=name_some(sorted(file.name for file in folder.iterdir())) or "an empty folder",
+            do=f"give {_KNOWN}",
+        )
     sources = [Source(file, _reader_of(file), _side_of(file, folder)) for file in files]
     without = [str(source.path.relative_to(folder)) for source in sources if source.side is None]
     if 0 < len(without) < len(sources):
-        raise DataError("unclear-split", "Some files of this folder say which split they are, others do not.",
-                        where=str(folder), found=f"{name_some(without)} without a split in the name",
-                        do="name them train, validation or test, or take them out")  # fmt: skip
+        raise DataError(
+            "unclear-split",
+            "Some files of this folder say which split they are, others do not.",
+            where=str(folder),
+            found=f"{name_some(without)} without a split in the name",
+            do="name them train, validation or test, or take them out",
+        )
     return sources
 
 
@@ -99,8 +112,13 @@ def _reader_of(path: Path) -> Reader:
         raise DataError("empty-file", "The file is empty.", where=str(path), do="give a file with examples")
     for magic, name in _REFUSED.items():
         if start.startswith(magic):
-            raise DataError("wrong-format", "This kind of file is not read.", where=str(path), found=name,
-                            do=f"unpack or save it as UTF-8; known are {_KNOWN}")  # fmt: skip
+            raise DataError(
+                "wrong-format",
+                "This kind of file is not read.",
+                where=str(path),
+                found=name,
+                do=f"unpack or save it as UTF-8; known are {_KNOWN}",
+            )
     if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
         return read_parquet
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -113,5 +131,10 @@ def _reader_of(path: Path) -> Reader:
     first_line = start.split(b"\n")[0]
     if b"\0" not in start and any(separator in first_line for separator in (b",", b";", b"\t")):
         return read_csv
-    raise DataError("unknown-format", "It is not clear what this file is.", where=str(path), found=f"starts with {start[:16]!r}",
-                    do=f"known are {_KNOWN}")  # fmt: skip
+    raise DataError(
+        "unknown-format",
+        "It is not clear what this file is.",
+        where=str(path),
+        found=f"starts with {start[:16]!r}",
+        do=f"known are {_KNOWN}",
+    )

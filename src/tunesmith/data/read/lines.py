@@ -11,7 +11,7 @@ UTF8_BOM = codecs.BOM_UTF8
 
 
 class Line(NamedTuple):
-    """One line without its end. `content` is None when it is over the limit; `ended` is False for a last line without end."""
+    """One line without its end. `content` is None when over the limit; `ended` is False where the file breaks off."""
 
     number: int
     content: bytes | None

@@ -45,7 +45,7 @@ def _read_frame(path: Path) -> Any:
         start = file.read(6)
     if start.startswith(b"PAR1"):
         return polars.read_parquet(path)
-    return polars.read_ipc(path, memory_map=False) if start == b"ARROW1" else polars.read_ipc_stream(path)
+    return polars.read_ipc(path) if start == b"ARROW1" else polars.read_ipc_stream(path)
 
 
 def _without_nulls(value: Any) -> Any:

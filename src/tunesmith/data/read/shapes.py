@@ -69,7 +69,7 @@ def _text(values: Values) -> Parts:
 
 
 def _preference(values: Values) -> Parts:
-    """Without a prompt, both answers are whole conversations: what they share in front is the prompt (TRL's implicit form)."""
+    """Without a prompt both answers are whole conversations, and what they share in front is the prompt (TRL)."""
     chosen = conversation(values, "chosen", "assistant")
     rejected = conversation(values, "rejected", "assistant")
     if values.get("prompt") is not None:
@@ -83,10 +83,9 @@ def _preference(values: Values) -> Parts:
 
 def _preference_pair(values: Values) -> Parts:
     given = values["input"]
-    if not isinstance(given, dict):
-        prompt, tools = conversation(values, "input", "user"), ()
-    else:
-        prompt, tools = messages_of(given, "messages"), as_tools(given.get("tools"))
+    is_request = isinstance(given, dict)
+    prompt = messages_of(given, "messages") if is_request else conversation(values, "input", "user")
+    tools = as_tools(given.get("tools")) if is_request else ()
     chosen = conversation(values, "preferred_output", "assistant")
     return Parts((*prompt, *chosen), rejected=conversation(values, "non_preferred_output", "assistant"), tools=tools)
 
