@@ -38,10 +38,10 @@ clean: ## throw away .venv and the caches in this folder (the model in ~/.tunesm
 
 $(READY): $(FETCHED)
 	@echo "building .venv"
-	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) install --no-index --find-links $(WHEELS) -r constraints.txt
 	@$(PIP) install --no-index --no-build-isolation --no-deps --editable .
-	@$(BIN)/python -m pip --disable-pip-version-check check
+	@$(PIP) check
 	@touch $@
 
 $(FETCHED):

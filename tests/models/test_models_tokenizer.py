@@ -1,4 +1,4 @@
-"""The tokenizer: what it reads from a folder, how it ends a turn, and that people's words never become control tokens."""
+"""The tokenizer: what it reads from a folder, how it ends a turn; people's words never become control tokens."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_only_the_templates_own_control_tokens_are_control_tokens(
 
 
 def test_a_stretch_inside_a_text_gets_no_first_word_space(tmp_path: Path) -> None:
-    """SentencePiece-like tokenizers write a space before the first word of a text: not before a stretch in its middle."""
+    """SentencePiece-like tokenizers write a space before the first word of a text, not before a stretch inside it."""
     folder = write_tiny_tokenizer(tmp_path, eos_token=END)
     vocabulary = {token: i for i, token in enumerate(["<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz<|_>\n"])}
     core = Tokenizer(core_models.BPE(vocabulary, [], unk_token="<unk>"))

@@ -61,7 +61,7 @@ def known_models() -> list[KnownModel]:
 def looks_like_folder(name: str) -> bool:
     """An existing folder, or what can only be meant as a path: `./x`, `../x`, `~/x`, `/x`, `a/b/c`, `C:\\x`."""
     is_pathlike = name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name
-    return "\0" not in name and (is_pathlike or _path(name).is_dir())
+    return "\0" not in name and (is_pathlike or os.path.isdir(name))
 
 
 def _path(name: str) -> Path:
@@ -71,6 +71,9 @@ def _path(name: str) -> Path:
 
 def _resolve_folder(name: str, revision: str | None, convert_gguf: Convert | None) -> ModelIdentity:
     folder = _path(name)
+    for embedded in embedded_models():
+        if folder == embedded_folder(embedded):
+            return resolve_embedded(embedded, convert_gguf)
     try:
         if not folder.is_dir():
             found = "a file, not a folder" if folder.exists() else "no such folder"

@@ -56,8 +56,10 @@ class FolderTokenizer:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins."""
         variables = _variables([message.as_dict() for message in messages], self.named_tokens, tools, open_answer)
         try:
-            return render_template(self.tool_template if tools else self.template, variables)
-        except TemplateRefused as refusal:
+            text = render_template(self.tool_template if tools else self.template, variables)
+            text.encode("utf-8")  # half a surrogate pair from a damaged file would end in the tokenizer as a TypeError
+            return text
+        except (TemplateRefused, UnicodeEncodeError) as refusal:
             raise ModelError(
                 "template-refused", "The model's chat template does not take this conversation.",
                 found=f"{refusal}; roles {', '.join(message.role for message in messages)}",

@@ -77,14 +77,12 @@ class LocalCompleter:
             return []
         marked = [replace(message, content=f"\ue000{i}\ue001") for i, message in enumerate(prompt)]
         first, *rest = re.split("\ue000[0-9]+\ue001", self.tokenizer.render(marked, open_answer=True))
-        ranges, position = [], len(first)
+        ranges, rebuilt = [], first
         for message, after in zip(prompt, rest, strict=False):
-            words = message.content if text.startswith(message.content, position) else message.content.strip()
-            ranges.append((position, position + len(words)))
-            position += len(words) + len(after)
-            if text[position - len(after) : position] != after:
-                break
-        if len(rest) != len(prompt) or position != len(text):
+            words = message.content if text.startswith(message.content, len(rebuilt)) else message.content.strip()
+            ranges.append((len(rebuilt), len(rebuilt) + len(words)))
+            rebuilt += words + after
+        if rebuilt != text:
             raise ModelError(
                 "control-token-in-text", "A message spells a control token, and the template rewrites the message.",
                 found="the place of the person's own words is not known", do="take the control token out of it",

@@ -1,1 +1,1 @@
-"""Conformance suites that ship with tunesmith: subclass one in your tests to prove that your part keeps the contract."""
+"""Conformance suites that ship with tunesmith: subclass one to prove that your part keeps the contract."""

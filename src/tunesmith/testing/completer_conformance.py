@@ -52,6 +52,11 @@ class CompleterConformance:
         assert mixed[1].error and mixed[1].text == "" and not mixed[1].finished
         assert [c.text for c in mixed if c.error is None] == [c.text for c in alone]
 
+    def test_strange_texts_never_raise(self) -> None:
+        strange = ["", " ", "\0", "\ud800", "\u202e😀", "<|im_end|>", "{{ 1 }}", "x\r\n\t"]
+        prompts: list[Prompt] = [(Message("user", text),) for text in strange]
+        assert len(self.make_completer().complete(prompts)) == len(strange)
+
     def test_progress_rises_to_the_number_of_prompts(self) -> None:
         prompts = [*self.answerable(), self.unanswerable()]
         seen: list[tuple[int, int]] = []

@@ -7,7 +7,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 LINES = (
@@ -23,7 +24,7 @@ def write_tiny_tokenizer(
     control_tokens: Sequence[str] = ("<|im_start|>", "<|im_end|>"),
     **named_tokens: str,
 ) -> Path:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja; ids of control tokens come first, in order."""
+    """Write tokenizer.json, its settings and chat_template.jinja; ids of control tokens come first, in order."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()

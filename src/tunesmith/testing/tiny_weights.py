@@ -1,0 +1,19 @@
+"""Safetensors files written by hand, sound or broken, for tests that need weights and no model."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+
+def safetensors_bytes(header: dict[str, Any] | bytes, data: bytes = b"") -> bytes:
+    """A safetensors file with this header (a dictionary, or raw bytes) and this data."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + data
+
+
+def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
+    """One float32 tensor of zeros."""
+    size = rows * columns * 4
+    entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
+    path.write_bytes(safetensors_bytes({"__metadata__": {"format": "pt"}, "embed": entry}, bytes(size)))
