@@ -1,5 +1,6 @@
 """The run folder: one owner, safe names, files that a stranger can read."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -148,12 +149,12 @@ def test_a_second_process_is_refused_at_once_and_a_killed_one_leaves_no_stale_lo
         assert time.monotonic() - began < 1
         assert caught.value.code == "run/in-use"
         assert caught.value.found == f"pid {holder.pid} on {os.uname().nodename}"
+        assert folder.is_in_use()
         holder.kill()
         holder.wait()
     with folder.lock():
         assert f"pid {os.getpid()} " in (folder.path / "lock").read_text()
-    with folder.lock():
-        pass  # given back by the first block
+    assert not folder.is_in_use()  # given back by the block
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
         (folder.path / name).symlink_to(victim)
     with pytest.raises(RunError, match="cannot be written"), folder.lock():
         pass
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(RunError, match="symbolic links"):
         folder.append_metric(step(1))
     folder.write_recipe(Recipe())
     folder.write(some_run(folder))
@@ -232,6 +233,46 @@ def test_a_missing_or_cut_record_is_damage_with_its_file(tmp_path: Path, content
         assert caught.value.code == "run/damaged"
         assert caught.value.where == str(folder.path / name)
         assert caught.value.found
+
+
+def test_a_full_disk_is_one_message_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    folder.write_recipe(Recipe(seed=1))
+    folder.append_metric(step(1))
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "write", refuse)
+    for attempt in (
+        lambda: folder.write_recipe(Recipe(seed=2)),
+        lambda: folder.write(some_run(folder)),
+        lambda: folder.append_metric(step(2)),
+        lambda: folder.write_answers("a", []),
+    ):
+        with pytest.raises(RunError) as caught:
+            attempt()
+        assert caught.value.code == "run/unwritable"
+        assert caught.value.found == "No space left on device"
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    for name in ("run.json", "prepared.json", "metrics.jsonl"):
+        (folder.path / name).mkdir()
+    for attempt in (lambda: folder.read(Run), folder.read_prepared, folder.metrics):
+        with pytest.raises(RunError) as caught:
+            attempt()
+        assert (caught.value.code, caught.value.found) == ("run/damaged", "Is a directory")
+
+
+def test_a_folder_that_nobody_works_on_is_not_in_use_and_stays_untouched(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    assert not folder.is_in_use()
+    assert list(folder.path.iterdir()) == []
 
 
 def test_damaged_prepared_and_recipe_are_told(tmp_path: Path) -> None:

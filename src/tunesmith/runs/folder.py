@@ -37,7 +37,7 @@ from tunesmith.records import (
     Run,
     Split,
 )
-from tunesmith.runs.lines import Lines, append_line, read_lines, write_lines
+from tunesmith.runs.lines import Lines, append_line, as_lines, read_lines
 
 FILES: Mapping[type[Record], str] = {
     Run: "run.json",
@@ -120,16 +120,7 @@ class RunFolder:
 
         Errors: `RunError` (`run/in-use`) at once, naming the process that has it.
         """
-        try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RunError(
-                "unwritable",
-                "The folder of the run cannot be written.",
-                where=str(self.path),
-                found=error.strerror or str(error),
-                do="make the folder writable",
-            ) from None
+        descriptor = self._open_lock()
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,9 +139,41 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
+    def is_in_use(self) -> bool:
+        """Whether a process works on this run now. One that says "running" and is not in use was killed."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # never locked by anybody
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
+    def _put(self, name: str, content: str | bytes) -> None:
+        try:
+            write_atomically(self.path / name, content)
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from None
+
+    def _append(self, name: str, record: Record, *, sync: bool = False) -> None:
+        try:
+            append_line(self.path / name, record, sync=sync)
+        except OSError as error:
+            raise _unwritable(self.path / name, error) from None
+
     def write(self, record: Run | CheckReport | Split | Evaluation | Decision) -> None:
         """Keep a record in its file (`run.json`, `split.json`, ...)."""
-        record.write(self.path / FILES[type(record)])
+        self._put(FILES[type(record)], record.model_dump_json(indent=2) + "\n")
 
     def read(self, kind: type[R]) -> R:
         """The record of that kind.
@@ -162,6 +185,8 @@ class RunFolder:
             return kind.read(path)
         except RecordError as error:
             raise _damaged(path, error.found) from None
+        except OSError as error:
+            raise _damaged(path, error.strerror or str(error)) from None
 
     def has(self, kind: type[Record]) -> bool:
         """Whether the run has come far enough to have this record."""
@@ -169,7 +194,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe as it was used, every default filled in."""
-        write_atomically(self.path / "recipe.yaml", dump_recipe(recipe))
+        self._put("recipe.yaml", dump_recipe(recipe))
 
     def read_recipe(self) -> Recipe:
         """The recipe that was used. Errors: `RecipeError`."""
@@ -178,29 +203,29 @@ class RunFolder:
     def write_versions(self, versions: Mapping[str, str]) -> None:
         """Keep the versions as `name==version` lines, which pip takes as constraints; Python's own is a comment."""
         lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
-        write_atomically(self.path / "versions.txt", "".join(lines))
+        self._put("versions.txt", "".join(lines))
 
     def write_prepared(self, prepared: Mapping[str, Prepared]) -> None:
         """Keep what is known of each prepared split, by the split's name."""
-        write_atomically(self.path / "prepared.json", _PREPARED.dump_json(dict(prepared), indent=2) + b"\n")
+        self._put("prepared.json", _PREPARED.dump_json(dict(prepared), indent=2) + b"\n")
 
     def read_prepared(self) -> dict[str, Prepared]:
         """What is known of each prepared split. Errors: `RunError`."""
         path = self.path / "prepared.json"
         try:
             return _PREPARED.validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise _damaged(path, "no such file") from None
+        except OSError as error:
+            raise _damaged(path, error.strerror or str(error)) from None
         except ValidationError as error:
             raise _damaged(path, error.errors()[0]["msg"]) from None
 
     def write_mask(self, text: str) -> None:
         """Keep the rendered proof of what is trained."""
-        write_atomically(self.path / "mask.txt", text)
+        self._put("mask.txt", text)
 
     def append_metric(self, line: MetricLine) -> None:
         """Add a line to the metrics; a validation line is on the disk when this returns."""
-        append_line(self.path / "metrics.jsonl", line, sync=line.kind == "validation")
+        self._append("metrics.jsonl", line, sync=line.kind == "validation")
 
     def metrics(self) -> Lines[MetricLine]:
         """Every metric line so far."""
@@ -208,7 +233,7 @@ class RunFolder:
 
     def append_sample(self, sample: Sample) -> None:
         """Add one answer given during training."""
-        append_line(self.path / "samples.jsonl", sample)
+        self._append("samples.jsonl", sample)
 
     def samples(self) -> Lines[Sample]:
         """Every answer given during training."""
@@ -216,30 +241,41 @@ class RunFolder:
 
     def write_answers(self, contender: str, answers: Iterable[Answer]) -> None:
         """Keep what one contender answered on the test examples."""
-        write_lines(self._answers(contender), answers)
+        self._put(_answers_file(contender), as_lines(answers))
 
     def answers(self, contender: str) -> Lines[Answer]:
         """What one contender answered; nothing when it was not asked."""
-        return read_lines(self._answers(contender), Answer)
+        return read_lines(self.path / _answers_file(contender), Answer)
 
     def contenders(self) -> tuple[str, ...]:
         """The names of the contenders whose answers are kept, sorted."""
         return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
 
-    def _answers(self, contender: str) -> Path:
-        if not _CONTENDER.fullmatch(contender):
-            raise RunError(
-                "bad-name",
-                "This is no name for a contender.",
-                found=repr(contender[:80]),
-                do="use letters, digits, dots, + and - (at most 64)",
-            )
-        return self.path / "answers" / f"{contender}.jsonl"
-
     @property
     def adapter(self) -> Path:
         """Where the adapter lies (PEFT format). Not made here."""
         return self.path / "adapter"
+
+
+def _answers_file(contender: str) -> str:
+    if not _CONTENDER.fullmatch(contender):
+        raise RunError(
+            "bad-name",
+            "This is no name for a contender.",
+            found=repr(contender[:80]),
+            do="use letters, digits, dots, + and - (at most 64)",
+        )
+    return f"answers/{contender}.jsonl"
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        "unwritable",
+        "The folder of the run cannot be written; what was written before is whole.",
+        where=str(path),
+        found=error.strerror or str(error),
+        do="make room, or make the folder writable, and run the command again",
+    )
 
 
 def _damaged(path: Path, found: str) -> RunError:

@@ -13,7 +13,6 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from tunesmith.errors import RunError
-from tunesmith.files import write_atomically
 from tunesmith.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -27,9 +26,9 @@ class Lines(NamedTuple, Generic[R]):
     cut: str | None
 
 
-def write_lines(path: Path, records: Iterable[Record]) -> None:
-    """Replace a file by these records, one a line."""
-    write_atomically(path, "".join(record.model_dump_json() + "\n" for record in records))
+def as_lines(records: Iterable[Record]) -> str:
+    """These records, one a line."""
+    return "".join(record.model_dump_json() + "\n" for record in records)
 
 
 def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
@@ -58,24 +57,25 @@ def _drop_unfinished_line(descriptor: int) -> None:
 def read_lines(path: Path, kind: type[R]) -> Lines[R]:
     """All records of a file; a missing file has none.
 
-    Errors: `RunError` (`run/damaged`) with the line when a line that was finished does not fit.
+    Errors: `RunError` (`run/damaged`), with the line when a line that was finished does not fit.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return Lines((), None)
+    except OSError as error:
+        raise _damaged(str(path), error.strerror or str(error)) from None
     *lines, tail = content.split(b"\n")
     records = []
     for number, line in enumerate(lines, start=1):
         try:
             records.append(kind.model_validate_json(line))
         except ValidationError as error:
-            raise RunError(
-                "damaged",
-                f"A {kind.__name__} line of this run cannot be read.",
-                where=f"{path} line {number}",
-                found=error.errors()[0]["msg"],
-                do="restore the file from a copy, or make the run again",
-            ) from None
+            raise _damaged(f"{path} line {number}", error.errors()[0]["msg"]) from None
     cut = f"{path.name} line {len(lines) + 1} is unfinished ({len(tail):,} bytes)" if tail else None
     return Lines(tuple(records), cut)
+
+
+def _damaged(where: str, found: str) -> RunError:
+    do = "restore the file from a copy, or make the run again"
+    return RunError("damaged", "A file of this run cannot be read.", where=where, found=found, do=do)
