@@ -6,9 +6,10 @@ and n, so that nobody has to take it on trust.
 
 from collections.abc import Sequence
 
+from tunesmith.decision.bar import is_sure, least_wording, objection, worthwhile_gain
 from tunesmith.decision.duel import Duel
-from tunesmith.records import Bar, Contender, Evaluation, Quantity, Verdict
-from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
+from tunesmith.records import Bar, Contender, Evaluation, Verdict
+from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
 ADVICE: dict[Verdict, str] = {
     "prompt": "Prompting is enough",
@@ -18,39 +19,18 @@ ADVICE: dict[Verdict, str] = {
 }
 
 
-def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
-    """Why this contender is out for sure, or None. Each limit of the bar that it breaks is named."""
-    found: list[str] = []
-    score = contender.metrics.get(metric)
-    if score is None or score.n == 0:
-        return f"it gave no answer that could be scored for {wording(metric)}"
-    if bar.min_score is not None and score.high < bar.min_score:
-        found.append(
-            f"its {wording(metric)} of {told(score)} stays below the {percent(bar.min_score)} that you asked for"
-        )
-    if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
-        found.append(
-            f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
-        )
-    if bar.max_seconds is not None and contender.seconds_per_request > bar.max_seconds:
-        found.append(
-            f"it takes {duration(contender.seconds_per_request)} a request, more than {duration(bar.max_seconds)}"
-        )
-    return " and ".join(found) or None
-
-
 def of_winner(
-    winner: Contender, verdict: Verdict, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar, worthwhile: float
+    winner: Contender, verdict: Verdict, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar
 ) -> list[str]:
     """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
     metric, score = evaluation.metric, winner.metrics[evaluation.metric]
     asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
-    sentences = [f"{ADVICE[verdict]}: {winner.name} reaches a {wording(metric)} of {told(score)}{asked}."]
+    sentences = [f"{ADVICE[verdict]}: {winner.name} reaches a {wording(metric)} of {interval_of(score)}{asked}."]
     for duel in duels:
         if duel.dearer is winner:
             sentences.append(_why_not(duel, duels, evaluation, bar))
         elif duel.simpler is winner:
-            sentences.append(_against_dearer(duel, metric, worthwhile))
+            sentences.append(_against_dearer(duel, metric, worthwhile_gain(bar)))
     if winner.setup_seconds:
         sentences.append(
             f"{winner.name} is set up once, before the first request: "
@@ -65,10 +45,10 @@ def of_doubt(
     """What the data cannot separate, and how much more of it would."""
     metric, score = evaluation.metric, simplest.metrics[evaluation.metric]
     sentences = []
-    if bar.min_score is not None and score.low < bar.min_score:
+    if not is_sure(score, bar):
         sentences.append(
-            f"Whether {simplest.name} reaches the {percent(bar.min_score)} that you asked for cannot be told: "
-            f"its {wording(metric)} is {told(score)}."
+            f"Whether {simplest.name} reaches {least_wording(bar)} cannot be told: "
+            f"its {wording(metric)} is {interval_of(score)}."
         )
     for duel in undecided:
         least = f"the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "nothing"
@@ -88,18 +68,18 @@ def of_doubt(
     return sentences
 
 
-def of_stop(pool: Sequence[Contender], evaluation: Evaluation, bar: Bar) -> list[str]:
-    """Why nothing here should be used."""
-    metric = evaluation.metric
-    if not pool:
-        return ["Stop: no contender reaches what you asked for."]
-    best = max(pool, key=lambda contender: contender.metrics[metric].value)
-    score = best.metrics[metric]
+def of_stop(ladder: Sequence[Contender], evaluation: Evaluation) -> list[str]:
+    """Why nothing here should be used. Why each one is out stands in `of_the_rest`."""
+    metric = wording(evaluation.metric)
+    scored = [contender for contender in ladder if evaluation.metric in contender.metrics]
+    if not scored:
+        return ["Stop: no contender could be scored."]
+    best = max(scored, key=lambda contender: contender.metrics[evaluation.metric].value)
+    score = best.metrics[evaluation.metric]
     if score.value <= 0:
-        return [f"Stop: no contender gets a single one of {score.n:,} test examples right in {wording(metric)}."]
+        return [f"Stop: no contender gets a single one of {score.n:,} test examples right in {metric}."]
     return [
-        f"Stop: the simplest contender gets nothing right, and the best one, {best.name}, reaches only {told(score)} "
-        f"in {wording(metric)}, which is not shown to be worth its price."
+        f"Stop: no contender is good enough. The best score is that of {best.name}: {interval_of(score)} in {metric}."
     ]
 
 
@@ -135,11 +115,9 @@ def _why_not(duel: Duel, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar
         who = "It" if beaten_by[0] is duel else beaten_by[0].dearer.name
         than = f"the {points(bar.min_gain)} that you asked for and noise" if bar.min_gain > 0 else "noise"
         return f"{who} beats {simpler.name} by {gained(beaten_by[0])} in {metric}: more than {than}."
-    if bar.min_score is not None and simpler.metrics[evaluation.metric].low < bar.min_score:
-        score = told(simpler.metrics[evaluation.metric])
-        return (
-            f"{simpler.name} may or may not reach the {percent(bar.min_score)} that you asked for: {score} in {metric}."
-        )
+    score = simpler.metrics[evaluation.metric]
+    if not is_sure(score, bar):
+        return f"{simpler.name} may or may not reach {least_wording(bar)}: {interval_of(score)} in {metric}."
     equal = min((d for d in duels if d.dearer is simpler), key=lambda d: d.gain.difference)
     return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
 
@@ -153,15 +131,10 @@ def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
             f"{name} is dearer and brings {gained(duel)} in {wording(metric)}: "
             f"a gain of {points(worthwhile)} or more is excluded."
         )
+    more = f"; about {duel.needed_n:,} test examples would tell" if duel.needed_n else ""
     if duel.outcome == "open":
-        more = f"; about {duel.needed_n:,} test examples would tell" if duel.needed_n else ""
         return f"{name} looks better by {gained(duel)} in {wording(metric)}, which may be noise{more}."
-    return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}."
-
-
-def told(score: Quantity) -> str:
-    """`81.2 % (95 % interval 77.9 to 84.3 %, n = 240)`."""
-    return f"{percent(score.value)} (95 % interval {100 * score.low:.1f} to {percent(score.high)}, n = {score.n:,})"
+    return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}{more}."
 
 
 def gained(duel: Duel) -> str:

@@ -4,14 +4,15 @@ The winner is the simplest contender that reaches the user's bar and is not beat
 to dear: zero-shot, few-shot, rag, tuned, tuned+rag; several of one kind stand by their running cost. Nothing here
 draws a random number: the same evaluation always gives the same decision.
 
-**Who may win.** m = `min_score`; the score stands in its 95 % interval [low, high].
+**Who may win.** m = `min_score`, or `LEAST_SCORE` where the user named none; the score stands in its 95 % interval
+[low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
 
 | the contender                                          | standing                                      |
 |--------------------------------------------------------|-----------------------------------------------|
 | has no score, or costs more or takes longer than asked | out: it neither wins nor beats anybody        |
 | high < m                                               | out                                           |
 | low < m <= high                                        | unsure: may beat others, but cannot win       |
-| m <= low, or no m                                      | sure                                          |
+| m <= low                                               | sure                                          |
 
 **A dearer against a simpler one.** D in [L, H] is the paired difference dearer - simpler with its 95 % interval,
 g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN` where the user named none.
@@ -45,12 +46,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from tunesmith.decision import reasons
+from tunesmith.decision.bar import is_sure, least_score, objection, worthwhile_gain
 from tunesmith.decision.duel import Duel, Outcome, examples_needed, paired_gain
 from tunesmith.errors import RecordError
 from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity, Verdict
-
-WORTHWHILE_GAIN = 0.02
-"""Two points: the smallest gain that makes us ask for more data when the user named none (`min_gain` 0)."""
 
 VERDICTS: Mapping[str, Verdict] = {
     "zero-shot": "prompt",
@@ -68,7 +67,7 @@ def decide(evaluation: Evaluation, bar: Bar) -> Decision:
     Errors: `RecordError` when a contender is of an unknown kind, or two contenders were not compared.
     """
     ladder = sorted(evaluation.contenders, key=simplicity)
-    pool = [contender for contender in ladder if reasons.objection(contender, evaluation.metric, bar) is None]
+    pool = [contender for contender in ladder if objection(contender, evaluation.metric, bar) is None]
     duels = [fight(evaluation, simpler, dearer, bar) for simpler, dearer in combinations(pool, 2)]
 
     def decided(
@@ -81,11 +80,11 @@ def decide(evaluation: Evaluation, bar: Bar) -> Decision:
         )  # fmt: skip
 
     if all(score_of(contender, evaluation).value <= 0 for contender in pool):
-        return decided("stop", reasons.of_stop(pool, evaluation, bar))
+        return decided("stop", reasons.of_stop(ladder, evaluation))
     standing = who_stands(pool, duels)
     verdict = VERDICTS[standing[0].kind]
     same = [contender for contender in standing if VERDICTS[contender.kind] == verdict]
-    simplest = next((contender for contender in same if is_sure(score_of(contender, evaluation), bar)), same[-1])
+    simplest = next((contender for contender in same if is_sure(score_of(contender, evaluation), bar)), same[0])
     undecided = [
         duel for duel in duels
         if duel.simpler is simplest and duel.outcome == "open" and duel.dearer in standing and duel.dearer not in same
@@ -94,8 +93,8 @@ def decide(evaluation: Evaluation, bar: Bar) -> Decision:
         needed = examples_to_settle(score_of(simplest, evaluation), undecided, bar)
         return decided("cannot tell", reasons.of_doubt(simplest, undecided, needed, evaluation, bar), needed=needed)
     if score_of(simplest, evaluation).value <= 0:
-        return decided("stop", reasons.of_stop(pool, evaluation, bar))
-    told = reasons.of_winner(simplest, verdict, duels, evaluation, bar, worthwhile_gain(bar))
+        return decided("stop", reasons.of_stop(ladder, evaluation))
+    told = reasons.of_winner(simplest, verdict, duels, evaluation, bar)
     return decided(verdict, told, winner=simplest.name)
 
 
@@ -115,16 +114,6 @@ def score_of(contender: Contender, evaluation: Evaluation) -> Quantity:
     return contender.metrics[evaluation.metric]
 
 
-def is_sure(score: Quantity, bar: Bar) -> bool:
-    """The whole interval reaches the score that was asked."""
-    return bar.min_score is None or score.low >= bar.min_score
-
-
-def worthwhile_gain(bar: Bar) -> float:
-    """The smallest gain worth waiting for: the user's, else ours."""
-    return bar.min_gain if bar.min_gain > 0 else WORTHWHILE_GAIN
-
-
 def fight(evaluation: Evaluation, simpler: Contender, dearer: Contender, bar: Bar) -> Duel:
     """The dearer contender against the simpler one, by the second table."""
     gain = paired_gain(evaluation, dearer.name, simpler.name)
@@ -133,7 +122,8 @@ def fight(evaluation: Evaluation, simpler: Contender, dearer: Contender, bar: Ba
         outcome = "beaten"
     elif gain.difference > worthwhile_gain(bar):
         outcome = "open"
-    return Duel(simpler, dearer, gain, outcome, needed_for(gain, bar) if outcome == "open" else None)
+    may_be_more = outcome != "beaten" and gain.difference > bar.min_gain
+    return Duel(simpler, dearer, gain, outcome, needed_for(gain, bar) if may_be_more else None)
 
 
 def needed_for(gain: Comparison, bar: Bar) -> int | None:
@@ -158,7 +148,7 @@ def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contend
 def examples_to_settle(score: Quantity, undecided: Sequence[Duel], bar: Bar) -> int | None:
     """The test examples at which every open question would be settled; None where one of them has no answer."""
     needed = [duel.needed_n for duel in undecided]
-    if bar.min_score is not None and not is_sure(score, bar):
-        needed.append(examples_needed(score.value - bar.min_score, score.low, score.high, score.n))
+    if not is_sure(score, bar):
+        needed.append(examples_needed(score.value - least_score(bar), score.low, score.high, score.n))
     known = [count for count in needed if count is not None]
     return max(known) if len(known) == len(needed) else None

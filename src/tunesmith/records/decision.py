@@ -8,7 +8,7 @@ Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot
 
 
 class Bar(Record):
-    """What the user asks of a winner. None: not asked.
+    """What the user asks of a winner. None: not asked (`decision/bar.py` says what holds then).
 
     `min_score` the deciding metric must reach; `min_gain` by how much a dearer contender must beat a simpler one to be
     worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` and `max_seconds` per request.

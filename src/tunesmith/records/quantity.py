@@ -24,6 +24,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def interval_of(score: Quantity) -> str:
+    """`81.2 % (95 % interval 77.9 to 84.3 %, n = 240)`."""
+    return f"{percent(score.value)} (95 % interval {100 * score.low:.1f} to {percent(score.high)}, n = {score.n:,})"
+
+
 def points(difference: float) -> str:
     """`12.3 points`, `−1.7 points`: hundredths of a score."""
     return f"{hundredths(difference)} points"
