@@ -117,9 +117,22 @@ def test_a_folder_in_place_of_the_file_is_one_message(tmp_path: Path) -> None:
     assert refusal(f"sqlite:///{tmp_path}/store.db").code == "store/unwritable"
 
 
-@pytest.mark.parametrize("said", ["attempt to write a readonly database", "unable to open database file"])
-def test_a_database_that_turned_read_only_is_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+@pytest.mark.parametrize(
+    ("said", "slug"),
+    [
+        ("attempt to write a readonly database", "unwritable"),
+        ("unable to open database file", "unwritable"),
+        ("database disk image is malformed", "damaged"),
+        ("permission denied for schema public", "not-allowed"),
+        ("failed to resolve host 'no.such.host': [Errno -2] Name or service not known", "unreachable"),
+        ("server closed the connection unexpectedly", "unreachable"),
+        ("database is locked", "locked"),
+        ("canceling statement due to lock timeout", "locked"),
+        ("database or disk is full", "failed"),
+    ],
+)
+def test_what_fails_later_is_one_message_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, slug: str
 ) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/store.db")
 
@@ -129,7 +142,8 @@ def test_a_database_that_turned_read_only_is_one_message(
     monkeypatch.setattr("sqlalchemy.engine.base.Connection.execute", fail)
     with pytest.raises(StoreError) as caught:
         store.add_dataset(make_dataset())
-    assert (caught.value.code, caught.value.found) == ("store/unwritable", said)
+    assert (caught.value.code, caught.value.found) == (f"store/{slug}", said)
+    assert caught.value.do
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:

@@ -27,6 +27,32 @@ from tunesmith.store.tables import HEAD, VERSION_TABLE
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E65  # "tune": the number of PostgreSQL's advisory lock
 _SQLITE_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
+_FAILURES = (  # words of SQLite, PostgreSQL or its driver; slug; what is wrong; what to do
+    (
+        ("readonly", "unable to open"),
+        "unwritable",
+        "The store cannot be written.",
+        "make the folder writable, or set TUNESMITH_HOME or TUNESMITH_STORE to another place",
+    ),
+    (
+        ("not a database", "malformed"),
+        "damaged",
+        "The store is damaged.",
+        "move the file away; runs can still be read from their folders",
+    ),
+    (
+        ("permission denied",),
+        "not-allowed",
+        "This user may not work in the store.",
+        "GRANT USAGE, CREATE ON SCHEMA public TO this user, or give it a database of its own",
+    ),
+    (
+        ("connection", "failed to resolve"),
+        "unreachable",
+        "The store's server cannot be reached.",
+        "check that the server runs and that TUNESMITH_STORE is right",
+    ),
+)
 
 
 class Database:
@@ -139,15 +165,9 @@ class Database:
         if _is_locked(said):
             do = "wait until the other program is done, then try again"
             return self._failed("locked", f"The store stayed locked for {self._lock_seconds:g} s.", error, do)
-        if "readonly" in said or "unable to open" in said or isinstance(error, OSError):
-            do = "make the folder writable, or set TUNESMITH_HOME or TUNESMITH_STORE to another place"
-            return self._failed("unwritable", "The store cannot be written.", error, do)
-        if "not a database" in said or "malformed" in said:
-            do = "move the file away; runs can still be read from their folders"
-            return self._failed("damaged", "The store is damaged.", error, do)
-        if "connection" in said or "could not translate host" in said or "password authentication" in said:
-            do = "check that the server runs and that TUNESMITH_STORE is right"
-            return self._failed("unreachable", "The store's server cannot be reached.", error, do)
+        for words, slug, what, do in _FAILURES:
+            if any(word in said for word in words) or (slug == "unwritable" and isinstance(error, OSError)):
+                return self._failed(slug, what, error, do)
         return self._failed("failed", "The store failed.", error, "check the place and its free space, then try again")
 
     def _failed(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
