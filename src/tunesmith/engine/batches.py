@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tunesmith.records import TokenArrays
 
+PIECE_COST_TOKENS = 150  # what one more pass through the layers costs, in tokens (SmolLM2-135M, 2 cores: 100 to 200)
 WORTH_SHARING = 4  # a shorter beginning costs more in a second pass through the layers than it saves
 
 
@@ -45,18 +46,26 @@ def batches(examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
 
 
 def micro_batches(arrays: TokenArrays, batch: Sequence[int], most_rows: int, most_tokens: int) -> list[list[int]]:
-    """Cut a batch into pieces of at most `most_rows` rows and `most_tokens` padded tokens, longest examples first.
+    """Cut a batch, sorted by length, where padding plus the fixed cost of each piece is least; longest examples first.
 
-    A single example longer than `most_tokens` is a piece of its own.
+    A piece has at most `most_rows` rows and `most_tokens` padded tokens; an example longer than that is alone.
+    cost[j] = the least cost of the first j examples = min over i of cost[i] + PIECE_COST + (j - i) * length[i].
     """
     lengths = np.diff(arrays.starts_E1)
-    pieces: list[list[int]] = []
-    for example in sorted(batch, key=lambda e: (-lengths[e], e)):
-        longest = lengths[pieces[-1][0]] if pieces else 0
-        if not pieces or len(pieces[-1]) >= most_rows or (len(pieces[-1]) + 1) * longest > most_tokens:
-            pieces.append([])
-        pieces[-1].append(example)
-    return pieces
+    order = sorted(batch, key=lambda e: (-lengths[e], e))
+    cost, cut = [0], [0]
+    for j in range(1, len(order) + 1):
+        begins = [
+            i for i in range(max(0, j - most_rows), j) if i == j - 1 or (j - i) * lengths[order[i]] <= most_tokens
+        ]
+        costs = [cost[i] + PIECE_COST_TOKENS + (j - i) * int(lengths[order[i]]) for i in begins]
+        cost.append(min(costs))
+        cut.append(begins[costs.index(min(costs))])
+    pieces, end = [], len(order)
+    while end:
+        pieces.append(order[cut[end] : end])
+        end = cut[end]
+    return pieces[::-1]
 
 
 def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, can_share: bool) -> MicroBatch:
@@ -82,7 +91,7 @@ def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, 
 
 
 def shared_length(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
-    """How many first tokens all rows share and none is trained from: the last shared one may not predict a trained token."""
+    """How many first tokens all rows share, none of which predicts a trained token; 0 when too few to be worth it."""
     if len(rows) < 2:
         return 0
     shortest = min(len(tokens) for tokens, _ in rows)

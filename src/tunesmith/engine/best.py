@@ -26,7 +26,7 @@ class BestAdapter:
             write_adapter(self.model, self.folder, self.base_model)
 
     def settle(self, step: int) -> None:
-        """Leave the kept adapter on the model; keep the current one when a training ended before it was ever measured."""
+        """Leave the kept adapter on the model; a training that ended unmeasured keeps the current one."""
         if self.step:
             read_adapter(self.model, self.folder)
         elif step:

@@ -5,6 +5,7 @@ exactly the dequantized model.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -22,18 +23,23 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                where, gguf_file=name, dtype=torch.float32, local_files_only=True
+            )
             _forget_quantization(model)
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(
-            "gguf-unreadable", "This GGUF file cannot be read.", where=str(gguf), found=str(error).splitlines()[0],
+            "gguf-unreadable",
+            "This GGUF file cannot be read.",
+            where=str(gguf),
+            found=str(error).splitlines()[0],
             do="fetch the file again, or use a model in safetensors",
         ) from None
 
 
-def _forget_quantization(model: torch.nn.Module) -> None:
+def _forget_quantization(model: Any) -> None:
     """The weights are plain floats now, but transformers still marks them as GGUF and would refuse to save them."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

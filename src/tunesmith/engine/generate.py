@@ -1,20 +1,21 @@
-"""Answers, many prompts at once: the same tokens as `transformers.generate` gives one prompt at a time (greedy, float32).
+"""Answers, many prompts at once: greedily the tokens that `transformers.generate` gives one prompt at a time (float32).
 
-What all prompts share at their beginning (system prompt, few-shot examples) is computed once and its keys and values are
-spread over the rows. Rows of unequal length are padded on the left, where the mask hides it; positions count real
+What all prompts share at their beginning (system prompt, few-shot examples) is computed once, and its keys and values
+are spread over the rows. Rows of unequal length are padded on the left, where the mask hides it; positions count real
 tokens only. A finished row leaves the batch, and when half of the rows have left, waiting prompts take their places.
 
 Shapes: B rows, S shared tokens, T tokens fed at once, K columns of the cache, V vocabulary.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from tunesmith.engine.head import hidden_states, logits_of
 from tunesmith.engine.load import LoadedModel
@@ -39,6 +40,7 @@ class Generator:
 
     def __init__(self, loaded: LoadedModel, batch_size: int = 32) -> None:
         self.model = loaded.model
+        self.context_length = loaded.context_length
         self.batch_size = batch_size
 
     def generate(
@@ -53,10 +55,29 @@ class Generator:
         finally:
             self.model.train(was_training)
 
+    @torch.inference_mode()
+    def stream(
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        stop_ids: set[int],
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[int]:
+        """The tokens of one answer as they are made, without the stop token; greedy at temperature 0."""
+        choose = Sampler(temperature, top_p, seed, self.model.device) if temperature > 0 else _most_likely
+        rows = _Rows(self.model, [], choose)
+        rows.admit([(0, prompt)])
+        while not rows.take_finished(max_new_tokens, stop_ids):
+            yield rows.living[0].tokens[-1]
+            rows.feed_last_tokens()
+
     def _generate(
         self, prompts: Sequence[list[int]], max_new_tokens: int, stop_ids: set[int], progress: Progress | None
     ) -> list[Generated]:
-        # Longest first: the last rows to be admitted are the cheap ones, and memory peaks at the start.
+        # Taken from the end, so the longest go first: memory peaks at the start, and the last rows to finish are short.
         waiting = sorted(range(len(prompts)), key=lambda p: len(prompts[p]))
         rows = _Rows(self.model, shared_beginning(prompts))
         answers: dict[int, Generated] = {}
@@ -84,6 +105,28 @@ def shared_beginning(prompts: Sequence[list[int]]) -> list[int]:
     return first[:common]
 
 
+Choose = Callable[[Tensor], Tensor]
+"""Logits BV -> the next token of each row, B."""
+
+
+def _most_likely(logits_BV: Tensor) -> Tensor:
+    return logits_BV.argmax(-1)
+
+
+class Sampler:
+    """Draws from the smallest set of likeliest tokens that together have probability `top_p` (arXiv:1904.09751)."""
+
+    def __init__(self, temperature: float, top_p: float, seed: int, device: torch.device) -> None:
+        self.temperature, self.top_p = temperature, top_p
+        self.random = torch.Generator(device).manual_seed(seed)
+
+    def __call__(self, logits_BV: Tensor) -> Tensor:
+        likeliest_BV, order_BV = (logits_BV / self.temperature).softmax(-1).sort(descending=True)
+        before_BV = likeliest_BV.cumsum(-1) - likeliest_BV
+        likeliest_BV[before_BV >= self.top_p] = 0.0
+        return order_BV.gather(1, torch.multinomial(likeliest_BV, 1, generator=self.random))[:, 0]
+
+
 @dataclass
 class _Row:
     prompt: int
@@ -96,8 +139,9 @@ class _Row:
 class _Rows:
     """The living rows of a batch, their cache (K columns) and the mask that says which columns a row may see."""
 
-    def __init__(self, model: PreTrainedModel, shared: list[int]) -> None:
+    def __init__(self, model: PreTrainedModel, shared: list[int], choose: Choose = _most_likely) -> None:
         self.model = model
+        self.choose = choose
         self.living: list[_Row] = []
         self.cache = DynamicCache(config=model.config)
         self.mask_BK = torch.ones((0, 0), dtype=torch.long, device=model.device)
@@ -152,9 +196,9 @@ class _Rows:
         self._append_tokens(self.living, hidden_B1D[:, -1], began)
 
     def _append_tokens(self, rows: list[_Row], hidden_BD: Tensor, began: float) -> None:
-        best_B = logits_of(self.model, hidden_BD).argmax(-1).tolist()
+        next_B = self.choose(logits_of(self.model, hidden_BD)).tolist()
         seconds = (time.perf_counter() - began) / len(rows)
-        for row, token in zip(rows, best_B, strict=True):
+        for row, token in zip(rows, next_B, strict=True):
             row.tokens.append(token)
             row.seconds += seconds
 
@@ -180,6 +224,6 @@ def _spread(shared: DynamicCache, rows: int, model: PreTrainedModel) -> DynamicC
     """A cache of `rows` rows that begins with the shared keys and values."""
     cache = DynamicCache(config=model.config)
     for index, layer in enumerate(shared.layers):
-        if layer.is_initialized:
+        if isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None:
             cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), index)
     return cache

@@ -55,6 +55,8 @@ def check_head(model: PreTrainedModel) -> None:
         models_TV = model(input_ids=probe_BT, use_cache=False).logits[0].float()
     if not torch.allclose(own_TV, models_TV, rtol=1e-2, atol=1e-2 * float(models_TV.abs().max())):
         raise ModelError(
-            "unknown-head", "This architecture changes its logits in a way that is not supported.",
-            where=type(model).__name__, do="use another model",
+            "unknown-head",
+            "This architecture changes its logits in a way that is not supported.",
+            where=type(model).__name__,
+            do="use another model",
         )

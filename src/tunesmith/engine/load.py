@@ -42,12 +42,20 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
     try:
         with quiet_transformers():
             model = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, attn_implementation="sdpa"
+                str(folder),
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,  # left out, transformers would ask the terminal
+                attn_implementation="sdpa",
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            "unloadable", "This folder cannot be loaded as a causal language model.", where=str(folder),
-            found=str(error).splitlines()[0], do="give a folder with config.json and *.safetensors of a text model",
+            "unloadable",
+            "This folder cannot be loaded as a causal language model.",
+            where=str(folder),
+            found=str(error).splitlines()[0],
+            do="give a folder with config.json and *.safetensors of a text model",
         ) from None
     model.requires_grad_(False).eval().to(device)
     check_head(model)
@@ -88,3 +96,8 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if had_bars:
             logging.enable_progress_bar()
+
+
+def accelerator_name(device: torch.device) -> str | None:
+    """What the device calls itself; None for a CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None

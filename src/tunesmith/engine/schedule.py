@@ -65,6 +65,6 @@ class Progress:
 
     @property
     def _training_seconds(self) -> float:
-        """The budget without the last look at the validation split; at least a tenth of it, so that something is trained."""
+        """The budget without the last look at the validation split; at least a tenth of it, so something is trained."""
         assert self.budget_seconds is not None
         return max(self.budget_seconds - self.look_seconds, self.budget_seconds / 10)

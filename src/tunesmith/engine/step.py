@@ -46,9 +46,7 @@ class Stepper:
             try:
                 return self._accumulate(arrays, batch, step)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            self._halve(arrays, batch, step)
+                self._halve_rows(error, arrays, batch, f"step {step}")
             self.loaded.model.zero_grad(set_to_none=True)
 
     def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
@@ -59,35 +57,47 @@ class Stepper:
             share = loss.item() / count
             if not math.isfinite(share):
                 raise TrainingError(
-                    "loss-not-finite", "The loss is not a finite number; the step was not applied.",
-                    where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share}",
+                    "loss-not-finite",
+                    "The loss is not a finite number; the step was not applied.",
+                    where=f"step {step}, train examples number {name_some(piece, 8)}",
+                    found=f"loss {share}",
                     do="lower training.learning_rate, or set training.precision to float32",
                 )
             (loss / count).backward()
             total += share
         return total
 
-    def _halve(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> None:
+    def _halve_rows(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
+        """After an allocation failed, allow half of the rows; any other error goes on its way."""
+        if not is_out_of_memory(error):
+            raise error
         rows = max(len(piece) for piece in micro_batches(arrays, batch, self.most_rows, self.most_tokens))
         if rows == 1:
+            longest = max(len(arrays.example(e)[0]) for e in batch)
             raise TrainingError(
-                "out-of-memory", "Memory ran out with a single example at once.",
-                where=f"step {step}, train examples number {name_some(batch, 8)}", found=f"longest {self._longest(arrays, batch)} tokens",
+                "out-of-memory",
+                "Memory ran out with a single example at once.",
+                where=where,
+                found=f"the longest example there has {longest:,} tokens",
                 do="lower data.max_tokens, or use a smaller model",
-            )
+            ) from None
         self.most_rows = rows // 2
 
-    @staticmethod
-    def _longest(arrays: TokenArrays, batch: Sequence[int]) -> int:
-        return max(len(arrays.example(e)[0]) for e in batch)
+    def mean_loss(self, arrays: TokenArrays) -> float:
+        """Loss per trained token over all examples, nothing trained. Errors: `TrainingError` when memory runs out."""
+        everything = range(len(arrays))
+        while True:
+            try:
+                return self._mean_loss(arrays, everything)
+            except (RuntimeError, MemoryError) as error:
+                self._halve_rows(error, arrays, everything, "validation split")
 
     @torch.no_grad()
-    def mean_loss(self, arrays: TokenArrays) -> float:
-        """Loss per trained token over all examples, nothing trained."""
+    def _mean_loss(self, arrays: TokenArrays, examples: Sequence[int]) -> float:
         total = count = 0.0
-        for piece in micro_batches(arrays, range(len(arrays)), self.most_rows, 2 * self.most_tokens):
+        for piece in micro_batches(arrays, examples, self.most_rows, self.most_tokens):
             loss, weight = self._loss(collate(arrays, piece, self.loaded.device, can_share=self.can_share))
-            total, count = total + float(loss), count + weight
+            total, count = total + loss.item(), count + weight
         return total / count
 
     def _loss(self, batch: MicroBatch) -> tuple[Tensor, float]:
@@ -98,7 +108,7 @@ class Stepper:
 
 
 def _hidden_of(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
-    """Hidden states of the rows, BTD. Keys and values of the shared beginning are made once; gradients flow through them."""
+    """Hidden states of the rows, BTD. Keys and values of the shared beginning are made once, with their gradients."""
     cache = None
     if len(batch.shared_S):
         cache = DynamicCache(config=model.config)

@@ -1,6 +1,6 @@
 """The training loop: one for all methods. What differs between methods is handed to it.
 
-AdamW in float32 on the adapter's weights (Loshchilov & Hutter, arXiv:1711.05101; betas 0.9 and 0.95 as in LLM practice),
+AdamW in float32 on the adapter's weights (arXiv:1711.05101; betas 0.9 and 0.95 as is usual for language models),
 gradient clipped by norm. The best adapter so far is always on disk, whole. The same seed gives the same bits on a CPU
 when the recipe counts epochs; a time budget cannot be repeated exactly.
 """
@@ -8,6 +8,7 @@ when the recipe counts epochs; a time budget cannot be repeated exactly.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
@@ -47,7 +48,9 @@ def train_adapter(
     with torch.random.fork_rng(devices=[loaded.device] if loaded.device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         attach_lora(loaded.model, recipe.adapter.rank, recipe.adapter.alpha, recipe.adapter.dropout)
-        training = Training(loaded, train, validation, recipe, BestAdapter(loaded.model, adapter_folder, recipe.model), on_line)
+        training = Training(
+            loaded, train, validation, recipe, BestAdapter(loaded.model, adapter_folder, recipe.model), on_line
+        )
         try:
             status = training.run(score, stop)
         except KeyboardInterrupt:
@@ -71,6 +74,8 @@ class Training:
     ) -> None:
         self.loaded, self.train, self.validation, self.best, self.on_line = loaded, train, validation, best, on_line
         self.seed, self.recipe = recipe.seed, recipe.training
+        assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
+        self.peak_rate = self.recipe.learning_rate
         self.parameters = lora_parameters(loaded.model)
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
         self.stepper = Stepper(loaded, self.recipe.micro_batch)
@@ -100,7 +105,7 @@ class Training:
 
     def _step(self, batch: list[int]) -> None:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
-        rate = recipe.learning_rate * rate_share(progress.middle_of_next_step, recipe.warmup_share, recipe.decay)
+        rate = self.peak_rate * rate_share(progress.middle_of_next_step, recipe.warmup_share, recipe.decay)
         self.loaded.model.train()
         loss = self.stepper.backward(self.train, batch, progress.step + 1)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm))
@@ -109,7 +114,7 @@ class Training:
                 "gradient-not-finite", "The gradient is not finite; the step was not applied.",
                 where=f"step {progress.step + 1}, train examples number {name_some(batch, 8)}", found=f"norm {norm}",
                 do="lower training.learning_rate, or set training.precision to float32",
-            )
+            )  # fmt: skip
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -131,12 +136,12 @@ class Training:
             self.best.consider(self.progress.step, loss, value)
         self.on_line(self._line("validation", loss, score=value, score_name=name))
 
-    def _line(self, kind: str, loss: float, **more: float | str | None) -> MetricLine:
+    def _line(self, kind: Literal["step", "validation"], loss: float, **more: Any) -> MetricLine:
         step = self.progress.step
         return MetricLine(
             kind=kind, step=step, epoch=step / self.steps_per_epoch, loss=loss, seconds=self.progress.seconds,
             tokens_trained=self.tokens_trained, tokens_read=self.tokens_read, **more,
-        )
+        )  # fmt: skip
 
     def finish(self, status: RunStatus) -> TrainingResult:
         """Leave the best adapter on the model and tell how it went."""
@@ -147,4 +152,4 @@ class Training:
             seconds=self.progress.seconds, tokens_trained=self.tokens_trained, tokens_read=self.tokens_read,
             peak_memory_bytes=peak_memory_bytes(self.loaded.device),
             trainable_parameters=sum(weight.numel() for weight in self.parameters),
-        )
+        )  # fmt: skip

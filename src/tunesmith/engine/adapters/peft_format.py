@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from tunesmith.engine.adapters.lora import LoraLinear, attach_lora, lora_layers
@@ -22,10 +23,19 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 # What PEFT can put into a LoRA that `LoraLinear` does not compute: with any of these the answers would differ silently.
-UNSUPPORTED = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "lora_bias", "alora_invocation_tokens")
+UNSUPPORTED = (
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "layer_replication",
+    "trainable_token_indices",
+    "lora_bias",
+    "alora_invocation_tokens",
+)
 
 
-def write_adapter(model: nn.Module, folder: Path, base_model: str) -> None:
+def write_adapter(model: PreTrainedModel, folder: Path, base_model: str) -> None:
     """Write the model's adapter. The weights are one file that is replaced in one step, after the config stands."""
     layers = lora_layers(model)
     tensors = {}
@@ -56,7 +66,7 @@ def _config(layers: dict[str, LoraLinear], base_model: str) -> dict[str, Any]:
     }
 
 
-def read_adapter(model: nn.Module, folder: Path) -> None:
+def read_adapter(model: PreTrainedModel, folder: Path) -> None:
     """Put the adapter of a folder on the model: attached if it has none, else its values replaced.
 
     Errors: `ModelError` when the folder holds no adapter, one of another kind, or one that does not fit this model.
@@ -86,9 +96,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError("no-adapter", "This folder holds no adapter.", where=str(folder), found=f"no {CONFIG}", do="check the path") from None
+        raise ModelError(
+            "no-adapter", "This folder holds no adapter.", where=str(folder), found=f"no {CONFIG}", do="check the path"
+        ) from None
     except ValueError:
-        raise ModelError("adapter-unreadable", "The adapter's config is not JSON.", where=str(folder / CONFIG), do="restore the file") from None
+        raise ModelError(
+            "adapter-unreadable", "The adapter's config is not JSON.", where=str(folder / CONFIG), do="restore the file"
+        ) from None
     if config.get("peft_type") != "LORA":
         raise _unsupported(folder, f"peft_type {config.get('peft_type')!r}")
     found = [key for key in UNSUPPORTED if config.get(key)]
@@ -104,29 +118,43 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         return load_file(folder / WEIGHTS)
     except (FileNotFoundError, SafetensorError) as error:
         raise ModelError(
-            "adapter-unreadable", "The adapter's weights cannot be read (pickled weights are never opened).",
-            where=str(folder / WEIGHTS), found=str(error), do="restore the file, or train again",
+            "adapter-unreadable",
+            "The adapter's weights cannot be read (pickled weights are never opened).",
+            where=str(folder / WEIGHTS),
+            found=str(error),
+            do="restore the file, or train again",
         ) from None
 
 
 def _pair_up(tensors: dict[str, Tensor], folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Layer name -> (A, B). A tensor that is not A or B of a layer is refused, not skipped."""
-    names = [key.removeprefix(PREFIX).removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")]
+    names = [
+        key.removeprefix(PREFIX).removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")
+    ]
     expected = {f"{PREFIX}{name}.lora_{half}.weight" for name in names for half in "AB"}
     if not names or expected != tensors.keys():
         odd = sorted(expected ^ tensors.keys())
         raise _unsupported(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
-    return {name: (tensors[f"{PREFIX}{name}.lora_A.weight"], tensors[f"{PREFIX}{name}.lora_B.weight"]) for name in names}
+    return {
+        name: (tensors[f"{PREFIX}{name}.lora_A.weight"], tensors[f"{PREFIX}{name}.lora_B.weight"]) for name in names
+    }
 
 
 def _unsupported(folder: Path, found: str) -> ModelError:
     return ModelError(
-        "adapter-unsupported", "This adapter is of a kind that cannot be applied exactly.",
-        where=str(folder), found=found, do="use a plain LoRA adapter on linear layers",
+        "adapter-unsupported",
+        "This adapter is of a kind that cannot be applied exactly.",
+        where=str(folder),
+        found=found,
+        do="use a plain LoRA adapter on linear layers",
     )
 
 
 def _misfit(folder: Path, found: str) -> ModelError:
     return ModelError(
-        "adapter-misfit", "This adapter was made for another model.", where=str(folder), found=found, do="load the model it was trained on",
+        "adapter-misfit",
+        "This adapter was made for another model.",
+        where=str(folder),
+        found=found,
+        do="load the model it was trained on",
     )
