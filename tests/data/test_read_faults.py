@@ -167,3 +167,19 @@ def test_no_content_ends_the_reading(tmp_path: Path, junk: list[bytes]) -> None:
     assert loaded.examples[0].answer == "4"
     blank = sum(not line.strip() for line in lines)
     assert sum(problem.count for problem in loaded.problems) == len(lines) - blank
+
+
+ENDINGS = ["jsonl", "json", "csv", "tsv", "parquet", "arrow", "txt"]
+STARTS = [b"", b"[", b"{", b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff", b"prompt,completion\n", b"\xef\xbb\xbf"]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200), ending=st.sampled_from(ENDINGS))
+def test_any_bytes_under_any_name_are_read_or_refused_clearly(
+    tmp_path: Path, start: bytes, rest: bytes, ending: str
+) -> None:
+    path = write(tmp_path, start + rest, f"data.{ending}")
+    try:
+        assert read_dataset(path).examples
+    except DataError as error:
+        assert error.where and error.do

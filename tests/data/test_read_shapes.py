@@ -105,6 +105,7 @@ USER, YES, NO = ({"role": r, "content": c} for r, c in [("user", "q"), ("assista
         ({"prompt": "q", "chosen": "yes", "rejected": "no"}, "preference"),
         ({"prompt": [USER], "chosen": [YES], "rejected": [NO]}, "preference"),
         ({"chosen": [USER, YES], "rejected": [USER, NO]}, "preference"),
+        ({"prompt": "q", "chosen": [USER, YES], "rejected": [USER, NO]}, "preference"),
         (
             {"input": {"messages": [USER]}, "preferred_output": [YES], "non_preferred_output": [NO]},
             "preference-pair",

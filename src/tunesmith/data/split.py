@@ -14,6 +14,9 @@ label's share within one unit; and a side that would be empty gets the unit whos
 Exact duplicates are kept once, on every side: in test and validation they would count one question twice, in train
 they would be learned by heart. `check` reports how many there are. Where the test or validation examples are given,
 train examples that ask the same are left out of train: what is given stays as it is.
+
+Near duplicates are not joined: prompts written from one form are all alike, and joining would leave one single unit.
+`check` lists them, and a group column joins those that belong together.
 """
 
 import hashlib
@@ -48,7 +51,7 @@ def split_examples(
         given[side].append(example)
     units = _units([*given["test"], *given["validation"], *given["train"]])
     taken = {units[example.id] for name in ("test", "validation") for example in given[name]}
-    free = [example for example in given["train"] if units[example.id] not in taken]
+    free = list({example.id: example for example in given["train"] if units[example.id] not in taken}.values())
     shares = {"test": test_share, "validation": validation_share}
     wanted = {name: share for name, share in shares.items() if not given[name]}
     labels = labels_of(free)

@@ -26,6 +26,9 @@ CHECKS: tuple[Check, ...] = (
     check_labels,
     check_size,
 )
+CHECKS_OF_TEST: tuple[Check, ...] = (check_answers, check_roles, check_lengths)
+"""What a separate test set must pass too; all else compares examples with each other."""
+
 _WORST_FIRST = ("error", "warning", "note")
 
 
@@ -44,5 +47,8 @@ def check_examples(
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
     for check in CHECKS:
         found += check(context)
+    if test is not None:
+        for check in CHECKS_OF_TEST:
+            found += check(CheckContext(test, None, tokenizer, max_tokens))
     found.sort(key=lambda problem: _WORST_FIRST.index(problem.severity))
     return CheckReport(dataset=loaded.dataset, model=model, problems=tuple(found))

@@ -1,7 +1,8 @@
 """Examples that the chat template refuses, and examples over the token limit with the share of the answer lost there.
 
 A token stands for at least one byte of text (control tokens for several), so a text with fewer bytes than the limit has
-tokens to spare is not tokenised at all.
+tokens to spare is not tokenised at all. (A tokenizer that expands characters first can break this; `prepare_split`,
+which counts every token, then has the last word.)
 """
 
 from collections import defaultdict

@@ -160,7 +160,7 @@ def _note_unused(
     log: FaultLog, rule: ShapeRule, names: list[str], theirs_to_ours: Mapping[str, str], group: str | None
 ) -> None:
     unused = [name for name in names if theirs_to_ours.get(name) not in rule.columns and name != group]
-    if unused:
+    for _ in unused:
         log.add(Fault("unused-columns", 0, f"{', '.join(unused)} (the examples are read as {rule.shape})"))
 
 

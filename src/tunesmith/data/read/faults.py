@@ -52,10 +52,10 @@ class _Kind(NamedTuple):
 
 KINDS: dict[str, _Kind] = {
     "unreadable-line": _Kind("error", "lines that are not JSON objects", "write one JSON object a line"),
-    "cut-line": _Kind("error", "a last line that breaks off", "copy the file again; its end is missing"),
+    "cut-line": _Kind("error", "last line that breaks off", "copy the file again; its end is missing"),
     "line-too-long": _Kind("error", "lines over 16 MiB", "write one example a line (JSON Lines)"),
     "broken-utf8": _Kind("error", "lines that are not UTF-8", "save the file as UTF-8"),
-    "bom": _Kind("warning", "a byte-order mark at the start", "save the file as UTF-8 without BOM (it was skipped)"),
+    "bom": _Kind("warning", "byte-order mark at the start", "save the file as UTF-8 without BOM (it was skipped)"),
     "nul": _Kind("error", "rows with NUL characters", "remove the NUL characters; the export is probably broken"),
     "lone-surrogate": _Kind("error", "rows with half a character (lone surrogate)", "write whole characters as UTF-8"),
     "duplicate-key": _Kind(
@@ -106,7 +106,7 @@ class FaultLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{tally.count:,} × {message}; found {tally.found}",
+                message=f"{tally.count:,} {message}; first found: {tally.found}",
                 do=do,
                 file=self._file,
             )

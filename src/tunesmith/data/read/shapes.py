@@ -69,16 +69,17 @@ def _text(values: Values) -> Parts:
 
 
 def _preference(values: Values) -> Parts:
-    """Without a prompt both answers are whole conversations, and what they share in front is the prompt (TRL)."""
+    """Answers that begin with another's turn are whole conversations; a prompt beside them only repeats it."""
+    system, tools = system_of(values), as_tools(values.get("tools"))
     chosen = conversation(values, "chosen", "assistant")
     rejected = conversation(values, "rejected", "assistant")
-    if values.get("prompt") is not None:
-        prompt = (*system_of(values), *conversation(values, "prompt", "user"))
-        return Parts((*prompt, *chosen), rejected=rejected, tools=as_tools(values.get("tools")))
+    if chosen[0].role == "assistant":
+        prompt = conversation(values, "prompt", "user") if values.get("prompt") is not None else ()
+        return Parts((*system, *prompt, *chosen), rejected=rejected, tools=tools)
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    return Parts((*system_of(values), *chosen), rejected=rejected[shared:], tools=as_tools(values.get("tools")))
+    return Parts((*system, *chosen), rejected=rejected[shared:], tools=tools)
 
 
 def _preference_pair(values: Values) -> Parts:

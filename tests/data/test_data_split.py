@@ -1,0 +1,166 @@
+"""The split: disjoint, complete, the same in any order, and what belongs together stays together."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith.data.keys import prompt_key
+from tunesmith.data.split import examples_on, split_examples
+from tunesmith.errors import DataError
+from tunesmith.records import Example, Message, Split
+
+
+def example(question: str, answer: str = "free text, " * 8, group: str | None = None, line: int = 1) -> Example:
+    return Example(line, (Message("user", question), Message("assistant", answer)), group=group)
+
+
+def different(count: int) -> list[Example]:
+    return [example(f"question {i}", f"answer {i}", line=i + 1) for i in range(count)]
+
+
+def side_of(split: Split) -> dict[str, str]:
+    return {id_: name for name in ("train", "validation", "test") for id_ in getattr(split, name)}
+
+
+questions = st.sampled_from([f"question {i}" for i in range(12)])
+EXAMPLES = st.lists(
+    st.builds(
+        example,
+        questions | questions.map(str.upper) | questions.map("  {} ".format),
+        st.sampled_from(["a", "b", "a" * 70, "b" * 70]),
+        st.none() | st.sampled_from(["anna", "bert", "carl", "dora", "emil", "fred"]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def try_split(examples: Sequence[Example], seed: int = 0) -> Split | None:
+    try:
+        return split_examples(examples, seed, grouped_by="customer")
+    except DataError as error:
+        assert error.code == "data/too-few"
+        return None
+
+
+@settings(max_examples=200, deadline=None)
+@given(examples=EXAMPLES, seed=st.integers(0, 5))
+def test_every_example_is_on_exactly_one_side_and_no_side_is_empty(examples: list[Example], seed: int) -> None:
+    split = try_split(examples, seed)
+    if split is None:
+        return
+    ids = [*split.train, *split.validation, *split.test]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {one.id for one in examples}
+    assert split.train and split.validation and split.test
+
+
+@settings(max_examples=200, deadline=None)
+@given(examples=EXAMPLES, shuffled=st.randoms(use_true_random=False))
+def test_order_and_repetition_do_not_matter(examples: list[Example], shuffled: random.Random) -> None:
+    other = [*examples, *examples[:3]]
+    shuffled.shuffle(other)
+    first, second = try_split(examples), try_split(other)
+    assert (first and side_of(first)) == (second and side_of(second))
+
+
+@settings(max_examples=200, deadline=None)
+@given(examples=EXAMPLES)
+def test_equal_prompts_and_equal_groups_are_on_one_side(examples: list[Example]) -> None:
+    split = try_split(examples)
+    if split is None:
+        return
+    sides = side_of(split)
+    for one in examples:
+        for other in examples:
+            if prompt_key(one) == prompt_key(other) or (one.group and one.group == other.group):
+                assert sides[one.id] == sides[other.id]
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    examples = different(200)
+    assert split_examples(examples, 1) == split_examples(examples, 1)
+    assert split_examples(examples, 1).test != split_examples(examples, 2).test
+
+
+def test_new_examples_do_not_move_old_ones() -> None:
+    examples = different(400)
+    before, after = side_of(split_examples(examples[:200])), side_of(split_examples(examples))
+    assert before == {id_: after[id_] for id_ in before}
+
+
+def test_a_group_that_grows_stays_where_it_is() -> None:
+    old = [replace(one, group=f"g{i % 40}") for i, one in enumerate(different(200))]
+    new = [example(f"another {i}", group=f"g{i % 40}") for i in range(200)]
+    before, after = side_of(split_examples(old)), side_of(split_examples([*old, *new]))
+    assert before == {id_: after[id_] for id_ in before}
+
+
+def test_shares_are_kept() -> None:
+    split = split_examples(different(5000), validation_share=0.1, test_share=0.2)
+    assert len(split.test) == pytest.approx(1000, abs=100)  # 3.5 standard deviations of a binomial
+    assert len(split.validation) == pytest.approx(500, abs=75)
+    assert (split.method, split.stratified) == ("hash", False)
+
+
+def test_labels_keep_their_shares_on_every_side() -> None:
+    """A rare label with 10 of 1,000 examples has exactly 2 in a test set of 20 %, give or take one."""
+    labels = ["common"] * 900 + ["seldom"] * 90 + ["rare"] * 10
+    examples = [example(f"question {i}", label) for i, label in enumerate(labels)]
+    split = split_examples(examples)
+    assert split.stratified
+    for name, share in (("test", 0.2), ("validation", 0.1)):
+        counts = Counter(one.answer for one in examples_on(examples, getattr(split, name)))
+        for label, count in Counter(labels).items():
+            assert abs(counts[label] - share * count) <= 1, (name, label)
+
+
+def test_three_different_examples_are_enough_and_two_are_not() -> None:
+    split = split_examples(different(3))
+    assert [len(split.train), len(split.validation), len(split.test)] == [1, 1, 1]
+    with pytest.raises(DataError, match="data/too-few"):
+        split_examples(different(2))
+    with pytest.raises(DataError, match="data/too-few"):
+        split_examples([example("the same question", f"answer {i}") for i in range(50)])
+
+
+def test_exact_duplicates_are_kept_once_on_their_side() -> None:
+    examples = [*different(20), *different(20)]
+    split = split_examples(examples)
+    on_sides = [examples_on(examples, getattr(split, name)) for name in ("train", "validation", "test")]
+    assert sum(map(len, on_sides)) == 20
+    assert all(one.line <= 20 for side in on_sides for one in side)
+
+
+def test_a_given_test_file_stays_whole_and_train_loses_what_it_asks() -> None:
+    examples = different(50)
+    test = [example("QUESTION  3", "another answer"), example("question 4", "answer 4"), example("new")]
+    split = split_examples(examples, test=test)
+    assert split.method == "given-test"
+    assert split.test == tuple(one.id for one in test)
+    assert examples[3].id not in side_of(split)
+    assert not {examples[4].id} & {*split.train, *split.validation}
+    assert len(split.train) + len(split.validation) == 48
+
+
+def test_a_given_split_is_kept_and_completed() -> None:
+    examples = different(60)
+    sides = ["test"] * 10 + ["train"] * 50
+    split = split_examples(examples, sides=sides)
+    assert split.method == "given"
+    assert split.test == tuple(one.id for one in examples[:10])
+    assert split.validation and len(split.validation) + len(split.train) == 50
+    whole = split_examples(examples, sides=["test"] * 10 + ["validation"] * 10 + ["train"] * 40)
+    assert [len(whole.train), len(whole.validation), len(whole.test)] == [40, 10, 10]
+
+
+def test_in_a_given_split_test_goes_before_validation_before_train() -> None:
+    examples = [example("same"), example("SAME", "x"), example(" same", "y"), *different(10)]
+    split = split_examples(examples, sides=["train", "validation", "test", *["train"] * 8, "validation", "test"])
+    assert split.test[0] == examples[2].id
+    assert not {examples[0].id, examples[1].id} & {*split.train, *split.validation, *split.test}
