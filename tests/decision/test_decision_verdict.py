@@ -208,6 +208,12 @@ def test_a_contender_without_a_score_is_out_and_said_to_be() -> None:
     assert "tuned is out: it gave no answer that could be scored for exact." in decision.reasons
 
 
+def test_a_verdict_without_a_tuned_contender_says_so() -> None:
+    sentence = "No tuned model was among the contenders."
+    assert sentence in verdict({"zero-shot": 0.5, "rag": 0.9}).reasons
+    assert sentence not in verdict({"zero-shot": 0.5, "tuned": 0.9}).reasons
+
+
 def test_failed_answers_are_told() -> None:
     score = Quantity(value=0.5, low=0.4, high=0.6, n=390, failed=10)
     shaky = contender("zero-shot", 0.5).model_copy(update={"metrics": {"exact": score}})

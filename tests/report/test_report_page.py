@@ -169,6 +169,16 @@ def test_a_long_answer_is_shown_whole(with_answer: Callable[[str], ReportInput])
     assert "all 2,000 characters" in shown.text and long in shown.text
 
 
+def test_a_number_stays_with_its_unit_and_nothing_else_changes() -> None:
+    sentence = "It beats a by 80.6 points (95 % interval 73.3 to 87.8, n = 60) in 8 min: more than noise."
+    told = keep_together(sentence)
+    assert told.replace("\N{NO-BREAK SPACE}", " ") == sentence
+    assert [piece for piece in told.split(" ") if "\N{NO-BREAK SPACE}" in piece] == [
+        "80.6\N{NO-BREAK SPACE}points", "(95\N{NO-BREAK SPACE}%", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}60)",
+        "8\N{NO-BREAK SPACE}min:",
+    ]  # fmt: skip
+
+
 def test_plotly_accepts_every_figure(report: ReportInput) -> None:
     figures = figures_of(report)
     assert set(figures) == {"scores", "differences", "cost", "loss", "score"}

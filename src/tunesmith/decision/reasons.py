@@ -96,6 +96,8 @@ def of_the_rest(ladder: Sequence[Contender], evaluation: Evaluation, bar: Bar) -
             sentences.append(
                 f"{contender.name} gave no answer to {score.failed:,} of {score.n + score.failed:,} requests."
             )
+    if not any(contender.kind.startswith("tuned") for contender in ladder):
+        sentences.append("No tuned model was among the contenders.")
     if ladder:
         costs = (
             f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000)}"

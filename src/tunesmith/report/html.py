@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tunesmith.records.quantity import duration, percent, points, usd, wording
+from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 from tunesmith.report import charts
 from tunesmith.report.content import ReportInput
 from tunesmith.report.data import changed_cases, focus_of, metric_names, ordered_differences, rival_of, worst_cases
@@ -47,10 +47,16 @@ def render_html(content: ReportInput) -> str:
         finalize=_finalize,
     )
     environment.filters |= {
-        "percent": percent, "points": points, "usd": usd, "duration": duration, "wording": wording,
-        "tight": keep_together, "count": lambda number: f"{number:,}", "bare": lambda share: f"{100 * share:.1f}",
-        "signed": lambda share: f"{100 * share:+.1f}".replace("-", "−"),
-    }  # fmt: skip
+        "tight": keep_together,
+        "percent": lambda share: keep_together(percent(share)),
+        "points": lambda share: keep_together(points(share)),
+        "duration": lambda seconds: keep_together(duration(seconds)),
+        "signed": lambda share: ("+" if share > 0 else "") + hundredths(share),
+        "bare": hundredths,
+        "usd": usd,
+        "wording": wording,
+        "count": lambda number: f"{number:,}",
+    }
     plotly, ours = get_plotlyjs(), _source(environment, "charts.js")
     return environment.get_template("report.html").render(
         plotly=Markup(plotly),
@@ -122,7 +128,7 @@ def _parts(content: ReportInput) -> dict[str, Any]:
 
 def keep_together(sentence: str) -> str:
     """The sentence with no line break between a number and its unit, or inside `n = 60`."""
-    return re.sub(r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?== )|(?<== )", "\N{NO-BREAK SPACE}", sentence)
+    return re.sub(r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?==)|(?<=\bn =) ", "\N{NO-BREAK SPACE}", sentence)
 
 
 def _finalize(value: Any) -> Any:

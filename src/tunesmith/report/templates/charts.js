@@ -1,4 +1,4 @@
-// Draws every figure of the page in the colours of its light or dark dress, and again when the dress changes.
+// Draws every figure of the page in the colours of its dress (light, dark, print), and again when the dress changes.
 const style = getComputedStyle(document.documentElement);
 
 function drawAll() {
@@ -11,4 +11,4 @@ function drawAll() {
 }
 
 drawAll();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+for (const dress of ["(prefers-color-scheme: dark)", "print"]) matchMedia(dress).addEventListener("change", drawAll);
