@@ -39,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 bos_token_id=1,
                 eos_token_id=2,
                 pad_token_id=2,
-            )  # fmt: skip
+            )
         )
     else:
         model = GPT2LMHeadModel(
@@ -56,7 +56,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 bos_token_id=1,
                 eos_token_id=2,
                 pad_token_id=2,
-            )  # fmt: skip
+            )
         )
     path = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(path)
@@ -122,8 +122,8 @@ def test_lora_sits_on_the_layers_that_peft_calls_all_linear(folder: Path, loaded
 def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path) -> None:
     """Five steps over a batch of unequal lengths with a shared beginning, cut into micro-batches, against the textbook.
 
-    The textbook: PEFT's LoRA, one example at a time without padding, transformers' logits, torch's cross-entropy divided
-    by the batch's trained tokens, torch's AdamW, the same learning rates.
+    The textbook: PEFT's LoRA, one example at a time without padding, transformers' logits, torch's cross-entropy
+    divided by the batch's trained tokens, torch's AdamW, the same learning rates.
     """
     arrays = _examples(10)
     recipe = Recipe(

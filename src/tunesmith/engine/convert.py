@@ -34,7 +34,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
             "gguf-unreadable",
             "This GGUF file cannot be read.",
             where=str(gguf),
-            found=str(error).splitlines()[0],
+            found=next(iter(str(error).splitlines()), type(error).__name__),
             do="fetch the file again, or use a model in safetensors",
         ) from None
 

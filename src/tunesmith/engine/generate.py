@@ -70,9 +70,13 @@ class Generator:
         choose = Sampler(temperature, top_p, seed, self.model.device) if temperature > 0 else _most_likely
         rows = _Rows(self.model, [], choose)
         rows.admit([(0, prompt)])
-        while not rows.take_finished(max_new_tokens, stop_ids):
-            yield rows.living[0].tokens[-1]
-            rows.feed_last_tokens()
+        row, told = rows.living[0], 0
+        while told < len(row.tokens):
+            is_done = bool(rows.take_finished(max_new_tokens, stop_ids))
+            yield from row.tokens[told:]
+            told = len(row.tokens)
+            if not is_done:
+                rows.feed_last_tokens()
 
     def _generate(
         self, prompts: Sequence[list[int]], max_new_tokens: int, stop_ids: set[int], progress: Progress | None

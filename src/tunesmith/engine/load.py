@@ -4,6 +4,7 @@ Precision "auto" is bfloat16 where the machine multiplies bfloat16 matrices in h
 any CUDA device that says so) and float32 elsewhere: emulated bfloat16 is slower than float32 and less exact.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,19 +12,20 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
 from tunesmith.engine.adapters.peft_format import read_adapter
 from tunesmith.engine.head import check_head
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, name_some
 
 Precision = Literal["auto", "bf16", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model in memory. `context_length` is the most tokens that its positions allow."""
+    """A causal language model in memory. `context_length` is the most tokens that its positions allow (endless: `sys.maxsize`)."""
 
     model: PreTrainedModel
     device: torch.device
@@ -41,22 +43,28 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
     dtype = choose_dtype(precision, device)
     try:
         with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(
+            model, report = AutoModelForCausalLM.from_pretrained(
                 str(folder),
+                output_loading_info=True,
                 dtype=dtype,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,  # left out, transformers would ask the terminal
                 attn_implementation="sdpa",
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             "unloadable",
             "This folder cannot be loaded as a causal language model.",
             where=str(folder),
-            found=str(error).splitlines()[0],
+            found=next(iter(str(error).splitlines()), type(error).__name__),
             do="give a folder with config.json and *.safetensors of a text model",
         ) from None
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        raise ModelError(
+            "missing-weights", "This model folder lacks weights.", where=str(folder),
+            found=f"no {name_some(sorted(report['missing_keys']))}", do="fetch or save the model again",
+        )  # fmt: skip
     model.requires_grad_(False).eval().to(device)
     check_head(model)
     if adapter is not None:
@@ -65,7 +73,7 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
         model=model,
         device=device,
         dtype=dtype,
-        context_length=int(model.config.max_position_embeddings),
+        context_length=getattr(model.config, "max_position_embeddings", None) or sys.maxsize,
         parameters=sum(weight.numel() for name, weight in model.named_parameters() if ".lora_" not in name),
     )
 

@@ -36,6 +36,7 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.is_on = True
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.train(frozen.training)  # a new module believes it is training; on a loaded model dropout would then act
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""

@@ -1,0 +1,181 @@
+"""LoRA layers and their files: what is refused, what is atomic, what switching off means."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tunesmith.engine.adapters import peft_format
+from tunesmith.engine.adapters.lora import LoraLinear, adapter_off, attach_lora, lora_layers, lora_parameters
+from tunesmith.engine.adapters.peft_format import CONFIG, WEIGHTS, write_adapter
+from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.errors import ModelError
+
+
+def logits(loaded: LoadedModel) -> Tensor:
+    with torch.inference_mode():
+        return loaded.model(input_ids=torch.arange(3, 13)[None]).logits
+
+
+@pytest.fixture
+def adapted(tiny: LoadedModel) -> LoadedModel:
+    attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.0)
+    with torch.no_grad():
+        for weight in lora_parameters(tiny.model):
+            weight.normal_(std=0.1)
+    return tiny
+
+
+@pytest.fixture
+def saved(adapted: LoadedModel, tmp_path: Path) -> Path:
+    write_adapter(adapted.model, tmp_path, "tiny")
+    return tmp_path
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_layer_and_its_gradients_are_those_of_the_formula(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    frozen = torch.nn.Linear(6, 7, bias=bias).requires_grad_(False)
+    layer = LoraLinear(frozen, rank=3, alpha=5.0, dropout=0.0)
+    torch.nn.init.normal_(layer.lora_B)
+    A, B = (weight.detach().clone().requires_grad_() for weight in (layer.lora_A, layer.lora_B))
+    x, upstream = torch.randn(shape, requires_grad=True), torch.randn(*shape[:-1], 7)
+    plain_x = x.detach().clone().requires_grad_()
+    expected = frozen(plain_x) + (5.0 / 3) * (plain_x @ A.T @ B.T)
+    torch.testing.assert_close(layer(x), expected)
+    layer(x).backward(upstream)
+    expected.backward(upstream)
+    for ours, theirs in ((x, plain_x), (layer.lora_A, A), (layer.lora_B, B)):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_bfloat16_computation_keeps_float32_weights_and_gradients(tiny_folder: Path) -> None:
+    loaded = load_model(tiny_folder, "bf16")
+    attach_lora(loaded.model, rank=4, alpha=8.0, dropout=0.0)
+    loaded.model(input_ids=torch.arange(3, 13)[None]).logits.float().sum().backward()
+    for weight in lora_parameters(loaded.model):
+        assert weight.dtype == weight.grad.dtype == torch.float32
+
+
+def test_a_fresh_adapter_changes_nothing(tiny: LoadedModel) -> None:
+    base = logits(tiny)
+    attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.0)
+    assert torch.equal(logits(tiny), base)
+
+
+def test_off_is_the_base_and_on_comes_back(tiny: LoadedModel, adapted: LoadedModel, tiny_folder: Path) -> None:
+    tuned = logits(adapted)
+    with pytest.raises(ZeroDivisionError), adapter_off(adapted.model):
+        assert torch.equal(logits(adapted), logits(load_model(tiny_folder, "float32")))
+        raise ZeroDivisionError
+    assert torch.equal(logits(adapted), tuned)
+    assert not torch.allclose(tuned, logits(load_model(tiny_folder, "float32")), atol=1e-2)
+
+
+def test_dropout_acts_in_training_only(tiny: LoadedModel) -> None:
+    attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.5)
+    for layer in lora_layers(tiny.model).values():
+        torch.nn.init.normal_(layer.lora_B, std=0.1)
+    assert torch.equal(logits(tiny), logits(tiny))
+    tiny.model.train()
+    assert not torch.equal(logits(tiny), logits(tiny))
+
+
+def test_a_second_adapter_is_refused(adapted: LoadedModel) -> None:
+    with pytest.raises(ModelError) as caught:
+        attach_lora(adapted.model, rank=4, alpha=8.0, dropout=0.0)
+    assert caught.value.code == "model/adapter-attached"
+
+
+def test_written_and_read_back_to_the_bit(adapted: LoadedModel, saved: Path, tiny_folder: Path) -> None:
+    again = load_model(tiny_folder, "float32", saved)
+    assert torch.equal(logits(again), logits(adapted))
+    assert again.parameters == adapted.parameters, "the adapter does not count as the model's own parameters"
+
+
+def test_a_write_that_fails_leaves_the_adapter_before_it(
+    adapted: LoadedModel, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (saved / WEIGHTS).read_bytes()
+
+    def disk_full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(peft_format, "save_file", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        write_adapter(adapted.model, saved, "tiny")
+    assert (saved / WEIGHTS).read_bytes() == before
+    assert sorted(path.name for path in saved.iterdir()) == [CONFIG, WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_dora": True}, {"peft_type": "IA3"}, {"bias": "all"}, {"modules_to_save": ["lm_head"]},
+        {"rank_pattern": {"q_proj": 2}}, {"alpha_pattern": {"q_proj": 2}},
+    ],
+)  # fmt: skip
+def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
+    tiny_folder: Path, saved: Path, change: dict[str, object]
+) -> None:
+    config = json.loads((saved / CONFIG).read_text()) | change
+    (saved / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(ModelError) as caught:
+        load_model(tiny_folder, "float32", saved)
+    assert caught.value.code == "model/adapter-unsupported" and next(iter(change)) in caught.value.found
+
+
+def change_tensors(folder: Path, change: dict[str, Tensor | None]) -> None:
+    tensors = load_file(folder / WEIGHTS) | change
+    save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS)
+
+
+LAYER = "base_model.model.model.layers.1.mlp.up_proj"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({f"{LAYER}.lora_A.weight": None}, "adapter-unsupported"),
+        ({f"{LAYER}.lora_magnitude_vector": torch.ones(3)}, "adapter-unsupported"),
+        ({f"{LAYER}.lora_A.weight": torch.ones(4, 31)}, "adapter-misfit"),
+        (
+            {
+                "base_model.model.other.lora_A.weight": torch.ones(4, 3),
+                "base_model.model.other.lora_B.weight": torch.ones(3, 4),
+            },
+            "adapter-misfit",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_not_skipped(
+    tiny_folder: Path, saved: Path, change: dict[str, Tensor | None], code: str
+) -> None:
+    change_tensors(saved, change)
+    with pytest.raises(ModelError) as caught:
+        load_model(tiny_folder, "float32", saved)
+    assert caught.value.code == f"model/{code}"
+
+
+def test_an_adapter_on_some_layers_only_is_read(tiny_folder: Path, saved: Path) -> None:
+    change_tensors(saved, {f"{LAYER}.lora_A.weight": None, f"{LAYER}.lora_B.weight": None})
+    loaded = load_model(tiny_folder, "float32", saved)
+    assert len(lora_layers(loaded.model)) == 13
+
+
+@pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("damage", ["missing", "torn"])
+def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, saved: Path, file: str, damage: str) -> None:
+    path = saved / file
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ModelError) as caught:
+        load_model(tiny_folder, "float32", saved)
+    assert str(saved) in caught.value.where

@@ -1,0 +1,131 @@
+"""Loading: only safetensors, never code from the folder, the precision of the machine."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
+
+from tunesmith.engine import head, load
+from tunesmith.engine.load import LoadedModel, load_model, quiet_transformers
+from tunesmith.errors import ModelError
+
+
+def test_importing_the_engine_loads_no_torch() -> None:
+    code = "import sys, tunesmith.engine, tunesmith.engine.adapters; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_loaded_model_is_frozen_and_knows_its_size(tiny: LoadedModel) -> None:
+    assert tiny.context_length == 256
+    assert tiny.parameters == sum(weight.numel() for weight in tiny.model.parameters())
+    assert not tiny.model.training
+    assert not any(weight.requires_grad for weight in tiny.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("precision", "in_hardware", "expected"),
+    [
+        ("float32", True, torch.float32),
+        ("bf16", False, torch.bfloat16),
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+    ],
+)
+def test_precision(
+    tiny_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: load.Precision,
+    in_hardware: bool,
+    expected: torch.dtype,
+) -> None:
+    monkeypatch.setattr(load, "multiplies_bfloat16", lambda device: in_hardware)
+    loaded = load_model(tiny_folder, precision)
+    assert loaded.dtype == expected == next(loaded.model.parameters()).dtype
+
+
+def test_pickled_weights_are_never_opened(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_folder / "config.json", tmp_path)
+    torch.save(AutoModelForCausalLM.from_pretrained(tiny_folder).state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError) as caught:
+        load_model(tmp_path)
+    assert caught.value.code == "model/unloadable" and str(tmp_path) in caught.value.where
+
+
+def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> None:
+    """An unknown architecture whose folder offers its own Python is refused, without a question on the terminal."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    witness = tmp_path / "witness"
+    (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError):
+        load_model(folder)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"model_type": "bert"}'])
+def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelError) as caught:
+        load_model(tmp_path)
+    assert caught.value.code == "model/unloadable" and "\n" not in caught.value.found
+
+
+def test_torn_weights_are_one_clear_error(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert caught.value.code == "model/unloadable"
+
+
+def test_missing_weights_are_never_made_up(tiny_folder: Path, tmp_path: Path) -> None:
+    """transformers would fill a missing tensor with random numbers and only warn."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert "model.layers.1.mlp.up_proj.weight" in caught.value.found
+
+
+def test_a_model_that_changes_its_logits_in_an_unknown_way_is_refused(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "logits_of", lambda model, hidden: model.lm_head(hidden).float() * 3)
+    with pytest.raises(ModelError) as caught:
+        head.check_head(tiny.model)
+    assert caught.value.code == "model/unknown-head"
+
+
+@pytest.mark.parametrize(("key", "value"), [("logit_scale", 0.25), ("logits_scaling", 8.0)])
+def test_scaled_logits(tiny: LoadedModel, key: str, value: float) -> None:
+    hidden = torch.randn(2, 32)
+    plain = head.logits_of(tiny.model, hidden)
+    setattr(tiny.model.config, key, value)
+    factor = value if key == "logit_scale" else 1 / value
+    torch.testing.assert_close(head.logits_of(tiny.model, hidden), plain * factor)
+
+
+def test_transformers_is_as_loud_after_as_before() -> None:
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with quiet_transformers():
+        assert logging.get_verbosity() == logging.ERROR and not logging.is_progress_bar_enabled()
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
