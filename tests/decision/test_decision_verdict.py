@@ -104,14 +104,15 @@ def test_stop_when_nothing_reaches_the_score() -> None:
     decision = verdict({"zero-shot": 0.2, "tuned": 0.5}, Bar(min_score=0.8))
     assert (decision.verdict, decision.winner) == ("stop", None)
     assert any(
-        "tuned is out: its exact of 50.0 % (95 % interval 45.0 to 55.0 %, n = 400)" in one for one in decision.reasons
+        "tuned is out: it scores 50.0 % (95 % interval 45.0 to 55.0 %, n = 400) in exact match, below the 80.0 %" in one
+        for one in decision.reasons
     )
 
 
 def test_stop_when_nothing_gets_anything_right() -> None:
     decision = verdict(dict.fromkeys(KINDS, 0.0))
     assert decision.verdict == "stop"
-    assert decision.reasons[0] == "Stop: no contender gets a single one of 400 test examples right in exact."
+    assert decision.reasons[0] == "Stop: no contender gets a single one of 400 test examples right in exact match."
 
 
 def test_stop_when_the_simplest_gets_nothing_right_and_the_dearer_next_to_nothing() -> None:
@@ -205,7 +206,7 @@ def test_a_contender_without_a_score_is_out_and_said_to_be() -> None:
     only = evaluation({"zero-shot": 0.5})
     decision = decide(only.model_copy(update={"contenders": (*only.contenders, silent)}), Bar())
     assert decision.winner == "zero-shot"
-    assert "tuned is out: it gave no answer that could be scored for exact." in decision.reasons
+    assert "tuned is out: it gave no answer that could be scored for exact match." in decision.reasons
 
 
 def test_a_verdict_without_a_tuned_contender_says_so() -> None:

@@ -32,7 +32,7 @@ def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
         return f"it gave no answer that could be scored for {wording(metric)}"
     found: list[str] = []
     if score.high < least_score(bar):
-        found.append(f"its {wording(metric)} of {interval_of(score)} stays below {least_wording(bar)}")
+        found.append(f"it scores {interval_of(score)} in {wording(metric)}, below {least_wording(bar)}")
     if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
         found.append(
             f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"

@@ -25,7 +25,7 @@ def of_winner(
     """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
     metric, score = evaluation.metric, winner.metrics[evaluation.metric]
     asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
-    sentences = [f"{ADVICE[verdict]}: {winner.name} reaches a {wording(metric)} of {interval_of(score)}{asked}."]
+    sentences = [f"{ADVICE[verdict]}: {winner.name} scores {interval_of(score)} in {wording(metric)}{asked}."]
     for duel in duels:
         if duel.dearer is winner:
             sentences.append(_why_not(duel, duels, evaluation, bar))
@@ -48,14 +48,14 @@ def of_doubt(
     if not is_sure(score, bar):
         sentences.append(
             f"Whether {simplest.name} reaches {least_wording(bar)} cannot be told: "
-            f"its {wording(metric)} is {interval_of(score)}."
+            f"it scores {interval_of(score)} in {wording(metric)}."
         )
+    doubt = "which may be noise"
+    if bar.min_gain > 0:
+        doubt = f"but is not shown to be better by the {points(bar.min_gain)} that you asked for"
     for duel in undecided:
-        least = f"the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "nothing"
-        sentences.append(
-            f"{duel.dearer.name} looks better than {simplest.name} by {gained(duel)} in {wording(metric)}, "
-            f"but this may be noise: the interval does not exclude {least}."
-        )
+        name = duel.dearer.name
+        sentences.append(f"{name} looks better than {simplest.name} by {gained(duel)} in {wording(metric)}, {doubt}.")
     n = len(evaluation.examples)
     if needed is None:
         sentences.append(
@@ -115,7 +115,7 @@ def _why_not(duel: Duel, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar
     )
     if beaten_by:
         who = "It" if beaten_by[0] is duel else beaten_by[0].dearer.name
-        than = f"the {points(bar.min_gain)} that you asked for and noise" if bar.min_gain > 0 else "noise"
+        than = f"noise and the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "noise"
         return f"{who} beats {simpler.name} by {gained(beaten_by[0])} in {metric}: more than {than}."
     score = simpler.metrics[evaluation.metric]
     if not is_sure(score, bar):
@@ -127,13 +127,13 @@ def _why_not(duel: Duel, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar
 def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
     name, gain = duel.dearer.name, duel.gain
     if gain.high < 0:
-        return f"{name} is worse, by {gained(duel)} in {wording(metric)}."
+        return f"{name} is dearer and worse: {gained(duel)} in {wording(metric)}."
     if gain.high < worthwhile:
         return (
             f"{name} is dearer and brings {gained(duel)} in {wording(metric)}: "
             f"a gain of {points(worthwhile)} or more is excluded."
         )
-    more = f"; about {duel.needed_n:,} test examples would tell" if duel.needed_n else ""
+    more = f"; about {duel.needed_n:,} test examples would be needed to tell" if duel.needed_n else ""
     if duel.outcome == "open":
         return f"{name} looks better by {gained(duel)} in {wording(metric)}, which may be noise{more}."
     return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}{more}."

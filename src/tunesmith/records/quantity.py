@@ -53,7 +53,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-_SPELLED = {"f1": "F1", "json": "JSON", "rouge": "ROUGE", "chrf": "chrF", "bleu": "BLEU", "l": "L"}
+_SPELLED = {
+    "exact": "exact match",
+    "f1": "F1",
+    "json": "JSON",
+    "rouge": "ROUGE",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "l": "L",
+}
 
 
 def wording(metric: str) -> str:

@@ -1,0 +1,43 @@
+"""How numbers are told to people: digits that mean something, true minus signs, names as one writes them."""
+
+import pytest
+
+from tunesmith.records import Quantity
+from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        (0, "$0.00"), (0.000033, "$0.000033"), (0.0042, "$0.0042"), (0.01, "$0.01"), (0.0996, "$0.1"), (1.3, "$1.30"),
+        (12345.6, "$12,345.60"),
+    ],
+)  # fmt: skip
+def test_dollars_keep_two_digits_that_mean_something(amount: float, told: str) -> None:
+    assert usd(amount) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0042, "0.0042 s"), (0.6, "0.60 s"), (2.345, "2.3 s"), (42.4, "42 s"), (214, "4 min"), (5999, "100 min"),
+        (11520, "3.2 h"),
+    ],
+)  # fmt: skip
+def test_durations_take_the_unit_that_fits(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_scores_are_percentages_and_differences_points() -> None:
+    assert percent(0.8125) == "81.2 %"
+    assert points(0.1234) == "12.3 points"
+    assert points(-0.0169) == "−1.7 points"
+    assert hundredths(-0.0001) == "0.0"
+    score = Quantity(value=0.5, low=0.4, high=0.61, n=1234)
+    assert interval_of(score) == "50.0 % (95 % interval 40.0 to 61.0 %, n = 1,234)"
+
+
+def test_metric_names_are_spelled_as_people_do() -> None:
+    names = ("field_f1", "macro_f1", "rouge_l", "chrf", "exact", "normalised_match", "json_valid")
+    spelled = ["field F1", "macro F1", "ROUGE L", "chrF", "exact match", "normalised match", "JSON valid"]
+    assert [wording(name) for name in names] == spelled
