@@ -79,7 +79,7 @@ def answers_of(examples: list[Example], skill: float, seconds: float, rng: rando
         wanted = json.loads(example.answer)
         given = {key: value if rng.random() < skill else value[::-1].title() for key, value in wanted.items()}
         right = sum(given[key] == value for key, value in wanted.items()) / len(wanted)
-        scores = {"field_f1": right, "exact_match": float(right == 1)}
+        scores = {"field_f1": right, "exact": float(right == 1)}
         text = (
             json.dumps(given) if skill > 0.2 else f"Sure! Here is the name you asked for: {' '.join(given.values())}."
         )
@@ -108,7 +108,7 @@ def evaluation_of(answers: dict[str, list[Answer]]) -> Evaluation:
     contenders = []
     for name, (kind, _, given, seconds, tokens_in) in KINDS.items():
         metrics = {}
-        for metric in ("field_f1", "exact_match"):
+        for metric in ("field_f1", "exact"):
             value, low, high = spread([answer.scores[metric] for answer in answers[name]])
             metrics[metric] = Quantity(value=value, low=max(low, 0), high=min(high, 1), n=len(answers[name]))
         setup = {"tuned": 214.0, "tuned+rag": 215.2, "rag": 1.2}.get(kind, 0.0)

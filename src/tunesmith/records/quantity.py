@@ -54,7 +54,6 @@ def duration(seconds: float) -> str:
 
 
 _SPELLED = {
-    "exact": "exact match",
     "f1": "F1",
     "json": "JSON",
     "rouge": "ROUGE",
@@ -66,4 +65,6 @@ _SPELLED = {
 
 def wording(metric: str) -> str:
     """A metric's name as it stands in a sentence: `field_f1` -> `field F1`."""
+    if metric == "exact":
+        return "exact match"
     return " ".join(_SPELLED.get(word, word) for word in metric.replace("_", " ").split())
