@@ -1,0 +1,108 @@
+"""`decide` from examples to verdict on a tiny model: what it prints and leaves, all of which can be checked again."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tunesmith.cli.main import run
+from tunesmith.data.read import read_dataset
+from tunesmith.data.split import examples_on
+from tunesmith.decision.verdict import decide as decide_by_rules
+from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.records import Decision, Evaluation, Run, Split
+from tunesmith.runs.folder import RunFolder
+
+CONTENDERS = ["zero-shot", "few-shot", "rag", "tuned", "tuned+rag"]
+PROMISED = {"run.json", "recipe.yaml", "versions.txt", "check.json", "split.json", "prepared.json", "mask.txt",
+            "metrics.jsonl", "samples.jsonl", "adapter", "answers", "evaluation.json", "decision.json", "report.html",
+            "report.md", "report.json"}  # fmt: skip
+VERDICTS = {"fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"}
+
+
+class Decided(NamedTuple):
+    out: str
+    folder: RunFolder
+
+
+@pytest.fixture(scope="module", params=["labels_csv", "fields_jsonl"])
+def data(request: pytest.FixtureRequest) -> Path:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def decided(data: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Decided:
+    """One `decide --json`, looked at by many tests."""
+    out = tmp_path_factory.mktemp("runs")
+    printed, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
+        code = run(["decide", str(data), "--json", "--out", str(out), *settings])
+    assert code == 0, told.getvalue()
+    (folder,) = out.iterdir()
+    return Decided(printed.getvalue(), RunFolder.open(folder))
+
+
+def test_the_document_has_the_promised_fields(decided: Decided) -> None:
+    document = json.loads(decided.out)
+    assert set(document) == {
+        "verdict", "reasons", "contenders", "comparisons", "run", "report", "winner", "metric", "needed_test_examples",
+    }  # fmt: skip
+    assert document["verdict"] in VERDICTS and document["reasons"]
+    assert [one["name"] for one in document["contenders"]] == CONTENDERS
+    for contender in document["contenders"]:
+        assert contender["seconds_per_request"] > 0 and contender["usd_per_1000"] > 0
+        assert document["metric"] in contender["metrics"]
+        for metric in contender["metrics"].values():
+            assert {"value", "low", "high", "n"} <= set(metric)
+            assert metric["low"] <= metric["value"] <= metric["high"] and metric["n"] == 12
+    assert len(document["comparisons"]) == 10
+    for comparison in document["comparisons"]:
+        assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
+    assert document["run"] == decided.folder.id
+
+
+def test_the_report_is_what_was_printed(decided: Decided) -> None:
+    document = json.loads(decided.out)
+    assert document == json.loads((decided.folder.path / "report.json").read_text())
+    assert Path(document["report"]) == decided.folder.path / "report.html"
+    assert document["verdict"] in (decided.folder.path / "report.md").read_text()
+    page = (decided.folder.path / "report.html").read_text()
+    assert "<html" in page and f">{document['verdict']}<" in page
+
+
+def test_the_run_folder_holds_what_was_promised(decided: Decided) -> None:
+    assert {path.name for path in decided.folder.path.iterdir()} >= PROMISED
+    assert set(decided.folder.contenders()) == set(CONTENDERS)
+    assert decided.folder.read(Run).status == "finished"
+    assert not [path for path in decided.folder.path.rglob("*") if path.name.startswith(".tmp")]
+    kinds = [line.kind for line in decided.folder.metrics().records]
+    assert kinds.count("validation") == 3 and kinds[0] == "validation"
+    assert decided.folder.samples().records
+
+
+def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:
+    evaluation, decision = decided.folder.read(Evaluation), decided.folder.read(Decision)
+    assert decide_by_rules(evaluation, decided.folder.read_recipe().bar) == decision
+
+
+def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -> None:
+    recipe, stored = decided.folder.read_recipe(), decided.folder.read(Evaluation)
+    split, examples = decided.folder.read(Split), read_dataset(data).examples
+    scorer, reason = choose_scorer([example.answer for example in examples_on(examples, split.train)])
+    test = examples_on(examples, split.test[: recipe.evaluation.test_limit])
+    task = Task(stored.task, test, scorer, reason, stored.machine_usd_per_hour, recipe.seed)
+    asked = [
+        Asked(one.name, one.kind, one.given, decided.folder.answers(one.name).records, one.setup_seconds)
+        for one in stored.contenders
+    ]
+    assert evaluate_answers(asked, task) == stored
+
+
+def test_the_split_keeps_its_sides_apart(decided: Decided) -> None:
+    split = decided.folder.read(Split)
+    sides = [set(split.train), set(split.validation), set(split.test)]
+    assert all(sides) and sum(map(len, sides)) == len(set.union(*sides))

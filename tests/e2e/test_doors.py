@@ -1,0 +1,151 @@
+"""Every other door, one after the other on the tiny model, as a person would use them."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from door import Door, Printed
+
+from tunesmith.records import Evaluation, Run
+from tunesmith.runs.folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model: Path, labels_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(f"""
+        model: {tiny_model}
+        data: {{path: {labels_csv}, instruction: Name the colour.}}
+        adapter: {{rank: 4}}
+        training: {{epochs: 1, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
+        evaluation: {{validation_limit: 4, max_new_tokens: 8}}
+    """)
+    return path
+
+
+@pytest.fixture
+def trained(tunesmith: Door, recipe: Path, tmp_path: Path) -> RunFolder:
+    printed = tunesmith("train", recipe, "--out", tmp_path)
+    assert printed.code == 0, printed.err
+    (folder,) = tmp_path.iterdir()
+    return RunFolder.open(folder)
+
+
+def next_command(printed: Printed) -> str:
+    return printed.out.splitlines()[-1]
+
+
+def test_decide_prints_the_reports_last(
+    tunesmith: Door, fields_jsonl: Path, settings: list[str], tmp_path: Path
+) -> None:
+    printed = tunesmith("decide", fields_jsonl, "--out", tmp_path, *settings)
+    assert printed.code == 0, printed.err
+    (folder,) = tmp_path.iterdir()
+    assert printed.out.splitlines()[-3:] == [str(folder / f"report.{kind}") for kind in ("html", "md", "json")]
+    assert all(Path(path).is_file() for path in printed.out.splitlines()[-3:])
+    document = json.loads((folder / "report.json").read_text())
+    assert f"verdict: {document['verdict']}" in printed.out
+    assert all(reason in printed.out for reason in document["reasons"])
+
+
+def test_rag_reads_the_documents(tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    for colour in ("red", "green", "blue"):
+        (documents / f"{colour}.md").write_text(f"# {colour}\n\nA thing painted {colour} is {colour}.\n" * 3)
+    printed = tunesmith(
+        "decide", labels_csv, "--json", "--out", tmp_path / "runs", *settings,
+        "--set", f"evaluation.documents={documents}",
+    )  # fmt: skip
+    assert printed.code == 0, printed.err
+    contenders = {one["name"]: one for one in printed.document["contenders"]}
+    assert "passages of" in contenders["rag"]["given"] and str(documents) in contenders["rag"]["given"]
+    assert contenders["rag"]["tokens_in_per_request"] > contenders["zero-shot"]["tokens_in_per_request"]
+
+
+def test_train_leaves_an_adapter_and_says_where(tunesmith: Door, recipe: Path, tmp_path: Path) -> None:
+    printed = tunesmith("train", recipe, "--out", tmp_path, "--json")
+    assert printed.code == 0, printed.err
+    (folder,) = tmp_path.iterdir()
+    assert printed.document["status"] == "finished" and printed.document["id"] == folder.name
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+    assert "⟦" in printed.err, "the mask is shown before step 1"
+
+
+def test_evaluate_compares_the_base_model_with_a_run(
+    tunesmith: Door, trained: RunFolder, tiny_model: Path, labels_csv: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    printed = tunesmith(
+        "evaluate", tiny_model, trained.path, "--data", labels_csv, "--out", out, "--set", "evaluation.test_limit=10",
+    )  # fmt: skip
+    assert printed.code == 0, printed.err
+    (folder,) = out.iterdir()
+    evaluation = Evaluation.read(folder / "evaluation.json")
+    assert [one.kind for one in evaluation.contenders] == ["zero-shot", "tuned"]
+    assert len(evaluation.comparisons) == 1 and len(evaluation.examples) == 10
+    assert next_command(printed).startswith("next: tunesmith ")
+
+
+def test_chat_answers_a_message(tunesmith: Door, trained: RunFolder, tiny_model: Path) -> None:
+    base = tunesmith("chat", tiny_model, "--message", "a red boat", "--max-new-tokens", 8)
+    tuned = tunesmith("chat", trained.path, "--message", "a red boat", "--max-new-tokens", 8, "--json")
+    assert base.code == tuned.code == 0, base.err + tuned.err
+    assert tuned.document["error"] is None and 0 < tuned.document["tokens_out"] <= 8
+    assert base.out.strip() != tuned.document["answer"]
+
+
+def test_chat_answers_each_line_of_a_pipe(tunesmith: Door, trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = ["a red boat", "a blue moon", "a green fish"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(questions)))
+    printed = tunesmith("chat", trained.id, "--max-new-tokens", 4, "--json")
+    assert printed.code == 0, printed.err
+    decoder, text, answers = json.JSONDecoder(), printed.out.strip(), []
+    while text:
+        document, end = decoder.raw_decode(text)
+        answers.append(document)
+        text = text[end:].strip()
+    assert [answer["prompt"] for answer in answers] == questions
+
+
+def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> None:
+    printed = tunesmith("runs", "--json")
+    assert printed.document["runs"][0] == {
+        "id": trained.id, "created": trained.read(Run).created, "status": "finished",
+        "model": trained.read(Run).model.name, "verdict": None, "folder": str(trained.path),
+    }  # fmt: skip
+    shown = tunesmith("runs")
+    assert trained.id in shown.out and next_command(shown) == f"next: tunesmith show {trained.id}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [lambda run: run.id, lambda run: run.id[:-3], lambda run: str(run.path)],
+    ids=["id", "beginning", "folder"],
+)
+def test_show_finds_a_run(tunesmith: Door, trained: RunFolder, name: Callable[[RunFolder], str]) -> None:
+    printed = tunesmith("show", name(trained), "--json")
+    assert printed.code == 0, printed.err
+    assert printed.document["run"]["id"] == trained.id
+    assert printed.document["recipe"]["data"]["instruction"] == "Name the colour."
+    assert [artifact["kind"] for artifact in printed.document["artifacts"]] == ["adapter"]
+    assert next_command(tunesmith("show", name(trained))) == f"next: tunesmith chat {trained.path}"
+
+
+def test_models_lists_what_a_name_can_mean(tunesmith: Door, trained: RunFolder) -> None:
+    rows = {row["name"]: row for row in tunesmith("models", "--json").document["models"]}
+    assert rows["smollm2-135m-instruct"]["ready"] == "to be fetched"
+    assert rows[trained.id] | {"where": ""} == {"name": trained.id, "kind": "adapter", "ready": "yes", "where": ""}
+    assert trained.id in tunesmith("models").out
+
+
+def test_the_same_seed_gives_the_same_adapter(tunesmith: Door, recipe: Path, tmp_path: Path) -> None:
+    adapters = []
+    for name, seed in (("first", 7), ("again", 7), ("other", 8)):
+        printed = tunesmith("train", recipe, "--out", tmp_path / name, "--set", f"seed={seed}")
+        assert printed.code == 0, printed.err
+        (folder,) = (tmp_path / name).iterdir()
+        adapters.append((folder / "adapter" / "adapter_model.safetensors").read_bytes())
+    assert adapters[0] == adapters[1] != adapters[2]

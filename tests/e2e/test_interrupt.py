@@ -1,0 +1,61 @@
+"""Ctrl-C while a model is tuned: the command ends with 130, says what was kept, and what was kept can be used."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from door import Door
+
+from tunesmith.records import Run
+from tunesmith.runs.folder import RunFolder
+
+Start = Callable[..., "subprocess.Popen[str]"]
+LONG = ("--set", "training.epochs=100000", "--set", "training.evaluations=1")
+
+
+def folder_when_tuning(out: Path, process: "subprocess.Popen[str]", seconds: float = 60) -> RunFolder:
+    """The run's folder once its first steps are on disk."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        for metrics in out.glob("*/metrics.jsonl"):
+            if metrics.read_text().count('"kind":"step"') >= 2:
+                return RunFolder.open(metrics.parent)
+        time.sleep(0.05)
+    raise AssertionError(f"no training began: {process.communicate()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["decide", "train"])
+def test_an_interrupted_run_can_be_used(
+    start: Start, tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, command: str, number: int
+) -> None:
+    (recipe := tmp_path / "tiny.yaml").write_text(f"data: {{path: {labels_csv}}}\n")
+    what = labels_csv if command == "decide" else recipe
+    process = start(command, what, "--out", tmp_path / "runs", "--json", *settings, *LONG)
+    folder = folder_when_tuning(tmp_path / "runs", process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    message = [line for line in err.splitlines() if line.startswith("error[")]
+    assert len(message) == 1 and str(folder.path) in message[0] and "kept the adapter" in message[0]
+    assert json.loads(out)["error"]["code"] == "interrupted/stopped"
+
+    run = folder.read(Run)
+    assert run.status == "interrupted" and run.result is not None and run.result.steps >= 2
+    assert tunesmith("chat", folder.path, "--message", "a red boat", "--max-new-tokens", 4).code == 0
+    assert tunesmith("show", folder.id, "--json").document["run"]["status"] == "interrupted"
+
+
+def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+    process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *LONG)
+    folder_when_tuning(tmp_path / "runs", process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in err
