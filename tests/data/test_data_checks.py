@@ -108,6 +108,13 @@ def test_duplicates_across_a_train_and_test_pair() -> None:
     assert (problem.severity, problem.lines) == ("warning", (241,))
 
 
+def test_near_duplicates_across_a_train_and_test_pair() -> None:
+    long = "please tell me when the new card that I ordered last week will arrive at my home address"
+    problems = found(chat(f"u: {long}!!", "a: soon"), test=loaded([chat(f"u: {long}", "a: soon")]))
+    assert problems["data/near-test-leak"].lines == (241,)
+    assert "data/test-leak" not in problems and "data/near-duplicate" not in problems
+
+
 def test_a_test_file_needs_answers_too() -> None:
     test = loaded([chat("u: fresh", "a: y"), chat("u: another", "a: ")])
     assert found(test=test)["data/no-answer"].lines == (2,)

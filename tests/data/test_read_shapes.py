@@ -157,8 +157,11 @@ def test_an_unknown_group_column_names_the_nearest(tmp_path: Path) -> None:
 
 def test_columns_that_are_not_used_are_noted(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"text": "q", "category": "a"})
-    assert [(p.code, p.severity) for p in loaded.problems] == [("data/unused-columns", "note")]
+    assert [(p.code, p.severity) for p in loaded.problems] == [("data/columns-beside-text", "warning")]
     assert "category" in loaded.problems[0].message
+    loaded = load(tmp_path, {"prompt": "q", "completion": "a", "topic": "t"})
+    assert [(p.code, p.severity) for p in loaded.problems] == [("data/unused-columns", "note")]
+    assert "topic" in loaded.problems[0].message
 
 
 def test_an_absent_answer_becomes_an_empty_one_for_the_check_to_find(tmp_path: Path) -> None:

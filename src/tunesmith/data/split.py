@@ -11,9 +11,10 @@ so an example's side does not depend on the other examples, and new data does no
 all units: when the answers are labels, every 1/share-th unit is taken in the order (label, number), which keeps each
 label's share within one unit; and a side that would be empty gets the unit whose number is nearest.
 
-Exact duplicates are kept once, on every side: in test and validation they would count one question twice, in train
-they would be learned by heart. `check` reports how many there are. Where the test or validation examples are given,
-train examples that ask the same are left out of train: what is given stays as it is.
+The ids of a side stand in the order of a hash of their own, so that its first n are a fair sample of it even where the
+file is sorted. Exact duplicates are kept once, on every side: in test and validation they would count one question
+twice, in train they would be learned by heart. `check` reports how many there are. Where the test or validation
+examples are given, train examples that ask the same are left out of train: what is given stays as it is.
 
 Near duplicates are not joined: prompts written from one form are all alike, and joining would leave one single unit.
 `check` lists them, and a group column joins those that belong together.
@@ -63,9 +64,9 @@ def split_examples(
         method="given-test" if test is not None else "given" if sides is not None else "hash",
         grouped_by=grouped_by,
         stratified=labels is not None and bool(wanted),
-        train=_ids(chosen["train"]),
-        validation=_ids(validation or chosen["validation"]),
-        test=_ids(given["test"] or chosen["test"]),
+        train=_ids(chosen["train"], seed),
+        validation=_ids(validation or chosen["validation"], seed),
+        test=_ids(given["test"] or chosen["test"], seed),
     )
 
 
@@ -77,8 +78,9 @@ def examples_on(examples: Iterable[Example], ids: Iterable[str]) -> list[Example
     return [by_id[id_] for id_ in ids]
 
 
-def _ids(examples: Iterable[Example]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(example.id for example in examples))
+def _ids(examples: Iterable[Example], seed: int) -> tuple[str, ...]:
+    """Each id once, in the order of their own hashes: the first n are a fair sample, however the file is sorted."""
+    return tuple(sorted({example.id for example in examples}, key=lambda id_: _number(seed, id_)))
 
 
 def _units(examples: Sequence[Example]) -> dict[str, str]:

@@ -27,12 +27,18 @@ MARGIN = 0.2
 """An estimate from 80 hashes misses a similarity of 0.8 by 0.2 once in 100,000 times (4.5 standard deviations)."""
 
 
-def similar_to_earlier(texts: Sequence[str], similarity: float) -> dict[int, int]:
-    """Position of a text -> position of an earlier one with at least this Jaccard similarity, where there is one."""
+def similar_to_earlier(texts: Sequence[str], similarity: float, among: int | None = None) -> dict[int, int]:
+    """Position of a text -> position of an earlier one with at least this Jaccard similarity, where there is one.
+
+    With `among`, the first so many texts are what the others are compared with, and nothing else is.
+    """
     if len(texts) < 2:
         return {}
     signatures_DH = _signatures(texts)
     earlier_P, later_P, estimate_P = _candidates(signatures_DH, similarity - MARGIN)
+    if among is not None:
+        is_asked_P = (earlier_P < among) & (later_P >= among)
+        earlier_P, later_P, estimate_P = earlier_P[is_asked_P], later_P[is_asked_P], estimate_P[is_asked_P]
     order_P = np.lexsort((-estimate_P, later_P))
     found: dict[int, int] = {}
     compared, previous = 0, -1

@@ -17,7 +17,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     for i, example in enumerate(context.examples):
         first_of.setdefault(example.id, i)
     positions = list(first_of.values())
-    texts = [_compared_text(context.examples[i]) for i in positions]
+    texts = [compared_text(context.examples[i]) for i in positions]
     later = [positions[k] for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(
         "near-duplicate",
@@ -28,5 +28,6 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     )
 
 
-def _compared_text(example: Example) -> str:
+def compared_text(example: Example) -> str:
+    """The last question and its answer, normalised: what a reader would look at to tell copies."""
     return normalised(f"{example.question} {example.answer}" if example.messages else example.answer)

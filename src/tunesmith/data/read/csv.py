@@ -60,7 +60,13 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise DataError("bad-header", "The first row cannot be read.", where=str(path), found=str(error)) from None
+        raise DataError(
+            "bad-header",
+            "The first row cannot be read.",
+            where=str(path),
+            found=str(error),
+            do="write one row of column names, and end lines with LF or CRLF",
+        ) from None
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(

@@ -13,7 +13,7 @@ from typing import Any
 from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
 from tunesmith.data.read.folder import Side, Source, find_sources, no_permission
 from tunesmith.data.read.shapes import COLUMN_NAMES, RULES, ShapeRule, find_shape, read_example
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
 from tunesmith.records import Dataset, Example, Problem, SourceFile, fingerprint_of
 
@@ -160,8 +160,9 @@ def _note_unused(
     log: FaultLog, rule: ShapeRule, names: list[str], theirs_to_ours: Mapping[str, str], group: str | None
 ) -> None:
     unused = [name for name in names if theirs_to_ours.get(name) not in rule.columns and name != group]
+    code = "columns-beside-text" if rule.shape == "text" else "unused-columns"
     for _ in unused:
-        log.add(Fault("unused-columns", 0, f"{', '.join(unused)} (the examples are read as {rule.shape})"))
+        log.add(Fault(code, 0, f"{', '.join(unused)} (the examples are read as {rule.shape})"))
 
 
 def _group_of(values: Mapping[str, Any], group: str | None) -> str | None:
@@ -195,11 +196,12 @@ def _refuse_mixed_shapes(path: Path, rules: list[ShapeRule]) -> None:
 
 
 def _nothing_readable(path: Path, problems: list[Problem]) -> DataError:
-    if not problems:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if not errors:
         return DataError("no-rows", "The file has no rows.", where=str(path), do="give a file with examples")
-    worst = max((p for p in problems if p.code != "data/unused-columns"), key=lambda problem: problem.count)
+    worst = max(errors, key=lambda problem: problem.count)
     slug = worst.code.removeprefix("data/")
-    place = f"{path} lines {', '.join(map(str, worst.lines[:3]))}" if worst.lines else str(path)
+    place = f"{path} line{'s' if worst.count > 1 else ''} {name_some(worst.lines)}"
     return DataError(slug, "No example can be read.", where=place, found=worst.message, do=KINDS[slug].do)
 
 

@@ -51,29 +51,34 @@ class _Kind(NamedTuple):
 
 
 KINDS: dict[str, _Kind] = {
-    "unreadable-line": _Kind("error", "lines that are not JSON objects", "write one JSON object a line"),
-    "cut-line": _Kind("error", "last line that breaks off", "copy the file again; its end is missing"),
-    "line-too-long": _Kind("error", "lines over 16 MiB", "write one example a line (JSON Lines)"),
-    "broken-utf8": _Kind("error", "lines that are not UTF-8", "save the file as UTF-8"),
-    "bom": _Kind("warning", "byte-order mark at the start", "save the file as UTF-8 without BOM (it was skipped)"),
-    "nul": _Kind("error", "rows with NUL characters", "remove the NUL characters; the export is probably broken"),
-    "lone-surrogate": _Kind("error", "rows with half a character (lone surrogate)", "write whole characters as UTF-8"),
+    "unreadable-line": _Kind("error", "Lines that are not JSON objects", "write one JSON object a line"),
+    "cut-line": _Kind("error", "Last lines that break off", "copy the file again; its end is missing"),
+    "line-too-long": _Kind("error", "Lines over 16 MiB", "write one example a line (JSON Lines)"),
+    "broken-utf8": _Kind("error", "Lines that are not UTF-8", "save the file as UTF-8"),
+    "bom": _Kind("warning", "Byte-order marks at the start", "save the file as UTF-8 without BOM (it was skipped)"),
+    "nul": _Kind("error", "Rows with NUL characters", "remove the NUL characters; the export is probably broken"),
+    "lone-surrogate": _Kind("error", "Rows with half a character (lone surrogate)", "write whole characters as UTF-8"),
     "duplicate-key": _Kind(
-        "error", "rows that have the same key twice", "keep one of them; it is unclear which counts"
+        "error", "Rows that have the same key twice", "keep one of them; it is unclear which counts"
     ),
-    "not-a-number": _Kind("error", "rows with NaN or Infinity", "write null or a number"),
-    "number-too-long": _Kind("error", "rows with a number too long to read", "write long numbers as text"),
-    "too-deep": _Kind("error", f"rows nested deeper than {DEEPEST} levels", "flatten the row"),
+    "not-a-number": _Kind("error", "Rows with NaN or Infinity", "write null or a number"),
+    "number-too-long": _Kind("error", "Rows with a number too long to read", "write long numbers as text"),
+    "too-deep": _Kind("error", f"Rows nested deeper than {DEEPEST} levels", "flatten the row"),
     "cell-count": _Kind(
-        "error", "rows with more or fewer cells than the header", "quote cells that hold the separator"
+        "error", "Rows with more or fewer cells than the header", "quote cells that hold the separator"
     ),
     "missing-column": _Kind(
-        "error", "rows without a column that the shape needs", "fill the column, or leave the row out"
+        "error", "Rows without a column that the shape needs", "fill the column, or leave the row out"
     ),
-    "wrong-type": _Kind("error", "rows where a value has the wrong type", "write it in the type the shape asks for"),
-    "unknown-role": _Kind("error", "rows with an unknown role", "use system, user, assistant or tool"),
+    "wrong-type": _Kind("error", "Rows where a value has the wrong type", "write it in the type the shape asks for"),
+    "unknown-role": _Kind("error", "Rows with an unknown role", "use system, user, assistant or tool"),
+    "columns-beside-text": _Kind(
+        "warning",
+        "Columns that are not used, for only the text is trained",
+        "say which is which if they belong together, for example --columns prompt=text,completion=category",
+    ),
     "unused-columns": _Kind(
-        "note", "columns that are not used", "map them with --columns if they belong to the example"
+        "note", "Columns that are not used", "map them with --columns if they belong to the example"
     ),
 }
 
@@ -106,7 +111,7 @@ class FaultLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{tally.count:,} {message}; first found: {tally.found}",
+                message=f"{message}: {tally.count:,}. First: {tally.found}",
                 do=do,
                 file=self._file,
             )
