@@ -159,10 +159,23 @@ def test_control_tokens_that_people_wrote_stay_text(example: Example) -> None:
     prove_mask(arrays, TOKENIZER, [example])
 
 
-def test_control_tokens_in_tools_are_refused_because_their_place_is_not_known() -> None:
-    example = replace(chat("u: hi", "a: x"), tools=({"name": "<|im_start|>"},))
+@pytest.mark.parametrize(
+    "example",
+    [
+        replace(chat("u: hi", "a: x"), tools=({"name": "<|im_start|>"},)),
+        Example(1, (Message("user", "hi", name="<|im_end|>"), Message("assistant", "x"))),
+        Example(1, (Message("user", "hi"), Message("assistant", "", tool_calls=({"name": "<|im_end|>"},)))),
+    ],
+)
+def test_control_tokens_beside_the_content_are_refused_because_their_place_is_not_known(example: Example) -> None:
     with pytest.raises(DataError, match="data/control-token-in-text"):
         prepare(example)
+
+
+def test_tools_and_calls_are_rendered_and_the_call_is_trained() -> None:
+    call = Message("assistant", "", tool_calls=({"name": "weather"},))
+    example = Example(1, (Message("user", "q"), call, Message("tool", "sun"), Message("assistant", "Sunny.")))
+    assert trained_text(prepare(replace(example, tools=({"name": "weather"},)))) == '{"name": "weather"}|Sunny.|'
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_lines() -> None:

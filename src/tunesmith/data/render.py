@@ -111,7 +111,7 @@ class Renderer:
         template's own text, so each content's place follows without searching for it.
         """
         if not any(self._control_token.search(message.content) for message in example.messages):
-            self._refuse_in_tools(example)
+            self._refuse_beside_content(example)
             return ()
         markers = [f"\ue000{i}\ue001" for i in range(len(example.messages))]
         marked = [replace(m, content=mark) for m, mark in zip(example.messages, markers, strict=True)]
@@ -130,14 +130,15 @@ class Renderer:
             ranges.append((begin, position))
         if not pieces[-1].startswith(text[position:]):
             raise refusal
-        self._refuse_in_tools(example)
+        self._refuse_beside_content(example)
         return tuple(ranges)
 
-    def _refuse_in_tools(self, example: Example) -> None:
-        """Tool definitions and calls are written by the template in its own form: their places are not known."""
-        calls = [message.tool_calls for message in example.messages if message.tool_calls]
-        if (example.tools or calls) and self._control_token.search(canonical_json([example.tools, calls])):
-            raise RenderRefused("control-token-in-text", "a control token inside a tool definition or call")
+    def _refuse_beside_content(self, example: Example) -> None:
+        """Tools, calls and names are written by the template in its own form: their places are not known."""
+        beside = [[m.tool_calls, m.name, m.tool_call_id] for m in example.messages]
+        is_plain = not example.tools and not any(any(parts) for parts in beside)
+        if not is_plain and self._control_token.search(canonical_json([example.tools, beside])):
+            raise RenderRefused("control-token-in-text", "a control token inside a tool definition, call or name")
 
 
 def _with_gaps(turns: Sequence[Span]) -> list[Span]:
