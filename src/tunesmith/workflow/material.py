@@ -55,7 +55,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
         prepared[name], arrays[name] = prepare_split(name, sides[name], named.tokenizer, limit, recipe.data.train_on)
-    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], train_on=recipe.data.train_on)
+    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"])
     listener.proof(proof)
     completed, defaults = complete_recipe(
         recipe,
@@ -92,7 +92,7 @@ def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Exampl
 def sides_of(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
     """The examples of each side, with the instruction. The split is of the bare ones: another instruction, same split.
 
-    `evaluation.test_limit` takes the first of the test ids, whose order is that of the file.
+    `evaluation.test_limit` takes the first of the test ids, which are a fair sample of them.
     """
     ids = {"train": split.train, "validation": split.validation, "test": split.test[: recipe.evaluation.test_limit]}
     return {name: with_instruction(examples_on(examples, side), recipe) for name, side in ids.items()}
