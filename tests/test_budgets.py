@@ -13,7 +13,8 @@ def test_every_excess_is_named_with_its_place(tmp_path: Path) -> None:
     specification.loader.exec_module(budgets)
     source = tmp_path / "src" / "tunesmith"
     source.mkdir(parents=True)
-    (source / "workflow.py").write_text("x = 1\n" * 251)
+    (source / "workflow").mkdir()
+    (source / "workflow" / "decide.py").write_text("x = 1\n" * 251)
     (source / "long.py").write_text("x = 1\n" * 601)
     (source / "deep.py").write_text("class A:\n    def f(self):\n" + "        x = 1\n" * 60)
     (source / "fine.py").write_text("def f():\n" + "    x = 1\n" * 59)
@@ -21,5 +22,5 @@ def test_every_excess_is_named_with_its_place(tmp_path: Path) -> None:
         "README.md: is missing; its budget is 250 lines",
         "src/tunesmith/deep.py:2 f: 61 lines; its budget is 60",
         "src/tunesmith/long.py: 601 lines; its budget is 600",
-        "src/tunesmith/workflow.py: 251 lines; its budget is 250",
+        "src/tunesmith/workflow/decide.py: 251 lines; its budget is 250",
     ]

@@ -1,4 +1,4 @@
-"""A model on this machine, opened in two steps: its name and tokenizer (light), then its weights (torch is imported)."""
+"""A model on this machine, opened in two steps: its name and tokenizer (light), then its weights (torch)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from tunesmith.providers.local import LocalCompleter
 from tunesmith.records import ChatTokenizer, ModelIdentity
 
 if TYPE_CHECKING:
-    from tunesmith.engine.load import LoadedModel
+    from tunesmith.engine.load import LoadedModel, Precision
 
 
 def resolve(name: str, revision: str | None = None) -> ModelIdentity:
@@ -39,7 +39,7 @@ class NamedModel:
         identity = resolve(name, revision)
         return cls(identity, load_tokenizer(identity.folder), context_tokens(identity.folder))
 
-    def load(self, precision: str = "auto", batch_size: int = 32) -> "LocalModel":
+    def load(self, precision: "Precision" = "auto", batch_size: int = 32) -> "LocalModel":
         """Load the weights, and the adapter if the name meant one. Errors: `ModelError`."""
         from tunesmith.engine.load import load_model
 
@@ -49,7 +49,7 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model in memory. The same weights answer as the base model and, once it carries an adapter, as the tuned one."""
+    """A model in memory: it answers as the base model and, once it carries an adapter, as the tuned one."""
 
     named: NamedModel
     loaded: "LoadedModel"
