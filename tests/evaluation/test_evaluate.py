@@ -1,18 +1,16 @@
 """Evaluation: the same lines for every contender; what failed is counted, what was stored can be judged again."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from tunesmith.errors import DataError, RecordError, UsageError
-from tunesmith.evaluation.answers import read_answers, write_answers
+from tunesmith.errors import DataError, UsageError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers, evaluate_contenders
 from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.scorer import Scorer
-from tunesmith.records import Completion, Example, Message, Progress, Prompt
+from tunesmith.records import Answer, Completion, Example, Message, Progress, Prompt
 
 
 class Scripted:
@@ -116,11 +114,10 @@ def test_needed_n_is_asked_only_when_it_is_open(wrong: int, is_told: bool) -> No
         assert comparison.needed_n is not None and comparison.needed_n > 6
 
 
-def test_a_stored_evaluation_is_judged_again_without_a_model(tmp_path: Path) -> None:
+def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
     task = task_of(ANSWERS)
     evaluation, answers = evaluate_contenders([entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task)
-    write_answers(tmp_path / "x.jsonl", answers["x"])
-    stored = read_answers(tmp_path / "x.jsonl")
+    stored = [Answer.model_validate_json(answer.model_dump_json()) for answer in answers["x"]]
     assert stored == answers["x"]
     again = evaluate_answers([Asked("x", "zero-shot", "nothing", stored, 9.0)], task)
     assert again == evaluation and again.fingerprint == evaluation.fingerprint
@@ -131,14 +128,6 @@ def test_answers_to_other_examples_are_refused() -> None:
     for wrong in (answers["x"][:5], answers["x"][::-1]):
         with pytest.raises(DataError, match="other-answers"):
             evaluate_answers([Asked("x", "zero-shot", "nothing", wrong)], task_of(ANSWERS))
-
-
-def test_stored_answers_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="missing"):
-        read_answers(tmp_path / "none.jsonl")
-    (tmp_path / "torn.jsonl").write_text('{"example": "1"')
-    with pytest.raises(RecordError, match=r"torn\.jsonl line 1"):
-        read_answers(tmp_path / "torn.jsonl")
 
 
 def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tunesmith.records.record import Record
 
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
@@ -15,7 +17,7 @@ class Bar(Record):
     """
 
     min_score: float | None = None
-    min_gain: float = 0.0
+    min_gain: float = Field(0.0, ge=0)
     max_usd_per_1000: float | None = None
     max_seconds: float | None = None
 

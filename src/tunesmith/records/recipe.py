@@ -78,9 +78,9 @@ class Recipe(Record):
     revision: str | None = None
     method: Method = "sft"
     seed: int = Field(0, ge=0)
-    data: DataRecipe = Field(default_factory=DataRecipe)
-    adapter: AdapterRecipe = Field(default_factory=AdapterRecipe)
-    training: TrainingRecipe = Field(default_factory=TrainingRecipe)
-    evaluation: EvaluationRecipe = Field(default_factory=EvaluationRecipe)
-    bar: Bar = Field(default_factory=Bar)
+    data: DataRecipe = DataRecipe()
+    adapter: AdapterRecipe = AdapterRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    bar: Bar = Bar()
     machine_usd_per_hour: float = Field(0.10, ge=0)
