@@ -1,11 +1,12 @@
 """`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your data."""
 
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.output import parse_columns, print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
@@ -18,15 +19,24 @@ def decide(
     model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Your own test file; without it a share of DATA is held out.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: --set bar.min_gain=0.02.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Your own test file; without it a share of DATA is held out.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key: --set bar.min_gain=0.02.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
     from tunesmith.recipe.load import load_recipe
 
-    changes = [f"{key}={value}" for key, value in (("model", model), ("data.path", data), ("data.test_path", test)) if value]
+    changes = [
+        f"{key}={value}" for key, value in (("model", model), ("data.path", data), ("data.test_path", test)) if value
+    ]
+    if columns is not None:
+        changes.append(f"data.columns={dumps(parse_columns(columns))}")
     if minutes is not None:
         changes += ["training.epochs=null", f"training.minutes={minutes}"]
     run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json)
