@@ -5,6 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tunesmith.engine import generate
 from tunesmith.engine.adapters.lora import adapter_off, attach_lora, lora_parameters
 from tunesmith.engine.generate import Generator, Sampler, shared_beginning
 from tunesmith.engine.load import LoadedModel
@@ -102,3 +103,22 @@ def test_sampling_stays_in_the_nucleus_and_follows_the_probabilities() -> None:
     shares = drawn.bincount(minlength=4) / 4000
     # 0.5 alone has not reached 0.7, so 0.3 is in; together they have, so 0.15 and 0.05 are out.
     assert shares.tolist() == pytest.approx([0.0, 0.625, 0.0, 0.375], abs=0.03)
+
+
+def test_pain_16_fewer_rows_at_once_when_their_keys_and_values_would_not_fit(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())]
+    bytes_per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads of keys, head size, float32
+    longest = max(map(len, PROMPTS)) + 6
+    monkeypatch.setattr(generate, "cache_budget_bytes", lambda device: 2 * longest * bytes_per_token)
+    most: list[int] = []
+    original = generate._Rows.feed_last_tokens
+
+    def counting(rows: generate._Rows) -> None:
+        most.append(len(rows.living))
+        original(rows)
+
+    monkeypatch.setattr(generate._Rows, "feed_last_tokens", counting)
+    assert [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())] == expected
+    assert max(most) == 2

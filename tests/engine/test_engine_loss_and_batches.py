@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
-from tunesmith.engine.batches import batches, collate, micro_batches, shared_length
+from tunesmith.engine.batches import PIECE_COST_TOKENS, batches, collate, micro_batches, shared_length
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loss import POSITIONS_AT_ONCE, token_loss
 from tunesmith.engine.step import Stepper
@@ -155,3 +155,24 @@ def test_a_shared_beginning_changes_neither_loss_nor_gradient(
     plain_loss, plain_gradient = gradient_of(adapted, apart, arrays)
     assert loss == pytest.approx(plain_loss, rel=1e-5)
     torch.testing.assert_close(gradient, plain_gradient, rtol=1e-3, atol=1e-6)
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=9), most_tokens=st.integers(1, 900))
+def test_no_other_cut_is_cheaper(lengths: list[int], most_tokens: int) -> None:
+    """Against every way to cut the sorted examples."""
+    arrays = TokenArrays(
+        np.zeros(sum(lengths), np.int32), np.zeros(sum(lengths), np.float32), np.cumsum([0, *lengths]).astype(np.int64)
+    )
+    ordered = sorted(lengths, reverse=True)
+
+    def cost(pieces: list[list[int]]) -> int:
+        return sum(PIECE_COST_TOKENS + len(piece) * max(piece) for piece in pieces)
+
+    possible = []
+    for cuts in itertools.product([False, True], repeat=len(ordered) - 1):
+        edges = [0, *(at + 1 for at, is_cut in enumerate(cuts) if is_cut), len(ordered)]
+        pieces = [ordered[begin:end] for begin, end in itertools.pairwise(edges)]
+        if all(len(piece) == 1 or len(piece) * max(piece) <= most_tokens for piece in pieces):
+            possible.append(cost(pieces))
+    ours = [[lengths[e] for e in piece] for piece in micro_batches(arrays, range(len(lengths)), 99, most_tokens)]
+    assert cost(ours) == min(possible)

@@ -51,16 +51,17 @@ def micro_batches(arrays: TokenArrays, batch: Sequence[int], most_rows: int, mos
     A piece has at most `most_rows` rows and `most_tokens` padded tokens; an example longer than that is alone.
     cost[j] = the least cost of the first j examples = min over i of cost[i] + PIECE_COST + (j - i) * length[i].
     """
-    lengths = np.diff(arrays.starts_E1)
-    order = sorted(batch, key=lambda e: (-lengths[e], e))
+    order = sorted(batch, key=lambda e: (int(arrays.starts_E1[e] - arrays.starts_E1[e + 1]), e))
+    lengths = [int(arrays.starts_E1[e + 1] - arrays.starts_E1[e]) for e in order]
     cost, cut = [0], [0]
     for j in range(1, len(order) + 1):
-        begins = [
-            i for i in range(max(0, j - most_rows), j) if i == j - 1 or (j - i) * lengths[order[i]] <= most_tokens
-        ]
-        costs = [cost[i] + PIECE_COST_TOKENS + (j - i) * int(lengths[order[i]]) for i in begins]
-        cost.append(min(costs))
-        cut.append(begins[costs.index(min(costs))])
+        i = j - 1
+        best = (cost[i] + PIECE_COST_TOKENS + lengths[i], i)
+        while i > 0 and j - i < most_rows and (j - i + 1) * lengths[i - 1] <= most_tokens:
+            i -= 1
+            best = min(best, (cost[i] + PIECE_COST_TOKENS + (j - i) * lengths[i], i))
+        cost.append(best[0])
+        cut.append(best[1])
     pieces, end = [], len(order)
     while end:
         pieces.append(order[cut[end] : end])

@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tunesmith.engine.head import hidden_states, logits_of
 from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.memory import cache_budget_bytes
 
 Progress = Callable[[int, int], None]
 
@@ -85,9 +86,10 @@ class Generator:
         waiting = sorted(range(len(prompts)), key=lambda p: len(prompts[p]))
         rows = _Rows(self.model, shared_beginning(prompts))
         answers: dict[int, Generated] = {}
+        most_rows = min(self.batch_size, rows.that_fit(max(map(len, prompts), default=0) + max_new_tokens))
         while waiting or rows.living:
-            free = self.batch_size - len(rows.living)
-            if waiting and (free >= self.batch_size / 2 or free >= len(waiting)):
+            free = most_rows - len(rows.living)
+            if waiting and (free >= most_rows / 2 or free >= len(waiting)):
                 admitted, waiting = waiting[-free:], waiting[:-free]
                 rows.admit([(p, prompts[p]) for p in admitted])
             else:
@@ -153,6 +155,14 @@ class _Rows:
         self.shared = DynamicCache(config=model.config)
         if shared:
             hidden_states(model, torch.tensor([shared], device=model.device), cache=self.shared)
+
+    def that_fit(self, tokens: int) -> int:
+        """How many rows of this many tokens the memory for keys and values holds; at least one."""
+        config = self.model.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        bytes_per_token = 2 * config.num_hidden_layers * heads * head_size * self.model.dtype.itemsize
+        return max(1, cache_budget_bytes(self.model.device) // (bytes_per_token * tokens))
 
     def admit(self, prompts: Sequence[tuple[int, list[int]]]) -> None:
         """Take in (number, tokens) of new prompts and make the first token of each."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +25,7 @@ Precision = Literal["auto", "bf16", "float32"]
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model in memory. `context_length` is the most tokens that its positions allow (endless: `sys.maxsize`)."""
+    """A causal language model in memory. `context_length`: the most tokens its positions allow (`sys.maxsize`: any)."""
 
     model: PreTrainedModel
     device: torch.device
@@ -43,7 +43,8 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
     dtype = choose_dtype(precision, device)
     try:
         with quiet_transformers():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not know output_loading_info
+            model, report = from_pretrained(
                 str(folder),
                 output_loading_info=True,
                 dtype=dtype,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
@@ -21,21 +21,25 @@ from tunesmith.engine.batches import MicroBatch, collate, micro_batches
 from tunesmith.engine.head import hidden_states, logits_of
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loss import token_loss
-from tunesmith.engine.memory import is_out_of_memory
+from tunesmith.engine.memory import is_out_of_memory, return_unused_memory
 from tunesmith.errors import TrainingError, name_some
 from tunesmith.records import TokenArrays
 
-TOKENS_AT_ONCE = 1024
+TOKENS_AT_ONCE = 1024  # about 2 MB of activations each with SmolLM2-135M in bfloat16
+STEPS_BETWEEN_TRIMS = 8
 
 
 class Stepper:
     """Computes losses and gradients of batches; remembers how many rows fit into memory."""
 
-    def __init__(self, loaded: LoadedModel, most_rows: int | None) -> None:
+    def __init__(self, loaded: LoadedModel, most_rows: int | None, longest: int = 0) -> None:
         self.loaded = loaded
         self.most_rows = most_rows or 1 << 30
         self.most_tokens = TOKENS_AT_ONCE if most_rows is None else 1 << 62
         self.can_share = can_share_prefix(loaded.model)
+        if longest > TOKENS_AT_ONCE:  # a single example needs more memory than that: pay with time
+            loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.can_share = False
 
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
         """Add the gradient of the batch's loss per trained token to the adapter; return that loss.
@@ -44,7 +48,10 @@ class Stepper:
         """
         while True:
             try:
-                return self._accumulate(arrays, batch, step)
+                loss = self._accumulate(arrays, batch, step)
+                if step % STEPS_BETWEEN_TRIMS == 0:
+                    return_unused_memory()
+                return loss
             except (RuntimeError, MemoryError) as error:
                 self._halve_rows(error, arrays, batch, f"step {step}")
             self.loaded.model.zero_grad(set_to_none=True)
@@ -57,12 +64,10 @@ class Stepper:
             share = loss.item() / count
             if not math.isfinite(share):
                 raise TrainingError(
-                    "loss-not-finite",
-                    "The loss is not a finite number; the step was not applied.",
-                    where=f"step {step}, train examples number {name_some(piece, 8)}",
-                    found=f"loss {share}",
+                    "loss-not-finite", "The loss is not a finite number; the step was not applied.",
+                    where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share}",
                     do="lower training.learning_rate, or set training.precision to float32",
-                )
+                )  # fmt: skip
             (loss / count).backward()
             total += share
         return total
@@ -105,6 +110,18 @@ class Stepper:
         hidden_BTD = _hidden_of(model, batch)
         hidden_ND = hidden_BTD[batch.rows_N, batch.columns_N]
         return token_loss(hidden_ND, batch.targets_N, batch.weights_N, partial(logits_of, model))
+
+
+def clip_gradient(parameters: Sequence[nn.Parameter], most: float, batch: Sequence[int], step: int) -> float:
+    """Scale the gradient down to norm `most`; return its norm before. Errors: `TrainingError` when it is not finite."""
+    norm = float(nn.utils.clip_grad_norm_(parameters, most))
+    if not math.isfinite(norm):
+        raise TrainingError(
+            "gradient-not-finite", "The gradient is not finite; the step was not applied.",
+            where=f"step {step}, train examples number {name_some(batch, 8)}", found=f"norm {norm}",
+            do="lower training.learning_rate, or set training.precision to float32",
+        )  # fmt: skip
+    return norm
 
 
 def _hidden_of(model: PreTrainedModel, batch: MicroBatch) -> Tensor:

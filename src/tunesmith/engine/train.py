@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
 from tunesmith.engine.batches import batches
 from tunesmith.engine.best import BestAdapter
 from tunesmith.engine.load import LoadedModel
-from tunesmith.engine.memory import peak_memory_bytes
+from tunesmith.engine.memory import peak_memory_bytes, return_unused_memory
 from tunesmith.engine.schedule import Progress, rate_share
-from tunesmith.engine.step import Stepper
-from tunesmith.errors import TrainingError, name_some
+from tunesmith.engine.step import Stepper, clip_gradient
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
 
 Score = Callable[[], tuple[str, float]]
@@ -78,7 +78,7 @@ class Training:
         self.peak_rate = self.recipe.learning_rate
         self.parameters = lora_parameters(loaded.model)
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
-        self.stepper = Stepper(loaded, self.recipe.micro_batch)
+        self.stepper = Stepper(loaded, self.recipe.micro_batch, longest=int(np.diff(train.starts_E1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         epochs, minutes = self.recipe.epochs, self.recipe.minutes
         self.progress = Progress(
@@ -108,13 +108,7 @@ class Training:
         rate = self.peak_rate * rate_share(progress.middle_of_next_step, recipe.warmup_share, recipe.decay)
         self.loaded.model.train()
         loss = self.stepper.backward(self.train, batch, progress.step + 1)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm))
-        if not math.isfinite(norm):
-            raise TrainingError(
-                "gradient-not-finite", "The gradient is not finite; the step was not applied.",
-                where=f"step {progress.step + 1}, train examples number {name_some(batch, 8)}", found=f"norm {norm}",
-                do="lower training.learning_rate, or set training.precision to float32",
-            )  # fmt: skip
+        norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -128,6 +122,7 @@ class Training:
     def _look(self, score: Score | None) -> None:
         """Held-out loss and, with `score`, generated answers. Before step 1 it is the base model's loss."""
         began = self.progress.seconds
+        return_unused_memory()
         self.loaded.model.eval()
         loss = self.stepper.mean_loss(self.validation)
         name, value = score() if score else (None, None)
