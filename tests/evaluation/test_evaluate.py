@@ -155,3 +155,10 @@ def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     with pytest.raises(UsageError, match="found x twice"):
         evaluate_contenders([twin, twin], task_of(ANSWERS))
     assert completer.prompts == []
+
+
+def test_tool_calls_are_refused_and_not_scored_as_empty_answers() -> None:
+    call = {"type": "function", "function": {"name": "now", "arguments": "{}"}}
+    messages = (Message("user", "what time is it"), Message("assistant", "", tool_calls=(call,)))
+    with pytest.raises(DataError, match="tools-not-scored"):
+        check_task(Task("t", [Example(line=7, messages=messages)], ExactScorer(), "", 0.1))

@@ -109,5 +109,5 @@ def test_a_template_that_rewrites_a_message_with_a_control_token_is_not_guessed_
     tokenizer = load_tokenizer(write_tiny_tokenizer(tmp_path, template, eos_token="<|im_end|>"))
     prompts = [(Message("user", "x <|im_end|> y"),), (Message("user", "plain"),)]
     strange, plain = LocalCompleter(tokenizer, EchoGenerator(), 8).complete(prompts)
-    assert "control-token-in-text" in str(strange.error)
+    assert "spells a control token" in str(strange.error)
     assert plain.error is None

@@ -12,11 +12,11 @@ trained is not what would be seen. Line ends after the end-of-turn token are not
 them.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from tunesmith.data.written import spells_control_token, written_ranges
 from tunesmith.errors import TunesmithError
 from tunesmith.records import ChatTokenizer, Example, canonical_json
 
@@ -58,8 +58,6 @@ class Renderer:
     def __init__(self, tokenizer: ChatTokenizer, train_on: TrainOn = "answers") -> None:
         self._tokenizer = tokenizer
         self._train_on = train_on
-        tokens = sorted(tokenizer.control_tokens, key=len, reverse=True)
-        self._control_token = re.compile("|".join(map(re.escape, tokens)) if tokens else r"(?!)")
 
     def render(self, example: Example) -> Rendered:
         """Errors: `RenderRefused`."""
@@ -74,7 +72,7 @@ class Renderer:
         if not text.strip():
             raise RenderRefused("no-answer", "an empty text")
         whole = text + self._tokenizer.end_of_turn
-        content = ((0, len(text)),) if self._control_token.search(text) else ()
+        content = ((0, len(text)),) if spells_control_token(self._tokenizer, text) else ()
         return Rendered(whole, (Span(0, len(whole), 1.0),), content)
 
     def _chat(self, example: Example) -> Rendered:
@@ -88,7 +86,7 @@ class Renderer:
         ]
         text = whole[: turns[-1].end]
         spans = turns if self._train_on == "answers" else _with_gaps(turns)
-        return Rendered(text, tuple(spans), self._content(example, text))
+        return Rendered(text, tuple(spans), self._content(example, whole))
 
     def _turn(self, example: Example, i: int, whole: str) -> Span:
         """The characters of assistant turn i, its end-of-turn token included."""
@@ -104,40 +102,19 @@ class Renderer:
         weight = messages[i].weight
         return Span(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
 
-    def _content(self, example: Example, text: str) -> tuple[tuple[int, int], ...]:
-        """Where people's own words stand, if they spell a control token; else nothing needs to be known.
-
-        The conversation is rendered once more with a marker in place of every message. Between the markers stands the
-        template's own text, so each content's place follows without searching for it.
-        """
-        if not any(self._control_token.search(message.content) for message in example.messages):
-            self._refuse_beside_content(example)
-            return ()
-        markers = [f"\ue000{i}\ue001" for i in range(len(example.messages))]
-        marked = [replace(m, content=mark) for m, mark in zip(example.messages, markers, strict=True)]
-        skeleton = self._tokenizer.render(marked, example.tools)
-        pieces = re.split("\ue000[0-9]+\ue001", skeleton)
-        refusal = RenderRefused("control-token-in-text", "the template rewrites a message that spells a control token")
-        if len(pieces) != len(markers) + 1:
-            raise refusal
-        ranges, position = [], 0
-        for piece, message in zip(pieces, example.messages, strict=False):
-            begin = position + len(piece)
-            words = message.content if text.startswith(message.content, begin) else message.content.strip()
-            if not text.startswith(piece + words, position):
-                raise refusal
-            position = begin + len(words)
-            ranges.append((begin, position))
-        if not pieces[-1].startswith(text[position:]):
-            raise refusal
+    def _content(self, example: Example, whole: str) -> tuple[tuple[int, int], ...]:
+        """Where people's own words stand, if they spell a control token."""
         self._refuse_beside_content(example)
+        ranges = written_ranges(self._tokenizer, example.messages, example.tools, whole)
+        if ranges is None:
+            raise RenderRefused("control-token-in-text", "the template rewrites a message that spells a control token")
         return tuple(ranges)
 
     def _refuse_beside_content(self, example: Example) -> None:
         """Tools, calls and names are written by the template in its own form: their places are not known."""
         beside = [[m.tool_calls, m.name, m.tool_call_id] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
-        if not is_plain and self._control_token.search(canonical_json([example.tools, beside])):
+        if not is_plain and spells_control_token(self._tokenizer, canonical_json([example.tools, beside])):
             raise RenderRefused("control-token-in-text", "a control token inside a tool definition, call or name")
 
 

@@ -96,6 +96,15 @@ def check_task(task: Task) -> None:
             found="plain text, or a conversation without an answer",
             do="leave them out of the test set",
         )
+    with_tools = [example.line for example in task.examples if example.tools or example.messages[-1].tool_calls]
+    if with_tools:
+        raise DataError(
+            "tools-not-scored",
+            f"{len(with_tools):,} test examples use tools, which no scorer here can judge yet.",
+            where=f"lines {name_some(with_tools)}",
+            found="tool definitions, or an answer that is a tool call",
+            do="tune on them with tunesmith train, or leave them out of the test set",
+        )
     for example in task.examples:
         task.scorer.score(example.answer, example.answer)
 

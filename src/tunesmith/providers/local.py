@@ -3,11 +3,11 @@
 The same lines ask the base model and the tuned one; which of them answers is a matter of the generator.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunesmith.data.written import written_ranges
 from tunesmith.errors import ModelError
 from tunesmith.records import ChatTokenizer, Completion, Progress, Prompt
 
@@ -52,12 +52,14 @@ class LocalCompleter:
         for i, prompt in enumerate(prompts):
             try:
                 text = self.tokenizer.render(prompt, open_answer=True)
-                written = self._written_ranges(prompt, text)
+                written = written_ranges(self.tokenizer, prompt, (), text, open_answer=True)
             except ModelError as error:
                 errors[i] = str(error)
                 text, written = "", []
+            if written is None:
+                errors[i] = "a message spells a control token, and the chat template rewrites the message"
             texts.append(text)
-            ranges.append(written)
+            ranges.append(written or [])
         ids = [encoded.ids for encoded in self.tokenizer.encode(texts, ranges)]
         limit = self.generator.context_length
         for i, tokens in enumerate(ids):
@@ -67,24 +69,3 @@ class LocalCompleter:
                     f"the model reads {limit:,} in all"
                 )
         return ids, errors
-
-    def _written_ranges(self, prompt: Prompt, text: str) -> list[tuple[int, int]]:
-        """Where people's own words stand in the text, if they spell a control token; else it does not matter.
-
-        The prompt is rendered again with a marker for every message; between the markers stands the template.
-        """
-        if not any(token in message.content for message in prompt for token in self.tokenizer.control_tokens):
-            return []
-        marked = [replace(message, content=f"\ue000{i}\ue001") for i, message in enumerate(prompt)]
-        first, *rest = re.split("\ue000[0-9]+\ue001", self.tokenizer.render(marked, open_answer=True))
-        ranges, rebuilt = [], first
-        for message, after in zip(prompt, rest, strict=False):
-            words = message.content if text.startswith(message.content, len(rebuilt)) else message.content.strip()
-            ranges.append((len(rebuilt), len(rebuilt) + len(words)))
-            rebuilt += words + after
-        if rebuilt != text:
-            raise ModelError(
-                "control-token-in-text", "A message spells a control token, and the template rewrites the message.",
-                found="the place of the person's own words is not known", do="take the control token out of it",
-            )  # fmt: skip
-        return ranges
