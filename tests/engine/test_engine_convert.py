@@ -59,9 +59,12 @@ def gguf_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_folder_is_an_ordinary_float32_model(gguf_file: Path, tmp_path: Path) -> None:
+def test_the_folder_is_an_ordinary_float32_model(
+    gguf_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "model"
     convert_gguf(gguf_file, folder)
+    assert capfd.readouterr() == ("", "")
     tensors = load_file(folder / "model.safetensors")
     assert {value.dtype for value in tensors.values()} == {torch.float32}
     assert "quantization_config" not in (folder / "config.json").read_text()

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from tunesmith.engine.adapters.lora import adapter_off, attach_lora, lora_layers, lora_parameters
 from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
@@ -60,6 +68,20 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         )
     path = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sliding_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mistral with a window shorter than the prompts: its cache forgets, so nothing may be shared or padded."""
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        sliding_window=5, num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.2,
+        bos_token_id=1, eos_token_id=2, pad_token_id=2,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("mistral")
+    MistralForCausalLM(config).save_pretrained(path)
     return path
 
 
@@ -201,9 +223,18 @@ def test_pain_24_batched_answers_are_those_of_transformers_generate(
     loaded: LoadedModel, name: str, batch_size: int
 ) -> None:
     """Rows of unequal length, refilled batches and a shared beginning give the tokens of one prompt at a time."""
+    assert_equal_to_transformers(loaded, PROMPTS[name], batch_size)
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_answers_of_a_sliding_window_model_are_those_of_transformers_generate(sliding_folder: Path, name: str) -> None:
+    assert_equal_to_transformers(load_model(sliding_folder, "float32"), PROMPTS[name], 4)
+
+
+def assert_equal_to_transformers(loaded: LoadedModel, prompts: list[list[int]], batch_size: int) -> None:
     stop = {2, 17, 33}
-    generated = Generator(loaded, batch_size).generate(PROMPTS[name], 24, stop)
-    for prompt, answer in zip(PROMPTS[name], generated, strict=True):
+    generated = Generator(loaded, batch_size).generate(prompts, 24, stop)
+    for prompt, answer in zip(prompts, generated, strict=True):
         whole = loaded.model.generate(
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=24, do_sample=False,
             eos_token_id=sorted(stop), pad_token_id=2,

@@ -4,6 +4,8 @@ The embedded model comes as GGUF with 4-bit weights; transformers dequantizes it
 exactly the dequantized model.
 """
 
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     """
     where, name = str(gguf.parent), gguf.name
     try:
-        with quiet_transformers():
+        # The bar over the tensors is tqdm's own, which transformers' settings do not reach: it writes to stderr.
+        with quiet_transformers(), redirect_stderr(StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
             model = AutoModelForCausalLM.from_pretrained(
                 where, gguf_file=name, dtype=torch.float32, local_files_only=True

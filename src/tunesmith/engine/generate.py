@@ -3,6 +3,7 @@
 What all prompts share at their beginning (system prompt, few-shot examples) is computed once, and its keys and values
 are spread over the rows. Rows of unequal length are padded on the left, where the mask hides it; positions count real
 tokens only. A finished row leaves the batch, and when half of the rows have left, waiting prompts take their places.
+Models whose cache is more than plain keys and values (sliding windows, recurrent state) answer one prompt at a time.
 
 Shapes: B rows, S shared tokens, T tokens fed at once, K columns of the cache, V vocabulary.
 """
@@ -17,7 +18,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from tunesmith.engine.head import hidden_states, logits_of
+from tunesmith.engine.head import hidden_states, keeps_plain_cache, logits_of
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.memory import cache_budget_bytes
 
@@ -84,9 +85,11 @@ class Generator:
     ) -> list[Generated]:
         # Taken from the end, so the longest go first: memory peaks at the start, and the last rows to finish are short.
         waiting = sorted(range(len(prompts)), key=lambda p: len(prompts[p]))
-        rows = _Rows(self.model, shared_beginning(prompts))
+        is_plain = keeps_plain_cache(self.model)
+        rows = _Rows(self.model, shared_beginning(prompts) if is_plain else [])
         answers: dict[int, Generated] = {}
-        most_rows = min(self.batch_size, rows.that_fit(max(map(len, prompts), default=0) + max_new_tokens))
+        longest = max(map(len, prompts), default=0) + max_new_tokens
+        most_rows = min(self.batch_size, rows.that_fit(longest)) if is_plain else 1
         while waiting or rows.living:
             free = most_rows - len(rows.living)
             if waiting and (free >= most_rows / 2 or free >= len(waiting)):
@@ -225,7 +228,9 @@ class _Rows:
                 row.finished = True
             if row.finished or len(row.tokens) == max_new_tokens:
                 done.append(row)
-        if done:
+        if len(done) == len(self.living):
+            self.living = []
+        elif done:
             keep = [b for b, row in enumerate(self.living) if row not in done]
             self.living = [self.living[b] for b in keep]
             kept_B = torch.tensor(keep, dtype=torch.long, device=self.model.device)

@@ -10,7 +10,8 @@ Shapes: B rows, T tokens, N positions, D hidden, V vocabulary.
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from tunesmith.errors import ModelError
 
@@ -31,6 +32,14 @@ def hidden_states(
         past_key_values=cache,
         use_cache=cache is not None,
     ).last_hidden_state
+
+
+def keeps_plain_cache(model: PreTrainedModel) -> bool:
+    """Whether every layer caches plain keys and values (no sliding window, no recurrent state).
+
+    Only then can a beginning be shared, and rows be padded, joined and dropped, by handling the cache's tensors.
+    """
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def logits_of(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:

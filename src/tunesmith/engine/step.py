@@ -15,10 +15,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from tunesmith.engine.batches import MicroBatch, collate, micro_batches
-from tunesmith.engine.head import hidden_states, logits_of
+from tunesmith.engine.head import hidden_states, keeps_plain_cache, logits_of
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loss import token_loss
 from tunesmith.engine.memory import is_out_of_memory, return_unused_memory
@@ -36,7 +35,7 @@ class Stepper:
         self.loaded = loaded
         self.most_rows = most_rows or 1 << 30
         self.most_tokens = TOKENS_AT_ONCE if most_rows is None else 1 << 62
-        self.can_share = can_share_prefix(loaded.model)
+        self.can_share = keeps_plain_cache(loaded.model)
         if longest > TOKENS_AT_ONCE:  # a single example needs more memory than that: pay with time
             loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
             self.can_share = False
@@ -132,8 +131,3 @@ def _hidden_of(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
         hidden_states(model, batch.shared_S[None], cache=cache)
         cache.batch_repeat_interleave(len(batch.tokens_BT))
     return hidden_states(model, batch.tokens_BT, cache=cache)
-
-
-def can_share_prefix(model: PreTrainedModel) -> bool:
-    """Whether every layer keeps plain keys and values (no sliding window, no recurrent state)."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
