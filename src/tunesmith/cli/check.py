@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def check(
     data: Annotated[Path, typer.Argument(help="JSONL, CSV, Parquet, or a folder of a Hugging Face dataset.")],
     test: Annotated[Path | None, typer.Option(help="Your own test file, to look for leaks between the two.")] = None,
-    model: Annotated[str | None, typer.Option(help="Also count tokens as this model does.")] = None,
+    model: Annotated[str | None, typer.Option(help="Count tokens as this model does.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that names groups.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=8, help="Longest example that fits (with --model).")] = None,
@@ -40,6 +40,10 @@ def _print(report: "CheckReport") -> None:
     say(f"{dataset.name}: {dataset.examples:,} examples in {dataset.shape} shape, {len(report.errors)} errors")
     for problem in report.problems:
         where = f" lines {name_some(problem.lines, 8)}" if problem.lines else ""
-        say("", f"{problem.severity}[{problem.code}]: {problem.message}", f"  where {problem.file or dataset.name}{where}")
+        say(
+            "",
+            f"{problem.severity}[{problem.code}]: {problem.message}",
+            f"  where {problem.file or dataset.name}{where}",
+        )
         say(f"  do {problem.do}")
     say("")

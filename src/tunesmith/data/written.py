@@ -1,6 +1,6 @@
 """Where people's own words stand in a rendered conversation, so that a control token spelled there stays text.
 
-The conversation is rendered once more with a marker in place of every message. Between the markers stands the template's
+The conversation is rendered again with a marker in place of every message. Between the markers stands the template's
 own text, so each content's place follows without searching for it; the whole text is rebuilt to prove it.
 """
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from tunesmith.data.check import check_examples
 from tunesmith.data.read import read_dataset
 from tunesmith.errors import GateFailed
+from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import CheckReport
+from tunesmith.records import CheckReport, Recipe
 
 
 def check(
@@ -21,14 +22,21 @@ def check(
 ) -> CheckReport:
     """Every problem of a data set, worst first.
 
-    With `test`, also what stands in both files; with `model`, also what does not fit into `max_tokens` of its tokens (by
-    default its context). Errors: `InputError` when the data or the model cannot be read at all.
+    With `test`, also what stands in both files. Lengths are counted in the tokens of `model`, by default the recipe's when
+    it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
+    nothing could be counted. Errors: `InputError` when the data or the model cannot be read at all.
     """
     loaded = read_dataset(data, columns, group)
     other = read_dataset(test, columns, group) if test else None
+    model = model or _default_model()
     named = NamedModel.open(model) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
     return check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+
+
+def _default_model() -> str | None:
+    default = Recipe().model
+    return default if any(known.name == default and known.ready for known in known_models()) else None
 
 
 def refuse_errors(report: CheckReport) -> None:

@@ -26,13 +26,11 @@ USUAL = (
     "[INST]",
     "[/INST]",
 )
-"""The control tokens of common chat templates, looked for when no tokenizer is given."""
+"""The control tokens of common chat templates: data rendered for another model is as wrong as for this one."""
 
 
 def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
-    tokens = context.tokenizer.control_tokens if context.tokenizer else USUAL
-    if not tokens:
-        return
+    tokens = sorted({*USUAL, *(context.tokenizer.control_tokens if context.tokenizer else ())}, key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(token) for token in tokens))
     first: str | None = None
     found: list[int] = []
