@@ -26,12 +26,13 @@ demo: setup ## the whole way on the sample data: baselines, tuning, evaluation, 
 test: setup ## the tests
 	$(BIN)/python -m pytest
 
-check: $(READY) ## linters, types, import rules, size budgets
+check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/budgets.py
+	$(BIN)/python tools/docs.py --check
 
 clean: ## throw away .venv and the caches in this folder (the model in ~/.tunesmith stays)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,127 @@
+"""What could drift in the guides is written from the code: `python tools/docs.py` writes, `--check` only compares.
+
+A part stands between `<!-- from the code: NAME -->` and `<!-- end -->`.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tunesmith.data.encode import REFUSALS
+from tunesmith.data.read.faults import KINDS
+from tunesmith.data.read.shapes import RULES
+from tunesmith.evaluation.scorers.choose import SCORERS
+from tunesmith.recipe.defaults import complete_recipe
+from tunesmith.records import Recipe
+
+FILLED = {
+    default.key
+    for default in complete_recipe(
+        Recipe(), parameters=None, train_examples=1, longest_answer_tokens=None, context_tokens=None
+    )[1]
+}
+"""The keys that `complete_recipe` fills where they are left open."""
+
+ROOT = Path(__file__).parent.parent
+PART = re.compile(r"(<!-- from the code: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def problem_codes() -> Iterator[str]:
+    """A row for each problem that the reader or a check can report."""
+    yield "| code | severity | what is found |\n|---|---|---|"
+    rows = {code: (kind.severity, kind.message) for code, kind in KINDS.items()}
+    rows |= {code: ("error", f"examples that {what}") for code, (what, _) in REFUSALS.items()}
+    for path in sorted((ROOT / "src/tunesmith/data/check").glob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "problems":
+                code, severity, message = call.args[0], call.args[1], call.args[3]
+                if isinstance(code, ast.Constant) and isinstance(severity, ast.Constant):
+                    rows[str(code.value)] = (str(severity.value), f"examples that {_text_of(message)}")
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Problem":
+                named = {word.arg: word.value for word in call.keywords}
+                if isinstance(named["code"], ast.Constant):
+                    level = _text_of(named["severity"]).replace("…", "error or warning")
+                    rows[str(named["code"].value).removeprefix("data/")] = (level, _text_of(named["message"]))
+    for code_text, (level, message_text) in sorted(rows.items()):
+        yield f"| `data/{code_text}` | {level} | {message_text} |"
+
+
+def _text_of(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "…"
+
+
+def shapes() -> Iterator[str]:
+    """A row for each shape of a row of data."""
+    yield "| shape | columns | also |\n|---|---|---|"
+    for rule in RULES:
+        required, optional = (", ".join(f"`{name}`" for name in names) for names in (rule.required, rule.optional))
+        yield f"| `{rule.shape}` | {required} | {optional} |"
+
+
+def recipe_keys() -> Iterator[str]:
+    """A row for each key of a recipe, after the sentences of its section."""
+    yield from _keys(Recipe, "")
+
+
+def _keys(record: type[BaseModel], prefix: str) -> Iterator[str]:
+    title = prefix.rstrip(".") or "The recipe itself"
+    sentences = " ".join((record.__doc__ or "").split())
+    yield f"\n### {title}\n\n{sentences}\n"
+    yield "| key | default | allowed |\n|---|---|---|"
+    inner: list[tuple[type[BaseModel], str]] = []
+    for name, field in record.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner.append((field.annotation, f"{prefix}{name}."))
+            continue
+        default = field.get_default(call_default_factory=True)
+        nothing = "chosen for you" if f"{prefix}{name}" in FILLED else "none"
+        shown = nothing if default is None else f"`{default}`"
+        limits = ", ".join(_limit(limit) for limit in field.metadata)
+        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "").replace("|", "or")
+        yield f"| `{prefix}{name}` | {shown} | {kind}{', ' if limits else ''}{limits} |"
+    for record_type, deeper in inner:
+        yield from _keys(record_type, deeper)
+
+
+def _limit(limit: object) -> str:
+    signs = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
+    words = signs[type(limit).__name__]
+    return f"{words} {getattr(limit, type(limit).__name__.lower())}"
+
+
+def scorers() -> Iterator[str]:
+    """A row for each scorer with its metrics, the deciding one in bold."""
+    references = ['{"a": 1}', '{"a": 2}']
+    yield "| scorer | metrics |\n|---|---|"
+    for name, make in SCORERS.items():
+        scorer = make(references)
+        metrics = [*scorer.score(references[0], references[0]), *scorer.whole_set]
+        yield f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
+
+
+PARTS = {"problem-codes": problem_codes, "shapes": shapes, "recipe-keys": recipe_keys, "scorers": scorers}
+
+
+def main(check_only: bool) -> int:
+    """Write or compare every guide; the exit code says whether one was out of date."""
+    stale = []
+    for path in sorted((ROOT / "docs/guide").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        fresh = PART.sub(lambda m: m[1] + "\n".join(PARTS[m[2]]()) + "\n" + m[3], text)
+        if fresh != text:
+            stale.append(path.relative_to(ROOT).as_posix())
+            if not check_only:
+                path.write_text(fresh, encoding="utf-8")
+    if stale and check_only:
+        print(f"out of date: {', '.join(stale)}; run python tools/docs.py")
+    return int(bool(stale) and check_only)
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv))
