@@ -1,0 +1,53 @@
+"""The README holds: its commands parse, its links lead somewhere, its Python example runs."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+
+from tunesmith.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    tunesmith ")]
+
+
+def test_there_are_six_commands() -> None:
+    assert len(COMMANDS) == 6
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_is_one_that_the_program_takes(line: str) -> None:
+    _, name, *words = shlex.split(line)
+    command = typer.main.get_command(app).commands[name]
+    context = command.make_context(name, words)
+    assert context.command is command
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_a_link_leads_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+def test_the_python_example_runs(
+    fields_jsonl: Path,
+    settings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    shutil.copy(fields_jsonl, tmp_path / "tickets.jsonl")
+    monkeypatch.chdir(tmp_path)
+    changes = [word for word in settings if word != "--set"]
+    marker = '"training.minutes=5", '
+    assert marker in example
+    exec(example.replace(marker, "".join(f"{change!r}, " for change in changes)), {})
+    verdict, *reasons = capsys.readouterr().out.split("\n- ")
+    assert verdict.splitlines()[-1] in ("fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell")
+    assert reasons
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert sum(bool(line.strip()) for line in example.splitlines()) <= 12
