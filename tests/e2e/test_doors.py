@@ -79,12 +79,14 @@ def test_evaluate_compares_the_base_model_with_a_run(
 ) -> None:
     out = tmp_path / "scores"
     printed = tunesmith(
-        "evaluate", tiny_model, trained.path, "--data", labels_csv, "--out", out, "--set", "evaluation.test_limit=10",
+        "evaluate", tiny_model, trained.id, "--data", labels_csv, "--out", out, "--set", "evaluation.test_limit=10",
     )  # fmt: skip
     assert printed.code == 0, printed.err
     (folder,) = out.iterdir()
     evaluation = Evaluation.read(folder / "evaluation.json")
     assert [one.kind for one in evaluation.contenders] == ["zero-shot", "tuned"]
+    assert [one.name for one in evaluation.contenders] == ["tiny", trained.id]
+    assert {path.stem for path in (folder / "answers").iterdir()} == {"tiny", trained.id}
     assert len(evaluation.comparisons) == 1 and len(evaluation.examples) == 10
     assert next_command(printed).startswith("next: tunesmith ")
 
@@ -94,7 +96,7 @@ def test_chat_answers_a_message(tunesmith: Door, trained: RunFolder, tiny_model:
     tuned = tunesmith("chat", trained.path, "--message", "a red boat", "--max-new-tokens", 8, "--json")
     assert base.code == tuned.code == 0, base.err + tuned.err
     assert tuned.document["error"] is None and 0 < tuned.document["tokens_out"] <= 8
-    assert base.out.strip() != tuned.document["answer"]
+    assert base.out.strip() != tuned.document["text"]
 
 
 def test_chat_answers_each_line_of_a_pipe(tunesmith: Door, trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,22 +19,17 @@ def decide(
     model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
-    test: Annotated[
-        Path | None, typer.Option(help="Your own test file; without it a share of DATA is held out.")
-    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Your test file; else a share of DATA is held out.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key: --set bar.min_gain=0.02.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: bar.min_gain=0.02.")] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
     from tunesmith.recipe.load import load_recipe
 
-    changes = [
-        f"{key}={value}" for key, value in (("model", model), ("data.path", data), ("data.test_path", test)) if value
-    ]
+    given = {"model": model, "data.path": data, "data.test_path": test}
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if columns is not None:
         changes.append(f"data.columns={dumps(parse_columns(columns))}")
     if minutes is not None:

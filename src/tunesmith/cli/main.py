@@ -12,13 +12,12 @@ import typer
 
 from tunesmith.cli import chat, check, decide, demo, evaluate, models, runs, train
 from tunesmith.cli.output import print_error
-from tunesmith.errors import TunesmithError, UsageError
+from tunesmith.errors import Interrupted, TunesmithError, UsageError
 
 app = typer.Typer(
     name="tunesmith",
     help="Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better.",
     epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,18 +36,18 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
     try:
-        result = app(words, prog_name="tunesmith", standalone_mode=False)
+        result = app(words or ["--help"], prog_name="tunesmith", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except TunesmithError as error:
         return _fail(error, error.exit_code, as_json, debug)
     except (typer.Exit, typer.Abort) as stop:
         return getattr(stop, "exit_code", 130)
     except typer.TyperException as error:
-        usage = UsageError("arguments", error.format_message().rstrip(".") + ".", do="see tunesmith --help")
+        usage = _usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except KeyboardInterrupt:
-        print("interrupted: what was finished before is kept", file=sys.stderr)
-        return 130
+        stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do="run it again")
+        return _fail(stopped, stopped.exit_code, as_json, debug)
     except BrokenPipeError:  # the reader of a pipe (head, less) went away: nobody is left to tell
         sys.stderr.close()
         return 0
@@ -62,6 +61,13 @@ def run(arguments: Sequence[str]) -> int:
             do="run the command again with --debug and report what it prints",
         )
         return _fail(defect, 70, as_json, debug=False)
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    said = error.format_message()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "tunesmith"
+    return UsageError("arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help")
 
 
 def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> int:

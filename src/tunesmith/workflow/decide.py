@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.decision.verdict import decide as decide_by_rules
-from tunesmith.errors import Interrupted
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.records import Decision, Evaluation, Recipe, Run
@@ -19,7 +18,7 @@ from tunesmith.store.store import Store
 from tunesmith.workflow.lineup import Retrieval, baseline_entrants, tuned_entrants
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.tuning import artifact_of, open_folder, tune
+from tunesmith.workflow.tuning import artifact_of, interrupted, open_folder, tune
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,6 @@ def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Li
     if folder is not None:
         folder.write_answers(entrant.name, answers)
     return Asked(entrant.name, entrant.kind, entrant.given, answers, entrant.setup_seconds)
-
-
-def interrupted(folder: RunFolder | None) -> Interrupted:
-    """Says what an interrupted command leaves behind."""
-    if folder is None:
-        return Interrupted("stopped", "Stopped as you asked; nothing was written.", do="run the command again")
-    has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
-    kept = "the adapter as it was, the metrics and the answers so far" if has_adapter else "the answers so far"
-    do = f"tunesmith chat {folder.path}, or run the command again" if has_adapter else "run the command again"
-    return Interrupted("stopped", "Stopped as you asked.", where=str(folder.path), found=f"kept {kept}", do=do)
 
 
 def _content(

@@ -1,17 +1,21 @@
 """Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
+from tunesmith.errors import UsageError
 from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Evaluation, Example, Recipe
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.decide import ask_one
+from tunesmith.workflow.inventory import folder_if_run
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import instructed, read_examples
 
@@ -29,7 +33,11 @@ def evaluate(
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
-    named = {name: NamedModel.open(name, recipe.revision) for name in dict.fromkeys(models)}
+    named = {_short(name): NamedModel.open(folder_if_run(name), recipe.revision) for name in models}
+    if len(named) < len(models):
+        raise UsageError(
+            "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
+        )
     folder = RunFolder.create(out, "evaluation") if out else None
     asked = []
     with stop_on_signals() as stop:
@@ -41,6 +49,12 @@ def evaluate(
     if folder is not None:
         folder.write(evaluation)
     return evaluation, folder.path if folder else None
+
+
+def _short(name: str) -> str:
+    """A model's name as a contender's: the last part of a path, `org-name` of a hub's."""
+    last = Path(name).resolve().name if looks_like_folder(name) else name.replace("/", "-")
+    return re.sub(r"[^A-Za-z0-9+_.-]+", "-", last).strip("-+_.")[:64] or "model"
 
 
 def _entrant(name: str, model: NamedModel, examples: Sequence[Example], recipe: Recipe) -> Entrant:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.sample import sample_path
+from tunesmith.errors import StoreError
 from tunesmith.models.embedded import embedded_models
 from tunesmith.models.resolve import known_models, looks_like_folder
 from tunesmith.providers.local_model import resolve
@@ -27,7 +28,12 @@ def fetch_embedded() -> None:
 def list_models() -> list[dict[str, Any]]:
     """Embedded models, models in the hub's cache, and the adapters that runs left."""
     rows = [
-        {"name": model.name, "kind": model.source, "ready": "yes" if model.ready else "to be fetched", "where": model.folder}
+        {
+            "name": model.name,
+            "kind": model.source,
+            "ready": "yes" if model.ready else "to be fetched",
+            "where": model.folder,
+        }
         for model in known_models()
     ]
     with Store.open() as store:
@@ -72,6 +78,16 @@ def folder_of(run: str) -> Path:
         return Path(run).expanduser()
     with Store.open() as store:
         return Path(store.run(run).folder)
+
+
+def folder_if_run(name: str) -> str:
+    """A run's folder when the name is that of a run, else the name: it may be a model's."""
+    try:
+        return str(folder_of(name))
+    except StoreError as error:
+        if error.code == "store/no-such-run":
+            return name
+        raise
 
 
 def _verdict(folder: Path) -> str | None:

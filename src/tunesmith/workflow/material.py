@@ -92,9 +92,14 @@ def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Exampl
 def sides_of(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
     """The examples of each side, with the instruction. The split is of the bare ones: another instruction, same split.
 
-    `evaluation.test_limit` takes the first of the test ids, which are a fair sample of them.
+    `evaluation.test_limit` and `validation_limit` take the first ids of their sides, which are a fair sample of them.
     """
-    ids = {"train": split.train, "validation": split.validation, "test": split.test[: recipe.evaluation.test_limit]}
+    limits = recipe.evaluation
+    ids = {
+        "train": split.train,
+        "validation": split.validation[: limits.validation_limit],
+        "test": split.test[: limits.test_limit],
+    }
     return {name: with_instruction(examples_on(examples, side), recipe) for name, side in ids.items()}
 
 

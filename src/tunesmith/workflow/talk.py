@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunesmith.errors import InputError, StoreError
+from tunesmith.errors import InputError
 from tunesmith.providers.local import LocalCompleter
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Completion, Message
 from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.inventory import folder_of
+from tunesmith.workflow.inventory import folder_if_run
 
 
 @dataclass
@@ -35,7 +35,7 @@ def open_talk(name: str, instruction: str | None, max_new_tokens: int) -> Talk:
 
     Errors: `ModelError`.
     """
-    name = _folder_if_run(name)
+    name = folder_if_run(name)
     if instruction is None and (Path(name) / "recipe.yaml").is_file():
         instruction = RunFolder.open(name).read_recipe().data.instruction
     named = NamedModel.open(name)
@@ -45,13 +45,3 @@ def open_talk(name: str, instruction: str | None, max_new_tokens: int) -> Talk:
             found=f"{max_new_tokens:,}", do=f"ask for less than {named.context_tokens:,}",
         )  # fmt: skip
     return Talk(name, named.load().completer(max_new_tokens), instruction)
-
-
-def _folder_if_run(name: str) -> str:
-    """A run's folder when the name is that of a run, else the name: it may be a model's."""
-    try:
-        return str(folder_of(name))
-    except StoreError as error:
-        if error.code == "store/no-such-run":
-            return name
-        raise

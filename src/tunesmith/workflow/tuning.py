@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import Interrupted, TunesmithError
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
@@ -22,13 +22,17 @@ from tunesmith.workflow.material import Material, gather
 def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> tuple[Run, RunFolder]:
     """Tune only. Ctrl-C ends after the current step; the run's status says so, and its adapter can be used.
 
-    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError` when training cannot go on.
+    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError` when training cannot go on;
+    `Interrupted` after Ctrl-C, which says what was kept.
     """
     material = gather(recipe, listener)
     folder = open_folder(material, out)
     with Store.open() as store, folder.lock(), stop_on_signals() as stop:
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        return tune(material, folder, model, store, listener, stop), folder
+        run = tune(material, folder, model, store, listener, stop)
+    if run.status == "interrupted":
+        raise interrupted(folder)
+    return run, folder
 
 
 def open_folder(material: Material, out: Path) -> RunFolder:
@@ -43,9 +47,7 @@ def open_folder(material: Material, out: Path) -> RunFolder:
     return folder
 
 
-def tune(
-    material: Material, folder: RunFolder, model: LocalModel, store: Store, listener: Listener, stop: Stop
-) -> Run:
+def tune(material: Material, folder: RunFolder, model: LocalModel, store: Store, listener: Listener, stop: Stop) -> Run:
     """Train an adapter on the model in memory; afterwards it carries the best one."""
     from tunesmith.engine.train import train_adapter  # torch: not on the way of anything that needs no model
 
@@ -101,6 +103,16 @@ def _finish(run: Run, folder: RunFolder, store: Store, status: RunStatus, result
     return finished
 
 
+def interrupted(folder: RunFolder | None) -> Interrupted:
+    """Says what an interrupted command leaves behind."""
+    if folder is None:
+        return Interrupted("stopped", "Stopped as you asked; nothing was written.", do="run the command again")
+    has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
+    kept = "the adapter as it was, the metrics and the answers so far" if has_adapter else "the answers so far"
+    do = f"tunesmith chat {folder.path}, or run the command again" if has_adapter else "run the command again"
+    return Interrupted("stopped", "Stopped as you asked.", where=str(folder.path), found=f"kept {kept}", do=do)
+
+
 def artifact_of(kind: str, path: Path, run: str) -> Artifact:
     """A file, or a folder by the list of its files, as the store knows it."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -136,8 +148,8 @@ class _Lines:
 def _generation_score(
     material: Material, folder: RunFolder, model: LocalModel, lines: _Lines
 ) -> Callable[[], tuple[str, float]] | None:
-    """Generates answers to the first validation examples and scores them; every answer is kept as a sample."""
-    examples = [e for e in material.validation if e.messages][: material.recipe.evaluation.validation_limit]
+    """Generates answers to the validation examples and scores them; every answer is kept as a sample."""
+    examples = [example for example in material.validation if example.messages]
     if not examples:
         return None
     references = [example.answer for example in material.train]

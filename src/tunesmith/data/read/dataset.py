@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
-from tunesmith.data.read.folder import Side, Source, find_sources, no_permission
+from tunesmith.data.read.folder import Side, Source, find_sources, unreadable
 from tunesmith.data.read.shapes import COLUMN_NAMES, RULES, ShapeRule, find_shape, read_example
 from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
@@ -65,8 +65,8 @@ def read_dataset(path: str | Path, columns: Mapping[str, str] | None = None, gro
         begin = len(examples)
         try:
             rule, found = _read_source(source, columns, group, examples)
-        except PermissionError as error:
-            raise no_permission(source.path, error) from None
+        except OSError as error:
+            raise unreadable(source.path, error) from None
         rules.append(rule)
         problems += found
         files.append(_source_file(source.path, len(examples) - begin))

@@ -51,13 +51,21 @@ def find_sources(path: Path) -> list[Source]:
             return _sources_in(path)
         if not path.exists():
             raise DataError("missing", "There is no such file or folder.", where=str(path), do="check the path")
+        if not path.is_file():  # opening a pipe would wait for ever, and it can be read only once
+            raise DataError(
+                "not-a-file", "This is neither a file nor a folder.", where=str(path), found="a pipe or a device",
+                do="save the examples in a file",
+            )  # fmt: skip
         return [Source(path, _reader_of(path), None)]
-    except PermissionError as error:
-        raise no_permission(path, error) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
-def no_permission(path: Path, error: PermissionError) -> DataError:
-    """The error for a file that this user may not read."""
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The error for a file that this user, or nobody, can read."""
+    if not isinstance(error, PermissionError):
+        found = error.strerror or str(error)
+        return DataError("unreadable", "This cannot be read.", where=str(path)[:300], found=found, do="check the path")
     return DataError(
         "no-permission",
         "This may not be read.",
