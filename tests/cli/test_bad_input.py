@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,18 @@ def recipe(text: str) -> str:
     return write("recipe.yaml", text)
 
 
+def check(*flags: str) -> list[str]:
+    return ["check", write("data.jsonl"), *flags]
+
+
+def decide(*flags: str) -> list[str]:
+    return ["decide", write("data.jsonl"), *flags]
+
+
+def train(text: str) -> list[str]:
+    return ["train", recipe(text)]
+
+
 def unreadable() -> str:
     """A file of which not even root can read the first byte."""
     return "/proc/self/mem"
@@ -112,25 +125,25 @@ MODELS: dict[str, tuple[str, Callable[[], str]]] = {
 
 USAGE: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "unknown command": ("usage/arguments", lambda: ["dekide", write("data.jsonl")]),
-    "unknown flag": ("usage/arguments", lambda: ["check", write("data.jsonl"), "--colums", "a=b"]),
+    "unknown flag": ("usage/arguments", lambda: check("--colums", "a=b")),
     "missing argument": ("usage/arguments", lambda: ["decide"]),
-    "a word for a number": ("usage/arguments", lambda: ["decide", write("data.jsonl"), "--minutes", "soon"]),
-    "a bad column mapping": ("usage/columns", lambda: ["check", write("data.jsonl"), "--columns", "prompt"]),
-    "a column of no file": ("data/unknown-column", lambda: ["check", write("data.jsonl"), "--columns", "prompt=quesion"]),
-    "a column of no shape": ("data/unknown-column-name", lambda: ["check", write("data.jsonl"), "--columns", "promt=prompt"]),
-    "a group of no file": ("data/unknown-column", lambda: ["check", write("data.jsonl"), "--group", "customer"]),
-    "--set without =": ("recipe/not-an-override", lambda: ["decide", write("data.jsonl"), "--set", "seed"]),
-    "--set of no key": ("recipe/unknown-key", lambda: ["decide", write("data.jsonl"), "--set", "training.epoch=1"]),
-    "--set of a wrong type": ("recipe/wrong-value", lambda: ["decide", write("data.jsonl"), "--set", "seed=many"]),
-    "--minutes that are negative": ("recipe/wrong-value", lambda: ["decide", write("data.jsonl"), "--minutes", "-1"]),
-    "--minutes that are infinite": ("recipe/wrong-value", lambda: ["decide", write("data.jsonl"), "--minutes", "inf"]),
-    "--test that is missing": ("data/missing", lambda: ["decide", write("data.jsonl"), "--test", "nowhere.jsonl"]),
+    "a word for a number": ("usage/arguments", lambda: decide("--minutes", "soon")),
+    "a bad column mapping": ("usage/columns", lambda: check("--columns", "prompt")),
+    "a column of no file": ("data/unknown-column", lambda: check("--columns", "prompt=quesion")),
+    "a column of no shape": ("data/unknown-column-name", lambda: check("--columns", "promt=prompt")),
+    "a group of no file": ("data/unknown-column", lambda: check("--group", "customer")),
+    "--set without =": ("recipe/not-an-override", lambda: decide("--set", "seed")),
+    "--set of no key": ("recipe/unknown-key", lambda: decide("--set", "training.epoch=1")),
+    "--set of a wrong type": ("recipe/wrong-value", lambda: decide("--set", "seed=many")),
+    "--minutes that are negative": ("recipe/wrong-value", lambda: decide("--minutes", "-1")),
+    "--minutes that are infinite": ("recipe/wrong-value", lambda: decide("--minutes", "inf")),
+    "--test that is missing": ("data/missing", lambda: decide("--test", "nowhere.jsonl")),
     "a recipe that is missing": ("recipe/unreadable", lambda: ["train", "nowhere.yaml"]),
     "a preset that is not": ("recipe/no-such-preset", lambda: ["train", "names-dem"]),
-    "an unknown key in a recipe": ("recipe/unknown-key", lambda: ["train", recipe("data: {path: data.jsonl}\nlora: 8\n")]),
-    "a wrong type in a recipe": ("recipe/wrong-value", lambda: ["train", recipe("data: {path: [1]}\n")]),
-    "a recipe that is no YAML": ("recipe/not-yaml", lambda: ["train", recipe("data: {path: [\n")]),
-    "a recipe without data": ("recipe/no-data", lambda: ["train", recipe("seed: 1\n")]),
+    "an unknown key in a recipe": ("recipe/unknown-key", lambda: train("data: {path: data.jsonl}\nlora: 8\n")),
+    "a wrong type in a recipe": ("recipe/wrong-value", lambda: train("data: {path: [1]}\n")),
+    "a recipe that is no YAML": ("recipe/not-yaml", lambda: train("data: {path: [\n")),
+    "a recipe without data": ("recipe/no-data", lambda: train("seed: 1\n")),
     "a recipe that is a directory": ("recipe/unreadable", lambda: ["train", "./" + folder("recipe.yaml")]),
     "a run that is not": ("store/no-such-run", lambda: ["show", "20200101-000000-x-000000"]),
     "a folder that is no run": ("run/damaged", lambda: ["show", "./" + folder("bare")]),
@@ -152,6 +165,17 @@ def test_data_that_cannot_be_used(tunesmith: Any, world: Path, case: str, comman
     printed = tunesmith(command, path)
     assert (printed.code, printed.message.partition(":")[0]) == (2, f"error[{code}]"), printed.err
     assert written_below(world) == before
+
+
+def test_a_line_of_1_gb_takes_little_memory(tunesmith: Any) -> None:
+    path = sparse_line()
+    tracemalloc.start()
+    try:
+        assert tunesmith("check", path).code == 2
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 100 * 2**20
 
 
 @pytest.mark.parametrize("case", MODELS)

@@ -1,5 +1,6 @@
 """`tunesmith check DATA`: every data problem at once, with line numbers, before anything is spent."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,13 +38,14 @@ def check(
 
 def _print(report: "CheckReport") -> None:
     dataset = report.dataset
-    say(f"{dataset.name}: {dataset.examples:,} examples in {dataset.shape} shape, {len(report.errors)} errors")
+    kinds = Counter(problem.severity for problem in report.problems)
+    told = ", ".join(f"{count} kind{'s' * (count > 1)} of {severity}" for severity, count in kinds.items())
+    say(f"{dataset.name}: {dataset.examples:,} examples in {dataset.shape} shape, {told or 'no problem found'}")
+    if report.model is None:
+        say("lengths are not counted: name a model with --model")
     for problem in report.problems:
-        where = f" lines {name_some(problem.lines, 8)}" if problem.lines else ""
-        say(
-            "",
-            f"{problem.severity}[{problem.code}]: {problem.message}",
-            f"  where {problem.file or dataset.name}{where}",
-        )
-        say(f"  do {problem.do}")
+        word = "line" if len(problem.lines) == 1 else "lines"
+        where = f" {word} {name_some(problem.lines, 8)}" if problem.lines else ""
+        say("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
+        say(f"  where {problem.file or dataset.name}{where}", f"  do {problem.do}")
     say("")
