@@ -59,7 +59,8 @@ class TrainingRecipe(Record):
 
 
 class EvaluationRecipe(Record):
-    """How contenders are asked and scored. `documents` is a folder for retrieval; without it retrieval uses the train examples."""
+    """How contenders are asked and scored. `test_limit` and `validation_limit` take that many of their sides (validation is
+    looked at during training); `documents` is a folder for retrieval; without it retrieval uses the train examples."""
 
     scorer: str = "auto"
     max_new_tokens: int | None = Field(None, ge=1)
@@ -68,7 +69,7 @@ class EvaluationRecipe(Record):
     documents: str | None = None
     test_limit: int | None = Field(None, ge=2)
     validation_limit: int = Field(64, ge=2)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(64, ge=1)
 
 
 class Recipe(Record):

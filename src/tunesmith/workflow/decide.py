@@ -42,28 +42,29 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     material = gather(recipe, listener)
     task = task_of(material)
     retrieval = Retrieval(material.recipe, material.train)
-    folder = open_folder(material, out)
-    with Store.open() as store, folder.lock(), stop_on_signals() as stop:
+    with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
-        listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
-        entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
-        asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
-        run = tune(material, folder, model, store, listener, stop)
-        if run.result is None or run.status != "finished":
-            raise interrupted(folder)
-        listener.stage("asking the tuned model")
-        entrants = tuned_entrants(completer, material.recipe, retrieval, run.result.seconds)
-        asked += [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
-        evaluation = evaluate_answers(asked, task)
-        decision = decide_by_rules(evaluation, material.recipe.bar)
-        folder.write(evaluation)
-        folder.write(decision)
-        store.add_evaluation(evaluation, run.id)
-        content = _content(material, asked, evaluation, decision, run, folder, command)
-        reports = write_report(folder.path, content)
-        for path in reports:
-            store.add_artifact(artifact_of("report", path, run.id))
+        folder = open_folder(material, out)
+        with folder.lock(), stop_on_signals() as stop:
+            completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
+            listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
+            entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
+            asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
+            run = tune(material, folder, model, store, listener, stop)
+            if run.result is None or run.status != "finished":
+                raise interrupted(folder)
+            listener.stage("asking the tuned model")
+            entrants = tuned_entrants(completer, material.recipe, retrieval, run.result.seconds)
+            asked += [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
+            evaluation = evaluate_answers(asked, task)
+            decision = decide_by_rules(evaluation, material.recipe.bar)
+            folder.write(evaluation)
+            folder.write(decision)
+            store.add_evaluation(evaluation, run.id)
+            content = _content(material, asked, evaluation, decision, run, folder, command)
+            reports = write_report(folder.path, content)
+            for path in reports:
+                store.add_artifact(artifact_of("report", path, run.id))
     return Outcome(decision, evaluation, run, folder, reports, report_json(content, reports[0]))
 
 
@@ -78,10 +79,14 @@ def task_of(material: Material) -> Task:
 
 
 def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Listener, stop: Stop) -> Asked:
-    """Ask one contender and keep its answers in the folder. Errors: `Interrupted` when somebody asked to stop before."""
-    if stop.asked():
-        raise interrupted(folder)
-    answers = ask(entrant, task, listener.progress)
+    """Ask one contender and keep its answers in the folder. Errors: `Interrupted` when somebody asks to stop."""
+
+    def tell(label: str, ready: int, wanted: int) -> None:
+        listener.progress(label, ready, wanted)
+        if stop.asked():
+            raise interrupted(folder)
+
+    answers = ask(entrant, task, tell)
     if folder is not None:
         folder.write_answers(entrant.name, answers)
     return Asked(entrant.name, entrant.kind, entrant.given, answers, entrant.setup_seconds)

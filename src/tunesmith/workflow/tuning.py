@@ -26,10 +26,11 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     `Interrupted` after Ctrl-C, which says what was kept.
     """
     material = gather(recipe, listener)
-    folder = open_folder(material, out)
-    with Store.open() as store, folder.lock(), stop_on_signals() as stop:
+    with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        run = tune(material, folder, model, store, listener, stop)
+        folder = open_folder(material, out)
+        with folder.lock(), stop_on_signals() as stop:
+            run = tune(material, folder, model, store, listener, stop)
     if run.status == "interrupted":
         raise interrupted(folder)
     return run, folder
