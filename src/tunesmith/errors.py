@@ -18,7 +18,7 @@
 
 Each says what is wrong, where, what was found and what to do, in this one form:
 
-    error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where tickets.jsonl lines 88, 91 · found ... · do ...
+    error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where x.jsonl lines 88, 91 · found … · do …
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,9 @@ class TunesmithError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        details = [f"{word} {text}" for word, text in (("where", self.where), ("found", self.found), ("do", self.do)) if text]
+        details = [
+            f"{word} {text}" for word, text in (("where", self.where), ("found", self.found), ("do", self.do)) if text
+        ]
         return f"error[{self.code}]: {self.what}" + (" " + " · ".join(details) if details else "")
 
     def as_dict(self) -> dict[str, str]:
@@ -106,7 +108,9 @@ class MissingExtraError(InputError, ImportError):
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(
-            "missing-extra", f"{purpose} needs an optional part.", found="it is not installed",
+            "missing-extra",
+            f"{purpose} needs an optional part.",
+            found="it is not installed",
             do=f'pip install "tunesmith[{extra}]"',
         )
 

@@ -201,15 +201,55 @@ def test_wrong_use(tunesmith: Any, world: Path, case: str) -> None:
     assert not [path for path in written_below(world) - before if not path.startswith("home")]
 
 
+STORES = ["postgresql://nobody:secret@127.0.0.1:1/none", "mysql://x", "sqlite:////dev/null/store.db"]
+
+
+@pytest.mark.parametrize("command", ["runs", "show", "models", "chat", "train", "decide"])
+@pytest.mark.parametrize("place", STORES)
+def test_a_store_that_cannot_be_used(tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: str, place: str) -> None:
+    some_run = "20200101-000000-x-000000"
+    words = {
+        "show": [some_run],
+        "chat": [some_run],
+        "train": [recipe(f"{{model: ./{model()}, data: {{path: data.jsonl}}}}"), "--out", "out"],
+        "decide": ["data.jsonl", "--model", "./model", "--out", "out"],
+    }
+    monkeypatch.setenv("TUNESMITH_STORE", place)
+    printed = tunesmith(command, *words.get(command, []))
+    assert printed.code == 2 and printed.message.startswith("error[store/"), printed.err
+    assert "secret" not in printed.err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("command", ["decide", "train"])
+def test_out_that_cannot_be_written(tunesmith: Any, command: str) -> None:
+    write("recipe.yaml", f"{{model: ./{model()}, data: {{path: {write('data.jsonl')}}}}}")
+    what = ["data.jsonl", "--model", "./model"] if command == "decide" else ["recipe.yaml"]
+    printed = tunesmith(command, *what, "--out", through_a_file())
+    assert (printed.code, printed.message.partition(":")[0]) == (2, "error[run/cannot-create]")
+
+
+def test_errors_of_the_data_close_the_gate_with_1(tunesmith: Any) -> None:
+    data = write("data.jsonl", GOOD + '{"prompt": "no answer", "completion": ""}\n')
+    printed = tunesmith("decide", data, "--model", f"./{model()}", "--out", "out", "--json")
+    assert printed.code == 1 and printed.document["error"]["code"] == "gate/data"
+    assert printed.message.startswith("error[gate/data]") and not Path("out").exists()
+
+
 @pytest.mark.parametrize(
-    "words", [("check",), ("decide", "--out", "out"), ("evaluate", "./m", "--data")], ids=lambda w: w[0]
+    "words",
+    [("check", "nowhere.jsonl"), ("decide", "nowhere.jsonl"), ("evaluate", "./model", "--data", "nowhere.jsonl")],
+    ids=lambda words: words[0],
 )
 def test_with_json_the_error_is_a_document(tunesmith: Any, words: tuple[str, ...]) -> None:
-    command, *rest = words
-    flags = rest if command == "decide" else []
-    front = rest if command == "evaluate" else []
-    printed = tunesmith(command, *front, "nowhere.jsonl", *flags, "--json")
+    printed = tunesmith(*words, "--json")
     assert printed.code == 2
     error = printed.document["error"]
     assert set(error) == {"code", "what", "where", "found", "do"} and error["code"] == "data/missing"
     assert printed.message.startswith(f"error[{error['code']}]: {error['what']}")
+
+
+@pytest.mark.parametrize("words", [("check",), ("dekide",), ("check", "x", "--nope")], ids=" ".join)
+def test_with_json_wrong_use_is_a_document_too(tunesmith: Any, words: tuple[str, ...]) -> None:
+    printed = tunesmith(*words, "--json")
+    assert printed.code == 2 and printed.document["error"]["code"] == "usage/arguments"

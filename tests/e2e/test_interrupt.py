@@ -52,6 +52,19 @@ def test_an_interrupted_run_can_be_used(
     assert tunesmith("show", folder.id, "--json").document["run"]["status"] == "interrupted"
 
 
+def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+    slow = ("--set", "evaluation.max_new_tokens=400", "--set", "evaluation.batch_size=1")
+    process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *slow)
+    assert process.stderr is not None
+    while "asking the baselines" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.count("error[interrupted/stopped]") == 1 and "tuning" not in err and "Traceback" not in err
+
+
 def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *LONG)
     folder_when_tuning(tmp_path / "runs", process)

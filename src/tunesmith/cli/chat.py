@@ -1,6 +1,7 @@
 """`tunesmith chat MODEL`: talk to a base model or to what a run left."""
 
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -28,8 +29,7 @@ def chat(
             return
         completion = talk.answer(question, remember=interactive)
         if json:
-            print_json({"prompt": question, "answer": completion.text, "tokens_in": completion.tokens_in,
-                        "tokens_out": completion.tokens_out, "seconds": completion.seconds, "error": completion.error})  # fmt: skip
+            print_json({"prompt": question, **asdict(completion)})
         else:
             print(plain(completion.error or completion.text), flush=True)
         if message is not None:

@@ -16,7 +16,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Split people's and companies' names into their parts: baselines, LoRA tuning, evaluation, verdict, report.html."""
+    """The whole way on sample data: baselines, tuning, evaluation, verdict, report."""
     from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.inventory import fetch_sample
 

@@ -15,7 +15,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="The test examples.")],
     recipe: Annotated[str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write evaluation.json and the answers into this folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Ask every model the same questions and compare them pair by pair on the same examples."""
@@ -24,7 +24,9 @@ def evaluate(
 
     listener = open_listener()
     try:
-        evaluation, folder = evaluate_models(models, load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener)
+        evaluation, folder = evaluate_models(
+            models, load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
+        )
     finally:
         listener.close()
     if json:
@@ -33,7 +35,12 @@ def evaluate(
     say(f"{evaluation.task}: {len(evaluation.examples)} test examples, {evaluation.scorer_reason}", "")
     print_contenders(evaluation)
     say("")
-    rows = [(f"{c.a} - {c.b}", f"{c.difference:+.3f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.2g}") for c in evaluation.comparisons]
+    rows = [
+        (f"{c.a} - {c.b}", f"{c.difference:+.3f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.2g}")
+        for c in evaluation.comparisons
+    ]
     if rows:
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
+    if folder is not None:
+        say(f"kept in {folder}")
     say_next(f"tunesmith decide {data}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import TunesmithError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 
 def plain(text: object) -> str:

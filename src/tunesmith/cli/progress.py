@@ -2,12 +2,13 @@
 
 import sys
 import time
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from tunesmith.cli.output import plain
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from tunesmith.records import MaskProof
 
@@ -27,7 +28,7 @@ class LogListener:
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
-        print(f"   {plain(text)}", file=sys.stderr, flush=True)
+        print(indent(plain(text), "   "), file=sys.stderr, flush=True)
 
     def progress(self, label: str, done: float, total: float, detail: str = "") -> None:
         """`done` of `total` are ready; `detail` is already formatted."""
@@ -67,10 +68,10 @@ class TerminalListener(LogListener):
         self.bars.start()
 
     def stage(self, title: str) -> None:
-        self.console.print(f"[bold]{plain(title)}[/bold]")
+        self.console.print(plain(title), style="bold", markup=False)
 
     def note(self, text: str) -> None:
-        self.console.print(f"   {plain(text)}", markup=False)
+        self.console.print(indent(plain(text), "   "), markup=False)
 
     def progress(self, label: str, done: float, total: float, detail: str = "") -> None:
         if label not in self.tasks:

@@ -45,8 +45,10 @@ def show_run(
     say(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:
-        say(f"training: {result['steps']} steps, {result['seconds']:.0f} s, {result['tokens_trained']:,} tokens trained, "
-            f"best step {result['best_step']}, held-out loss {result['best_validation_loss']}")  # fmt: skip
+        say(
+            f"training: {result['steps']} steps, {result['seconds']:.0f} s, {result['tokens_trained']:,} tokens trained"
+        )
+        say(f"kept the adapter of step {result['best_step']}, held-out loss {result['best_validation_loss']}")
     decision = details["decision"]
     if decision:
         say("", f"verdict: {decision['verdict']}", *(f"  - {reason}" for reason in decision["reasons"]))

@@ -31,6 +31,7 @@ def train(
     assert result is not None
     say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s")
     if result.best_validation_loss is not None:
-        say(f"kept the adapter of step {result.best_step}, held-out loss {result.best_validation_loss:.4f} nats per token")
+        loss = f"{result.best_validation_loss:.4f} nats per token"
+        say(f"kept the adapter of step {result.best_step}, held-out loss {loss}")
     say(f"folder {folder.path}")
     say_next(f"tunesmith chat {folder.path}")

@@ -38,7 +38,7 @@ class Piece(Record):
 
 
 class MaskProof(Record):
-    """What the model will be trained on, shown before step 1: the first examples cut into trained and context pieces."""
+    """What the model will be trained on, shown before step 1: the first examples in trained and context pieces."""
 
     examples: tuple[tuple[Piece, ...], ...]
     end_of_turn: str

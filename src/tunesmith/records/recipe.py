@@ -1,4 +1,4 @@
-"""A recipe: everything that a person decides about one run. What is None is filled by `recipe/defaults.py`, with its source.
+"""A recipe: everything that a person decides about one run. `recipe/defaults.py` fills what is None, with its source.
 
 Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/check.py`.
 """
@@ -16,8 +16,8 @@ Method = Literal["sft"]
 class DataRecipe(Record):
     """Where the examples come from, how they are read, split and rendered.
 
-    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` is put in front as system message of
-    examples that have none; `train_on="everything"` also trains the prompts.
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` goes in front as the system
+    message of examples that have none; `train_on="everything"` also trains the prompts.
     """
 
     path: str | None = None
@@ -59,8 +59,9 @@ class TrainingRecipe(Record):
 
 
 class EvaluationRecipe(Record):
-    """How contenders are asked and scored. `test_limit` and `validation_limit` take that many of their sides (validation is
-    looked at during training); `documents` is a folder for retrieval; without it retrieval uses the train examples."""
+    """How contenders are asked and scored. `test_limit` and `validation_limit` take that many of their sides
+    (validation is looked at during training); `documents` is a folder for retrieval, else the train examples are used.
+    """
 
     scorer: str = "auto"
     max_new_tokens: int | None = Field(None, ge=1)

@@ -30,7 +30,9 @@ class ChatTokenizer(Protocol):
     tokenizer_sha256: str
     template_sha256: str
 
-    def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
+    ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
 
         Errors: `ModelError` when the template refuses the conversation (its own reason is kept).

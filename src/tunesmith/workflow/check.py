@@ -22,8 +22,8 @@ def check(
 ) -> CheckReport:
     """Every problem of a data set, worst first.
 
-    With `test`, also what stands in both files. Lengths are counted in the tokens of `model`, by default the recipe's when
-    it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
+    With `test`, also what stands in both files. Lengths are counted in the tokens of `model`, by default the recipe's
+    when it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
     nothing could be counted. Errors: `InputError` when the data or the model cannot be read at all.
     """
     loaded = read_dataset(data, columns, group)
@@ -43,9 +43,10 @@ def refuse_errors(report: CheckReport) -> None:
     """Errors: `GateFailed` when the report holds an error."""
     if report.errors:
         first = report.errors[0]
+        kinds = ", ".join(problem.code for problem in report.errors)
         raise GateFailed(
             "data",
-            f"The data has errors of {len(report.errors)} kinds: {', '.join(problem.code for problem in report.errors)}.",
+            f"The data has errors of {len(report.errors)} kinds: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
             do=f"see all of them with line numbers: tunesmith check {report.dataset.files[0].path}",

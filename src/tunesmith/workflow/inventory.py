@@ -57,7 +57,7 @@ def list_runs(limit: int) -> list[dict[str, Any]]:
 
 
 def show_run(run: str) -> dict[str, Any]:
-    """Everything that is known of one run, given by id, beginning of an id, or folder. Errors: `RunError`, `StoreError`."""
+    """Everything known of one run, given by id, beginning of an id, or folder. Errors: `RunError`, `StoreError`."""
     opened = RunFolder.open(folder_of(run))
     head = opened.read(Run)
     decision = opened.read(Decision) if opened.has(Decision) else None

@@ -1,6 +1,6 @@
 """The contenders: five ways to do the same task, each a `Completer`, and what each was given in words.
 
-The baselines and the tuned contenders are made by the same lines around two completers, the base model and the tuned one.
+The baselines and the tuned contenders are made by the same lines around the base model and the tuned one.
 """
 
 from collections.abc import Sequence
