@@ -74,6 +74,15 @@ def test_train_leaves_an_adapter_and_says_where(tunesmith: Door, recipe: Path, t
     assert "⟦" in printed.err, "the mask is shown before step 1"
 
 
+@pytest.mark.parametrize("command", ["train", "decide"])
+def test_out_that_cannot_be_written(
+    tunesmith: Door, recipe: Path, labels_csv: Path, settings: list[str], command: str
+) -> None:
+    what = [recipe] if command == "train" else [labels_csv, *settings]
+    printed = tunesmith(command, *what, "--out", labels_csv / "runs")
+    assert printed.code == 2 and "error[run/cannot-create]" in printed.err
+
+
 def test_evaluate_compares_the_base_model_with_a_run(
     tunesmith: Door, trained: RunFolder, tiny_model: Path, labels_csv: Path, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def show_run(
         print_json(details)
         return
     head = details["run"]
-    say(f"run {head['id']} ({head['status']}), made {head['created']}", f"folder {details['folder']}")
+    say(f"run {head['id']} ({head['status']}), made {head['created'][:16].replace('T', ' ')} UTC", f"folder {details['folder']}")
     say(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:

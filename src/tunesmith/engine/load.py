@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
@@ -20,6 +21,11 @@ from tunesmith.engine.adapters.peft_format import read_adapter
 from tunesmith.engine.head import check_head
 from tunesmith.errors import ModelError, name_some
 
+# Settings that contradict each other end in any of these, wherever transformers first computes with them.
+UNLOADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, SafetensorError,
+    StrictDataclassError,
+)  # fmt: skip
 Precision = Literal["auto", "bf16", "float32"]
 
 
@@ -53,12 +59,12 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
                 trust_remote_code=False,  # left out, transformers would ask the terminal
                 attn_implementation="sdpa",
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except UNLOADABLE as error:
         raise ModelError(
             "unloadable",
             "This folder cannot be loaded as a causal language model.",
             where=str(folder),
-            found=next(iter(str(error).splitlines()), type(error).__name__),
+            found=" ".join(str(error).split())[:300] or type(error).__name__,
             do="give a folder with config.json and *.safetensors of a text model",
         ) from None
     if report["missing_keys"]:  # transformers would fill them with random numbers

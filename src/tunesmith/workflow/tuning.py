@@ -76,7 +76,7 @@ def tune(material: Material, folder: RunFolder, model: LocalModel, store: Store,
 def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
     return Run(
         id=folder.id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         status="running",
         recipe=material.recipe.fingerprint,
         dataset=material.check.dataset.fingerprint,
