@@ -205,3 +205,9 @@ def test_an_unknown_preset_lists_the_presets(source: str) -> None:
 @pytest.mark.parametrize("override", ["seed", "=3", "training..epochs=1", ""])
 def test_what_is_no_override_is_refused(override: str) -> None:
     assert refusal(None, override).code == "recipe/not-an-override"
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\x85b", "a\u2028b", " \u2029", "\ufeff", "\r\n", "a\n\n b "])
+def test_rare_line_ends_survive_a_dump(tmp_path: Path, text: str) -> None:
+    recipe = Recipe(data=DataRecipe(instruction=text))
+    assert load_recipe(written(tmp_path, dump_recipe(recipe))) == recipe

@@ -46,8 +46,6 @@ def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
     bar = recipe.bar
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
         yield f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
-    if not 0 <= bar.min_gain < 1:
-        yield f"bar.min_gain={bar.min_gain:g} is no gain; it lies between 0 and 1 (0.02 is two points)"
     if bar.max_seconds is not None and bar.max_seconds <= 0:
         yield f"bar.max_seconds={bar.max_seconds:g} lets no answer pass; give the seconds a request may take"
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:

@@ -51,7 +51,13 @@ class _Writer(yaml.SafeDumper):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        # PyYAML folds Unicode's rarer line ends as if they were spaces; only double quotes spell them out.
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
+
+_Writer.add_representer(str, _Writer.represent_str)
 for _tag, _pattern, _first in _WORDS:
     for _class in (_Reader, _Writer):
         _class.add_implicit_resolver(_tag, re.compile(_pattern), _first)

@@ -17,7 +17,7 @@ class Bar(Record):
     """
 
     min_score: float | None = None
-    min_gain: float = Field(0.0, ge=0)
+    min_gain: float = Field(0.0, ge=0, lt=1)
     max_usd_per_1000: float | None = None
     max_seconds: float | None = None
 
