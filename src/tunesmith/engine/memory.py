@@ -18,8 +18,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 def return_unused_memory() -> None:
     """Give freed memory back to the system where the C library keeps it (glibc).
 
-    Activations of ever new sizes leave holes that glibc holds on to: 3.4 GB after 170 steps of SmolLM2-135M instead of
-    2.2 GB. It costs about 0.1 s, hence only every few steps.
+    Activations of ever new sizes leave holes that glibc holds on to. It costs about 0.1 s, hence only every few steps.
     """
     if sys.platform == "linux":
         malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none

@@ -37,7 +37,7 @@ class Stepper:
         self.most_tokens = TOKENS_AT_ONCE if most_rows is None else 1 << 62
         self.can_share = keeps_plain_cache(loaded.model)
         if longest > TOKENS_AT_ONCE:  # a single example needs more memory than that: pay with time
-            loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable_checkpointing(loaded.model)
             self.can_share = False
 
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
@@ -109,6 +109,12 @@ class Stepper:
         hidden_BTD = _hidden_of(model, batch)
         hidden_ND = hidden_BTD[batch.rows_N, batch.columns_N]
         return token_loss(hidden_ND, batch.targets_N, batch.weights_N, partial(logits_of, model))
+
+
+def enable_checkpointing(model: PreTrainedModel) -> None:
+    """Recompute each layer in the backward pass instead of keeping its activations (its name changed within v5)."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], most: float, batch: Sequence[int], step: int) -> float:
