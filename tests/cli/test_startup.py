@@ -42,6 +42,8 @@ def in_a_fresh_process(program: str, *arguments: str) -> Any:
         (["--help"], 0, "Usage: tunesmith"),
         ([], 0, "Usage: tunesmith"),
         (["check", "--help"], 0, "Usage: tunesmith check"),
+        (["-h"], 0, "Usage: tunesmith"),
+        (["--version"], 0, "tunesmith"),
         (["decide", "--help"], 0, "Usage: tunesmith decide"),
         (["check", "data.jsonl", "--no-such-flag"], 2, "error[usage/arguments]"),
         (["dekide"], 2, "error[usage/arguments]"),

@@ -32,7 +32,9 @@ def check(
         print_json(report.model_dump(mode="json"))
     else:
         _print(report)
-        say_next(f"tunesmith check {data}" if report.errors else f"tunesmith decide {data}")
+        mapping = ["--columns", columns] if columns else []
+        other = ["--test", test] if test else []
+        say_next("check" if report.errors else "decide", data, *mapping, *other)
     raise typer.Exit(1 if report.errors else 0)
 
 

@@ -62,7 +62,7 @@ def print_outcome(outcome: "Outcome") -> None:
     print_contenders(outcome.evaluation)
     say("")
     if outcome.evaluation.contenders and (folder / "adapter").exists():
-        say_next(f"tunesmith chat {folder}")
+        say_next("chat", folder)
     for path in outcome.reports:
         say(str(path))
 

@@ -43,4 +43,4 @@ def evaluate(
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
     if folder is not None:
         say(f"kept in {folder}")
-    say_next(f"tunesmith decide {data}")
+    say_next("decide", data)

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training coul
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -16,12 +17,34 @@ from tunesmith.errors import Interrupted, TunesmithError, UsageError
 
 app = typer.Typer(
     name="tunesmith",
-    help="Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better.",
     epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"tunesmith {version('tunesmith')}")
+        except PackageNotFoundError:
+            print("tunesmith, not installed: run from its source")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better."""
+
+
 for command in (demo.demo, check.check, decide.decide, train.train, evaluate.evaluate, chat.chat):
     app.command()(command)
 app.command("runs")(runs.list_runs)

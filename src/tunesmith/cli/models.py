@@ -22,4 +22,4 @@ def list_models(
         return
     print_table(("model", "kind", "ready", "where"), [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows])
     say("", "also: any folder with safetensors weights, or org/name from a hub with --set revision=...")
-    say_next(f"tunesmith chat {rows[0]['name']}")
+    say_next("chat", rows[0]["name"])

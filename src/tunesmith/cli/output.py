@@ -4,15 +4,13 @@ Text that came from data or models is stripped of control characters first, so t
 """
 
 import json
+import shlex
 import sys
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith.errors import TunesmithError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 def plain(text: object) -> str:
@@ -41,9 +39,9 @@ def say(*lines: str) -> None:
         print(plain(line))
 
 
-def say_next(command: str) -> None:
-    """The last line of a command: the likeliest next one."""
-    print(f"next: {plain(command)}")
+def say_next(*words: object) -> None:
+    """The last line of a command: the likeliest next one, ready to be pasted into a shell."""
+    print(f"next: {plain(shlex.join(['tunesmith', *map(str, words)]))}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
@@ -56,7 +54,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(plain(cell).replace("[", "\\[") for cell in row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

@@ -20,13 +20,13 @@ def list_runs(
         return
     if not rows:
         say("no runs yet")
-        say_next("tunesmith demo")
+        say_next("demo")
         return
     print_table(
         ("run", "status", "model", "verdict", "folder"),
         [(row["id"], row["status"], row["model"], row["verdict"] or "", row["folder"]) for row in rows],
     )
-    say_next(f"tunesmith show {rows[0]['id']}")
+    say_next("show", rows[0]["id"])
 
 
 def show_run(
@@ -41,18 +41,21 @@ def show_run(
         print_json(details)
         return
     head = details["run"]
-    say(f"run {head['id']} ({head['status']}), made {head['created'][:16].replace('T', ' ')} UTC", f"folder {details['folder']}")
+    made = head["created"][:16].replace("T", " ")
+    say(f"run {head['id']} ({head['status']}), made {made} UTC", f"folder {details['folder']}")
     say(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:
-        say(
-            f"training: {result['steps']} steps, {result['seconds']:.0f} s, {result['tokens_trained']:,} tokens trained"
-        )
-        say(f"kept the adapter of step {result['best_step']}, held-out loss {result['best_validation_loss']}")
+        seconds, tokens = f"{result['seconds']:.0f} s", f"{result['tokens_trained']:,} tokens trained"
+        say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept the adapter of step {result['best_step']}")
+    if result and result["best_validation_loss"] is not None:
+        say(f"held-out loss {result['best_validation_loss']:.4f} nats per token")
     decision = details["decision"]
     if decision:
         say("", f"verdict: {decision['verdict']}", *(f"  - {reason}" for reason in decision["reasons"]))
     if details["artifacts"]:
         say("")
-        print_table(("kind", "bytes", "path"), [(a["kind"], a["size_bytes"], a["path"]) for a in details["artifacts"]])
-    say_next(f"tunesmith chat {details['folder']}")
+        rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]
+        print_table(("kind", "bytes", "path"), rows, right=(1,))
+    has_adapter = any(artifact["kind"] == "adapter" for artifact in details["artifacts"])
+    say_next(*("chat", details["folder"]) if has_adapter else ("runs",))

@@ -34,4 +34,4 @@ def train(
         loss = f"{result.best_validation_loss:.4f} nats per token"
         say(f"kept the adapter of step {result.best_step}, held-out loss {loss}")
     say(f"folder {folder.path}")
-    say_next(f"tunesmith chat {folder.path}")
+    say_next("chat", folder.path)

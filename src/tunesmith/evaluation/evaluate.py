@@ -85,16 +85,16 @@ def check_task(task: Task) -> None:
         raise DataError(
             "no-test-examples", "There is nothing to evaluate on.", do="give a larger file or a larger test share"
         )
-    without = [
+    without = sorted(
         example.line for example in task.examples if not example.messages or example.messages[-1].role != "assistant"
-    ]
+    )
     if without:
         raise DataError(
             "not-a-question",
             f"{len(without):,} test examples have no question and answer.",
             where=f"lines {name_some(without)}",
             found="plain text, or a conversation without an answer",
-            do="leave them out of the test set",
+            do="say which columns hold question and answer (--columns), or leave them out of the test set",
         )
     with_tools = [example.line for example in task.examples if example.tools or example.messages[-1].tool_calls]
     if with_tools:
