@@ -248,3 +248,10 @@ def test_with_json_the_error_is_a_document(tunesmith: Any, words: tuple[str, ...
 def test_with_json_wrong_use_is_a_document_too(tunesmith: Any, words: tuple[str, ...]) -> None:
     printed = tunesmith(*words, "--json")
     assert printed.code == 2 and printed.document["error"]["code"] == "usage/arguments"
+
+
+@pytest.mark.parametrize("command", [["models", "--fetch"], ["demo"], ["chat", "smollm2-135m-instruct"], ["runs"]])
+def test_a_home_that_cannot_be_written(tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", through_a_file())
+    printed = tunesmith(*command)
+    assert printed.code == 2 and "TUNESMITH_HOME" in printed.message

@@ -74,6 +74,17 @@ def test_train_leaves_an_adapter_and_says_where(tunesmith: Door, recipe: Path, t
     assert "⟦" in printed.err, "the mask is shown before step 1"
 
 
+def test_a_run_on_a_model_named_by_a_relative_path_works_from_anywhere(
+    tunesmith: Door, recipe: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_model.parent)
+    assert tunesmith("train", recipe, "--out", tmp_path, "--set", f"model=./{tiny_model.name}").code == 0
+    monkeypatch.chdir(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    printed = tunesmith("chat", folder, "--message", "a red boat", "--max-new-tokens", 4)
+    assert printed.code == 0, printed.err
+
+
 @pytest.mark.parametrize("command", ["train", "decide"])
 def test_out_that_cannot_be_written(
     tunesmith: Door, recipe: Path, labels_csv: Path, settings: list[str], command: str

@@ -52,6 +52,15 @@ def test_an_interrupted_run_can_be_used(
     assert tunesmith("show", folder.id, "--json").document["run"]["status"] == "interrupted"
 
 
+def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> None:
+    process = start("chat", tiny_model, "--json", stdin=subprocess.PIPE)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted/stopped"
+    assert err.startswith("error[interrupted/stopped]") and err.count("\n") == 1
+
+
 def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
     slow = ("--set", "evaluation.max_new_tokens=400", "--set", "evaluation.batch_size=1")
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *slow)

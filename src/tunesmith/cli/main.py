@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training coul
 3 provider trouble, 4 budget stop, 70 a defect of tunesmith, 130 interrupted.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import typer
 
 from tunesmith.cli import chat, check, decide, demo, evaluate, models, runs, train
 from tunesmith.cli.output import print_error
-from tunesmith.errors import Interrupted, TunesmithError, UsageError
+from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
 app = typer.Typer(
     name="tunesmith",
@@ -60,20 +61,24 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in words
     try:
         result = app(words or ["--help"], prog_name="tunesmith", standalone_mode=False)
+        sys.stdout.flush()
+        if result == Interrupted.exit_code:  # typer made it of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except TunesmithError as error:
         return _fail(error, error.exit_code, as_json, debug)
-    except (typer.Exit, typer.Abort) as stop:
-        return getattr(stop, "exit_code", 130)
     except typer.TyperException as error:
         usage = _usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do="run it again")
         return _fail(stopped, stopped.exit_code, as_json, debug)
-    except BrokenPipeError:  # the reader of a pipe (head, less) went away: nobody is left to tell
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
+        _leave_stdout()
         return 0
+    except OSError as error:
+        refused = _refused(error)
+        return _fail(refused, refused.exit_code, as_json, debug)
     except Exception as error:  # the outermost seam: a defect of ours must not look like an answer
         if debug:
             traceback.print_exc()
@@ -86,6 +91,17 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(defect, 70, as_json, debug=False)
 
 
+def _refused(error: OSError) -> InputError:
+    """No right, no room, no such place: the machine says no, wherever the program was."""
+    return InputError(
+        "machine",
+        "The machine refused to read or write a file.",
+        where=str(error.filename or ""),
+        found=error.strerror or str(error) or type(error).__name__,
+        do="make room or give the right to it; TUNESMITH_HOME and --out choose other places",
+    )
+
+
 def _usage_error(error: typer.TyperException) -> UsageError:
     said = error.format_message()
     context = getattr(error, "ctx", None)
@@ -96,8 +112,17 @@ def _usage_error(error: typer.TyperException) -> UsageError:
 def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print_error(error, as_json=as_json)
+    try:
+        print_error(error, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:  # standard output is what failed; the message stands on standard error
+        _leave_stdout()
     return exit_code
+
+
+def _leave_stdout() -> None:
+    """What is still in the buffer goes nowhere, so that Python's own flush at the end does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -171,7 +171,8 @@ class Database:
         return self._failed("failed", "The store failed.", error, "check the place and its free space, then try again")
 
     def _failed(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
-        found = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()
+        said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
+        found = str(said).strip().splitlines()
         return StoreError(
             slug, what, where=self.where, found=_without_secrets(found[0] if found else "", self._url), do=do
         )

@@ -82,6 +82,8 @@ def folder_of(run: str) -> Path:
 
 def folder_if_run(name: str) -> str:
     """A run's folder when the name is that of a run, else the name: it may be a model's."""
+    if not name[:1].isdigit() and not looks_like_folder(name):
+        return name  # ids begin with a date: a model's name needs no store
     try:
         return str(folder_of(name))
     except StoreError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split, prove_mask
@@ -43,6 +44,8 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     loaded = read_examples(recipe)
     given_test = read_dataset(recipe.data.test_path, recipe.data.columns) if recipe.data.test_path else None
     named = NamedModel.open(recipe.model, recipe.revision)
+    if named.identity.source == "folder" and named.identity.adapter is None:  # found again from anywhere
+        recipe = recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     report = check_examples(instructed(loaded, recipe), given_test, named.tokenizer, limit, recipe.model)
     refuse_errors(report)
