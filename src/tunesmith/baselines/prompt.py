@@ -10,7 +10,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from tunesmith.records import Completer, Completion, Example, Progress, Prompt
+from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+
+
+class Instructed:
+    """The same instruction as system message before every question that has none."""
+
+    def __init__(self, completer: Completer, instruction: str) -> None:
+        self._completer = completer
+        self._instruction = Message("system", instruction)
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        """See `records.Completer`."""
+        return self._completer.complete([self._before(prompt) for prompt in prompts], progress)
+
+    def _before(self, prompt: Prompt) -> Prompt:
+        return prompt if prompt[:1] and prompt[0].role == "system" else (self._instruction, *prompt)
 
 
 class FewShot:

@@ -33,8 +33,10 @@ def check(
     else:
         _print(report)
         mapping = ["--columns", columns] if columns else []
-        other = ["--test", test] if test else []
-        say_next("check" if report.errors else "decide", data, *mapping, *other)
+        if report.errors:
+            say_next("check", data, *mapping, *(["--test", test] if test else []))
+        else:
+            say_next("decide", data, *mapping, *(["--set", f"data.test_path={test}"] if test else []))
     raise typer.Exit(1 if report.errors else 0)
 
 

@@ -19,8 +19,8 @@ def decide(
     model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Your test file; else a share of DATA is held out.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
+    documents: Annotated[Path | None, typer.Option(help="Folder of .txt and .md files for retrieval.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: bar.min_gain=0.02.")] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -28,7 +28,7 @@ def decide(
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
     from tunesmith.recipe.load import load_recipe
 
-    given = {"model": model, "data.path": data, "data.test_path": test}
+    given = {"model": model, "data.path": data, "evaluation.documents": documents}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if columns is not None:
         changes.append(f"data.columns={dumps(parse_columns(columns))}")
@@ -61,8 +61,7 @@ def print_outcome(outcome: "Outcome") -> None:
     say("")
     print_contenders(outcome.evaluation)
     say("")
-    if outcome.evaluation.contenders and (folder / "adapter").exists():
-        say_next("chat", folder)
+    say_next("chat", folder)
     for path in outcome.reports:
         say(str(path))
 

@@ -21,5 +21,5 @@ def list_models(
         print_json({"models": rows})
         return
     print_table(("model", "kind", "ready", "where"), [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows])
-    say("", "also: any folder with safetensors weights, or org/name from a hub with --set revision=...")
+    say("", "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe pins it)")
     say_next("chat", rows[0]["name"])

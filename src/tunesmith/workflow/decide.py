@@ -1,10 +1,12 @@
 """The main job: baselines, tuning, evaluation, verdict, report."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.baselines.rag.documents import read_passages
 from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
@@ -18,7 +20,7 @@ from tunesmith.store.store import Store
 from tunesmith.workflow.lineup import Retrieval, baseline_entrants, tuned_entrants
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.tuning import artifact_of, interrupted, open_folder, tune
+from tunesmith.workflow.tuning import artifact_of, interrupted, open_run, tune
 
 
 @dataclass(frozen=True)
@@ -33,24 +35,25 @@ class Outcome:
     document: dict[str, Any]
 
 
-def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT, command: str = "") -> Outcome:
-    """Should I prompt, retrieve or fine-tune? `command` is what the report prints to repeat the run.
+def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> Outcome:
+    """Should I prompt, retrieve or fine-tune? Measures, decides and reports.
 
     Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError`; `Interrupted` after Ctrl-C, which says
     what was kept.
     """
+    documents = recipe.evaluation.documents
+    passages = read_passages(Path(documents)) if documents else None  # quick to fail, so before all that is slow
     material = gather(recipe, listener)
     task = task_of(material)
-    retrieval = Retrieval(material.recipe, material.train)
+    retrieval = Retrieval(material.recipe, material.train, passages)
     with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        folder = open_folder(material, out)
-        with folder.lock(), stop_on_signals() as stop:
+        with open_run(material, out, model, store) as (run, folder), stop_on_signals() as stop:
             completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
             entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
             asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
-            run = tune(material, folder, model, store, listener, stop)
+            run = tune(run, material, folder, model, store, listener, stop)
             if run.result is None or run.status != "finished":
                 raise interrupted(folder)
             listener.stage("asking the tuned model")
@@ -61,7 +64,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
             folder.write(evaluation)
             folder.write(decision)
             store.add_evaluation(evaluation, run.id)
-            content = _content(material, asked, evaluation, decision, run, folder, command)
+            content = _content(material, asked, evaluation, decision, run, folder)
             reports = write_report(folder.path, content)
             for path in reports:
                 store.add_artifact(artifact_of("report", path, run.id))
@@ -94,8 +97,9 @@ def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Li
 
 def _content(
     material: Material, asked: Sequence[Asked], evaluation: Evaluation, decision: Decision, run: Run,
-    folder: RunFolder, command: str,
+    folder: RunFolder,
 ) -> ReportInput:  # fmt: skip
+    recipe = folder.path / "recipe.yaml"
     return ReportInput(
         run=run,
         recipe=material.recipe,
@@ -107,6 +111,6 @@ def _content(
         answers={contender.name: contender.answers for contender in asked},
         examples={example.id: example for example in material.test},
         decision=decision,
-        command=command or f"tunesmith decide {material.recipe.data.path} --recipe {folder.path / 'recipe.yaml'}",
+        command=shlex.join(["tunesmith", "decide", str(material.recipe.data.path), "--recipe", str(recipe)]),
         defaults=[(default.key, f"{default.value:g}", default.source) for default in material.defaults],
     )

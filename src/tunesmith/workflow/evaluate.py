@@ -4,20 +4,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tunesmith.baselines.prompt import Instructed
 from tunesmith.data.check import check_examples
 from tunesmith.errors import UsageError
 from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Evaluation, Example, Recipe
+from tunesmith.records import Completer, Evaluation, Example, Recipe
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.decide import ask_one
-from tunesmith.workflow.inventory import folder_if_run
+from tunesmith.workflow.inventory import folder_if_run, instruction_of
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.material import instructed, read_examples
+from tunesmith.workflow.material import read_examples
 
 
 def evaluate(
@@ -25,15 +26,17 @@ def evaluate(
 ) -> tuple[Evaluation, Path | None]:
     """Score models on all examples of the recipe's data. With `out`, a folder in there keeps evaluation and answers.
 
+    A run is asked with the instruction it was trained with, every other model with the recipe's.
     Errors: `InputError`, `GateFailed` when the data has errors, `Interrupted`.
     """
-    loaded = instructed(read_examples(recipe), recipe)
+    loaded = read_examples(recipe)
     refuse_errors(check_examples(loaded))
     examples = loaded.examples[: recipe.evaluation.test_limit]
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
-    named = {_short(name): NamedModel.open(folder_if_run(name), recipe.revision) for name in models}
+    places = {_short(name): folder_if_run(name) for name in models}
+    named = {name: NamedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
             "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
@@ -43,7 +46,8 @@ def evaluate(
     with stop_on_signals() as stop:
         for name, model in named.items():
             listener.stage(f"asking {name}")
-            entrant = _entrant(name, model, examples, recipe)
+            instruction = instruction_of(places[name]) or recipe.data.instruction
+            entrant = _entrant(name, model, instruction, examples, recipe)
             asked.append(ask_one(entrant, task, folder, listener, stop))
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
@@ -57,9 +61,14 @@ def _short(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9+_.-]+", "-", last).strip("-+_.")[:64] or "model"
 
 
-def _entrant(name: str, model: NamedModel, examples: Sequence[Example], recipe: Recipe) -> Entrant:
+def _entrant(
+    name: str, model: NamedModel, instruction: str | None, examples: Sequence[Example], recipe: Recipe
+) -> Entrant:
     """The model as a contender; answers may be a quarter longer than the longest reference, plus 8 tokens."""
     longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
-    completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).completer(limit)
-    return Entrant(name, "tuned" if model.identity.adapter else "zero-shot", "the questions as they stand", completer)
+    completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).completer(limit)
+    kind = "tuned" if model.identity.adapter else "zero-shot"
+    if instruction is None:
+        return Entrant(name, kind, "the question as it stands in the data", completer)
+    return Entrant(name, kind, f'the instruction "{instruction}" and the question', Instructed(completer, instruction))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.sample import sample_path
-from tunesmith.errors import StoreError
+from tunesmith.errors import InputError, StoreError
 from tunesmith.models.embedded import embedded_models
 from tunesmith.models.resolve import known_models, looks_like_folder
 from tunesmith.providers.local_model import resolve
@@ -92,6 +92,16 @@ def folder_if_run(name: str) -> str:
         raise
 
 
+def instruction_of(folder: str) -> str | None:
+    """The instruction a run was trained with; None where the folder is no run's. Errors: `RecipeError`."""
+    is_run = (Path(folder) / "recipe.yaml").is_file()
+    return RunFolder.open(folder).read_recipe().data.instruction if is_run else None
+
+
 def _verdict(folder: Path) -> str | None:
+    """A damaged decision must not hide the other runs of a list."""
     opened = RunFolder(folder)
-    return opened.read(Decision).verdict if opened.has(Decision) else None
+    try:
+        return opened.read(Decision).verdict if opened.has(Decision) else None
+    except InputError:
+        return "unreadable"

@@ -4,30 +4,26 @@ The baselines and the tuned contenders are made by the same lines around the bas
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tunesmith.baselines.prompt import FewShot, choose_shots
 from tunesmith.baselines.rag.answer import ExampleIndex, RetrievedPassages, RetrievedShots
-from tunesmith.baselines.rag.documents import read_passages
+from tunesmith.baselines.rag.documents import Passage
 from tunesmith.evaluation.evaluate import Entrant
 from tunesmith.records import Completer, Example, Recipe
 
 
 class Retrieval:
-    """What RAG looks things up in: a folder of documents when the recipe names one, else the train examples.
+    """What RAG looks things up in: passages of documents where there are any, else the train examples."""
 
-    Errors: `DataError` when the documents cannot be read.
-    """
-
-    def __init__(self, recipe: Recipe, train: Sequence[Example]) -> None:
+    def __init__(self, recipe: Recipe, train: Sequence[Example], passages: Sequence[Passage] | None) -> None:
         evaluation = recipe.evaluation
         self.k = evaluation.retrieved
-        self.passages = read_passages(Path(evaluation.documents)) if evaluation.documents else None
-        if self.passages is None:
+        self.passages = passages
+        if passages is None:
             self.index = ExampleIndex(train)
             self.given = f"the {self.k} nearest of {len(train):,} train examples (BM25)"
         else:
-            self.given = f"the {self.k} nearest of {len(self.passages):,} passages of {evaluation.documents} (BM25)"
+            self.given = f"the {self.k} nearest of {len(passages):,} passages of {evaluation.documents} (BM25)"
 
     def around(self, completer: Completer) -> Completer:
         """The completer, given what was found for each question."""

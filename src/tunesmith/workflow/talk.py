@@ -1,14 +1,12 @@
 """Model -> answers, one question at a time."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tunesmith.errors import InputError
 from tunesmith.providers.local import LocalCompleter
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Completion, Message
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.inventory import folder_if_run
+from tunesmith.workflow.inventory import folder_if_run, instruction_of
 
 
 @dataclass
@@ -36,8 +34,7 @@ def open_talk(name: str, instruction: str | None, max_new_tokens: int) -> Talk:
     Errors: `ModelError`.
     """
     name = folder_if_run(name)
-    if instruction is None and (Path(name) / "recipe.yaml").is_file():
-        instruction = RunFolder.open(name).read_recipe().data.instruction
+    instruction = instruction_of(name) if instruction is None else instruction
     named = NamedModel.open(name)
     if max_new_tokens >= (named.context_tokens or max_new_tokens + 1):
         raise InputError(

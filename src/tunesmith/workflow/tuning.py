@@ -1,11 +1,12 @@
 """Material -> run: the adapter, its metrics and its samples in the run's folder, and the run in the store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import Interrupted, TunesmithError
+from tunesmith.errors import Interrupted
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
@@ -28,48 +29,66 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     material = gather(recipe, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        folder = open_folder(material, out)
-        with folder.lock(), stop_on_signals() as stop:
-            run = tune(material, folder, model, store, listener, stop)
+        with open_run(material, out, model, store) as (run, folder), stop_on_signals() as stop:
+            run = tune(run, material, folder, model, store, listener, stop)
     if run.status == "interrupted":
         raise interrupted(folder)
     return run, folder
 
 
-def open_folder(material: Material, out: Path) -> RunFolder:
-    """The run's folder with everything that is known before training."""
+@contextmanager
+def open_run(material: Material, out: Path, model: LocalModel, store: Store) -> Iterator[tuple[Run, RunFolder]]:
+    """A run's locked folder with everything that is known before training, and the run in the store.
+
+    When the block is left before the training ended, the run's status says how.
+    """
     folder = RunFolder.create(out, material.check.dataset.name)
+    with folder.lock():
+        run = _new_run(material, folder, model)
+        _write_known(material, folder)
+        folder.write(run)
+        store.add_dataset(material.check.dataset)
+        store.add_run(run, folder.path)
+        try:
+            yield run, folder
+        except BaseException as error:
+            if folder.read(Run).status == "running":
+                _finish(run, folder, store, "interrupted" if is_interruption(error) else "failed", None)
+            raise
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether somebody asked to stop, as against something going wrong."""
+    return isinstance(error, Interrupted | KeyboardInterrupt)
+
+
+def _write_known(material: Material, folder: RunFolder) -> None:
     folder.write_recipe(material.recipe)
     folder.write_versions(versions())
     folder.write(material.check)
     folder.write(material.split)
     folder.write_prepared(material.prepared)
     folder.write_mask(show_mask(material.proof))
-    return folder
 
 
-def tune(material: Material, folder: RunFolder, model: LocalModel, store: Store, listener: Listener, stop: Stop) -> Run:
+def tune(
+    run: Run, material: Material, folder: RunFolder, model: LocalModel, store: Store, listener: Listener, stop: Stop
+) -> Run:
     """Train an adapter on the model in memory; afterwards it carries the best one."""
     from tunesmith.engine.train import train_adapter  # torch: not on the way of anything that needs no model
 
     listener.stage("tuning")
-    run = _new_run(material, folder, model)
-    _remember(run, folder, store, material)
     lines = _Lines(folder, listener, material.recipe)
-    try:
-        result = train_adapter(
-            model.loaded,
-            material.arrays["train"],
-            material.arrays["validation"],
-            material.recipe,
-            adapter_folder=folder.adapter,
-            on_line=lines,
-            score=_generation_score(material, folder, model, lines),
-            stop=stop.asked,
-        )
-    except TunesmithError:
-        _finish(run, folder, store, "failed", None)
-        raise
+    result = train_adapter(
+        model.loaded,
+        material.arrays["train"],
+        material.arrays["validation"],
+        material.recipe,
+        adapter_folder=folder.adapter,
+        on_line=lines,
+        score=_generation_score(material, folder, model, lines),
+        stop=stop.asked,
+    )
     return _finish(run, folder, store, result.status, result)
 
 
@@ -87,12 +106,6 @@ def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
         versions=versions(),
         seeds={"recipe": material.recipe.seed},
     )
-
-
-def _remember(run: Run, folder: RunFolder, store: Store, material: Material) -> None:
-    folder.write(run)
-    store.add_dataset(material.check.dataset)
-    store.add_run(run, folder.path)
 
 
 def _finish(run: Run, folder: RunFolder, store: Store, status: RunStatus, result: TrainingResult | None) -> Run:
@@ -158,14 +171,18 @@ def _generation_score(
     completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
 
     def score() -> tuple[str, float]:
-        values = []
+        values: list[float] = []
         for example, completion in zip(examples, completer.complete([e.prompt for e in examples]), strict=True):
-            value = 0.0 if completion.error else scorer.score(completion.text, example.answer)[scorer.metric]
-            values.append(value)
+            value = None if completion.error else scorer.score(completion.text, example.answer)[scorer.metric]
+            values += [] if value is None else [value]
             folder.append_sample(
                 Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
                        answer=completion.text, score=value)
             )  # fmt: skip
-        return scorer.metric, sum(values) / len(values)
+        if len(values) < len(examples):
+            lines.listener.note(
+                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no answer"
+            )
+        return scorer.metric, sum(values) / max(len(values), 1)
 
     return score
