@@ -19,8 +19,8 @@ SHINGLE = 5
 BANDS = 16
 ROWS = 5
 BLOCK_CHARACTERS = 2**20
-WINDOW = 20
-"""Where many texts share a band, each is compared with the 20 before it: alike texts stay cheap in any number."""
+WINDOW = 10
+"""Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
 COMPARED = 3
 """Of a text's candidates the 3 likeliest are compared exactly."""
 MARGIN = 0.2
@@ -34,18 +34,10 @@ def similar_to_earlier(texts: Sequence[str], similarity: float, among: int | Non
     """
     if len(texts) < 2:
         return {}
-    signatures_DH = _signatures(texts)
-    earlier_P, later_P, estimate_P = _candidates(signatures_DH, similarity - MARGIN)
-    if among is not None:
-        is_asked_P = (earlier_P < among) & (later_P >= among)
-        earlier_P, later_P, estimate_P = earlier_P[is_asked_P], later_P[is_asked_P], estimate_P[is_asked_P]
-    order_P = np.lexsort((-estimate_P, later_P))
+    earlier_P, later_P = _candidates(_signatures(texts), similarity - MARGIN, among or 0)
     found: dict[int, int] = {}
-    compared, previous = 0, -1
-    for earlier, later in zip(earlier_P[order_P].tolist(), later_P[order_P].tolist(), strict=True):
-        compared = compared + 1 if later == previous else 1
-        previous = later
-        if later not in found and compared <= COMPARED and _jaccard(texts[earlier], texts[later]) >= similarity:
+    for earlier, later in zip(earlier_P.tolist(), later_P.tolist(), strict=True):
+        if later not in found and _jaccard(texts[earlier], texts[later]) >= similarity:
             found[later] = earlier
     return found
 
@@ -93,18 +85,40 @@ def _block_signatures(texts: Sequence[str], multipliers_H: np.ndarray, addends_H
     return np.stack(columns, axis=1)
 
 
-def _candidates(signatures_DH: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs that share a band and whose estimated similarity is at least `least`: (earlier_P, later_P, estimate_P)."""
+def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np.ndarray, np.ndarray]:
+    """(earlier_P, later_P) of texts that share a band and whose estimated similarity is at least `least`.
+
+    The likeliest pairs of a later text come first, and no more than COMPARED are kept of it, band after band: memory
+    grows with the texts, not with the pairs. With `among`, only pairs across that border.
+    """
     count = len(signatures_DH)
-    parts = [_pairs_of_band(signatures_DH[:, begin : begin + ROWS]) for begin in range(0, BANDS * ROWS, ROWS)]
-    earlier_P, later_P = np.divmod(np.unique(np.concatenate(parts)), count)
-    estimates = [
-        (signatures_DH[earlier_P[begin : begin + 2**16]] == signatures_DH[later_P[begin : begin + 2**16]]).mean(axis=1)
-        for begin in range(0, max(len(earlier_P), 1), 2**16)
-    ]
-    estimate_P = np.concatenate(estimates)
-    is_likely_P = estimate_P >= least
-    return earlier_P[is_likely_P], later_P[is_likely_P], estimate_P[is_likely_P]
+    pairs_P, estimate_P = np.zeros(0, np.int64), np.zeros(0)
+    for begin in range(0, BANDS * ROWS, ROWS):
+        new_P = np.setdiff1d(_pairs_of_band(signatures_DH[:, begin : begin + ROWS]), pairs_P)
+        if among:
+            new_P = new_P[(new_P // count < among) & (new_P % count >= among)]
+        pairs_P = np.concatenate([pairs_P, new_P])
+        estimate_P = np.concatenate([estimate_P, _estimates(signatures_DH, new_P)])
+        order_P = np.lexsort((pairs_P, -estimate_P, pairs_P % count))
+        pairs_P, estimate_P = pairs_P[order_P], estimate_P[order_P]
+        is_kept_P = (_place_in_run(pairs_P % count) < COMPARED) & (estimate_P >= least)
+        pairs_P, estimate_P = pairs_P[is_kept_P], estimate_P[is_kept_P]
+    return np.divmod(pairs_P, count)
+
+
+def _estimates(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
+    """The share of equal hashes of each pair, computed a block at a time."""
+    earlier_P, later_P = np.divmod(pairs_P, len(signatures_DH))
+    blocks = [slice(begin, begin + 2**16) for begin in range(0, len(pairs_P), 2**16)]
+    shares = [(signatures_DH[earlier_P[block]] == signatures_DH[later_P[block]]).mean(axis=1) for block in blocks]
+    return np.concatenate([np.zeros(0), *shares])
+
+
+def _place_in_run(values_P: np.ndarray) -> np.ndarray:
+    """0, 1, 2, ... within each run of equal values."""
+    is_first_P = np.diff(values_P, prepend=-1) != 0
+    places_P = np.arange(len(values_P))
+    return places_P - np.maximum.accumulate(np.where(is_first_P, places_P, 0))
 
 
 def _pairs_of_band(band_DR: np.ndarray) -> np.ndarray:
