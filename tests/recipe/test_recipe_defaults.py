@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.recipe.defaults import EPOCHS, LEARNING_RATES, DefaultUsed, complete_recipe
+from tunesmith.recipe.defaults import EPOCHS, LEARNING_RATES, UNLIMITED_TOKENS, DefaultUsed, complete_recipe
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Recipe
 
@@ -18,10 +18,10 @@ def completed(recipe: Recipe, **known: int | None) -> tuple[Recipe, dict[str, De
 
 
 def test_every_open_number_is_filled_and_has_a_source() -> None:
-    recipe, used = completed(Recipe(), longest_example_tokens=100)
+    recipe, used = completed(Recipe())
     assert recipe.training.learning_rate == 1e-3
     assert recipe.training.epochs == 3
-    assert recipe.data.max_tokens == 100
+    assert recipe.data.max_tokens == 8192
     assert recipe.evaluation.max_new_tokens == 83  # 60 * 1.25 + 8
     assert set(used) == {"training.learning_rate", "training.epochs", "data.max_tokens", "evaluation.max_new_tokens"}
     assert all(len(default.source) > 20 for default in used.values())
@@ -55,20 +55,15 @@ def test_larger_models_and_larger_data_never_get_more() -> None:
     assert [epochs for _, epochs in EPOCHS] == sorted((epochs for _, epochs in EPOCHS), reverse=True)
 
 
-@pytest.mark.parametrize(
-    ("longest", "context", "expected"),
-    [(100, 8192, 100), (9000, 8192, 8192), (None, 512, 512), (100, None, 100), (3, 8192, 8)],
-)
-def test_max_tokens_is_the_longest_example_up_to_the_context(
-    longest: int | None, context: int | None, expected: int
-) -> None:
-    recipe, _ = completed(Recipe(), longest_example_tokens=longest, context_tokens=context)
+@pytest.mark.parametrize(("context", "expected"), [(8192, 8192), (512, 512), (None, UNLIMITED_TOKENS), (3, 8)])
+def test_max_tokens_is_the_context(context: int | None, expected: int) -> None:
+    recipe, _ = completed(Recipe(), context_tokens=context)
     assert recipe.data.max_tokens == expected
 
 
-@given(COUNTS, st.integers(0, 10**9), COUNTS, COUNTS, COUNTS)
+@given(COUNTS, st.integers(0, 10**9), COUNTS, COUNTS)
 def test_whatever_is_known_the_result_is_a_valid_recipe(
-    parameters: int | None, examples: int, answer: int | None, context: int | None, longest: int | None
+    parameters: int | None, examples: int, answer: int | None, context: int | None
 ) -> None:
     recipe, used = complete_recipe(
         Recipe(),
@@ -76,7 +71,6 @@ def test_whatever_is_known_the_result_is_a_valid_recipe(
         train_examples=examples,
         longest_answer_tokens=answer,
         context_tokens=context,
-        longest_example_tokens=longest,
     )
     assert Recipe.model_validate(recipe.model_dump(), strict=True) == recipe
     assert len(used) == 4

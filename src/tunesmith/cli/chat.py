@@ -2,11 +2,15 @@
 
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import plain, print_json
+from tunesmith.cli.output import plain, print_error, print_json
+from tunesmith.errors import ModelError
+
+if TYPE_CHECKING:
+    from tunesmith.workflow.talk import Talk
 
 
 def chat(
@@ -20,24 +24,39 @@ def chat(
     from tunesmith.workflow.talk import open_talk
 
     talk = open_talk(model, instruction, max_new_tokens)
-    interactive = message is None and sys.stdin.isatty()
-    if interactive:
-        print(f"{plain(talk.name)}. An empty line ends.", file=sys.stderr)
-    while True:
-        question = message if message is not None else _ask(interactive)
-        if not question:
-            return
-        completion = talk.answer(question, remember=interactive)
-        if json:
-            print_json({"prompt": question, **asdict(completion)})
-        else:
-            print(plain(completion.error or completion.text), flush=True)
-        if message is not None:
-            return
+    if message is not None:
+        _tell(talk, message, json)
+    elif sys.stdin.isatty() and not json:
+        _converse(talk)
+    else:
+        for line in sys.stdin:
+            if question := line.strip():
+                _tell(talk, question, json)
 
 
-def _ask(interactive: bool) -> str:
+def _tell(talk: "Talk", question: str, as_json: bool) -> None:
+    """One question by itself."""
+    completion = talk.answer(question)
+    if as_json:
+        print_json({"prompt": question, **asdict(completion)})
+    else:
+        print(plain(completion.error or completion.text), flush=True)
+
+
+def _converse(talk: "Talk") -> None:
+    """A conversation: each answer knows the turns before it and is printed as it is made."""
+    print(f"{plain(talk.name)}. An empty line ends.", file=sys.stderr)
+    while question := _ask():
+        try:
+            for piece in talk.say(question):
+                print(plain(piece), end="", flush=True)
+            print()
+        except ModelError as error:  # too long by now: what was said stands, a shorter question may follow
+            print_error(error, as_json=False)
+
+
+def _ask() -> str:
     try:
-        return input("> " if interactive else "").strip()
+        return input("> ").strip()
     except EOFError:
         return ""

@@ -15,6 +15,7 @@ class BestAdapter:
     model: PreTrainedModel
     folder: Path
     base_model: str
+    revision: str | None = None
     step: int = 0
     loss: float | None = None
     score: float | None = None
@@ -23,7 +24,7 @@ class BestAdapter:
         """Write the model's adapter if it is the best one yet."""
         if self.loss is None or (score or 0.0, -loss) > (self.score or 0.0, -self.loss):
             self.step, self.loss, self.score = step, loss, score
-            write_adapter(self.model, self.folder, self.base_model)
+            write_adapter(self.model, self.folder, self.base_model, self.revision)
 
     def settle(self, step: int) -> None:
         """Leave the kept adapter on the model; a training that ended unmeasured keeps the current one."""
@@ -31,4 +32,4 @@ class BestAdapter:
             read_adapter(self.model, self.folder)
         elif step:
             self.step = step
-            write_adapter(self.model, self.folder, self.base_model)
+            write_adapter(self.model, self.folder, self.base_model, self.revision)

@@ -49,7 +49,12 @@ def train_adapter(
         torch.manual_seed(recipe.seed)
         attach_lora(loaded.model, recipe.adapter.rank, recipe.adapter.alpha, recipe.adapter.dropout)
         training = Training(
-            loaded, train, validation, recipe, BestAdapter(loaded.model, adapter_folder, recipe.model), on_line
+            loaded,
+            train,
+            validation,
+            recipe,
+            BestAdapter(loaded.model, adapter_folder, recipe.model, recipe.revision),
+            on_line,
         )
         try:
             status = training.run(score, stop)

@@ -11,8 +11,10 @@ What is decided here:
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
   only the picker knows which ones were in play (decision/).
 - Seconds per request are throughput: wall time over requests, failed ones included, in batches as they were asked.
+  What no single answer took (retrieval, a shared beginning) is spread over all of them.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -113,7 +115,10 @@ def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None)
     """One contender's scored answers, in the order of the examples."""
     name, tell = entrant.name, progress
     report: Progress | None = (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
+    began = time.perf_counter()
     completions = entrant.completer.complete([example.prompt for example in task.examples], report)
+    told = sum(completion.seconds for completion in completions)
+    rest = max(0.0, time.perf_counter() - began - told) / max(len(completions), 1)
     return [
         Answer(
             example=example.id,
@@ -121,7 +126,7 @@ def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None)
             scores={} if completion.error is not None else task.scorer.score(completion.text, example.answer),
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
-            seconds=completion.seconds,
+            seconds=completion.seconds + rest,
             finished=completion.finished,
             error=completion.error,
         )

@@ -66,7 +66,7 @@ def resolve_embedded(name: str, convert_gguf: Convert | None) -> ModelIdentity:
         if convert_gguf is None:
             raise ModelError(
                 "not-fetched", f"{name} is not on this machine yet.", where=str(folder),
-                do=f"run `tunesmith models --fetch {name}` once, with a network",
+                do="run `tunesmith models --fetch` once, with a network",
             )  # fmt: skip
         _make(model, folder, convert_gguf)
     files, parameters = inspect_model_folder(folder)

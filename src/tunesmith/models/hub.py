@@ -8,6 +8,7 @@ from tunesmith.errors import ModelError
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 PATTERNS = ["*.safetensors", "*.json", "*.jinja"]
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_from_hub(name: str, revision: str | None) -> Path:
@@ -50,6 +51,17 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
             do="check the network, or use a folder or the embedded model (`tunesmith models` lists what is here)",
         ) from None  # fmt: skip
     return folder
+
+
+def verify_blobs(folder: Path, files: dict[str, str]) -> None:
+    """The hub names large files by their SHA-256, and its cache keeps that name: compare. Errors: `ModelError`."""
+    names = {name: (folder / name).resolve().name for name in files}
+    changed = [name for name, blob in names.items() if SHA256.fullmatch(blob) and blob != files[name]]
+    if changed:
+        raise ModelError(
+            "changed", "Files of the hub model are not what the hub sent.", where=str(folder),
+            found=", ".join(changed), do="delete this folder; it is fetched again",
+        )  # fmt: skip
 
 
 def cached_hub_models() -> list[tuple[str, Path]]:

@@ -11,8 +11,8 @@ from typing import Literal
 from tunesmith.errors import ModelError
 from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
 from tunesmith.models.folder import ADAPTER_SETTINGS, inspect_adapter_folder, inspect_model_folder, unreadable
-from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub
-from tunesmith.records import ModelIdentity
+from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub, verify_blobs
+from tunesmith.records import ModelIdentity, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,11 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert 
     if name in embedded_models():
         return resolve_embedded(name, convert_gguf)
     if looks_like_folder(name):
-        return _resolve_folder(name, revision, convert_gguf)
+        return _resolve_folder(name, convert_gguf)
     if HUB_NAME.fullmatch(name):
         folder = fetch_from_hub(name, revision)
         files, parameters = inspect_model_folder(folder)
+        verify_blobs(folder, files)
         return ModelIdentity(
             name=name, source="hub", revision=folder.name, folder=str(folder), files=files, parameters=parameters
         )
@@ -69,7 +70,7 @@ def _path(name: str) -> Path:
     return Path(name).expanduser() if re.match(r"~(/|$)", name) else Path(name)
 
 
-def _resolve_folder(name: str, revision: str | None, convert_gguf: Convert | None) -> ModelIdentity:
+def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
     folder = _path(name)
     for embedded in embedded_models():
         if folder == embedded_folder(embedded):
@@ -110,8 +111,23 @@ def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentit
             do="merge the lower adapter into its model first",
         )  # fmt: skip
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
+    _verify_run(folder, files, identity)
     both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
     return identity.model_copy(update={"adapter": str(folder), "files": both})
+
+
+def _verify_run(adapter: Path, files: dict[str, str], base: ModelIdentity) -> None:
+    """An adapter inside a run's folder, and the model below it, must be those that the run knows."""
+    if adapter.name != "adapter" or not (adapter.parent / "run.json").is_file():
+        return
+    run = Run.read(adapter.parent / "run.json")
+    changed = [f"adapter/{name}" for name, sha256 in run.adapter_files.items() if files.get(name) != sha256]
+    changed += [name for name, sha256 in run.model.files.items() if base.files.get(name, sha256) != sha256]
+    if changed:
+        raise ModelError(
+            "changed", "Files of this run are not what they were when it was made.", where=str(adapter.parent),
+            found=", ".join(changed), do="restore them from a copy, or make the run again",
+        )  # fmt: skip
 
 
 def _advice() -> str:

@@ -3,7 +3,7 @@
 The same lines ask the base model and the tuned one; which of them answers is a matter of the generator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,21 @@ class LocalCompleter:
             text = self.tokenizer.decode(answer.tokens).strip()
             completions[i] = Completion(text, len(ids[i]), len(answer.tokens), answer.seconds, answer.finished)
         return [completions[i] for i in range(len(prompts))]
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """One answer, piece by piece as it is made. Errors: `ModelError` when the prompt cannot be answered."""
+        ids, errors = self._encode([prompt])
+        if errors:
+            raise ModelError("cannot-answer", "This cannot be answered.", found=errors[0], do="shorten it")
+        tokens: list[int] = []
+        told = ""
+        for token in self.generator.stream(ids[0], self.max_new_tokens, set(self.tokenizer.stop_ids)):
+            tokens.append(token)
+            text = self.tokenizer.decode(tokens)
+            if not text.endswith("\ufffd"):  # a character of several tokens is told when it is whole
+                yield text[len(told) :]
+                told = text
+        yield self.tokenizer.decode(tokens)[len(told) :]
 
     def _encode(self, prompts: Sequence[Prompt]) -> tuple[list[list[int]], dict[int, str]]:
         """(token ids of every prompt, why the prompts at these places cannot be answered)."""

@@ -22,6 +22,8 @@ LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3
 EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
 """(train examples below this, passes over them)."""
 
+UNLIMITED_TOKENS = 1 << 20
+
 _FIT = (
     'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x the rate of full '
     "fine-tuning, less for wider models)"
@@ -43,11 +45,10 @@ def complete_recipe(
     train_examples: int,
     longest_answer_tokens: int | None,
     context_tokens: int | None,
-    longest_example_tokens: int | None = None,
 ) -> tuple[Recipe, tuple[DefaultUsed, ...]]:
     """Fill learning rate, length of training, and the two token limits where they are None.
 
-    `longest_*` are over the train split, None when not counted yet; `context_tokens` is what the model can read.
+    `longest_answer_tokens` is over the train split, None when not counted; `context_tokens` is what the model reads.
     `training.micro_batch` stays None (the engine fits it to the memory) and `evaluation.test_limit` too (no limit).
     """
     open_fields = {
@@ -56,7 +57,7 @@ def complete_recipe(
             recipe.training.epochs is None and recipe.training.minutes is None,
             _epochs(train_examples),
         ),
-        "data.max_tokens": (recipe.data.max_tokens is None, _max_tokens(longest_example_tokens, context_tokens)),
+        "data.max_tokens": (recipe.data.max_tokens is None, _max_tokens(context_tokens)),
         "evaluation.max_new_tokens": (recipe.evaluation.max_new_tokens is None, _max_new_tokens(longest_answer_tokens)),
     }
     used = tuple(
@@ -84,12 +85,10 @@ def _epochs(train_examples: int) -> tuple[float, str]:
     )
 
 
-def _max_tokens(longest: int | None, context: int | None) -> tuple[float, str]:
-    if longest is None and context is None:
-        return 2048, "neither the longest example nor the model's context is known"
-    if longest is None or (context is not None and longest > context):
-        return max(8, context or 0), f"the model's context of {context:,} tokens"
-    return max(8, longest), f"the longest train example has {longest:,} tokens"
+def _max_tokens(context: int | None) -> tuple[float, str]:
+    if context is None:
+        return UNLIMITED_TOKENS, "the model's settings name no context, so no example is too long"
+    return max(8, context), f"the model's context of {context:,} tokens"
 
 
 def _max_new_tokens(longest_answer: int | None) -> tuple[float, str]:

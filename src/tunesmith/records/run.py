@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tunesmith.records.record import Record
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
@@ -68,7 +70,10 @@ class TrainingResult(Record):
 
 
 class Run(Record):
-    """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it."""
+    """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it.
+
+    `adapter_files` are the SHA-256 of the files in `adapter/`, by which they are verified when the run is used.
+    """
 
     id: str
     created: str
@@ -82,3 +87,4 @@ class Run(Record):
     versions: dict[str, str]
     seeds: dict[str, int]
     result: TrainingResult | None = None
+    adapter_files: dict[str, str] = Field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM ask a training to stop after its current step; a second one interrupts at once.
 
 with stop_on_signals() as stop:
-    train_adapter(..., should_stop=stop.asked)
+    train_adapter(..., stop=stop.asked)
 """
 
 import signal

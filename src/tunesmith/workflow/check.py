@@ -46,7 +46,7 @@ def refuse_errors(report: CheckReport) -> None:
         kinds = ", ".join(problem.code for problem in report.errors)
         raise GateFailed(
             "data",
-            f"The data has errors of {len(report.errors)} kinds: {kinds}.",
+            f"The data has errors: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
             do=f"see all of them with line numbers: tunesmith check {report.dataset.files[0].path}",

@@ -11,7 +11,7 @@ from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_an
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Completer, Evaluation, Example, Recipe
+from tunesmith.records import Completer, Evaluation, Example, Recipe, Split
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.check import refuse_errors
@@ -31,7 +31,9 @@ def evaluate(
     """
     loaded = read_examples(recipe)
     refuse_errors(check_examples(loaded))
-    examples = loaded.examples[: recipe.evaluation.test_limit]
+    once = sorted({example.id: example for example in loaded.examples}.values(), key=lambda example: example.id)
+    examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample
+    listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once")
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
@@ -46,6 +48,8 @@ def evaluate(
     with stop_on_signals() as stop:
         for name, model in named.items():
             listener.stage(f"asking {name}")
+            if known := trained_on(places[name], examples):
+                listener.note(f"warning: {name} was trained on {known:,} of these {len(examples):,} examples")
             instruction = instruction_of(places[name]) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, examples, recipe)
             asked.append(ask_one(entrant, task, folder, listener, stop))
@@ -53,6 +57,14 @@ def evaluate(
     if folder is not None:
         folder.write(evaluation)
     return evaluation, folder.path if folder else None
+
+
+def trained_on(place: str, examples: Sequence[Example]) -> int:
+    """How many of the examples the run in this folder was trained on; 0 where it is no run."""
+    if not (Path(place) / "split.json").is_file():
+        return 0
+    split = RunFolder.open(place).read(Split)
+    return len({example.id for example in examples} & {*split.train, *split.validation})
 
 
 def _short(name: str) -> str:

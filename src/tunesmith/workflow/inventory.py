@@ -50,10 +50,16 @@ def list_runs(limit: int) -> list[dict[str, Any]]:
     with Store.open() as store:
         stored = store.runs(limit)
     return [
-        {"id": row.run.id, "created": row.run.created, "status": row.run.status, "model": row.run.model.name,
-         "verdict": _verdict(Path(row.folder)), "folder": row.folder}
+        {
+            "id": row.run.id,
+            "created": row.run.created,
+            "status": _status(row.run, Path(row.folder)),
+            "model": row.run.model.name,
+            "verdict": _verdict(Path(row.folder)),
+            "folder": row.folder,
+        }
         for row in stored
-    ]  # fmt: skip
+    ]
 
 
 def show_run(run: str) -> dict[str, Any]:
@@ -96,6 +102,12 @@ def instruction_of(folder: str) -> str | None:
     """The instruction a run was trained with; None where the folder is no run's. Errors: `RecipeError`."""
     is_run = (Path(folder) / "recipe.yaml").is_file()
     return RunFolder.open(folder).read_recipe().data.instruction if is_run else None
+
+
+def _status(run: Run, folder: Path) -> str:
+    """A run that says it is running, and that no process holds, was killed."""
+    is_alive = run.status != "running" or (folder.is_dir() and RunFolder(folder).is_in_use())
+    return run.status if is_alive else "killed"
 
 
 def _verdict(folder: Path) -> str | None:

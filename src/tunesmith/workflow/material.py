@@ -10,12 +10,10 @@ from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import RecipeError
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.recipe.defaults import DefaultUsed, complete_recipe
+from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
 from tunesmith.records import CheckReport, Example, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.listener import SILENT, Listener
-
-UNLIMITED_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,12 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     """
     listener.stage("reading and checking the data")
     loaded = read_examples(recipe)
-    given_test = read_dataset(recipe.data.test_path, recipe.data.columns) if recipe.data.test_path else None
+    given_test = read_test(recipe)
     named = NamedModel.open(recipe.model, recipe.revision)
-    if named.identity.source == "folder" and named.identity.adapter is None:  # found again from anywhere
-        recipe = recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
+    recipe = pinned(recipe, named)
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
-    report = check_examples(instructed(loaded, recipe), given_test, named.tokenizer, limit, recipe.model)
+    asked = instructed(given_test, recipe) if given_test else None
+    report = check_examples(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model)
     refuse_errors(report)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
@@ -66,7 +64,6 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
         train_examples=len(sides["train"]),
         longest_answer_tokens=_longest_answer(arrays["train"]),
         context_tokens=named.context_tokens,
-        longest_example_tokens=prepared["train"].longest_tokens,
     )
     return Material(
         recipe=completed, defaults=defaults, model=named, check=report, split=split, **sides,
@@ -79,6 +76,22 @@ def read_examples(recipe: Recipe) -> Loaded:
     if recipe.data.path is None:
         raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
     return read_dataset(recipe.data.path, recipe.data.columns, recipe.data.group)
+
+
+def read_test(recipe: Recipe) -> Loaded | None:
+    """The given test examples as they stand in their file, None when there are none. Errors: `InputError`."""
+    data = recipe.data
+    return read_dataset(data.test_path, data.columns, data.group) if data.test_path else None
+
+
+def pinned(recipe: Recipe, named: NamedModel) -> Recipe:
+    """The recipe with the model named so that it is found again: an absolute folder, a hub's commit."""
+    identity = named.identity
+    if identity.source == "hub":
+        return recipe.model_copy(update={"revision": identity.revision})
+    if identity.source == "folder" and identity.adapter is None:
+        return recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
+    return recipe
 
 
 def instructed(loaded: Loaded, recipe: Recipe) -> Loaded:

@@ -1,11 +1,12 @@
 """Model -> answers, one question at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tunesmith.errors import InputError
 from tunesmith.providers.local import LocalCompleter
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Completion, Message
+from tunesmith.records import Completion, Message, Prompt
 from tunesmith.workflow.inventory import folder_if_run, instruction_of
 
 
@@ -18,14 +19,21 @@ class Talk:
     instruction: str | None
     turns: list[Message] = field(default_factory=list)
 
-    def answer(self, question: str, *, remember: bool) -> Completion:
-        """Answer a question; with `remember` the turns so far are part of the prompt, and these two join them."""
+    def answer(self, question: str) -> Completion:
+        """Answer one question by itself."""
+        return self.completer.complete([self._prompt(question)])[0]
+
+    def say(self, question: str) -> Iterator[str]:
+        """Answer piece by piece with the turns so far in mind; question and answer join them. Errors: `ModelError`."""
+        pieces = []
+        for piece in self.completer.stream(self._prompt(question)):
+            pieces.append(piece)
+            yield piece
+        self.turns += [Message("user", question), Message("assistant", "".join(pieces).strip())]
+
+    def _prompt(self, question: str) -> Prompt:
         system = [Message("system", self.instruction)] if self.instruction else []
-        asked = Message("user", question)
-        completion = self.completer.complete([(*system, *self.turns, asked)])[0]
-        if remember and completion.error is None:
-            self.turns += [asked, Message("assistant", completion.text)]
-        return completion
+        return (*system, *self.turns, Message("user", question))
 
 
 def open_talk(name: str, instruction: str | None, max_new_tokens: int) -> Talk:

@@ -109,10 +109,11 @@ def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
 
 
 def _finish(run: Run, folder: RunFolder, store: Store, status: RunStatus, result: TrainingResult | None) -> Run:
-    finished = run.model_copy(update={"status": status, "result": result})
+    files = {path.name: sha256_of(path) for path in sorted(folder.adapter.glob("*"))}
+    finished = run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     folder.write(finished)
     store.update_run(finished)
-    if result is not None and (folder.adapter / "adapter_model.safetensors").exists():
+    if files:
         store.add_artifact(artifact_of("adapter", folder.adapter, run.id))
     return finished
 
@@ -122,9 +123,21 @@ def interrupted(folder: RunFolder | None) -> Interrupted:
     if folder is None:
         return Interrupted("stopped", "Stopped as you asked; nothing was written.", do="run the command again")
     has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
-    kept = "the adapter as it was, the metrics and the answers so far" if has_adapter else "the answers so far"
+    answered = ", ".join(folder.contenders())
+    kept = " and ".join(
+        [
+            *(["the adapter and the metrics"] if has_adapter else []),
+            *([f"the answers of {answered}"] if answered else []),
+        ]
+    )
     do = f"tunesmith chat {folder.path}, or run the command again" if has_adapter else "run the command again"
-    return Interrupted("stopped", "Stopped as you asked.", where=str(folder.path), found=f"kept {kept}", do=do)
+    return Interrupted(
+        "stopped",
+        "Stopped as you asked.",
+        where=str(folder.path),
+        found=f"kept {kept or 'the checked data and the recipe'}",
+        do=do,
+    )
 
 
 def artifact_of(kind: str, path: Path, run: str) -> Artifact:

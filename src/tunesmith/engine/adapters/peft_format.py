@@ -35,25 +35,31 @@ UNSUPPORTED = (
 )
 
 
-def write_adapter(model: PreTrainedModel, folder: Path, base_model: str) -> None:
-    """Write the model's adapter. The weights are one file that is replaced in one step, after the config stands."""
+def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None) -> None:
+    """Write the model's adapter, which stands on `base_model` (at `revision` of a hub).
+
+    The weights are one file that is replaced in one step, after the config stands.
+    """
     layers = lora_layers(model)
     tensors = {}
     for name, layer in layers.items():
         tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A.detach().cpu().contiguous()
         tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B.detach().cpu().contiguous()
-    write_atomically(folder / CONFIG, json.dumps(_config(layers, base_model), indent=2, sort_keys=True) + "\n")
+    write_atomically(
+        folder / CONFIG, json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True) + "\n"
+    )
     with replacing(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
 
-def _config(layers: dict[str, LoraLinear], base_model: str) -> dict[str, Any]:
+def _config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:
     layer = next(iter(layers.values()))
     rank = layer.lora_A.shape[0]
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
+        "revision": revision,
         "r": rank,
         "lora_alpha": layer.scaling * rank,
         "lora_dropout": getattr(layer.dropout, "p", 0.0),

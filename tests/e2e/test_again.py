@@ -1,0 +1,105 @@
+"""What must hold when a run is used again: its recipe repeats it, its files are verified, its data is known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door import Door
+
+from tunesmith.recipe.load import load_recipe
+from tunesmith.records import Run, Split
+from tunesmith.runs.folder import RunFolder
+from tunesmith.store.store import Store
+from tunesmith.workflow.material import gather
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    from tunesmith.cli.main import run
+
+    out = tmp_path_factory.mktemp("runs")
+    recipe = out / "recipe.yaml"
+    recipe.write_text(f"data: {{path: {fields_jsonl}}}\n")
+    assert run(["train", str(recipe), "--out", str(out / "made"), *settings]) == 0
+    (folder,) = (out / "made").iterdir()
+    return RunFolder.open(folder)
+
+
+def test_the_recipe_of_a_run_repeats_its_material(trained: RunFolder) -> None:
+    again = gather(load_recipe(trained.path / "recipe.yaml"))
+    assert again.split == trained.read(Split)
+    assert {name: one.content for name, one in again.prepared.items()} == {
+        name: one.content for name, one in trained.read_prepared().items()
+    }
+    assert again.recipe == trained.read_recipe()
+
+
+def test_a_longer_example_outside_train_does_not_stop_the_repetition(
+    tmp_path: Path, settings: list[str], tiny_model: Path
+) -> None:
+    rows = [{"prompt": f"question {i} " + "and more " * (i % 30), "completion": "yes"} for i in range(60)]
+    data = write_rows(tmp_path / "d.jsonl", rows)
+    first = gather(load_recipe(None, [f"data.path={data}", f"model={tiny_model}"]))
+    assert gather(first.recipe).split == first.split
+
+
+def test_a_changed_adapter_is_not_used(trained: RunFolder, tunesmith: Door) -> None:
+    weights = trained.adapter / "adapter_model.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    try:
+        printed = tunesmith("chat", trained.path, "--message", "1 a red boat")
+    finally:
+        weights.write_bytes(good)
+    assert printed.code == 2
+    assert "error[model/changed]" in printed.err and "adapter/adapter_model.safetensors" in printed.err
+    assert tunesmith("chat", trained.path, "--message", "1 a red boat").code == 0
+
+
+def test_groups_do_not_straddle_a_given_test_file(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [{"prompt": f"question {i}", "completion": "yes", "customer": f"c{i % 20}"} for i in range(80)]
+    data, test = write_rows(tmp_path / "train.jsonl", rows[:60]), write_rows(tmp_path / "test.jsonl", rows[60:65])
+    changes = [f"data.path={data}", f"data.test_path={test}", "data.group=customer", f"model={tiny_model}"]
+    material = gather(load_recipe(None, changes))
+    held_out = {example.group for example in material.test}
+    assert held_out == {row["customer"] for row in rows[60:65]}
+    assert not held_out & {example.group for example in [*material.train, *material.validation]}
+
+
+def test_a_leak_is_told_with_an_instruction_too(tmp_path: Path, tiny_model: Path) -> None:
+    rows = [{"prompt": f"question number {i * 7919}", "completion": "yes"} for i in range(40)]
+    data, test = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "test.jsonl", rows[:4])
+    changes = [f"data.path={data}", f"data.test_path={test}", "data.instruction=Say yes.", f"model={tiny_model}"]
+    codes = {problem.code: problem.count for problem in gather(load_recipe(None, changes)).check.problems}
+    assert codes["data/test-leak"] == 4
+
+
+def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
+    trained: RunFolder, fields_jsonl: Path, tmp_path: Path, tunesmith: Door
+) -> None:
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text(fields_jsonl.read_text() * 2)
+    printed = tunesmith(
+        "evaluate", trained.path, "--data", twice, "--set", "evaluation.test_limit=20", "--set",
+        "evaluation.max_new_tokens=4",
+    )  # fmt: skip
+    assert printed.code == 0, printed.err
+    assert "20 of 192 examples are asked, exact duplicates once" in printed.err
+    assert "was trained on" in printed.err
+
+
+def test_a_killed_run_is_called_killed(trained: RunFolder, tunesmith: Door) -> None:
+    run = trained.read(Run)
+    with Store.open() as store:
+        store.update_run(run.model_copy(update={"status": "running"}))
+        try:
+            listed = {row["id"]: row["status"] for row in tunesmith("runs", "--json").document["runs"]}
+        finally:
+            store.update_run(run)
+    assert listed[trained.id] == "killed"
