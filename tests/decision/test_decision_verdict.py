@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tunesmith.decision import decide
 from tunesmith.decision.verdict import VERDICTS
 from tunesmith.errors import RecordError
+from tunesmith.evaluation.stats.intervals import rate_interval
+from tunesmith.evaluation.stats.paired import rate_difference
 from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity
 
 KINDS = tuple(VERDICTS)
@@ -169,6 +171,65 @@ def test_noise_between_two_prompts_stops_no_verdict() -> None:
     decision = verdict({"zero-shot": 0.50, "few-shot": 0.56, "tuned": 0.4}, half=0.07)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
     assert any("few-shot looks better" in reason and "noise" in reason for reason in decision.reasons)
+
+
+def small(right: Mapping[str, int], n: int) -> Evaluation:
+    """Each contender gets its first so many of n examples right; intervals as the program itself computes them."""
+    contenders, comparisons = [], []
+    for kind, count in right.items():
+        rate = rate_interval(count, n)
+        score = Quantity(value=rate.value, low=rate.low, high=rate.high, n=n)
+        contenders.append(contender(kind, 0.0).model_copy(update={"metrics": {"exact": score}}))
+    for a, b in combinations(right, 2):
+        gap = rate_difference(max(right[a] - right[b], 0), max(right[b] - right[a], 0), n)
+        comparisons.append(
+            Comparison(a=a, b=b, metric="exact", difference=gap.value, low=gap.low, high=gap.high, p=gap.p, n=n)
+        )
+    return Evaluation(
+        task="t", scorer="exact", scorer_reason="", metric="exact", examples=tuple(map(str, range(n))),
+        contenders=tuple(contenders), comparisons=tuple(comparisons), machine_usd_per_hour=0.1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "n"), [(1, 1), (10, 10), (5, 10), (0, 1), (0, 10)])
+def test_equal_scores_on_a_handful_of_examples_are_no_verdict(right: int, n: int) -> None:
+    decision = decide(small(dict.fromkeys(KINDS, right), n), Bar())
+    assert (decision.verdict, decision.winner) == ("cannot tell", None)
+    assert decision.needed_test_examples is not None and decision.needed_test_examples >= 20
+
+
+def test_too_few_examples_are_said_to_be_too_few_with_the_number_that_would_do() -> None:
+    decision = decide(small({"zero-shot": 10, "tuned": 10}, 10), Bar())
+    assert decision.reasons[:2] == (
+        "10 test examples are too few to compare tuned with zero-shot: "
+        "0.0 points (95 % interval −27.8 to 27.8, n = 10) in exact match.",
+        "About 630 test examples would settle it, 620 more than the 10 now.",
+    )
+
+
+def test_a_landslide_is_a_verdict_on_few_examples_too() -> None:
+    assert decide(small({"zero-shot": 0, "tuned": 10}, 10), Bar()).verdict == "fine-tune"
+    assert decide(small({"zero-shot": 10, "tuned": 0}, 10), Bar()).verdict == "prompt"
+
+
+def test_enough_equal_answers_are_a_verdict_again() -> None:
+    assert decide(small({"zero-shot": 20, "tuned": 20}, 20), Bar()).verdict == "prompt"
+    assert decide(small({"zero-shot": 0, "tuned": 0}, 20), Bar()).verdict == "stop"
+
+
+def test_a_difference_known_to_no_better_than_20_points_shows_nothing() -> None:
+    assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.21).verdict == "cannot tell"
+    assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.19).verdict == "prompt"
+    assert verdict({"zero-shot": 0.5, "few-shot": 0.5}, half=0.21).verdict == "prompt"  # the same verdict either way
+
+
+def test_a_proven_gain_below_the_one_asked_for_is_not_called_no_gain() -> None:
+    decision = verdict({"zero-shot": 0.5, "tuned": 0.7}, Bar(min_gain=0.3), half=0.13)
+    assert (
+        "tuned is dearer and better, but not shown to be better by the 30.0 points that you asked for: "
+        "20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact match."
+    ) in decision.reasons
+    assert not any("not shown to be better:" in reason for reason in decision.reasons)
 
 
 def test_small_steps_add_up() -> None:

@@ -83,3 +83,12 @@ def test_with_too_few_examples_it_cannot_tell_rather_than_guess() -> None:
     found = shares((0.60, 0.60, 0.60, 0.72, 0.72), n=40)
     assert found["cannot tell"] >= 0.5
     assert found["fine-tune+rag"] <= 0.05
+
+
+def test_on_ten_examples_it_never_tells_equals_apart() -> None:
+    found = shares((0.60, 0.60, 0.60, 0.60, 0.60), n=10)
+    assert found["cannot tell"] >= 0.97
+
+
+def test_with_150_examples_sensible_cases_are_not_turned_into_cannot_tell() -> None:
+    assert shares((0.4, 0.5, 0.8, 0.8, 0.8), n=150)["cannot tell"] <= 0.2

@@ -9,6 +9,12 @@ WORTHWHILE_GAIN = 0.05
 LEAST_SCORE = 0.1
 """Where no `min_score` was named: what is right less than one time in ten is of no use (docs/decisions/012)."""
 
+LEAST_EXAMPLES = 20
+"""With fewer, even contenders that agree on every example may lie 16 points or more apart (docs/decisions/014)."""
+
+WIDEST_HALF = 0.2
+"""A difference known to no better than plus or minus 20 points shows nothing (docs/decisions/014)."""
+
 
 def least_score(bar: Bar) -> float:
     """The score that a winner must reach."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from tunesmith.decision.bar import LEAST_EXAMPLES, WIDEST_HALF
 from tunesmith.errors import RecordError
 from tunesmith.records import Comparison, Contender, Evaluation
 
 Z_INTERVAL = 1.959964
 Z_POWER = 0.841621
 
-Outcome = Literal["beaten", "open", "held"]
+Outcome = Literal["beaten", "open", "blind", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,20 @@ def paired_gain(evaluation: Evaluation, dearer: str, simpler: str) -> Comparison
     )
 
 
+def is_too_coarse(gain: Comparison) -> bool:
+    """The examples are too few for this comparison to show anything but a landslide.
+
+    Both limits are needed: graded scores that differ by almost the same on three examples have a narrow interval.
+    """
+    return gain.n < LEAST_EXAMPLES or (gain.high - gain.low) / 2 > WIDEST_HALF
+
+
 def examples_needed(distance: float, low: float, high: float, n: int) -> int | None:
     """The examples at which a value that lies `distance` from its threshold is told from it; always more than `n`.
 
-    None when the value lies exactly on its threshold: no number of examples can be promised then.
+    None when the value lies exactly on its threshold, or nothing was seen: no number can be promised then.
     """
-    if distance == 0:
+    if distance == 0 or n == 0:
         return None
     standard_error = (high - low) / (2 * Z_INTERVAL)
     return max(n + 1, ceil(n * ((Z_INTERVAL + Z_POWER) * standard_error / distance) ** 2))

@@ -55,11 +55,15 @@ def of_doubt(
         doubt = f"but is not shown to be better by the {points(bar.min_gain)} that you asked for"
     for duel in undecided:
         name = duel.dearer.name
+        if duel.outcome == "blind":
+            sentences.append(_too_few(duel, metric))
+            continue
         sentences.append(f"{name} looks better than {simplest.name} by {gained(duel)} in {wording(metric)}, {doubt}.")
     n = len(evaluation.examples)
     if needed is None:
         sentences.append(
-            "The score lies so close to what you asked for that no number of test examples can be promised."
+            "No number of test examples that would settle it can be promised: what was measured lies too close to "
+            "what you asked for, or too few answers were given."
         )
     else:
         sentences.append(
@@ -133,10 +137,22 @@ def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
             f"{name} is dearer and brings {gained(duel)} in {wording(metric)}: "
             f"a gain of {points(worthwhile)} or more is excluded."
         )
+    if gain.low > 0:
+        return (
+            f"{name} is dearer and better, but not shown to be better by the {points(worthwhile)} that you asked for: "
+            f"{gained(duel)} in {wording(metric)}."
+        )
+    if duel.outcome == "blind":
+        return _too_few(duel, metric)
     more = f"; about {duel.needed_n:,} test examples would be needed to tell" if duel.needed_n else ""
     if duel.outcome == "open":
         return f"{name} looks better by {gained(duel)} in {wording(metric)}, which may be noise{more}."
     return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}{more}."
+
+
+def _too_few(duel: Duel, metric: str) -> str:
+    n = f"{duel.gain.n:,} test {'example is' if duel.gain.n == 1 else 'examples are'}"
+    return f"{n} too few to compare {duel.dearer.name} with {duel.simpler.name}: {gained(duel)} in {wording(metric)}."
 
 
 def gained(duel: Duel) -> str:

@@ -21,6 +21,8 @@ g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN`
 |-------------------|---------|-------------------------------------------------------------------------------|
 | L > g             | beaten  | the gain is more than noise: the simpler one is passed over                   |
 | L <= g, D > w     | open    | it looks worth its price, and may be noise                                    |
+| L <= g, D <= w, H | blind   | too few examples (see `is_too_coarse`) to show even a large gain: who stays   |
+| > w, too coarse   |         | simple here would do so for want of evidence                                  |
 | L <= g, D <= w    | held    | not shown to be worth it; where H < w a gain worth having is even excluded    |
 
 **The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
@@ -28,9 +30,11 @@ pays more for less). Read from the top; the first row that fits gives the verdic
 
 | what stands                                                      | verdict                           |
 |------------------------------------------------------------------|-----------------------------------|
-| nobody is in, or nobody that is in gets anything right           | `stop`                            |
-| the simplest is open against another that stands, and the two    | `cannot tell`                     |
-| are different verdicts                                           |                                   |
+| nobody is in, or nobody that is in gets anything right of enough | `stop`                            |
+| (`LEAST_EXAMPLES`) examples                                      |                                   |
+| the simplest is open against another that stands, or blind       | `cannot tell`                     |
+| against another that is unbeaten, and the two are different      |                                   |
+| verdicts                                                         |                                   |
 | the simplest is unsure                                           | `cannot tell`                     |
 | the simplest gets nothing right                                  | `stop`                            |
 | the simplest is zero-shot or few-shot                            | `prompt`                          |
@@ -46,8 +50,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from tunesmith.decision import reasons
-from tunesmith.decision.bar import is_sure, least_score, objection, worthwhile_gain
-from tunesmith.decision.duel import Duel, Outcome, examples_needed, paired_gain
+from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score, objection, worthwhile_gain
+from tunesmith.decision.duel import Duel, Outcome, examples_needed, is_too_coarse, paired_gain
 from tunesmith.errors import RecordError
 from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity, Verdict
 
@@ -79,16 +83,14 @@ def decide(evaluation: Evaluation, bar: Bar) -> Decision:
             needed_test_examples=needed, evaluation=evaluation.fingerprint,
         )  # fmt: skip
 
-    if all(score_of(contender, evaluation).value <= 0 for contender in pool):
+    scores = [score_of(contender, evaluation) for contender in pool]
+    if all(score.value <= 0 and score.n >= LEAST_EXAMPLES for score in scores):
         return decided("stop", reasons.of_stop(ladder, evaluation))
     standing = who_stands(pool, duels)
     verdict = VERDICTS[standing[0].kind]
     same = [contender for contender in standing if VERDICTS[contender.kind] == verdict]
     simplest = next((contender for contender in same if is_sure(score_of(contender, evaluation), bar)), same[0])
-    undecided = [
-        duel for duel in duels
-        if duel.simpler is simplest and duel.outcome == "open" and duel.dearer in standing and duel.dearer not in same
-    ]  # fmt: skip
+    undecided = undecided_of(simplest, duels, standing)
     if undecided or not is_sure(score_of(simplest, evaluation), bar):
         needed = examples_to_settle(score_of(simplest, evaluation), undecided, bar)
         return decided("cannot tell", reasons.of_doubt(simplest, undecided, needed, evaluation, bar), needed=needed)
@@ -122,8 +124,26 @@ def fight(evaluation: Evaluation, simpler: Contender, dearer: Contender, bar: Ba
         outcome = "beaten"
     elif gain.difference > worthwhile_gain(bar):
         outcome = "open"
+    elif gain.high > worthwhile_gain(bar) and is_too_coarse(gain):
+        outcome = "blind"
     may_be_more = outcome != "beaten" and gain.difference > bar.min_gain
+    if outcome == "blind":
+        return Duel(simpler, dearer, gain, outcome, needed_to_see(gain, bar))
     return Duel(simpler, dearer, gain, outcome, needed_for(gain, bar) if may_be_more else None)
+
+
+def undecided_of(simplest: Contender, duels: Sequence[Duel], standing: Sequence[Contender]) -> list[Duel]:
+    """The duels of the simplest that forbid a verdict: open or blind, against a contender of another verdict.
+
+    A blind duel counts even where the dearer one scored no higher: that may be chance too.
+    """
+    beaten = {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
+    return [
+        duel for duel in duels
+        if duel.simpler is simplest and VERDICTS[duel.dearer.kind] != VERDICTS[simplest.kind]
+        and ((duel.outcome == "open" and duel.dearer in standing)
+             or (duel.outcome == "blind" and duel.dearer.name not in beaten))
+    ]  # fmt: skip
 
 
 def needed_for(gain: Comparison, bar: Bar) -> int | None:
@@ -131,6 +151,12 @@ def needed_for(gain: Comparison, bar: Bar) -> int | None:
     if bar.min_gain == 0 and gain.needed_n is not None:
         return max(gain.needed_n, gain.n + 1)
     return examples_needed(gain.difference - bar.min_gain, gain.low, gain.high, gain.n)
+
+
+def needed_to_see(gain: Comparison, bar: Bar) -> int | None:
+    """The test examples at which a gain worth waiting for would be told from what was measured, or from none."""
+    needed = examples_needed(worthwhile_gain(bar) - min(gain.difference, 0.0), gain.low, gain.high, gain.n)
+    return needed and max(needed, LEAST_EXAMPLES)
 
 
 def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contender]:
