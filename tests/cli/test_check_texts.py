@@ -25,19 +25,19 @@ error[data/wrong-type]: Rows where a value has the wrong type: 1. First: "comple
   where bad.jsonl line 5
   do write it in the type the shape asks for
 
-error[data/no-answer]: 1 of 4 examples have nothing to learn from.
+error[data/no-answer]: 1 of 4 examples has nothing to learn from.
   where bad.jsonl line 2
   do add the answers, or take the examples out
 
-error[data/too-few]: There are only 2 different prompts; intervals will be wide below 200.
+error[data/too-few]: The number of different prompts is only 2; intervals will be wide below 200.
   where bad.jsonl
   do give at least 10, better 200 or more
 
-warning[data/different-answers]: 3 of 4 examples share their prompt with one that is answered differently.
+warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently.
   where bad.jsonl lines 1, 3, 4
   do decide which answer is right; they stay on one side of the split
 
-warning[data/duplicate]: 1 of 4 examples repeat an earlier one exactly.
+warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly.
   where bad.jsonl line 3
   do nothing: each is used once, on one side of the split; take them out if that is not meant
 
@@ -65,7 +65,7 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
         ("data/duplicate", "warning", 1, [3]),
     ]
     for problem in printed.document["problems"]:
-        assert set(problem) == {"code", "severity", "count", "lines", "message", "do", "file"}
+        assert set(problem) == {"code", "severity", "count", "lines", "message", "do", "file", "counted_in"}
         assert problem["message"].rstrip(".") in PRINTED and problem["do"] in PRINTED
 
 

@@ -50,7 +50,7 @@ def test_clean_data_has_no_problems() -> None:
 def test_no_answer(turns: list[str]) -> None:
     problem = found(chat(*turns))["data/no-answer"]
     assert (problem.severity, problem.lines, problem.count) == ("error", (241,), 1)
-    assert problem.message == "1 of 241 examples have nothing to learn from"
+    assert problem.message == "1 of 241 examples has nothing to learn from"
 
 
 def test_an_answer_that_only_calls_a_tool_is_an_answer() -> None:

@@ -57,7 +57,7 @@ def test_csv_rows_with_other_cell_counts_and_unclosed_quotes_are_problems(tmp_pa
     path = tmp_path / "d.csv"
     path.write_text('prompt,completion\na,b\nc\nd,e,f\ng,h\ni,"never closed\nj,k\n')
     loaded = read_dataset(path)
-    assert {(p.code, p.lines) for p in loaded.problems} == {("data/cell-count", (2, 3)), ("data/unreadable-line", (5,))}
+    assert {(p.code, p.lines) for p in loaded.problems} == {("data/cell-count", (2, 3)), ("data/unclosed-quote", (5,))}
     assert [example.line for example in loaded.examples] == [1, 4]
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunesmith.cli.output import parse_columns, print_json, say, say_next
-from tunesmith.errors import name_some
 
 if TYPE_CHECKING:
     from tunesmith.records import CheckReport
@@ -44,12 +43,13 @@ def _print(report: "CheckReport") -> None:
     dataset = report.dataset
     kinds = Counter(problem.severity for problem in report.problems)
     told = ", ".join(f"{count} kind{'s' * (count > 1)} of {severity}" for severity, count in kinds.items())
-    say(f"{dataset.name}: {dataset.examples:,} examples in {dataset.shape} shape, {told or 'no problem found'}")
+    examples = f"{dataset.examples:,} example{'s' * (dataset.examples != 1)}"
+    say(f"{dataset.name}: {examples} in {dataset.shape} shape, {told or 'no problem found'}")
     if report.model is None:
         say("lengths are not counted: name a model with --model")
+    if any(problem.lines and problem.counted_in == "rows" for problem in report.problems):
+        say("rows are counted from 1 without the header")
     for problem in report.problems:
-        word = "line" if len(problem.lines) == 1 else "lines"
-        where = f" {word} {name_some(problem.lines, 8)}" if problem.lines else ""
         say("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
-        say(f"  where {problem.file or dataset.name}{where}", f"  do {problem.do}")
+        say(f"  where {problem.file or dataset.name} {problem.places(8)}".rstrip(), f"  do {problem.do}")
     say("")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunesmith.data.render import Rendered, Renderer, RenderRefused, TrainOn
+from tunesmith.data.wording import of_examples
 from tunesmith.errors import DataError, name_some
 from tunesmith.records import ChatTokenizer, Encoded, Example
 
@@ -149,7 +150,7 @@ def refuse(refusals: Sequence[Refusal], total: int, name: str) -> None:
     others = f"; {len(refusals) - len(own):,} more are refused for other reasons" if len(own) < len(refusals) else ""
     raise DataError(
         slug,
-        f"{len(own):,} of {total:,} examples {what}.",
+        f"{of_examples(len(own), total, what)}.",
         where=f"{name} lines {name_some([r.line for r in own])}",
         found=own[0].found + others,
         do=do,

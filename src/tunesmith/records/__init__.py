@@ -1,7 +1,7 @@
 """The nouns: one frozen record for each arrow between two stages. Import them from here."""
 
 from tunesmith.records.completion import Completer, Completion, Progress, Prompt
-from tunesmith.records.dataset import CheckReport, Dataset, Problem, Severity, Shape, SourceFile, Split
+from tunesmith.records.dataset import CheckReport, CountedIn, Dataset, Problem, Severity, Shape, SourceFile, Split
 from tunesmith.records.decision import Bar, Decision, Verdict
 from tunesmith.records.evaluation import Answer, Comparison, Contender, Evaluation
 from tunesmith.records.example import ROLES, Example, Message, Role
@@ -23,6 +23,7 @@ __all__ = [
     "Completer",
     "Completion",
     "Contender",
+    "CountedIn",
     "DataRecipe",
     "Dataset",
     "Decision",

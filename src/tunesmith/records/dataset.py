@@ -2,10 +2,13 @@
 
 from typing import Literal
 
+from tunesmith.errors import name_some
 from tunesmith.records.record import Record
 
 Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair"]
 Severity = Literal["error", "warning", "note"]
+CountedIn = Literal["lines", "rows"]
+"""What the numbers of a file count: lines of text (JSON Lines), or rows of a table, its header not counted."""
 
 
 class SourceFile(Record):
@@ -18,7 +21,7 @@ class SourceFile(Record):
 
 
 class Problem(Record):
-    """One kind of problem, all of its places together. `lines` count from 1 in `file`."""
+    """One kind of problem, all of its places together. `lines` count from 1 in `file`; `counted_in` says what."""
 
     code: str
     severity: Severity
@@ -27,6 +30,12 @@ class Problem(Record):
     message: str
     do: str
     file: str = ""
+    counted_in: CountedIn = "lines"
+
+    def places(self, limit: int = 3) -> str:
+        """`line 3`, or `rows 2, 5, 9 (4 more)`; empty when the problem is the whole file's."""
+        word = self.counted_in.removesuffix("s") if len(self.lines) == 1 else self.counted_in
+        return f"{word} {name_some(self.lines, limit)}" if self.lines else ""
 
 
 class Dataset(Record):

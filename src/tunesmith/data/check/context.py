@@ -7,6 +7,7 @@ from functools import cached_property
 from tunesmith.data.keys import labels_of, prompt_key
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.data.read.faults import LINES_KEPT
+from tunesmith.data.wording import of_examples
 from tunesmith.records import ChatTokenizer, Example, Problem, Severity
 
 
@@ -32,7 +33,10 @@ class CheckContext:
         return labels_of(self.examples)
 
     def problems(self, code: str, severity: Severity, found: Sequence[int], message: str, do: str) -> Iterator[Problem]:
-        """One problem for each file that has examples in `found` (positions in `examples`)."""
+        """One problem for each file that has examples in `found` (positions in `examples`).
+
+        `message` goes on after "3 of 10 examples" with a verb.
+        """
         for part in self.loaded.parts:
             lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
             if lines:
@@ -41,9 +45,10 @@ class CheckContext:
                     severity=severity,
                     count=len(lines),
                     lines=tuple(lines[:LINES_KEPT]),
-                    message=f"{len(lines):,} of {part.end - part.begin:,} examples {message}",
+                    message=of_examples(len(lines), part.end - part.begin, message),
                     do=do,
                     file=part.file,
+                    counted_in=part.counted_in,
                 )
 
 

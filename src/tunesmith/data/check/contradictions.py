@@ -23,6 +23,6 @@ def check_contradictions(context: CheckContext) -> Iterator[Problem]:
         "different-answers",
         "warning",
         sorted(found),
-        "share their prompt with one that is answered differently",
+        "share a prompt with one that is answered differently",
         "decide which answer is right; they stay on one side of the split",
     )

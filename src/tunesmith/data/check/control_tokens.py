@@ -42,7 +42,7 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
         "control-token",
         "warning",
         found,
-        f"spell a control token in their text, such as {first}",
+        f"spell a control token in the text, such as {first}",
         "take it out if the data was rendered before; it is read as ordinary text, never as the token",
     )
 

@@ -45,6 +45,6 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             "too-long",
             "error",
             list(shares),
-            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of their answers (at worst {worst:.0%})",
+            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of the answers (at worst {worst:.0%})",
             "raise max_tokens, or shorten them; nothing is ever cut silently",
         )

@@ -19,7 +19,7 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
             code="data/too-few",
             severity="error" if different < FEWEST else "warning",
             count=different,
-            message=f"There are only {different:,} different prompts; intervals will be wide below {FEW}.",
+            message=f"The number of different prompts is only {different:,}; intervals will be wide below {FEW}.",
             do=f"give at least {FEWEST}, better {FEW} or more",
             file=context.loaded.parts[0].file,
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tunesmith.records import Problem, Severity
+from tunesmith.records import CountedIn, Problem, Severity
 
 LINES_KEPT = 1000
 """Line numbers kept per problem; `count` always counts all."""
@@ -51,9 +51,9 @@ class _Kind(NamedTuple):
 
 
 KINDS: dict[str, _Kind] = {
-    "unreadable-line": _Kind("error", "Lines that are not JSON objects", "write one JSON object a line"),
+    "unreadable-line": _Kind("error", "Lines that are not JSON objects", "write each as one JSON object"),
     "cut-line": _Kind("error", "Last lines that break off", "copy the file again; its end is missing"),
-    "line-too-long": _Kind("error", "Lines over 16 MiB", "write one example a line (JSON Lines)"),
+    "line-too-long": _Kind("error", "Lines over 16 MiB", "write one example a line or row"),
     "broken-utf8": _Kind("error", "Lines that are not UTF-8", "save the file as UTF-8"),
     "bom": _Kind("warning", "Byte-order marks at the start", "save the file as UTF-8 without BOM (it was skipped)"),
     "nul": _Kind("error", "Rows with NUL characters", "remove the NUL characters; the export is probably broken"),
@@ -66,6 +66,16 @@ KINDS: dict[str, _Kind] = {
     "too-deep": _Kind("error", f"Rows nested deeper than {DEEPEST} levels", "flatten the row"),
     "cell-count": _Kind(
         "error", "Rows with more or fewer cells than the header", "quote cells that hold the separator"
+    ),
+    "unclosed-quote": _Kind(
+        "error",
+        "Rows with a quote that is never closed",
+        'close the quote, or leave it out; in a quoted cell a quote of the text is written twice ("")',
+    ),
+    "broken-quotes": _Kind(
+        "error",
+        "Rows whose quotes do not fit together",
+        'quote the whole cell and write a quote of its text twice ("")',
     ),
     "missing-column": _Kind(
         "error", "Rows without a column that the shape needs", "fill the column, or leave the row out"
@@ -93,8 +103,9 @@ class _Tally:
 class FaultLog:
     """Counts the faults of one file, kind by kind, in bounded memory."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, counted_in: CountedIn) -> None:
         self._file = file
+        self._counted_in = counted_in
         self._tallies: dict[str, _Tally] = {}
 
     def add(self, fault: Fault) -> None:
@@ -106,6 +117,8 @@ class FaultLog:
     def problems(self) -> Iterator[Problem]:
         for code, tally in self._tallies.items():
             severity, message, do = KINDS[code]
+            if self._counted_in == "rows":
+                message = message.replace("Lines", "Rows")
             yield Problem(
                 code=f"data/{code}",
                 severity=severity,
@@ -114,4 +127,5 @@ class FaultLog:
                 message=f"{message}: {tally.count:,}. First: {tally.found}",
                 do=do,
                 file=self._file,
+                counted_in=self._counted_in,
             )

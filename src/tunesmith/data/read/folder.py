@@ -16,6 +16,7 @@ from tunesmith.data.read.json_array import read_json_array
 from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.data.read.parquet import read_parquet
 from tunesmith.errors import DataError, name_some
+from tunesmith.records import CountedIn
 
 Side = Literal["train", "validation", "test"]
 Reader = Callable[[Path], Iterator[Row | Fault]]
@@ -42,6 +43,11 @@ class Source(NamedTuple):
     path: Path
     read: Reader
     side: Side | None
+
+    @property
+    def counted_in(self) -> CountedIn:
+        """What the numbers of its rows count."""
+        return "lines" if self.read is read_jsonl else "rows"
 
 
 def find_sources(path: Path) -> list[Source]:

@@ -14,7 +14,7 @@ from tunesmith.data.read.lines import UTF8_BOM, read_lines
 
 def read_jsonl(path: Path) -> Iterator[Row | Fault]:
     """Each line as a row, or as what is wrong with it."""
-    for number, raw, ended in read_lines(path):
+    for number, raw, end in read_lines(path):
         if raw is None:
             yield Fault("line-too-long", number, "no line end within 16 MiB")
             continue
@@ -26,7 +26,7 @@ def read_jsonl(path: Path) -> Iterator[Row | Fault]:
         try:
             yield Row(number, parse_object(raw))
         except BadRow as bad:
-            code = "cut-line" if bad.code == "unreadable-line" and not ended else bad.code
+            code = "cut-line" if bad.code == "unreadable-line" and not end.endswith(b"\n") else bad.code
             yield Fault(code, number, bad.found)
 
 

@@ -11,11 +11,11 @@ UTF8_BOM = codecs.BOM_UTF8
 
 
 class Line(NamedTuple):
-    """One line without its end. `content` is None when over the limit; `ended` is False where the file breaks off."""
+    """One line. `content` is None when over the limit; `end` is LF or CRLF, and empty where the file breaks off."""
 
     number: int
     content: bytes | None
-    ended: bool
+    end: bytes
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -27,11 +27,12 @@ def read_lines(path: Path) -> Iterator[Line]:
             if len(raw) > LONGEST_LINE_BYTES and not raw.endswith(b"\n"):
                 yield Line(number, None, _skip_to_line_end(file))
             else:
-                yield Line(number, raw.rstrip(b"\r\n"), raw.endswith(b"\n"))
+                content = raw.rstrip(b"\r\n")
+                yield Line(number, content, raw[len(content) :])
 
 
-def _skip_to_line_end(file: BinaryIO) -> bool:
+def _skip_to_line_end(file: BinaryIO) -> bytes:
     while piece := file.readline(2**20):
         if piece.endswith(b"\n"):
-            return True
-    return False
+            return b"\n"
+    return b""

@@ -8,11 +8,13 @@
     alpaca              {"instruction", "input"?, "output", "system"?}
     text                {"text"}
 
-A shape is found by looking at the column names. Every shape becomes the same `Example`: the prompt strings become user
-messages, the answers assistant messages; Alpaca's input follows its instruction after an empty line.
+A shape is found by looking at the column names: each of the first rows has one vote. Every shape becomes the same
+`Example`: the prompt strings become user messages, the answers assistant messages; Alpaca's input follows its
+instruction after an empty line.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tunesmith.data.read.faults import BadRow
@@ -104,11 +106,27 @@ COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in RULES for n
 """Every column name that some shape knows: what `--columns OURS=THEIRS` may have on its left side."""
 
 
-def find_shape(names: Iterable[str], mapped: Iterable[str] = ()) -> ShapeRule | None:
-    """The first shape whose required columns are all there; one that uses all mapped columns goes before the others."""
-    present, wanted = set(names), set(mapped)
-    fitting = [rule for rule in RULES if present.issuperset(rule.required)]
-    return next((rule for rule in fitting if wanted.issubset(rule.columns)), fitting[0] if fitting else None)
+def find_shape(rows: Sequence[Values], mapped: Iterable[str] = ()) -> ShapeRule | None:
+    """The shape that most rows fit, so that one odd row cannot change how all others are read.
+
+    A row fits the first shape whose required columns it has. Shapes that use all mapped columns go before the others.
+    """
+    wanted = set(mapped)
+    asked = [rule for rule in RULES if wanted.issubset(rule.columns)]
+    return _most_voted(asked, rows) or _most_voted(RULES, rows)
+
+
+def _most_voted(rules: Sequence[ShapeRule], rows: Sequence[Values]) -> ShapeRule | None:
+    """Ties go to the earlier rule."""
+    votes = Counter(rule.shape for row in rows if (rule := _fitting(rules, row)))
+    return max(rules, key=lambda rule: votes[rule.shape]) if votes else None
+
+
+def _fitting(rules: Sequence[ShapeRule], row: Values) -> ShapeRule | None:
+    """The first rule whose required columns are there and not all empty (in a table every row has every column)."""
+    fitting = [rule for rule in rules if row.keys() >= set(rule.required)]
+    filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))
+    return next(filled, fitting[0] if fitting else None)
 
 
 def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) -> Example:
