@@ -83,3 +83,15 @@ def test_what_a_file_says_cannot_speak_to_the_terminal(tunesmith: Any) -> None:
     Path("bad.jsonl").write_text('{"prompt": "one", "completion": "a"}\n\x1b[2Jgone\n')
     printed = tunesmith("check", "bad.jsonl")
     assert printed.code == 1 and "gone" in printed.out and "\x1b" not in printed.out
+
+
+def test_a_table_speaks_of_rows_and_one_is_said_as_one(tunesmith: Any) -> None:
+    Path("bad.csv").write_text('question,reply\none,\ntwo,"open\nthree,b\n')
+    printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
+    assert printed.code == 1
+    assert printed.out.startswith("bad: 1 example in prompt-completion shape, 3 kinds of error\n")
+    assert "\nrows are counted from 1 without the header\n" in printed.out
+    assert "Rows with a quote that is never closed: 1." in printed.out and "where bad.csv row 2\n" in printed.out
+    assert "1 of 1 example has nothing to learn from.\n  where bad.csv row 1\n" in printed.out
+    assert "The number of different prompts is only 1;" in printed.out
+    assert "line 1" not in printed.out and "lines 1" not in printed.out

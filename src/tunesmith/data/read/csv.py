@@ -79,8 +79,8 @@ def _quoting_fault(number: int, error: str, begin: int, end: int) -> Fault:
         return Fault("line-too-long", number, f"a cell over 16 MiB, perhaps a quote not closed{_span(begin, end)}")
     if error != "unexpected end of data":
         return Fault("broken-quotes", number, f"{error}{_span(begin, end)}")
-    swallowed = f"{end - begin:,} line{'s' * (end - begin != 1)} after it, to the end of the file"
-    found = f"row {number:,} begins in line {begin:,} of the file and its quote takes in the {swallowed}"
+    taken = f", over {end - begin:,} more line{'s' * (end - begin > 1)}" if end > begin else ""
+    found = f"row {number:,} begins in line {begin:,} of the file, and its quote is open to the end of the file{taken}"
     return Fault("unclosed-quote", number, found)
 
 

@@ -1,0 +1,26 @@
+"""One example has, several have."""
+
+import pytest
+
+from tunesmith.data.encode import REFUSALS
+from tunesmith.data.wording import of_examples
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "what", "said"),
+    [
+        (1, 4, "have nothing to learn from", "1 of 4 examples has nothing to learn from"),
+        (2, 4, "have nothing to learn from", "2 of 4 examples have nothing to learn from"),
+        (1, 1, "are refused", "1 of 1 example is refused"),
+        (1, 2000, "of the data ask what others ask", "1 of 2,000 examples of the data asks what others ask"),
+        (1, 4, "have a rare label: have, are", "1 of 4 examples has a rare label: have, are"),
+        (1, 4, "would not teach the model to stop", "1 of 4 examples would not teach the model to stop"),
+    ],
+)  # fmt: skip
+def test_the_verb_follows_the_count(count: int, total: int, what: str, said: str) -> None:
+    assert of_examples(count, total, what) == said
+
+
+@pytest.mark.parametrize("what", [what for what, _ in REFUSALS.values()])
+def test_every_refusal_can_be_said_of_one(what: str) -> None:
+    assert of_examples(1, 9, what) != f"1 of 9 examples {what}" or what.startswith("would")
