@@ -19,7 +19,17 @@ LONG = ["a rather long answer " * 9] * 9 + ["short"]
         (SHORT, "normalised", "9 of 10 of the 4 train answers have at most 5 characters and 4 of them differ"),
         (LONG, "rouge-l", "189 characters or more"),
         (["1", "2", "3"], "normalised", "3"),  # numbers are JSON too, but nothing with fields
-        ([*JSON, "oops"], "normalised", "3"),
+        (
+            [*JSON, "oops"],
+            "normalised",
+            '1 of 3 train answers is no JSON object or list (the first is "oops"): to compare fields',
+        ),
+        (
+            [*JSON * 495, *["n/a"] * 10],
+            "json",
+            '10 of 1,000 train answers are no JSON object or list (the first is "n/a"), all others',
+        ),
+        ([*JSON * 494, *["n/a"] * 12], "label", "12 of 1,000 train answers are no JSON"),
     ],
 )
 def test_by_looking(answers: list[str], name: str, said: str) -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.errors import DataError
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
 from tunesmith.evaluation.scorers.exact import ExactScorer
@@ -82,11 +81,28 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
         ("I say it is not spam!", "not spam"),
         ("spam or ham", None),
         ("spammer", None),
+        ("not ham", None),
+        ("It is not ham.", None),
+        ("I don't think it is ham", None),
+        ("maybe ham", None),
+        ("ham, not really", None),
+        ("ham: no", None),
+        ("ham-fisted", None),
+        ("This is ham-fisted", None),
+        ("Ham, because nobody is selling anything and it does not beg.", "ham"),
+        ("**ham** - a letter from a friend", "ham"),
+        ("ham\nThe text is from a friend", "ham"),
+        ("The label is **ham**, as a friend wrote it.", "ham"),
+        ("Antwort: ham", "ham"),
         ("", None),
     ],
 )
 def test_label_named_in_an_answer(answer: str, label: str | None) -> None:
     assert LabelScorer(["spam", "ham", "Not spam"]).label_of(answer) == label
+
+
+def test_a_denied_label_is_not_given() -> None:
+    assert LabelScorer(["yes", "maybe"]).score("not yes", "yes") == {"accuracy": 0.0}
 
 
 def test_label_that_no_train_answer_had_can_still_be_right() -> None:
@@ -154,9 +170,9 @@ def test_field_f1_is_symmetric_and_full_for_equal_values(a: object, b: object) -
     assert scores["json_exact"] <= scores["field_f1"] + 1e-12
 
 
-def test_a_reference_that_is_not_json_is_named() -> None:
-    with pytest.raises(DataError, match=r"reference-not-json.*'yes'"):
-        JsonScorer().score("{}", "yes")
+def test_a_reference_that_is_not_json_is_compared_as_a_whole() -> None:
+    assert JsonScorer().score("N/A", "n/a") == {"field_f1": 1.0, "json_exact": 1.0, "json_valid": 0.0}
+    assert JsonScorer().score("{}", "n/a") == {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 1.0}
 
 
 def _table_lcs(a: str, b: str) -> int:

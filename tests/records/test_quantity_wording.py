@@ -9,12 +9,17 @@ from tunesmith.records.quantity import duration, hundredths, interval_of, percen
 @pytest.mark.parametrize(
     ("amount", "told"),
     [
-        (0, "$0.00"), (0.000033, "$0.000033"), (0.0042, "$0.0042"), (0.01, "$0.01"), (0.0996, "$0.1"), (1.3, "$1.30"),
-        (12345.6, "$12,345.60"),
+        (0, "$0.00"), (0.000033, "$0.000033"), (0.0042, "$0.0042"), (0.01, "$0.010"), (0.0996, "$0.10"),
+        (1.3, "$1.30"), (0.004, "$0.0040"), (12345.6, "$12,345.60"),
     ],
 )  # fmt: skip
 def test_dollars_keep_two_digits_that_mean_something(amount: float, told: str) -> None:
     assert usd(amount) == told
+
+
+def test_dollars_of_one_list_have_the_same_number_of_digits() -> None:
+    amounts = [0.004, 0.0037, 0.012, 0.0]
+    assert [usd(amount, amounts) for amount in amounts] == ["$0.0040", "$0.0037", "$0.0120", "$0.0000"]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,16 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from tunesmith.decision import decide
+from tunesmith.records import Bar
 from tunesmith.report import ReportInput, report_json, write_report
-from tunesmith.report.data import changed_cases, focus_of, rival_of, worst_cases
+from tunesmith.report.data import changed_cases, focus_of, rival_of, sides_of, worst_cases
+from tunesmith.report.html import render_html
 from tunesmith.report.markdown import code, render_markdown
 
 
@@ -44,6 +48,31 @@ def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
     assert text.startswith("# Verdict: fine-tune\n")
     assert "| **tuned** | 93.9 % (90.0 to 97.8) |" in text
     assert all(f"- {reason}" in text for reason in report.decision.reasons)
+
+
+def test_the_data_section_says_how_many_examples_were_used(report: ReportInput) -> None:
+    told = "2,996 train, 64 of 428 validation and 60 of 857 test examples used"
+    assert sides_of(report) == told
+    assert f"{told}." in render_markdown(report) and f"{told}, split by" in " ".join(
+        unescape(render_html(report)).split()
+    )
+    untrained = replace(report, run=None)
+    assert sides_of(untrained).startswith("2,996 train, 428 validation and")
+    whole = report.split.model_copy(update={"test": report.evaluation.examples})
+    assert sides_of(replace(report, split=whole)).endswith("and 60 test examples used")
+
+
+def test_amounts_in_a_column_have_the_same_number_of_digits(report: ReportInput) -> None:
+    contenders = [
+        one.model_copy(update={"usd_per_1000": price})
+        for one, price in zip(report.evaluation.contenders, (0.004, 0.0037, 0.012, 0.02, 0.1), strict=True)
+    ]
+    evaluation = report.evaluation.model_copy(update={"contenders": tuple(contenders)})
+    priced = replace(report, evaluation=evaluation, decision=decide(evaluation, Bar()))
+    for told in ("$0.0040", "$0.0037", "$0.0120", "$0.0200", "$0.1000"):
+        assert f"| {told} |" in render_markdown(priced)
+        assert f'<td class="number">{told}</td>' in render_html(priced)
+        assert told in priced.decision.reasons[-1]
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,9 @@ def of_the_rest(ladder: Sequence[Contender], evaluation: Evaluation, bar: Bar) -
     if not any(contender.kind.startswith("tuned") for contender in ladder):
         sentences.append("No tuned model was among the contenders.")
     if ladder:
+        prices = [contender.usd_per_1000 for contender in ladder]
         costs = (
-            f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000)}"
+            f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000, prices)}"
             for contender in ladder
         )
         sentences.append(f"1,000 requests take and cost: {'; '.join(costs)}.")

@@ -22,7 +22,7 @@ from itertools import combinations
 import numpy as np
 
 from tunesmith.errors import DataError, UsageError, name_some
-from tunesmith.evaluation.scorers.scorer import Scorer
+from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, mean_interval
 from tunesmith.evaluation.stats.paired import paired_difference
@@ -107,8 +107,21 @@ def check_task(task: Task) -> None:
             found="tool definitions, or an answer that is a tool call",
             do="tune on them with tunesmith train, or leave them out of the test set",
         )
-    for example in task.examples:
-        task.scorer.score(example.answer, example.answer)
+    _check_references(task)
+
+
+def _check_references(task: Task) -> None:
+    """A reference that the scorer finds fault with as an answer to itself is no reference for it; one stray may be."""
+    faulty = [e for e in task.examples if min(task.scorer.score(e.answer, e.answer).values()) < 1]
+    if len(faulty) > max(1, STRAY_SHARE * len(task.examples)):
+        raise DataError(
+            "unfit-references",
+            f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not fit the scorer "
+            f"{task.scorer.name}.",
+            where=f"lines {name_some(sorted(example.line for example in faulty))}",
+            found=f"{faulty[0].answer[:80]!r}",
+            do="mend them, or name another scorer: --set evaluation.scorer=normalised",
+        )
 
 
 def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None) -> list[Answer]:

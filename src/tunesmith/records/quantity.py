@@ -3,6 +3,8 @@
 Scores lie in [0, 1]; people read them as percentages and their differences as points.
 """
 
+from collections.abc import Sequence
+
 from tunesmith.records.record import Record
 
 
@@ -39,9 +41,11 @@ def hundredths(difference: float) -> str:
     return f"{100 * difference:.1f}".replace("-0.0", "0.0").replace("-", "−")
 
 
-def usd(amount: float) -> str:
-    """`$1.30`, `$0.0042`: at least two digits that mean something, whatever the size."""
-    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${float(f'{amount:.2g}'):f}".rstrip("0")
+def usd(amount: float, beside: Sequence[float] = ()) -> str:
+    """`$1.30`, `$0.0042`: two digits that mean something, also in the smallest of those it stands `beside`."""
+    least = min((one for one in (amount, *beside) if one > 0), default=1.0)
+    decimals = max(2, -int(f"{least:.1e}".partition("e")[2]) + 1)
+    return f"${amount:,.{decimals}f}"
 
 
 def duration(seconds: float) -> str:

@@ -86,12 +86,13 @@ def validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None)
 def cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
     """Bars: what 1,000 requests cost with each contender; the time that they take stands at the end of the bar."""
     shown = list(reversed(contenders))
+    prices = [one.usd_per_1000 for one in shown]
     bar = {
         "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
         "y": [escape(one.name) for one in shown],
         "x": [one.usd_per_1000 for one in shown],
         "marker": {"color": ["@accent" if one.name == winner else "@bar" for one in shown]},
-        "text": [f"{usd(one.usd_per_1000)} · {duration(1000 * one.seconds_per_request)}" for one in shown],
+        "text": [f"{usd(one.usd_per_1000, prices)} · {duration(1000 * one.seconds_per_request)}" for one in shown],
         "textposition": "outside", "textfont": {"color": "@ink"},
     }  # fmt: skip
     most = max((one.usd_per_1000 for one in shown), default=1.0) or 1.0

@@ -27,6 +27,19 @@ def report_json(content: ReportInput, report: Path) -> dict[str, Any]:
     }
 
 
+def sides_of(content: ReportInput) -> str:
+    """How many examples each side of the split has, and how many of them were used where a limit left some out."""
+    split, limits = content.split, content.recipe.evaluation
+    validation = min(len(split.validation), limits.validation_limit) if content.run else len(split.validation)
+    sides = (
+        ("train", len(split.train), len(split.train)),
+        ("validation", validation, len(split.validation)),
+        ("test", len(content.evaluation.examples), len(split.test)),
+    )
+    told = [f"{used:,} of {all_:,} {name}" if used < all_ else f"{all_:,} {name}" for name, used, all_ in sides]
+    return f"{told[0]}, {told[1]} and {told[2]} examples used"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One test example with the answers that stand side by side, and the score of each (None: no answer)."""

@@ -19,7 +19,15 @@ from plotly.offline import get_plotlyjs
 from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 from tunesmith.report import charts
 from tunesmith.report.content import ReportInput
-from tunesmith.report.data import changed_cases, focus_of, metric_names, ordered_differences, rival_of, worst_cases
+from tunesmith.report.data import (
+    changed_cases,
+    focus_of,
+    metric_names,
+    ordered_differences,
+    rival_of,
+    sides_of,
+    worst_cases,
+)
 from tunesmith.report.plain import visible
 from tunesmith.report.repeat import facts_of, recipe_yaml
 
@@ -122,6 +130,7 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "gained": gained,
         "lost": lost,
         "facts": facts_of(content),
+        "sides": sides_of(content),
         "recipe": recipe_yaml(content.recipe),
     }
 

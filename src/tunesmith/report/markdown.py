@@ -9,7 +9,7 @@ from re import findall
 from tunesmith.records import Quantity
 from tunesmith.records.quantity import duration, percent, usd, wording
 from tunesmith.report.content import ReportInput
-from tunesmith.report.data import metric_names, ordered_differences, worst_cases
+from tunesmith.report.data import metric_names, ordered_differences, sides_of, worst_cases
 from tunesmith.report.plain import visible
 
 
@@ -36,11 +36,11 @@ def _contenders(content: ReportInput) -> str:
     evaluation = content.evaluation
     metrics = metric_names(evaluation)
     head = ["contender", *map(wording, metrics), "per request", "per 1,000 requests", "given"]
-    rows = []
+    rows, prices = [], [one.usd_per_1000 for one in evaluation.contenders]
     for one in evaluation.contenders:
         name = f"**{one.name}**" if one.name == content.decision.winner else one.name
         cells = [_score(one.metrics.get(metric)) for metric in metrics]
-        rows.append([name, *cells, duration(one.seconds_per_request), usd(one.usd_per_1000), code(one.given)])
+        rows.append([name, *cells, duration(one.seconds_per_request), usd(one.usd_per_1000, prices), code(one.given)])
     note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {evaluation.scorer}."
     return f"## Contenders\n\n{table(head, rows)}\n\n{note}"
 
@@ -76,11 +76,10 @@ def _training(content: ReportInput) -> str:
 
 
 def _data(content: ReportInput) -> str:
-    split, check = content.split, content.check
-    sizes = f"{len(split.train):,} train, {len(split.validation):,} validation, {len(split.test):,} test examples."
-    rows = [[one.severity, code(one.code), f"{one.count:,}", code(one.message)] for one in check.problems]
+    problems = content.check.problems
+    rows = [[one.severity, code(one.code), f"{one.count:,}", code(one.message)] for one in problems]
     found = table(["severity", "finding", "count", "what"], rows) if rows else "The check found no problem."
-    return f"## Data\n\n{sizes}\n\n{found}"
+    return f"## Data\n\n{sides_of(content)}.\n\n{found}"
 
 
 def _worst(content: ReportInput) -> str:

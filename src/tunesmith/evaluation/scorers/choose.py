@@ -15,7 +15,7 @@ from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
-from tunesmith.evaluation.scorers.scorer import Scorer, normalised
+from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer, normalised
 
 SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
     "exact": lambda references: ExactScorer(),
@@ -63,8 +63,21 @@ def _named(name: str) -> Callable[[Sequence[str]], Scorer]:
 
 def _look(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
-    if all(_is_json_container(reference) for reference in references):
+    strays = [reference for reference in references if not _is_json_container(reference)]
+    if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
+    verb = "is" if len(strays) == 1 else "are"
+    told = f'{len(strays):,} of {n:,} train answers {verb} no JSON object or list (the first is "{_short(strays[0])}")'
+    if len(strays) <= STRAY_SHARE * n:
+        return "json", f"{told}, all others are: fields are compared, and those as a whole."
+    name, reason = _look_at_text(references)
+    if 2 * len(strays) < n:
+        reason += f" {told}: to compare fields, mend them and set evaluation.scorer to json."
+    return name, reason
+
+
+def _look_at_text(references: Sequence[str]) -> tuple[str, str]:
+    n = len(references)
     longest = max(len(reference) for reference in references)
     distinct = len({normalised(reference) for reference in references})
     if longest <= SHORT_CHARACTERS and distinct <= MOST_LABELS and distinct * USES_OF_A_LABEL <= n:
@@ -76,6 +89,11 @@ def _look(references: Sequence[str]) -> tuple[str, str]:
             "so whole answers are compared, case and marks at the edges forgiven."
         )
     return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else f"{line[:40]} …"
 
 
 def _is_json_container(text: str) -> bool:

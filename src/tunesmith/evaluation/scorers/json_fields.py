@@ -8,6 +8,9 @@ their position. An empty object or list is a value. 1 and 1.0 are the same numbe
 
 An answer may stand in one Markdown code fence, as prompted models like it. NaN, Infinity, duplicate keys and numbers or
 nesting beyond what Python reads are not valid JSON here: two programs would read them differently (RFC 8259, 4 and 6).
+
+A reference that is not JSON ("n/a") is compared as a whole, and not even the same text is valid JSON then. So a stray
+one stops nobody half-way; `evaluate.check_task` refuses test examples in which it is more than a stray.
 """
 
 import json
@@ -18,8 +21,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from tunesmith.errors import DataError
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric, normalised
 
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
 _Field = tuple[tuple[str | int, ...], str]
@@ -33,11 +35,12 @@ class JsonScorer:
     whole_set: Mapping[str, WholeSetMetric] = {}
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
-        """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1.
-
-        Errors: `DataError` when the reference is not JSON.
-        """
-        wanted, wanted_fields = _reference(reference)
+        """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1."""
+        try:
+            wanted, wanted_fields = _reference(reference)
+        except (ValueError, RecursionError):
+            same = float(normalised(answer) == normalised(reference))
+            return {"field_f1": same, "json_exact": same, "json_valid": float(is_json(answer))}
         try:
             found = parse_json(answer)
             fields = Counter(_fields(found))
@@ -61,18 +64,19 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deep") from None
 
 
+def is_json(text: str) -> bool:
+    """The text is strict JSON, a code fence around it forgiven."""
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=4096)
 def _reference(text: str) -> tuple[str, Counter[_Field]]:
-    try:
-        value = parse_json(text)
-        return _canonical(value), Counter(_fields(value))
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            "reference-not-json",
-            "A reference answer is not valid JSON.",
-            found=f"{text[:80]!r} ({error})",
-            do="mend it, or name another scorer",
-        ) from None
+    value = parse_json(text)
+    return _canonical(value), Counter(_fields(value))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

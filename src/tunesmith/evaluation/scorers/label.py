@@ -1,9 +1,18 @@
 """Label: accuracy, and macro-F1 over all examples, for answers from a small known set.
 
-An answer stands for the label that it equals after normalisation, else for the one known label that it names as whole
-words ("The intent is card_arrival." is card_arrival); a label inside a longer one that is named does not count. An
-answer that names no label, or several, stands for none. So a prompted model that talks around its answer is not
-beaten by its manners.
+An answer stands for the label that it equals after normalisation. A longer answer stands for the one known label that
+it names, if it names it in one of these ways, so that a prompted model is not beaten by its manners:
+
+| the answer                                    | example                                              |
+|-----------------------------------------------|------------------------------------------------------|
+| its first line is the label                   | "card_arrival", then lines that explain              |
+| it begins with the label and a mark .,;:!-    | "Yes, it is."; not "yes: no", "yes, not really"      |
+| it ends a sentence with "is", ":" or "=" and  | "The intent is card_arrival."; not "It is not spam", |
+| the label, and no word before that denies     | "I do not think it is spam"                          |
+
+An answer that names no label, or several, or one in another way ("not yes", "maybe spam"), stands for none; a label
+inside a longer one that is named does not count. Words that deny are English; in other languages the ways with a first
+line, a mark or a colon hold.
 
 Macro-F1 is the plain mean of each label's F1 = 2 tp / (2 tp + fp + fn), over the labels that occur in the references.
 """
@@ -14,6 +23,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric, normalised
+
+_WRAPPED = r"""[\s"'`*(\[]*"""
+_BEGINS = re.compile(r"""["'`*)\]]*\s*(?:[.,;:!]|\s-\s|[\u2013\u2014])(?!\W*(?:not|no|never|false)\b)""")
+_LEADS = re.compile(rf"(?:(?<!\w)is|[:=：])\s*{_WRAPPED}$")
+_ENDS = re.compile(r"""["'`*)\]]*\s*(?:$|[.,;!])""")
+_DENIES = re.compile(r"(?<!\w)(?:not|no|nor|never|neither|cannot|without)(?!\w)|n['\u2019]t(?!\w)")
 
 
 class LabelScorer:
@@ -38,8 +53,12 @@ class LabelScorer:
         text = normalised(answer)
         if text in self._position:
             return text
-        named = set(self._named.findall(text))
-        return named.pop() if len(named) == 1 else None
+        places = list(self._named.finditer(text))
+        if len({place[0] for place in places}) != 1:
+            return None
+        label = places[0][0]
+        is_first_line = normalised(answer.strip().partition("\n")[0]) == label
+        return label if is_first_line or any(_is_said(text, *place.span()) for place in places) else None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`accuracy`: 0 or 1. A reference that no train answer had can still be matched by its own text."""
@@ -60,6 +79,14 @@ class LabelScorer:
             counts_3L[1, self._position[label]] = 1
             counts_3L[0, wanted] = float(self._position[label] == wanted)
         return counts_3L.ravel()
+
+
+def _is_said(text: str, begin: int, end: int) -> bool:
+    """The label at this place of a normalised answer is what the answer says, by the second or third way."""
+    before, after = text[:begin], text[end:]
+    if not before:
+        return _BEGINS.match(after) is not None
+    return bool(_LEADS.search(before) and _ENDS.match(after)) and not _DENIES.search(before)
 
 
 def _macro_f1(sums: FloatArray) -> FloatArray:

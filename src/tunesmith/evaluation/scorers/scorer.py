@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+STRAY_SHARE = 0.01
+"""The scorer may find fault with at most this share of the references; with more it is the wrong scorer."""
 SENTENCE_MARKS = ".,;:!?。、؟،؛।"
 
 
