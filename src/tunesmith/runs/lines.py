@@ -5,6 +5,7 @@ disk or a power cut can leave a last line without its end. A reader names such a
 the next writer takes it away, because a record was never there.
 """
 
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,6 +37,7 @@ def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
     line = record.model_dump_json().encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's line under way looks like one that was cut
         _drop_unfinished_line(descriptor)
         while line:
             line = line[os.write(descriptor, line) :]
