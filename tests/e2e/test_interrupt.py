@@ -53,8 +53,13 @@ def test_an_interrupted_run_can_be_used(
 
 
 def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> None:
-    process = start("chat", tiny_model, "--json", stdin=subprocess.PIPE)
-    time.sleep(2)
+    process = start("chat", tiny_model, "--json", "--max-new-tokens", "4", stdin=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("a question\n")
+    process.stdin.flush()
+    while process.stdout.readline() != "}\n":  # its answer: the model is loaded, and waits
+        assert process.poll() is None
+    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted/stopped"

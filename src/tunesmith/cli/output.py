@@ -22,8 +22,8 @@ def plain(text: object) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    """One JSON document on standard output, at once: another program may wait for it."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False), flush=True)
 
 
 def print_error(error: TunesmithError, *, as_json: bool) -> None:
