@@ -95,3 +95,11 @@ def test_a_table_speaks_of_rows_and_one_is_said_as_one(tunesmith: Any) -> None:
     assert "1 of 1 example has nothing to learn from.\n  where bad.csv row 1\n" in printed.out
     assert "The number of different prompts is only 1;" in printed.out
     assert "line 1" not in printed.out and "lines 1" not in printed.out
+
+
+def test_plain_text_is_trained_next_for_no_contender_can_be_asked_it(tunesmith: Any, world: Path) -> None:
+    lines = [json.dumps({"text": f"The story of number {number} is short."}) for number in range(20)]
+    Path("stories.jsonl").write_text("\n".join(lines) + "\n")
+    printed = tunesmith("check", "stories.jsonl")
+    assert printed.code == 0, printed.out
+    assert printed.out.splitlines()[-1] == "next: tunesmith train --help"

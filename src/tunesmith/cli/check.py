@@ -34,6 +34,8 @@ def check(
         mapping = ["--columns", columns] if columns else []
         if report.errors:
             say_next("check", data, *mapping, *(["--test", test] if test else []))
+        elif report.dataset.shape == "text":  # there is no question to ask a contender
+            say_next("train", "--help")
         else:
             say_next("decide", data, *mapping, *(["--set", f"data.test_path={test}"] if test else []))
     raise typer.Exit(1 if report.errors else 0)
