@@ -127,8 +127,8 @@ def _leave_stdout() -> None:
 
 def main() -> None:
     """The `tunesmith` program."""
-    # torch's threads wait for each other by spinning; on a machine that others use too, shorter is 1.7 times faster
-    # (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
+    # torch's threads wait for each other by spinning; on a machine that others use too, shorter was 1.7 times
+    # faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     sys.exit(run(sys.argv[1:]))
 
