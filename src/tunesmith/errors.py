@@ -12,6 +12,7 @@
     │   └── MissingExtraError      2   an optional part that is not installed (also an ImportError)
     ├── GateFailed                 1   the answer is no: a check or a gate did not pass
     ├── TrainingError              1   training could not go on (loss not finite, out of memory at micro-batch 1)
+    │   └── DiskFull               1   there is no room for a checkpoint
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
     ├── BudgetStop                 4   the budget the user set is spent
     └── Interrupted              130   Ctrl-C or SIGTERM; the message says what was kept
@@ -127,6 +128,15 @@ class TrainingError(TunesmithError):
 
     area = "training"
     exit_code = 1
+
+
+class DiskFull(TrainingError):
+    """No room for a checkpoint: `need_bytes` more at `path`, where `free_bytes` are. Checkpoints before it are whole."""
+
+    def __init__(self, path: str, need_bytes: int, free_bytes: int, do: str) -> None:
+        self.path, self.need_bytes, self.free_bytes = path, need_bytes, free_bytes
+        found = f"{need_bytes / 1e6:,.1f} MB are needed, {free_bytes / 1e6:,.1f} MB are free"
+        super().__init__("disk-full", "The disk has no room for a checkpoint.", where=path, found=found, do=do)
 
 
 class ProviderError(TunesmithError):

@@ -1,0 +1,291 @@
+"""Checkpoints on disk: each is whole or not there, and is verified before it is used.
+
+    checkpoints/step-00000012/    <group>.safetensors ...    checkpoint.json
+
+`checkpoint.json` holds the state, and of every other file its size, its SHA-256 and the dtype and shape of its tensors;
+it vouches for itself by its own fingerprint. Nothing here can run code: safetensors and JSON only.
+
+Written into `.tmp-<pid>-...` beside its place: each file is synced, `checkpoint.json` last, then the folder; a rename
+makes all of it visible at once; the parent is synced. Only then older ones are dropped, by a rename out of sight first,
+so a process that dies anywhere leaves visible checkpoints that are whole. What dead processes left is swept at the
+start. Tested by killing at every kind of byte and between all of these steps: `benchmarks/kill_sweep.py`.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tunesmith import faults
+from tunesmith.errors import DiskFull, RunError, TrainingError, name_some
+from tunesmith.files import sha256_of, sync_folder
+from tunesmith.records import Record, canonical_json
+
+KEEP = 2
+MANIFEST = "checkpoint.json"
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+_NAME = re.compile(r"step-([0-9]{8,})")
+_FILE = re.compile(r"[a-z]+\.safetensors")
+_TEMPORARY = re.compile(r"\.tmp-([0-9]+)-.*")
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+"""Name of a file without its ending -> name of a tensor -> the tensor."""
+
+
+class Saved(NamedTuple):
+    """One checkpoint, verified. `passed_over` says of each newer one which file is damaged and how."""
+
+    step: int
+    state: dict[str, Any]
+    groups: dict[str, dict[str, Tensor]]
+    passed_over: tuple[str, ...]
+
+
+class _File(Record):
+    bytes: int
+    sha256: str
+    tensors: dict[str, tuple[str, tuple[int, ...]]]
+
+
+class _Manifest(Record):
+    files: dict[str, _File]
+    state: dict[str, Any]
+
+    def signed(self) -> bytes:
+        return canonical_json({**self.model_dump(mode="json"), "sha256": self.fingerprint}).encode()
+
+
+class _Damaged(Exception):
+    """Which file of a checkpoint is damaged, and how."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, the newest `KEEP` of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, step: int, state: Mapping[str, Any], groups: Groups) -> Path:
+        """Write one, then drop the older ones.
+
+        Errors: `DiskFull`, `TrainingError` when it cannot be written: those before it stay, and nothing half written.
+        """
+        target = self.folder / f"step-{step:08d}"
+        temporary = self.folder / f".tmp-{os.getpid()}-{target.name}"
+        try:
+            if not self.folder.is_dir():
+                self.folder.mkdir(mode=0o700, parents=True)
+                sync_folder(self.folder.parent)
+            temporary.mkdir()
+            _write(temporary, state, groups)
+            for later in [path for number, path in self._all() if number >= step]:
+                _drop(later)  # damaged, else this training would have gone on from there
+            faults.hit("checkpoint.rename")
+            temporary.rename(target)
+            faults.hit("checkpoint.renamed")
+            sync_folder(self.folder)
+            faults.hit("checkpoint.synced")
+            for _, old in self._all()[KEEP:]:
+                _drop(old)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise self._unwritable(error, groups) from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return target
+
+    def newest(self) -> Saved | None:
+        """The newest one that is good; None when there is none at all.
+
+        Errors: `RunError` when there are some and every one is damaged.
+        """
+        passed_over = []
+        for step, path in self._all():
+            try:
+                state, groups = _read(path)
+            except _Damaged as damage:
+                passed_over.append(str(damage))
+                continue
+            return Saved(step, state, groups, tuple(passed_over))
+        if passed_over:
+            raise RunError(
+                "no-good-checkpoint", "Every checkpoint of this run is damaged.", where=str(self.folder),
+                found="; ".join(passed_over), do="restore one from a copy, or remove the folder to begin anew",
+            )  # fmt: skip
+        return None
+
+    def sweep(self) -> None:
+        """Remove what processes that no longer live left half written."""
+        for path in self.folder.glob(".tmp-*"):
+            if (owner := _TEMPORARY.fullmatch(path.name)) and not _is_another_alive(int(owner[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Drop all of them: the training is done."""
+        for _, path in self._all():
+            _drop(path)
+        self.sweep()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def check_room(self, bytes_of_one: int) -> None:
+        """Ask before the first step whether the disk holds `KEEP` checkpoints and one being written.
+
+        Errors: `DiskFull`.
+        """
+        place = next(path for path in (self.folder, *self.folder.parents) if path.is_dir())
+        need = bytes_of_one * max(1, KEEP + 1 - len(self._all()))
+        free = shutil.disk_usage(place).free
+        if need > free:
+            raise DiskFull(str(self.folder), need, free, "make room, or choose another disk with --out")
+
+    def _all(self) -> list[tuple[int, Path]]:
+        """(step, path) of what is visible, newest first."""
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(((int(name[1]), path) for path in paths if (name := _NAME.fullmatch(path.name))), reverse=True)
+
+    def _unwritable(self, error: OSError, groups: Groups) -> TrainingError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            need, free = bytes_of(groups), shutil.disk_usage(self.folder.parent).free
+            return DiskFull(str(self.folder), need, free, "make room, then go on from the checkpoint before it")
+        return TrainingError(
+            "checkpoint-unwritable", "A checkpoint cannot be written; those before it are whole.",
+            where=str(error.filename or self.folder), found=error.strerror or str(error), do="mend that, then go on",
+        )  # fmt: skip
+
+
+def bytes_of(groups: Groups) -> int:
+    """About how much room a checkpoint of these tensors takes."""
+    return sum(tensor.nbytes + 200 for group in groups.values() for tensor in group.values()) + 10_000
+
+
+def _write(folder: Path, state: Mapping[str, Any], groups: Groups) -> None:
+    files = {}
+    for group, tensors in groups.items():
+        path = folder / f"{group}.safetensors"
+        with _open_new(path) as file:
+            sha256 = _write_tensors(file, tensors)
+            _sync(file)
+        files[path.name] = _File(bytes=path.stat().st_size, sha256=sha256, tensors=_table(tensors))
+        faults.hit("checkpoint.file", path)
+    with _open_new(folder / MANIFEST) as file:
+        faults.write("checkpoint.write", file, _Manifest(files=files, state=dict(state)).signed())
+        _sync(file)
+    faults.hit("checkpoint.file", folder / MANIFEST)
+    sync_folder(folder)
+
+
+def _open_new(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb", buffering=0)
+
+
+def _sync(file: BinaryIO) -> None:
+    faults.hit("checkpoint.fsync")
+    os.fsync(file.fileno())
+
+
+def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> str:
+    """Write a safetensors file tensor by tensor, so that no copy of all is held; return its SHA-256."""
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # wide first: all stay aligned
+    header, end = {}, 0
+    for name in order:
+        begin, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": DTYPES[tensors[name].dtype], "shape": list(tensors[name].shape),
+                        "data_offsets": [begin, end]}  # fmt: skip
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    sha256 = hashlib.sha256()
+    for piece in (len(text).to_bytes(8, "little"), text, *(_bytes_of(tensors[name]) for name in order)):
+        sha256.update(piece)
+        faults.write("checkpoint.write", file, piece)
+    return sha256.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> bytes | memoryview:
+    array: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return memoryview(array)
+
+
+def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `_Damaged`."""
+    manifest = _read_manifest(folder / MANIFEST)
+    if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}):
+        raise _Damaged(f"{folder.name}/{name_some(extra)} does not belong there")
+    groups = {Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()}
+    return manifest.state, groups
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        raw = path.read_bytes()
+        content = json.loads(raw)
+        content.pop("sha256")
+        manifest = _Manifest.model_validate_json(json.dumps(content))
+    except FileNotFoundError:
+        raise _Damaged(f"{where} is missing") from None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        raise _Damaged(f"{where} is not what was written") from None
+    if raw != manifest.signed() or any(not _FILE.fullmatch(name) for name in manifest.files):
+        raise _Damaged(f"{where} is not what was written")
+    return manifest
+
+
+def _read_tensors(path: Path, expected: _File) -> dict[str, Tensor]:
+    where = f"{path.parent.name}/{path.name}"
+    if path.is_symlink() or not path.is_file():
+        raise _Damaged(f"{where} is missing")
+    if (size := path.stat().st_size) != expected.bytes:
+        raise _Damaged(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
+    try:
+        if sha256_of(path) != expected.sha256:
+            raise _Damaged(f"{where} is not what was written (its SHA-256 differs)")
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _Damaged(f"{where} cannot be read ({error})") from None
+    if not all(tensor.dtype in DTYPES for tensor in tensors.values()) or _table(tensors) != expected.tensors:
+        raise _Damaged(f"{where} holds other tensors than were written")
+    return tensors
+
+
+def _drop(folder: Path) -> None:
+    """Out of sight first: what is still visible is whole, also when the deleting is cut short."""
+    hidden = folder.with_name(f".tmp-{os.getpid()}-dropped-{folder.name}")
+    faults.hit("checkpoint.drop")
+    folder.rename(hidden)
+    for path in sorted(hidden.iterdir()):
+        faults.hit("checkpoint.unlink")
+        if not path.is_dir():
+            path.unlink()
+    faults.hit("checkpoint.rmdir")
+    shutil.rmtree(hidden)
+
+
+def _is_another_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
