@@ -72,12 +72,7 @@ def test_sleeping_takes_the_given_time() -> None:
 def test_a_process_armed_by_its_environment_dies() -> None:
     environment = {**os.environ, faults.VARIABLE: "a:2:kill9"}
     code = "from tunesmith import faults; faults.hit('a'); print('once', flush=True); faults.hit('a'); print('twice')"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, faults.VARIABLE: "a:2:kill9"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "once\n")
 
 
