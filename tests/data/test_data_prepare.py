@@ -28,7 +28,7 @@ def prepare(*examples: Example, tokenizer: FakeTokenizer = TOKENIZER, **asked: A
 
 def trained_text(arrays: TokenArrays, e: int = 0) -> str:
     """The trained tokens of an example as text, with `|` for the end-of-turn token."""
-    tokens_T, weights_T = arrays.example(e)
+    tokens_T, weights_T = arrays.sequence(e)
     trained = [int(id_) for id_ in tokens_T[weights_T > 0]]
     pieces = "".join("|" if id_ == TOKENIZER.end_of_turn_id else chr(0xE000 + id_) for id_ in trained)
     return "".join(c if c == "|" else TOKENIZER.decode([ord(c) - 0xE000]) for c in pieces)
@@ -81,9 +81,9 @@ def test_plain_text_is_trained_whole_with_the_end_token() -> None:
 def test_arrays_and_record_agree() -> None:
     examples = [chat("u: hi", "a: hello", line=1), chat("u: longer question", "a: yes", line=2)]
     prepared, arrays = prepare_split("test", examples, TOKENIZER, 500)
-    lengths = np.diff(arrays.starts_E1)
-    assert arrays.starts_E1[0] == 0 and arrays.starts_E1[-1] == len(arrays.tokens_N) == prepared.tokens_read
-    assert (arrays.tokens_N.dtype, arrays.weights_N.dtype, arrays.starts_E1.dtype) == ("int32", "float32", "int64")
+    lengths = np.diff(arrays.starts_S1)
+    assert arrays.starts_S1[0] == 0 and arrays.starts_S1[-1] == len(arrays.tokens_N) == prepared.tokens_read
+    assert (arrays.tokens_N.dtype, arrays.weights_N.dtype, arrays.starts_S1.dtype) == ("int32", "float32", "int64")
     assert (prepared.split, prepared.examples, prepared.longest_tokens) == ("test", 2, lengths.max())
     assert prepared.tokens_trained == len("hello|") + len("yes|")
     again, _ = prepare_split("test", examples, TOKENIZER, 500)
@@ -232,7 +232,7 @@ def test_the_proof_looks_at_all_examples_and_shows_the_first() -> None:
     examples = [chat("u: hi", f"a: hello {i}", line=i + 1) for i in range(20)]
     arrays = prepare(*examples)
     assert len(prove_mask(arrays, TOKENIZER, examples, count=2).examples) == 2
-    arrays.weights_N[arrays.starts_E1[14] : arrays.starts_E1[15]] = 0
+    arrays.weights_N[arrays.starts_S1[14] : arrays.starts_S1[15]] = 0
     with pytest.raises(DataError, match=r"data/no-trained-token.*lines 15"):
         prove_mask(arrays, TOKENIZER, examples, count=2)
 

@@ -188,17 +188,17 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
 ) -> None:
     """The step is not applied, the run stops and says where, and the adapter measured before it stays on disk."""
     before: list[torch.Tensor] = []
-    original = step_module.token_loss
+    original = step_module.token_losses
 
-    def poisoned(*arguments: object) -> tuple[torch.Tensor, float]:
-        loss, count = original(*arguments)
+    def poisoned(*arguments: object) -> torch.Tensor:
+        losses = original(*arguments)
         poison = len(seen) >= 3 and torch.is_grad_enabled()
         if poison:
             before.extend(weight.detach().clone() for weight in lora_parameters(tiny.model))
-        return (loss * float("nan") if poison else loss), count
+        return losses * float("nan") if poison else losses
 
     seen: list[MetricLine] = []
-    monkeypatch.setattr(step_module, "token_loss", poisoned)
+    monkeypatch.setattr(step_module, "token_losses", poisoned)
     arrays = task(16)
     with pytest.raises(TrainingError) as caught:
         train_adapter(

@@ -198,7 +198,7 @@ def _initial_adapter(folder: Path, adapter: Path, recipe: Recipe) -> Path:
 def _textbook_loss(model: torch.nn.Module, arrays: TokenArrays) -> torch.Tensor:
     total, count = torch.zeros(()), 0.0
     for e in range(len(arrays)):
-        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.example(e))
+        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.sequence(e))
         scores_TV = model(input_ids=tokens[None].long()).logits[0, :-1]
         losses_T = torch.nn.functional.cross_entropy(scores_TV, tokens[1:].long(), reduction="none")
         total = total + (losses_T * weights[1:]).sum()

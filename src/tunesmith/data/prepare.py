@@ -45,21 +45,21 @@ def prepare_split(
         lengths.append(batch_lengths)
     refuse(refusals, len(examples), name)
     _refuse_too_long(too_long, len(examples), max_tokens, name)
-    starts_E1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    arrays = TokenArrays(np.concatenate(ids), np.concatenate(weights), starts_E1)
+    starts_S1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    arrays = TokenArrays(np.concatenate(ids), np.concatenate(weights), starts_S1)
     return _prepared(name, arrays, tokenizer, max_tokens), arrays
 
 
 def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
     content = hashlib.sha256()
-    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_E1):
+    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1):
         content.update(array.tobytes())
     return Prepared(
         split=name,
         examples=len(arrays),
         tokens_read=len(arrays.tokens_N),
         tokens_trained=int((arrays.weights_N > 0).sum()),
-        longest_tokens=int(np.diff(arrays.starts_E1).max()),
+        longest_tokens=int(np.diff(arrays.starts_S1).max()),
         max_tokens=max_tokens,
         tokenizer_sha256=tokenizer.tokenizer_sha256,
         template_sha256=tokenizer.template_sha256,
@@ -109,7 +109,7 @@ def prove_mask(
     shown: list[tuple[Piece, ...]] = []
     for _, rendered, encoded in encoded_batches(examples[:count], tokenizer, "answers", refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
-            tokens_T, weights_T = arrays.example(len(shown))
+            tokens_T, weights_T = arrays.sequence(len(shown))
             if not np.array_equal(tokens_T, one.ids):
                 raise DataError(
                     "mask-differs",
@@ -144,7 +144,7 @@ def _pieces(text: str, encoded: Encoded, is_trained_T: np.ndarray) -> tuple[Piec
 
 
 def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, examples: Sequence[Example]) -> None:
-    trained_E = np.add.reduceat(is_trained_N, arrays.starts_E1[:-1], dtype=np.int64)
+    trained_E = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
     _raise_for(
         np.flatnonzero(trained_E == 0),
         examples,
@@ -160,7 +160,7 @@ def _refuse_without_end(
 ) -> None:
     """A stretch begins where a trained token follows an untrained one; it is one answer, or all of an example."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
-    is_begin_N[arrays.starts_E1[:-1]] = is_trained_N[arrays.starts_E1[:-1]]
+    is_begin_N[arrays.starts_S1[:-1]] = is_trained_N[arrays.starts_S1[:-1]]
     stretch_N = np.cumsum(is_begin_N) - 1
     is_end_N = is_trained_N & (arrays.tokens_N == tokenizer.end_of_turn_id)
     has_end = np.bincount(stretch_N[is_end_N], minlength=int(is_begin_N.sum())) > 0
@@ -181,7 +181,7 @@ def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Seq
         return
     is_bos_N = arrays.tokens_N == tokenizer.bos_id
     is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
-    is_second_N[arrays.starts_E1[:-1]] = False
+    is_second_N[arrays.starts_S1[:-1]] = False
     _raise_for(
         _examples_at(np.flatnonzero(is_second_N), arrays),
         examples,
@@ -193,7 +193,7 @@ def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Seq
 
 
 def _examples_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
-    return np.unique(np.searchsorted(arrays.starts_E1, tokens, side="right") - 1)
+    return np.unique(np.searchsorted(arrays.starts_S1, tokens, side="right") - 1)
 
 
 def _raise_for(wrong: np.ndarray, examples: Sequence[Example], slug: str, what: str, found: str, do: str) -> None:

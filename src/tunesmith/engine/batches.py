@@ -1,39 +1,46 @@
 """Which examples make a step, and how a step is cut into pieces that fit into memory.
 
 An epoch is a seeded permutation of all examples, cut into batches; the last one may be smaller, nothing is dropped.
-The examples of a step are sorted by length and cut into micro-batches, so that little is padded. Padding stands on the
-right, where a causal model cannot see it from any trained position.
+Which examples make a step depends on the seed alone, never on what they share: shuffling is what it would be without
+forests.
 
-The examples of a micro-batch usually begin alike (the same system prompt). That beginning is computed once: see
-`shared_length`. Issue 3 generalises it to a forest.
+Within a step the examples stand in reading order, so those that share most are in the same piece, and a piece is a
+prefix forest (`forest.py`). The pieces' gradients add up, so the cut and the order inside a step change nothing but
+rounding. For a model that cannot have forests a piece is padded rows instead, each example for itself; padding stands
+on the right, where a causal model cannot see it from any trained position.
 
-Shapes: B rows, T tokens of a row after the shared beginning, S shared tokens, N trained positions.
-"""
+Shapes: B rows, T tokens of a row (one row of all tokens for a forest), U predictions, K trained tokens of all
+sequences (a prediction that several sequences share is made once), S sequences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tunesmith.engine.forest import Forest, common_length, plant, reading_order
 from tunesmith.records import TokenArrays
-
-PIECE_COST_TOKENS = 150  # what one more pass through the layers costs, in tokens (SmolLM2-135M, 2 cores: 100 to 200)
-WORTH_SHARING = 4  # a shorter beginning costs more in a second pass through the layers than it saves
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Token rows for one forward pass. `rows_N`, `columns_N` are where the model predicts `targets_N`."""
+    """Sequences for one forward pass, as a forest or as padded rows.
+
+    `places_U` are the hidden states, counted along all rows, that predict `targets_U`; trained token k of sequence
+    `sequence_K[k]` is prediction `prediction_K[k]` and has loss weight `weight_K[k]`.
+    """
 
     examples: tuple[int, ...]
-    shared_S: Tensor
+    forest: Forest | None
     tokens_BT: Tensor
-    rows_N: Tensor
-    columns_N: Tensor
-    targets_N: Tensor
-    weights_N: Tensor
+    places_U: Tensor
+    targets_U: Tensor
+    prediction_K: Tensor
+    sequence_K: Tensor
+    weight_K: Tensor
+    sequences: int
 
 
 def batches(examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
@@ -45,60 +52,86 @@ def batches(examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
             yield permutation[begin : begin + batch_size]
 
 
-def micro_batches(arrays: TokenArrays, batch: Sequence[int], most_rows: int, most_tokens: int) -> list[list[int]]:
-    """Cut a batch, sorted by length, where padding plus the fixed cost of each piece is least; longest examples first.
+def micro_batches(
+    arrays: TokenArrays, batch: Sequence[int], most_examples: int, most_tokens: int, *, as_forest: bool
+) -> list[list[int]]:
+    """Cut a batch into as few pieces as fit, of about equal size; an example that does not fit is alone.
 
-    A piece has at most `most_rows` rows and `most_tokens` padded tokens; an example longer than that is alone.
-    cost[j] = the least cost of the first j examples = min over i of cost[i] + PIECE_COST + (j - i) * length[i].
+    A piece has at most `most_examples` examples and `most_tokens` tokens: of its forest, or of its padded rows.
     """
-    order = sorted(batch, key=lambda e: (int(arrays.starts_E1[e] - arrays.starts_E1[e + 1]), e))
-    lengths = [int(arrays.starts_E1[e + 1] - arrays.starts_E1[e]) for e in order]
-    cost, cut = [0], [0]
-    for j in range(1, len(order) + 1):
-        i = j - 1
-        best = (cost[i] + PIECE_COST_TOKENS + lengths[i], i)
-        while i > 0 and j - i < most_rows and (j - i + 1) * lengths[i - 1] <= most_tokens:
-            i -= 1
-            best = min(best, (cost[i] + PIECE_COST_TOKENS + (j - i) * lengths[i], i))
-        cost.append(best[0])
-        cut.append(best[1])
-    pieces, end = [], len(order)
-    while end:
-        pieces.append(order[cut[end] : end])
-        end = cut[end]
-    return pieces[::-1]
+    first = [arrays.sequence(arrays.sequences_of(e)[0])[0] for e in batch]
+    if as_forest:
+        order, added = [batch[k] for k in reading_order(first)], partial(_added_to_forest, arrays)
+    else:
+        order, added = sorted(batch, key=lambda e: (-_longest(arrays, e), e)), partial(_added_to_rows, arrays)
+    pieces, total = _cut(order, added, most_examples, most_tokens)
+    for slack in (1.0, 1.05, 1.15, 1.3):
+        even, _ = _cut(order, added, most_examples, min(most_tokens, int(slack * total / len(pieces)) + 1))
+        if len(even) == len(pieces):
+            return even
+    return pieces
 
 
-def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, can_share: bool) -> MicroBatch:
+def _cut(
+    order: Sequence[int], added: Callable[[list[int], int], int], most_examples: int, most_tokens: int
+) -> tuple[list[list[int]], int]:
+    """Fill one piece after the other; also the tokens of all of them."""
+    pieces: list[list[int]] = []
+    size = total = 0
+    for e in order:
+        more = added(pieces[-1], e) if pieces else 0
+        if not pieces or len(pieces[-1]) == most_examples or size + more > most_tokens:
+            pieces.append([])
+            size, more = 0, added([], e)
+        pieces[-1].append(e)
+        size, total = size + more, total + more
+    return pieces, total
+
+
+def _added_to_forest(arrays: TokenArrays, piece: list[int], e: int) -> int:
+    """Tokens that an example adds to a forest that ends with its neighbour in reading order."""
+    tokens = [arrays.sequence(s)[0] for s in arrays.sequences_of(e)]
+    alone = sum(map(len, tokens)) - sum(common_length(tokens[0], other) for other in tokens[1:])
+    if not piece:
+        return alone
+    return alone - common_length(tokens[0], arrays.sequence(arrays.sequences_of(piece[-1])[0])[0])
+
+
+def _added_to_rows(arrays: TokenArrays, piece: list[int], e: int) -> int:
+    """Padded tokens of an example's rows; the longest example stands first."""
+    return arrays.sequences_per_example * _longest(arrays, piece[0] if piece else e)
+
+
+def _longest(arrays: TokenArrays, e: int) -> int:
+    return max(len(arrays.sequence(s)[0]) for s in arrays.sequences_of(e))
+
+
+def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
     """The tensors of one micro-batch."""
-    rows = [arrays.example(e) for e in examples]
-    shared = shared_length(rows) if can_share else 0
-    longest = max(len(tokens) for tokens, _ in rows)
-    tokens_BT = np.zeros((len(rows), longest), dtype=np.int64)
-    weights_BT = np.zeros((len(rows), longest), dtype=np.float32)
-    for row, (tokens, weights) in enumerate(rows):
-        tokens_BT[row, : len(tokens)] = tokens
-        weights_BT[row, 1 : len(tokens)] = weights[1:]
-    at_row, at_column = np.nonzero(weights_BT)
+    sequences = [arrays.sequence(s) for e in examples for s in arrays.sequences_of(e)]
+    tokens = [sequence_T for sequence_T, _ in sequences]
+    forest = plant(tokens) if as_forest else None
+    if forest is None:
+        tokens_BT = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
+        for row, sequence_T in enumerate(tokens):
+            tokens_BT[row, : len(sequence_T)] = sequence_T
+        places = [row * tokens_BT.shape[1] + np.arange(len(sequence_T)) for row, sequence_T in enumerate(tokens)]
+    else:
+        tokens_BT, places = forest.tokens_N[None], list(forest.places)
+    trained = [np.flatnonzero(weights_T[1:]) + 1 for _, weights_T in sequences]
+    place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])  # token t is predicted at t - 1
+    target_K = np.concatenate([sequence_T[t] for sequence_T, t in zip(tokens, trained, strict=True)]).astype(np.int64)
+    pairs_U2, prediction_K = np.unique(np.stack([place_K, target_K], 1), axis=0, return_inverse=True)
     return MicroBatch(
         examples=tuple(examples),
-        shared_S=torch.from_numpy(tokens_BT[0, :shared]).to(device),
-        tokens_BT=torch.from_numpy(tokens_BT[:, shared:]).to(device),
-        rows_N=torch.from_numpy(at_row).to(device),
-        columns_N=torch.from_numpy(at_column - 1 - shared).to(device),  # token t is predicted at t - 1
-        targets_N=torch.from_numpy(tokens_BT[at_row, at_column]).to(device),
-        weights_N=torch.from_numpy(weights_BT[at_row, at_column]).to(device),
+        forest=forest,
+        tokens_BT=torch.from_numpy(tokens_BT).to(device),
+        places_U=torch.from_numpy(pairs_U2[:, 0].copy()).to(device),
+        targets_U=torch.from_numpy(pairs_U2[:, 1].copy()).to(device),
+        prediction_K=torch.from_numpy(prediction_K.reshape(-1)).to(device),
+        sequence_K=torch.from_numpy(np.repeat(np.arange(len(trained)), [len(t) for t in trained])).to(device),
+        weight_K=torch.from_numpy(
+            np.concatenate([weights_T[t] for (_, weights_T), t in zip(sequences, trained, strict=True)])
+        ).to(device),
+        sequences=len(sequences),
     )
-
-
-def shared_length(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
-    """How many first tokens all rows share, none of which predicts a trained token; 0 when too few to be worth it."""
-    if len(rows) < 2:
-        return 0
-    shortest = min(len(tokens) for tokens, _ in rows)
-    heads_BT = np.stack([tokens[:shortest] for tokens, _ in rows])
-    differs_T = (heads_BT != heads_BT[0]).any(axis=0)
-    common = int(differs_T.argmax()) if differs_T.any() else shortest
-    first_trained = min(int((weights > 0).argmax()) if (weights > 0).any() else len(weights) for _, weights in rows)
-    shared = min(common, first_trained - 1, shortest - 1)
-    return shared if shared >= WORTH_SHARING else 0

@@ -43,9 +43,10 @@ def keeps_plain_cache(model: PreTrainedModel) -> bool:
 
 
 def logits_of(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
-    """Logits of chosen positions, NV, in float32."""
+    """Logits of chosen positions, NV, in float32 (float64 for a float64 model)."""
     head: nn.Module = model.get_output_embeddings()
-    logits_NV = head(hidden_ND).float()
+    logits_NV = head(hidden_ND)
+    logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
     config = model.config
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     softcap = getattr(config, "final_logit_softcapping", None)

@@ -1,56 +1,75 @@
-"""Cross-entropy over trained positions only, in pieces.
+"""Log-probabilities of trained tokens only, in pieces: no matrix of tokens times vocabulary is ever held.
 
-    sum   = sum_n w_n * (logsumexp(z_n) - z_n[target_n]),    z_n = logits of position n
-    count = sum_n w_n
+    -log p_u = log sum_v exp(z_uv) - z_u,target        z_u = W h_u
 
-The caller divides the sums of all micro-batches by the count of the whole optimizer step, so how a batch is cut never
-changes the loss (the mistake of trl#2175, transformers#34191).
+Each piece of positions makes its logits, its losses and their gradient with respect to the hidden states, and forgets
+the logits. That gradient belongs to each loss on its own, so whatever a method does with the losses, the backward
+pass is one product: nothing is computed twice. The idea is Liger Kernel's fused linear cross-entropy
+(arXiv:2410.10989).
 
-Each piece of positions makes its logits, its loss and its gradient with respect to the hidden states, and forgets the
-logits: no N x V matrix is ever held, and nothing is computed twice. That is the idea of Liger Kernel's fused linear
-cross-entropy (arXiv:2410.10989), here by autograd inside the forward pass. The head is frozen and gets no gradient.
+    d(-log p_u) / dh_u = (sum_v e_uv W_v) / (sum_v e_uv),    e_uv = exp(z_uv - max z_u), less sum_v e_uv at the target
 
-Shapes: N trained positions, D hidden, V vocabulary.
+Shapes: U positions, D hidden, V vocabulary.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
 
-POSITIONS_AT_ONCE = 128  # 128 x 49,152 logits in float32 are 25 MB; larger pieces are not faster on a CPU
+from tunesmith.engine.head import logits_of
 
-LogitsOf = Callable[[Tensor], Tensor]
-
-
-def token_loss(hidden_ND: Tensor, targets_N: Tensor, weights_N: Tensor, logits_of: LogitsOf) -> tuple[Tensor, float]:
-    """(sum of weighted token losses in nats, sum of weights); the sum carries the gradient to `hidden_ND`."""
-    total: Tensor = _LossInPieces.apply(hidden_ND, targets_N, weights_N, logits_of)
-    return total, float(weights_N.sum())
+POSITIONS_AT_ONCE = 256  # 256 x 49,152 logits in bfloat16 are 25 MB; larger pieces are not faster on a CPU
 
 
-class _LossInPieces(torch.autograd.Function):
+def token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
+    """-log p of each target in nats, U, float32 (float64 for a float64 model), with the gradient to `hidden_UD`."""
+    head = model.get_output_embeddings()
+    if is_plain(model) and not head.weight.requires_grad:
+        losses: Tensor = _LossesInPieces.apply(hidden_UD, targets_U, head.weight)
+        return losses
+    pieces = zip(hidden_UD.split(POSITIONS_AT_ONCE), targets_U.split(POSITIONS_AT_ONCE), strict=True)
+    return torch.cat([checkpoint(_losses, model, *piece, use_reentrant=False) for piece in pieces])
+
+
+def is_plain(model: PreTrainedModel) -> bool:
+    """Whether logits are hidden W^T and nothing else."""
+    head, config = model.get_output_embeddings(), model.config
+    changes = [getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")]
+    return type(head) is nn.Linear and head.bias is None and all(change in (None, 1.0) for change in changes)
+
+
+def _losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
+    """The plain way, for heads that are trained or do more than multiply; its logits are made again going backward."""
+    return cross_entropy(logits_of(model, hidden_UD), targets_U, reduction="none")
+
+
+class _LossesInPieces(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, targets_N: Tensor, weights_N: Tensor, logits_of: LogitsOf) -> Tensor:
-        wants_gradient = ctx.needs_input_grad[0]
-        total = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-        gradients = []
-        for begin in range(0, len(targets_N), POSITIONS_AT_ONCE):
+    def forward(ctx: Any, hidden_UD: Tensor, targets_U: Tensor, head_VD: Tensor) -> Tensor:
+        exact = torch.promote_types(hidden_UD.dtype, torch.float32)
+        losses_U = torch.empty(len(targets_U), dtype=exact, device=hidden_UD.device)
+        gradient_UD = torch.empty_like(hidden_UD) if ctx.needs_input_grad[0] else None
+        for begin in range(0, len(targets_U), POSITIONS_AT_ONCE):
             piece = slice(begin, begin + POSITIONS_AT_ONCE)
-            with torch.set_grad_enabled(wants_gradient):
-                hidden = hidden_ND[piece].detach().requires_grad_(wants_gradient)
-                losses = cross_entropy(logits_of(hidden), targets_N[piece], reduction="none")
-                loss = (losses * weights_N[piece]).sum()
-            if wants_gradient:
-                gradients.append(torch.autograd.grad(loss, hidden)[0])
-            total += loss.detach()
-        if wants_gradient:
-            ctx.save_for_backward(torch.cat(gradients))
-        return total
+            e_UV = hidden_UD[piece] @ head_VD.mT
+            at_target = targets_U[piece, None]
+            largest_U1 = e_UV.amax(-1, keepdim=True)
+            target_U1 = e_UV.gather(1, at_target).to(exact) - largest_U1
+            sum_U1 = e_UV.sub_(largest_U1).exp_().sum(-1, keepdim=True, dtype=exact)
+            losses_U[piece] = (sum_U1.log() - target_U1)[:, 0]
+            if gradient_UD is not None:
+                # Less the sum here, where e - sum is exact; subtracting W_target from the product would cancel digits.
+                e_UV.scatter_(1, at_target, (e_UV.gather(1, at_target).to(exact) - sum_U1).to(e_UV.dtype))
+                gradient_UD[piece] = (e_UV @ head_VD) / sum_U1
+        if gradient_UD is not None:
+            ctx.save_for_backward(gradient_UD)
+        return losses_U
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient_ND,) = ctx.saved_tensors
-        return gradient_ND * upstream, None, None, None
+    def backward(ctx: Any, upstream_U: Tensor) -> tuple[Tensor, None, None]:
+        (gradient_UD,) = ctx.saved_tensors
+        return gradient_UD * upstream_U[:, None].to(gradient_UD.dtype), None, None

@@ -1,47 +1,56 @@
-"""One optimizer step's loss and gradient, whatever the micro-batches are.
+"""One optimizer step's loss and gradient, whatever the method and the micro-batches are.
 
-    gradient = d/dw  (sum over the step of weighted token losses) / (sum over the step of weights)
+Each micro-batch is run once; the method makes its share of the step's loss from the log-probabilities of its
+sequences (`methods/method.py`), and the shares add up. When memory runs out the same step is repeated in pieces of
+half the size: the batch, its order and the schedule stay as they were.
 
-Each micro-batch adds its share of that sum; the divisor is that of the whole step. When memory runs out the same step
-is repeated with half the rows at once: the batch, its order and the schedule stay as they were.
-
-Shapes: B rows, T tokens, S shared tokens, N trained positions, D hidden.
+Shapes: B rows, T tokens, N tokens of all rows, U predictions, K trained tokens, S sequences, E examples, D hidden.
 """
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from tunesmith.engine.attention.registered import (
+    attending_by_forest,
+    forest_hidden_states,
+    why_not_plainly_causal,
+)
 from tunesmith.engine.batches import MicroBatch, collate, micro_batches
-from tunesmith.engine.head import hidden_states, keeps_plain_cache, logits_of
+from tunesmith.engine.head import hidden_states
 from tunesmith.engine.load import LoadedModel
-from tunesmith.engine.loss import token_loss
+from tunesmith.engine.loss import token_losses
 from tunesmith.engine.memory import is_out_of_memory, return_unused_memory
+from tunesmith.engine.methods.method import Method, Scores, Totals
 from tunesmith.errors import TrainingError, name_some
 from tunesmith.records import TokenArrays
 
-TOKENS_AT_ONCE = 1024  # about 2 MB of activations each with SmolLM2-135M in bfloat16
+TOKENS_AT_ONCE = 2048
 STEPS_BETWEEN_TRIMS = 8
 
 
 class Stepper:
-    """Computes losses and gradients of batches; remembers how many rows fit into memory."""
+    """Computes losses and gradients of batches; remembers how much fits into memory.
 
-    def __init__(self, loaded: LoadedModel, most_rows: int | None, longest: int = 0) -> None:
+    `most_tokens` is of a micro-batch; `references` are the reference model's log-probabilities of whole data sets, by
+    the arrays they belong to, for methods that ask for them."""
+
+    def __init__(self, loaded: LoadedModel, method: Method, most_examples: int | None = None, longest: int = 0) -> None:
         self.loaded = loaded
-        self.most_rows = most_rows or 1 << 30
-        self.most_tokens = TOKENS_AT_ONCE if most_rows is None else 1 << 62
-        self.can_share = keeps_plain_cache(loaded.model)
+        self.method = method
+        self.most_examples = most_examples or 1 << 30
+        self.most_tokens = TOKENS_AT_ONCE if most_examples is None else 1 << 62
+        self.references: dict[int, Tensor] = {}
+        self.why_no_forest = why_not_plainly_causal(loaded.model, longest)
         if longest > TOKENS_AT_ONCE:  # a single example needs more memory than that: pay with time
             enable_checkpointing(loaded.model)
-            self.can_share = False
 
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
-        """Add the gradient of the batch's loss per trained token to the adapter; return that loss.
+        """Add the gradient of the batch's loss to the trained weights; return that loss.
 
         Errors: `TrainingError` when the loss is not finite, or one example alone does not fit into memory.
         """
@@ -52,32 +61,35 @@ class Stepper:
                     return_unused_memory()
                 return loss
             except (RuntimeError, MemoryError) as error:
-                self._halve_rows(error, arrays, batch, f"step {step}")
+                self._halve(error, arrays, batch, f"step {step}")
             self.loaded.model.zero_grad(set_to_none=True)
 
     def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
-        count = sum(float(arrays.example(e)[1][1:].sum()) for e in batch)
+        totals = totals_of(arrays, batch)
         total = 0.0
-        for piece in micro_batches(arrays, batch, self.most_rows, self.most_tokens):
-            loss, _ = self._loss(collate(arrays, piece, self.loaded.device, can_share=self.can_share))
-            share = loss.item() / count
-            if not math.isfinite(share):
-                raise TrainingError(
-                    "loss-not-finite", "The loss is not a finite number; the step was not applied.",
-                    where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share}",
-                    do="lower training.learning_rate, or set training.precision to float32",
-                )  # fmt: skip
-            (loss / count).backward()
-            total += share
+        for piece in self._pieces(arrays, batch):
+            with self._attending():
+                share = self.method.loss(self._scores(arrays, piece), totals)
+                if not math.isfinite(share.item()):
+                    raise TrainingError(
+                        "loss-not-finite", "The loss is not a finite number; the step was not applied.",
+                        where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share.item()}",
+                        do="lower training.learning_rate, or set training.precision to float32",
+                    )  # fmt: skip
+                share.backward()
+            total += share.item()
         return total
 
-    def _halve_rows(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
-        """After an allocation failed, allow half of the rows; any other error goes on its way."""
+    def _attending(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.why_no_forest else attending_by_forest(self.loaded.model)
+
+    def _halve(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
+        """After an allocation failed, allow pieces of half the size; any other error goes on its way."""
         if not is_out_of_memory(error):
             raise error
-        rows = max(len(piece) for piece in micro_batches(arrays, batch, self.most_rows, self.most_tokens))
-        if rows == 1:
-            longest = max(len(arrays.example(e)[0]) for e in batch)
+        most = max(map(len, self._pieces(arrays, batch)))
+        if most == 1:
+            longest = max(len(arrays.sequence(s)[0]) for e in batch for s in arrays.sequences_of(e))
             raise TrainingError(
                 "out-of-memory",
                 "Memory ran out with a single example at once.",
@@ -85,30 +97,64 @@ class Stepper:
                 found=f"the longest example there has {longest:,} tokens",
                 do="lower data.max_tokens, or use a smaller model",
             ) from None
-        self.most_rows = rows // 2
+        self.most_examples = most // 2
 
     def mean_loss(self, arrays: TokenArrays) -> float:
-        """Loss per trained token over all examples, nothing trained. Errors: `TrainingError` when memory runs out."""
+        """The method's loss over all examples, nothing trained. Errors: `TrainingError` when memory runs out."""
         everything = range(len(arrays))
+        totals = totals_of(arrays, everything)
         while True:
             try:
-                return self._mean_loss(arrays, everything)
+                with torch.no_grad(), self._attending():
+                    pieces = self._pieces(arrays, everything)
+                    return sum(float(self.method.loss(self._scores(arrays, piece), totals)) for piece in pieces)
             except (RuntimeError, MemoryError) as error:
-                self._halve_rows(error, arrays, everything, "validation split")
+                self._halve(error, arrays, everything, "validation split")
 
-    @torch.no_grad()
-    def _mean_loss(self, arrays: TokenArrays, examples: Sequence[int]) -> float:
-        total = count = 0.0
-        for piece in micro_batches(arrays, examples, self.most_rows, self.most_tokens):
-            loss, weight = self._loss(collate(arrays, piece, self.loaded.device, can_share=self.can_share))
-            total, count = total + loss.item(), count + weight
-        return total / count
+    def sequence_logps(self, arrays: TokenArrays) -> Tensor:
+        """`Scores.logps_S` of every sequence of a data set, in its order, by the model as it stands."""
+        logps_S = torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64)
+        with torch.no_grad(), self._attending():
+            for piece in self._pieces(arrays, range(len(arrays))):
+                numbers = [s for e in piece for s in arrays.sequences_of(e)]
+                logps_S[numbers] = self._scores(arrays, piece, with_reference=False).logps_S.double().cpu()
+        return logps_S
 
-    def _loss(self, batch: MicroBatch) -> tuple[Tensor, float]:
-        model = self.loaded.model
-        hidden_BTD = _hidden_of(model, batch)
-        hidden_ND = hidden_BTD[batch.rows_N, batch.columns_N]
-        return token_loss(hidden_ND, batch.targets_N, batch.weights_N, partial(logits_of, model))
+    def _pieces(self, arrays: TokenArrays, batch: Sequence[int]) -> list[list[int]]:
+        as_forest = self.why_no_forest is None
+        return micro_batches(arrays, batch, self.most_examples, self.most_tokens, as_forest=as_forest)
+
+    def _scores(self, arrays: TokenArrays, piece: Sequence[int], *, with_reference: bool = True) -> Scores:
+        device = self.loaded.device
+        batch = collate(arrays, piece, device, as_forest=self.why_no_forest is None)
+        losses_U = token_losses(self.loaded.model, _hidden_of(self.loaded, batch)[batch.places_U], batch.targets_U)
+        zeros_S = torch.zeros(batch.sequences, dtype=losses_U.dtype, device=device)
+        weight_K = batch.weight_K.to(losses_U.dtype)
+        logps_S = zeros_S.index_add(0, batch.sequence_K, -losses_U[batch.prediction_K] * weight_K)
+        reference_S = None
+        if with_reference and self.method.uses_reference:
+            numbers = [s for e in piece for s in arrays.sequences_of(e)]
+            reference_S = self.references[id(arrays)][numbers].to(device, losses_U.dtype)
+        is_desirable_E = arrays.is_desirable_E
+        return Scores(
+            logps_S=logps_S,
+            weights_S=zeros_S.index_add(0, batch.sequence_K, weight_K),
+            reference_S=reference_S,
+            is_desirable_E=None if is_desirable_E is None else torch.from_numpy(is_desirable_E[piece]).to(device),
+        )
+
+
+def totals_of(arrays: TokenArrays, batch: Sequence[int]) -> Totals:
+    """What a method may divide by."""
+    firsts = (arrays.sequence(arrays.sequences_of(e)[0])[1] for e in batch)
+    return Totals(examples=len(batch), weight=sum(float(weights_T[1:].sum()) for weights_T in firsts))
+
+
+def _hidden_of(loaded: LoadedModel, batch: MicroBatch) -> Tensor:
+    """Last hidden states of all tokens along all rows, ND."""
+    if batch.forest is not None:
+        return forest_hidden_states(loaded.model, batch.forest)
+    return hidden_states(loaded.model, batch.tokens_BT).flatten(end_dim=1)
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:
@@ -127,13 +173,3 @@ def clip_gradient(parameters: Sequence[nn.Parameter], most: float, batch: Sequen
             do="lower training.learning_rate, or set training.precision to float32",
         )  # fmt: skip
     return norm
-
-
-def _hidden_of(model: PreTrainedModel, batch: MicroBatch) -> Tensor:
-    """Hidden states of the rows, BTD. Keys and values of the shared beginning are made once, with their gradients."""
-    cache = None
-    if len(batch.shared_S):
-        cache = DynamicCache(config=model.config)
-        hidden_states(model, batch.shared_S[None], cache=cache)
-        cache.batch_repeat_interleave(len(batch.tokens_BT))
-    return hidden_states(model, batch.tokens_BT, cache=cache)

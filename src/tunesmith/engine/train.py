@@ -18,6 +18,7 @@ from tunesmith.engine.batches import batches
 from tunesmith.engine.best import BestAdapter
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.memory import peak_memory_bytes, return_unused_memory
+from tunesmith.engine.methods.choose import method_of
 from tunesmith.engine.schedule import Progress, rate_share
 from tunesmith.engine.step import Stepper, clip_gradient
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
@@ -83,7 +84,9 @@ class Training:
         self.peak_rate = self.recipe.learning_rate
         self.parameters = lora_parameters(loaded.model)
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
-        self.stepper = Stepper(loaded, self.recipe.micro_batch, longest=int(np.diff(train.starts_E1).max()))
+        self.stepper = Stepper(
+            loaded, method_of(recipe), self.recipe.micro_batch, longest=int(np.diff(train.starts_S1).max())
+        )
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         epochs, minutes = self.recipe.epochs, self.recipe.minutes
         self.progress = Progress(
@@ -120,8 +123,8 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
         progress.step_seconds = progress.seconds - began
-        self.tokens_read += sum(len(self.train.example(e)[0]) for e in batch)
-        self.tokens_trained += sum(int((self.train.example(e)[1] > 0).sum()) for e in batch)
+        self.tokens_read += sum(len(self.train.sequence(e)[0]) for e in batch)
+        self.tokens_trained += sum(int((self.train.sequence(e)[1] > 0).sum()) for e in batch)
         self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm))
 
     def _look(self, score: Score | None) -> None:

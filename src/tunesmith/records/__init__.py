@@ -7,13 +7,26 @@ from tunesmith.records.evaluation import Answer, Comparison, Contender, Evaluati
 from tunesmith.records.example import ROLES, Example, Message, Role
 from tunesmith.records.prepared import MaskProof, Piece, Prepared, TokenArrays
 from tunesmith.records.quantity import Quantity
-from tunesmith.records.recipe import AdapterRecipe, DataRecipe, EvaluationRecipe, Method, Recipe, TrainingRecipe
+from tunesmith.records.recipe import (
+    AdapterKind,
+    AdapterRecipe,
+    DataRecipe,
+    DpoRecipe,
+    EvaluationRecipe,
+    KtoRecipe,
+    Method,
+    OrpoRecipe,
+    Recipe,
+    SimpoRecipe,
+    TrainingRecipe,
+)
 from tunesmith.records.record import Record, canonical_json, fingerprint_of
 from tunesmith.records.run import Machine, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
 from tunesmith.records.tokenizer import ChatTokenizer, Encoded
 
 __all__ = [
     "ROLES",
+    "AdapterKind",
     "AdapterRecipe",
     "Answer",
     "Bar",
@@ -27,16 +40,19 @@ __all__ = [
     "DataRecipe",
     "Dataset",
     "Decision",
+    "DpoRecipe",
     "Encoded",
     "Evaluation",
     "EvaluationRecipe",
     "Example",
+    "KtoRecipe",
     "Machine",
     "MaskProof",
     "Message",
     "Method",
     "MetricLine",
     "ModelIdentity",
+    "OrpoRecipe",
     "Piece",
     "Prepared",
     "Problem",
@@ -50,6 +66,7 @@ __all__ = [
     "RunStatus",
     "Severity",
     "Shape",
+    "SimpoRecipe",
     "SourceFile",
     "Split",
     "TokenArrays",

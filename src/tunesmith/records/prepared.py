@@ -11,23 +11,31 @@ if TYPE_CHECKING:  # numpy costs a tenth of a second that `tunesmith --help` doe
 
 @dataclass(frozen=True, slots=True)
 class TokenArrays:
-    """Token sequences laid end to end. E = examples, N = tokens of all of them.
+    """Token sequences laid end to end. S = sequences, N = tokens of all of them, E = examples.
 
     `tokens_N` int32 ids; `weights_N` float32, the loss weight of predicting that token (0 = context only; the first
-    token of an example is always 0); `starts_E1` int64 with E+1 entries: example e is `[starts[e] : starts[e+1]]`.
+    token of a sequence is always 0); `starts_S1` int64 with S+1 entries: sequence s is `[starts[s] : starts[s+1]]`.
+    An example is `sequences_per_example` sequences in a row: one, or two for preferences (chosen, rejected).
+    `is_desirable_E` says of each example whether its answer is wanted, where a method asks that (KTO).
     """
 
     tokens_N: "np.ndarray"
     weights_N: "np.ndarray"
-    starts_E1: "np.ndarray"
+    starts_S1: "np.ndarray"
+    sequences_per_example: int = 1
+    is_desirable_E: "np.ndarray | None" = None
 
     def __len__(self) -> int:
-        return len(self.starts_E1) - 1
+        return (len(self.starts_S1) - 1) // self.sequences_per_example
 
-    def example(self, e: int) -> tuple["np.ndarray", "np.ndarray"]:
-        """(token ids, loss weights) of one example, both of shape (T,)."""
-        piece = slice(int(self.starts_E1[e]), int(self.starts_E1[e + 1]))
+    def sequence(self, s: int) -> tuple["np.ndarray", "np.ndarray"]:
+        """(token ids, loss weights) of one sequence, both of shape (T,)."""
+        piece = slice(int(self.starts_S1[s]), int(self.starts_S1[s + 1]))
         return self.tokens_N[piece], self.weights_N[piece]
+
+    def sequences_of(self, e: int) -> range:
+        """The numbers of the sequences of one example."""
+        return range(e * self.sequences_per_example, (e + 1) * self.sequences_per_example)
 
 
 class Piece(Record):

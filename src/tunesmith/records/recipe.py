@@ -10,7 +10,8 @@ from pydantic import Field
 from tunesmith.records.decision import Bar
 from tunesmith.records.record import Record
 
-Method = Literal["sft"]
+Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
+AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
 
 
 class DataRecipe(Record):
@@ -32,11 +33,44 @@ class DataRecipe(Record):
 
 
 class AdapterRecipe(Record):
-    """LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the adapter's input."""
+    """What is trained. LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the adapter's input.
 
+    `kind`: `lora`; `rslora` scales by alpha / sqrt(r); `dora` trains directions and lengths; `qlora` is LoRA on weights
+    held in 4 bits; `full` trains the weights themselves and ignores nothing: rank, alpha and dropout must be left out.
+    """
+
+    kind: AdapterKind = "lora"
     rank: int = Field(16, ge=1, le=1024)
     alpha: float = Field(32.0, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class DpoRecipe(Record):
+    """DPO: `beta` holds the model near its reference; `loss="ipo"` is the variant that does not overfit sure pairs."""
+
+    beta: float = Field(0.1, gt=0)
+    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+
+
+class OrpoRecipe(Record):
+    """ORPO: `beta` weighs the odds of chosen against rejected beside the loss of the chosen answer."""
+
+    beta: float = Field(0.1, gt=0)
+
+
+class SimpoRecipe(Record):
+    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is what chosen must be ahead by."""
+
+    beta: float = Field(2.0, gt=0)
+    margin: float = Field(1.0, ge=0)
+
+
+class KtoRecipe(Record):
+    """KTO: `beta` as in DPO; the weights balance wanted and unwanted answers when there are more of one kind."""
+
+    beta: float = Field(0.1, gt=0)
+    desirable_weight: float = Field(1.0, gt=0)
+    undesirable_weight: float = Field(1.0, gt=0)
 
 
 class TrainingRecipe(Record):
@@ -82,6 +116,10 @@ class Recipe(Record):
     seed: int = Field(0, ge=0)
     data: DataRecipe = DataRecipe()
     adapter: AdapterRecipe = AdapterRecipe()
+    dpo: DpoRecipe = DpoRecipe()
+    orpo: OrpoRecipe = OrpoRecipe()
+    simpo: SimpoRecipe = SimpoRecipe()
+    kto: KtoRecipe = KtoRecipe()
     training: TrainingRecipe = TrainingRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     bar: Bar = Bar()

@@ -37,13 +37,14 @@ class Machine(Record):
 class MetricLine(Record):
     """One line of `metrics.jsonl`: an optimizer step, or (kind "validation") a look at the validation split.
 
-    `loss` is per trained token, in nats. `score` is the generation metric, measured on sampled answers.
+    `loss` is per trained token, in nats. `score` is the generation metric, measured on sampled answers. A step of kind
+    "skipped" was not applied and has no loss; `warning` says why, or what was odd about a step that was applied.
     """
 
-    kind: Literal["step", "validation"]
+    kind: Literal["step", "validation", "skipped"]
     step: int
     epoch: float
-    loss: float
+    loss: float | None
     seconds: float
     learning_rate: float | None = None
     gradient_norm: float | None = None
@@ -51,6 +52,7 @@ class MetricLine(Record):
     tokens_read: int | None = None
     score: float | None = None
     score_name: str | None = None
+    warning: str | None = None
 
 
 class TrainingResult(Record):
@@ -73,6 +75,8 @@ class Run(Record):
     """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it.
 
     `adapter_files` are the SHA-256 of the files in `adapter/`, by which they are verified when the run is used.
+    `identity` is what must be the same when a run that was cut short goes on; `drift` says what differed and was
+    allowed, `resumed` how often it went on.
     """
 
     id: str
@@ -88,3 +92,6 @@ class Run(Record):
     seeds: dict[str, int]
     result: TrainingResult | None = None
     adapter_files: dict[str, str] = Field(default_factory=dict)
+    identity: dict[str, str] = Field(default_factory=dict)
+    resumed: int = 0
+    drift: tuple[str, ...] = ()

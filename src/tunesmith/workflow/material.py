@@ -12,6 +12,7 @@ from tunesmith.errors import RecipeError
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
 from tunesmith.records import CheckReport, Example, MaskProof, Prepared, Recipe, Split, TokenArrays
+from tunesmith.runs.lesson import Lesson
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.listener import SILENT, Listener
 
@@ -31,6 +32,11 @@ class Material:
     prepared: Mapping[str, Prepared]
     arrays: Mapping[str, TokenArrays]
     proof: MaskProof
+
+    @property
+    def lesson(self) -> Lesson:
+        """What tuning needs of it."""
+        return Lesson(self.arrays, self.validation, [example.answer for example in self.train])
 
 
 def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
@@ -120,4 +126,4 @@ def sides_of(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[
 
 
 def _longest_answer(arrays: TokenArrays) -> int:
-    return max(int((arrays.example(e)[1] > 0).sum()) for e in range(len(arrays)))
+    return max(int((arrays.sequence(e)[1] > 0).sum()) for e in range(len(arrays)))

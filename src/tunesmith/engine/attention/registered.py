@@ -1,0 +1,115 @@
+"""The forest's attention as transformers knows it: one registered function serves every family, nothing is patched.
+
+The model is called with one more keyword argument, `forest`, which transformers hands on to the attention function of
+every layer. The mask function registered beside it makes no mask: the rule is in the plan.
+
+Only a model whose attention is plainly causal can have forests: no layer keeps more than keys and values or looks back
+less far than the longest sequence, and a small forest gives the hidden states of its sequences one by one. The others
+(recurrent layers, short windows, capped scores, sinks) get padded rows and their own attention: see `batches.py`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from tunesmith.engine.attention import cpu, flex
+from tunesmith.engine.attention.bundles import Plan, plan
+from tunesmith.engine.forest import Forest, plant
+
+NAME = "tunesmith_forest"
+
+
+@dataclass(frozen=True, slots=True)
+class ForestAttention:
+    """How the tokens of one forest attend: a plan of products (CPU) or a block mask (CUDA)."""
+
+    rule: Plan | BlockMask
+
+    @classmethod
+    def of(cls, forest: Forest, device: torch.device) -> "ForestAttention":
+        """What the device needs."""
+        return cls(flex.block_mask(forest, device) if device.type == "cuda" else plan(forest))
+
+
+def _attention(
+    module: nn.Module, q_1HNd: Tensor, k_1GNd: Tensor, v_1GNd: Tensor, attention_mask: None, *,
+    scaling: float | None = None, forest: ForestAttention, **_: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    q_NHd, k_NGd, v_NGd = (x_1hNd[0].transpose(0, 1) for x_1hNd in (q_1HNd, k_1GNd, v_1GNd))
+    scale = q_NHd.shape[-1] ** -0.5 if scaling is None else scaling
+    if isinstance(forest.rule, Plan):
+        return cpu.attend(q_NHd, k_NGd, v_NGd, forest.rule, scale)[None], None
+    return flex.attend(q_NHd, k_NGd, v_NGd, forest.rule, scale)[None], None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The forest's rule needs no mask."""
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _no_mask)
+
+
+@contextmanager
+def attending_by_forest(model: PreTrainedModel) -> Iterator[None]:
+    """Within this block the model's layers attend by the `forest` that the call brings along.
+
+    The backward pass belongs inside too: layers that are recomputed there ask again which function to use.
+    """
+    config = model.config
+    before = config._attn_implementation
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tensor:
+    """The decoder's last hidden states of every token of a forest, ND; within `attending_by_forest`."""
+    device = model.device
+    return model.base_model(
+        input_ids=torch.from_numpy(forest.tokens_N).to(device)[None],
+        position_ids=torch.from_numpy(forest.positions_N).to(device)[None],
+        use_cache=False,
+        forest=ForestAttention.of(forest, device),
+    ).last_hidden_state[0]
+
+
+def why_not_plainly_causal(model: PreTrainedModel, longest: int) -> str | None:
+    """Why sequences of up to `longest` tokens cannot stand in a forest of this model; None when they can."""
+    if not all(issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers):
+        return "it has layers that keep more than keys and values"
+    for name in ("sliding_window", "attention_chunk_size"):
+        window = getattr(model.config, name, None)
+        if isinstance(window, int) and window < longest:
+            return f"its layers look back {window:,} tokens and the longest example has {longest:,}"
+    if getattr(model.config, "attn_logit_softcapping", None) is not None:
+        return "its attention caps the scores"
+    return None if _agrees_on_a_probe(model) else "its attention is more than the softmax of scaled products"
+
+
+@torch.inference_mode()
+def _agrees_on_a_probe(model: PreTrainedModel) -> bool:
+    probes = [np.array([*range(3, 9), *tail], np.int32) % model.config.vocab_size for tail in ([9, 10, 11], [12, 13])]
+    forest = plant(probes, least_saved=1)
+    try:
+        with attending_by_forest(model):
+            mine_ND = forest_hidden_states(model, forest).float()
+    except (TypeError, ValueError, RuntimeError):  # an architecture that does not ask the registered functions
+        return False
+    for probe, places in zip(probes, forest.places, strict=True):
+        tokens_1T = torch.from_numpy(probe.astype(np.int64)).to(model.device)[None]
+        own_TD = model.base_model(input_ids=tokens_1T, use_cache=False).last_hidden_state[0].float()
+        tolerance = 3e-2 if model.dtype == torch.bfloat16 else 1e-3
+        if (mine_ND[places] - own_TD).norm() > tolerance * own_TD.norm():
+            return False
+    return True

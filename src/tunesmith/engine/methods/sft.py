@@ -1,0 +1,19 @@
+"""Supervised fine-tuning: the cross-entropy of the answers, per trained token of the whole optimizer step.
+
+loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
+"""
+
+from torch import Tensor
+
+from tunesmith.engine.methods.method import Scores, Totals
+
+
+class Sft:
+    """Imitate the answers."""
+
+    sequences_per_example = 1
+    uses_reference = False
+
+    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+        """Nats per trained token. Shapes: () from S."""
+        return -scores.logps_S.sum() / totals.weight

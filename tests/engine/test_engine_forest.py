@@ -1,0 +1,96 @@
+"""A prefix forest holds every sequence exactly, and its attention is that of the sequences one by one."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tunesmith.engine.attention import bundles, cpu, flex
+from tunesmith.engine.forest import Forest, plant
+
+some_sequences = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=1, max_size=10)
+
+
+def arrays(rows: list[list[int]]) -> list[np.ndarray]:
+    return [np.array(row, np.int32) for row in rows]
+
+
+@given(rows=some_sequences, least_saved=st.integers(1, 20))
+def test_every_sequence_stands_in_the_forest_and_sees_itself_alone(rows: list[list[int]], least_saved: int) -> None:
+    forest = plant(arrays(rows), least_saved)
+    for row, places in zip(rows, forest.places, strict=True):
+        assert forest.tokens_N[places].tolist() == row
+        assert forest.positions_N[places].tolist() == list(range(len(row)))
+        last = int(places[-1])
+        visible = [j for j in range(len(forest)) if j <= last < forest.end_N[j]]
+        assert visible == places.tolist()
+
+
+@given(rows=some_sequences)
+def test_with_no_threshold_nothing_that_is_shared_stands_twice(rows: list[list[int]]) -> None:
+    beginnings = {tuple(row[:length]) for row in rows for length in range(1, len(row) + 1)}
+    assert len(plant(arrays(rows), least_saved=1)) == len(beginnings)
+
+
+@given(rows=some_sequences)
+def test_the_order_of_the_sequences_changes_nothing_but_their_numbers(rows: list[list[int]]) -> None:
+    forward, backward = plant(arrays(rows)), plant(arrays(rows[::-1]))
+    assert forward.tokens_N.tolist() == backward.tokens_N.tolist()
+    assert forward.end_N.tolist() == backward.end_N.tolist()
+
+
+def dense(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, forest: Forest, scale: float) -> Tensor:
+    """The rule written down: all N x N scores, masked."""
+    i, j = torch.arange(len(forest))[:, None], torch.arange(len(forest))[None, :]
+    may_NN = (j <= i) & (i < torch.from_numpy(forest.end_N)[None, :])
+    group = q_NHd.shape[1] // k_NGd.shape[1]
+    k_NHd, v_NHd = k_NGd.repeat_interleave(group, 1), v_NGd.repeat_interleave(group, 1)
+    scores_HNN = torch.einsum("ihd,jhd->hij", q_NHd * scale, k_NHd).masked_fill(~may_NN, float("-inf"))
+    return torch.einsum("hij,jhd->ihd", scores_HNN.softmax(-1), v_NHd)
+
+
+def varied_forest(seed: int) -> Forest:
+    """Shared beginnings on two levels, short and long branches, a sequence longer than a bundle's longest node."""
+    random = np.random.default_rng(seed)
+    begin = random.integers(0, 9, 30)
+    middle = [np.concatenate([begin, random.integers(0, 9, 20)]) for _ in range(2)]
+    rows = [np.concatenate([middle[k % 2], random.integers(0, 9, random.integers(1, 60))]) for k in range(6)]
+    rows += [random.integers(0, 9, 2 * bundles.LONGEST_NODE + 7), begin[:11], begin]
+    return plant([row.astype(np.int32) for row in rows])
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
+def test_products_over_bundles_are_the_rule(heads: tuple[int, int]) -> None:
+    forest = varied_forest(0)
+    torch.manual_seed(0)
+    parts = [
+        torch.randn(len(forest), h, 8, dtype=torch.float64, requires_grad=True) for h in (heads[0], *heads[1:] * 2)
+    ]
+    upstream = torch.randn(len(forest), heads[0], 8, dtype=torch.float64)
+    mine, expected = cpu.attend(*parts, bundles.plan(forest), 0.3), dense(*parts, forest, 0.3)
+    torch.testing.assert_close(mine, expected, rtol=1e-11, atol=1e-12)
+    for ours, theirs in zip(
+        torch.autograd.grad(mine, parts, upstream), torch.autograd.grad(expected, parts, upstream), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def test_the_block_mask_of_flex_attention_is_the_rule() -> None:
+    forest = varied_forest(1)
+    torch.manual_seed(0)
+    parts = [torch.randn(len(forest), h, 16) for h in (4, 2, 2)]
+    mine = flex.attend(*parts, flex.block_mask(forest, torch.device("cpu")), 0.3)
+    torch.testing.assert_close(mine, dense(*parts, forest, 0.3), rtol=1e-5, atol=1e-5)
+
+
+def test_attention_costs_what_the_attended_pairs_cost() -> None:
+    """32 branches of 25 tokens over 600 shared ones: no square of all tokens anywhere."""
+    random = np.random.default_rng(0)
+    shared = random.integers(0, 99, 600)
+    forest = plant([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
+    plan = bundles.plan(forest)
+    scores = sum(b.nodes * b.length * (b.length + len(b.path_P)) for b in plan.bundles)
+    pairs = sum(len(places) * (len(places) + 1) // 2 for places in ([*range(600)],)) + 32 * (25 * 600 + 25 * 13)
+    assert pairs <= scores <= 1.25 * pairs
