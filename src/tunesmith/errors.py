@@ -15,7 +15,7 @@
     │   └── DiskFull               1   there is no room for a checkpoint
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
     ├── BudgetStop                 4   the budget the user set is spent
-    └── Interrupted              130   Ctrl-C or SIGTERM; the message says what was kept
+    └── Interrupted              130   Ctrl-C, or 143 after SIGTERM; the message says what was kept
 
 Each says what is wrong, where, what was found and what to do, in this one form:
 
@@ -131,7 +131,7 @@ class TrainingError(TunesmithError):
 
 
 class DiskFull(TrainingError):
-    """No room for a checkpoint: `need_bytes` more at `path`, where `free_bytes` are. Checkpoints before it are whole."""
+    """No room for a checkpoint: it takes `need_bytes` at `path`, where `free_bytes` are. Those before it are whole."""
 
     def __init__(self, path: str, need_bytes: int, free_bytes: int, do: str) -> None:
         self.path, self.need_bytes, self.free_bytes = path, need_bytes, free_bytes
@@ -154,7 +154,7 @@ class BudgetStop(TunesmithError):
 
 
 class Interrupted(TunesmithError):
-    """Somebody asked to stop; what is usable was kept."""
+    """Somebody asked to stop; what is usable was kept. `exit_code` is 128 and the signal's number, as in shells."""
 
     area = "interrupted"
     exit_code = 130

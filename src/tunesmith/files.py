@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tunesmith import faults
+
 
 def home_folder() -> Path:
     """The folder of caches and the default store: `$TUNESMITH_HOME`, else `~/.tunesmith`. Not created here."""
@@ -46,7 +48,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        faults.hit("files.rename", temporary)
         temporary.replace(path)
+        faults.hit("files.renamed", path)
         sync_folder(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
 """The door: parses the command line, runs one command, turns errors into one message and an exit code.
 
 Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training could not go on), 2 wrong use or bad input,
-3 provider trouble, 4 budget stop, 70 a defect of tunesmith, 130 interrupted.
+3 provider trouble, 4 budget stop, 70 a defect of tunesmith, 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli import chat, check, decide, demo, evaluate, models, runs, train
+from tunesmith.cli import chat, check, decide, demo, evaluate, models, resume, runs, train
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
@@ -46,7 +46,7 @@ def options(
     """Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better."""
 
 
-for command in (demo.demo, check.check, decide.decide, train.train, evaluate.evaluate, chat.chat):
+for command in (demo.demo, check.check, decide.decide, train.train, resume.resume, evaluate.evaluate, chat.chat):
     app.command()(command)
 app.command("runs")(runs.list_runs)
 app.command("show")(runs.show_run)

@@ -1,12 +1,15 @@
 """`tunesmith train RECIPE`: tune only, without baselines or verdict."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunesmith.cli.output import print_json, say, say_next
 from tunesmith.cli.progress import open_listener
+
+if TYPE_CHECKING:
+    from tunesmith.records import Run
 
 
 def train(
@@ -15,7 +18,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step and keeps the adapter."""
+    """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step; resume goes on."""
     from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.tuning import train as train_recipe
 
@@ -24,8 +27,13 @@ def train(
         run, folder = train_recipe(load_recipe(recipe, set_ or ()), out, listener)
     finally:
         listener.close()
+    print_trained(run, folder.path, json)
+
+
+def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
+    """How a tuning ended, and where it lies."""
     result = run.result
-    if json:
+    if as_json:
         print_json(run.model_dump(mode="json"))
         return
     assert result is not None
@@ -33,5 +41,5 @@ def train(
     if result.best_validation_loss is not None:
         loss = f"{result.best_validation_loss:.4f} nats per token"
         say(f"kept the adapter of step {result.best_step}, held-out loss {loss}")
-    say(f"folder {folder.path}")
-    say_next("chat", folder.path)
+    say(f"folder {folder}")
+    say_next("chat", folder)

@@ -50,10 +50,16 @@ def prepare_split(
     return _prepared(name, arrays, tokenizer, max_tokens), arrays
 
 
-def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
+def content_of(arrays: TokenArrays) -> str:
+    """SHA-256 of the arrays: the same data prepared again, or read from a run's folder, have the same."""
     content = hashlib.sha256()
-    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1):
-        content.update(array.tobytes())
+    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1, arrays.is_desirable_E):
+        if array is not None:
+            content.update(array.tobytes())
+    return content.hexdigest()
+
+
+def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
     return Prepared(
         split=name,
         examples=len(arrays),
@@ -63,7 +69,7 @@ def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_toke
         max_tokens=max_tokens,
         tokenizer_sha256=tokenizer.tokenizer_sha256,
         template_sha256=tokenizer.template_sha256,
-        content=content.hexdigest(),
+        content=content_of(arrays),
     )
 
 

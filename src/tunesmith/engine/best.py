@@ -1,11 +1,15 @@
 """The best adapter so far, always whole on disk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
 from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
+from tunesmith.files import sha256_of
+from tunesmith.records import fingerprint_of
 
 
 @dataclass
@@ -19,17 +23,43 @@ class BestAdapter:
     step: int = 0
     loss: float | None = None
     score: float | None = None
+    sha256: str | None = None
 
-    def consider(self, step: int, loss: float, score: float | None) -> None:
-        """Write the model's adapter if it is the best one yet."""
-        if self.loss is None or (score or 0.0, -loss) > (self.score or 0.0, -self.loss):
-            self.step, self.loss, self.score = step, loss, score
-            write_adapter(self.model, self.folder, self.base_model, self.revision)
+    def consider(self, step: int, loss: float, score: float | None) -> bool:
+        """Remember this step if it is the best one yet. Whoever asked then calls `write`."""
+        is_best = self.loss is None or (score or 0.0, -loss) > (self.score or 0.0, -self.loss)
+        if is_best:
+            self.step, self.loss, self.score, self.sha256 = step, loss, score, None
+        return is_best
+
+    def write(self) -> None:
+        """Put the model's adapter in the folder."""
+        write_adapter(self.model, self.folder, self.base_model, self.revision)
+        self.sha256 = self._sha256_of_folder()
+
+    def as_state(self) -> dict[str, Any]:
+        """What is known of it, for a checkpoint; a checkpoint is written before the adapter it calls the best."""
+        return {"step": self.step, "loss": self.loss, "score": self.score, "sha256": self.sha256}
+
+    def restore(self, state: Mapping[str, Any], step: int) -> None:
+        """Go on from a checkpoint of this step, whose weights are on the model.
+
+        An adapter in the folder that is not the one the checkpoint knows is of a later look, which will come again.
+        """
+        if state["step"] and state["step"] == step:
+            self.step, self.loss, self.score = state["step"], state["loss"], state["score"]
+            self.write()
+        elif state["step"] and state["sha256"] == self._sha256_of_folder():
+            self.step, self.loss, self.score, self.sha256 = (state[k] for k in ("step", "loss", "score", "sha256"))
+
+    def _sha256_of_folder(self) -> str:
+        return fingerprint_of({path.name: sha256_of(path) for path in sorted(self.folder.glob("*"))})
 
     def settle(self, step: int) -> None:
         """Leave the kept adapter on the model; a training that ended unmeasured keeps the current one."""
-        if self.step:
+        is_current = bool(self.step) and self.sha256 is None  # stopped between a look and the writing of its adapter
+        if self.step and not is_current:
             read_adapter(self.model, self.folder)
         elif step:
             self.step = step
-            write_adapter(self.model, self.folder, self.base_model, self.revision)
+            self.write()

@@ -12,9 +12,9 @@ first nor the last one is wasted at rate zero.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Decay = Literal["linear", "cosine", "constant"]
 
@@ -29,9 +29,19 @@ def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
     return (1 + math.cos(math.pi * rest)) / 2 if decay == "cosine" else 1.0
 
 
+COUNTED = (
+    "step", "step_seconds", "look_seconds", "looks", "tokens_read", "tokens_trained", "bad_in_a_row", "usual_loss"
+)  # fmt: skip
+"""What of a progress is kept in a checkpoint, beside the seconds."""
+
+
 @dataclass
 class Progress:
-    """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set."""
+    """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set.
+
+    `looks` counts finished looks at the validation split, the one at the base model as number 0. `usual_loss` is a
+    running mean, None before step 1.
+    """
 
     planned_steps: int | None
     budget_seconds: float | None
@@ -39,6 +49,11 @@ class Progress:
     step: int = 0
     step_seconds: float = 0.0
     look_seconds: float = 0.0
+    looks: int = -1
+    tokens_read: int = 0
+    tokens_trained: int = 0
+    bad_in_a_row: int = 0
+    usual_loss: float | None = None
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +63,16 @@ class Progress:
     def seconds(self) -> float:
         """Seconds since the beginning."""
         return self.now() - self.began
+
+    def as_state(self) -> dict[str, Any]:
+        """Everything that was counted, for a checkpoint."""
+        return {name: getattr(self, name) for name in COUNTED} | {"seconds": self.seconds}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint: what was counted there is counted, and its time is used."""
+        for name in COUNTED:
+            setattr(self, name, state[name])
+        self.began = self.now() - state["seconds"]
 
     @property
     def done(self) -> float:

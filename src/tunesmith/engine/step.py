@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tunesmith import faults
 from tunesmith.engine.attention.registered import (
     attending_by_forest,
     forest_hidden_states,
@@ -70,14 +71,16 @@ class Stepper:
         for piece in self._pieces(arrays, batch):
             with self._attending():
                 share = self.method.loss(self._scores(arrays, piece), totals)
-                if not math.isfinite(share.item()):
+                faults.hit("train.micro_batch")
+                value = faults.value("train.loss", share.item())
+                if not math.isfinite(value):
                     raise TrainingError(
                         "loss-not-finite", "The loss is not a finite number; the step was not applied.",
-                        where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {share.item()}",
+                        where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {value}",
                         do="lower training.learning_rate, or set training.precision to float32",
                     )  # fmt: skip
                 share.backward()
-            total += share.item()
+            total += value
         return total
 
     def _attending(self) -> AbstractContextManager[None]:
@@ -165,7 +168,7 @@ def enable_checkpointing(model: PreTrainedModel) -> None:
 
 def clip_gradient(parameters: Sequence[nn.Parameter], most: float, batch: Sequence[int], step: int) -> float:
     """Scale the gradient down to norm `most`; return its norm before. Errors: `TrainingError` when it is not finite."""
-    norm = float(nn.utils.clip_grad_norm_(parameters, most))
+    norm = faults.value("train.gradient", float(nn.utils.clip_grad_norm_(parameters, most)))
     if not math.isfinite(norm):
         raise TrainingError(
             "gradient-not-finite", "The gradient is not finite; the step was not applied.",

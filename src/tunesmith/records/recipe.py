@@ -76,7 +76,9 @@ class KtoRecipe(Record):
 class TrainingRecipe(Record):
     """How the weights move. `batch_size` counts examples per optimizer step; either `epochs` or `minutes` ends the run.
 
-    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding.
+    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding. A checkpoint is written
+    every `checkpoint_minutes` (0: after every step), at each look and when asked to stop. A step whose loss or gradient
+    is not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a row).
     """
 
     learning_rate: float | None = Field(None, gt=0)
@@ -90,6 +92,8 @@ class TrainingRecipe(Record):
     clip_norm: float = Field(1.0, gt=0)
     evaluations: int = Field(4, ge=1)
     precision: Literal["auto", "bf16", "float32"] = "auto"
+    checkpoint_minutes: float = Field(5.0, ge=0)
+    on_bad_step: Literal["stop", "skip"] = "stop"
 
 
 class EvaluationRecipe(Record):

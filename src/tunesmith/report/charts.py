@@ -115,7 +115,7 @@ def _whisker(label: str, value: float, low: float, high: float, colour: str, fil
     }  # fmt: skip
 
 
-def _curve(name: str, x: list[int], y: list[float], colour: str, mode: str) -> Figure:
+def _curve(name: str, x: list[int], y: Sequence[float | None], colour: str, mode: str) -> Figure:
     return {
         "type": "scatter", "name": name, "mode": mode, "x": x, "y": y,
         "line": {"color": colour, "width": 1.2 if mode == "lines" else 2},

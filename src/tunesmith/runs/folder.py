@@ -3,6 +3,7 @@
     run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt
     metrics.jsonl  samples.jsonl  adapter/  answers/<contender>.jsonl
     evaluation.json  decision.json  report.html  report.md  report.json
+    checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
 Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
 disk, and an id that looks like anything else is refused. The lock is the kernel's (flock), held by an open file: it
@@ -37,7 +38,7 @@ from tunesmith.records import (
     Run,
     Split,
 )
-from tunesmith.runs.lines import Lines, append_line, as_lines, read_lines
+from tunesmith.runs.lines import Lines, append_line, as_lines, cut_to, read_lines, synced_size
 
 FILES: Mapping[type[Record], str] = {
     Run: "run.json",
@@ -139,6 +140,12 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half written. Only for whoever holds the lock: nobody else is writing."""
+        for place in (self.path, self.adapter, self.path / "answers", self.path / "lesson"):
+            for path in place.glob(".tmp-*"):
+                path.unlink(missing_ok=True)
+
     def is_in_use(self) -> bool:
         """Whether a process works on this run now. One that says "running" and is not in use was killed."""
         try:
@@ -157,19 +164,19 @@ class RunFolder:
         try:
             return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise unwritable(self.path, error) from None
 
     def _put(self, name: str, content: str | bytes) -> None:
         try:
             write_atomically(self.path / name, content)
         except OSError as error:
-            raise _unwritable(self.path / name, error) from None
+            raise unwritable(self.path / name, error) from None
 
     def _append(self, name: str, record: Record, *, sync: bool = False) -> None:
         try:
             append_line(self.path / name, record, sync=sync)
         except OSError as error:
-            raise _unwritable(self.path / name, error) from None
+            raise unwritable(self.path / name, error) from None
 
     def write(self, record: Run | CheckReport | Split | Evaluation | Decision) -> None:
         """Keep a record in its file (`run.json`, `split.json`, ...)."""
@@ -239,6 +246,18 @@ class RunFolder:
         """Every answer given during training."""
         return read_lines(self.path / "samples.jsonl", Sample)
 
+    def journal(self) -> dict[str, int]:
+        """How long the files are to which training appends, every line of them on the disk. Kept with a checkpoint."""
+        return {name: synced_size(self.path / name) for name in ("metrics.jsonl", "samples.jsonl")}
+
+    def rewind(self, journal: Mapping[str, int]) -> None:
+        """Take away the lines after a checkpoint: they will be written again, so none is lost and none is doubled.
+
+        Errors: `RunError` when lines before it are missing.
+        """
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            cut_to(self.path / name, journal.get(name, 0))
+
     def write_answers(self, contender: str, answers: Iterable[Answer]) -> None:
         """Keep what one contender answered on the test examples."""
         self._put(_answers_file(contender), as_lines(answers))
@@ -250,6 +269,11 @@ class RunFolder:
     def contenders(self) -> tuple[str, ...]:
         """The names of the contenders whose answers are kept, sorted."""
         return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie while training is not finished. Not made here."""
+        return self.path / "checkpoints"
 
     @property
     def adapter(self) -> Path:
@@ -268,7 +292,8 @@ def _answers_file(contender: str) -> str:
     return f"answers/{contender}.jsonl"
 
 
-def _unwritable(path: Path, error: OSError) -> RunError:
+def unwritable(path: Path, error: OSError) -> RunError:
+    """The error for a file of a run that the machine does not let us write."""
     return RunError(
         "unwritable",
         "The folder of the run cannot be written; what was written before is whole.",

@@ -78,6 +78,32 @@ def read_lines(path: Path, kind: type[R]) -> Lines[R]:
     return Lines(tuple(records), cut)
 
 
+def synced_size(path: Path) -> int:
+    """How many bytes the file has, all of them on the disk; a missing file has none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        os.fsync(descriptor)
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def cut_to(path: Path, size: int) -> None:
+    """Take away what was appended after the file had this size.
+
+    Errors: `RunError` (`run/damaged`) when it has become shorter: lines are lost.
+    """
+    found = synced_size(path)
+    if found < size:
+        raise _damaged(str(path), f"{found:,} bytes where a checkpoint counts on {size:,}")
+    if found > size:
+        os.truncate(path, size)
+        synced_size(path)
+
+
 def _damaged(where: str, found: str) -> RunError:
     do = "restore the file from a copy, or make the run again"
     return RunError("damaged", "A file of this run cannot be read.", where=where, found=found, do=do)

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM ask a training to stop after its current step; a second one interrupts at once.
+"""Ctrl-C and SIGTERM ask a training to save a checkpoint and stop after its current step; a second one ends it at once.
+
+The program then ends with 128 and the number of the first signal: 130 after Ctrl-C, 143 after SIGTERM.
 
 with stop_on_signals() as stop:
     train_adapter(..., stop=stop.asked)
@@ -20,6 +22,11 @@ class Stop:
     def asked(self) -> bool:
         """True once a stop was asked for; hand this method to whatever has steps."""
         return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with when it was stopped."""
+        return 128 + signal.Signals[self.signal or "SIGINT"]
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:

@@ -48,14 +48,15 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     retrieval = Retrieval(material.recipe, material.train, passages)
     with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        with open_run(material, out, model, store) as (run, folder), stop_on_signals() as stop:
+        with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
+            folder = tuning.folder
             completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
             entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
             asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
-            run = tune(run, material, folder, model, store, listener, stop)
+            run = tune(tuning, listener, stop)
             if run.result is None or run.status != "finished":
-                raise interrupted(folder)
+                raise interrupted(folder, stop)
             listener.stage("asking the tuned model")
             entrants = tuned_entrants(completer, material.recipe, retrieval, run.result.seconds)
             asked += [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
@@ -87,7 +88,7 @@ def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Li
     def tell(label: str, ready: int, wanted: int) -> None:
         listener.progress(label, ready, wanted)
         if stop.asked():
-            raise interrupted(folder)
+            raise interrupted(folder, stop)
 
     answers = ask(entrant, task, tell)
     if folder is not None:

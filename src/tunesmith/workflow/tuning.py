@@ -1,27 +1,45 @@
 """Material -> run: the adapter, its metrics and its samples in the run's folder, and the run in the store."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import Interrupted
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.errors import Interrupted, RunError, TrainingError
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import MetricLine, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
+from tunesmith.records import Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
 from tunesmith.runs.environment import machine, versions
-from tunesmith.runs.folder import RunFolder, Sample
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.entries import Artifact
 from tunesmith.store.store import Store
 from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.workflow.looks import Lines, generation_score
 from tunesmith.workflow.material import Material, gather
+
+if TYPE_CHECKING:
+    from tunesmith.engine.checkpoint import Saved
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A tuning about to begin or to go on: its run, whose folder this process holds, and all that it works with."""
+
+    run: Run
+    folder: RunFolder
+    recipe: Recipe
+    lesson: Lesson
+    model: LocalModel
+    store: Store
 
 
 def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> tuple[Run, RunFolder]:
-    """Tune only. Ctrl-C ends after the current step; the run's status says so, and its adapter can be used.
+    """Tune only. Ctrl-C and SIGTERM end after the current step with a checkpoint, from which `resume` goes on.
 
     Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError` when training cannot go on;
     `Interrupted` after Ctrl-C, which says what was kept.
@@ -29,15 +47,15 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     material = gather(recipe, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
         model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
-        with open_run(material, out, model, store) as (run, folder), stop_on_signals() as stop:
-            run = tune(run, material, folder, model, store, listener, stop)
+        with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
+            run = tune(tuning, listener, stop)
     if run.status == "interrupted":
-        raise interrupted(folder)
-    return run, folder
+        raise interrupted(tuning.folder, stop)
+    return run, tuning.folder
 
 
 @contextmanager
-def open_run(material: Material, out: Path, model: LocalModel, store: Store) -> Iterator[tuple[Run, RunFolder]]:
+def open_run(material: Material, out: Path, model: LocalModel, store: Store) -> Iterator[Tuning]:
     """A run's locked folder with everything that is known before training, and the run in the store.
 
     When the block is left before the training ended, the run's status says how.
@@ -49,12 +67,24 @@ def open_run(material: Material, out: Path, model: LocalModel, store: Store) -> 
         folder.write(run)
         store.add_dataset(material.check.dataset)
         store.add_run(run, folder.path)
-        try:
-            yield run, folder
-        except BaseException as error:
-            if folder.read(Run).status == "running":
-                _finish(run, folder, store, "interrupted" if is_interruption(error) else "failed", None)
-            raise
+        tuning = Tuning(run, folder, material.recipe, material.lesson, model, store)
+        with telling_how_it_ends(tuning):
+            yield tuning
+
+
+@contextmanager
+def telling_how_it_ends(tuning: Tuning) -> Iterator[None]:
+    """When the block is left by an error before the training ended, the run says so and the error what is next."""
+    try:
+        yield
+    except BaseException as error:
+        folder = tuning.folder
+        if folder.read(Run).status == "running":
+            with suppress(RunError):  # on a full disk: the error under way says more
+                _finish(tuning, "interrupted" if is_interruption(error) else "failed", None)
+        if isinstance(error, TrainingError) and folder.checkpoints.is_dir():
+            error.do += f"; then go on with tunesmith resume {folder.path}"
+        raise
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -69,27 +99,35 @@ def _write_known(material: Material, folder: RunFolder) -> None:
     folder.write(material.split)
     folder.write_prepared(material.prepared)
     folder.write_mask(show_mask(material.proof))
+    write_lesson(folder, material.lesson)
 
 
-def tune(
-    run: Run, material: Material, folder: RunFolder, model: LocalModel, store: Store, listener: Listener, stop: Stop
-) -> Run:
-    """Train an adapter on the model in memory; afterwards it carries the best one."""
-    from tunesmith.engine.train import train_adapter  # torch: not on the way of anything that needs no model
+def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" = None) -> Run:
+    """Train an adapter on the model in memory, or go on from a checkpoint; afterwards it carries the best one."""
+    from tunesmith.engine.checkpoint import Checkpoints  # torch: not on the way of anything that needs no model
+    from tunesmith.engine.snapshot import Safekeeping
+    from tunesmith.engine.train import train_adapter
 
     listener.stage("tuning")
-    lines = _Lines(folder, listener, material.recipe)
+    folder, lesson = tuning.folder, tuning.lesson
+    lines = Lines(folder, listener, tuning.recipe)
+    checkpoints = Checkpoints(folder.checkpoints)
     result = train_adapter(
-        model.loaded,
-        material.arrays["train"],
-        material.arrays["validation"],
-        material.recipe,
+        tuning.model.loaded,
+        lesson.arrays["train"],
+        lesson.arrays["validation"],
+        tuning.recipe,
         adapter_folder=folder.adapter,
         on_line=lines,
-        score=_generation_score(material, folder, model, lines),
+        score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
         stop=stop.asked,
+        safekeeping=Safekeeping(checkpoints, folder.journal, saved),
     )
-    return _finish(run, folder, store, result.status, result)
+    run = _finish(tuning, result.status, result)
+    if result.status == "finished":
+        checkpoints.clear()
+        clear_lesson(folder)
+    return run
 
 
 def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
@@ -105,39 +143,56 @@ def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
         machine=machine(model.accelerator),
         versions=versions(),
         seeds={"recipe": material.recipe.seed},
+        identity=identity_of(material.recipe, model, material.prepared),
     )
 
 
-def _finish(run: Run, folder: RunFolder, store: Store, status: RunStatus, result: TrainingResult | None) -> Run:
+def identity_of(recipe: Recipe, model: LocalModel, prepared: Mapping[str, Prepared]) -> dict[str, str]:
+    """What must be the same for a run to go on as if it had never stopped."""
+    from tunesmith.engine.snapshot import identity_of as identity_of_process
+
+    installed = versions()
+    return {
+        "recipe": recipe.fingerprint,
+        "data": fingerprint_of({name: split.content for name, split in prepared.items()}),
+        "model": fingerprint_of(model.named.identity.files),
+        "tokenizer": model.named.tokenizer.tokenizer_sha256,
+        **{name: installed.get(name, "") for name in ("tunesmith", "transformers")},
+        **identity_of_process(model.loaded),
+    }
+
+
+def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) -> Run:
+    folder, store = tuning.folder, tuning.store
     files = {path.name: sha256_of(path) for path in sorted(folder.adapter.glob("*"))}
-    finished = run.model_copy(update={"status": status, "result": result, "adapter_files": files})
+    finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     folder.write(finished)
     store.update_run(finished)
     if files:
-        store.add_artifact(artifact_of("adapter", folder.adapter, run.id))
+        store.add_artifact(artifact_of("adapter", folder.adapter, finished.id))
     return finished
 
 
-def interrupted(folder: RunFolder | None) -> Interrupted:
-    """Says what an interrupted command leaves behind."""
+def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
+    """Says what an interrupted command leaves behind, and how to go on."""
+    error = Interrupted("stopped", "Stopped as you asked.")
+    error.exit_code = stop.exit_code
     if folder is None:
-        return Interrupted("stopped", "Stopped as you asked; nothing was written.", do="run the command again")
+        error.what, error.do = "Stopped as you asked; nothing was written.", "run the command again"
+        return error
     has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
+    can_go_on = folder.checkpoints.is_dir()
     answered = ", ".join(folder.contenders())
-    kept = " and ".join(
-        [
-            *(["the adapter and the metrics"] if has_adapter else []),
-            *([f"the answers of {answered}"] if answered else []),
-        ]
-    )
-    do = f"tunesmith chat {folder.path}, or run the command again" if has_adapter else "run the command again"
-    return Interrupted(
-        "stopped",
-        "Stopped as you asked.",
-        where=str(folder.path),
-        found=f"kept {kept or 'the checked data and the recipe'}",
-        do=do,
-    )
+    kept = [
+        *(["the adapter and the metrics"] if has_adapter else []),
+        *(["a checkpoint"] if can_go_on else []),
+        *([f"the answers of {answered}"] if answered else []),
+    ]
+    error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"
+    error.do = f"tunesmith resume {folder.path}" if can_go_on else "run the command again"
+    if has_adapter:
+        error.do = f"{error.do}, or try what is there: tunesmith chat {folder.path}"
+    return error
 
 
 def artifact_of(kind: str, path: Path, run: str) -> Artifact:
@@ -147,55 +202,3 @@ def artifact_of(kind: str, path: Path, run: str) -> Artifact:
     sha256 = fingerprint_of(hashes) if path.is_dir() else next(iter(hashes.values()))
     size = sum(file.stat().st_size for file in files)
     return Artifact(kind=kind, path=str(path.absolute()), sha256=sha256, size_bytes=size, run=run)
-
-
-class _Lines:
-    """Keeps every metric line and shows the training's progress, rate and loss."""
-
-    def __init__(self, folder: RunFolder, listener: Listener, recipe: Recipe) -> None:
-        self.folder, self.listener, self.recipe = folder, listener, recipe
-        self.step = 0
-
-    def __call__(self, line: MetricLine) -> None:
-        self.step = line.step
-        self.folder.append_metric(line)
-        if line.kind == "validation":
-            score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
-            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{score}")
-            return
-        training = self.recipe.training
-        rate = (line.tokens_read or 0) / max(line.seconds, 1e-9)
-        if training.minutes is not None:
-            done, total = min(line.seconds, training.minutes * 60), training.minutes * 60
-        else:
-            done, total = line.epoch, training.epochs or line.epoch
-        self.listener.progress("tuning", done, total, f"step {line.step}  loss {line.loss:.3f}  {rate:,.0f} tokens/s")
-
-
-def _generation_score(
-    material: Material, folder: RunFolder, model: LocalModel, lines: _Lines
-) -> Callable[[], tuple[str, float]] | None:
-    """Generates answers to the validation examples and scores them; every answer is kept as a sample."""
-    examples = [example for example in material.validation if example.messages]
-    if not examples:
-        return None
-    references = [example.answer for example in material.train]
-    scorer, _ = choose_scorer(references, material.recipe.evaluation.scorer)
-    completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
-
-    def score() -> tuple[str, float]:
-        values: list[float] = []
-        for example, completion in zip(examples, completer.complete([e.prompt for e in examples]), strict=True):
-            value = None if completion.error else scorer.score(completion.text, example.answer)[scorer.metric]
-            values += [] if value is None else [value]
-            folder.append_sample(
-                Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
-                       answer=completion.text, score=value)
-            )  # fmt: skip
-        if len(values) < len(examples):
-            lines.listener.note(
-                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no answer"
-            )
-        return scorer.metric, sum(values) / max(len(values), 1)
-
-    return score

@@ -1,0 +1,26 @@
+"""`tunesmith resume RUN`: go on with a run that was interrupted, killed, or failed."""
+
+from typing import Annotated
+
+import typer
+
+from tunesmith.cli.progress import open_listener
+from tunesmith.cli.train import print_trained
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's folder, its id, or the beginning of its id.")],
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Go on although versions, threads, model or recipe differ.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Go on with a run from its last good checkpoint, as if it had never stopped."""
+    from tunesmith.workflow.resume import resume as resume_run
+
+    listener = open_listener()
+    try:
+        finished, folder = resume_run(run, allow_drift=allow_drift, listener=listener)
+    finally:
+        listener.close()
+    print_trained(finished, folder.path, json)

@@ -1,0 +1,154 @@
+"""The training loop: one for all methods and adapters. What differs between them is handed to it.
+
+AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95 as is usual for language models), gradient
+clipped by norm. The best adapter so far is always on disk, whole. The same seed gives the same bits on a CPU when the
+recipe counts epochs, also when the process was killed and went on (`snapshot.py`); a time budget cannot be repeated.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from tunesmith import faults
+from tunesmith.engine.batches import batches
+from tunesmith.engine.best import BestAdapter
+from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.memory import peak_memory_bytes, return_unused_memory
+from tunesmith.engine.methods.choose import method_of
+from tunesmith.engine.odd import may_skip, spike
+from tunesmith.engine.schedule import Progress, rate_share
+from tunesmith.engine.snapshot import Keeper
+from tunesmith.engine.step import Stepper, clip_gradient
+from tunesmith.errors import TrainingError
+from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
+
+Score = Callable[[], tuple[str, float] | None]
+"""Generates with the current weights and scores the answers: (name of the metric, value; higher is better).
+
+None when it was asked to stop meanwhile; the look then does not count.
+"""
+
+
+class Training:
+    """One training under way. `snapshot.py` takes it apart and puts it together."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        train: TokenArrays,
+        validation: TokenArrays,
+        recipe: Recipe,
+        best: BestAdapter,
+        on_line: Callable[[MetricLine], None],
+        keeper: Keeper,
+    ) -> None:
+        self.loaded, self.train, self.validation, self.best = loaded, train, validation, best
+        self.on_line, self.keeper = on_line, keeper
+        self.seed, self.recipe = recipe.seed, recipe.training
+        assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
+        self.peak_rate = self.recipe.learning_rate
+        self.weights = {name: weight for name, weight in loaded.model.named_parameters() if weight.requires_grad}
+        self.parameters = list(self.weights.values())
+        self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
+        self.stepper = Stepper(
+            loaded, method_of(recipe), self.recipe.micro_batch, longest=int(np.diff(train.starts_S1).max())
+        )
+        self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
+        epochs, minutes = self.recipe.epochs, self.recipe.minutes
+        self.progress = Progress(
+            planned_steps=None if epochs is None else max(1, round(epochs * self.steps_per_epoch)),
+            budget_seconds=None if minutes is None else minutes * 60,
+        )
+
+    def run(self, score: Score | None, stop: Callable[[], bool]) -> RunStatus:
+        """Steps, and looks at the validation split spread evenly over them, the last one at the end."""
+        self.keeper.begin(self)
+        progress = self.progress
+        order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
+        while True:
+            due = int(progress.done * self.recipe.evaluations)
+            is_interrupted = due > progress.looks and not self._look(score, due)
+            if is_interrupted or (stop() and due < self.recipe.evaluations):
+                self.keeper.save(self)
+                return "interrupted"
+            if due == self.recipe.evaluations:
+                return "finished"
+            self.keeper.save_if_due(self)
+            self._step(next(order))
+
+    def _step(self, batch: list[int]) -> None:
+        progress, recipe, began = self.progress, self.recipe, self.progress.seconds
+        faults.hit("train.step")
+        rate = self.peak_rate * rate_share(progress.middle_of_next_step, recipe.warmup_share, recipe.decay)
+        self.loaded.model.train()
+        try:
+            loss = self.stepper.backward(self.train, batch, progress.step + 1)
+            norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
+        except TrainingError as error:
+            self._skip(error)
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        faults.hit("train.stepped")
+        progress.step += 1
+        progress.step_seconds = progress.seconds - began
+        progress.tokens_read += sum(len(self.train.sequence(e)[0]) for e in batch)
+        progress.tokens_trained += sum(int((self.train.sequence(e)[1] > 0).sum()) for e in batch)
+        odd = spike(loss, progress)
+        self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=odd))
+
+    def _skip(self, error: TrainingError) -> None:
+        """Leave out a step that went wrong, where the recipe allows it; nothing of it has reached the weights."""
+        if not may_skip(error, self.recipe.on_bad_step, self.progress):
+            raise error
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self.on_line(self._line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
+
+    def _look(self, score: Score | None, number: int) -> bool:
+        """Held-out loss and, with `score`, generated answers; False when it was cut short.
+
+        Before step 1 it is the base model's loss. With a time budget the base model answers too: the time that this
+        takes is what is set aside for the last look.
+        """
+        progress, began = self.progress, self.progress.seconds
+        return_unused_memory()
+        self.loaded.model.eval()
+        loss = self.stepper.mean_loss(self.validation)
+        generates = score is not None and (progress.step > 0 or progress.budget_seconds is not None)
+        scored = score() if score and generates else (None, None)
+        if scored is None:
+            return False
+        progress.look_seconds = progress.seconds - began
+        progress.looks = number
+        self.on_line(self._line("validation", loss, score=scored[1], score_name=scored[0]))
+        is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
+        self.keeper.save(self)  # before the adapter: `BestAdapter.restore` knows what to do with either alone
+        if is_best:
+            self.best.write()
+        return True
+
+    def _line(self, kind: Literal["step", "validation", "skipped"], loss: float | None, **more: Any) -> MetricLine:
+        progress = self.progress
+        return MetricLine(
+            kind=kind, step=progress.step, epoch=progress.step / self.steps_per_epoch, loss=loss,
+            seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read, **more,
+        )  # fmt: skip
+
+    def finish(self, status: RunStatus) -> TrainingResult:
+        """Leave the best adapter on the model and tell how it went."""
+        progress = self.progress
+        self.best.settle(progress.step)
+        return TrainingResult(
+            status=status, steps=progress.step, planned_steps=progress.planned_steps,
+            best_step=self.best.step, best_validation_loss=self.best.loss, best_score=self.best.score,
+            seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
+            peak_memory_bytes=peak_memory_bytes(self.loaded.device),
+            trainable_parameters=sum(weight.numel() for weight in self.parameters),
+        )  # fmt: skip

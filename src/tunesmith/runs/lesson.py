@@ -1,0 +1,120 @@
+"""What tuning needs of the data, kept in the run's folder until the tuning is done.
+
+    lesson/    train.safetensors  validation.safetensors  rest.json
+
+So a run goes on when the data file has moved or changed since it began. The token arrays are verified by the content
+hash in `prepared.json`. The weights are one byte a token where all of them are 0 or 1, as they usually are.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from tunesmith.errors import RunError
+from tunesmith.files import replacing, write_atomically
+from tunesmith.records import Example, Prepared, TokenArrays
+from tunesmith.runs.folder import RunFolder, unwritable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Token arrays by the name of their split; the validation examples; the train answers, which choose the scorer."""
+
+    arrays: Mapping[str, TokenArrays]
+    validation: Sequence[Example]
+    answers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Rest:
+    validation: list[Example]
+    answers: list[str]
+    sequences_per_example: dict[str, int]
+
+
+_REST = TypeAdapter(_Rest)
+
+
+def write_lesson(folder: RunFolder, lesson: Lesson) -> None:
+    """Keep the lesson in the folder of a run. Errors: `RunError`."""
+    try:
+        _write(folder.path / "lesson", lesson)
+    except OSError as error:
+        raise unwritable(folder.path / "lesson", error) from None
+
+
+def _write(place: Path, lesson: Lesson) -> None:
+    from safetensors.numpy import save_file
+
+    for name, arrays in lesson.arrays.items():
+        with replacing(place / f"{name}.safetensors") as temporary:
+            save_file(_tensors_of(arrays), temporary)
+    per_example = {name: arrays.sequences_per_example for name, arrays in lesson.arrays.items()}
+    rest = _Rest(list(lesson.validation), list(lesson.answers), per_example)
+    write_atomically(place / "rest.json", _REST.dump_json(rest))
+
+
+def read_lesson(folder: RunFolder, prepared: Mapping[str, Prepared]) -> Lesson:
+    """The lesson of a run, verified. Errors: `RunError` when it is gone or is not what was written."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from tunesmith.data.prepare import content_of
+
+    place = folder.path / "lesson"
+    try:
+        rest = _REST.validate_json((place / "rest.json").read_bytes())
+        files = {name: load_file(place / f"{name}.safetensors") for name in prepared}
+        arrays = {name: _arrays_of(tensors, rest.sequences_per_example[name]) for name, tensors in files.items()}
+    except (OSError, ValidationError, SafetensorError, KeyError) as error:
+        raise _damaged(place, str(error)[:200]) from None
+    for name, known in prepared.items():
+        if content_of(arrays[name]) != known.content:
+            raise _damaged(place / f"{name}.safetensors", "other tokens than prepared.json says")
+    return Lesson(arrays, rest.validation, rest.answers)
+
+
+def clear_lesson(folder: RunFolder) -> None:
+    """The tuning is done: nobody will go on with it."""
+    shutil.rmtree(folder.path / "lesson", ignore_errors=True)
+
+
+def _tensors_of(arrays: TokenArrays) -> "dict[str, np.ndarray]":
+    import numpy as np
+
+    weights_N = arrays.weights_N
+    is_plain = bool(((weights_N == 0) | (weights_N == 1)).all())
+    parts = {
+        "tokens_N": arrays.tokens_N,
+        "weights_N": weights_N.astype(np.uint8) if is_plain else weights_N,
+        "starts_S1": arrays.starts_S1,
+    }
+    if arrays.is_desirable_E is not None:
+        parts["is_desirable_E"] = arrays.is_desirable_E
+    return parts
+
+
+def _arrays_of(tensors: "Mapping[str, np.ndarray]", sequences_per_example: int) -> TokenArrays:
+    import numpy as np
+
+    return TokenArrays(
+        tensors["tokens_N"],
+        tensors["weights_N"].astype(np.float32),
+        tensors["starts_S1"],
+        sequences_per_example,
+        tensors.get("is_desirable_E"),
+    )
+
+
+def _damaged(place: Path, found: str) -> RunError:
+    return RunError(
+        "damaged", "What this run was given to learn cannot be read.", where=str(place), found=found,
+        do="run the command that began it again",
+    )  # fmt: skip

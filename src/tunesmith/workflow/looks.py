@@ -1,0 +1,82 @@
+"""What a training tells while it goes: its lines kept and shown, and at each look answers generated and scored."""
+
+from collections.abc import Callable
+
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.records import MetricLine, Recipe
+from tunesmith.runs.folder import RunFolder, Sample
+from tunesmith.runs.lesson import Lesson
+from tunesmith.runs.stop import Stop
+from tunesmith.workflow.listener import Listener
+
+
+class Lines:
+    """Keeps every metric line and shows the training's progress, rate and loss."""
+
+    def __init__(self, folder: RunFolder, listener: Listener, recipe: Recipe) -> None:
+        self.folder, self.listener, self.recipe = folder, listener, recipe
+        self.step = 0
+
+    def __call__(self, line: MetricLine) -> None:
+        self.step = line.step
+        self.folder.append_metric(line)
+        if line.warning:
+            self.listener.note(f"warning: step {line.step}: {line.warning}")
+        if line.kind == "validation":
+            score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
+            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{score}")
+        elif line.kind == "step":
+            self._show(line)
+
+    def _show(self, line: MetricLine) -> None:
+        training = self.recipe.training
+        rate = (line.tokens_read or 0) / max(line.seconds, 1e-9)
+        if training.minutes is not None:
+            done, total = min(line.seconds, training.minutes * 60), training.minutes * 60
+        else:
+            done, total = line.epoch, training.epochs or line.epoch
+        self.listener.progress("tuning", done, total, f"step {line.step}  loss {line.loss:.3f}  {rate:,.0f} tokens/s")
+
+
+class _Stopped(Exception):
+    """Somebody asked to stop while answers were generated."""
+
+
+def generation_score(
+    lesson: Lesson, recipe: Recipe, folder: RunFolder, model: LocalModel, lines: Lines, stop: Stop
+) -> Callable[[], tuple[str, float] | None] | None:
+    """Generates answers to the validation examples and scores them; every answer is kept as a sample.
+
+    Gives None when somebody asks to stop meanwhile: then nothing of the look is kept.
+    """
+    examples = [example for example in lesson.validation if example.messages]
+    if not examples:
+        return None
+    scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer)
+    completer = model.completer(recipe.evaluation.max_new_tokens or 1)
+
+    def stop_if_asked(ready: int, wanted: int) -> None:
+        if stop.asked():
+            raise _Stopped
+
+    def score() -> tuple[str, float] | None:
+        try:
+            completions = completer.complete([example.prompt for example in examples], stop_if_asked)
+        except _Stopped:
+            return None
+        values: list[float] = []
+        for example, completion in zip(examples, completions, strict=True):
+            value = None if completion.error else scorer.score(completion.text, example.answer)[scorer.metric]
+            values += [] if value is None else [value]
+            folder.append_sample(
+                Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
+                       answer=completion.text, score=value)
+            )  # fmt: skip
+        if len(values) < len(examples):
+            lines.listener.note(
+                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no answer"
+            )
+        return scorer.metric, sum(values) / max(len(values), 1)
+
+    return score
