@@ -121,6 +121,7 @@ class Training:
         return_unused_memory()
         self.loaded.model.eval()
         loss = self.stepper.mean_loss(self.validation)
+        faults.hit("train.look")
         generates = score is not None and (progress.step > 0 or progress.budget_seconds is not None)
         scored = score() if score and generates else (None, None)
         if scored is None:

@@ -12,11 +12,10 @@ from tunesmith.workflow.listener import Listener
 
 
 class Lines:
-    """Keeps every metric line and shows the training's progress, rate and loss."""
+    """Keeps every metric line and shows progress, rate and loss. `step` is the last one that was told."""
 
-    def __init__(self, folder: RunFolder, listener: Listener, recipe: Recipe) -> None:
-        self.folder, self.listener, self.recipe = folder, listener, recipe
-        self.step = 0
+    def __init__(self, folder: RunFolder, listener: Listener, recipe: Recipe, step: int) -> None:
+        self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
 
     def __call__(self, line: MetricLine) -> None:
         self.step = line.step

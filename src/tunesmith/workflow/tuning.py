@@ -110,7 +110,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
 
     listener.stage("tuning")
     folder, lesson = tuning.folder, tuning.lesson
-    lines = Lines(folder, listener, tuning.recipe)
+    lines = Lines(folder, listener, tuning.recipe, saved.step if saved else 0)
     checkpoints = Checkpoints(folder.checkpoints)
     result = train_adapter(
         tuning.model.loaded,

@@ -1,0 +1,239 @@
+"""The whole program killed, stopped, out of room or moved, and gone on with: it ends as the run left alone."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door import Door
+
+from tunesmith import faults
+from tunesmith.cli.main import run
+from tunesmith.files import sha256_of
+from tunesmith.records import Run
+from tunesmith.runs.folder import RunFolder
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Failing = Callable[[str], RunFolder]
+EVERY_STEP = ("--set", "training.checkpoint_minutes=0", "--set", "training.evaluations=2")
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    faults.arm(None)
+
+
+@pytest.fixture(scope="session")
+def words(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command line of a training that saves after every step."""
+    recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    recipe.write_text(f"data: {{path: {labels_csv}}}\nadapter: {{dropout: 0.1}}\n")
+    return ["train", str(recipe), *settings, *EVERY_STEP]
+
+
+@pytest.fixture
+def killed(start: Start, words: list[str], tmp_path: Path) -> Callable[[str], RunFolder]:
+    """The folder of a training that died by SIGKILL at this point, in a process of its own."""
+
+    def kill(point: str) -> RunFolder:
+        process = start(*words, "--out", tmp_path / "killed", env={faults.VARIABLE: f"{point}:kill9"})
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+        return only_run(tmp_path / "killed")
+
+    return kill
+
+
+@pytest.fixture
+def failed(tunesmith: Door, words: list[str], tmp_path: Path) -> Callable[[str], RunFolder]:
+    """The folder of a training that an unforeseen error ended at this point; quicker to make than a killed one."""
+
+    def fail(point: str) -> RunFolder:
+        faults.arm(f"{point}:raise")
+        assert tunesmith(*words, "--out", tmp_path / "failed").code == 70
+        faults.arm(None)
+        return only_run(tmp_path / "failed")
+
+    return fail
+
+
+def only_run(out: Path) -> RunFolder:
+    (path,) = out.iterdir()
+    return RunFolder.open(path)
+
+
+def outcome(folder: RunFolder) -> Any:
+    """What a run leaves, without what a clock said."""
+    lines = [line.model_dump(exclude={"seconds"}) for line in folder.metrics().records]
+    adapter = {path.name: sha256_of(path) for path in folder.adapter.iterdir()}
+    result = folder.read(Run).result
+    assert result is not None
+    ended = result.model_dump(exclude={"seconds", "peak_memory_bytes"})
+    return json.dumps([lines, [sample.model_dump() for sample in folder.samples().records], adapter, ended])
+
+
+@pytest.fixture(scope="session")
+def clean(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    out = tmp_path_factory.mktemp("clean")
+    assert run([*words, "--out", str(out)]) == 0
+    folder = only_run(out)
+    assert [path.name for path in folder.path.iterdir() if path.is_dir()] == ["adapter"], "nothing is left over"
+    return outcome(folder)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "checkpoint.write:200000",
+        "files.rename:15",
+        pytest.param("train.step:1", marks=pytest.mark.slow),
+        pytest.param("files.rename:12", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_gone_on_with(killed: Failing, tunesmith: Door, clean: Any, point: str) -> None:
+    """Inside a save, before run.json is done, before the first step, before the adapter of the first look stands."""
+    folder = killed(point)
+    assert folder.read(Run).status == "running"
+    listed = tunesmith("runs", "--json").document["runs"]
+    assert next(row["status"] for row in listed if row["id"] == folder.id) == "killed"
+    resumed = tunesmith("resume", folder.path)
+    assert resumed.code == 0, resumed.err
+    assert resumed.out.splitlines()[-1] == f"next: tunesmith chat {folder.path}"
+    assert outcome(folder) == clean
+    assert (folder.read(Run).status, folder.read(Run).resumed) == ("finished", 1)
+    assert not folder.checkpoints.exists() and not list(folder.path.rglob(".tmp-*"))
+    again = tunesmith("resume", folder.path)
+    assert again.code == 2 and "error[run/finished]" in again.err
+
+
+def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) -> None:
+    folder = failed("train.stepped:2")
+    assert folder.read(Run).status == "failed"
+    for _ in range(2):
+        faults.arm("train.stepped:2:raise")
+        assert tunesmith("resume", folder.id).code == 70
+    faults.arm(None)
+    assert tunesmith("resume", folder.id, "--json").document["status"] == "finished"
+    assert outcome(folder) == clean
+    assert folder.read(Run).resumed == 3
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("train.micro_batch:3", signal.SIGTERM),
+        ("train.look:2", signal.SIGTERM),
+        ("checkpoint.fsync:9", signal.SIGINT),
+        pytest.param("train.step:3", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("files.rename:12", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
+def test_asked_to_stop_in_a_step_a_save_or_a_look(
+    start: Start, words: list[str], tunesmith: Door, clean: Any, tmp_path: Path, point: str, number: int
+) -> None:
+    process = start(*words, "--out", tmp_path, env={faults.VARIABLE: f"{point}:sleep=1.5"})
+    wait_for("*/metrics.jsonl", tmp_path, process)
+    time.sleep(0.7)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, err
+    folder = only_run(tmp_path)
+    assert f"do tunesmith resume {folder.path}" in err and "Traceback" not in err
+    assert folder.read(Run).status == "interrupted"
+    if point.startswith("train.look"):  # may take long: it is given up half-way, and comes again
+        assert [line.step for line in folder.metrics().records if line.kind == "validation"] == [0]
+        assert folder.samples().records == ()
+    assert tunesmith("resume", folder.path).code == 0
+    assert outcome(folder) == clean
+
+
+def wait_for(pattern: str, out: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while not list(out.glob(pattern)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+
+
+def test_the_data_file_may_move(failed: Failing, tunesmith: Door, labels_csv: Path, clean: Any) -> None:
+    folder = failed("train.step:4")
+    elsewhere = labels_csv.rename(labels_csv.with_suffix(".elsewhere"))
+    try:
+        assert tunesmith("resume", folder.path).code == 0
+    finally:
+        elsewhere.rename(labels_csv)
+    assert outcome(folder) == clean
+
+
+def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Door) -> None:
+    folder = failed("train.step:4")
+    before = folder.read(Run)
+    folder.write(before.model_copy(update={"identity": {**before.identity, "torch": "2.12.1", "threads": "64"}}))
+    recipe = folder.path / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("weight_decay: 0.0", "weight_decay: 0.01"))
+    refused = tunesmith("resume", folder.path)
+    assert refused.code == 2 and "error[run/drift]" in refused.err and "--allow-drift" in refused.err
+    assert re.search(r"recipe \w{12} then, \w{12} now; threads 64 then, 1 now; torch 2\.12\.1 then", refused.err)
+    allowed = tunesmith("resume", folder.path, "--allow-drift")
+    assert allowed.code == 0 and "warning: goes on although it differs: threads 64 then" in allowed.err
+    assert [entry.split()[0] for entry in folder.read(Run).drift] == ["recipe", "threads", "torch"]
+
+
+def test_a_damaged_checkpoint_is_named_and_passed_over(failed: Failing, tunesmith: Door, clean: Any) -> None:
+    folder = failed("train.step:5")
+    newest = max(folder.checkpoints.glob("step-*"))
+    faults.flip_bit(newest / "optimizer.safetensors", 5000)
+    resumed = tunesmith("resume", folder.path)
+    assert resumed.code == 0 and f"passed over: {newest.name}/optimizer.safetensors" in resumed.err
+    assert "goes on after step 3" in resumed.err
+    assert outcome(folder) == clean
+
+
+def test_no_room(tunesmith: Door, words: list[str], clean: Any, tmp_path: Path) -> None:
+    faults.arm("checkpoint.write:300000:enospc")
+    full = tunesmith(*words, "--out", tmp_path)
+    folder = only_run(tmp_path)
+    assert full.code == 1 and "error[training/disk-full]" in full.err
+    assert f"tunesmith resume {folder.path}" in full.err and folder.read(Run).status == "failed"
+    assert not list(folder.path.rglob(".tmp-*"))
+    assert tunesmith("resume", folder.path).code == 0
+    assert outcome(folder) == clean
+
+
+def test_a_run_in_use_is_not_gone_on_with(failed: Failing, tunesmith: Door) -> None:
+    folder = failed("train.step:2")
+    with folder.lock():
+        refused = tunesmith("resume", folder.path)
+    assert refused.code == 2 and "error[run/in-use]" in refused.err and f"pid {os.getpid()}" in refused.err
+
+
+def test_a_run_whose_lesson_is_damaged_is_refused(failed: Failing, tunesmith: Door) -> None:
+    folder = failed("train.step:2")
+    tokens = folder.path / "lesson/train.safetensors"
+    faults.flip_bit(tokens, tokens.stat().st_size // 2)
+    refused = tunesmith("resume", folder.path)
+    assert refused.code == 2 and "error[run/damaged]" in refused.err and "train.safetensors" in refused.err
+
+
+def test_lines_that_are_lost_are_not_made_up(failed: Failing, tunesmith: Door) -> None:
+    folder = failed("train.step:4")
+    (folder.path / "metrics.jsonl").write_text("")
+    refused = tunesmith("resume", folder.path)
+    assert refused.code == 2 and "error[run/damaged]" in refused.err and "metrics.jsonl" in refused.err
+
+
+def test_an_interrupted_decision_is_tuned_to_the_end(
+    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path
+) -> None:
+    faults.arm("train.step:4:raise")
+    assert tunesmith("decide", labels_csv, "--out", tmp_path, *settings, *EVERY_STEP).code == 70
+    faults.arm(None)
+    folder = only_run(tmp_path)
+    assert tunesmith("resume", folder.path).code == 0
+    assert folder.read(Run).status == "finished"
