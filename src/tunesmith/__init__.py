@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tunesmith.workflow.decide import Outcome, decide
     from tunesmith.workflow.evaluate import evaluate
     from tunesmith.workflow.inventory import fetch_sample
+    from tunesmith.workflow.resume import resume
     from tunesmith.workflow.talk import open_talk
     from tunesmith.workflow.tuning import train
 
@@ -55,6 +56,7 @@ _HOMES = {
     "load_recipe": "recipe.load",
     "open_talk": "workflow.talk",
     "read_dataset": "data.read",
+    "resume": "workflow.resume",
     "train": "workflow.tuning",
 }
 
@@ -81,6 +83,7 @@ __all__ = [
     "load_recipe",
     "open_talk",
     "read_dataset",
+    "resume",
     "train",
 ]
 

@@ -51,3 +51,20 @@ def test_a_budget_smaller_than_validation_still_trains() -> None:
     progress = Progress(planned_steps=None, budget_seconds=10.0, now=lambda: clock[0])
     progress.look_seconds = 500.0
     assert progress.done == 0.0
+
+
+def test_progress_goes_on_where_a_checkpoint_left_it() -> None:
+    clock = [10.0]
+    before = Progress(planned_steps=None, budget_seconds=100.0, now=lambda: clock[0])
+    clock[0] = 40.0
+    before.step, before.look_seconds, before.looks, before.tokens_read, before.usual_loss = 7, 10.0, 2, 1234, 0.1 + 0.2
+    clock[0] = 5_000.0  # another process, much later
+    after = Progress(planned_steps=None, budget_seconds=100.0, now=lambda: clock[0])
+    clock[0] = 40.0
+    state = before.as_state()
+    clock[0] = 5_000.0
+    after.restore(state)
+    assert (after.seconds, after.done) == (30.0, pytest.approx(30 / 90))
+    clock[0] += 60
+    assert after.done == 1.0
+    assert after.as_state() == {**state, "seconds": 90.0}

@@ -17,6 +17,7 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
         os.kill(os.getpid(), number)
         assert stop.asked()
         assert stop.signal == number.name
+        assert stop.exit_code == 128 + number
         os.kill(os.getpid(), number)
         time.sleep(5)  # never reached: the signal comes first
 

@@ -42,7 +42,7 @@ def show_run(
         return
     head = details["run"]
     made = head["created"][:16].replace("T", " ")
-    say(f"run {head['id']} ({head['status']}), made {made} UTC", f"folder {details['folder']}")
+    say(f"run {head['id']} ({details['status']}), made {made} UTC", f"folder {details['folder']}")
     say(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:
@@ -58,4 +58,7 @@ def show_run(
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]
         print_table(("kind", "bytes", "path"), rows, right=(1,))
     has_adapter = any(artifact["kind"] == "adapter" for artifact in details["artifacts"])
-    say_next(*("chat", details["folder"]) if has_adapter else ("runs",))
+    if details["status"] in ("interrupted", "failed", "killed"):
+        say_next("resume", details["folder"])
+    else:
+        say_next(*("chat", details["folder"]) if has_adapter else ("runs",))

@@ -71,6 +71,7 @@ def show_run(run: str) -> dict[str, Any]:
         artifacts = store.artifacts(run=head.id)
     return {
         "run": head.model_dump(mode="json"),
+        "status": _status(head, opened.path),
         "folder": str(opened.path),
         "recipe": opened.read_recipe().model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,

@@ -1,0 +1,126 @@
+"""What a run needs to go on: its lesson, the lengths of its files, a folder without leftovers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith import faults
+from tunesmith.data.prepare import content_of
+from tunesmith.errors import RunError
+from tunesmith.records import Example, Message, MetricLine, Prepared, TokenArrays
+from tunesmith.runs.folder import RunFolder, Sample
+from tunesmith.runs.lesson import Lesson, clear_lesson, read_lesson, write_lesson
+
+ANSWERS = ["a", "b ⟦", "\u2028", ""]
+
+
+def some_arrays(weights: list[float], per_example: int = 1, wanted: list[bool] | None = None) -> TokenArrays:
+    tokens_N = np.arange(len(weights), dtype=np.int32)
+    starts_S1 = np.array([0, 2, len(weights)], dtype=np.int64)
+    is_desirable_E = None if wanted is None else np.array(wanted)
+    return TokenArrays(tokens_N, np.array(weights, np.float32), starts_S1, per_example, is_desirable_E)
+
+
+def prepared_of(arrays: TokenArrays) -> Prepared:
+    return Prepared(
+        split="train", examples=len(arrays), tokens_read=1, tokens_trained=1, longest_tokens=1, max_tokens=8,
+        tokenizer_sha256="t", template_sha256="c", content=content_of(arrays),
+    )  # fmt: skip
+
+
+def example() -> Example:
+    call = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    turns = (
+        Message("user", "q"),
+        Message("assistant", "", tool_calls=(call,)),
+        Message("assistant", "a\n", weight=0.5),
+    )
+    return Example(7, turns, rejected=(Message("assistant", "b"),), tools=({"name": "f"},), group="g").with_system("s")
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        some_arrays([0, 1, 0, 1, 1]),
+        some_arrays([0, 0.1, 0, 2.5, 1]),
+        some_arrays([0, 1, 0, 1, 1], per_example=2),
+        some_arrays([0, 1, 0, 1, 1], wanted=[True, False]),
+    ],
+)
+def test_a_lesson_comes_back(tmp_path: Path, arrays: TokenArrays) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    write_lesson(folder, Lesson({"train": arrays}, [example()], ANSWERS))
+    back = read_lesson(folder, {"train": prepared_of(arrays)})
+    assert (back.validation, back.answers) == ([example()], ANSWERS)
+    assert back.validation[0].id == example().id
+    found = back.arrays["train"]
+    assert content_of(found) == content_of(arrays)
+    assert found.sequences_per_example == arrays.sequences_per_example and len(found) == len(arrays)
+    assert found.weights_N.dtype == np.float32
+    clear_lesson(folder)
+    assert list(folder.path.iterdir()) == []
+
+
+@given(st.lists(st.floats(0, 10, width=32), min_size=3, max_size=30))
+def test_any_weights_come_back_to_the_bit(tmp_path_factory: pytest.TempPathFactory, weights: list[float]) -> None:
+    folder = RunFolder.create(tmp_path_factory.mktemp("any"), "x")
+    arrays = some_arrays(weights)
+    write_lesson(folder, Lesson({"train": arrays}, [], ANSWERS))
+    assert content_of(read_lesson(folder, {"train": prepared_of(arrays)}).arrays["train"]) == content_of(arrays)
+
+
+@pytest.mark.parametrize("name", ["rest.json", "train.safetensors"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "flipped"])
+def test_a_damaged_lesson_is_an_error_with_its_place(tmp_path: Path, name: str, damage: str) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    arrays = some_arrays([0, 1, 0, 1, 1])
+    write_lesson(folder, Lesson({"train": arrays}, [], ANSWERS))
+    path = folder.path / "lesson" / name
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flipped":
+        faults.flip_bit(path, 1 if name == "rest.json" else path.stat().st_size - 1)
+    else:
+        path.write_bytes(path.read_bytes()[: -1 if damage == "cut" else 0])
+    with pytest.raises(RunError) as caught:
+        read_lesson(folder, {"train": prepared_of(arrays)})
+    assert caught.value.code == "run/damaged" and "lesson" in caught.value.where
+
+
+def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    assert folder.journal() == {"metrics.jsonl": 0, "samples.jsonl": 0}
+    folder.rewind(folder.journal())
+    for step in (1, 2):
+        folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
+    folder.append_sample(Sample(step=2, example="a", question="q", expected="e", answer="x"))
+    journal = folder.journal()
+    folder.append_metric(MetricLine(kind="skipped", step=3, epoch=0, loss=None, seconds=1.0, warning="w"))
+    folder.append_sample(Sample(step=3, example="a", question="q", expected="e", answer="x"))
+    with (folder.path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "st')  # a power cut
+    folder.rewind(journal)
+    assert folder.journal() == journal
+    assert [line.step for line in folder.metrics().records] == [1, 2] and folder.metrics().cut is None
+    assert [sample.step for sample in folder.samples().records] == [2]
+    (folder.path / "samples.jsonl").unlink()
+    with pytest.raises(RunError) as caught:
+        folder.rewind(journal)
+    assert caught.value.code == "run/damaged" and "samples.jsonl" in caught.value.where
+    folder.rewind({})
+    assert folder.metrics().records == ()
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    folder.write_answers("a", [])
+    folder.adapter.mkdir()
+    for place in (folder.path, folder.adapter, folder.path / "answers"):
+        (place / ".tmp-run.json-abc").write_text("half")
+    folder.sweep()
+    assert sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")) == [
+        "adapter", "answers", "answers/a.jsonl"
+    ]  # fmt: skip
