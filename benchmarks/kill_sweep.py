@@ -30,7 +30,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tunesmith import faults
-from tunesmith.engine.checkpoint import MANIFEST, Checkpoints
+from tunesmith.engine.checkpoint import MANIFEST, Checkpoints, Damaged, read_checkpoint
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.snapshot import Safekeeping
 from tunesmith.engine.train import train_adapter
@@ -63,10 +63,14 @@ def some_arrays(examples: int = 10) -> TokenArrays:
 
 
 def some_recipe() -> Recipe:
-    """Six steps in two epochs, two or three micro-batches each, dropout, a checkpoint after every step."""
+    """Six steps in two epochs, one or two micro-batches each, dropout, a checkpoint after every step, three looks.
+
+    The rate is so high that the second look is the best one: what was kept of it must survive until the end.
+    """
     training = TrainingRecipe(
-        learning_rate=1e-2, epochs=2.0, batch_size=4, micro_batch=2, evaluations=2, checkpoint_minutes=0.0
-    )
+        learning_rate=0.1, decay="constant", epochs=2.0, batch_size=4, micro_batch=2, evaluations=3,
+        checkpoint_minutes=0.0,
+    )  # fmt: skip
     return Recipe(adapter=AdapterRecipe(rank=2, alpha=4, dropout=0.1), training=training)
 
 
@@ -150,9 +154,12 @@ def problem_at(point: str, loaded: LoadedModel, place: Path, clean: dict[str, An
     if (status := in_a_fork(victim)) != -signal.SIGKILL:
         return f"was not killed: exit status {status}"
     folder = RunFolder(place)
+    try:
+        for path in folder.checkpoints.glob("step-*"):
+            read_checkpoint(path)
+    except Damaged as damage:
+        return f"torn: {damage}"
     saved = Checkpoints(folder.checkpoints).newest()
-    if saved and saved.passed_over:
-        return f"torn: {saved.passed_over}"
     done = max((line.step for line in folder.metrics().records), default=0)
     if done - (saved.step if saved else 0) > 1:
         return f"{done} steps were done and the checkpoint is of step {saved.step if saved else 0}"

@@ -138,7 +138,7 @@ def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
     for place in range(len(content)):
         for bit in range(8):
             path.write_bytes(content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :])
-            with pytest.raises(checkpoint_module._Damaged, match=MANIFEST):
+            with pytest.raises(checkpoint_module.Damaged, match=MANIFEST):
                 checkpoint_module._read_manifest(path)
 
 

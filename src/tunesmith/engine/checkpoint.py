@@ -68,7 +68,7 @@ class _Manifest(Record):
         return canonical_json({**self.model_dump(mode="json"), "sha256": self.fingerprint}).encode()
 
 
-class _Damaged(Exception):
+class Damaged(Exception):
     """Which file of a checkpoint is damaged, and how."""
 
 
@@ -116,8 +116,8 @@ class Checkpoints:
         passed_over = []
         for step, path in self._all():
             try:
-                state, groups = _read(path)
-            except _Damaged as damage:
+                state, groups = read_checkpoint(path)
+            except Damaged as damage:
                 passed_over.append(str(damage))
                 continue
             return Saved(step, state, groups, tuple(passed_over))
@@ -224,11 +224,11 @@ def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...
     return {name: (DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `_Damaged`."""
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `Damaged`."""
     manifest = _read_manifest(folder / MANIFEST)
     if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}):
-        raise _Damaged(f"{folder.name}/{name_some(extra)} does not belong there")
+        raise Damaged(f"{folder.name}/{name_some(extra)} does not belong there")
     groups = {Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()}
     return manifest.state, groups
 
@@ -241,28 +241,28 @@ def _read_manifest(path: Path) -> _Manifest:
         content.pop("sha256")
         manifest = _Manifest.model_validate_json(json.dumps(content))
     except FileNotFoundError:
-        raise _Damaged(f"{where} is missing") from None
+        raise Damaged(f"{where} is missing") from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise _Damaged(f"{where} is not what was written") from None
+        raise Damaged(f"{where} is not what was written") from None
     if raw != manifest.signed() or any(not _FILE.fullmatch(name) for name in manifest.files):
-        raise _Damaged(f"{where} is not what was written")
+        raise Damaged(f"{where} is not what was written")
     return manifest
 
 
 def _read_tensors(path: Path, expected: _File) -> dict[str, Tensor]:
     where = f"{path.parent.name}/{path.name}"
     if path.is_symlink() or not path.is_file():
-        raise _Damaged(f"{where} is missing")
+        raise Damaged(f"{where} is missing")
     if (size := path.stat().st_size) != expected.bytes:
-        raise _Damaged(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
+        raise Damaged(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
     try:
         if sha256_of(path) != expected.sha256:
-            raise _Damaged(f"{where} is not what was written (its SHA-256 differs)")
+            raise Damaged(f"{where} is not what was written (its SHA-256 differs)")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _Damaged(f"{where} cannot be read ({error})") from None
+        raise Damaged(f"{where} cannot be read ({error})") from None
     if not all(tensor.dtype in DTYPES for tensor in tensors.values()) or _table(tensors) != expected.tensors:
-        raise _Damaged(f"{where} holds other tensors than were written")
+        raise Damaged(f"{where} holds other tensors than were written")
     return tensors
 
 
