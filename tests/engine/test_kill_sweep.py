@@ -1,4 +1,4 @@
-"""Killed at every step of a save and at bytes of all kinds, a training goes on bit by bit (benchmarks/kill_sweep.py)."""
+"""Killed at every step of a save and at bytes of all kinds, a training goes on the same (benchmarks/kill_sweep.py)."""
 
 import json
 import os
