@@ -221,6 +221,34 @@ def test_the_next_save_takes_the_place_of_damaged_ones(tmp_path: Path) -> None:
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000002", "step-00000003"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file a descriptor is")
+def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process cannot show this, only a power cut can: so the order of the system's calls is looked at."""
+    checkpoints = saved(tmp_path, 1, 2)
+    calls: list[str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def traced_sync(descriptor: int) -> None:
+        calls.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        sync(descriptor)
+
+    def traced_rename(path: Path, target: Path) -> Path:
+        calls.append(f"{path.name} -> {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", traced_sync)
+    monkeypatch.setattr(Path, "rename", traced_rename)
+    checkpoints.save(3, {}, some_groups(3))
+    temporary = f".tmp-{os.getpid()}-step-00000003"
+    assert calls == [
+        "sync weights.safetensors", "sync optimizer.safetensors", "sync random.safetensors", f"sync {MANIFEST}",
+        f"sync {temporary}", f"{temporary} -> step-00000003", "sync checkpoints",
+        f"step-00000001 -> .tmp-{os.getpid()}-dropped-step-00000001",
+    ]  # fmt: skip
+
+
 # --- what stands in the way -------------------------------------------------------------------------------------------
 
 

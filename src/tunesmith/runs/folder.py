@@ -23,7 +23,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.errors import RecordError, RunError
-from tunesmith.files import write_atomically
+from tunesmith.files import sync_folder, write_atomically
 from tunesmith.recipe.load import load_recipe
 from tunesmith.recipe.text import dump_recipe
 from tunesmith.records import (
@@ -248,6 +248,7 @@ class RunFolder:
 
     def journal(self) -> dict[str, int]:
         """How long the files are to which training appends, every line of them on the disk. Kept with a checkpoint."""
+        sync_folder(self.path)  # the files themselves may be new
         return {name: synced_size(self.path / name) for name in ("metrics.jsonl", "samples.jsonl")}
 
     def rewind(self, journal: Mapping[str, int]) -> None:
