@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from tunesmith.engine.checkpoint import Checkpoints, Groups, Saved, bytes_of
-from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.load import LoadedModel, multiplies_bfloat16
 from tunesmith.errors import RunError
 
 if TYPE_CHECKING:
     from tunesmith.engine.loop import Training
 
+CPU = torch.device("cpu")
 MOMENTS = 2  # AdamW keeps two numbers for each weight
 
 
@@ -40,7 +41,7 @@ def identity_of(loaded: LoadedModel) -> dict[str, str]:
     return {
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": torch.backends.cpu.get_cpu_capability() + (" bf16" if multiplies_bfloat16(CPU) else ""),
         "device": torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else "cpu",
         "dtype": str(loaded.dtype).removeprefix("torch."),
     }
