@@ -116,8 +116,8 @@ def test_a_write_that_fails_leaves_the_adapter_before_it(
 @pytest.mark.parametrize(
     "change",
     [
-        {"use_dora": True}, {"peft_type": "IA3"}, {"bias": "all"}, {"modules_to_save": ["lm_head"]},
-        {"rank_pattern": {"q_proj": 2}}, {"alpha_pattern": {"q_proj": 2}},
+        {"peft_type": "IA3"}, {"bias": "all"}, {"modules_to_save": ["lm_head"]}, {"use_qalora": True},
+        {"alpha_pattern": {".*q_proj": 2}}, {"init_lora_weights": "pissa_niter_4"},
     ],
 )  # fmt: skip
 def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
@@ -133,6 +133,14 @@ def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
 def change_tensors(folder: Path, change: dict[str, Tensor | None]) -> None:
     tensors = load_file(folder / WEIGHTS) | change
     save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS)
+
+
+def test_a_dora_adapter_without_its_lengths_is_refused(tiny_folder: Path, saved: Path) -> None:
+    config = json.loads((saved / CONFIG).read_text()) | {"use_dora": True}
+    (saved / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(ModelError) as caught:
+        load_model(tiny_folder, "float32", saved)
+    assert caught.value.code == "model/adapter-unsupported" and "lora_magnitude_vector" in caught.value.found
 
 
 LAYER = "base_model.model.model.layers.1.mlp.up_proj"

@@ -1,22 +1,20 @@
-"""The best adapter so far, always whole on disk."""
+"""The best weights so far, always whole on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
-from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
+from tunesmith.engine.adapters.trained import Trained
 from tunesmith.files import sha256_of
 from tunesmith.records import fingerprint_of
 
 
 @dataclass
-class BestAdapter:
-    """Keeps the adapter with the highest generation score; ties, and trainings without a score, go by held-out loss."""
+class Best:
+    """Keeps the weights with the highest generation score; ties, and trainings without a score, go by held-out loss."""
 
-    model: PreTrainedModel
+    trained: Trained
     folder: Path
     base_model: str
     revision: str | None = None
@@ -33,18 +31,18 @@ class BestAdapter:
         return is_best
 
     def write(self) -> None:
-        """Put the model's adapter in the folder."""
-        write_adapter(self.model, self.folder, self.base_model, self.revision)
+        """Put the weights as they are now in the folder."""
+        self.trained.write(self.folder, self.base_model, self.revision)
         self.sha256 = self._sha256_of_folder()
 
     def as_state(self) -> dict[str, Any]:
-        """What is known of it, for a checkpoint; a checkpoint is written before the adapter it calls the best."""
+        """What is known of it, for a checkpoint; a checkpoint is written before the weights it calls the best."""
         return {"step": self.step, "loss": self.loss, "score": self.score, "sha256": self.sha256}
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
         """Go on from a checkpoint of this step, whose weights are on the model.
 
-        An adapter in the folder that is not the one the checkpoint knows is of a later look, which will come again.
+        What is in the folder and is not what the checkpoint knows is of a later look, which will come again.
         """
         if state["step"] and state["step"] == step:
             self.step, self.loss, self.score = state["step"], state["loss"], state["score"]
@@ -56,10 +54,10 @@ class BestAdapter:
         return fingerprint_of({path.name: sha256_of(path) for path in sorted(self.folder.glob("*"))})
 
     def settle(self, step: int) -> None:
-        """Leave the kept adapter on the model; a training that ended unmeasured keeps the current one."""
-        is_current = bool(self.step) and self.sha256 is None  # stopped between a look and the writing of its adapter
+        """Leave the kept weights in the model; a training that ended unmeasured keeps the current ones."""
+        is_current = bool(self.step) and self.sha256 is None  # stopped between a look and the writing of its weights
         if self.step and not is_current:
-            read_adapter(self.model, self.folder)
+            self.trained.read(self.folder)
         elif step:
             self.step = step
             self.write()

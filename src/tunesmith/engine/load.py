@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from tunesmith.engine.adapters.peft_format import read_adapter
+from tunesmith.engine.adapters.peft_format import read_adapter, stands_on_four_bits
+from tunesmith.engine.adapters.qlora import hold_in_four_bits
 from tunesmith.engine.head import check_head
 from tunesmith.errors import ModelError, name_some
 
@@ -40,10 +41,14 @@ class LoadedModel:
     parameters: int
 
 
-def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path | None = None) -> LoadedModel:
+def load_model(
+    folder: str | Path, precision: Precision = "auto", adapter: Path | None = None, *, four_bits: bool = False
+) -> LoadedModel:
     """Load the weights of a folder, frozen, in evaluation mode, with an adapter on them if one is given.
 
-    Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit.
+    With `four_bits`, or where the adapter was trained so, linear layers are held in 4 bits.
+    Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit;
+    `MissingExtraError` when 4 bits are asked for and bitsandbytes is not there.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(precision, device)
@@ -72,7 +77,11 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
             "missing-weights", "This model folder lacks weights.", where=str(folder),
             found=f"no {name_some(sorted(report['missing_keys']))}", do="fetch or save the model again",
         )  # fmt: skip
-    model.requires_grad_(False).eval().to(device)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    model.requires_grad_(False).eval()
+    if four_bits or (adapter is not None and stands_on_four_bits(adapter)):
+        hold_in_four_bits(model, device)
+    model.to(device)
     check_head(model)
     if adapter is not None:
         read_adapter(model, adapter)
@@ -81,7 +90,7 @@ def load_model(folder: str | Path, precision: Precision = "auto", adapter: Path 
         device=device,
         dtype=dtype,
         context_length=getattr(model.config, "max_position_embeddings", None) or sys.maxsize,
-        parameters=sum(weight.numel() for name, weight in model.named_parameters() if ".lora_" not in name),
+        parameters=parameters,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 
 from tunesmith import faults
 from tunesmith.engine.batches import batches
-from tunesmith.engine.best import BestAdapter
+from tunesmith.engine.best import Best
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.memory import peak_memory_bytes, return_unused_memory
 from tunesmith.engine.methods.choose import method_of
@@ -42,7 +42,7 @@ class Training:
         train: TokenArrays,
         validation: TokenArrays,
         recipe: Recipe,
-        best: BestAdapter,
+        best: Best,
         on_line: Callable[[MetricLine], None],
         keeper: Keeper,
     ) -> None:
@@ -51,7 +51,8 @@ class Training:
         self.seed, self.recipe = recipe.seed, recipe.training
         assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
         self.peak_rate = self.recipe.learning_rate
-        self.weights = {name: weight for name, weight in loaded.model.named_parameters() if weight.requires_grad}
+        self.trained = best.trained
+        self.weights = self.trained.weights()
         self.parameters = list(self.weights.values())
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
         self.stepper = Stepper(
@@ -87,6 +88,7 @@ class Training:
         self.loaded.model.train()
         try:
             loss = self.stepper.backward(self.train, batch, progress.step + 1)
+            self.trained.collect()
             norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
         except TrainingError as error:
             self._skip(error)
@@ -94,6 +96,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+        self.trained.publish()
         self.optimizer.zero_grad(set_to_none=True)
         faults.hit("train.stepped")
         progress.step += 1
@@ -108,6 +111,7 @@ class Training:
         if not may_skip(error, self.recipe.on_bad_step, self.progress):
             raise error
         self.optimizer.zero_grad(set_to_none=True)
+        self.loaded.model.zero_grad(set_to_none=True)
         self.progress.step += 1
         self.on_line(self._line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
 
@@ -130,7 +134,7 @@ class Training:
         progress.looks = number
         self.on_line(self._line("validation", loss, score=scored[1], score_name=scored[0]))
         is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
-        self.keeper.save(self)  # before the adapter: `BestAdapter.restore` knows what to do with either alone
+        self.keeper.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
         if is_best:
             self.best.write()
         return True

@@ -66,6 +66,7 @@ class Keeper:
         self.safekeeping.checkpoints.check_room(bytes_of({"weights": training.weights}) * (1 + MOMENTS))
         if saved := self.safekeeping.saved:
             put_tensors(saved, training.weights, training.optimizer, training.loaded.device)
+            training.trained.publish()
             training.progress.restore(saved.state["progress"])
             training.stepper.most_examples, training.stepper.most_tokens = saved.state["fits"]
             training.best.restore(saved.state["best"], training.progress.step)

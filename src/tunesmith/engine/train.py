@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from tunesmith.engine.adapters.lora import attach_lora
-from tunesmith.engine.best import BestAdapter
+from tunesmith.engine.adapters.choose import trained_of
+from tunesmith.engine.best import Best
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loop import Score, Training
 from tunesmith.engine.snapshot import Keeper, Safekeeping
@@ -25,7 +25,7 @@ def train_adapter(
     stop: Callable[[], bool] = lambda: False,
     safekeeping: Safekeeping | None = None,
 ) -> TrainingResult:
-    """Train a fresh LoRA; leave the best one in `adapter_folder` and on the model.
+    """Train what the recipe names, fresh; leave the best of it in `adapter_folder` and in the model.
 
     `recipe` is complete: it has a learning rate, and either epochs or minutes (validation counts in the minutes).
     `stop` is asked after each step; it and Ctrl-C end the training as "interrupted" with the best adapter, or the
@@ -37,8 +37,8 @@ def train_adapter(
     """
     with torch.random.fork_rng(devices=[loaded.device] if loaded.device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
-        attach_lora(loaded.model, recipe.adapter.rank, recipe.adapter.alpha, recipe.adapter.dropout)
-        best = BestAdapter(loaded.model, adapter_folder, recipe.model, recipe.revision)
+        trained = trained_of(loaded, recipe.adapter)
+        best = Best(trained, adapter_folder, recipe.model, recipe.revision)
         keeper = Keeper(safekeeping, recipe.training.checkpoint_minutes)
         training = Training(loaded, train, validation, recipe, best, on_line, keeper)
         try:

@@ -1,49 +1,67 @@
 """LoRA: a frozen linear layer plus a trained product of two thin matrices.
 
-    y = x W^T + (alpha / r) * dropout(x) A^T B^T
+    y = x W^T + s dropout(x) A^T B^T,    s = alpha / r,    or alpha / sqrt(r) where it is rank-stabilized
 
-A starts as Kaiming-uniform noise and B as zero, so a fresh adapter changes nothing. A and B are kept in float32 and
-cast to the dtype of the computation at each use, so small updates are not lost in bfloat16.
+A starts as Kaiming-uniform noise and B as zero, so a fresh adapter changes nothing. A and B are kept in float32
+(float64 on a float64 model) and cast to the dtype of the computation at each use, so small updates are not lost in
+bfloat16.
 
-Shapes: I = inputs, O = outputs, R = rank; A is RI, B is OR. Source: Hu et al. 2021, arXiv:2106.09685, section 4.1;
-initial values as in PEFT (`peft/tuners/lora/layer.py`).
+Shapes: I = inputs, O = outputs, R = rank; A is RI, B is OR. Source: Hu et al. 2021, arXiv:2106.09685, section 4.1, and
+Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values as in PEFT (`peft/tuners/lora/layer.py`).
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
+from tunesmith.engine.adapters.linear import Linear, dense_OI, device_of, linear_layers, linear_sizes, replace
 from tunesmith.errors import ModelError
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer (`nn.Linear`, or GPT-2's `Conv1D`) with its trained low-rank update."""
+    """A frozen linear layer with its trained low-rank update."""
 
-    def __init__(self, frozen: nn.Linear | Conv1D, rank: int, alpha: float, dropout: float) -> None:
+    def __init__(
+        self,
+        frozen: Linear,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        *,
+        rank_stabilized: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.frozen = frozen
         inputs, outputs = linear_sizes(frozen)
-        device = frozen.weight.device
-        self.lora_A = nn.Parameter(torch.empty(rank, inputs, device=device, dtype=torch.float32))
-        self.lora_B = nn.Parameter(torch.zeros(outputs, rank, device=device, dtype=torch.float32))
-        self.scaling = alpha / rank
+        device = device_of(frozen)
+        self.lora_A = nn.Parameter(torch.empty(rank, inputs, device=device, dtype=dtype))
+        self.lora_B = nn.Parameter(torch.zeros(outputs, rank, device=device, dtype=dtype))
+        self.alpha, self.rank_stabilized = alpha, rank_stabilized
+        self.scaling = alpha / (math.sqrt(rank) if rank_stabilized else rank)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.is_on = True
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         self.train(frozen.training)  # a new module believes it is training; on a loaded model dropout would then act
 
+    def merged_OI(self) -> Tensor:
+        """The one weight that does what frozen weight and update do together, in the dtype of A and B."""
+        with torch.no_grad():
+            return dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
         y = self.frozen(x)
-        if not self.is_on:
-            return y
-        updated: Tensor = _AddUpdate.apply(y, self.dropout(x), self.lora_A, self.lora_B, self.scaling)
+        return self.with_update(y, self.dropout(x)) if self.is_on else y
+
+    def with_update(self, y: Tensor, x: Tensor) -> Tensor:
+        """y + s x A^T B^T, in place of y."""
+        updated: Tensor = _AddUpdate.apply(y, x, self.lora_A, self.lora_B, self.scaling)
         return updated
 
 
@@ -64,7 +82,7 @@ class _AddUpdate(torch.autograd.Function):
         y.view(-1, y.shape[-1]).addmm_(low_NR, B_OR.T, alpha=scaling)
         ctx.mark_dirty(y)
         ctx.save_for_backward(x_NI, low_NR, A_RI, B_OR)
-        ctx.scaling = scaling
+        ctx.scaling, ctx.dtype = scaling, lora_A.dtype
         return y
 
     @staticmethod
@@ -74,42 +92,43 @@ class _AddUpdate(torch.autograd.Function):
         d_low_NR = (d_NO @ B_OR).mul_(ctx.scaling)
         d_x = (d_low_NR @ A_RI).view(*d.shape[:-1], -1) if ctx.needs_input_grad[1] else None
         d_A, d_B = d_low_NR.T @ x_NI, (d_NO.T @ low_NR).mul_(ctx.scaling)
-        return d, d_x, d_A.float(), d_B.float(), None
-
-
-def linear_sizes(layer: nn.Linear | Conv1D) -> tuple[int, int]:
-    """(inputs, outputs) of a linear layer; `Conv1D` keeps its weight transposed."""
-    rows, columns = layer.weight.shape
-    return (rows, columns) if isinstance(layer, Conv1D) else (columns, rows)
-
-
-def linear_names(model: PreTrainedModel) -> list[str]:
-    """The full names of every linear layer except the output head, in the order of the model."""
-    head = model.get_output_embeddings()
-    return [
-        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
-    ]
+        return d, d_x, d_A.to(ctx.dtype), d_B.to(ctx.dtype), None
 
 
 def attach_lora(
-    model: PreTrainedModel, rank: int, alpha: float, dropout: float, names: Iterable[str] | None = None
+    model: PreTrainedModel,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    *,
+    rank_stabilized: bool = False,
+    kind: type[LoraLinear] = LoraLinear,
 ) -> None:
-    """Freeze the model and put a fresh LoRA on the named linear layers (by default all but the head).
+    """Freeze the model and put a fresh adapter on every linear layer but the head.
 
     Errors: `ModelError` when there is nothing to put it on, or when an adapter is on the model already.
     """
-    if lora_layers(model):
-        raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
-    names = linear_names(model) if names is None else list(names)
-    if not names:
+    refuse_second_adapter(model)
+    layers = linear_layers(model)
+    if not layers:
         raise ModelError(
             "no-linear-layers", "This model has no linear layer that LoRA could adapt.", do="use another model"
         )
     model.requires_grad_(False)
-    for name in names:
-        parent, _, leaf = name.rpartition(".")
-        owner = model.get_submodule(parent)
-        setattr(owner, leaf, LoraLinear(getattr(owner, leaf), rank, alpha, dropout))
+    options: dict[str, Any] = {"rank_stabilized": rank_stabilized, "dtype": adapter_dtype(model)}
+    for name, frozen in layers.items():
+        replace(model, name, kind(frozen, rank, alpha, dropout, **options))
+
+
+def adapter_dtype(model: PreTrainedModel) -> torch.dtype:
+    """float32, or float64 for a float64 model."""
+    return torch.promote_types(model.dtype, torch.float32)
+
+
+def refuse_second_adapter(model: nn.Module) -> None:
+    """Errors: `ModelError` when the model carries an adapter."""
+    if lora_layers(model):
+        raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
@@ -118,8 +137,8 @@ def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What is trained: A and B of every layer."""
-    return [weight for layer in lora_layers(model).values() for weight in (layer.lora_A, layer.lora_B)]
+    """What is trained: A and B of every layer, and what a kind has besides."""
+    return [weight for layer in lora_layers(model).values() for weight in layer.parameters(recurse=False)]
 
 
 @contextmanager

@@ -1,38 +1,54 @@
-"""LoRA on disk in the PEFT format: `adapter_config.json` and `adapter_model.safetensors`, float32.
+"""LoRA and DoRA on disk in the PEFT format: `adapter_config.json` and `adapter_model.safetensors`, float32.
 
 `peft.PeftModel.from_pretrained` loads what `write_adapter` wrote, `read_adapter` loads what PEFT wrote; the logits are
-equal (`tests/parity/test_parity_engine.py`). Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
+equal (`tests/parity/test_parity_adapters.py`). Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
+
+PEFT does not write down whether the base was held in 4 bits. We do, in the header of the weights, where PEFT does not
+look: an adapter trained on 4-bit weights is always put on 4-bit weights again.
 """
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from tunesmith.engine.adapters.lora import LoraLinear, attach_lora, lora_layers
+from tunesmith.engine.adapters.dora import DoraLinear
+from tunesmith.engine.adapters.four_bit import FourBitLinear
+from tunesmith.engine.adapters.linear import Linear, replace
+from tunesmith.engine.adapters.lora import LoraLinear, adapter_dtype, lora_layers
 from tunesmith.errors import ModelError
 from tunesmith.files import replacing, write_atomically
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-# What PEFT can put into a LoRA that `LoraLinear` does not compute: with any of these the answers would differ silently.
+BASE_WEIGHTS = "base_weights"
+PARTS = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
+"""Our name of a trained weight -> PEFT's."""
+# What PEFT can put into a LoRA that our layers do not compute: with any of these the answers would differ silently.
 UNSUPPORTED = (
-    "use_dora",
     "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
     "layer_replication",
     "trainable_token_indices",
     "lora_bias",
+    "target_parameters",
+    "arrow_config",
+    "use_qalora",
+    "use_bdlora",
+    "monteclora_config",
+    "kasa_config",
     "alora_invocation_tokens",
 )
+CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to begin that take something off the base's weights: the adapter alone does not say what."""
 
 
 def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None) -> None:
@@ -41,35 +57,50 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
     The weights are one file that is replaced in one step, after the config stands.
     """
     layers = lora_layers(model)
-    tensors = {}
-    for name, layer in layers.items():
-        tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A.detach().cpu().contiguous()
-        tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B.detach().cpu().contiguous()
-    write_atomically(
-        folder / CONFIG, json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True) + "\n"
-    )
+    tensors = {
+        f"{PREFIX}{name}.{PARTS[part]}": weight.detach().cpu().contiguous()
+        for name, layer in layers.items()
+        for part, weight in layer.named_parameters(recurse=False)
+    }
+    metadata = {"format": "pt"}
+    if any(isinstance(layer.frozen, FourBitLinear) for layer in layers.values()):
+        metadata[BASE_WEIGHTS] = "nf4"
+    config = json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True)
+    write_atomically(folder / CONFIG, config + "\n")
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def _config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:
     layer = next(iter(layers.values()))
     rank = layer.lora_A.shape[0]
+    ranks = {name: other.lora_A.shape[0] for name, other in layers.items()}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
         "revision": revision,
         "r": rank,
-        "lora_alpha": layer.scaling * rank,
+        "lora_alpha": layer.alpha,
+        "rank_pattern": {name: other for name, other in ranks.items() if other != rank},
+        "alpha_pattern": {name: other.alpha for name, other in layers.items() if other.alpha != layer.alpha},
         "lora_dropout": getattr(layer.dropout, "p", 0.0),
         "target_modules": sorted({name.rpartition(".")[2] for name in layers}),
         "fan_in_fan_out": isinstance(layer.frozen, Conv1D),
         "bias": "none",
         "inference_mode": True,
-        "use_rslora": False,
-        "use_dora": False,
+        "use_rslora": layer.rank_stabilized,
+        "use_dora": isinstance(layer, DoraLinear),
     }
+
+
+def stands_on_four_bits(folder: Path) -> bool:
+    """Whether this adapter was trained on weights held in 4 bits. Errors: `ModelError` when it cannot be read."""
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            return (file.metadata() or {}).get(BASE_WEIGHTS) == "nf4"
+    except (OSError, SafetensorError) as error:
+        raise _unreadable_weights(folder, error) from None
 
 
 def read_adapter(model: PreTrainedModel, folder: Path) -> None:
@@ -77,25 +108,50 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
 
     Errors: `ModelError` when the folder holds no adapter, one of another kind, or one that does not fit this model.
     """
-    config, tensors = _read_config(folder), _read_weights(folder)
-    pairs = _pair_up(tensors, folder)
-    rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    config = _read_config(folder)
+    parts = _by_layer(_read_weights(folder), bool(config.get("use_dora")), folder)
     if not lora_layers(model):
-        missing = [name for name in pairs if name not in dict(model.named_modules())]
-        if missing:
-            raise _misfit(folder, f"the model has no layer {missing[0]!r}")
-        attach_lora(model, rank, alpha, float(config.get("lora_dropout", 0.0)), names=pairs)
+        _attach(model, config, parts, folder)
     layers = lora_layers(model)
-    if layers.keys() != pairs.keys():
-        raise _misfit(folder, f"{len(pairs)} layers in the file, {len(layers)} on the model")
-    for name, (lora_A, lora_B) in pairs.items():
-        layer = layers[name]
-        if lora_A.shape != layer.lora_A.shape or lora_B.shape != layer.lora_B.shape:
-            raise _misfit(folder, f"layer {name!r} has shapes {tuple(lora_A.shape)} and {tuple(lora_B.shape)}")
+    if layers.keys() != parts.keys():
+        raise _misfit(folder, f"{len(parts)} layers in the file, {len(layers)} on the model")
+    for name, tensors in parts.items():
+        weights = dict(layers[name].named_parameters(recurse=False))
+        shapes = {part: tensor.shape for part, tensor in tensors.items()}
+        if shapes != {part: weight.shape for part, weight in weights.items()}:
+            raise _misfit(folder, f"layer {name!r} has shapes {', '.join(str(tuple(s)) for s in shapes.values())}")
         with torch.no_grad():
-            layer.lora_A.copy_(lora_A)
-            layer.lora_B.copy_(lora_B)
-        layer.scaling = alpha / (rank**0.5 if config.get("use_rslora") else rank)
+            for part, weight in weights.items():
+                weight.copy_(tensors[part])
+
+
+def _attach(
+    model: PreTrainedModel, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]], folder: Path
+) -> None:
+    """Layers of the kind, rank and scale that the folder says, wherever it has one. The rank is that of the tensors."""
+    modules = dict(model.named_modules())
+    odd = [name for name in parts if not isinstance(modules.get(name), Linear)]
+    if odd:
+        raise _misfit(folder, f"the model has no linear layer {odd[0]!r}")
+    kind = DoraLinear if config.get("use_dora") else LoraLinear
+    model.requires_grad_(False)
+    for name, tensors in parts.items():
+        layer = kind(
+            modules[name],
+            rank=tensors["lora_A"].shape[0],
+            alpha=_alpha_of(name, config),
+            dropout=float(config.get("lora_dropout", 0.0)),
+            rank_stabilized=bool(config.get("use_rslora")),
+            dtype=adapter_dtype(model),
+        )
+        replace(model, name, layer)
+
+
+def _alpha_of(name: str, config: Mapping[str, Any]) -> float:
+    """The layer's own alpha where a pattern names it or the end of its name, as PEFT has it."""
+    patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
+    alphas = (alpha for end, alpha in patterns.items() if name == end or name.endswith(f".{end}"))
+    return float(next(alphas, config["lora_alpha"]))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -112,8 +168,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if config.get("peft_type") != "LORA":
         raise _unsupported(folder, f"peft_type {config.get('peft_type')!r}")
     found = [key for key in UNSUPPORTED if config.get(key)]
-    if config.get("bias", "none") != "none":
-        found.append("bias")
+    found += ["bias"] if config.get("bias", "none") != "none" else []
+    found += ["init_lora_weights"] if str(config.get("init_lora_weights")).startswith(CHANGES_BASE) else []
+    found += ["alpha_pattern"] if any(re.search(r"[^\w.-]", key) for key in config.get("alpha_pattern") or ()) else []
     if found:
         raise _unsupported(folder, ", ".join(found))
     return config
@@ -122,28 +179,30 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(folder / WEIGHTS)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise ModelError(
-            "adapter-unreadable",
-            "The adapter's weights cannot be read (pickled weights are never opened).",
-            where=str(folder / WEIGHTS),
-            found=str(error),
-            do="restore the file, or train again",
-        ) from None
+    except (OSError, SafetensorError) as error:
+        raise _unreadable_weights(folder, error) from None
 
 
-def _pair_up(tensors: dict[str, Tensor], folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Layer name -> (A, B). A tensor that is not A or B of a layer is refused, not skipped."""
-    names = [
-        key.removeprefix(PREFIX).removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")
-    ]
-    expected = {f"{PREFIX}{name}.lora_{half}.weight" for name in names for half in "AB"}
-    if not names or expected != tensors.keys():
-        odd = sorted(expected ^ tensors.keys())
+def _by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Layer name -> our name of its weight -> tensor. One that belongs to no whole layer is refused, not skipped."""
+    first = f".{PARTS['lora_A']}"
+    names = [key.removeprefix(PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]
+    expected = {part: end for part, end in PARTS.items() if is_dora or part != "lora_magnitude"}
+    keys = {name: {part: f"{PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
+    odd = sorted({key for parts in keys.values() for key in parts.values()} ^ tensors.keys())
+    if odd or not names:
         raise _unsupported(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
-    return {
-        name: (tensors[f"{PREFIX}{name}.lora_A.weight"], tensors[f"{PREFIX}{name}.lora_B.weight"]) for name in names
-    }
+    return {name: {part: tensors[key] for part, key in parts.items()} for name, parts in keys.items()}
+
+
+def _unreadable_weights(folder: Path, error: Exception) -> ModelError:
+    return ModelError(
+        "adapter-unreadable",
+        "The adapter's weights cannot be read (pickled weights are never opened).",
+        where=str(folder / WEIGHTS),
+        found=str(error),
+        do="restore the file, or train again",
+    )
 
 
 def _unsupported(folder: Path, found: str) -> ModelError:
@@ -152,7 +211,7 @@ def _unsupported(folder: Path, found: str) -> ModelError:
         "This adapter is of a kind that cannot be applied exactly.",
         where=str(folder),
         found=found,
-        do="use a plain LoRA adapter on linear layers",
+        do="use a LoRA or DoRA adapter on linear layers",
     )
 
 

@@ -12,10 +12,13 @@ from torch import nn
 
 
 class Trained(Protocol):
-    """One kind of adapter on one model. Adding a kind: a module beside this, and a row in `choose.py`."""
+    """One kind of adapter on one model. Adding a kind: a module beside this, and a line in `choose.py`."""
 
     def weights(self) -> dict[str, nn.Parameter]:
-        """Name -> what the optimizer moves, float32, always in the same order. A checkpoint keeps exactly these."""
+        """Name -> what the optimizer moves, float32 (float64 for a float64 model), always in the same order.
+
+        A checkpoint keeps exactly these.
+        """
         ...
 
     def collect(self) -> None:

@@ -1,0 +1,53 @@
+"""DoRA: the direction of each row of the weight is trained by LoRA, its length by a number of its own.
+
+    y = m * (x (W + s B A)^T) / ||W + s B A||,    norms and m by row (output);   m starts as the rows' lengths in W
+
+The norm counts as a constant in the backward pass (section 4.3 of the paper), so it is computed once for each value of
+A and B, not at every use. Dropout acts where PEFT has it: on the input of everything that differs from the base.
+
+Shapes: I inputs, O outputs, R rank. Source: Liu et al. 2024, arXiv:2402.09353; as in PEFT (`peft/tuners/lora/dora.py`).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.engine.adapters.linear import dense_OI, product
+from tunesmith.engine.adapters.lora import LoraLinear
+
+
+class DoraLinear(LoraLinear):
+    """A frozen linear layer whose rows are turned and stretched."""
+
+    def __init__(self, *layer: Any, **options: Any) -> None:
+        super().__init__(*layer, **options)
+        lengths_O = torch.linalg.vector_norm(dense_OI(self.frozen, self.lora_A.dtype), dim=1)
+        self.lora_magnitude = nn.Parameter(lengths_O)
+        self._norm_O, self._norm_is_of = lengths_O.clone(), (-1, -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O)"""
+        if not self.is_on:
+            y: Tensor = self.frozen(x)
+            return y
+        scale_O = (self.lora_magnitude / self.norm_O()).to(x.dtype)
+        dropped = self.dropout(x)
+        y = self.with_update(product(self.frozen, dropped), dropped) * scale_O
+        if dropped is not x:  # what is the base's own is not dropped
+            y = y + product(self.frozen, x) - product(self.frozen, dropped)
+        return y if self.frozen.bias is None else y + self.frozen.bias
+
+    def norm_O(self) -> Tensor:
+        """||W + s B A|| of every row for A and B as they are."""
+        versions = self.lora_A._version, self.lora_B._version
+        if versions != self._norm_is_of:
+            with torch.inference_mode(False):  # it may be needed again where gradients are
+                self._norm_O = torch.linalg.vector_norm(super().merged_OI(), dim=1)
+            self._norm_is_of = versions
+        return self._norm_O
+
+    def merged_OI(self) -> Tensor:
+        """The one weight that does what all of it does together."""
+        with torch.no_grad():
+            return super().merged_OI() * (self.lora_magnitude / self.norm_O())[:, None]

@@ -1,0 +1,84 @@
+"""A frozen linear layer whose weight is held in 4 bits: NF4 with double quantization.
+
+    w is about  code[k] * a,    code: 16 quantiles of a normal distribution, a: the largest |w| in a block of 64 weights
+
+The a of 256 blocks are themselves held in 8 bits. In all 4.127 bits a weight, against 16 or 32. The weight is made
+dense for each product and forgotten; nothing of it is kept for the backward pass. bitsandbytes quantizes and
+dequantizes, on CPU and CUDA alike. Source: Dettmers et al. 2023, arXiv:2305.14314, section 3.
+
+Shapes: I inputs, O outputs, N all leading dimensions together.
+"""
+
+import logging
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
+
+from tunesmith.errors import MissingExtraError
+
+WEIGHTS_A_BLOCK = 64
+
+
+class FourBitLinear(nn.Module):
+    """Takes the place of a frozen `nn.Linear` or `Conv1D`; the bias stays as it is."""
+
+    def __init__(self, frozen: nn.Linear | Conv1D, device: torch.device) -> None:
+        super().__init__()
+        weight_OI = frozen.weight.detach().T if isinstance(frozen, Conv1D) else frozen.weight.detach()
+        self.out_features, self.in_features = weight_OI.shape
+        self.codes, self.state = quantizer().quantize_4bit(
+            weight_OI.to(device).contiguous(), blocksize=WEIGHTS_A_BLOCK, quant_type="nf4", compress_statistics=True
+        )
+        self.bias = frozen.bias
+
+    def dense_OI(self, dtype: torch.dtype) -> Tensor:
+        """The weight that the codes stand for."""
+        weight_OI: Tensor = quantizer().dequantize_4bit(self.codes, self.state)
+        return weight_OI.to(dtype)
+
+    def product(self, x: Tensor) -> Tensor:
+        """x W^T: (..., I) -> (..., O)"""
+        y: Tensor = _Product.apply(x, self)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) -> (..., O)"""
+        y = self.product(x)
+        return y if self.bias is None else y.add_(self.bias)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the weight takes in memory."""
+        parts = (self.codes, self.state.absmax, self.state.code, self.state.state2.absmax, self.state.state2.code)
+        return sum(part.nbytes for part in parts)
+
+
+class _Product(torch.autograd.Function):
+    """y = x W^T,  dx = dy W; the weight is made dense again for the second product."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: FourBitLinear) -> Tensor:
+        ctx.layer = layer
+        return linear(x, layer.dense_OI(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        return dy @ ctx.layer.dense_OI(dy.dtype), None
+
+
+def quantizer() -> ModuleType:
+    """bitsandbytes' functions. Errors: `MissingExtraError`."""
+    log = logging.getLogger("bitsandbytes")
+    before = log.level
+    log.setLevel(logging.ERROR)  # on being imported it recommends a package of kernels that we do not use
+    try:
+        import bitsandbytes.functional
+    except ImportError:
+        raise MissingExtraError("qlora", "Holding weights in 4 bits") from None
+    finally:
+        log.setLevel(before)
+    return bitsandbytes.functional

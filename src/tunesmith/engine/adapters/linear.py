@@ -1,0 +1,55 @@
+"""What adapters need of a frozen linear layer, whichever way it holds its weight.
+
+Shapes: I inputs, O outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from tunesmith.engine.adapters.four_bit import FourBitLinear
+
+Linear = nn.Linear | Conv1D | FourBitLinear
+"""`nn.Linear`; GPT-2's `Conv1D`, which keeps its weight transposed; 4-bit weights."""
+
+
+def linear_sizes(layer: Linear) -> tuple[int, int]:
+    """(inputs, outputs)."""
+    if isinstance(layer, FourBitLinear):
+        return layer.in_features, layer.out_features
+    rows, columns = layer.weight.shape
+    return (rows, columns) if isinstance(layer, Conv1D) else (columns, rows)
+
+
+def dense_OI(layer: Linear, dtype: torch.dtype) -> Tensor:
+    """The frozen weight, in this dtype."""
+    if isinstance(layer, FourBitLinear):
+        return layer.dense_OI(dtype)
+    weight_OI = layer.weight.detach().T if isinstance(layer, Conv1D) else layer.weight.detach()
+    return weight_OI.to(dtype)
+
+
+def product(layer: Linear, x: Tensor) -> Tensor:
+    """x W^T without the bias: (..., I) -> (..., O)"""
+    if isinstance(layer, FourBitLinear):
+        return layer.product(x)
+    return x @ layer.weight if isinstance(layer, Conv1D) else linear(x, layer.weight)
+
+
+def device_of(layer: Linear) -> torch.device:
+    """Where the layer computes."""
+    return layer.codes.device if isinstance(layer, FourBitLinear) else layer.weight.device
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, Linear]:
+    """Full name -> linear layer, of all but the output head, in the order of the model."""
+    head = model.get_output_embeddings()
+    return {name: module for name, module in model.named_modules() if isinstance(module, Linear) and module is not head}
+
+
+def replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of the one with this full name."""
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, layer)

@@ -1,0 +1,41 @@
+"""QLoRA: LoRA on weights held in 4 bits (`four_bit.py`), so that a model takes about a quarter of its memory.
+
+All linear layers but the output head are quantized, as in the paper and in transformers; embeddings, norms and head
+stay as they are. Gradients go through the 4-bit weights into the adapter. Source: arXiv:2305.14314.
+"""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from tunesmith.engine.adapters.four_bit import FourBitLinear, quantizer
+from tunesmith.engine.adapters.linear import linear_layers, replace
+from tunesmith.errors import ModelError
+
+
+def hold_in_four_bits(model: PreTrainedModel, device: torch.device) -> None:
+    """Quantize layer by layer, each on the device, so that the device never holds the whole model.
+
+    Errors: `MissingExtraError`; `ModelError` when the model has no linear layers.
+    """
+    quantizer()
+    layers = linear_layers(model)
+    if not layers:
+        raise ModelError("no-linear-layers", "This model has no layer to hold in 4 bits.", do="use another model")
+    for name, layer in layers.items():
+        if not isinstance(layer, FourBitLinear):
+            replace(model, name, FourBitLinear(layer, device).train(layer.training))
+
+
+def is_in_four_bits(model: nn.Module) -> bool:
+    """Whether the model's linear layers are held in 4 bits."""
+    return any(isinstance(module, FourBitLinear) for module in model.modules())
+
+
+def check_four_bits(model: nn.Module, *, wanted: bool) -> None:
+    """Errors: `ModelError` when the model is not held as the adapter's kind needs it."""
+    if is_in_four_bits(model) != wanted:
+        raise ModelError(
+            "four-bits", "QLoRA and only QLoRA trains on weights held in 4 bits.",
+            found=f"the model is held {'whole' if wanted else 'in 4 bits'}", do="load the model again for this recipe",
+        )  # fmt: skip

@@ -1,0 +1,66 @@
+"""A whole model as an ordinary folder: what transformers, this program, and every server load.
+
+    config.json  model.safetensors  and, byte for byte as the base has them, tokenizer, chat template, settings
+
+The weights are one file that is replaced in one step, after everything else stands.
+"""
+
+import os
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+
+from tunesmith.engine.load import UNLOADABLE, quiet_transformers
+from tunesmith.errors import ModelError
+from tunesmith.files import replacing, write_atomically
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+COPIED = (
+    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json", "LICENSE", "NOTICE",
+)  # fmt: skip
+"""What a model folder has besides weights and config. Training changes none of it, the vocabulary least of all."""
+
+
+def write_model(model: PreTrainedModel, folder: Path) -> None:
+    """Write a model that was loaded from a folder; that folder gives what is copied."""
+    source = Path(str(model.name_or_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        if (source / name).is_file():
+            write_atomically(folder / name, (source / name).read_bytes())
+    with TemporaryDirectory(dir=folder, prefix=".tmp-") as temporary:
+        saved = Path(temporary)
+        _save(model, saved)
+        write_atomically(folder / CONFIG, (saved / CONFIG).read_bytes())
+        with replacing(folder / WEIGHTS) as place:
+            os.replace(saved / WEIGHTS, place)
+
+
+def _save(model: PreTrainedModel, folder: Path) -> None:
+    """transformers knows how tied and rearranged weights are stored. It would refuse odd generation settings."""
+    settings, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        with quiet_transformers(), redirect_stderr(StringIO()):  # its bar does not listen to transformers' settings
+            model.save_pretrained(folder, max_shard_size="1000000GB")
+    finally:
+        model.generation_config = settings
+
+
+def read_model(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the weights of a folder that `write_model` wrote. Errors: `ModelError` when they do not fit."""
+    try:
+        with quiet_transformers():
+            written = AutoModelForCausalLM.from_pretrained(
+                str(folder), dtype=model.dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
+        model.load_state_dict(written.state_dict())
+    except UNLOADABLE as error:
+        raise ModelError(
+            "model-misfit", "The written model cannot be read back.", where=str(folder),
+            found=" ".join(str(error).split())[:300] or type(error).__name__, do="make the run again",
+        ) from None  # fmt: skip
