@@ -91,6 +91,6 @@ def test_attention_costs_what_the_attended_pairs_cost() -> None:
     shared = random.integers(0, 99, 600)
     forest = plant([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
     plan = bundles.plan(forest)
-    scores = sum(b.nodes * b.length * (b.length + len(b.path_P)) for b in plan.bundles)
+    scores = sum(b.nodes * b.length * (b.length + len(b.path_P)) for b in plan)
     pairs = sum(len(places) * (len(places) + 1) // 2 for places in ([*range(600)],)) + 32 * (25 * 600 + 25 * 13)
     assert pairs <= scores <= 1.25 * pairs

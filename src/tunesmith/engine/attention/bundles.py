@@ -5,8 +5,7 @@ see every key on that way, without a mask, as one matrix product, and the keys o
 batched product. So the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which
 leaves at most half of a short square to the mask.
 
-Shapes: N tokens of the forest, B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R rows
-of all bundles together, Q of them padding.
+Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R = B * L rows, O of them filled.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,55 +18,52 @@ from torch import Tensor
 from tunesmith.engine.forest import Forest
 
 LONGEST_NODE = 256
-FILLED = 0.75  # a bundle takes nodes at least this share as long as its longest ...
-SHORT = 32  # ... and any nodes up to this length: their padding costs less than another round of small products
+LONGEST_BUNDLED = 64  # nodes up to this length are padded and computed together, longer ones each for itself
+FILLED = 0.6  # a bundle takes nodes at least this share as long as its longest, or any nodes ...
+SHORT = 24  # ... up to this length: their padding costs less than another round of small products
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Rows `begin` to `begin + nodes * length` of the plan; `path_P` are places in the forest."""
+    """`nodes` nodes of up to `length` tokens, whose places in the forest are `rows_R` (padding repeats a place).
 
-    begin: int
+    `filled_O` are the rows that hold a token, `places_O` that token's place, `padding_Q` the other rows. A single node
+    needs none of these: it is the slice `span`. `path_P`: the places of the tokens on the way from the root.
+    """
+
     nodes: int
     length: int
     path_P: Tensor
+    span: slice | None = None
+    rows_R: Tensor | None = None
+    padding_Q: Tensor | None = None
+    filled_O: Tensor | None = None
+    places_O: Tensor | None = None
 
-    @property
-    def rows(self) -> slice:
-        """Its rows in the plan."""
-        return slice(self.begin, self.begin + self.nodes * self.length)
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`rows_R`: the token in each row (padding repeats one); `padding_Q`: those rows; `row_of_N`: each token's row."""
-
-    rows_R: Tensor
-    padding_Q: Tensor
-    row_of_N: Tensor
-    bundles: tuple[Bundle, ...]
+Plan = tuple[Bundle, ...]
 
 
 def plan(forest: Forest) -> Plan:
-    """Bundle the nodes of a forest."""
-    rows: list[np.ndarray] = []
-    bundles: list[Bundle] = []
-    row_of_N = np.empty(len(forest), np.int64)
-    size = 0
-    for siblings in _siblings(forest):
-        for spans in _alike(siblings):
-            length = max(stop - start for start, stop in spans)
-            path_P = siblings.path_P
-            bundles.append(Bundle(size, len(spans), length, torch.from_numpy(path_P)))
-            for start, stop in spans:
-                own = np.arange(start, start + length)
-                row_of_N[start:stop] = size + own[: stop - start] - start
-                rows.append(np.where(own < stop, own, -1))
-                size += length
-    rows_R = np.concatenate(rows)
-    padding_Q = np.flatnonzero(rows_R < 0)
-    rows_R[padding_Q] = 0
-    return Plan(*(torch.from_numpy(a) for a in (rows_R, padding_Q, row_of_N)), tuple(bundles))
+    """Bundle the nodes of a forest. Every token is in exactly one bundle."""
+    return tuple(
+        _bundle(spans, torch.from_numpy(siblings.path_P))
+        for siblings in _siblings(forest)
+        for spans in _alike(siblings.spans)
+    )
+
+
+def _bundle(spans: Sequence[tuple[int, int]], path_P: Tensor) -> Bundle:
+    length = max(stop - start for start, stop in spans)
+    if len(spans) == 1:
+        return Bundle(1, length, path_P, span=slice(*spans[0]))
+    starts_B, stops_B = (np.array(ends) for ends in zip(*spans, strict=True))
+    own_BL = starts_B[:, None] + np.arange(length)
+    is_filled_BL = own_BL < stops_B[:, None]
+    rows_R = np.minimum(own_BL, stops_B[:, None] - 1).reshape(-1)
+    filled_O = np.flatnonzero(is_filled_BL)
+    arrays = (rows_R, np.flatnonzero(~is_filled_BL), filled_O, rows_R[filled_O])
+    return Bundle(len(spans), length, path_P, None, *(torch.from_numpy(array) for array in arrays))
 
 
 @dataclass(slots=True)
@@ -90,12 +86,13 @@ def _siblings(forest: Forest) -> Iterator[_Siblings]:
     yield from links
 
 
-def _alike(siblings: _Siblings) -> Iterator[Sequence[tuple[int, int]]]:
+def _alike(spans: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
     """Cut siblings into bundles of similar length, longest first."""
-    spans = sorted(siblings.spans, key=lambda span: (span[0] - span[1], span[0]))
+    spans = sorted(spans, key=lambda span: (span[0] - span[1], span[0]))
     begin = 0
     for k in range(1, len(spans) + 1):
         longest = spans[begin][1] - spans[begin][0]
-        if k == len(spans) or (longest > SHORT and spans[k][1] - spans[k][0] < FILLED * longest):
+        shortest = spans[k][1] - spans[k][0] if k < len(spans) else 0
+        if longest > LONGEST_BUNDLED or shortest < FILLED * longest and (longest > SHORT or not shortest):
             yield spans[begin:k]
             begin = k

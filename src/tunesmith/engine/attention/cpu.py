@@ -30,58 +30,67 @@ def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, plan: Plan, scale: float
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, plan: Plan, scale: float) -> Tensor:
-        q_RHd, k_RGd, v_RGd = (x_Nhd.index_select(0, plan.rows_R) for x_Nhd in (q_NHd, k_NGd, v_NGd))
-        q_RHd *= scale
-        out_RHd = torch.empty_like(q_RHd)
+        q_NHd = q_NHd * scale
+        out_NHd = torch.empty_like(q_NHd, memory_format=torch.contiguous_format)
         kept = []
-        for bundle in plan.bundles:
-            q_XYd, k_XLd, v_XLd = (_stack(x_Rhd, bundle, k_NGd.shape[1]) for x_Rhd in (q_RHd, k_RGd, v_RGd))
+        for bundle in plan:
+            q_XYd, k_XLd, v_XLd = (_take(x_Nhd, bundle, k_NGd.shape[1]) for x_Nhd in (q_NHd, k_NGd, v_NGd))
             s_XYC = torch.baddbmm(_causal_YL(q_XYd, k_XLd), q_XYd, k_XLd.mT)
             p_XYC = _with_path(s_XYC, q_XYd, k_NGd, bundle).softmax(-1)
             kept.append(p_XYC)
-            _unstack(_mix(p_XYC, v_XLd, v_NGd, bundle), bundle, out_RHd)
+            _put(_mix(p_XYC, v_XLd, v_NGd, bundle), bundle, out_NHd)
         ctx.save_for_backward(q_NHd, k_NGd, v_NGd, *kept)
         ctx.plan, ctx.scale = plan, scale
-        return out_RHd.index_select(0, plan.row_of_N)
+        return out_NHd
 
     @staticmethod
     def backward(ctx: Any, d_NHd: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        plan: Plan = ctx.plan
         q_NHd, k_NGd, v_NGd, *kept = ctx.saved_tensors
-        q_RHd, k_RGd, v_RGd, d_RHd = (x_Nhd.index_select(0, plan.rows_R) for x_Nhd in (q_NHd, k_NGd, v_NGd, d_NHd))
-        q_RHd *= ctx.scale
-        d_RHd.index_fill_(0, plan.padding_Q, 0)
-        dq_RHd, dk_RGd, dv_RGd = torch.empty_like(q_RHd), torch.empty_like(k_RGd), torch.empty_like(v_RGd)
+        dq_NHd = torch.empty_like(q_NHd, memory_format=torch.contiguous_format)
         dk_NGd, dv_NGd = torch.zeros_like(k_NGd), torch.zeros_like(v_NGd)
-        for bundle, p_XYC in zip(plan.bundles, kept, strict=True):
-            q_XYd, k_XLd, v_XLd, d_XYd = (
-                _stack(x_Rhd, bundle, k_NGd.shape[1]) for x_Rhd in (q_RHd, k_RGd, v_RGd, d_RHd)
-            )
+        for bundle, p_XYC in zip(ctx.plan, kept, strict=True):
+            q_XYd, k_XLd, v_XLd = (_take(x_Nhd, bundle, k_NGd.shape[1]) for x_Nhd in (q_NHd, k_NGd, v_NGd))
+            d_XYd = _take(d_NHd, bundle, k_NGd.shape[1], blank_padding=True)
             dp_XYC = _with_path(d_XYd @ v_XLd.mT, d_XYd, v_NGd, bundle)
             ds_XYC = torch.ops.aten._softmax_backward_data(dp_XYC, p_XYC, -1, p_XYC.dtype)
-            _unstack(_mix(ds_XYC, k_XLd, k_NGd, bundle), bundle, dq_RHd)
-            for s_XYC, x_XYd, own_RGd, path_NGd in ((ds_XYC, q_XYd, dk_RGd, dk_NGd), (p_XYC, d_XYd, dv_RGd, dv_NGd)):
+            _put(_mix(ds_XYC, k_XLd, k_NGd, bundle), bundle, dq_NHd)
+            for s_XYC, x_XYd, out_NGd in ((ds_XYC, q_XYd, dk_NGd), (p_XYC, d_XYd, dv_NGd)):
                 path_GZP, own_XYL = _columns(s_XYC, bundle)
-                _unstack(own_XYL.mT @ x_XYd, bundle, own_RGd)
+                _put(own_XYL.mT @ x_XYd, bundle, out_NGd, add=True)
                 if len(bundle.path_P):
                     of_path_GPd = path_GZP.mT @ x_XYd.view(*path_GZP.shape[:2], -1)
-                    path_NGd.index_add_(0, bundle.path_P, of_path_GPd.transpose(0, 1))
-        dq_NHd, dk_own_NGd, dv_own_NGd = (x_Rhd.index_select(0, plan.row_of_N) for x_Rhd in (dq_RHd, dk_RGd, dv_RGd))
-        return dq_NHd.mul_(ctx.scale), dk_NGd.add_(dk_own_NGd), dv_NGd.add_(dv_own_NGd), None, None
+                    out_NGd.index_add_(0, bundle.path_P, of_path_GPd.transpose(0, 1))
+        return dq_NHd.mul_(ctx.scale), dk_NGd, dv_NGd, None, None
 
 
-def _stack(x_Rhd: Tensor, bundle: Bundle, groups: int) -> Tensor:
+def _take(x_Nhd: Tensor, bundle: Bundle, groups: int, *, blank_padding: bool = False) -> Tensor:
     """A bundle's rows with the heads of a group under each other: (G * B, M * L, d); M is 1 for keys and values."""
-    x_BLGMd = x_Rhd[bundle.rows].view(bundle.nodes, bundle.length, groups, -1, x_Rhd.shape[-1])
-    return x_BLGMd.permute(2, 0, 3, 1, 4).reshape(groups * bundle.nodes, -1, x_Rhd.shape[-1])
+    if bundle.span is not None:
+        rows_Rhd = x_Nhd[bundle.span]
+    else:
+        rows_Rhd = x_Nhd.index_select(0, bundle.rows_R)
+        if blank_padding:
+            rows_Rhd.index_fill_(0, bundle.padding_Q, 0)
+    rows_BLGMd = rows_Rhd.unflatten(1, (groups, -1)).unflatten(0, (bundle.nodes, bundle.length))
+    return rows_BLGMd.permute(2, 0, 3, 1, 4).reshape(groups * bundle.nodes, -1, x_Nhd.shape[-1])
 
 
-def _unstack(x_XYd: Tensor, bundle: Bundle, out_Rhd: Tensor) -> None:
-    """The way back from `_stack`, into the bundle's rows."""
-    nodes, length = bundle.nodes, bundle.length
-    x_GBMLd = x_XYd.view(len(x_XYd) // nodes, nodes, -1, length, x_XYd.shape[-1])
-    x_BLGMd = x_GBMLd.permute(1, 3, 0, 2, 4)
-    out_Rhd[bundle.rows].view(x_BLGMd.shape).copy_(x_BLGMd)
+def _put(x_XYd: Tensor, bundle: Bundle, out_Nhd: Tensor, *, add: bool = False) -> None:
+    """The way back from `_take`: a bundle's rows into their places, or added to what is there."""
+    x_GBMLd = x_XYd.view(len(x_XYd) // bundle.nodes, bundle.nodes, -1, bundle.length, x_XYd.shape[-1])
+    rows_RGMd = x_GBMLd.permute(1, 3, 0, 2, 4).flatten(0, 1)
+    if bundle.span is not None:
+        out_RGMd = out_Nhd[bundle.span].view(rows_RGMd.shape)
+        if add:
+            out_RGMd += rows_RGMd
+        else:
+            out_RGMd.copy_(rows_RGMd)
+        return
+    filled_Ohd = rows_RGMd.index_select(0, bundle.filled_O).flatten(1, 2)
+    if add:
+        out_Nhd.index_add_(0, bundle.places_O, filled_Ohd)
+    else:
+        out_Nhd.index_copy_(0, bundle.places_O, filled_Ohd)
 
 
 def _with_path(own_XYL: Tensor, q_XYd: Tensor, k_NGd: Tensor, bundle: Bundle) -> Tensor:
