@@ -1,0 +1,54 @@
+"""The peer's best settings: `peers/best.toml` keeps what a search found, with its date and every candidate."""
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+BEST = Path(__file__).parent / "peers" / "best.toml"
+HEAD = (
+    "# What TRL and transformers are fastest with, found by `make bench SEARCH=1`; every candidate that was measured.\n"
+)
+
+Settings = dict[str, Any]
+
+
+def _read() -> dict[str, Settings]:
+    return tomllib.loads(BEST.read_text(encoding="utf-8")) if BEST.exists() else {}
+
+
+def knows(workload: str) -> bool:
+    """Whether a search was made for this workload."""
+    return workload in _read()
+
+
+def best_settings(workload: str) -> Settings:
+    """What a job of the peer takes for this workload."""
+    settings: Settings = _read()[workload]["best"]
+    return settings
+
+
+def keep_best(workload: str, candidates: list[Settings], speeds: list[float], peaks: list[int]) -> Settings:
+    """Write the fastest candidate and all of them; return it. A candidate that failed has speed 0."""
+    found = _read()
+    best = candidates[speeds.index(max(speeds))]
+    measured = [
+        {**settings, "examples_per_second": round(speed, 3), "peak_mib": peak >> 20}
+        for settings, speed, peak in zip(candidates, speeds, peaks, strict=True)
+    ]
+    found[workload] = {"date": date.today().isoformat(), "best": best, "candidates": measured}
+    BEST.write_text(HEAD + "".join(_section(name, one) for name, one in found.items()), encoding="utf-8")
+    return best
+
+
+def _section(name: str, found: Settings) -> str:
+    rows = "".join(f"    {_inline(candidate)},\n" for candidate in found["candidates"])
+    return f'\n[{name}]\ndate = "{found["date"]}"\nbest = {_inline(found["best"])}\ncandidates = [\n{rows}]\n'
+
+
+def _inline(settings: Settings) -> str:
+    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in settings.items()) + " }"
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,41 @@
+"""matmul-share: the useful operations per second of our gsm8k step, as a share of the bf16 matmul rate beside it."""
+
+import statistics
+
+from benchmarks.compare import Sides
+from benchmarks.flops import Shape, forest_size
+from benchmarks.jobs import Bench, Report, run_matmul
+from benchmarks.results import Row, paired
+from benchmarks.workloads import TRAININGS, Training, training_arrays
+
+SQUARE = "torch bf16 matmul, large square"
+
+
+def matmul_share(bench: Bench) -> list[Row]:
+    """The rate is measured before and after each run of ours, so both see the same machine."""
+    workload = next(workload for workload in TRAININGS if workload.name == "gsm8k")
+    arrays = training_arrays(workload, bench.data, bench.tokenizer)
+    sides, shape = Sides(workload, arrays, bench), Shape.of(bench.model)
+    ours, rates, before = [], [], run_matmul()
+    for _ in range(workload.repetitions):
+        report = sides.ours("auto")
+        ours.append(useful_rate(workload, sides, shape, report))
+        after = run_matmul()
+        rates.append((before["square"] + after["square"]) / 2)
+        best = f"best shape {after['best_shape']}: {after['best'] / 1e9:.1f}"
+        print(f"  {ours[-1] / 1e9:.1f} of {rates[-1] / 1e9:.1f} Gflop/s; {best}", flush=True)
+        before = after
+    row = paired("matmul-share", "flops_per_second", ours, rates, SQUARE)
+    assert row.ratio is not None
+    return [row, Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)]
+
+
+def useful_rate(workload: Training, sides: Sides, shape: Shape, report: Report) -> float:
+    """Operations per second: the median over the counted steps."""
+    size, order = workload.batch_size, report["order"]
+    rates = []
+    for step, seconds in enumerate(report["seconds"][1:], start=1):
+        examples = order[step * size : (step + 1) * size]
+        forest = forest_size(sides.arrays.sequences[e] for e in examples)
+        rates.append(shape.step(forest, trains_all=workload.kind == "full") / seconds)
+    return statistics.median(rates)
