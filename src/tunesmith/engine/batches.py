@@ -102,6 +102,18 @@ def _added_to_rows(arrays: TokenArrays, piece: list[int], e: int) -> int:
     return arrays.sequences_per_example * _longest(arrays, piece[0] if piece else e)
 
 
+def tokens_at_once(arrays: TokenArrays, piece: Sequence[int], *, as_forest: bool) -> int:
+    """Tokens that the model computes for a micro-batch: of its forest, or of its padded rows."""
+    added = _added_to_forest if as_forest else _added_to_rows
+    return sum(added(arrays, list(piece[:k]), e) for k, e in enumerate(piece))
+
+
+def longest_first(arrays: TokenArrays) -> list[int]:
+    """The numbers of all examples, those with the most tokens first."""
+    lengths_E = np.diff(arrays.starts_S1[:: arrays.sequences_per_example])
+    return np.argsort(-lengths_E, kind="stable").tolist()
+
+
 def _longest(arrays: TokenArrays, e: int) -> int:
     return max(len(arrays.sequence(s)[0]) for s in arrays.sequences_of(e))
 

@@ -21,7 +21,7 @@ from tunesmith.records.recipe import (
     TrainingRecipe,
 )
 from tunesmith.records.record import Record, canonical_json, fingerprint_of
-from tunesmith.records.run import Machine, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
+from tunesmith.records.run import Machine, MemoryPlan, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
 from tunesmith.records.tokenizer import ChatTokenizer, Encoded
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "KtoRecipe",
     "Machine",
     "MaskProof",
+    "MemoryPlan",
     "Message",
     "Method",
     "MetricLine",

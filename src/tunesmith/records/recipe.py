@@ -36,7 +36,7 @@ class AdapterRecipe(Record):
     """What is trained. LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the adapter's input.
 
     `kind`: `lora`; `rslora` scales by alpha / sqrt(r); `dora` trains directions and lengths; `qlora` is LoRA on weights
-    held in 4 bits; `full` trains the weights themselves and ignores nothing: rank, alpha and dropout must be left out.
+    held in 4 bits; `full` trains the weights themselves: rank, alpha and dropout must then be left out.
     """
 
     kind: AdapterKind = "lora"
@@ -76,14 +76,16 @@ class KtoRecipe(Record):
 class TrainingRecipe(Record):
     """How the weights move. `batch_size` counts examples per optimizer step; either `epochs` or `minutes` ends the run.
 
-    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding. A checkpoint is written
-    every `checkpoint_minutes` (0: after every step), at each look and when asked to stop. A step whose loss or gradient
-    is not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a row).
+    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding; `memory_gb` (10^9
+    bytes) is what the process may hold, on a GPU its tensors, by default what is free. A checkpoint is written every
+    `checkpoint_minutes` (0: after every step), at each look and when asked to stop. A step whose loss or gradient is
+    not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a row).
     """
 
     learning_rate: float | None = Field(None, gt=0)
     batch_size: int = Field(16, ge=1, le=4096)
     micro_batch: int | None = Field(None, ge=1)
+    memory_gb: float | None = Field(None, gt=0)
     epochs: float | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)
     warmup_share: float = Field(0.05, ge=0, lt=1)

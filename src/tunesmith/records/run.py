@@ -37,8 +37,10 @@ class Machine(Record):
 class MetricLine(Record):
     """One line of `metrics.jsonl`: an optimizer step, or (kind "validation") a look at the validation split.
 
-    `loss` is per trained token, in nats. `score` is the generation metric, measured on sampled answers. A step of kind
-    "skipped" was not applied and has no loss; `warning` says why, or what was odd about a step that was applied.
+    `loss` is the method's: for SFT nats per trained token. `reward_accuracy` is the share of validation examples where
+    the model prefers what it should (preference methods). `score` is the generation metric, measured on sampled
+    answers. A step of kind "skipped" was not applied and has no loss; `warning` says why, or what was odd about a step
+    that was applied.
     """
 
     kind: Literal["step", "validation", "skipped"]
@@ -52,11 +54,26 @@ class MetricLine(Record):
     tokens_read: int | None = None
     score: float | None = None
     score_name: str | None = None
+    reward_accuracy: float | None = None
     warning: str | None = None
 
 
+class MemoryPlan(Record):
+    """How a step is cut into micro-batches of at most `most_tokens` tokens and `most_examples` examples.
+
+    The defaults hold until one is found by trial (`engine/budget.py`). `checkpointing`: layers are computed again in
+    the backward pass. `bytes_per_token` was measured; `budget_bytes` was free for it.
+    """
+
+    most_tokens: int = 2048
+    most_examples: int = 1 << 30
+    checkpointing: bool = False
+    bytes_per_token: int = 0
+    budget_bytes: int = 0
+
+
 class TrainingResult(Record):
-    """How a training ended. `best_step` is the step whose adapter was kept."""
+    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is how memory was used at the end."""
 
     status: RunStatus
     steps: int
@@ -69,12 +86,14 @@ class TrainingResult(Record):
     tokens_read: int
     peak_memory_bytes: int
     trainable_parameters: int
+    plan: MemoryPlan | None = None
 
 
 class Run(Record):
     """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it.
 
-    `adapter_files` are the SHA-256 of the files in `adapter/`, by which they are verified when the run is used.
+    `adapter_files` are the SHA-256 of the files in `adapter/` (`model/` after full fine-tuning), by which they are
+    verified when the run is used.
     `identity` is what must be the same when a run that was cut short goes on; `drift` says what differed and was
     allowed, `resumed` how often it went on.
     """
