@@ -43,7 +43,7 @@ def test_an_interrupted_run_can_be_used(
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err
     message = [line for line in err.splitlines() if line.startswith("error[")]
-    assert len(message) == 1 and str(folder.path) in message[0] and "kept the adapter" in message[0]
+    assert len(message) == 1 and str(folder.path) in message[0] and "kept the tuned weights" in message[0]
     assert f"do tunesmith resume {folder.path}" in message[0]
     assert json.loads(out)["error"]["code"] == "interrupted/stopped"
 

@@ -11,7 +11,7 @@ def list_models(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model and the sample data now.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the embedded model, the models in the cache, and the adapters that runs left."""
+    """List the embedded model, the models in the cache, and what runs left."""
     from tunesmith.workflow import inventory
 
     if fetch:

@@ -47,7 +47,7 @@ def show_run(
     result = head["result"]
     if result:
         seconds, tokens = f"{result['seconds']:.0f} s", f"{result['tokens_trained']:,} tokens trained"
-        say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept the adapter of step {result['best_step']}")
+        say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept step {result['best_step']}")
     if result and result["best_validation_loss"] is not None:
         say(f"held-out loss {result['best_validation_loss']:.4f} nats per token")
     decision = details["decision"]
@@ -57,8 +57,8 @@ def show_run(
         say("")
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]
         print_table(("kind", "bytes", "path"), rows, right=(1,))
-    has_adapter = any(artifact["kind"] == "adapter" for artifact in details["artifacts"])
+    is_tuned = any(artifact["kind"] in ("adapter", "model") for artifact in details["artifacts"])
     if details["status"] in ("interrupted", "failed", "killed"):
         say_next("resume", details["folder"])
     else:
-        say_next(*("chat", details["folder"]) if has_adapter else ("runs",))
+        say_next(*("chat", details["folder"]) if is_tuned else ("runs",))

@@ -4,8 +4,10 @@ them."""
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from tunesmith.errors import ModelError
@@ -29,7 +31,7 @@ class KnownModel:
 def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert | None = None) -> ModelIdentity:
     """Exactly which weights a name means, every file verified.
 
-    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run), or a hub name
+    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run, which means what it trained), or a hub name
     `org/name`. `revision` counts for hub names. `convert_gguf` makes the embedded model when it is not there;
     without it that is an error.
     Errors: `ModelError`, always with what to do.
@@ -90,7 +92,10 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
         raise unreadable(folder, error) from None
     if adapter is not None:
         return _resolve_adapter(adapter, convert_gguf)
+    if (folder / "run.json").is_file() and (folder / "model").is_dir():
+        folder = folder / "model"
     files, parameters = inspect_model_folder(folder)
+    _verify_run(folder, files)
     return ModelIdentity(
         name=name, source="folder", revision=None, folder=str(folder), files=files, parameters=parameters
     )
@@ -111,21 +116,26 @@ def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentit
             do="merge the lower adapter into its model first",
         )  # fmt: skip
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
-    _verify_run(folder, files, identity)
+    _verify_run(folder, files, identity.files)
     both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
     return identity.model_copy(update={"adapter": str(folder), "files": both})
 
 
-def _verify_run(adapter: Path, files: dict[str, str], base: ModelIdentity) -> None:
-    """An adapter inside a run's folder, and the model below it, must be those that the run knows."""
-    if adapter.name != "adapter" or not (adapter.parent / "run.json").is_file():
+def _verify_run(tuned: Path, files: Mapping[str, str], base_files: Mapping[str, str] = MappingProxyType({})) -> None:
+    """What a run left in its folder, and the model below an adapter, must be what the run knows."""
+    if tuned.name not in ("adapter", "model") or not (tuned.parent / "run.json").is_file():
         return
-    run = Run.read(adapter.parent / "run.json")
-    changed = [f"adapter/{name}" for name, sha256 in run.adapter_files.items() if files.get(name) != sha256]
-    changed += [name for name, sha256 in run.model.files.items() if base.files.get(name, sha256) != sha256]
+    run = Run.read(tuned.parent / "run.json")
+    changed = [
+        f"{tuned.name}/{name}"
+        for name, sha256 in run.adapter_files.items()
+        if name in files or not (tuned / name).is_file()
+        if files.get(name) != sha256
+    ]
+    changed += [name for name, sha256 in run.model.files.items() if base_files.get(name, sha256) != sha256]
     if changed:
         raise ModelError(
-            "changed", "Files of this run are not what they were when it was made.", where=str(adapter.parent),
+            "changed", "Files of this run are not what they were when it was made.", where=str(tuned.parent),
             found=", ".join(changed), do="restore them from a copy, or make the run again",
         )  # fmt: skip
 

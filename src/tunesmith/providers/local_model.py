@@ -8,7 +8,7 @@ from tunesmith.models.facts import context_tokens
 from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.providers.local import LocalCompleter
-from tunesmith.records import ChatTokenizer, ModelIdentity
+from tunesmith.records import ChatTokenizer, ModelIdentity, Recipe
 
 if TYPE_CHECKING:
     from tunesmith.engine.load import LoadedModel, Precision
@@ -39,12 +39,20 @@ class NamedModel:
         identity = resolve(name, revision)
         return cls(identity, load_tokenizer(identity.folder), context_tokens(identity.folder))
 
-    def load(self, precision: "Precision" = "auto", batch_size: int = 32) -> "LocalModel":
-        """Load the weights, and the adapter if the name meant one. Errors: `ModelError`."""
+    def load(
+        self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False
+    ) -> "LocalModel":
+        """Load the weights, and the adapter if the name meant one. Errors: `ModelError`, `MissingExtraError`."""
         from tunesmith.engine.load import load_model
 
         adapter = Path(self.identity.adapter) if self.identity.adapter else None
-        return LocalModel(self, load_model(self.identity.folder, precision, adapter), batch_size)
+        loaded = load_model(self.identity.folder, precision, adapter, four_bits=four_bits)
+        return LocalModel(self, loaded, batch_size)
+
+    def load_for(self, recipe: Recipe) -> "LocalModel":
+        """Load the weights as the recipe trains them. Errors: `ModelError`, `MissingExtraError`."""
+        four_bits = recipe.adapter.kind == "qlora"
+        return self.load(recipe.training.precision, recipe.evaluation.batch_size, four_bits=four_bits)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ What a single field allows (types, ranges) stands beside the field in `records/r
 from collections.abc import Callable, Iterator
 
 from tunesmith.errors import RecipeError
-from tunesmith.records import Recipe
+from tunesmith.records import AdapterRecipe, Recipe
 
 Rule = Callable[[Recipe], Iterator[str]]
 
@@ -42,6 +42,16 @@ def _test_is_not_train(recipe: Recipe) -> Iterator[str]:
         yield "data.path and data.test_path are the same file; leave test_path out and a share is held out"
 
 
+def _full_has_no_adapter(recipe: Recipe) -> Iterator[str]:
+    """Values, not what was written: the recipe that a run keeps spells every default."""
+    if recipe.adapter.kind != "full":
+        return
+    for name in ("rank", "alpha", "dropout"):
+        value, default = getattr(recipe.adapter, name), AdapterRecipe.model_fields[name].default
+        if value != default:
+            yield f"adapter.{name}={value:g} means nothing for adapter.kind=full, which trains every weight; remove it"
+
+
 def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
     bar = recipe.bar
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
@@ -73,6 +83,7 @@ RULES: tuple[Rule, ...] = (
     _micro_batch_fits,
     _shares_leave_train,
     _test_is_not_train,
+    _full_has_no_adapter,
     _bar_can_be_met,
     _nothing_blank,
 )

@@ -10,11 +10,12 @@ with the width of the model; it publishes a fit over Llama and Qwen models,
 which gives 1.3e-3 at width 576 (135M), 4.9e-4 at 2,048 (1B), 2.9e-4 at 4,096 (8B), 1.7e-4 at 8,192 (70B). The later
 sweep in tinker-cookbook (`tinker_cookbook/hyperparam_utils.py`, batch 128) has 1e-3 for Llama 1B and 3B, and 3e-4 for
 8B and 70B. We know the parameter count, not the width, and train with small batches: the table takes the fit, rounded.
+Full fine-tuning takes a tenth of it.
 """
 
 from math import ceil, inf
 
-from tunesmith.records import Recipe, Record
+from tunesmith.records import AdapterKind, Recipe, Record
 
 LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
 """(parameters below this, rate)."""
@@ -52,7 +53,7 @@ def complete_recipe(
     `training.micro_batch` stays None (the engine fits it to the memory) and `evaluation.test_limit` too (no limit).
     """
     open_fields = {
-        "training.learning_rate": (recipe.training.learning_rate is None, _learning_rate(parameters)),
+        "training.learning_rate": (recipe.training.learning_rate is None, _learning_rate(parameters, recipe.adapter.kind)),
         "training.epochs": (
             recipe.training.epochs is None and recipe.training.minutes is None,
             _epochs(train_examples),
@@ -70,11 +71,12 @@ def complete_recipe(
     return recipe, used
 
 
-def _learning_rate(parameters: int | None) -> tuple[float, str]:
+def _learning_rate(parameters: int | None, kind: AdapterKind) -> tuple[float, str]:
+    share, what = (0.1, "full fine-tuning") if kind == "full" else (1.0, "LoRA")
     if parameters is None:
-        return 3e-4, f"size of the model unknown, so the rate for 8B: {_FIT}"
+        return 3e-4 * share, f"{what}, size of the model unknown, so the rate for 8B: {_FIT}"
     rate = next(rate for below, rate in LEARNING_RATES if parameters < below)
-    return rate, f"LoRA on {parameters / 1e6:,.0f}M parameters: {_FIT}"
+    return rate * share, f"{what} on {parameters / 1e6:,.0f}M parameters: {_FIT}"
 
 
 def _epochs(train_examples: int) -> tuple[float, str]:

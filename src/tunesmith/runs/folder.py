@@ -1,7 +1,7 @@
 """The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
 
     run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt
-    metrics.jsonl  samples.jsonl  adapter/  answers/<contender>.jsonl
+    metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.jsonl
     evaluation.json  decision.json  report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -142,9 +143,12 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what a killed process left half written. Only for whoever holds the lock: nobody else is writing."""
-        for place in (self.path, self.adapter, self.path / "answers", self.path / "lesson"):
+        for place in (self.path, self.adapter, self.model, self.path / "answers", self.path / "lesson"):
             for path in place.glob(".tmp-*"):
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
     def is_in_use(self) -> bool:
         """Whether a process works on this run now. One that says "running" and is not in use was killed."""
@@ -280,6 +284,11 @@ class RunFolder:
     def adapter(self) -> Path:
         """Where the adapter lies (PEFT format). Not made here."""
         return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """Where the model lies after full fine-tuning (an ordinary model folder). Not made here."""
+        return self.path / "model"
 
 
 def _answers_file(contender: str) -> str:

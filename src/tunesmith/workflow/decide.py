@@ -47,7 +47,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     task = task_of(material)
     retrieval = Retrieval(material.recipe, material.train, passages)
     with Store.open() as store:  # nothing is written before the store and the model are open
-        model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
+        model = material.model.load_for(recipe)
         with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
             folder = tuning.folder
             completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)

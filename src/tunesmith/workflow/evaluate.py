@@ -80,7 +80,8 @@ def _entrant(
     longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
     completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).completer(limit)
-    kind = "tuned" if model.identity.adapter else "zero-shot"
+    is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
+    kind = "tuned" if is_tuned else "zero-shot"
     if instruction is None:
         return Entrant(name, kind, "the question as it stands in the data", completer)
     return Entrant(name, kind, f'the instruction "{instruction}" and the question', Instructed(completer, instruction))

@@ -26,7 +26,7 @@ def fetch_embedded() -> None:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Embedded models, models in the hub's cache, and the adapters that runs left."""
+    """Embedded models, models in the hub's cache, and the adapters and models that runs left."""
     rows = [
         {
             "name": model.name,
@@ -37,11 +37,11 @@ def list_models() -> list[dict[str, Any]]:
         for model in known_models()
     ]
     with Store.open() as store:
-        adapters = store.artifacts(kind="adapter")
+        tuned = [*store.artifacts(kind="adapter"), *store.artifacts(kind="model")]
     return rows + [
-        {"name": artifact.run, "kind": "adapter", "ready": "yes" if Path(artifact.path).is_dir() else "missing",
+        {"name": artifact.run, "kind": artifact.kind, "ready": "yes" if Path(artifact.path).is_dir() else "missing",
          "where": artifact.path}
-        for artifact in adapters
+        for artifact in tuned
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Material -> run: the adapter, its metrics and its samples in the run's folder, and the run in the store."""
+"""Material -> run: what was trained, its metrics and its samples in the run's folder, and the run in the store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -46,7 +46,7 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     """
     material = gather(recipe, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
-        model = material.model.load(recipe.training.precision, recipe.evaluation.batch_size)
+        model = material.model.load_for(recipe)
         with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
             run = tune(tuning, listener, stop)
     if run.status == "interrupted":
@@ -103,7 +103,7 @@ def _write_known(material: Material, folder: RunFolder) -> None:
 
 
 def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" = None) -> Run:
-    """Train an adapter on the model in memory, or go on from a checkpoint; afterwards it carries the best one."""
+    """Train the model in memory, or go on from a checkpoint; afterwards it is the best one."""
     from tunesmith.engine.checkpoint import Checkpoints  # torch: not on the way of anything that needs no model
     from tunesmith.engine.snapshot import Safekeeping
     from tunesmith.engine.train import train_adapter
@@ -117,7 +117,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
         lesson.arrays["train"],
         lesson.arrays["validation"],
         tuning.recipe,
-        adapter_folder=folder.adapter,
+        adapter_folder=_place_of(tuning),
         on_line=lines,
         score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
         stop=stop.asked,
@@ -164,13 +164,19 @@ def identity_of(recipe: Recipe, model: LocalModel, prepared: Mapping[str, Prepar
 
 def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) -> Run:
     folder, store = tuning.folder, tuning.store
-    files = {path.name: sha256_of(path) for path in sorted(folder.adapter.glob("*"))}
+    place = _place_of(tuning)
+    files = {path.name: sha256_of(path) for path in sorted(place.glob("*"))}
     finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     folder.write(finished)
     store.update_run(finished)
     if files:
-        store.add_artifact(artifact_of("adapter", folder.adapter, finished.id))
+        store.add_artifact(artifact_of(place.name, place, finished.id))
     return finished
+
+
+def _place_of(tuning: Tuning) -> Path:
+    """Where the result goes: full fine-tuning leaves a whole model, every other kind an adapter."""
+    return tuning.folder.model if tuning.recipe.adapter.kind == "full" else tuning.folder.adapter
 
 
 def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
@@ -180,17 +186,17 @@ def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
     if folder is None:
         error.what, error.do = "Stopped as you asked; nothing was written.", "run the command again"
         return error
-    has_adapter = (folder.adapter / "adapter_model.safetensors").exists()
+    is_tuned = any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
     can_go_on = folder.checkpoints.is_dir()
     answered = ", ".join(folder.contenders())
     kept = [
-        *(["the adapter and the metrics"] if has_adapter else []),
+        *(["the tuned weights and the metrics"] if is_tuned else []),
         *(["a checkpoint"] if can_go_on else []),
         *([f"the answers of {answered}"] if answered else []),
     ]
     error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"
     error.do = f"tunesmith resume {folder.path}" if can_go_on else "run the command again"
-    if has_adapter:
+    if is_tuned:
         error.do = f"{error.do}, or try what is there: tunesmith chat {folder.path}"
     return error
 
