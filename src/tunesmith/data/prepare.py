@@ -16,37 +16,53 @@ import numpy as np
 
 from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of
 from tunesmith.data.render import TrainOn
+from tunesmith.data.sequences import Sequences, sequences_of
 from tunesmith.errors import DataError, name_some
-from tunesmith.records import ChatTokenizer, Encoded, Example, MaskProof, Piece, Prepared, TokenArrays
+from tunesmith.records import ChatTokenizer, Encoded, Example, MaskProof, Method, Piece, Prepared, TokenArrays
 
 OPENS, CLOSES = "⟦", "⟧"
 
 
 def prepare_split(
-    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn = "answers"
+    name: str,
+    examples: Sequence[Example],
+    tokenizer: ChatTokenizer,
+    max_tokens: int,
+    train_on: TrainOn = "answers",
+    method: Method = "sft",
 ) -> tuple[Prepared, TokenArrays]:
-    """Render, tokenise and weigh the examples of one split.
+    """Render, tokenise and weigh the examples of one split, as the method needs them.
 
-    Errors: `DataError` when there are no examples, or any of them cannot be prepared as it is (all are named together).
+    Errors: `DataError` when there are no examples, the method needs others, or any of them cannot be prepared as it is
+    (all are named together).
     """
     if not examples:
         raise DataError("empty-split", f"The {name} split has no examples.", do="give more examples")
+    sequences = sequences_of(name, examples, method)
+    conversations = sequences.conversations
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
     refusals: list[Refusal] = []
     too_long: list[tuple[int, float]] = []
-    for batch, rendered, encoded in encoded_batches(examples, tokenizer, train_on, refusals):
+    for batch, rendered, encoded in encoded_batches(conversations, tokenizer, train_on, refusals):
         batch_weights = weights_of(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
         too_long += _too_long(batch, batch_weights, batch_lengths, max_tokens)
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
-    refuse(refusals, len(examples), name)
-    _refuse_too_long(too_long, len(examples), max_tokens, name)
+    refuse(refusals, len(conversations), name)
+    _refuse_too_long(too_long, len(conversations), max_tokens, name)
     starts_S1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    arrays = TokenArrays(np.concatenate(ids), np.concatenate(weights), starts_S1)
+    are_wanted = sequences.are_wanted
+    arrays = TokenArrays(
+        np.concatenate(ids),
+        np.concatenate(weights),
+        starts_S1,
+        sequences.per_example,
+        None if are_wanted is None else np.array(are_wanted, np.bool_),
+    )
     return _prepared(name, arrays, tokenizer, max_tokens), arrays
 
 
@@ -100,31 +116,34 @@ def prove_mask(
     tokenizer: ChatTokenizer,
     examples: Sequence[Example],
     count: int = 3,
+    method: Method = "sft",
 ) -> MaskProof:
-    """Check the mask of all examples; show the first `count`. `examples` are those of the arrays, in order.
+    """Check the mask of all examples; show the first `count`. `examples` are those the arrays were made of, in order.
 
     Errors: `DataError` when a check fails.
     """
-    if len(arrays) != len(examples):
-        raise ValueError(f"{len(arrays)} prepared examples, {len(examples)} examples")
+    sequences = sequences_of("train", examples, method)
+    if len(arrays) != sequences.examples:
+        raise ValueError(f"{len(arrays)} prepared examples, {sequences.examples} examples")
     is_trained_N = arrays.weights_N > 0
-    _refuse_untrained(arrays, is_trained_N, examples)
-    _refuse_without_end(arrays, is_trained_N, tokenizer, examples)
-    _refuse_two_bos(arrays, tokenizer, examples)
+    _refuse_untrained(arrays, is_trained_N, sequences)
+    _refuse_without_end(arrays, is_trained_N, tokenizer, sequences)
+    _refuse_two_bos(arrays, tokenizer, sequences)
     refusals: list[Refusal] = []
     shown: list[tuple[Piece, ...]] = []
-    for _, rendered, encoded in encoded_batches(examples[:count], tokenizer, "answers", refusals):
+    first = sequences.conversations[: count * sequences.per_example]
+    for _, rendered, encoded in encoded_batches(first, tokenizer, "answers", refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
             tokens_T, weights_T = arrays.sequence(len(shown))
             if not np.array_equal(tokens_T, one.ids):
                 raise DataError(
                     "mask-differs",
                     "The prepared tokens are not those of the examples.",
-                    where=f"line {examples[len(shown)].line}",
+                    where=f"line {first[len(shown)].line}",
                     do="prepare the data again",
                 )
             shown.append(_pieces(text, one, weights_T > 0))
-    refuse(refusals, len(examples), "train")
+    refuse(refusals, len(first), "train")
     return MaskProof(examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True)
 
 
@@ -149,11 +168,11 @@ def _pieces(text: str, encoded: Encoded, is_trained_T: np.ndarray) -> tuple[Piec
     return tuple(pieces)
 
 
-def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, examples: Sequence[Example]) -> None:
-    trained_E = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
+def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: Sequences) -> None:
+    trained_S = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
     _raise_for(
-        np.flatnonzero(trained_E == 0),
-        examples,
+        np.flatnonzero(trained_S == 0),
+        sequences,
         "no-trained-token",
         "have no trained token",
         "every message has weight 0, or the answer is empty",
@@ -162,7 +181,7 @@ def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, examples: S
 
 
 def _refuse_without_end(
-    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, examples: Sequence[Example]
+    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, sequences: Sequences
 ) -> None:
     """A stretch begins where a trained token follows an untrained one; it is one answer, or all of an example."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
@@ -173,8 +192,8 @@ def _refuse_without_end(
     endless = np.flatnonzero(is_begin_N)[~has_end]
     pad = " (which is also the pad token)" if tokenizer.pad_id == tokenizer.end_of_turn_id else ""
     _raise_for(
-        _examples_at(endless, arrays),
-        examples,
+        _sequences_at(endless, arrays),
+        sequences,
         "end-of-turn-not-trained",
         "would not teach the model to stop",
         f"no trained {tokenizer.end_of_turn}{pad}",
@@ -182,15 +201,15 @@ def _refuse_without_end(
     )
 
 
-def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Sequence[Example]) -> None:
+def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: Sequences) -> None:
     if tokenizer.bos_id is None:
         return
     is_bos_N = arrays.tokens_N == tokenizer.bos_id
     is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
     is_second_N[arrays.starts_S1[:-1]] = False
     _raise_for(
-        _examples_at(np.flatnonzero(is_second_N), arrays),
-        examples,
+        _sequences_at(np.flatnonzero(is_second_N), arrays),
+        sequences,
         "second-bos",
         "have two BOS tokens in a row",
         "the chat template and the tokenizer both add one",
@@ -198,16 +217,16 @@ def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, examples: Seq
     )
 
 
-def _examples_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
+def _sequences_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
     return np.unique(np.searchsorted(arrays.starts_S1, tokens, side="right") - 1)
 
 
-def _raise_for(wrong: np.ndarray, examples: Sequence[Example], slug: str, what: str, found: str, do: str) -> None:
-    if len(wrong):
-        lines = [examples[e].line for e in wrong]
+def _raise_for(wrong_S: np.ndarray, sequences: Sequences, slug: str, what: str, found: str, do: str) -> None:
+    if len(wrong_S):
+        lines = sequences.lines(wrong_S.tolist())
         raise DataError(
             slug,
-            f"{len(wrong):,} of {len(examples):,} examples {what}.",
+            f"{len(lines):,} of {sequences.examples:,} examples {what}.",
             where=f"lines {name_some(lines)}",
             found=found,
             do=do,

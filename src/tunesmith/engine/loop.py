@@ -12,25 +12,25 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tunesmith import faults
 from tunesmith.engine.batches import batches
 from tunesmith.engine.best import Best
+from tunesmith.engine.budget import plan_of
 from tunesmith.engine.load import LoadedModel
-from tunesmith.engine.memory import peak_memory_bytes, return_unused_memory
+from tunesmith.engine.memory import return_unused_memory
 from tunesmith.engine.methods.choose import method_of
 from tunesmith.engine.odd import may_skip, spike
+from tunesmith.engine.reference import Tell, for_method, refer
 from tunesmith.engine.schedule import Progress, rate_share
 from tunesmith.engine.snapshot import Keeper
 from tunesmith.engine.step import Stepper, clip_gradient
 from tunesmith.errors import TrainingError
-from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
+from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
 Score = Callable[[], tuple[str, float] | None]
-"""Generates with the current weights and scores the answers: (name of the metric, value; higher is better).
-
-None when it was asked to stop meanwhile; the look then does not count.
-"""
+"""Generates answers and scores them: (name of the metric, value; higher is better). None: cut short, does not count."""
 
 
 class Training:
@@ -45,19 +45,19 @@ class Training:
         best: Best,
         on_line: Callable[[MetricLine], None],
         keeper: Keeper,
+        tell: Tell = lambda what, done, of: None,
     ) -> None:
-        self.loaded, self.train, self.validation, self.best = loaded, train, validation, best
-        self.on_line, self.keeper = on_line, keeper
+        self.loaded, self.best, self.on_line, self.keeper, self.tell = loaded, best, on_line, keeper, tell
+        self.method = method_of(recipe)
+        self.train, self.validation = for_method(self.method, train), for_method(self.method, validation)
+        self.reference: dict[str, Tensor] = {}
         self.seed, self.recipe = recipe.seed, recipe.training
         assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
         self.peak_rate = self.recipe.learning_rate
-        self.trained = best.trained
-        self.weights = self.trained.weights()
+        self.trained, self.weights = best.trained, best.trained.weights()
         self.parameters = list(self.weights.values())
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
-        self.stepper = Stepper(
-            loaded, method_of(recipe), self.recipe.micro_batch, longest=int(np.diff(train.starts_S1).max())
-        )
+        self.stepper = Stepper(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         epochs, minutes = self.recipe.epochs, self.recipe.minutes
         self.progress = Progress(
@@ -67,7 +67,11 @@ class Training:
 
     def run(self, score: Score | None, stop: Callable[[], bool]) -> RunStatus:
         """Steps, and looks at the validation split spread evenly over them, the last one at the end."""
-        self.keeper.begin(self)
+        goes_on = self.keeper.begin(self)
+        if self.method.uses_reference and not refer(self, stop):
+            return "interrupted"
+        if not goes_on:  # else the plan came with the checkpoint
+            self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
         progress = self.progress
         order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
@@ -101,8 +105,9 @@ class Training:
         faults.hit("train.stepped")
         progress.step += 1
         progress.step_seconds = progress.seconds - began
-        progress.tokens_read += sum(len(self.train.sequence(e)[0]) for e in batch)
-        progress.tokens_trained += sum(int((self.train.sequence(e)[1] > 0).sum()) for e in batch)
+        for tokens_T, weights_T in map(self.train.sequence, self.train.sequences_of_all(batch)):
+            progress.tokens_read += len(tokens_T)
+            progress.tokens_trained += int((weights_T > 0).sum())
         odd = spike(loss, progress)
         self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=odd))
 
@@ -124,15 +129,13 @@ class Training:
         progress, began = self.progress, self.progress.seconds
         return_unused_memory()
         self.loaded.model.eval()
-        loss = self.stepper.mean_loss(self.validation)
+        loss, accuracy = self.stepper.validate(self.validation)
         faults.hit("train.look")
-        generates = score is not None and (progress.step > 0 or progress.budget_seconds is not None)
-        scored = score() if score and generates else (None, None)
+        scored = score() if score and (progress.step or progress.budget_seconds) else (None, None)
         if scored is None:
             return False
-        progress.look_seconds = progress.seconds - began
-        progress.looks = number
-        self.on_line(self._line("validation", loss, score=scored[1], score_name=scored[0]))
+        progress.look_seconds, progress.looks = progress.seconds - began, number
+        self.on_line(self._line("validation", loss, score=scored[1], score_name=scored[0], reward_accuracy=accuracy))
         is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
         self.keeper.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
         if is_best:
@@ -144,16 +147,4 @@ class Training:
         return MetricLine(
             kind=kind, step=progress.step, epoch=progress.step / self.steps_per_epoch, loss=loss,
             seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read, **more,
-        )  # fmt: skip
-
-    def finish(self, status: RunStatus) -> TrainingResult:
-        """Leave the best adapter on the model and tell how it went."""
-        progress = self.progress
-        self.best.settle(progress.step)
-        return TrainingResult(
-            status=status, steps=progress.step, planned_steps=progress.planned_steps,
-            best_step=self.best.step, best_validation_loss=self.best.loss, best_score=self.best.score,
-            seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
-            peak_memory_bytes=peak_memory_bytes(self.loaded.device),
-            trainable_parameters=sum(weight.numel() for weight in self.parameters),
         )  # fmt: skip

@@ -15,6 +15,7 @@ from torch import nn
 from tunesmith.engine.checkpoint import Checkpoints, Groups, Saved, bytes_of
 from tunesmith.engine.load import LoadedModel, multiplies_bfloat16
 from tunesmith.errors import RunError
+from tunesmith.records import MemoryPlan
 
 if TYPE_CHECKING:
     from tunesmith.engine.loop import Training
@@ -55,22 +56,24 @@ class Keeper:
         self.saved_at = 0.0
         self.saved_progress: tuple[int, int] | None = None
 
-    def begin(self, training: "Training") -> None:
-        """Before the first step: is there room for checkpoints; and go on from the one that was given.
+    def begin(self, training: "Training") -> bool:
+        """Before the first step: is there room for checkpoints; put back the one that was given, True if there was one.
 
         Errors: `DiskFull`, `RunError` when the checkpoint is of another training.
         """
         if self.safekeeping is None:
-            return
+            return False
         self.safekeeping.checkpoints.sweep()
         self.safekeeping.checkpoints.check_room(bytes_of({"weights": training.weights}) * (1 + MOMENTS))
         if saved := self.safekeeping.saved:
             put_tensors(saved, training.weights, training.optimizer, training.loaded.device)
             training.trained.publish()
+            training.reference = dict(saved.groups.get("reference", {}))
             training.progress.restore(saved.state["progress"])
-            training.stepper.most_examples, training.stepper.most_tokens = saved.state["fits"]
+            training.stepper.follow(MemoryPlan.model_validate(saved.state["plan"]))
             training.best.restore(saved.state["best"], training.progress.step)
             self._remember(training)
+        return self.safekeeping.saved is not None
 
     def save_if_due(self, training: "Training") -> None:
         """Save when the time between checkpoints has passed."""
@@ -83,11 +86,13 @@ class Keeper:
             return
         state = {
             "progress": training.progress.as_state(),
-            "fits": [training.stepper.most_examples, training.stepper.most_tokens],
+            "plan": training.stepper.plan.model_dump(),
             "best": training.best.as_state(),
             "journal": self.safekeeping.journal(),
         }
-        tensors = take_tensors(training.weights, training.optimizer, training.loaded.device)
+        tensors = dict(take_tensors(training.weights, training.optimizer, training.loaded.device))
+        if training.reference:
+            tensors["reference"] = training.reference
         self.safekeeping.checkpoints.save(training.progress.step, state, tensors)
         self._remember(training)
 

@@ -9,8 +9,10 @@ from tunesmith.engine.adapters.choose import trained_of
 from tunesmith.engine.best import Best
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loop import Score, Training
+from tunesmith.engine.memory import peak_memory_bytes
+from tunesmith.engine.reference import Tell
 from tunesmith.engine.snapshot import Keeper, Safekeeping
-from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
+from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
 
 
 def train_adapter(
@@ -23,6 +25,7 @@ def train_adapter(
     on_line: Callable[[MetricLine], None],
     score: Score | None = None,
     stop: Callable[[], bool] = lambda: False,
+    tell: Tell = lambda what, done, of: None,
     safekeeping: Safekeeping | None = None,
 ) -> TrainingResult:
     """Train what the recipe names, fresh; leave the best of it in `adapter_folder` and in the model.
@@ -30,6 +33,7 @@ def train_adapter(
     `recipe` is complete: it has a learning rate, and either epochs or minutes (validation counts in the minutes).
     `stop` is asked after each step; it and Ctrl-C end the training as "interrupted" with the best adapter, or the
     current one when none was measured yet. Interrupted before the first step, `steps` is 0 and no folder is written.
+    `tell` hears how far the work before the first step is (what, done, of how many).
     With `safekeeping` checkpoints are written on the way, or it goes on from one.
 
     Errors: `TrainingError` when loss or gradient is not finite, or memory does not suffice: that step is not applied;
@@ -40,11 +44,23 @@ def train_adapter(
         trained = trained_of(loaded, recipe.adapter)
         best = Best(trained, adapter_folder, recipe.model, recipe.revision)
         keeper = Keeper(safekeeping, recipe.training.checkpoint_minutes)
-        training = Training(loaded, train, validation, recipe, best, on_line, keeper)
+        training = Training(loaded, train, validation, recipe, best, on_line, keeper, tell)
         try:
             status = training.run(score, stop)
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
             loaded.model.eval()
-        return training.finish(status)
+        best.settle(training.progress.step)
+        return _result(training, status)
+
+
+def _result(training: Training, status: RunStatus) -> TrainingResult:
+    progress, best = training.progress, training.best
+    return TrainingResult(
+        status=status, steps=progress.step, planned_steps=progress.planned_steps,
+        best_step=best.step, best_validation_loss=best.loss, best_score=best.score,
+        seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
+        peak_memory_bytes=peak_memory_bytes(training.loaded.device),
+        trainable_parameters=sum(weight.numel() for weight in training.parameters), plan=training.stepper.plan,
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Literal
 from tunesmith.errors import name_some
 from tunesmith.records.record import Record
 
-Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair"]
+Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"]
 Severity = Literal["error", "warning", "note"]
 CountedIn = Literal["lines", "rows"]
 """What the numbers of a file count: lines of text (JSON Lines), or rows of a table, its header not counted."""

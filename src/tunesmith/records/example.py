@@ -41,8 +41,9 @@ class Example:
     """A conversation that ends with the answer, or a plain text.
 
     `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected` holds the other
-    answer of a pair; `text` is set instead of messages for plain text. `line` counts from 1 in the source file (for
-    CSV and Parquet the row, the header not counted). `group` names examples that must stay on one side of a split.
+    answer of a pair; `is_desirable` says of a rated answer whether it is wanted, None for all others; `text` is set
+    instead of messages for plain text. `line` counts from 1 in the source file (for CSV and Parquet the row, the header
+    not counted). `group` names examples that must stay on one side of a split.
     `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
     """
 
@@ -52,6 +53,7 @@ class Example:
     rejected: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     group: str | None = None
+    is_desirable: bool | None = None
     id: str = ""
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Example:
             self.text,
             [m.as_dict() for m in self.rejected],
             self.tools,
+            *([] if self.is_desirable is None else [self.is_desirable]),
         ]
         object.__setattr__(self, "id", fingerprint_of(content)[:16])
 

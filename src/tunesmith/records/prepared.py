@@ -1,5 +1,6 @@
 """Examples as token ids with loss weights: what the engine trains on, and the proof that the mask is right."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ class TokenArrays:
     token of a sequence is always 0); `starts_S1` int64 with S+1 entries: sequence s is `[starts[s] : starts[s+1]]`.
     An example is `sequences_per_example` sequences in a row: one, or two for preferences (chosen, rejected).
     `is_desirable_E` says of each example whether its answer is wanted, where a method asks that (KTO).
+    The engine adds what its methods need: `reference_S`, float64, the log-probability of each sequence under the
+    reference model; `mismatched`, a sequence for each example with its prompt and another's answer (KTO).
     """
 
     tokens_N: "np.ndarray"
@@ -24,6 +27,8 @@ class TokenArrays:
     starts_S1: "np.ndarray"
     sequences_per_example: int = 1
     is_desirable_E: "np.ndarray | None" = None
+    reference_S: "np.ndarray | None" = None
+    mismatched: "TokenArrays | None" = None
 
     def __len__(self) -> int:
         return (len(self.starts_S1) - 1) // self.sequences_per_example
@@ -36,6 +41,10 @@ class TokenArrays:
     def sequences_of(self, e: int) -> range:
         """The numbers of the sequences of one example."""
         return range(e * self.sequences_per_example, (e + 1) * self.sequences_per_example)
+
+    def sequences_of_all(self, examples: Iterable[int]) -> list[int]:
+        """The numbers of the sequences of some examples, in their order."""
+        return [s for e in examples for s in self.sequences_of(e)]
 
 
 class Piece(Record):

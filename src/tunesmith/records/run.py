@@ -73,7 +73,7 @@ class MemoryPlan(Record):
 
 
 class TrainingResult(Record):
-    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is how memory was used at the end."""
+    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end."""
 
     status: RunStatus
     steps: int

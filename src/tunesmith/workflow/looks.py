@@ -23,8 +23,9 @@ class Lines:
         if line.warning:
             self.listener.note(f"warning: step {line.step}: {line.warning}")
         if line.kind == "validation":
+            won = f", preferred rightly {line.reward_accuracy:.1%}" if line.reward_accuracy is not None else ""
             score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
-            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{score}")
+            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{won}{score}")
         elif line.kind == "step":
             self._show(line)
 

@@ -8,7 +8,7 @@ from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split, prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
-from tunesmith.errors import RecipeError
+from tunesmith.errors import DataError, RecipeError
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
 from tunesmith.records import CheckReport, Example, MaskProof, Prepared, Recipe, Split, TokenArrays
@@ -19,7 +19,11 @@ from tunesmith.workflow.listener import SILENT, Listener
 
 @dataclass(frozen=True)
 class Material:
-    """Checked data, its split and token arrays, the model's name resolved, the recipe with every None filled."""
+    """Checked data, its split and token arrays, the model's name resolved, the recipe with every None filled.
+
+    `train`, `validation` and `test` are what answers are compared with and shown as shots: an answer that was rated as
+    unwanted is in the arrays, to be learned from, but not in these.
+    """
 
     recipe: Recipe
     defaults: tuple[DefaultUsed, ...]
@@ -61,18 +65,21 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
-        prepared[name], arrays[name] = prepare_split(name, sides[name], named.tokenizer, limit, recipe.data.train_on)
-    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"])
+        prepared[name], arrays[name] = prepare_split(
+            name, sides[name], named.tokenizer, limit, recipe.data.train_on, recipe.method
+        )
+    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)
     listener.proof(proof)
+    wanted = {name: wanted_of(name, examples) for name, examples in sides.items()}
     completed, defaults = complete_recipe(
         recipe,
         parameters=named.identity.parameters,
-        train_examples=len(sides["train"]),
+        train_examples=len(arrays["train"]),
         longest_answer_tokens=_longest_answer(arrays["train"]),
         context_tokens=named.context_tokens,
     )
     return Material(
-        recipe=completed, defaults=defaults, model=named, check=report, split=split, **sides,
+        recipe=completed, defaults=defaults, model=named, check=report, split=split, **wanted,
         prepared=prepared, arrays=arrays, proof=proof,
     )  # fmt: skip
 
@@ -125,5 +132,16 @@ def sides_of(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[
     return {name: with_instruction(examples_on(examples, side), recipe) for name, side in ids.items()}
 
 
+def wanted_of(name: str, examples: Sequence[Example]) -> list[Example]:
+    """The examples whose answer is one to be given. Errors: `DataError` when all are rated as unwanted."""
+    wanted = [example for example in examples if example.is_desirable is not False]
+    if examples and not wanted:
+        raise DataError(
+            "nothing-wanted", f"Every answer of the {name} split is rated as unwanted.",
+            found=f"{len(examples):,} examples", do="give more wanted answers: what a model says is compared with them",
+        )  # fmt: skip
+    return wanted
+
+
 def _longest_answer(arrays: TokenArrays) -> int:
-    return max(int((arrays.sequence(e)[1] > 0).sum()) for e in range(len(arrays)))
+    return max(int((arrays.sequence(s)[1] > 0).sum()) for s in arrays.sequences_of_all(range(len(arrays))))

@@ -121,6 +121,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
         on_line=lines,
         score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
         stop=stop.asked,
+        tell=listener.progress,
         safekeeping=Safekeeping(checkpoints, folder.journal, saved),
     )
     run = _finish(tuning, result.status, result)

@@ -11,7 +11,7 @@ from tunesmith.records import Problem
 def check_contradictions(context: CheckContext) -> Iterator[Problem]:
     by_prompt: defaultdict[str, list[int]] = defaultdict(list)
     for i, (example, key) in enumerate(zip(context.examples, context.prompt_keys, strict=True)):
-        if example.prompt and not example.rejected:
+        if example.prompt and not example.rejected and example.is_desirable is None:
             by_prompt[key].append(i)
     found = [
         i

@@ -81,6 +81,11 @@ KINDS: dict[str, _Kind] = {
         "error", "Rows without a column that the shape needs", "fill the column, or leave the row out"
     ),
     "wrong-type": _Kind("error", "Rows where a value has the wrong type", "write it in the type the shape asks for"),
+    "several-turns": _Kind(
+        "error",
+        "Rows with a chosen or rejected answer of several turns",
+        "move the turns that both share into the prompt, and keep one answer of each",
+    ),
     "unknown-role": _Kind("error", "Rows with an unknown role", "use system, user, assistant or tool"),
     "columns-beside-text": _Kind(
         "warning",

@@ -4,6 +4,7 @@
     sharegpt            {"conversations": [{"from", "value"}, ...], "system"?, "tools"?}
     preference-pair     {"input": {"messages"}, "preferred_output": [...], "non_preferred_output": [...]}  (OpenAI DPO)
     preference          {"prompt"?, "chosen", "rejected"}                     strings or lists of messages (TRL)
+    rated               {"prompt", "completion", "label": true or false}      the same with a rating (TRL, for KTO)
     prompt-completion   {"prompt", "completion", "system"?}                   strings or lists of messages
     alpaca              {"instruction", "input"?, "output", "system"?}
     text                {"text"}
@@ -31,15 +32,17 @@ class Parts(NamedTuple):
     text: str | None = None
     rejected: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
+    is_desirable: bool | None = None
 
 
 class ShapeRule(NamedTuple):
-    """A shape: the columns it must have, those it may have, and how it is read."""
+    """A shape: the columns it must have, those it may have, how it is read, and what else a row must be to fit it."""
 
     shape: Shape
     required: tuple[str, ...]
     optional: tuple[str, ...]
     read: Callable[[Values], Parts]
+    fits: Callable[[Values], bool] = lambda values: True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,6 +63,20 @@ def _prompt_completion(values: Values) -> Parts:
     return Parts((*system_of(values), *prompt, *answer), tools=as_tools(values.get("tools")))
 
 
+def _rated(values: Values) -> Parts:
+    rating = as_rating(values.get("label"))
+    if rating is None:
+        raise BadRow("wrong-type", f'"label" should be true or false, is {values.get("label")!r}')
+    return _prompt_completion(values)._replace(is_desirable=rating)
+
+
+def as_rating(value: Any) -> bool | None:
+    """True and false, also as words (tables have no other way); None for anything else: 0 and 1 may be classes."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
 def _alpaca(values: Values) -> Parts:
     instruction, given = required_text(values, "instruction"), optional_text(values, "input")
     prompt = f"{instruction}\n\n{given}" if given else instruction
@@ -71,17 +88,27 @@ def _text(values: Values) -> Parts:
 
 
 def _preference(values: Values) -> Parts:
-    """Answers that begin with another's turn are whole conversations; a prompt beside them only repeats it."""
+    """Answers that begin with another's turn are whole conversations; a prompt beside them only repeats it.
+
+    Each answer is one turn: with more of them it would be unclear where the prompt ends.
+    """
     system, tools = system_of(values), as_tools(values.get("tools"))
     chosen = conversation(values, "chosen", "assistant")
     rejected = conversation(values, "rejected", "assistant")
     if chosen[0].role == "assistant":
         prompt = conversation(values, "prompt", "user") if values.get("prompt") is not None else ()
-        return Parts((*system, *prompt, *chosen), rejected=rejected, tools=tools)
+        return Parts((*system, *prompt, *_one(chosen, "chosen")), rejected=_one(rejected, "rejected"), tools=tools)
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    return Parts((*system, *chosen), rejected=rejected[shared:], tools=tools)
+    _one(chosen[shared:], "chosen")
+    return Parts((*system, *chosen), rejected=_one(rejected[shared:], "rejected"), tools=tools)
+
+
+def _one(answer: tuple[Message, ...], name: str) -> tuple[Message, ...]:
+    if len(answer) > 1:
+        raise BadRow("several-turns", f'"{name}" has {len(answer)} turns that the other answer does not share')
+    return answer
 
 
 def _preference_pair(values: Values) -> Parts:
@@ -89,8 +116,9 @@ def _preference_pair(values: Values) -> Parts:
     is_request = isinstance(given, dict)
     prompt = messages_of(given, "messages") if is_request else conversation(values, "input", "user")
     tools = as_tools(given.get("tools")) if is_request else ()
-    chosen = conversation(values, "preferred_output", "assistant")
-    return Parts((*prompt, *chosen), rejected=conversation(values, "non_preferred_output", "assistant"), tools=tools)
+    chosen = _one(conversation(values, "preferred_output", "assistant"), "preferred_output")
+    rejected = _one(conversation(values, "non_preferred_output", "assistant"), "non_preferred_output")
+    return Parts((*prompt, *chosen), rejected=rejected, tools=tools)
 
 
 RULES: tuple[ShapeRule, ...] = (
@@ -98,6 +126,13 @@ RULES: tuple[ShapeRule, ...] = (
     ShapeRule("sharegpt", ("conversations",), ("system", "tools"), _sharegpt),
     ShapeRule("preference-pair", ("input", "preferred_output", "non_preferred_output"), (), _preference_pair),
     ShapeRule("preference", ("chosen", "rejected"), ("prompt", "system", "tools"), _preference),
+    ShapeRule(
+        "rated",
+        ("prompt", "completion", "label"),
+        ("system", "tools"),
+        _rated,
+        fits=lambda values: as_rating(values["label"]) is not None,
+    ),
     ShapeRule("prompt-completion", ("prompt", "completion"), ("system", "tools"), _prompt_completion),
     ShapeRule("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
     ShapeRule("text", ("text",), (), _text),
@@ -124,7 +159,7 @@ def _most_voted(rules: Sequence[ShapeRule], rows: Sequence[Values]) -> ShapeRule
 
 def _fitting(rules: Sequence[ShapeRule], row: Values) -> ShapeRule | None:
     """The first rule whose required columns are there and not all empty (in a table every row has every column)."""
-    fitting = [rule for rule in rules if row.keys() >= set(rule.required)]
+    fitting = [rule for rule in rules if row.keys() >= set(rule.required) and rule.fits(row)]
     filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))
     return next(filled, fitting[0] if fitting else None)
 
@@ -134,4 +169,4 @@ def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) 
     if missing := [name for name in rule.required if name not in values]:
         raise BadRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
-    return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group)
+    return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable)

@@ -27,6 +27,17 @@ class Scores:
     reference_S: Tensor | None = None
     is_desirable_E: Tensor | None = None
 
+    @property
+    def log_ratios_S(self) -> Tensor:
+        """How much likelier each answer is than under the reference model: log p(y|x) / p_ref(y|x), in nats."""
+        assert self.reference_S is not None  # the stepper has it for every method with `uses_reference`
+        return self.logps_S - self.reference_S
+
+    @property
+    def mean_logps_S(self) -> Tensor:
+        """Nats per trained token."""
+        return self.logps_S / self.weights_S
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -46,7 +57,17 @@ class Method(Protocol):
 
     sequences_per_example: int
     uses_reference: bool
+    estimates_kl: bool
 
     def loss(self, scores: Scores, totals: Totals) -> Tensor:
         """This micro-batch's share of the step's loss: a scalar; the shares of all micro-batches add up to it."""
         ...
+
+    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor | None:
+        """Of each example whether the model prefers what it should; None for a method that knows no preference."""
+        ...
+
+
+def of_pairs(values_S: Tensor) -> tuple[Tensor, Tensor]:
+    """(of the chosen answers, of the rejected answers), both E."""
+    return values_S[0::2], values_S[1::2]

@@ -13,7 +13,11 @@ class Sft:
 
     sequences_per_example = 1
     uses_reference = False
+    estimates_kl = False
 
     def loss(self, scores: Scores, totals: Totals) -> Tensor:
         """Nats per trained token. Shapes: () from S."""
         return -scores.logps_S.sum() / totals.weight
+
+    def is_won_E(self, scores: Scores, totals: Totals) -> None:
+        """There is nothing to prefer."""

@@ -1,0 +1,85 @@
+"""Which sequences an example becomes: one for its answer, two for a pair, and what each method needs of the data.
+
+Preference methods compare answers, so only the last turn is trained, whatever came before it; it is what chosen and
+rejected differ in. KTO takes rated answers, or pairs: then the chosen answer is a wanted one and the rejected answer an
+unwanted one. All wanted answers of pairs stand before the unwanted ones, so that neighbours have different prompts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tunesmith.errors import DataError, name_some
+from tunesmith.records import Example, Method
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Conversations to be rendered, `per_example` in a row for each example; whether each is wanted (KTO)."""
+
+    conversations: list[Example]
+    per_example: int = 1
+    are_wanted: tuple[bool, ...] | None = None
+
+    def lines(self, sequences: Sequence[int]) -> list[int]:
+        """Where the examples of these sequences stand in the file, each once."""
+        examples = dict.fromkeys(s // self.per_example for s in sequences)
+        return [self.conversations[e * self.per_example].line for e in examples]
+
+    @property
+    def examples(self) -> int:
+        """How many examples that are."""
+        return len(self.conversations) // self.per_example
+
+
+def sequences_of(name: str, examples: Sequence[Example], method: Method) -> Sequences:
+    """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+    if method == "sft":
+        _refuse(name, examples, lambda e: e.is_desirable is False, "unwanted-answers",
+                "are rated as unwanted, and sft would imitate them", "set method=kto, or take them out")  # fmt: skip
+        return Sequences(list(examples))
+    if method == "kto":
+        _refuse(name, examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
+                "have neither a rating nor a rejected answer, and kto needs one of them",
+                'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
+                )  # fmt: skip
+        wanted = [_last_turn_only(e) for e in examples if e.is_desirable is not False]
+        unwanted = [answers_of(e)[-1] for e in map(_last_turn_only, examples) if e.is_desirable is not True]
+        return Sequences([*wanted, *unwanted], are_wanted=(True,) * len(wanted) + (False,) * len(unwanted))
+    _refuse(name, examples, lambda e: not e.rejected, "not-pairs",
+            f"have no rejected answer, and {method} learns from pairs",
+            'give columns "chosen" and "rejected", or set method=sft')  # fmt: skip
+    pairs = [answer for e in examples for answer in (_last_turn_only(e), _with_rejected(e))]
+    return Sequences(pairs, per_example=2)
+
+
+def answers_of(example: Example) -> list[Example]:
+    """The example with each of its answers: one, or the chosen and the rejected one."""
+    return [example, _with_rejected(example)] if example.rejected else [example]
+
+
+def _last_turn_only(example: Example) -> Example:
+    earlier = (replace(m, weight=0.0) if m.role == "assistant" else m for m in example.prompt)
+    return replace(example, messages=(*earlier, *example.messages[-1:]))
+
+
+def _with_rejected(example: Example) -> Example:
+    return _last_turn_only(replace(example, messages=(*example.prompt, *example.rejected), rejected=()))
+
+
+def _refuse(
+    name: str, examples: Sequence[Example], is_wrong: Callable[[Example], bool], slug: str, what: str, do: str
+) -> None:
+    wrong = [example.line for example in examples if is_wrong(example)]
+    if wrong:
+        raise DataError(
+            slug, f"{len(wrong):,} of {len(examples):,} examples {what}.",
+            where=f"{name} lines {name_some(wrong)}", found=_kinds(examples), do=do,
+        )  # fmt: skip
+
+
+def _kinds(examples: Sequence[Example]) -> str:
+    """`12 pairs, 3 rated answers, 40 single answers`."""
+    pairs = sum(bool(example.rejected) for example in examples)
+    rated = sum(example.is_desirable is not None for example in examples)
+    counts = {"pairs": pairs, "rated answers": rated, "single answers": len(examples) - pairs - rated}
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)

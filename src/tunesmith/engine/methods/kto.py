@@ -1,0 +1,81 @@
+"""KTO: answers rated one by one as wanted or unwanted; no pairs are needed.
+
+    r(x, y) = log p(y | x) - log p_ref(y | x)
+    z       = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt; carries no gradient
+    loss    = w_wanted   * (1 - sigmoid(beta * (r - z)))      for a wanted answer
+              w_unwanted * (1 - sigmoid(beta * (z - r)))      for an unwanted one, mean over the examples
+
+z estimates the divergence of the model from its reference: what all answers have gained on average. An answer counts
+for as much as it is beyond that. The prompts and answers of the estimate are mismatched once, before training
+(`mismatched`), so that the reference's side of it is computed once as well.
+
+Source: Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.engine.methods.method import Scores, Totals
+from tunesmith.records import TokenArrays
+
+
+class Kto:
+    """Gain on wanted answers and lose on unwanted ones, against what the model gains anyway."""
+
+    sequences_per_example = 1
+    uses_reference = True
+    estimates_kl = True
+
+    def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:
+        self.beta, self.wanted_weight, self.unwanted_weight = beta, wanted_weight, unwanted_weight
+
+    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+        """Mean lost value, between 0 and the larger weight. Shapes: () from S."""
+        assert scores.is_desirable_E is not None  # the data of this method have it
+        value_E = torch.sigmoid(self.beta * self._ahead_E(scores, totals))
+        weight_E = torch.where(scores.is_desirable_E, self.wanted_weight, self.unwanted_weight).to(value_E)
+        return (weight_E * (1 - value_E)).sum() / totals.examples
+
+    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
+        """Whether the answer is on its side of z."""
+        return self._ahead_E(scores, totals) > 0
+
+    def _ahead_E(self, scores: Scores, totals: Totals) -> Tensor:
+        assert scores.is_desirable_E is not None  # the data of this method have it
+        beyond_E = scores.log_ratios_S - totals.kl
+        return torch.where(scores.is_desirable_E, beyond_E, -beyond_E)
+
+
+def mismatched(arrays: TokenArrays) -> TokenArrays:
+    """Every prompt with the answer to the next different one: the sequences of KTO's estimate, in the same order.
+
+    The answer is cut where the whole would be longer than the longest example: it is part of an estimate, not learned.
+    """
+    prompts, answers = zip(*(_cut(*arrays.sequence(s)) for s in range(len(arrays))), strict=True)
+    longest = int(np.diff(arrays.starts_S1).max())
+    tokens, weights = [], []
+    for prompt_T, other in zip(prompts, _next_different(prompts), strict=True):
+        answer_T, weights_T = (part[: longest - len(prompt_T)] for part in answers[other])
+        tokens.append(np.concatenate([prompt_T, answer_T]))
+        weights.append(np.concatenate([np.zeros(len(prompt_T), np.float32), weights_T]))
+    starts_S1 = np.cumsum([0, *map(len, tokens)]).astype(np.int64)
+    return TokenArrays(np.concatenate(tokens), np.concatenate(weights), starts_S1)
+
+
+def _cut(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """(prompt, (answer, its weights)): the answer begins with the first trained token."""
+    begin = int(np.argmax(weights_T > 0))
+    return tokens_T[:begin], (tokens_T[begin:], weights_T[begin:])
+
+
+def _next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
+    """For each prompt the number of the next one, around the end, that is different; the next one if all are equal."""
+    n, keys = len(prompts), [prompt_T.tobytes() for prompt_T in prompts]
+    following = [0] * n
+    if len(set(keys)) == 1:
+        return [(i + 1) % n for i in range(n)]
+    for i in reversed(range(2 * n)):  # twice around: the second lap knows what the first one has found
+        here, after = i % n, (i + 1) % n
+        following[here] = after if keys[after] != keys[here] else following[after]
+    return following

@@ -1,0 +1,46 @@
+"""ORPO: imitate the chosen answer and push the rejected one down in the same step, without a reference model.
+
+    m(y)      = mean log-probability of the answer's tokens
+    log odds  = m - log(1 - exp m)
+    loss      = cross-entropy of the chosen answers, per token of the step  (SFT)
+              - beta * log sigmoid(log odds(chosen) - log odds(rejected)), mean over the pairs
+
+Source: Hong et al. 2024, arXiv:2403.07691, equations 6 and 7 (beta is its lambda). TRL's cross-entropy is over prompt
+and answer; ours is over the answer alone, as the paper writes it and as SFT does.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from tunesmith.engine.methods.method import Scores, Totals, of_pairs
+from tunesmith.engine.methods.simpo import Simpo
+
+LOG_HALF = -0.6931471805599453
+
+
+class Orpo:
+    """Imitate the chosen answer, with odds against the rejected one."""
+
+    sequences_per_example = 2
+    uses_reference = False
+    estimates_kl = False
+    is_won_E = Simpo.is_won_E
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+
+    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+        """Nats per trained token, and beta times nats per pair. Shapes: () from S."""
+        imitation = -of_pairs(scores.logps_S)[0].sum() / totals.weight
+        chosen_E, rejected_E = of_pairs(log_odds(scores.mean_logps_S))
+        return imitation - self.beta * logsigmoid(chosen_E - rejected_E).sum() / totals.examples
+
+
+def log_odds(m_S: Tensor) -> Tensor:
+    """log(p / (1 - p)) of p = exp(m), m <= 0. An answer that is certain to the last digit counts as nearly so: its
+    odds would be infinite."""
+    m_S = m_S.clamp(max=-torch.finfo(m_S.dtype).eps)
+    # log(1 - exp m) loses its digits near m = 0 or far from it, each way of writing it at one end.
+    near_0, far = torch.log(-torch.expm1(m_S)), torch.log1p(-torch.exp(m_S))
+    return m_S - torch.where(m_S > LOG_HALF, near_0, far)

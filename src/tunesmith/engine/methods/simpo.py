@@ -1,0 +1,34 @@
+"""SimPO: prefer the chosen answer by its mean log-probability, without a reference model.
+
+    loss = - log sigmoid(beta * (mean log p(chosen) - mean log p(rejected)) - margin)
+
+The mean is over the tokens of each answer, so that a long answer is not preferred for its length.
+
+Source: Meng et al. 2024, arXiv:2405.14734, equation 6 (margin is its gamma).
+"""
+
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from tunesmith.engine.methods.method import Scores, Totals, of_pairs
+
+
+class Simpo:
+    """Prefer the chosen answer by a margin, token for token."""
+
+    sequences_per_example = 2
+    uses_reference = False
+    estimates_kl = False
+
+    def __init__(self, beta: float, margin: float) -> None:
+        self.beta, self.margin = beta, margin
+
+    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+        """Nats per pair. Shapes: () from S."""
+        chosen_E, rejected_E = of_pairs(scores.mean_logps_S)
+        return -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
+
+    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
+        """Whether a token of the chosen answer is likelier than one of the rejected answer, on average."""
+        chosen_E, rejected_E = of_pairs(scores.mean_logps_S)
+        return chosen_E > rejected_E
