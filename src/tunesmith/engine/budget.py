@@ -206,7 +206,7 @@ def _next(needs: Sequence[int]) -> int:
 
 
 def shortened(arrays: TokenArrays, examples: Iterable[int], tokens: int) -> TokenArrays:
-    """Some examples, each with no more than its last tokens (a share for each of its sequences); the last is trained."""
+    """Some examples, each with no more than its last tokens (a share for each sequence), something of it trained."""
     most = max(2, tokens // arrays.sequences_per_example)
     chosen = list(examples)
     pieces = [arrays.sequence(s) for e in chosen for s in arrays.sequences_of(e)]
