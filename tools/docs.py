@@ -21,7 +21,7 @@ from tunesmith.records import Recipe
 FILLED = {
     default.key
     for default in complete_recipe(
-        Recipe(), parameters=None, train_examples=1, longest_answer_tokens=None, context_tokens=None
+        Recipe(), parameters=None, train_examples=1, longest_answer_tokens=None, context_tokens=None, rated=(1, 1)
     )[1]
 }
 """The keys that `complete_recipe` fills where they are left open."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tunesmith.engine.adapters.lora import adapter_off
 from tunesmith.engine.forest import reading_order
 from tunesmith.engine.methods.kto import mismatched
 from tunesmith.engine.methods.method import Method
@@ -36,31 +35,37 @@ def for_method(method: Method, arrays: TokenArrays) -> TokenArrays:
 def refer(training: "Training", stop: Callable[[], bool]) -> bool:
     """Put what the reference says into the data, asked now or kept with the checkpoint; False when asked to stop."""
     splits = {"train": training.train, "validation": training.validation}
-    logps = training.reference or reference_logps(training.stepper, splits, training.tell, stop)
-    if logps is None:
-        return False
-    training.reference = logps
-    training.train, training.validation = (with_reference(name, arrays, logps) for name, arrays in splits.items())
+    if not training.reference:
+        with training.trained.off():
+            logps = reference_logps(training.stepper, splits, training.tell, stop)
+        if logps is None:
+            return False
+        training.reference = logps
+    training.train, training.validation = (
+        with_reference(name, arrays, training.reference) for name, arrays in splits.items()
+    )
     return True
 
 
 def reference_logps(
     stepper: Stepper, splits: Mapping[str, TokenArrays], tell: Tell, stop: Callable[[], bool]
 ) -> dict[str, Tensor] | None:
-    """Log-probabilities of all sequences, float64, by the name of their split. None when it was asked to stop."""
+    """Log-probabilities of all sequences by the model as it stands, float64, by the name of their split.
+
+    None when it was asked to stop.
+    """
     parts = _parts(splits)
     wanted, done = sum(map(len, parts.values())), 0
     logps = {name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64) for name, arrays in parts.items()}
-    with adapter_off(stepper.loaded.model):
-        for name, arrays in parts.items():
-            order = reading_order([arrays.sequence(arrays.sequences_of(e)[0])[0] for e in range(len(arrays))])
-            for begin in range(0, len(order), EXAMPLES_AT_ONCE):
-                if stop():
-                    return None
-                examples = order[begin : begin + EXAMPLES_AT_ONCE]
-                logps[name][arrays.sequences_of_all(examples)] = stepper.sequence_logps(arrays, examples)
-                done += len(examples)
-                tell("reference", done, wanted)
+    for name, arrays in parts.items():
+        order = reading_order([arrays.sequence(arrays.sequences_of(e)[0])[0] for e in range(len(arrays))])
+        for begin in range(0, len(order), EXAMPLES_AT_ONCE):
+            if stop():
+                return None
+            examples = order[begin : begin + EXAMPLES_AT_ONCE]
+            logps[name][arrays.sequences_of_all(examples)] = stepper.sequence_logps(arrays, examples)
+            done += len(examples)
+            tell("reference", done, wanted)
     return logps
 
 

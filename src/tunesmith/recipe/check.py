@@ -52,6 +52,23 @@ def _full_has_no_adapter(recipe: Recipe) -> Iterator[str]:
             yield f"adapter.{name}={value:g} means nothing for adapter.kind=full, which trains every weight; remove it"
 
 
+def _options_are_of_the_method(recipe: Recipe) -> Iterator[str]:
+    """A method's options beside another method would be ignored."""
+    for name in ("dpo", "orpo", "simpo", "kto"):
+        options = getattr(recipe, name)
+        for key, field in type(options).model_fields.items():
+            if name != recipe.method and getattr(options, key) != field.default:
+                yield f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method}; remove it"
+
+
+def _preferences_are_about_answers(recipe: Recipe) -> Iterator[str]:
+    if recipe.method != "sft" and recipe.data.train_on == "everything":
+        yield (
+            f"data.train_on=everything trains prompts, but method={recipe.method} compares answers to one prompt; "
+            "leave train_on out"
+        )
+
+
 def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
     bar = recipe.bar
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
@@ -84,6 +101,8 @@ RULES: tuple[Rule, ...] = (
     _shares_leave_train,
     _test_is_not_train,
     _full_has_no_adapter,
+    _options_are_of_the_method,
+    _preferences_are_about_answers,
     _bar_can_be_met,
     _nothing_blank,
 )

@@ -10,18 +10,42 @@ with the width of the model; it publishes a fit over Llama and Qwen models,
 which gives 1.3e-3 at width 576 (135M), 4.9e-4 at 2,048 (1B), 2.9e-4 at 4,096 (8B), 1.7e-4 at 8,192 (70B). The later
 sweep in tinker-cookbook (`tinker_cookbook/hyperparam_utils.py`, batch 128) has 1e-3 for Llama 1B and 3B, and 3e-4 for
 8B and 70B. We know the parameter count, not the width, and train with small batches: the table takes the fit, rounded.
-Full fine-tuning takes a tenth of it.
+Full fine-tuning takes a tenth of it. rsLoRA scales its update by alpha / sqrt(rank), sqrt(rank) times as much as LoRA
+(arXiv:2312.03732), so it takes that much less and moves the weights as LoRA does.
+
+Learning rate of preference methods. They move a model that answers already, and too high a rate ruins it before the
+loss shows it (the authors of SimPO: at 1e-5, full, incoherent or repeated sentences). Their shares of SFT's rate are
+taken at 7 to 8B, where each has been published, full fine-tuning; the tenfold rate of LoRA holds there too (Zephyr).
+
+    dpo, ipo   5e-7 full, 5e-6 QLoRA    alignment-handbook, zephyr-7b-beta/dpo; 1e-6 full for SmolLM2-360M and 135M
+    simpo      3e-7 to 1e-6             princeton-nlp/SimPO, README, four models of 7 and 8B
+    kto        5e-7                     TRL's script for KTO, which finds DPO's settings right for it
+    orpo       5e-6                     alignment-handbook, zephyr-141b-A35b/orpo; its loss is SFT's with a second term
+
+Passes. DPO, SimPO and KTO were published with one or two passes over tens of thousands of pairs.
 """
 
 from math import ceil, inf
 
-from tunesmith.records import AdapterKind, Recipe, Record
+from tunesmith.records import AdapterRecipe, Method, Recipe, Record
 
 LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
 """(parameters below this, rate)."""
 
 EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
 """(train examples below this, passes over them)."""
+
+PREFERENCE_EPOCHS = ((5_000, 2.0), (inf, 1.0))
+"""The same for DPO, SimPO and KTO, which have nothing more to learn once the pairs are told apart."""
+
+METHOD_SHARES: dict[Method, tuple[float, str]] = {
+    "sft": (1.0, ""),
+    "dpo": (1 / 60, "dpo takes a 60th of SFT's rate (Zephyr 7B: 5e-7 full, 5e-6 QLoRA)"),
+    "simpo": (1 / 60, "simpo takes a 60th of SFT's rate (its authors: 3e-7 to 1e-6 full at 7 and 8B)"),
+    "kto": (1 / 60, "kto takes a 60th of SFT's rate, as dpo does (TRL's script: 5e-7 full)"),
+    "orpo": (1 / 6, "orpo takes a sixth of SFT's rate (Zephyr 141B: 5e-6 full)"),
+}
+"""(share of SFT's learning rate, why)."""
 
 UNLIMITED_TOKENS = 1 << 20
 
@@ -46,21 +70,29 @@ def complete_recipe(
     train_examples: int,
     longest_answer_tokens: int | None,
     context_tokens: int | None,
+    rated: tuple[int, int] | None = None,
 ) -> tuple[Recipe, tuple[DefaultUsed, ...]]:
-    """Fill learning rate, length of training, and the two token limits where they are None.
+    """Fill learning rate, length of training, the two token limits, and KTO's weights where they are None.
 
-    `longest_answer_tokens` is over the train split, None when not counted; `context_tokens` is what the model reads.
+    `longest_answer_tokens` is over the train split, None when not counted; `context_tokens` is what the model reads;
+    `rated` is how many train answers are wanted and unwanted (KTO).
     `training.micro_batch` stays None (the engine fits it to the memory) and `evaluation.test_limit` too (no limit).
     """
     open_fields = {
-        "training.learning_rate": (recipe.training.learning_rate is None, _learning_rate(parameters, recipe.adapter.kind)),
+        "training.learning_rate": (
+            recipe.training.learning_rate is None,
+            _learning_rate(parameters, recipe.adapter, recipe.method),
+        ),
         "training.epochs": (
             recipe.training.epochs is None and recipe.training.minutes is None,
-            _epochs(train_examples),
+            _epochs(train_examples, recipe.method),
         ),
         "data.max_tokens": (recipe.data.max_tokens is None, _max_tokens(context_tokens)),
         "evaluation.max_new_tokens": (recipe.evaluation.max_new_tokens is None, _max_new_tokens(longest_answer_tokens)),
     }
+    if rated is not None and recipe.kto.desirable_weight is None and recipe.kto.undesirable_weight is None:
+        wanted, unwanted = _balance(*rated)
+        open_fields |= {"kto.desirable_weight": (True, wanted), "kto.undesirable_weight": (True, unwanted)}
     used = tuple(
         DefaultUsed(key=key, value=value, source=why) for key, (is_open, (value, why)) in open_fields.items() if is_open
     )
@@ -71,20 +103,38 @@ def complete_recipe(
     return recipe, used
 
 
-def _learning_rate(parameters: int | None, kind: AdapterKind) -> tuple[float, str]:
-    share, what = (0.1, "full fine-tuning") if kind == "full" else (1.0, "LoRA")
-    if parameters is None:
-        return 3e-4 * share, f"{what}, size of the model unknown, so the rate for 8B: {_FIT}"
-    rate = next(rate for below, rate in LEARNING_RATES if parameters < below)
-    return rate * share, f"{what} on {parameters / 1e6:,.0f}M parameters: {_FIT}"
+def _learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Method) -> tuple[float, str]:
+    share, why_method = METHOD_SHARES[method]
+    rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _FIT
+    if parameters is not None:
+        rate = next(rate for below, rate in LEARNING_RATES if parameters < below)
+        what = f"LoRA on {parameters / 1e6:,.0f}M parameters"
+    if adapter.kind == "full":
+        share, what = share / 10, what.replace("LoRA", "full fine-tuning", 1)
+    elif adapter.kind == "rslora":
+        share, why = share / adapter.rank**0.5, f"{_FIT}; divided by sqrt(rank), by which rsLoRA's update is larger"
+    return float(f"{rate * share:.2g}"), "; ".join(filter(None, (f"{what}: {why}", why_method)))
 
 
-def _epochs(train_examples: int) -> tuple[float, str]:
+def _epochs(train_examples: int, method: Method) -> tuple[float, str]:
+    rule = "3 passes below 2,000, 2 below 10,000, else 1"
     epochs = next(epochs for below, epochs in EPOCHS if train_examples < below)
+    if method not in ("sft", "orpo"):
+        rule = f"{method}: 2 passes below 5,000, else 1"
+        epochs = next(epochs for below, epochs in PREFERENCE_EPOCHS if train_examples < below)
     return epochs, (
-        f"{train_examples:,} train examples: 3 passes below 2,000, 2 below 10,000, else 1 (our rule; "
-        "the best adapter on held-out loss is kept, so a pass too many costs time, not quality)"
+        f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out data is kept, so a pass "
+        "too many costs time, not quality)"
     )
+
+
+def _balance(wanted: int, unwanted: int) -> tuple[tuple[float, str], tuple[float, str]]:
+    """Both kinds weigh the same in total, and none less than 1: equation 8 of the KTO paper, at its lower end."""
+    most = max(wanted, unwanted)
+    weights = [float(f"{most / count:.3g}") if count else 1.0 for count in (wanted, unwanted)]
+    counts = f"{wanted:,} wanted and {unwanted:,} unwanted train answers"
+    why = f"{counts}: both kinds weigh the same (arXiv:2402.01306, equation 8)"
+    return (weights[0], why), (weights[1], why)
 
 
 def _max_tokens(context: int | None) -> tuple[float, str]:

@@ -46,20 +46,23 @@ class AdapterRecipe(Record):
 
 
 class DpoRecipe(Record):
-    """DPO: `beta` holds the model near its reference; `loss="ipo"` is the variant that does not overfit sure pairs."""
+    """DPO: `beta` holds the model near its reference (0.1 as in the paper); `loss="ipo"` is the variant that does not
+    overfit sure pairs."""
 
     beta: float = Field(0.1, gt=0)
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
 
 
 class OrpoRecipe(Record):
-    """ORPO: `beta` weighs the odds of chosen against rejected beside the loss of the chosen answer."""
+    """ORPO: `beta` (the paper's lambda, 0.1 there) weighs the odds of chosen against rejected beside the loss of the
+    chosen answer."""
 
     beta: float = Field(0.1, gt=0)
 
 
 class SimpoRecipe(Record):
-    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is what chosen must be ahead by."""
+    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is what chosen must be ahead by: half of beta
+    is where its authors begin."""
 
     beta: float = Field(2.0, gt=0)
     margin: float = Field(1.0, ge=0)
@@ -69,8 +72,8 @@ class KtoRecipe(Record):
     """KTO: `beta` as in DPO; the weights balance wanted and unwanted answers when there are more of one kind."""
 
     beta: float = Field(0.1, gt=0)
-    desirable_weight: float = Field(1.0, gt=0)
-    undesirable_weight: float = Field(1.0, gt=0)
+    desirable_weight: float | None = Field(None, gt=0)
+    undesirable_weight: float | None = Field(None, gt=0)
 
 
 class TrainingRecipe(Record):

@@ -77,6 +77,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
         train_examples=len(arrays["train"]),
         longest_answer_tokens=_longest_answer(arrays["train"]),
         context_tokens=named.context_tokens,
+        rated=ratings_of(arrays["train"]),
     )
     return Material(
         recipe=completed, defaults=defaults, model=named, check=report, split=split, **wanted,
@@ -141,6 +142,14 @@ def wanted_of(name: str, examples: Sequence[Example]) -> list[Example]:
             found=f"{len(examples):,} examples", do="give more wanted answers: what a model says is compared with them",
         )  # fmt: skip
     return wanted
+
+
+def ratings_of(arrays: TokenArrays) -> tuple[int, int] | None:
+    """How many answers are wanted and unwanted; None where that is not asked."""
+    if arrays.is_desirable_E is None:
+        return None
+    wanted = int(arrays.is_desirable_E.sum())
+    return wanted, len(arrays) - wanted
 
 
 def _longest_answer(arrays: TokenArrays) -> int:

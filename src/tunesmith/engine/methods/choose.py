@@ -21,4 +21,4 @@ def method_of(recipe: Recipe) -> Method:
         case "simpo":
             return Simpo(recipe.simpo.beta, recipe.simpo.margin)
         case "kto":
-            return Kto(recipe.kto.beta, recipe.kto.desirable_weight, recipe.kto.undesirable_weight)
+            return Kto(recipe.kto.beta, recipe.kto.desirable_weight or 1.0, recipe.kto.undesirable_weight or 1.0)
