@@ -5,7 +5,8 @@ see every key on that way, without a mask, as one matrix product, and the keys o
 batched product. So the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which
 leaves at most half of a short square to the mask.
 
-Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R = B * L rows, O of them filled.
+Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R = B * L rows, O of them
+filled and Q not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,21 +25,28 @@ SHORT = 24  # ... up to this length: their padding costs less than another round
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """`nodes` nodes of up to `length` tokens, whose places in the forest are `rows_R` (padding repeats a place).
+class Rows:
+    """The padded rows of several nodes: `places_R` in the forest (padding repeats one), `padding_Q` which are
+    padding, `filled_O` which are not, and `places_O` the places of those."""
 
-    `filled_O` are the rows that hold a token, `places_O` that token's place, `padding_Q` the other rows. A single node
-    needs none of these: it is the slice `span`. `path_P`: the places of the tokens on the way from the root.
+    places_R: Tensor
+    padding_Q: Tensor
+    filled_O: Tensor
+    places_O: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """`nodes` nodes of up to `length` tokens; a single one is the slice `span` of the forest and needs no `rows`.
+
+    `path_P`: the places of the tokens on the way from the root.
     """
 
     nodes: int
     length: int
     path_P: Tensor
-    span: slice | None = None
-    rows_R: Tensor | None = None
-    padding_Q: Tensor | None = None
-    filled_O: Tensor | None = None
-    places_O: Tensor | None = None
+    span: slice
+    rows: Rows | None
 
 
 Plan = tuple[Bundle, ...]
@@ -55,15 +63,16 @@ def plan(forest: Forest) -> Plan:
 
 def _bundle(spans: Sequence[tuple[int, int]], path_P: Tensor) -> Bundle:
     length = max(stop - start for start, stop in spans)
+    span = slice(spans[0][0], spans[0][1])
     if len(spans) == 1:
-        return Bundle(1, length, path_P, span=slice(*spans[0]))
+        return Bundle(1, length, path_P, span, None)
     starts_B, stops_B = (np.array(ends) for ends in zip(*spans, strict=True))
     own_BL = starts_B[:, None] + np.arange(length)
     is_filled_BL = own_BL < stops_B[:, None]
-    rows_R = np.minimum(own_BL, stops_B[:, None] - 1).reshape(-1)
+    places_R = np.minimum(own_BL, stops_B[:, None] - 1).reshape(-1)
     filled_O = np.flatnonzero(is_filled_BL)
-    arrays = (rows_R, np.flatnonzero(~is_filled_BL), filled_O, rows_R[filled_O])
-    return Bundle(len(spans), length, path_P, None, *(torch.from_numpy(array) for array in arrays))
+    arrays = (places_R, np.flatnonzero(~is_filled_BL), filled_O, places_R[filled_O])
+    return Bundle(len(spans), length, path_P, span, Rows(*(torch.from_numpy(array) for array in arrays)))
 
 
 @dataclass(slots=True)
@@ -93,6 +102,6 @@ def _alike(spans: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int
     for k in range(1, len(spans) + 1):
         longest = spans[begin][1] - spans[begin][0]
         shortest = spans[k][1] - spans[k][0] if k < len(spans) else 0
-        if longest > LONGEST_BUNDLED or shortest < FILLED * longest and (longest > SHORT or not shortest):
+        if longest > LONGEST_BUNDLED or not shortest or (longest > SHORT and shortest < FILLED * longest):
             yield spans[begin:k]
             begin = k

@@ -7,6 +7,7 @@ Shapes: N tokens, H query heads, G key heads, d size of a head.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,4 +36,5 @@ def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, mask: BlockMask, scale: 
 @cache
 def _kernel(device_type: str) -> Callable[..., Tensor]:
     """Compiled on CUDA, where the eager form would hold all N x N scores; eager elsewhere, where only tests come by."""
-    return torch.compile(flex_attention, dynamic=True) if device_type == "cuda" else flex_attention
+    kernel: Any = flex_attention
+    return torch.compile(kernel, dynamic=True) if device_type == "cuda" else kernel

@@ -51,16 +51,14 @@ def _activated(g: Tensor, activation: str) -> Tensor:
     return gelu(g, approximate="tanh" if activation == "gelu_tanh" else "none")
 
 
+LAYERS = ("gate_proj", "up_proj", "down_proj")
 ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
 def as_gated_mlp(module: nn.Module, hidden_act: str | None) -> GatedMlp | None:
-    """The module's replacement if it has three linear layers by the usual names; `swap.py` proves that it is the same."""
-    layers = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
-    if hidden_act not in ACTIVATIONS or {name for name, _ in module.named_children()} - {"act_fn"} != {
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    }:
+    """The module's replacement if it has the three layers by their usual names; whether it is one `swap.py` proves."""
+    children = dict(module.named_children())
+    if hidden_act not in ACTIVATIONS or children.keys() - {"act_fn"} != set(LAYERS):
         return None
-    return GatedMlp(*(layer for layer in layers if layer is not None), activation=ACTIVATIONS[hidden_act])
+    gate_proj, up_proj, down_proj = (children[name] for name in LAYERS)
+    return GatedMlp(gate_proj, up_proj, down_proj, ACTIVATIONS[hidden_act])

@@ -5,7 +5,7 @@
     dx = (d - n mean(d n)) / sqrt(mean(x^2) + eps),    d = w * dy;    dw = sum over tokens of dy * n
 
 Kept for the backward pass are x, which the residual stream holds anyway, and one number a token. Half precision is
-computed in float32 and rounded where transformers rounds; float64 stays float64, where transformers goes down to float32.
+computed in float32 and rounded where transformers rounds; float64 stays float64, which transformers takes to float32.
 
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """

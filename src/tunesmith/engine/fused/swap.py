@@ -1,7 +1,7 @@
 """Put the fused parts into a loaded model, each only where it gives what the module in its place gives.
 
-The proof is a random input through both, once for each kind of module of a model: an architecture that does something else
-under the same name keeps its own code.
+The proof is a random input through both, once for each kind of module of a model: an architecture that does something
+else under the same name keeps its own code.
 """
 
 import torch
@@ -22,7 +22,7 @@ def fuse(model: PreTrainedModel) -> None:
             fused = as_rms_norm(child) or as_gated_mlp(child, hidden_act)
             if fused is None:
                 continue
-            width = fused.weight.shape[0] if isinstance(fused, RmsNorm) else fused.gate_proj.in_features
+            width = len(fused.weight) if isinstance(fused, RmsNorm) else model.config.get_text_config().hidden_size
             if (type(child), width) not in proved:
                 proved[type(child), width] = _is_the_same(child, fused, width, model)
             if proved[type(child), width]:
