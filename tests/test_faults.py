@@ -76,6 +76,15 @@ def test_a_process_armed_by_its_environment_dies() -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "once\n")
 
 
+def test_a_process_stands_still_until_it_is_told_to_go_on() -> None:
+    code = "from tunesmith import faults; faults.hit('a'); print('on')"
+    environment = {**os.environ, faults.VARIABLE: "a:1:pause"}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate(timeout=30)[0] == "on\n"
+
+
 @pytest.mark.parametrize("text", ["a", "a:b:raise", "a:1", "a:1:explode", "a:1:sleep=x"])
 def test_what_is_no_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=faults.VARIABLE):

@@ -3,8 +3,9 @@
     TUNESMITH_FAULT=<point>:<nth>:<action>      checkpoint.rename:2:kill9      checkpoint.write:4096:enospc
 
 The action happens when the point is reached for the nth time (from 1). Where bytes are written each byte counts, so
-`nth` is the byte before which it happens. Actions: `kill9` (the process is gone at once), `raise`, `enospc` (the disk
-is full), `sleep=SECONDS`, `flip` (one bit of the file at hand), `nan` (the number at hand).
+`nth` is the byte before which it happens. Actions: `kill9` (the process is gone at once), `pause` (it stands still
+until SIGCONT), `raise`, `enospc` (the disk is full), `sleep=SECONDS`, `flip` (one bit of the file at hand), `nan` (the
+number at hand).
 
 They are always compiled in, so that what is tested is what is shipped; unarmed, a point costs one comparison. The idea
 is FoundationDB's BUGGIFY and the loop "fail at the nth time, for every n" of SQLite's tests (sqlite.org/testing.html).
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 VARIABLE = "TUNESMITH_FAULT"
-ACTIONS = ("kill9", "raise", "enospc", "sleep", "flip", "nan")
+ACTIONS = ("kill9", "pause", "raise", "enospc", "sleep", "flip", "nan")
 
 
 class InjectedError(RuntimeError):
@@ -94,6 +95,8 @@ def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
 def _act(fault: _Fault, path: Path | None) -> None:
     if fault.action == "kill9":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif fault.action == "pause":
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif fault.action == "enospc":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     elif fault.action == "sleep":

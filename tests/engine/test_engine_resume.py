@@ -1,11 +1,14 @@
 """A training cut short anywhere and gone on with ends bit by bit like the one left alone."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tunesmith import faults
 from tunesmith.engine import step as step_module
@@ -15,7 +18,7 @@ from tunesmith.engine.snapshot import Safekeeping
 from tunesmith.engine.train import train_adapter
 from tunesmith.errors import DiskFull, RunError, TrainingError
 from tunesmith.files import sha256_of
-from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
+from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingResult
 
 Task = Callable[..., TokenArrays]
 MakeRecipe = Callable[..., Recipe]
@@ -43,6 +46,10 @@ def settings(recipe: MakeRecipe) -> Recipe:
     return recipe(seed=3, dropout=0.1, epochs=2.67, batch_size=6, micro_batch=2, evaluations=3, checkpoint_minutes=0.0)
 
 
+def bits_of(tensors: dict[str, torch.Tensor]) -> dict[str, bytes]:
+    return {name: tensor.reshape(-1).view(torch.uint8).numpy().tobytes() for name, tensor in tensors.items()}
+
+
 class Place:
     """Where one training happens, however often it is begun; as `workflow/resume.py`, without files for lines."""
 
@@ -56,7 +63,7 @@ class Place:
         """Begin, or go on from the newest good checkpoint."""
         saved = self.checkpoints.newest()
         del self.lines[saved.state["journal"]["lines"] if saved else 0 :]
-        self.loaded = load_model(self.tiny_folder, "float32")
+        self.loaded = load_model(self.tiny_folder, recipe.training.precision, four_bits=recipe.adapter.kind == "qlora")
         return train_adapter(
             self.loaded, self.arrays, self.arrays, recipe, adapter_folder=self.path / "adapter",
             on_line=self.lines.append,
@@ -69,11 +76,11 @@ class Place:
     def outcome(self) -> dict[str, Any]:
         """Everything that must be equal; losses as hex."""
         last = max((self.path / "checkpoints").iterdir())
-        weights = {name: weight.numpy().tobytes() for name, weight in self.loaded.model.state_dict().items()}
+        weights = bits_of(self.loaded.model.state_dict())
         lines = [(line.kind, line.step, line.loss.hex() if line.loss else None, line.learning_rate, line.gradient_norm,
                   line.tokens_read, line.warning) for line in self.lines]  # fmt: skip
         files = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
-        adapter = {path.name: sha256_of(path) for path in (self.path / "adapter").iterdir()}
+        adapter = {path.name: bits_of(load_file(path)) for path in (self.path / "adapter").glob("*.safetensors")}
         return {"weights": weights, "lines": lines, "files": files, "adapter": adapter}
 
 
@@ -124,7 +131,15 @@ def test_dead_between_two_micro_batches(
 
 @pytest.mark.parametrize("rows", [1, 3, None])
 def test_whatever_the_micro_batches_are(place: Callable[[str], Place], recipe: MakeRecipe, rows: int | None) -> None:
-    settings = recipe(dropout=0.2, epochs=2.0, batch_size=5, micro_batch=rows, evaluations=2, checkpoint_minutes=0.0)
+    settings = recipe(
+        dropout=0.2,
+        epochs=2.0,
+        batch_size=5,
+        micro_batch=rows,
+        evaluations=2,
+        checkpoint_minutes=0.0,
+        precision="float32",
+    )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
     cut.go(settings, stop=cut.stop_at(3))
@@ -132,8 +147,43 @@ def test_whatever_the_micro_batches_are(place: Callable[[str], Place], recipe: M
     assert cut.outcome() == alone.outcome()
 
 
+@pytest.mark.parametrize("method", ["dpo", "orpo", "simpo", "kto"])
+def test_whatever_the_method(tmp_path: Path, tiny_folder: Path, task: Task, settings: Recipe, method: str) -> None:
+    """What the reference model said is kept with the checkpoint: nothing is asked twice."""
+    arrays = task(32)
+    if method == "kto":
+        arrays = replace(arrays, is_desirable_E=np.arange(32) % 3 > 0)
+    else:
+        arrays = replace(arrays, sequences_per_example=2)
+    preferring = settings.model_copy(update={"method": method})
+    alone, cut = (Place(tmp_path / name, tiny_folder, arrays) for name in ("alone", "cut"))
+    alone.go(preferring)
+    cut.go(preferring, stop=cut.stop_at(4))
+    told: list[str] = []
+    cut.go(preferring, tell=lambda what, done, of: told.append(what))
+    assert told == []
+    assert cut.outcome() == alone.outcome()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "full"])
+def test_whatever_is_trained(place: Callable[[str], Place], settings: Recipe, kind: str, precision: str) -> None:
+    if kind == "qlora":
+        pytest.importorskip("bitsandbytes")
+    adapter = AdapterRecipe(kind=kind) if kind == "full" else settings.adapter.model_copy(update={"kind": kind})
+    training = settings.training.model_copy(update={"precision": precision})
+    other = settings.model_copy(update={"adapter": adapter, "training": training})
+    alone, cut = place("alone"), place("cut")
+    alone.go(other)
+    cut.go(other, stop=cut.stop_at(4))
+    cut.go(other)
+    assert cut.outcome() == alone.outcome()
+
+
 def test_seldom_saved_it_goes_back_to_the_last_look(place: Callable[[str], Place], recipe: MakeRecipe) -> None:
-    settings = recipe(dropout=0.1, epochs=4.0, batch_size=4, evaluations=4, checkpoint_minutes=60.0)
+    settings = recipe(
+        dropout=0.1, epochs=4.0, batch_size=4, evaluations=4, checkpoint_minutes=60.0, precision="float32"
+    )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
     faults.arm("train.step:11:raise")
@@ -191,7 +241,7 @@ def test_what_was_counted_and_the_time_used_go_on(place: Callable[[str], Place],
 
 
 def test_a_time_budget_counts_what_was_used_before(place: Callable[[str], Place], recipe: MakeRecipe) -> None:
-    settings = recipe(epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0)
+    settings = recipe(epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0, precision="float32")
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(3))
     saved = cut.checkpoints.newest()
