@@ -34,7 +34,8 @@ class Kto:
         """Mean lost value, between 0 and the larger weight. Shapes: () from S."""
         assert scores.is_desirable_E is not None  # the data of this method have it
         value_E = torch.sigmoid(self.beta * self._ahead_E(scores, totals))
-        weight_E = torch.where(scores.is_desirable_E, self.wanted_weight, self.unwanted_weight).to(value_E)
+        wanted, unwanted = value_E.new_tensor((self.wanted_weight, self.unwanted_weight))
+        weight_E = torch.where(scores.is_desirable_E, wanted, unwanted)
         return (weight_E * (1 - value_E)).sum() / totals.examples
 
     def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
