@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from tunesmith.engine.adapters.peft_format import read_adapter, stands_on_four_bits
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
+from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.head import check_head
 from tunesmith.errors import ModelError, name_some
 
@@ -83,6 +84,7 @@ def load_model(
         hold_in_four_bits(model, device)
     model.to(device)
     check_head(model)
+    fuse(model)
     if adapter is not None:
         read_adapter(model, adapter)
     return LoadedModel(
