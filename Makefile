@@ -9,10 +9,13 @@ WHEELS := .cache/wheels
 KEY := $(shell { cat pyproject.toml constraints.txt; $(PYTHON) -V; } | cksum | tr ' ' '-')
 FETCHED := $(WHEELS)/.fetched-$(KEY)
 READY := .venv/.ready-$(KEY)
+PEERS := .cache/peers
+PEERS_WANTED := benchmarks/peers/requirements.txt $(if $(shell command -v nvidia-smi),benchmarks/peers/requirements-cuda.txt)
+PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -34,6 +37,9 @@ check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/python tools/budgets.py
 	$(BIN)/python tools/docs.py --check
 
+bench: setup $(PEERS_READY) ## tunesmith beside TRL and transformers (WORKLOAD=name runs one, SEARCH=1 finds their best settings anew)
+	@$(BIN)/python -m benchmarks $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(SEARCH),--search)
+
 clean: ## throw away .venv and the caches in this folder (the model in ~/.tunesmith stays)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache
 
@@ -43,6 +49,12 @@ $(READY): $(FETCHED)
 	@$(PIP) install --no-index --find-links $(WHEELS) -r constraints.txt
 	@$(PIP) install --no-index --no-build-isolation --no-deps --editable .
 	@$(PIP) check
+	@touch $@
+
+$(PEERS_READY): # what others are measured in stays out of our own environment
+	@echo "building $(PEERS) (once)"
+	@rm -rf $(PEERS) && $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet --no-input install $(PEERS_WANTED:%=-r %)
 	@touch $@
 
 $(FETCHED):

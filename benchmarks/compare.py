@@ -156,7 +156,12 @@ def loss_row(name: str, measure: str, ours: Report, peer: Report) -> Row:
 
 
 def tell(side: str, report: Report, examples: int) -> None:
-    seconds = report["seconds"]
-    steps = "" if "answers" in report else " steps " + " ".join(f"{second:.2f}" for second in seconds) + " s"
+    steps = ""
+    if "answers" not in report:
+        steps = "  steps " + " ".join(f"{second:.2f}" for second in report["seconds"]) + " s"
+    by_cpu = 1 / speed_of(report, examples, "cpu_seconds")
     peak = report["peak_memory_bytes"] >> 20
-    print(f"  {side:22}{speed_of(report, examples):9.3f} examples/s{peak:8,} MiB{steps}", flush=True)
+    print(
+        f"  {side:22}{speed_of(report, examples):9.3f} examples/s ({by_cpu:.3f} CPU s each){peak:8,} MiB{steps}",
+        flush=True,
+    )

@@ -52,36 +52,41 @@ def train(job: Job) -> dict[str, Any]:
         )  # fmt: skip
     order = next(batches(len(arrays), len(arrays), job["seed"]))  # one epoch: all its steps end to end
     return {
-        "seconds": clock.seconds, "losses": clock.losses, "digest": given.digest(), "order": order,
-        "reference_seconds": clock.reference_seconds, "before_first_step_seconds": clock.before_seconds,
+        "seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "losses": clock.losses, "digest": given.digest(),
+        "order": order, "reference_seconds": clock.reference_seconds,
+        "reference_cpu_seconds": clock.reference_cpu_seconds, "before_first_step_seconds": clock.before_seconds,
     }  # fmt: skip
 
 
 class Clock:
-    """Seconds of each step, from the metric line before it."""
+    """Seconds of each step, from the metric line before it; `cpu_seconds` are those of all threads."""
 
     def __init__(self, save_initial: str | None, model: Any) -> None:
         self.save_initial, self.model = save_initial, model
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
         self.losses: list[float] = []
         self.began = self.last = time.perf_counter()
-        self.reference_seconds = self.before_seconds = 0.0
+        self.began_cpu = self.last_cpu = time.process_time()
+        self.reference_seconds = self.reference_cpu_seconds = self.before_seconds = 0.0
 
     def tell(self, what: str, done: int, of: int) -> None:
         self.reference_seconds = time.perf_counter() - self.began
+        self.reference_cpu_seconds = time.process_time() - self.began_cpu
 
     def __call__(self, line: MetricLine) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         if line.kind == "step":
             self.seconds.append(now - self.last)
+            self.cpu_seconds.append(cpu - self.last_cpu)
             self.losses.append(line.loss or 0.0)
         elif line.step == 0:
             self.before_seconds = now - self.began
             if self.save_initial:  # the peer begins with the same weights
                 write_adapter(self.model, Path(self.save_initial), "benchmark")
-        self.last = time.perf_counter()
+        self.last, self.last_cpu = time.perf_counter(), time.process_time()
 
 
 def recipe_of(job: Job) -> Recipe:
@@ -110,9 +115,12 @@ def generate(job: Job) -> dict[str, Any]:
     generator = Generator(load_model(job["model"], job["precision"]), EvaluationRecipe().batch_size)
     prompts, stop_ids = json.loads(Path(job["data"]).read_text()), set(job["stop_ids"])
     generator.generate(prompts[:8], job["max_new_tokens"], stop_ids)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     answers = generator.generate(prompts, job["max_new_tokens"], stop_ids)
-    return {"seconds": time.perf_counter() - began, "answers": [answer.tokens for answer in answers]}
+    return {
+        "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu,
+        "answers": [answer.tokens for answer in answers],
+    }  # fmt: skip
 
 
 def peak_memory_bytes() -> int:

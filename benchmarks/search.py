@@ -1,9 +1,11 @@
-"""What the peer is fastest with: precision first, then how many examples at once, then packing (a few steps each).
+"""What the peer is fastest with: precision first, then how many examples at once, then packing.
 
 TRL's candidates: weights and products in float32, in bf16, float32 weights with bf16 products (autocast), or bf16
-weights under autocast; micro-batches by halves; packing into rows of a step's examples. Not tried because they cannot
-run on a CPU: padding-free batches without packing and Liger kernels; nor activation checkpointing and offloading, which
-only cost time. Every measured candidate is kept.
+weights under autocast; micro-batches by halves and doubles until that is slower; packing a step's examples into rows.
+Not tried because they cannot run on a CPU: padding-free batches without packing, and Liger kernels; nor activation
+checkpointing and offloading, which only cost time. Every measured candidate is kept.
+
+On a CPU a candidate is judged by the seconds of all its threads, so that whatever else the machine does has no say.
 """
 
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from benchmarks.settings import Settings, keep_best
 from benchmarks.workloads import Answering, Training, question_tokens, training_arrays, write_prompts
 
 PRECISIONS = ("float32", "bf16", "autocast", "bf16-autocast")
-COUNTED_STEPS = 2
+COUNTED_STEPS = 1
 
 
 class Search:
@@ -22,57 +24,70 @@ class Search:
 
     def __init__(self, bench: Bench, job: Settings, examples: int) -> None:
         self.bench, self.job, self.examples = bench, job, examples
+        self.clock = "seconds" if has_gpu() else "cpu_seconds"
         self.candidates: list[Settings] = []
         self.speeds: list[float] = []
         self.peaks: list[int] = []
+
+    @property
+    def best(self) -> Settings:
+        return self.candidates[self.speeds.index(max(self.speeds))]
 
     def best_of(self, candidates: Iterable[Settings]) -> Settings:
         """Measure those not measured yet; the fastest of all so far."""
         for settings in candidates:
             if settings not in self.candidates:
                 self._measure(settings)
-        return self.candidates[self.speeds.index(max(self.speeds))]
+        return self.best
+
+    def climb(self, key: str, sizes: list[int]) -> None:
+        """From the best so far to larger sizes while they are faster, and to smaller ones."""
+        at = sizes.index(self.best[key])
+        for way in (sizes[at + 1 :], sizes[:at][::-1]):
+            for size in way:
+                candidate = {**self.best, key: size}
+                if self.best_of([candidate]) != candidate:
+                    break
 
     def _measure(self, settings: Settings) -> None:
         speed, peak = 0.0, 0
         try:
             report = run_peer(self.bench.peer_python, {**self.job, **settings})
-            speed, peak = speed_of(report, self.examples), report["peak_memory_bytes"]
+            speed, peak = speed_of(report, self.examples, self.clock), report["peak_memory_bytes"]
         except ChildFailed as failed:
             print(f"    failed: {str(failed)[-300:]}")
-        print(f"    {speed:8.3f} examples/s  {peak >> 20:6,} MiB  {settings}", flush=True)
+        print(f"    {speed:8.3f} examples a {self.clock[:-1]}  {peak >> 20:6,} MiB  {settings}", flush=True)
         self.candidates.append(settings)
         self.speeds.append(speed)
         self.peaks.append(peak)
 
 
-def speed_of(report: Settings, examples: int) -> float:
+def speed_of(report: Settings, examples: int, clock: str = "seconds") -> float:
     """Examples per second. Training: without the warm-up step, with the counted steps' part of the reference's cost."""
     if "answers" in report:
-        return examples / float(report["seconds"])
-    counted = report["seconds"][1:]
-    reference = report["reference_seconds"] * len(counted) / len(report["seconds"])
-    return examples * len(counted) / (sum(counted) + float(reference))
+        return examples / float(report[clock])
+    counted: list[float] = report[clock][1:]
+    reference: float = report[f"reference_{clock}"] * len(counted) / len(report[clock])
+    return examples * len(counted) / (sum(counted) + reference)
 
 
 def search_training(workload: Training, bench: Bench) -> Settings:
-    smaller = replace(workload, batch_size=workload.search_batch_size or workload.batch_size, steps=COUNTED_STEPS)
-    arrays = training_arrays(smaller, bench.data, bench.tokenizer)
+    size = workload.search_batch_size
+    smaller = replace(workload, batch_size=size, steps=COUNTED_STEPS)
     data = bench.folder / f"{workload.name}-search.npz"
-    arrays.write(data)
-    job = training_job(smaller, data, bench.model) | {"adapter": None}
-    search = Search(bench, job, smaller.batch_size)
-    middle = max(1, smaller.batch_size // 4)
-    plain: Settings = {"micro_batch": middle, "pack_pieces": 0, "reference_first": False, "liger": has_gpu()}
-    best = search.best_of({"precision": precision, **plain} for precision in PRECISIONS)
-    sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if size <= smaller.batch_size]
-    for size in sizes:
-        best = search.best_of([{**best, "micro_batch": size}])
+    training_arrays(smaller, bench.data, bench.tokenizer).write(data)
+    search = Search(bench, training_job(smaller, data, bench.model) | {"adapter": None}, size)
+    plain: Settings = {"micro_batch": size // 4, "pack_pieces": 0, "reference_first": False, "liger": has_gpu()}
+    search.best_of({"precision": precision, **plain} for precision in PRECISIONS)
+    sizes = [2**power for power in range(size.bit_length())]
+    search.climb("micro_batch", sizes)
     if workload.method == "dpo":
-        search.best_of([{**best, "reference_first": True}])
+        search.best_of([{**search.best, "reference_first": True}])
     else:
-        search.best_of({**best, "micro_batch": 1, "pack_pieces": pieces} for pieces in sizes[:-1])
-    return keep_best(workload.name, search.candidates, search.speeds, search.peaks)
+        pieces = size // search.best["micro_batch"]
+        near = {pieces, max(1, pieces // 2), min(size, pieces * 2)}
+        search.best_of([{**search.best, "micro_batch": 1, "pack_pieces": count} for count in sorted(near)])
+    return keep_best(workload.name, search.candidates, search.speeds, search.peaks, search.clock)
 
 
 def search_answering(workload: Answering, bench: Bench) -> Settings:
@@ -80,10 +95,9 @@ def search_answering(workload: Answering, bench: Bench) -> Settings:
     prompts = question_tokens(workload, bench.data, bench.tokenizer)
     write_prompts(prompts, data)
     search = Search(bench, answering_job(workload, data, bench.model, bench.tokenizer.stop_ids), len(prompts))
-    best = search.best_of({"precision": precision, "batch_size": 32} for precision in ("float32", "bf16"))
-    for size in (8, 16, 64, 128, 200):
-        best = search.best_of([{**best, "batch_size": size}])
-    return keep_best(workload.name, search.candidates, search.speeds, search.peaks)
+    search.best_of({"precision": precision, "batch_size": 32} for precision in ("float32", "bf16"))
+    search.climb("batch_size", [1, 2, 4, 8, 16, 32, 64, 128, 200])
+    return keep_best(workload.name, search.candidates, search.speeds, search.peaks, search.clock)
 
 
 def search(workload: Training | Answering, bench: Bench) -> Settings:

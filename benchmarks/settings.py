@@ -28,12 +28,12 @@ def best_settings(workload: str) -> Settings:
     return settings
 
 
-def keep_best(workload: str, candidates: list[Settings], speeds: list[float], peaks: list[int]) -> Settings:
+def keep_best(workload: str, candidates: list[Settings], speeds: list[float], peaks: list[int], clock: str) -> Settings:
     """Write the fastest candidate and all of them; return it. A candidate that failed has speed 0."""
     found = _read()
     best = candidates[speeds.index(max(speeds))]
     measured = [
-        {**settings, "examples_per_second": round(speed, 3), "peak_mib": peak >> 20}
+        {**settings, f"examples_per_{clock[:-1]}": round(speed, 3), "peak_mib": peak >> 20}
         for settings, speed, peak in zip(candidates, speeds, peaks, strict=True)
     ]
     found[workload] = {"date": date.today().isoformat(), "best": best, "candidates": measured}

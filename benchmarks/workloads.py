@@ -28,16 +28,16 @@ Chat = tuple[list[Message], str]
 class Training:
     """`steps` are counted; one more before them is warm-up. `batch_size` counts examples (or pairs) a step.
 
-    `search_batch_size`: the peer's best setting is searched with fewer examples a step, where a step takes minutes.
+    The peer's best setting is searched with `search_batch_size` examples a step, which says the same sooner.
     """
 
     name: str
     batch_size: int
+    search_batch_size: int
     steps: int
     method: Literal["sft", "dpo"] = "sft"
     kind: Literal["lora", "qlora", "full"] = "lora"
     learning_rate: float = 1e-3
-    search_batch_size: int | None = None
     repetitions: int = 3
 
     @property
@@ -56,10 +56,10 @@ class Answering:
 
 
 TRAININGS = (
-    Training("banking77-short", batch_size=32, steps=8),
-    Training("banking77-long", batch_size=32, steps=2, search_batch_size=8),
-    Training("gsm8k", batch_size=16, steps=4),
-    Training("dpo-gsm8k", batch_size=8, steps=4, method="dpo", learning_rate=1e-4),
+    Training("banking77-short", batch_size=32, search_batch_size=32, steps=8),
+    Training("banking77-long", batch_size=32, search_batch_size=8, steps=2),
+    Training("gsm8k", batch_size=16, search_batch_size=8, steps=4),
+    Training("dpo-gsm8k", batch_size=8, search_batch_size=4, steps=4, method="dpo", learning_rate=1e-4),
 )
 ANSWERINGS = (Answering("generate-fewshot", shots=SHOTS), Answering("generate-zeroshot", shots=0))
 

@@ -45,26 +45,36 @@ def main() -> None:
     trainer.add_callback(clock)
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    report = {"seconds": clock.seconds, "losses": losses, "digest": digest(sequences_of(trainer.train_dataset))}
-    report["reference_seconds"] = getattr(trainer, "reference_seconds", 0.0)
-    print(json.dumps({**report, "peak_memory_bytes": peak_memory_bytes()}))
+    report = {
+        "seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "losses": losses,
+        "digest": digest(sequences_of(trainer.train_dataset)),
+        "reference_seconds": getattr(trainer, "reference_seconds", 0.0),
+        "reference_cpu_seconds": getattr(trainer, "reference_cpu_seconds", 0.0),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }  # fmt: skip
+    print(json.dumps(report))
 
 
 class Clock(TrainerCallback):
-    """Seconds of each step, from the end of the one before: data loading and bookkeeping count."""
+    """Seconds of each step, from the end of the one before: data loading and bookkeeping count.
+
+    `cpu_seconds` are those of all threads, for a machine that others use as well.
+    """
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.last = time.perf_counter()
+        self.last, self.last_cpu = time.perf_counter(), time.process_time()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now, cpu = time.perf_counter(), time.process_time()
         self.seconds.append(now - self.last)
-        self.last = now
+        self.cpu_seconds.append(cpu - self.last_cpu)
+        self.last, self.last_cpu = now, cpu
 
 
 def sft_trainer(job: Job) -> SFTTrainer:
@@ -126,15 +136,16 @@ def dpo_trainer(job: Job) -> DPOTrainer:
 class TokenDPOTrainer(DPOTrainer):
     """DPOTrainer for examples that are tokens already; knows how long the reference took, where it came first."""
 
-    reference_seconds = 0.0
+    reference_seconds = reference_cpu_seconds = 0.0
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
 
     def _precompute_ref_logps(self, *given: Any, **named: Any) -> Dataset:
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         dataset = super()._precompute_ref_logps(*given, **named)
         self.reference_seconds = time.perf_counter() - began
+        self.reference_cpu_seconds = time.process_time() - began_cpu
         return dataset
 
 
