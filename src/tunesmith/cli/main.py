@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli import chat, check, decide, demo, evaluate, models, resume, runs, train
+from tunesmith.cli import chat, check, decide, demo, estimate, evaluate, models, resume, runs, train
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
@@ -46,7 +46,10 @@ def options(
     """Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better."""
 
 
-for command in (demo.demo, check.check, decide.decide, train.train, resume.resume, evaluate.evaluate, chat.chat):
+COMMANDS = (
+    demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.command("runs")(runs.list_runs)
 app.command("show")(runs.show_run)

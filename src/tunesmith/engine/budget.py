@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from tunesmith.engine.batches import batches, longest_first, micro_batches, tokens_at_once
 from tunesmith.engine.memory import free_memory_bytes, held_memory_bytes, is_out_of_memory, return_unused_memory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PREFERRED_TOKENS = {"cpu": 2048, "cuda": 16384}
 FIRST_TRIAL_TOKENS = 128
 LEAST_TRIAL_TOKENS = 4
+MOMENT_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials
 STEPS_LOOKED_AT = 16
 SPARE_SHARE = 0.1  # of the free memory: for whatever else grows
 RECOMPUTED = 4 / 3  # forward, forward again and backward, against forward and backward
@@ -57,27 +59,38 @@ class Wish:
 
     def computed(self, tokens: int) -> int:
         """Tokens that the steps compute in micro-batches of at most so many."""
-        return sum(
-            tokens_at_once(self.arrays, piece, as_forest=self.as_forest)
-            for step in self.steps
-            for piece in self.pieces(self.arrays, step, tokens)
-        )
+        return sum(self.tokens_of(self.arrays, step, tokens) for step in self.steps)
+
+    def tokens_of(self, arrays: TokenArrays, batch: Sequence[int], tokens: int) -> int:
+        """Tokens that one step computes in such micro-batches."""
+        pieces = self.pieces(arrays, batch, tokens)
+        return sum(tokens_at_once(arrays, piece, as_forest=self.as_forest) for piece in pieces)
 
 
 def plan_of(stepper: "Stepper", train: TokenArrays, recipe: TrainingRecipe, seed: int) -> MemoryPlan:
     """The plan for a training with the model as it stands. Errors: as `find_plan`."""
     device = stepper.loaded.device
     return_unused_memory()
-    moments = 2 * 4 * sum(weight.numel() for weight in stepper.loaded.model.parameters() if weight.requires_grad)
-    if recipe.memory_gb is None:
-        budget = int(free_memory_bytes(device) * (1 - SPARE_SHARE))
-    else:
-        budget = int(recipe.memory_gb * 1e9) - held_memory_bytes(device)
-    steps = list(islice(batches(len(train), recipe.batch_size, seed), min(STEPS_LOOKED_AT, len(train))))
-    wish = Wish(train, steps, stepper.why_no_forest is None, PREFERRED_TOKENS[device.type], recipe.micro_batch)
-    plan = find_plan(wish, stepper.bytes_for, budget - moments)
+    trained = sum(weight.numel() for weight in stepper.loaded.model.parameters() if weight.requires_grad)
+    budget = memory_budget(device, recipe, held_memory_bytes(device)) - MOMENT_BYTES * trained
+    plan = find_plan(wish_of(stepper, train, recipe, seed), stepper.bytes_for, budget)
     return_unused_memory()
     return plan
+
+
+def memory_budget(device: torch.device, recipe: TrainingRecipe, held_bytes: int) -> int:
+    """Bytes that may be taken beyond `held_bytes`: of what the recipe allows, else of what is free."""
+    if recipe.memory_gb is not None:
+        return int(recipe.memory_gb * 1e9) - held_bytes
+    not_yet_held = max(0, held_bytes - held_memory_bytes(device))
+    return int((free_memory_bytes(device) - not_yet_held) * (1 - SPARE_SHARE))
+
+
+def wish_of(stepper: "Stepper", train: TokenArrays, recipe: TrainingRecipe, seed: int) -> Wish:
+    """What a plan for these examples has to serve: the first steps stand for all."""
+    steps = list(islice(batches(len(train), recipe.batch_size, seed), STEPS_LOOKED_AT))
+    preferred = PREFERRED_TOKENS[stepper.loaded.device.type]
+    return Wish(train, steps, stepper.why_no_forest is None, preferred, recipe.micro_batch)
 
 
 def find_plan(wish: Wish, trial: Trial, budget_bytes: int) -> MemoryPlan:

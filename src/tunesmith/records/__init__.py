@@ -3,6 +3,7 @@
 from tunesmith.records.completion import Completer, Completion, Progress, Prompt
 from tunesmith.records.dataset import CheckReport, CountedIn, Dataset, Problem, Severity, Shape, SourceFile, Split
 from tunesmith.records.decision import Bar, Decision, Verdict
+from tunesmith.records.estimate import Estimate, MemoryPlan, Range
 from tunesmith.records.evaluation import Answer, Comparison, Contender, Evaluation
 from tunesmith.records.example import ROLES, Example, Message, Role
 from tunesmith.records.prepared import MaskProof, Piece, Prepared, TokenArrays
@@ -21,7 +22,7 @@ from tunesmith.records.recipe import (
     TrainingRecipe,
 )
 from tunesmith.records.record import Record, canonical_json, fingerprint_of
-from tunesmith.records.run import Machine, MemoryPlan, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
+from tunesmith.records.run import Machine, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
 from tunesmith.records.tokenizer import ChatTokenizer, Encoded
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Decision",
     "DpoRecipe",
     "Encoded",
+    "Estimate",
     "Evaluation",
     "EvaluationRecipe",
     "Example",
@@ -60,6 +62,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "Quantity",
+    "Range",
     "Recipe",
     "Record",
     "Role",

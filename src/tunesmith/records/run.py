@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunesmith.records.estimate import Estimate, MemoryPlan
 from tunesmith.records.record import Record
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
@@ -58,20 +59,6 @@ class MetricLine(Record):
     warning: str | None = None
 
 
-class MemoryPlan(Record):
-    """How a step is cut into micro-batches of at most `most_tokens` tokens and `most_examples` examples.
-
-    The defaults hold until one is found by trial (`engine/budget.py`). `checkpointing`: layers are computed again in
-    the backward pass. `bytes_per_token` was measured; `budget_bytes` was free for it.
-    """
-
-    most_tokens: int = 2048
-    most_examples: int = 1 << 30
-    checkpointing: bool = False
-    bytes_per_token: int = 0
-    budget_bytes: int = 0
-
-
 class TrainingResult(Record):
     """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end."""
 
@@ -95,7 +82,8 @@ class Run(Record):
     `adapter_files` are the SHA-256 of the files in `adapter/` (`model/` after full fine-tuning), by which they are
     verified when the run is used.
     `identity` is what must be the same when a run that was cut short goes on; `drift` says what differed and was
-    allowed, `resumed` how often it went on.
+    allowed, `resumed` how often it went on. `estimate` was made before training; `estimate_error` is actual /
+    expected of its time and its memory.
     """
 
     id: str
@@ -114,3 +102,5 @@ class Run(Record):
     identity: dict[str, str] = Field(default_factory=dict)
     resumed: int = 0
     drift: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    estimate_error: dict[str, float] = Field(default_factory=dict)

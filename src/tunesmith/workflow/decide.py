@@ -17,6 +17,7 @@ from tunesmith.report.write import write_report
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
+from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.lineup import Retrieval, baseline_entrants, tuned_entrants
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
@@ -47,8 +48,9 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     task = task_of(material)
     retrieval = Retrieval(material.recipe, material.train, passages)
     with Store.open() as store:  # nothing is written before the store and the model are open
+        estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
+        with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
             folder = tuning.folder
             completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")

@@ -11,13 +11,15 @@ from tunesmith.data.prepare import show_mask
 from tunesmith.errors import Interrupted, RunError, TrainingError
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
+from tunesmith.records import Estimate, Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
 from tunesmith.runs.environment import machine, versions
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.entries import Artifact
 from tunesmith.store.store import Store
+from tunesmith.workflow.estimate import foreseen
+from tunesmith.workflow.forecast import errors_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.looks import Lines, generation_score
 from tunesmith.workflow.material import Material, gather
@@ -46,8 +48,9 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     """
     material = gather(recipe, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
+        estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store) as tuning, stop_on_signals() as stop:
+        with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
             run = tune(tuning, listener, stop)
     if run.status == "interrupted":
         raise interrupted(tuning.folder, stop)
@@ -55,14 +58,16 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
 
 
 @contextmanager
-def open_run(material: Material, out: Path, model: LocalModel, store: Store) -> Iterator[Tuning]:
+def open_run(
+    material: Material, out: Path, model: LocalModel, store: Store, estimate: Estimate | None
+) -> Iterator[Tuning]:
     """A run's locked folder with everything that is known before training, and the run in the store.
 
     When the block is left before the training ended, the run's status says how.
     """
     folder = RunFolder.create(out, material.check.dataset.name)
     with folder.lock():
-        run = _new_run(material, folder, model)
+        run = _new_run(material, folder, model, estimate)
         _write_known(material, folder)
         folder.write(run)
         store.add_dataset(material.check.dataset)
@@ -131,7 +136,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     return run
 
 
-def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
+def _new_run(material: Material, folder: RunFolder, model: LocalModel, estimate: Estimate | None) -> Run:
     return Run(
         id=folder.id,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -145,6 +150,7 @@ def _new_run(material: Material, folder: RunFolder, model: LocalModel) -> Run:
         versions=versions(),
         seeds={"recipe": material.recipe.seed},
         identity=identity_of(material.recipe, model, material.prepared),
+        estimate=estimate,
     )
 
 
@@ -168,6 +174,7 @@ def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) ->
     place = _place_of(tuning)
     files = {path.name: sha256_of(path) for path in sorted(place.glob("*"))}
     finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
+    finished = finished.model_copy(update={"estimate_error": errors_of(finished)})
     folder.write(finished)
     store.update_run(finished)
     if files:

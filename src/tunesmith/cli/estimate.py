@@ -1,0 +1,68 @@
+"""`tunesmith estimate RECIPE [DATA]`: time, memory and money before anything is spent."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.progress import open_listener
+
+if TYPE_CHECKING:
+    from tunesmith.records import Estimate, Range
+
+
+def estimate(
+    recipe: Annotated[str, typer.Argument(help="A recipe file (YAML) or the name of a preset.")],
+    data: Annotated[Path | None, typer.Argument(help="Your examples, if the recipe names none.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the whole model and time real steps instead of a few layers.")
+    ] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set training.epochs=2.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say what a training will take: low, expected, high. Nothing is trained or written."""
+    from tunesmith.recipe.load import load_recipe
+    from tunesmith.workflow.estimate import estimate as estimate_recipe
+
+    changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
+    listener = open_listener()
+    try:
+        found = estimate_recipe(load_recipe(recipe, changes), measure=measure, listener=listener)
+    finally:
+        listener.close()
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    print_estimate(found)
+    say_next("train", recipe, *(word for change in changes for word in ("--set", change)))
+
+
+def print_estimate(found: "Estimate") -> None:
+    """The three numbers, what they are made of, and what was assumed."""
+    from tunesmith.records.quantity import duration, usd
+
+    def row(name: str, of: "Range", tell: Callable[[float], str]) -> tuple[str, ...]:
+        return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
+
+    rows = [
+        row("time", found.seconds, duration),
+        row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
+        row("cost", found.usd, usd),
+    ]
+    if found.asking_seconds.high > 0:
+        rows += [row("decide adds", found.asking_seconds, duration), row("decide costs", found.decide_usd, usd)]
+    print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.parts.items() if seconds)
+    shared = found.tokens_read / max(1, found.tokens_computed)
+    plan = found.plan
+    say(
+        "",
+        f"{found.steps:,} steps: {parts}",
+        f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained; {found.tokens_computed:,} computed"
+        + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
+        f"at most {plan.most_tokens:,} tokens at once, {plan.bytes_per_token / 1e6:.2f} MB each"
+        + ", layers computed twice" * plan.checkpointing,
+    )
+    say("assumed:", *(f"  - {line}" for line in found.assumptions))

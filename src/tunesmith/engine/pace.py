@@ -1,0 +1,240 @@
+"""How fast this machine is with a model, and how much memory that takes: measured on the model or on a slice of it.
+
+A slice has the model's own layers with random weights, but only one or three of them. The numbers of one layer are half
+the difference, so those of the whole model follow without its weights being there:
+
+    whole = one + (layers - 1) (three - one) / 2
+
+The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
+search as before a training, each trial made of two.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tunesmith.engine.adapters.choose import trained_of
+from tunesmith.engine.adapters.qlora import hold_in_four_bits
+from tunesmith.engine.batches import batches
+from tunesmith.engine.budget import MOMENT_BYTES, Trial, find_plan, memory_budget, wish_of
+from tunesmith.engine.fused.swap import fuse
+from tunesmith.engine.generate import Generator
+from tunesmith.engine.load import UNLOADABLE, LoadedModel, accelerator_name, choose_dtype, quiet_transformers
+from tunesmith.engine.memory import held_memory_bytes, return_unused_memory
+from tunesmith.engine.methods.choose import method_of
+from tunesmith.engine.step import Stepper
+from tunesmith.errors import ModelError
+from tunesmith.records import MemoryPlan, Recipe, TokenArrays
+
+SLICES = (1, 3)  # layers
+REPETITIONS = 3
+MOST_ROWS = 32
+NEW_TOKENS = 8
+MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds and bytes of the pieces that a training is made of.
+
+    Of a training step: a token forward and backward, the optimizer's move. Of a look: a token forward; a prompt read
+    and one token more for each of `rows` answers. `held_bytes`: by weights, optimizer and the largest micro-batch.
+    """
+
+    token_seconds: float
+    look_token_seconds: float
+    update_seconds: float
+    prompt_seconds: float
+    pass_seconds: float
+    held_bytes: float
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """Everything about model, machine and data that time and memory follow from.
+
+    Tokens are those that are computed, shared beginnings once. `base_bytes`: the process as it is without the model.
+    `reference_tokens` are read before the first step by methods that need it, else 0.
+    """
+
+    pace: Pace
+    plan: MemoryPlan
+    tokens_per_step: float
+    look_tokens: int
+    reference_tokens: int
+    rows: int
+    base_bytes: int
+    accelerator: str | None
+
+
+def prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
+    """Measured on slices; the model's weights need not be there. Errors: `ModelError`, `TrainingError`."""
+    base_bytes = _base_bytes()
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        slices = [_slice_of(folder, recipe, layers) for layers in SLICES]
+        steppers = [_stepper(loaded, train, recipe) for loaded, _ in slices]
+        layers = slices[0][1]
+
+        def whole(one: float, three: float) -> float:
+            return max(one, one + (layers - SLICES[0]) * (three - one) / (SLICES[1] - SLICES[0]))
+
+        def trial(arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
+            return int(whole(*(stepper.bytes_for(arrays, piece, checkpointing) for stepper in steppers)))
+
+        weights = whole(*(_weight_bytes(stepper.loaded) for stepper in steppers))
+        trained = whole(*(_trained_count(stepper.loaded) for stepper in steppers))
+        prospect = _prospect(steppers[0], trial, train, validation, recipe, base_bytes, (weights, trained))
+        paces = [_pace(stepper, train, validation, recipe, prospect) for stepper in steppers]
+        pace = Pace(**{field.name: whole(*(getattr(pace, field.name) for pace in paces)) for field in fields(Pace)})
+    return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
+
+
+def prospect_of_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
+    """Measured on the whole model, whose adapter is then attached. Errors: `TrainingError`."""
+    weights = _weight_bytes(loaded)
+    base_bytes = max(0, _base_bytes() - (weights if loaded.device.type == "cpu" else 0))
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        stepper = _stepper(loaded, train, recipe)
+        known = (weights, _trained_count(loaded))
+        prospect = _prospect(stepper, stepper.bytes_for, train, validation, recipe, base_bytes, known)
+        pace = _pace(stepper, train, validation, recipe, prospect)
+    return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
+
+
+def _slice_of(folder: str | Path, recipe: Recipe, layers: int) -> tuple[LoadedModel, int]:
+    """A model with the first layers only and random weights, and how many layers the whole has."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = choose_dtype(recipe.training.precision, device)
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            text = config.get_text_config()
+            all_layers = text.num_hidden_layers
+            text.num_hidden_layers = min(layers, all_layers)
+            if getattr(text, "layer_types", None):
+                text.layer_types = text.layer_types[:layers]
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation="sdpa", trust_remote_code=False
+            )
+    except UNLOADABLE as error:
+        raise ModelError(
+            "no-slice", "The first layers of this model cannot be built to measure them.", where=str(folder),
+            found=" ".join(str(error).split())[:300] or type(error).__name__, do="estimate with --measure",
+        ) from None  # fmt: skip
+    model.requires_grad_(False).eval()
+    if recipe.adapter.kind == "qlora":
+        hold_in_four_bits(model, device)
+    model.to(device)
+    fuse(model)
+    context = getattr(config, "max_position_embeddings", None) or 1 << 30
+    return LoadedModel(model, device, dtype, context, sum(w.numel() for w in model.parameters())), all_layers
+
+
+def _stepper(loaded: LoadedModel, train: TokenArrays, recipe: Recipe) -> Stepper:
+    trained_of(loaded, recipe.adapter)
+    return Stepper(loaded, method_of(recipe), longest=int(np.diff(train.starts_S1).max()))
+
+
+def _prospect(
+    stepper: Stepper, trial: Trial, train: TokenArrays, validation: TokenArrays, recipe: Recipe, base_bytes: int,
+    known: tuple[float, float],
+) -> Prospect:  # fmt: skip
+    """The plan and what follows from it; of the pace only the memory is known yet. `known`: weight bytes, trained."""
+    weights, trained = known
+    device = stepper.loaded.device
+    kept = int(trained * (MOMENT_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0)))
+    wish = wish_of(stepper, train, recipe.training, recipe.seed)
+    budget = memory_budget(device, recipe.training, int(base_bytes + weights)) - kept
+    plan = find_plan(wish, trial, budget)
+    computed = [wish.tokens_of(train, step, plan.most_tokens) for step in wish.steps]
+    look_tokens = wish.tokens_of(validation, range(len(validation)), plan.most_tokens)
+    needed = max(plan.bytes_per_token * min(plan.most_tokens, max(computed)), 0)
+    uses_reference = stepper.method.uses_reference
+    return Prospect(
+        pace=Pace(0, 0, 0, 0, 0, held_bytes=weights + kept + needed),
+        plan=plan,
+        tokens_per_step=sum(computed) / len(computed),
+        look_tokens=look_tokens,
+        reference_tokens=int(len(train) / recipe.training.batch_size * computed[0]) if uses_reference else 0,
+        rows=min(len(validation), recipe.evaluation.batch_size, MOST_ROWS),
+        base_bytes=base_bytes,
+        accelerator=accelerator_name(device),
+    )
+
+
+def _pace(
+    stepper: Stepper, train: TokenArrays, validation: TokenArrays, recipe: Recipe, prospect: Prospect
+) -> Pace:  # fmt: skip
+    """Medians of a few repetitions, after one that is not counted."""
+    stepper.follow(prospect.plan)
+    model = stepper.loaded.model
+    batch = next(batches(len(train), recipe.training.batch_size, recipe.seed))
+    wish = wish_of(stepper, train, recipe.training, recipe.seed)
+    piece = wish.pieces(train, batch, prospect.plan.most_tokens)[0]
+    tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
+    arrays = replace(train, reference_S=np.zeros(len(train.starts_S1) - 1), mismatched=None)
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0)
+    model.train()
+    step_seconds = _seconds(lambda: stepper.backward(arrays, piece, 1))
+    update_seconds = _seconds(optimizer.step)
+    optimizer.zero_grad(set_to_none=True)
+    model.eval()
+    look_seconds = _seconds(lambda: stepper.sequence_logps(arrays, piece))
+    prompts = [_prompt(validation, e) for e in range(prospect.rows)]
+    generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
+
+    def answer(new_tokens: int) -> Callable[[], object]:
+        return lambda: generator.generate(prompts, new_tokens, set())
+
+    first, more = _seconds(answer(1)), _seconds(answer(1 + NEW_TOKENS))
+    return Pace(
+        token_seconds=step_seconds / tokens,
+        look_token_seconds=look_seconds / tokens,
+        update_seconds=update_seconds,
+        prompt_seconds=first / len(prompts),
+        pass_seconds=max(0.0, more - first) / NEW_TOKENS,
+        held_bytes=0.0,
+    )
+
+
+def _prompt(arrays: TokenArrays, e: int) -> list[int]:
+    """An example's tokens before the first trained one."""
+    tokens_T, weights_T = arrays.sequence(arrays.sequences_of(e)[0])
+    return tokens_T[: max(1, int((weights_T > 0).argmax()))].tolist()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(1 + REPETITIONS):
+        began = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[1:])
+
+
+def _base_bytes() -> int:
+    return_unused_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return held_memory_bytes(device)
+
+
+def _weight_bytes(loaded: LoadedModel) -> int:
+    tensors = [*loaded.model.parameters(), *loaded.model.buffers()]
+    return sum(
+        storage.nbytes() for storage in {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}.values()
+    )
+
+
+def _trained_count(loaded: LoadedModel) -> int:
+    return sum(weight.numel() for weight in loaded.model.parameters() if weight.requires_grad)

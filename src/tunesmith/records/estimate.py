@@ -1,0 +1,54 @@
+"""What a training will need, told before anything is spent."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tunesmith.records.record import Record
+
+
+class MemoryPlan(Record):
+    """How a step is cut into micro-batches of at most `most_tokens` tokens and `most_examples` examples.
+
+    The defaults hold until one is found by trial (`engine/budget.py`). `checkpointing`: layers are computed again in
+    the backward pass. `bytes_per_token` was measured; `budget_bytes` was free for it.
+    """
+
+    most_tokens: int = 2048
+    most_examples: int = 1 << 30
+    checkpointing: bool = False
+    bytes_per_token: int = 0
+    budget_bytes: int = 0
+
+
+class Range(Record):
+    """`expected`, and between what it will most likely be."""
+
+    low: float
+    expected: float
+    high: float
+
+
+class Estimate(Record):
+    """Time, memory and money of one training; `asking_seconds` is what `decide` adds for asking all contenders.
+
+    `seconds` is for the steps and the looks at the validation split, as in `TrainingResult`; `parts` are its expected
+    pieces. `tokens_computed` is what is left of `tokens_read` when shared beginnings are computed once. `how`: "quick"
+    from a few layers of the model, "measured" from the whole model. `factors` are the corrections that were learned
+    from past runs on this machine and are contained in `expected`.
+    """
+
+    how: Literal["quick", "measured"]
+    steps: int
+    tokens_read: int
+    tokens_trained: int
+    tokens_computed: int
+    plan: MemoryPlan
+    seconds: Range
+    parts: dict[str, float]
+    asking_seconds: Range
+    memory_bytes: Range
+    usd: Range
+    decide_usd: Range
+    factors: dict[str, float] = Field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()

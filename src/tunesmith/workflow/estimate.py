@@ -1,0 +1,92 @@
+"""Recipe -> time, memory and money, before anything is spent; and what came of it, after the run."""
+
+from tunesmith.errors import ModelError
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.records import Estimate, Machine, Recipe, Run, TokenArrays
+from tunesmith.records.quantity import duration, usd
+from tunesmith.runs.environment import machine
+from tunesmith.store.store import Store
+from tunesmith.workflow.forecast import Work, forecast
+from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.workflow.material import Material, gather
+
+RUNS_LOOKED_AT = 100
+
+
+def estimate(recipe: Recipe, *, measure: bool = False, listener: Listener = SILENT) -> Estimate:
+    """What the recipe's training will need; with `measure` the whole model is loaded and steps of it are timed.
+
+    Nothing is written. Errors: as `train`, before its first step.
+    """
+    material = gather(recipe, listener)
+    listener.stage("measuring this machine")
+    with Store.open() as store:
+        return foresee(material, store, material.model.load_for(material.recipe) if measure else None)
+
+
+def foresee(material: Material, store: Store, model: LocalModel | None = None) -> Estimate:
+    """The estimate for data that is ready, from a `model` (which gets an adapter), else from a slice of it.
+
+    Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
+    """
+    from tunesmith.engine.pace import prospect_of_model, prospect_of_slices
+
+    train, validation, recipe = material.arrays["train"], material.arrays["validation"], material.recipe
+    if model is None:
+        prospect = prospect_of_slices(material.model.identity.folder, train, validation, recipe)
+    else:
+        prospect = prospect_of_model(model.loaded, train, validation, recipe)
+    past = past_runs(store, machine(prospect.accelerator))
+    return forecast(prospect, work_of(material), recipe, past, "quick" if model is None else "measured")
+
+
+def foreseen(material: Material, store: Store, listener: Listener) -> Estimate | None:
+    """The estimate at the beginning of a run, told; None for a model that can be trained but not sliced."""
+    listener.stage("estimating")
+    try:
+        found = foresee(material, store)
+    except ModelError as error:
+        listener.note(f"no estimate: {error.found or error.what}")
+        return None
+    listener.note(in_short(found))
+    return found
+
+
+def in_short(estimate: Estimate) -> str:
+    """`tuning takes about 5 min (4 min to 8 min), 1.3 GB of memory and $0.01`."""
+    seconds = estimate.seconds
+    between = f"{duration(seconds.low)} to {duration(seconds.high)}"
+    memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
+    return f"tuning takes about {duration(seconds.expected)} ({between}), {memory} and {usd(estimate.usd.expected)}"
+
+
+def past_runs(store: Store, here: Machine) -> list[Run]:
+    """Finished runs on a machine like this one whose estimates came out somehow, newest first."""
+    return [
+        stored.run
+        for stored in store.runs(RUNS_LOOKED_AT)
+        if stored.run.estimate_error
+        and (stored.run.machine.processor, stored.run.machine.cores, stored.run.machine.accelerator)
+        == (here.processor, here.cores, here.accelerator)
+    ]
+
+
+def work_of(material: Material) -> Work:
+    """What there is to do, counted in the data."""
+    train, validation = material.prepared["train"], material.prepared["validation"]
+    has_questions = any(example.messages for example in material.validation)
+    answers = answer_lengths(material.arrays["validation"]) if has_questions else ()
+    return Work(
+        examples=train.examples,
+        tokens_read=train.tokens_read,
+        tokens_trained=train.tokens_trained,
+        answers=answers,
+        question=(validation.tokens_read - validation.tokens_trained) / max(1, validation.examples),
+        tests=len(material.test) if has_questions else 0,
+        longest=material.recipe.evaluation.max_new_tokens or max(answers, default=1),
+    )
+
+
+def answer_lengths(arrays: TokenArrays) -> tuple[int, ...]:
+    """Trained tokens of the first sequence of each example."""
+    return tuple(int((arrays.sequence(arrays.sequences_of(e)[0])[1] > 0).sum()) for e in range(len(arrays)))
