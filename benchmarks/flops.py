@@ -73,16 +73,16 @@ class ForestSize:
 
 
 def forest_size(sequences: Iterable[tuple[list[int], list[int]]]) -> ForestSize:
-    """Of the prefix forest of a step's sequences. In sorted order only neighbours need comparing."""
-    tokens = pairs = predicted = 0
-    before: list[int] = []
-    for ids, mask in sorted(sequences, key=lambda pair: pair[0]):
-        shared = next(
-            (t for t, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), min(len(before), len(ids))
-        )
-        own = range(min(shared, len(ids) - 1), len(ids) - 1)  # the last token predicts nothing
-        tokens += len(own)
-        pairs += sum(t + 1 for t in own)
-        predicted += sum(mask[shared:])
-        before = ids
-    return ForestSize(tokens, pairs, predicted)
+    """Of the prefix forest of a step's (token ids, mask); a node of it is a prefix that some sequence begins with."""
+    nodes: dict[tuple[int, int], int] = {}
+    depth: dict[int, int] = {}
+    predicted: set[int] = set()
+    for tokens, mask in sequences:
+        node = 0
+        for t, (token, is_trained) in enumerate(zip(tokens, mask, strict=True)):
+            node = nodes.setdefault((node, token), len(nodes) + 1)
+            if is_trained:
+                predicted.add(node)
+            if t < len(tokens) - 1:  # the last token predicts nothing
+                depth[node] = t + 1
+    return ForestSize(len(depth), sum(depth.values()), len(predicted))
