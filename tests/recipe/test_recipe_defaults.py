@@ -50,6 +50,55 @@ def test_the_rate_is_within_a_third_of_the_published_fit(width: int, parameters:
     assert recipe.training.learning_rate == pytest.approx(fit, rel=0.33)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["method=dpo"], 5e-6),  # Zephyr 7B, QLoRA
+        (["method=dpo", "adapter.kind=full"], 5e-7),  # Zephyr 7B, full
+        (["method=simpo", "adapter.kind=full"], 5e-7),  # between 3e-7 and 1e-6, its authors' four models
+        (["method=kto", "adapter.kind=full"], 5e-7),  # TRL's script
+        (["method=orpo", "adapter.kind=full"], 5e-6),  # Zephyr 141B
+        (["adapter.kind=full"], 3e-5),
+        (["adapter.kind=rslora", "adapter.rank=16"], 7.5e-5),  # alpha / sqrt(16) is four times alpha / 16
+        (["adapter.kind=dora"], 3e-4),
+        (["adapter.kind=qlora"], 3e-4),
+    ],
+)
+def test_the_rate_for_8b_is_what_was_published(settings: list[str], expected: float) -> None:
+    recipe, used = completed(load_recipe(None, settings), parameters=8_000_000_000)
+    assert recipe.training.learning_rate == pytest.approx(expected, rel=0.02)
+    source = used["training.learning_rate"].source
+    assert recipe.method == "sft" or recipe.method in source
+    assert recipe.adapter.kind != "full" or "full fine-tuning" in source
+
+
+def test_the_rate_of_dpo_on_a_small_model_is_near_its_makers() -> None:
+    """SmolLM2-135M was made with 1e-6, full (alignment-handbook, recipes/smollm2/dpo/config_smol.yaml)."""
+    recipe, _ = completed(load_recipe(None, ["method=dpo", "adapter.kind=full"]))
+    assert 1e-6 <= (recipe.training.learning_rate or 0) <= 2e-6
+
+
+@pytest.mark.parametrize(("method", "examples", "epochs"), [("dpo", 1_000, 2), ("dpo", 5_000, 1), ("orpo", 1_000, 3)])
+def test_preference_methods_take_fewer_passes(method: str, examples: int, epochs: float) -> None:
+    recipe, used = complete_recipe(
+        load_recipe(None, [f"method={method}"]), parameters=None, train_examples=examples,
+        longest_answer_tokens=None, context_tokens=None,
+    )  # fmt: skip
+    assert recipe.training.epochs == epochs
+    assert any(f"{examples:,} train examples" in default.source for default in used)
+
+
+@pytest.mark.parametrize(
+    ("rated", "weights"), [((30, 30), (1, 1)), ((90, 30), (1, 3)), ((10, 25), (2.5, 1)), ((9, 0), (1, 1))]
+)
+def test_kto_weighs_both_kinds_the_same(rated: tuple[int, int], weights: tuple[float, float]) -> None:
+    recipe, used = completed(load_recipe(None, ["method=kto"]), rated=rated)  # type: ignore[arg-type]
+    assert (recipe.kto.desirable_weight, recipe.kto.undesirable_weight) == weights
+    assert f"{rated[0]} wanted and {rated[1]} unwanted" in used["kto.desirable_weight"].source
+    given, _ = completed(load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rated=rated)  # type: ignore[arg-type]
+    assert (given.kto.desirable_weight, given.kto.undesirable_weight) == (2, None)
+
+
 def test_larger_models_and_larger_data_never_get_more() -> None:
     assert [rate for _, rate in LEARNING_RATES] == sorted((rate for _, rate in LEARNING_RATES), reverse=True)
     assert [epochs for _, epochs in EPOCHS] == sorted((epochs for _, epochs in EPOCHS), reverse=True)

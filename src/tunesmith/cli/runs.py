@@ -49,7 +49,7 @@ def show_run(
         seconds, tokens = f"{result['seconds']:.0f} s", f"{result['tokens_trained']:,} tokens trained"
         say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept step {result['best_step']}")
     if result and result["best_validation_loss"] is not None:
-        say(f"held-out loss {result['best_validation_loss']:.4f} nats per token")
+        say(f"held-out loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]
     if decision:
         say("", f"verdict: {decision['verdict']}", *(f"  - {reason}" for reason in decision["reasons"]))

@@ -39,7 +39,6 @@ def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
     assert result is not None
     say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s")
     if result.best_validation_loss is not None:
-        loss = f"{result.best_validation_loss:.4f} nats per token"
-        say(f"kept step {result.best_step}, held-out loss {loss}")
+        say(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
     say(f"folder {folder}")
     say_next("chat", folder)

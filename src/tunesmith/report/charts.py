@@ -51,14 +51,15 @@ def differences_chart(evaluation: Evaluation) -> Figure:
 
 
 def loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
-    """Loss per trained token over the steps: training (thin) and validation (dots); the kept step is marked."""
+    """The method's loss over the steps: training (thin) and validation (dots); the kept step is marked."""
     steps = [line for line in metrics if line.kind == "step"]
     looks = [line for line in metrics if line.kind == "validation"]
     traces = [
         _curve("training", [line.step for line in steps], [line.loss for line in steps], "@muted", "lines"),
         _curve("validation", [line.step for line in looks], [line.loss for line in looks], "@accent", "lines+markers"),
     ]
-    title = {"text": "loss, nats per trained token"}
+    is_preference = any(line.reward_accuracy is not None for line in looks)
+    title = {"text": "loss" if is_preference else "loss, nats per trained token"}
     return _figure(
         traces, xaxis=_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_axis(title=title, rangemode="tozero"),
         shapes=_kept(best_step), height=320, showlegend=True,

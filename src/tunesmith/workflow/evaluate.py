@@ -18,7 +18,7 @@ from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.decide import ask_one
 from tunesmith.workflow.inventory import folder_if_run, instruction_of
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.material import read_examples
+from tunesmith.workflow.material import read_examples, wanted_of
 
 
 def evaluate(
@@ -31,9 +31,11 @@ def evaluate(
     """
     loaded = read_examples(recipe)
     refuse_errors(check_examples(loaded))
-    once = sorted({example.id: example for example in loaded.examples}.values(), key=lambda example: example.id)
+    wanted = wanted_of("given", loaded.examples)
+    once = sorted({example.id: example for example in wanted}.values(), key=lambda example: example.id)
     examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample
-    listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once")
+    left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
+    listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)

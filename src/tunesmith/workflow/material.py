@@ -71,6 +71,8 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)
     listener.proof(proof)
     wanted = {name: wanted_of(name, examples) for name, examples in sides.items()}
+    if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
+        listener.note(f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them")
     completed, defaults = complete_recipe(
         recipe,
         parameters=named.identity.parameters,
@@ -138,7 +140,7 @@ def wanted_of(name: str, examples: Sequence[Example]) -> list[Example]:
     wanted = [example for example in examples if example.is_desirable is not False]
     if examples and not wanted:
         raise DataError(
-            "nothing-wanted", f"Every answer of the {name} split is rated as unwanted.",
+            "nothing-wanted", f"Every answer of the {name} examples is rated as unwanted.",
             found=f"{len(examples):,} examples", do="give more wanted answers: what a model says is compared with them",
         )  # fmt: skip
     return wanted

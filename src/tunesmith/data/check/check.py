@@ -9,6 +9,7 @@ from tunesmith.data.check.labels import check_labels
 from tunesmith.data.check.leakage import check_leakage
 from tunesmith.data.check.lengths import check_lengths
 from tunesmith.data.check.near_duplicates import check_near_duplicates
+from tunesmith.data.check.pairs import check_pairs
 from tunesmith.data.check.roles import check_roles
 from tunesmith.data.check.size import check_size
 from tunesmith.data.read.dataset import Loaded
@@ -16,6 +17,7 @@ from tunesmith.records import ChatTokenizer, CheckReport, Problem
 
 CHECKS: tuple[Check, ...] = (
     check_answers,
+    check_pairs,
     check_roles,
     check_lengths,
     check_control_tokens,

@@ -1,4 +1,5 @@
 """Examples that the chat template refuses, and examples over the token limit with the share of the answer lost there.
+Of a pair both answers are tried.
 
 A token stands for at least one byte of text (control tokens for several), so a text with fewer bytes than the limit has
 tokens to spare is not tokenised at all. (A tokenizer that expands characters first can break this; `prepare_split`,
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.render import Rendered, Renderer, RenderRefused
+from tunesmith.data.sequences import answers_of
 from tunesmith.records import Problem
 
 REPORTED_ELSEWHERE = "no-answer"
@@ -24,18 +26,19 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     refused: defaultdict[str, list[int]] = defaultdict(list)
     shares: dict[int, float] = {}
     limit = context.max_tokens
-    for i, example in enumerate(context.examples):
+    for i, example in ((i, answer) for i, whole in enumerate(context.examples) for answer in answers_of(whole)):
         try:
             rendered: Rendered = renderer.render(example)
         except RenderRefused as error:
-            refused[error.slug].append(i)
+            refused[error.slug] += [i] if i not in refused[error.slug][-1:] else []
             continue
         if limit is None or len(rendered.text.encode("utf-8")) <= limit:
             continue
         encoded = context.tokenizer.encode([rendered.text], [rendered.content])
         if len(encoded[0].ids) > limit:
             is_trained = weights_of([rendered], encoded) > 0
-            shares[i] = float(is_trained[limit:].sum() / max(is_trained.sum(), 1))
+            lost = float(is_trained[limit:].sum() / max(is_trained.sum(), 1))
+            shares[i] = max(lost, shares.get(i, 0.0))
     for slug, found in refused.items():
         if slug != REPORTED_ELSEWHERE:
             yield from context.problems(slug, "error", found, *REFUSALS[slug])
