@@ -34,6 +34,7 @@ from tunesmith.records import (
     TokenArrays,
     TrainingRecipe,
 )
+from tunesmith.testing.method_conformance import MethodConformance
 
 VOCABULARY = 64
 RECIPES = {
@@ -104,6 +105,14 @@ def formula(name: str, logps: list[float], counts: list[float], ref: list[float]
     assert len(r) == len(c)
     return (wanted + unwanted) / len(logps)
 
+
+def conformance_of(name: str) -> type[MethodConformance]:
+    """A test class for the method of one recipe."""
+    make = {"make_method": lambda self: method_of(RECIPES[name]), "__test__": True}
+    return type(f"Test{name.capitalize()}", (MethodConformance,), make)
+
+
+TestSft, TestDpo, TestIpo, TestOrpo, TestSimpo, TestKto = map(conformance_of, RECIPES)
 
 nats = st.lists(st.floats(-40, -0.1), min_size=4, max_size=4)
 

@@ -54,8 +54,8 @@ class DpoRecipe(Record):
 
 
 class OrpoRecipe(Record):
-    """ORPO: `beta` (the paper's lambda, 0.1 there) weighs the odds of chosen against rejected beside the loss of the
-    chosen answer."""
+    """ORPO: `beta` (the paper's lambda) weighs the odds of chosen against rejected beside the loss of the chosen
+    answer."""
 
     beta: float = Field(0.1, gt=0)
 
