@@ -63,7 +63,7 @@ def prepare_split(
         sequences.per_example,
         None if are_wanted is None else np.array(are_wanted, np.bool_),
     )
-    return _prepared(name, arrays, tokenizer, max_tokens), arrays
+    return record_of(name, arrays, tokenizer, max_tokens), arrays
 
 
 def content_of(arrays: TokenArrays) -> str:
@@ -75,7 +75,8 @@ def content_of(arrays: TokenArrays) -> str:
     return content.hexdigest()
 
 
-def _prepared(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
+def record_of(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
+    """What is told of a prepared split."""
     return Prepared(
         split=name,
         examples=len(arrays),

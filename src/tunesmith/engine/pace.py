@@ -33,9 +33,9 @@ from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 
 SLICES = (1, 3)  # layers
-REPETITIONS = 3
-MOST_ROWS = 32
-NEW_TOKENS = 8
+REPETITIONS = 2
+MOST_ROWS = 16
+NEW_TOKENS = 4
 MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
 
 

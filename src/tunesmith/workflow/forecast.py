@@ -53,9 +53,8 @@ class Lesson:
         return Range(low=raw.low * self.low, expected=raw.expected * self.middle, high=raw.high * self.high)
 
     def __str__(self) -> str:
-        return (
-            f"the last {self.runs} on this machine took {self.low * MARGIN:.2g} to {self.high / MARGIN:.2g} times that"
-        )
+        least, most = self.low * MARGIN, self.high / MARGIN
+        return f"the last {self.runs} runs on this machine took {least:.2g} to {most:.2g} times that"
 
 
 def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Run], how: How) -> Estimate:

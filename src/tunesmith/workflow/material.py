@@ -1,11 +1,12 @@
-"""Examples -> dataset -> prepared data: everything that is known before a weight moves. Nothing is written."""
+"""Examples -> dataset -> prepared data: all that is known before a weight moves. Nothing is written but a cache."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunesmith.data.cached import prepare_or_recall
 from tunesmith.data.check import check_examples
-from tunesmith.data.prepare import prepare_split, prove_mask
+from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import DataError, RecipeError
@@ -65,7 +66,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
-        prepared[name], arrays[name] = prepare_split(
+        prepared[name], arrays[name] = prepare_or_recall(
             name, sides[name], named.tokenizer, limit, recipe.data.train_on, recipe.method
         )
     proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)

@@ -1,0 +1,131 @@
+"""Prepared data is kept and recalled; whatever it follows from makes another key; damage is noticed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunesmith.data import cached
+from tunesmith.data.cached import prepare_or_recall
+from tunesmith.data.prepare import prepare_split
+from tunesmith.faults import flip_bit
+from tunesmith.records import Example, Message, Prepared, TokenArrays
+from tunesmith.testing.fake_tokenizer import FakeTokenizer
+
+EXAMPLES = [
+    Example(
+        n, (Message("user", f"What is {n} + {n}?"), Message("assistant", str(2 * n), weight=0.5 if n % 2 else None))
+    )
+    for n in range(1, 9)
+]
+GIVEN: dict[str, Any] = {
+    "name": "train", "examples": EXAMPLES, "tokenizer": FakeTokenizer(), "max_tokens": 500, "train_on": "answers",
+    "method": "sft",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A home of its own, a cache for the smallest data, and a count of what was really prepared."""
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path))
+    monkeypatch.setattr(cached, "LEAST_EXAMPLES", 2)
+    done: list[int] = []
+
+    def counted(name: str, examples: list[Example], *rest: Any) -> tuple[Prepared, TokenArrays]:
+        done.append(len(examples))
+        return prepare_split(name, examples, *rest)
+
+    monkeypatch.setattr(cached, "prepare_split", counted)
+    return done
+
+
+def files(home: Path) -> list[Path]:
+    return sorted((home / "prepared").glob("*"))
+
+
+def test_what_is_recalled_is_what_was_prepared(tmp_path: Path, work: list[int]) -> None:
+    first, second = prepare_or_recall(**GIVEN), prepare_or_recall(**GIVEN)
+    assert work == [8] and len(files(tmp_path)) == 1
+    assert first[0] == second[0]
+    for name in ("tokens_N", "weights_N", "starts_S1"):
+        ours, theirs = getattr(first[1], name), getattr(second[1], name)
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+
+
+def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
+    rated = [
+        Example(n, (Message("user", f"Q{n}"), Message("assistant", "yes")), is_desirable=n % 2 == 0) for n in range(6)
+    ]
+    given = GIVEN | {"examples": rated, "method": "kto"}
+    (_, first), (_, second) = prepare_or_recall(**given), prepare_or_recall(**given)
+    assert work == [6] and first.is_desirable_E is not None and second.is_desirable_E is not None
+    assert np.array_equal(first.is_desirable_E, second.is_desirable_E)
+    pairs = [
+        Example(n, (Message("user", f"Q{n}"), Message("assistant", "a")), rejected=(Message("assistant", "b"),))
+        for n in range(6)
+    ]
+    given = GIVEN | {"examples": pairs, "method": "dpo"}
+    assert [prepare_or_recall(**given)[1].sequences_per_example for _ in range(2)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"examples": EXAMPLES[::-1]},
+        {"examples": EXAMPLES[:-1]},
+        {"examples": [example.with_system("Add.") for example in EXAMPLES]},
+        {"tokenizer": FakeTokenizer(template_sha256="ab" * 32)},
+        {"tokenizer": FakeTokenizer(tokenizer_sha256="ab" * 32)},
+        {"max_tokens": 501},
+        {"train_on": "everything"},
+        {"name": "validation"},
+    ],
+)
+def test_something_else_is_prepared_anew(work: list[int], other: dict[str, Any]) -> None:
+    prepare_or_recall(**GIVEN)
+    prepare_or_recall(**(GIVEN | other))
+    assert len(work) == 2
+
+
+def test_the_order_of_a_file_s_lines_does_not_matter_only_that_of_the_examples(work: list[int]) -> None:
+    prepare_or_recall(**GIVEN)
+    moved = [Example(example.line + 100, example.messages) for example in EXAMPLES]
+    prepare_or_recall(**(GIVEN | {"examples": moved}))
+    assert work == [8]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.6, 0.95])
+def test_a_flipped_bit_is_noticed(tmp_path: Path, work: list[int], share: float) -> None:
+    first = prepare_or_recall(**GIVEN)
+    (path,) = files(tmp_path)
+    flip_bit(path, int(path.stat().st_size * share))
+    second = prepare_or_recall(**GIVEN)
+    assert np.array_equal(first[1].tokens_N, second[1].tokens_N)
+    assert np.array_equal(first[1].weights_N, second[1].weights_N) and first[0] == second[0]
+
+
+def test_half_a_file_is_prepared_again(tmp_path: Path, work: list[int]) -> None:
+    prepare_or_recall(**GIVEN)
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes()[:100])
+    prepare_or_recall(**GIVEN)
+    assert work == [8, 8]
+
+
+def test_only_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "FILES_KEPT", 2)
+    for limit in range(500, 505):
+        prepare_or_recall(**(GIVEN | {"max_tokens": limit}))
+    assert len(files(tmp_path)) == 2
+
+
+def test_no_room_for_the_cache_is_no_reason_to_stop(tmp_path: Path, work: list[int]) -> None:
+    (tmp_path / "prepared").write_text("a file where the folder should be")
+    assert prepare_or_recall(**GIVEN)[0].examples == 8
+
+
+def test_little_data_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "LEAST_EXAMPLES", 9)
+    prepare_or_recall(**GIVEN)
+    assert files(tmp_path) == []

@@ -1,0 +1,158 @@
+"""What a training takes is told before it, kept with it, compared with what it took, and learned from."""
+
+import json
+from pathlib import Path
+
+import pytest
+from door import Door
+
+from tunesmith.records import Estimate, MemoryPlan, Range, Recipe, Run, TrainingRecipe
+from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow.forecast import Work, errors_of, forecast, learned
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(f"""
+        model: {tiny_model}
+        adapter: {{rank: 4}}
+        training: {{epochs: 2, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
+        evaluation: {{validation_limit: 4, max_new_tokens: 8}}
+        machine_usd_per_hour: 3600
+    """)
+    return path
+
+
+@pytest.mark.parametrize("how", [[], ["--measure"]])
+def test_estimate_tells_low_expected_and_high(
+    tunesmith: Door, recipe: Path, labels_csv: Path, tmp_path: Path, how: list[str]
+) -> None:
+    printed = tunesmith("estimate", recipe, labels_csv, "--json", *how)
+    assert printed.code == 0, printed.err
+    found = Estimate.model_validate_json(printed.out)
+    assert found.how == ("measured" if how else "quick")
+    assert found.steps == 18, "69 train examples in steps of 8, twice"
+    for one in (found.seconds, found.memory_bytes, found.usd, found.decide_usd):
+        assert 0 < one.low < one.expected < one.high
+    assert found.usd.expected == pytest.approx(found.seconds.expected), "a dollar a second"
+    assert found.decide_usd.expected > found.usd.expected
+    assert found.tokens_trained < found.tokens_computed <= found.tokens_read
+    assert found.plan.most_tokens == 2048 and found.plan.bytes_per_token > 0
+    assert found.assumptions
+
+
+def test_estimate_ends_with_the_command_that_trains(tunesmith: Door, recipe: Path, labels_csv: Path) -> None:
+    printed = tunesmith("estimate", recipe, labels_csv, "--set", "training.epochs=1")
+    assert printed.code == 0, printed.err
+    last = printed.out.splitlines()[-1]
+    assert last == f"next: tunesmith train {recipe} --set data.path={labels_csv} --set training.epochs=1"
+    assert all(word in printed.out for word in ("low", "expected", "high", "memory", "9 steps", "assumed:"))
+
+
+def test_estimate_without_data_says_what_is_missing(tunesmith: Door, recipe: Path) -> None:
+    printed = tunesmith("estimate", recipe)
+    assert printed.code == 2 and "recipe/no-data" in printed.err
+
+
+def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
+    tunesmith: Door, recipe: Path, labels_csv: Path, tmp_path: Path
+) -> None:
+    """tinker-cookbook#298: cost is unknown before and after."""
+    printed = tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path)
+    assert printed.code == 0, printed.err
+    assert "tuning takes about" in printed.err
+    (folder,) = tmp_path.iterdir()
+    run = RunFolder.open(folder).read(Run)
+    assert run.estimate is not None and run.result is not None and run.result.plan is not None
+    assert run.estimate.steps == run.result.steps and run.estimate.tokens_read == run.result.tokens_read
+    assert run.estimate.plan.most_tokens == run.result.plan.most_tokens
+    assert run.estimate_error["seconds"] == pytest.approx(run.result.seconds / run.estimate.seconds.expected, rel=0.01)
+    assert 0.3 < run.estimate_error["memory_bytes"] < 3
+    again = Estimate.model_validate_json(tunesmith("estimate", recipe, labels_csv, "--json").out)
+    assert again.factors["seconds"] != 1.0, "the run is in the store, and was learned from"
+
+
+# --- the arithmetic
+
+
+def a_run(seconds: float, *, memory: float = 1.0, factor: float = 1.0, how: str = "quick") -> Run:
+    estimate = Estimate(
+        how=how, steps=10, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(),
+        seconds=Range(low=1, expected=1, high=1), parts={}, asking_seconds=Range(low=0, expected=0, high=0),
+        memory_bytes=Range(low=1, expected=1, high=1), usd=Range(low=0, expected=0, high=0),
+        decide_usd=Range(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0},
+    )  # fmt: skip
+    return Run.model_construct(estimate=estimate, estimate_error={"seconds": seconds, "memory_bytes": memory})
+
+
+def prospect() -> object:
+    """100 steps' worth of round numbers."""
+    from tunesmith.engine.pace import Pace, Prospect
+
+    pace = Pace(
+        token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
+        held_bytes=1e9,
+    )  # fmt: skip
+    return Prospect(
+        pace=pace, plan=MemoryPlan(), tokens_per_step=1500, look_tokens=2000, reference_tokens=0, rows=10,
+        base_bytes=500_000_000, accelerator=None,
+    )  # fmt: skip
+
+
+WORK = Work(
+    examples=160, tokens_read=40_000, tokens_trained=8_000, answers=(5,) * 10, question=100.0, tests=0, longest=20
+)  # fmt: skip
+RECIPE = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6)
+
+
+def test_a_forecast_is_the_sum_of_its_pieces() -> None:
+    found = forecast(prospect(), WORK, RECIPE, [], "quick")
+    steps = 10 * (1500 * 0.001 + 0.5)
+    looks = 3 * 2000 * 0.0005 + 2 * (10 * 0.1 + 5 * 0.2)
+    assert found.steps == 10 and found.parts == pytest.approx({"steps": steps, "looks": looks, "reference": 0})
+    assert found.seconds.expected == pytest.approx(steps + looks)
+    assert found.seconds.low == pytest.approx(0.7 * (steps + looks))
+    assert found.seconds.high == pytest.approx(1.7 * (steps + looks + 2 * 15 * 0.2)), "all answers to the limit"
+    assert found.memory_bytes.expected == 1.5e9
+    assert found.usd.expected == pytest.approx((steps + looks) / 1000)
+
+
+def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
+    timed = RECIPE.model_copy(update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=2)})
+    found = forecast(prospect(), WORK, timed, [], "quick")
+    assert found.seconds.low == found.seconds.expected == 60
+    assert found.steps == int((60 - 7) / 2)
+
+
+def test_past_errors_move_the_middle_and_set_the_interval() -> None:
+    past = [a_run(1.2), a_run(0.9), a_run(1.0)]
+    lesson = learned(past, "seconds", "quick")
+    assert lesson.middle == 1.0 and lesson.low == pytest.approx(0.9 / 1.1) and lesson.high == pytest.approx(1.32)
+    found = forecast(prospect(), WORK, RECIPE, past, "quick")
+    assert any("the last 3 runs on this machine took 0.9 to 1.2 times" in line for line in found.assumptions)
+
+
+def test_a_correction_is_not_corrected_twice() -> None:
+    """Twice too low, then right with the factor 2: the factor stays 2."""
+    assert learned([a_run(1.0, factor=2.0), a_run(2.0)], "seconds", "quick").middle == 2.0
+
+
+def test_one_run_does_not_narrow_the_interval() -> None:
+    lesson = learned([a_run(2.0)], "seconds", "quick")
+    assert (lesson.low, lesson.middle, lesson.high) == pytest.approx((1.4, 2.0, 3.4))
+
+
+def test_quick_and_measured_learn_apart_and_only_from_the_newest() -> None:
+    past = [a_run(3.0, how="measured"), *(a_run(1.0) for _ in range(5)), a_run(9.0)]
+    assert learned(past, "seconds", "quick").high == pytest.approx(1.1)
+    assert learned(past, "seconds", "measured").middle == 3.0
+
+
+def test_nothing_is_learned_from_a_run_that_was_cut_short() -> None:
+    run = a_run(1.0)
+    assert errors_of(run.model_copy(update={"result": None})) == {}
+
+
+def test_estimates_are_json(tunesmith: Door, recipe: Path, labels_csv: Path) -> None:
+    assert set(json.loads(tunesmith("estimate", recipe, labels_csv, "--json").out)) == set(Estimate.model_fields)
