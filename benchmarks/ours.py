@@ -41,7 +41,7 @@ def main() -> None:
 def train(job: Job) -> dict[str, Any]:
     """Seconds and loss of each step. What stands before the first step (memory plan, base model's loss) is told apart;
     the reference of DPO is part of the cost, and counted with all that stood before it."""
-    loaded = load_model(job["model"], job["precision"])
+    loaded = load_model(job["model"], job["precision"], four_bits=job["kind"] == "qlora")
     given = Arrays.read(Path(job["data"]))
     arrays = token_arrays(given, job["method"])
     clock = Clock(job["save_initial"], loaded.model)

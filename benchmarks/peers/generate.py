@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 def main() -> None:
     warnings.filterwarnings("ignore")
     job = json.loads(Path(sys.argv[1]).read_text())
-    model = load_model(job).eval()
+    model = load_model(job).eval().to("cuda" if torch.cuda.is_available() else "cpu")
     prompts = json.loads(Path(job["data"]).read_text())
     order = sorted(range(len(prompts)), key=lambda p: -len(prompts[p]))
     cuts = range(0, len(order), job["batch_size"])
