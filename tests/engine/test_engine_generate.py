@@ -1,5 +1,8 @@
 """Answers: stopping, counting, the state of the model, sampling. Parity with transformers stands in tests/parity."""
 
+import math
+import random
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -7,8 +10,12 @@ from hypothesis import strategies as st
 
 from tunesmith.engine import generate
 from tunesmith.engine.adapters.lora import adapter_off, attach_lora, lora_parameters
-from tunesmith.engine.generate import Generator, Sampler, shared_beginning
+from tunesmith.engine.answering.batch import Batch
+from tunesmith.engine.answering.choose import Sampling, draw
+from tunesmith.engine.answering.one_of import OneOf
+from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel
+from tunesmith.errors import UsageError
 
 PROMPTS = [[1, 3, 4, 5, *rest] for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20], [40, 41])]
 
@@ -35,14 +42,6 @@ def test_pain_24_an_answer_does_not_depend_on_its_neighbours(
     together = Generator(tiny, batch_size).generate(prompts, 8, stop)
     alone = [Generator(tiny).generate([prompt], 8, stop)[0] for prompt in prompts]
     assert [(a.tokens, a.finished) for a in together] == [(a.tokens, a.finished) for a in alone]
-
-
-@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=2, max_size=5))
-def test_the_shared_beginning_is_shared_by_all_and_leaves_each_a_token(prompts: list[list[int]]) -> None:
-    shared = shared_beginning(prompts)
-    n = len(shared)
-    assert all(prompt[:n] == shared and len(prompt) > n for prompt in prompts)
-    assert any(len(prompt) == n + 1 for prompt in prompts) or len({prompt[n] for prompt in prompts}) > 1
 
 
 def test_time_and_progress_add_up(tiny: LoadedModel) -> None:
@@ -99,10 +98,86 @@ def test_sampling_repeats_with_its_seed_and_differs_with_another(tiny: LoadedMod
 
 def test_sampling_stays_in_the_nucleus_and_follows_the_probabilities() -> None:
     logits = torch.log(torch.tensor([[0.05, 0.5, 0.15, 0.3]])).repeat(4000, 1)
-    drawn = Sampler(temperature=1.0, top_p=0.7, seed=0, device=torch.device("cpu"))(logits)
+    drawn = draw(logits, [Sampling(1.0, 0.7)] * 4000, [random.Random(0)] * 4000)
     shares = drawn.bincount(minlength=4) / 4000
     # 0.5 alone has not reached 0.7, so 0.3 is in; together they have, so 0.15 and 0.05 are out.
     assert shares.tolist() == pytest.approx([0.0, 0.625, 0.0, 0.375], abs=0.03)
+
+
+def test_a_drawn_answer_depends_on_its_seed_and_not_on_its_neighbours(tiny: LoadedModel) -> None:
+    samplings = [Sampling(1.5, 0.9, seed) for seed in range(len(PROMPTS))]
+    together = Generator(tiny, 3).generate(PROMPTS, 12, {2}, sampling=samplings)
+    for prompt, sampling, answer in zip(PROMPTS, samplings, together, strict=True):
+        assert Generator(tiny).generate([prompt], 12, {2}, sampling=sampling)[0].tokens == answer.tokens
+    again = Generator(tiny).generate([PROMPTS[0]] * 8, 12, {2}, sampling=[Sampling(1.5, 1.0, s) for s in range(8)])
+    assert len({tuple(answer.tokens) for answer in again}) > 1
+
+
+def test_greedy_and_drawn_answers_share_a_batch(tiny: LoadedModel) -> None:
+    greedy = Generator(tiny).generate(PROMPTS, 12, {2})
+    mixed = Generator(tiny).generate(PROMPTS, 12, {2}, sampling=[Sampling(1.5, 1.0, 3)] + [Sampling()] * 4)
+    assert [a.tokens for a in mixed[1:]] == [a.tokens for a in greedy[1:]]
+    assert mixed[0].tokens != greedy[0].tokens
+
+
+@pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+def test_sampling_that_makes_no_sense_is_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="bad-sampling"):
+        Sampling(**bad)
+
+
+def test_log_probabilities_are_those_of_the_whole_text_read_at_once(tiny: LoadedModel) -> None:
+    for answer, prompt in zip(
+        Generator(tiny, 2).generate(PROMPTS, 12, {2, 17, 33}, with_log_probabilities=True), PROMPTS, strict=True
+    ):
+        noted = answer.log_probabilities
+        assert noted is not None and len(noted) == len(answer.tokens) + answer.finished
+        with torch.no_grad():
+            logits = tiny.model(input_ids=torch.tensor([prompt + answer.tokens])).logits[0, len(prompt) - 1 :]
+        expected = logits.log_softmax(-1)
+        for t, token in enumerate(answer.tokens):
+            assert noted[t] == pytest.approx(float(expected[t, token]), abs=1e-4)
+        if answer.finished:
+            assert noted[-1] == pytest.approx(max(float(expected[-1, stop]) for stop in (2, 17, 33)), abs=1e-4)
+
+
+def test_nobody_asked_no_log_probabilities(tiny: LoadedModel) -> None:
+    assert Generator(tiny).generate(PROMPTS[:1], 3, {2})[0].log_probabilities is None
+
+
+CHOICES = [[20, 21, 22], [20, 21], [20, 30], [40]]
+
+
+def test_an_answer_is_one_of_the_choices(tiny: LoadedModel) -> None:
+    answers = Generator(tiny).generate(PROMPTS, 12, {2, 17}, constraints=[OneOf(CHOICES, {2, 17})] * 5)
+    assert all(answer.tokens in CHOICES and answer.finished for answer in answers)
+
+
+def test_every_choice_is_reached_and_in_proportion_to_its_probability(tiny: LoadedModel) -> None:
+    """Drawn within the trie, a branch has the model's probability among those allowed."""
+    count = 600
+    answers = Generator(tiny).generate(
+        [PROMPTS[0]] * count, 4, {2}, sampling=[Sampling(1.0, 1.0, seed) for seed in range(count)],
+        constraints=[OneOf(CHOICES, {2})] * count,
+    )  # fmt: skip
+    with torch.no_grad():
+        first = tiny.model(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1]
+    share = float(first[[20, 40]].softmax(-1)[1])
+    assert sum(a.tokens == [40] for a in answers) / count == pytest.approx(share, abs=4 * math.sqrt(0.25 / count))
+
+
+def test_a_constraint_may_leave_everything_open_for_some_and_rules_one_row_only(tiny: LoadedModel) -> None:
+    free = Generator(tiny).generate(PROMPTS, 6, set())
+    ruled = Generator(tiny).generate(
+        PROMPTS, 6, set(), constraints=[lambda so_far: [9], lambda so_far: None] + [None] * 3
+    )
+    assert ruled[0].tokens == [9] * 6
+    assert [a.tokens for a in ruled[1:]] == [a.tokens for a in free[1:]]
+
+
+def test_a_constraint_that_allows_nothing_is_an_error(tiny: LoadedModel) -> None:
+    with pytest.raises(UsageError, match="nothing-allowed"):
+        Generator(tiny).generate(PROMPTS[:1], 6, set(), constraints=[lambda so_far: []])
 
 
 def test_pain_16_fewer_rows_at_once_when_their_keys_and_values_would_not_fit(
@@ -113,12 +188,12 @@ def test_pain_16_fewer_rows_at_once_when_their_keys_and_values_would_not_fit(
     longest = max(map(len, PROMPTS)) + 6
     monkeypatch.setattr(generate, "cache_budget_bytes", lambda device: 2 * longest * bytes_per_token)
     most: list[int] = []
-    original = generate._Rows.feed_last_tokens
+    original = Batch._feed_last_tokens
 
-    def counting(rows: generate._Rows) -> None:
-        most.append(len(rows.living))
-        original(rows)
+    def counting(batch: Batch) -> None:
+        most.append(len(batch.rows))
+        original(batch)
 
-    monkeypatch.setattr(generate._Rows, "feed_last_tokens", counting)
+    monkeypatch.setattr(Batch, "_feed_last_tokens", counting)
     assert [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())] == expected
     assert max(most) == 2

@@ -1,0 +1,1 @@
+"""How answers come about: what prompts share, which rows are alive, how the next token is chosen."""
