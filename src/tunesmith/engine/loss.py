@@ -39,7 +39,8 @@ def is_plain(model: PreTrainedModel) -> bool:
     """Whether logits are hidden W^T and nothing else."""
     head, config = model.get_output_embeddings(), model.config
     changes = [getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")]
-    return type(head) is nn.Linear and head.bias is None and all(change in (None, 1.0) for change in changes)
+    has_bias = getattr(head, "bias", None) is not None
+    return type(head) is nn.Linear and not has_bias and all(change in (None, 1.0) for change in changes)
 
 
 def _losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
