@@ -14,7 +14,7 @@ keys, H query heads, G key heads, M = H / G query heads to a key head, Y = M * L
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -112,7 +112,7 @@ class Part:
     positions_BL: Tensor
     key_positions_BC: Tensor
     allowed_BLC: Tensor
-    _masks: dict[int | None, tuple[Tensor | None, Tensor]]
+    _masks: dict[int | None, tuple[Tensor | None, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bank: Bank, fed: Sequence[Sequence[int]], device: torch.device, tree: "Tree | None" = None) -> "Part":
@@ -137,7 +137,7 @@ class Part:
         positions_BL, key_positions_BC = begin_B1 + depths_BL, begin_B1 + depths_BC
         tensors = (tokens_N, rows_N, places_N, columns_N, positions_BL, key_positions_BC, allowed_BLC)
         on_device = (x.to(device, non_blocking=True) for x in tensors)
-        return cls(bank, list(bank.lengths), counts, tree is not None, *on_device, _masks={})  # type: ignore[arg-type]
+        return cls(bank, list(bank.lengths), counts, tree is not None, *on_device)  # type: ignore[arg-type]
 
     @property
     def columns(self) -> int:
