@@ -31,9 +31,9 @@ class KnownModel:
 def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert | None = None) -> ModelIdentity:
     """Exactly which weights a name means, every file verified.
 
-    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run, which means what it trained), or a hub name
-    `org/name`. `revision` counts for hub names. `convert_gguf` makes the embedded model when it is not there;
-    without it that is an error.
+    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run, which means what it
+    trained), or a hub name `org/name`. `revision` counts for hub names. `convert_gguf` makes the embedded model when it
+    is not there; without it that is an error.
     Errors: `ModelError`, always with what to do.
     """
     if name in embedded_models():

@@ -39,9 +39,7 @@ class NamedModel:
         identity = resolve(name, revision)
         return cls(identity, load_tokenizer(identity.folder), context_tokens(identity.folder))
 
-    def load(
-        self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False
-    ) -> "LocalModel":
+    def load(self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False) -> "LocalModel":
         """Load the weights, and the adapter if the name meant one. Errors: `ModelError`, `MissingExtraError`."""
         from tunesmith.engine.load import load_model
 
