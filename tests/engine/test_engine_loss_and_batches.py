@@ -17,7 +17,7 @@ from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.loss import POSITIONS_AT_ONCE, token_losses
 from tunesmith.engine.methods.sft import Sft
 from tunesmith.engine.step import Stepper
-from tunesmith.records import TokenArrays
+from tunesmith.records import MemoryPlan, TokenArrays
 
 Rows = list[tuple[list[int], list[float]]]
 ArraysOf = Callable[[Rows], TokenArrays]
@@ -140,15 +140,15 @@ def test_pain_9_gradient_accumulation_does_not_change_the_loss(
     """trl#2175, transformers#34191: micro-batches with unequal numbers of trained tokens must not be averaged."""
     arrays = task(8)
     assert len({float(arrays.sequence(e)[1].sum()) for e in range(8)}) > 1
-    loss, gradient = gradient_of(adapted, Stepper(adapted, Sft(), micro_batch), arrays)
-    whole_loss, whole_gradient = gradient_of(adapted, Stepper(adapted, Sft(), 8), arrays)
+    loss, gradient = gradient_of(adapted, Stepper(adapted, Sft(), MemoryPlan(most_examples=micro_batch)), arrays)
+    whole_loss, whole_gradient = gradient_of(adapted, Stepper(adapted, Sft()), arrays)
     assert loss == pytest.approx(whole_loss, rel=1e-5)
     torch.testing.assert_close(gradient, whole_gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_a_forest_changes_neither_loss_nor_gradient(adapted: LoadedModel, task: Callable[..., TokenArrays]) -> None:
     arrays = task(8)
-    together, apart = Stepper(adapted, Sft(), 8), Stepper(adapted, Sft(), 8)
+    together, apart = Stepper(adapted, Sft()), Stepper(adapted, Sft())
     assert together.why_no_forest is None
     apart.why_no_forest = "to compare"
     loss, gradient = gradient_of(adapted, together, arrays)

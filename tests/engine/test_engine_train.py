@@ -283,16 +283,3 @@ def test_a_time_budget_ends_the_run_within_it(
     rates = [line.learning_rate for line in run.steps]
     assert max(rates) > 0.008 and rates[-1] < 0.003
     assert run.lines[-1].kind == "validation" and run.lines[-1].step == run.result.steps
-
-
-def test_examples_longer_than_fit_at_once_train_with_checkpointed_activations(
-    tiny_folder: Path, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = Trained(load_model(tiny_folder, "float32"), task(16), recipe(), tmp_path / "plain")
-    monkeypatch.setattr(step_module, "TOKENS_AT_ONCE", 10)
-    spare = Trained(load_model(tiny_folder, "float32"), task(16), recipe(), tmp_path / "spare")
-    assert spare.loaded.model.is_gradient_checkpointing and not plain.loaded.model.is_gradient_checkpointing
-    assert [line.loss for line in spare.lines] == pytest.approx([line.loss for line in plain.lines], rel=1e-4)
-    assert [line.gradient_norm for line in spare.steps] == pytest.approx(
-        [line.gradient_norm for line in plain.steps], rel=1e-3
-    )
