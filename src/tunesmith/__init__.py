@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tunesmith.store.store import Store
     from tunesmith.workflow.check import check
     from tunesmith.workflow.decide import Outcome, decide
+    from tunesmith.workflow.estimate import estimate
     from tunesmith.workflow.evaluate import evaluate
     from tunesmith.workflow.inventory import fetch_sample
     from tunesmith.workflow.resume import resume
@@ -51,6 +52,7 @@ _HOMES = {
     "check": "workflow.check",
     "choose_scorer": "evaluation.scorers.choose",
     "decide": "workflow.decide",
+    "estimate": "workflow.estimate",
     "evaluate": "workflow.evaluate",
     "fetch_sample": "workflow.inventory",
     "load_recipe": "recipe.load",
@@ -78,6 +80,7 @@ __all__ = [
     "check",
     "choose_scorer",
     "decide",
+    "estimate",
     "evaluate",
     "fetch_sample",
     "load_recipe",

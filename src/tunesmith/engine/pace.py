@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tunesmith.engine.adapters.choose import trained_of
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
-from tunesmith.engine.batches import batches
+from tunesmith.engine.batches import batches, longest_first, tokens_at_once
 from tunesmith.engine.budget import MOMENT_BYTES, Trial, find_plan, memory_budget, wish_of
 from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.generate import Generator
@@ -90,7 +90,8 @@ def prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays,
 
         weights = whole(*(_weight_bytes(stepper.loaded) for stepper in steppers))
         trained = whole(*(_trained_count(stepper.loaded) for stepper in steppers))
-        prospect = _prospect(steppers[0], trial, train, validation, recipe, base_bytes, (weights, trained))
+        loading = weights + _file_bytes(folder) if slices[0][0].device.type == "cpu" else 0
+        prospect = _prospect(steppers[0], trial, train, validation, recipe, base_bytes, (weights, trained, loading))
         paces = [_pace(stepper, train, validation, recipe, prospect) for stepper in steppers]
         pace = Pace(**{field.name: whole(*(getattr(pace, field.name) for pace in paces)) for field in fields(Pace)})
     return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
@@ -103,7 +104,7 @@ def prospect_of_model(loaded: LoadedModel, train: TokenArrays, validation: Token
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         stepper = _stepper(loaded, train, recipe)
-        known = (weights, _trained_count(loaded))
+        known = (weights, _trained_count(loaded), 0)
         prospect = _prospect(stepper, stepper.bytes_for, train, validation, recipe, base_bytes, known)
         pace = _pace(stepper, train, validation, recipe, prospect)
     return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
@@ -145,10 +146,13 @@ def _stepper(loaded: LoadedModel, train: TokenArrays, recipe: Recipe) -> Stepper
 
 def _prospect(
     stepper: Stepper, trial: Trial, train: TokenArrays, validation: TokenArrays, recipe: Recipe, base_bytes: int,
-    known: tuple[float, float],
+    known: tuple[float, float, float],
 ) -> Prospect:  # fmt: skip
-    """The plan and what follows from it; of the pace only the memory is known yet. `known`: weight bytes, trained."""
-    weights, trained = known
+    """The plan and what follows from it; of the pace only the memory is known yet.
+
+    `known`: bytes of the weights, number of trained weights, bytes while loading.
+    """
+    weights, trained, loading = known
     device = stepper.loaded.device
     kept = int(trained * (MOMENT_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0)))
     wish = wish_of(stepper, train, recipe.training, recipe.seed)
@@ -156,10 +160,14 @@ def _prospect(
     plan = find_plan(wish, trial, budget)
     computed = [wish.tokens_of(train, step, plan.most_tokens) for step in wish.steps]
     look_tokens = wish.tokens_of(validation, range(len(validation)), plan.most_tokens)
-    needed = max(plan.bytes_per_token * min(plan.most_tokens, max(computed)), 0)
+    worst = longest_first(train)[: recipe.training.batch_size]
+    largest = max(
+        tokens_at_once(train, piece, as_forest=wish.as_forest) for piece in wish.pieces(train, worst, plan.most_tokens)
+    )
+    held = max(weights + kept + plan.bytes_per_token * largest, loading)
     uses_reference = stepper.method.uses_reference
     return Prospect(
-        pace=Pace(0, 0, 0, 0, 0, held_bytes=weights + kept + needed),
+        pace=Pace(0, 0, 0, 0, 0, held_bytes=held),
         plan=plan,
         tokens_per_step=sum(computed) / len(computed),
         look_tokens=look_tokens,
@@ -234,6 +242,11 @@ def _weight_bytes(loaded: LoadedModel) -> int:
     return sum(
         storage.nbytes() for storage in {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}.values()
     )
+
+
+def _file_bytes(folder: str | Path) -> int:
+    """Files of weights; while they are read into memory of another dtype their pages are resident too."""
+    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 
 def _trained_count(loaded: LoadedModel) -> int:

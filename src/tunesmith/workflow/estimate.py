@@ -1,12 +1,14 @@
 """Recipe -> time, memory and money, before anything is spent; and what came of it, after the run."""
 
+import psutil
+
 from tunesmith.errors import ModelError
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import Estimate, Machine, Recipe, Run, TokenArrays
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
 from tunesmith.store.store import Store
-from tunesmith.workflow.forecast import Work, forecast
+from tunesmith.workflow.forecast import How, Work, forecast
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 
@@ -36,8 +38,18 @@ def foresee(material: Material, store: Store, model: LocalModel | None = None) -
         prospect = prospect_of_slices(material.model.identity.folder, train, validation, recipe)
     else:
         prospect = prospect_of_model(model.loaded, train, validation, recipe)
-    past = past_runs(store, machine(prospect.accelerator))
-    return forecast(prospect, work_of(material), recipe, past, "quick" if model is None else "measured")
+    here = machine(prospect.accelerator)
+    how: How = "quick" if model is None else "measured"
+    found = forecast(prospect, work_of(material), recipe, past_runs(store, here), how)
+    return found.model_copy(update={"assumptions": (*busy_with(here), *found.assumptions)})
+
+
+def busy_with(here: Machine) -> tuple[str, ...]:
+    """A warning when others compute on this machine: then everything takes longer than it must."""
+    load = psutil.getloadavg()[0]
+    if load < here.cores + 0.5:
+        return ()
+    return (f"the machine is busy (load {load:.1f} on {here.cores} cores): an idle one is faster",)
 
 
 def foreseen(material: Material, store: Store, listener: Listener) -> Estimate | None:
