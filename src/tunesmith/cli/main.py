@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli import chat, check, decide, demo, estimate, evaluate, models, resume, runs, train
+from tunesmith.cli import chat, check, decide, demo, estimate, evaluate, export, models, resume, runs, train
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
@@ -47,7 +47,8 @@ def options(
 
 
 COMMANDS = (
-    demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat
+    demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat,
+    export.export,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

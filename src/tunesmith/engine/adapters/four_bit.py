@@ -28,7 +28,8 @@ class FourBitLinear(nn.Module):
 
     def __init__(self, frozen: nn.Linear | Conv1D, device: torch.device) -> None:
         super().__init__()
-        weight_OI = frozen.weight.detach().T if isinstance(frozen, Conv1D) else frozen.weight.detach()
+        self.was_transposed = isinstance(frozen, Conv1D)
+        weight_OI = frozen.weight.detach().T if self.was_transposed else frozen.weight.detach()
         self.out_features, self.in_features = weight_OI.shape
         self.codes, self.state = quantizer().quantize_4bit(
             weight_OI.to(device).contiguous(), blocksize=WEIGHTS_A_BLOCK, quant_type="nf4", compress_statistics=True

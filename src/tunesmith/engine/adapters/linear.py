@@ -38,6 +38,19 @@ def product(layer: Linear, x: Tensor) -> Tensor:
     return x @ layer.weight if isinstance(layer, Conv1D) else linear(x, layer.weight)
 
 
+def plain_layer(layer: Linear, weight_OI: Tensor) -> nn.Linear | Conv1D:
+    """A layer of the kind that the model had at first, with this weight and the bias of the one at hand."""
+    inputs, outputs = linear_sizes(layer)
+    plain: nn.Linear | Conv1D
+    if isinstance(layer, Conv1D) or (isinstance(layer, FourBitLinear) and layer.was_transposed):
+        plain, weight_OI = Conv1D(outputs, inputs), weight_OI.T
+    else:
+        plain = nn.Linear(inputs, outputs, device="meta")
+    plain.weight = nn.Parameter(weight_OI.contiguous(), requires_grad=False)
+    plain.bias = layer.bias
+    return plain
+
+
 def device_of(layer: Linear) -> torch.device:
     """Where the layer computes."""
     return layer.codes.device if isinstance(layer, FourBitLinear) else layer.weight.device
