@@ -127,10 +127,10 @@ def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) ->
 @pytest.mark.parametrize(
     ("point", "number"),
     [
-        ("train.micro_batch:3", signal.SIGTERM),
+        ("train.step:3", signal.SIGTERM),
         ("train.look:2", signal.SIGTERM),
         ("checkpoint.fsync:9", signal.SIGINT),
-        pytest.param("train.step:3", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("train.stepped:2", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("files.rename:12", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
