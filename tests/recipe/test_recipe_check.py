@@ -18,6 +18,10 @@ BROKEN = {
     "free_machine": (["bar.max_usd_per_1000=1", "machine_usd_per_hour=0"], "makes everything free"),
     "options_of_another_method": (["simpo.margin=2"], "simpo.margin=2.0 is not used by method=sft"),
     "prompts_are_not_preferred": (["method=dpo", "data.train_on=everything"], "compares answers to one prompt"),
+    "full_has_no_adapter": (
+        ["adapter.kind=full", "adapter.rank=8"],
+        "adapter.rank=8 means nothing for adapter.kind=full",
+    ),
     "nothing_blank": (["evaluation.scorer= "], "evaluation.scorer is blank"),
 }
 

@@ -31,7 +31,7 @@ FIRST_TRIAL_TOKENS = 128
 LEAST_TRIAL_TOKENS = 4
 MOMENT_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials
 STEPS_LOOKED_AT = 16
-SPARE_SHARE = 0.1  # of the free memory: for whatever else grows
+SPARE_SHARE = 0.1  # for holes in the heap, and whatever else grows
 RECOMPUTED = 4 / 3  # forward, forward again and backward, against forward and backward
 
 Trial = Callable[[TokenArrays, Sequence[int], bool], int]
@@ -81,7 +81,7 @@ def plan_of(stepper: "Stepper", train: TokenArrays, recipe: TrainingRecipe, seed
 def memory_budget(device: torch.device, recipe: TrainingRecipe, held_bytes: int) -> int:
     """Bytes that may be taken beyond `held_bytes`: of what the recipe allows, else of what is free."""
     if recipe.memory_gb is not None:
-        return int(recipe.memory_gb * 1e9) - held_bytes
+        return int(recipe.memory_gb * 1e9 * (1 - SPARE_SHARE)) - held_bytes
     not_yet_held = max(0, held_bytes - held_memory_bytes(device))
     return int((free_memory_bytes(device) - not_yet_held) * (1 - SPARE_SHARE))
 

@@ -138,7 +138,7 @@ class Generator:
                     yield [row] if is_done else []
             return
         most_tokens = tokens_that_fit(self.model, cache_budget_bytes(self.model.device))
-        batch = Batch(reader, prompts, rows.__getitem__, max_new_tokens, stop_ids, self.batch_size, most_tokens)
+        batch = Batch(reader, prompts, rows, max_new_tokens, stop_ids, self.batch_size, most_tokens)
         yield from batch.steps()
 
     @contextmanager

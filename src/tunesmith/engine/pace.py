@@ -9,6 +9,7 @@ The same code runs that will train: micro-batches, methods, adapters, generation
 search as before a training, each trial made of two.
 """
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -75,6 +76,14 @@ class Prospect:
 
 def prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
     """Measured on slices; the model's weights need not be there. Errors: `ModelError`, `TrainingError`."""
+    try:
+        return _prospect_of_slices(folder, train, validation, recipe)
+    finally:
+        gc.collect()  # modules hold each other
+        return_unused_memory()
+
+
+def _prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
     base_bytes = _base_bytes()
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)

@@ -78,7 +78,7 @@ class Stepper:
         while True:
             try:
                 loss = self._accumulate(arrays, batch, step)
-                if step % STEPS_BETWEEN_TRIMS == 0:
+                if step % STEPS_BETWEEN_TRIMS == 0 or self.plan.checkpointing:  # then memory is short
                     return_unused_memory()
                 return loss
             except (RuntimeError, MemoryError) as error:

@@ -104,6 +104,7 @@ class TrainingRecipe(Record):
 class EvaluationRecipe(Record):
     """How contenders are asked and scored. `test_limit` and `validation_limit` take that many of their sides
     (validation is looked at during training); `documents` is a folder for retrieval, else the train examples are used.
+    `batch_size` is the most answers made at once; fewer where the memory for their keys and values ends.
     """
 
     scorer: str = "auto"
@@ -113,7 +114,7 @@ class EvaluationRecipe(Record):
     documents: str | None = None
     test_limit: int | None = Field(None, ge=2)
     validation_limit: int = Field(64, ge=2)
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(256, ge=1)
 
 
 class Recipe(Record):

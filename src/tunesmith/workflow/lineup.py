@@ -33,13 +33,14 @@ class Retrieval:
 
 
 def baseline_entrants(base: Completer, recipe: Recipe, train: Sequence[Example], retrieval: Retrieval) -> list[Entrant]:
-    """The base model: alone, with fixed examples, with what retrieval finds."""
+    """The base model as it is in memory: alone, with fixed examples, with what retrieval finds."""
     shots = choose_shots(train, recipe.evaluation.shots, recipe.seed)
     told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+    told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {told}"
     return [
-        Entrant("zero-shot", "zero-shot", f"base model, {told}", base),
-        Entrant("few-shot", "few-shot", f"base model, {told}, {len(shots)} fixed train examples", FewShot(base, shots)),
-        Entrant("rag", "rag", f"base model, {told}, {retrieval.given}", retrieval.around(base)),
+        Entrant("zero-shot", "zero-shot", told, base),
+        Entrant("few-shot", "few-shot", f"{told}, {len(shots)} fixed train examples", FewShot(base, shots)),
+        Entrant("rag", "rag", f"{told}, {retrieval.given}", retrieval.around(base)),
     ]
 
 

@@ -31,9 +31,11 @@ class FourBitLinear(nn.Module):
         self.was_transposed = isinstance(frozen, Conv1D)
         weight_OI = frozen.weight.detach().T if self.was_transposed else frozen.weight.detach()
         self.out_features, self.in_features = weight_OI.shape
-        self.codes, self.state = quantizer().quantize_4bit(
+        codes, self.state = quantizer().quantize_4bit(
             weight_OI.to(device).contiguous(), blocksize=WEIGHTS_A_BLOCK, quant_type="nf4", compress_statistics=True
         )
+        self.codes: Tensor
+        self.register_buffer("codes", codes, persistent=False)
         self.bias = frozen.bias
 
     def dense_OI(self, dtype: torch.dtype) -> Tensor:
@@ -43,32 +45,26 @@ class FourBitLinear(nn.Module):
 
     def product(self, x: Tensor) -> Tensor:
         """x W^T: (..., I) -> (..., O)"""
-        y: Tensor = _Product.apply(x, self)
+        y: Tensor = _Product.apply(x, self, None)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
-        y = self.product(x)
-        return y if self.bias is None else y.add_(self.bias)
-
-    @property
-    def held_bytes(self) -> int:
-        """What the weight takes in memory."""
-        parts = (self.codes, self.state.absmax, self.state.code, self.state.state2.absmax, self.state.state2.code)
-        return sum(part.nbytes for part in parts)
+        y: Tensor = _Product.apply(x, self, self.bias)
+        return y
 
 
 class _Product(torch.autograd.Function):
-    """y = x W^T,  dx = dy W; the weight is made dense again for the second product."""
+    """y = x W^T + b,  dx = dy W; the weight is made dense again for the second product."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: FourBitLinear) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: FourBitLinear, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
-        return linear(x, layer.dense_OI(x.dtype))
+        return linear(x, layer.dense_OI(x.dtype), bias)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
-        return dy @ ctx.layer.dense_OI(dy.dtype), None
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, None, None]:
+        return (dy @ ctx.layer.dense_OI(dy.dtype) if ctx.needs_input_grad[0] else None), None, None
 
 
 def quantizer() -> ModuleType:

@@ -6,7 +6,7 @@ peaks early, and the last rows to finish are short.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -31,20 +31,16 @@ class Reader:
     windows: Sequence[int | None]
 
     def read(self, bank: Bank, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed each row of a new bank its text; the last hidden state of each, BD."""
-        longest = max(map(len, texts))
-        passes = -(-sum(map(len, texts)) // TOKENS_AT_ONCE)
-        step = -(-longest // passes)
-        last: dict[int, Tensor] = {}
-        for at in range(0, longest, step):
-            pieces = [text[at : at + step] for text in texts]
-            hidden_ND = self.feed([Part.of(bank, pieces, self.model.device)])
-            end = 0
-            for row, piece in enumerate(pieces):
-                end += len(piece)
-                if piece and at + len(piece) == len(texts[row]):
-                    last[row] = hidden_ND[end - 1]
-        return torch.stack([last[row] for row in range(len(texts))])
+        """Feed each row of a new bank its text; the last hidden state of each, BD. Some rows at a time."""
+        last: list[Tensor] = []
+        for run in _runs(texts):
+            longest = max(map(len, texts[run]))
+            for at in range(0, longest, TOKENS_AT_ONCE):  # only a text that is alone has a second piece
+                pieces = [text[at : at + TOKENS_AT_ONCE] for text in texts[run]]
+                fed: list[Sequence[int]] = [[]] * run.start + pieces + [[]] * (len(texts) - run.stop)
+                hidden_ND = self.feed([Part.of(bank, fed, self.model.device)])
+            last += hidden_ND[torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1]
+        return torch.stack(last)
 
     def read_trunk(self, tokens: Sequence[int]) -> Trunk:
         """Keys and values of a beginning."""
@@ -55,6 +51,17 @@ class Reader:
     def feed(self, parts: Sequence[Part]) -> Tensor:
         """One pass: the last hidden states of all tokens, ND."""
         return feed(self.model, parts, self.windows)
+
+
+def _runs(texts: Sequence[Sequence[int]]) -> Iterator[slice]:
+    """Texts beside each other that have at most `TOKENS_AT_ONCE` tokens in all, or one that has more."""
+    begin = total = 0
+    for t, text in enumerate(texts):
+        if t > begin and total + len(text) > TOKENS_AT_ONCE:
+            yield slice(begin, t)
+            begin, total = t, 0
+        total += len(text)
+    yield slice(begin, len(texts))
 
 
 @dataclass
@@ -78,11 +85,11 @@ class _Living:
 
 @dataclass
 class Batch:
-    """All answers to `prompts`. `most_tokens`: how many tokens' keys and values may be held at once."""
+    """Fills `answers`, one for each of `prompts`. Keys and values of at most `most_tokens` are held at once."""
 
     reader: Reader
     prompts: Sequence[list[int]]
-    row_of: Callable[[int], Row]
+    answers: Sequence[Row]
     max_new_tokens: int
     stop_ids: set[int]
     most_rows: int
@@ -148,7 +155,7 @@ class Batch:
         """A new bank reads its prompts; each row gets its first token."""
         began = time.perf_counter()
         bank = Bank(len(members), queue.trunk)
-        rows = [self.row_of(prompt) for prompt in members]
+        rows = [self.answers[prompt] for prompt in members]
         hidden_BD = self.reader.read(bank, [self.prompts[prompt][queue.group.length :] for prompt in members])
         self._append(rows, hidden_BD, began)
         for row in rows:

@@ -36,6 +36,7 @@ class Bank:
     def __init__(self, rows: int, trunk: "Trunk | None" = None) -> None:
         self.trunk = trunk
         self.lengths = [0] * rows
+        self._places = rows  # for which there is memory
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
@@ -67,14 +68,16 @@ class Bank:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows stay. Rows from the end take the places of those that leave: `rows` says in which order."""
-        moved = [(to, row) for to, row in enumerate(rows) if to != row]
+        moved = torch.tensor([(to, row) for to, row in enumerate(rows) if to != row], dtype=torch.long).view(-1, 2)
         self.lengths = [self.lengths[row] for row in rows]
+        gives_back = 2 * len(rows) <= self._places
+        self._places = len(rows) if gives_back else self._places
         for kept in (self._keys, self._values):
             for layer, tensor in kept.items():
-                if moved:
-                    to, origin = (torch.tensor(places, device=tensor.device) for places in zip(*moved, strict=True))
+                to, origin = moved.to(tensor.device).T
+                if len(to):
                     tensor[to] = tensor[origin]
-                kept[layer] = tensor[: len(rows)]
+                kept[layer] = tensor[: len(rows)].clone() if gives_back else tensor[: len(rows)]
 
     def as_trunk(self) -> "Trunk":
         """The only row's keys and values for others to continue."""
