@@ -84,7 +84,7 @@ def compare_float32(workload: Training, settings: Job, bench: Bench) -> Row:
     sides = Sides(short, training_arrays(short, bench.data, bench.tokenizer), bench)
     micro_batch = min(settings["micro_batch"], short.batch_size)
     ours = sides.ours("float32")
-    peer = sides.peer({**settings, "precision": "float32", "micro_batch": micro_batch, "pack_pieces": 0})
+    peer = sides.peer({**settings, "precision": "float32", "micro_batch": micro_batch, "pack": 0})
     return loss_row(workload.name, "loss_difference_float32", ours, peer)
 
 

@@ -1,7 +1,7 @@
 """What the peer is fastest with: precision first, then how many examples at once, then packing.
 
 TRL's candidates: weights and products in float32, in bf16, float32 weights with bf16 products (autocast), or bf16
-weights under autocast; micro-batches by halves and doubles until that is slower; packing a step's examples into rows.
+weights under autocast; micro-batches by halves and doubles until that is slower; packing a step's examples into rows, `pack` to a row.
 Not tried because they cannot run on a CPU: padding-free batches without packing, and Liger kernels; nor activation
 checkpointing and offloading, which only cost time. Every measured candidate is kept.
 
@@ -77,16 +77,16 @@ def search_training(workload: Training, bench: Bench) -> Settings:
     data = bench.folder / f"{workload.name}-search.npz"
     training_arrays(smaller, bench.data, bench.tokenizer).write(data)
     search = Search(bench, training_job(smaller, data, bench.model) | {"adapter": None}, size)
-    plain: Settings = {"micro_batch": size // 4, "pack_pieces": 0, "reference_first": False, "liger": has_gpu()}
+    plain: Settings = {"micro_batch": size // 4, "pack": 0, "reference_first": False, "liger": has_gpu()}
     search.best_of({"precision": precision, **plain} for precision in PRECISIONS)
     sizes = [2**power for power in range(size.bit_length())]
     search.climb("micro_batch", sizes)
     if workload.method == "dpo":
         search.best_of([{**search.best, "reference_first": True}])
     else:
-        pieces = size // search.best["micro_batch"]
-        near = {pieces, max(1, pieces // 2), min(size, pieces * 2)}
-        search.best_of([{**search.best, "micro_batch": 1, "pack_pieces": count} for count in sorted(near)])
+        alike = search.best["micro_batch"]
+        near = {alike, max(1, alike // 2), min(size, alike * 2)}
+        search.best_of([{**search.best, "micro_batch": 1, "pack": examples} for examples in sorted(near)])
     return keep_best(workload.name, search.candidates, search.speeds, search.peaks, search.clock)
 
 

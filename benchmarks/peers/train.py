@@ -83,7 +83,7 @@ def sft_trainer(job: Job) -> SFTTrainer:
     steps = [
         sorted(rows[i : i + per_step], key=lambda row: -len(row["input_ids"])) for i in range(0, len(rows), per_step)
     ]
-    pieces = job["pack_pieces"]
+    pieces = per_step // job["pack"] if job["pack"] else 0
     if pieces:
         dataset = Dataset.from_list([row for step in steps for row in packed(step, pieces)])
         micro_batch, accumulate = 1, pieces

@@ -9,7 +9,7 @@ pass is one product: nothing is computed twice. The idea is Liger Kernel's fused
 
     d(-log p_u) / dh_u = (sum_v e_uv W_v) / (sum_v e_uv),    e_uv = exp(z_uv - max z_u), less sum_v e_uv at the target
 
-Shapes: U positions, D hidden, V vocabulary.
+Shapes: U positions, S of them summed at once, D hidden, V vocabulary.
 """
 
 from typing import Any
@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from tunesmith.engine.head import logits_of
 
 POSITIONS_AT_ONCE = 256  # 256 x 49,152 logits in bfloat16 are 25 MB; larger pieces are not faster on a CPU
+SUMMED_AT_ONCE = 64  # summing in float32 copies what it sums, and beyond 32 MB every copy is new memory
 
 
 def token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
@@ -57,15 +58,16 @@ class _LossesInPieces(torch.autograd.Function):
         for begin in range(0, len(targets_U), POSITIONS_AT_ONCE):
             piece = slice(begin, begin + POSITIONS_AT_ONCE)
             e_UV = hidden_UD[piece] @ head_VD.mT
-            at_target = targets_U[piece, None]
+            at_target = (torch.arange(len(e_UV), device=e_UV.device), targets_U[piece])
             largest_U1 = e_UV.amax(-1, keepdim=True)
-            target_U1 = e_UV.gather(1, at_target).to(exact) - largest_U1
-            sum_U1 = e_UV.sub_(largest_U1).exp_().sum(-1, keepdim=True, dtype=exact)
-            losses_U[piece] = (sum_U1.log() - target_U1)[:, 0]
+            target_U = e_UV[at_target].to(exact) - largest_U1[:, 0]
+            parts = e_UV.sub_(largest_U1).exp_().split(SUMMED_AT_ONCE)
+            sum_U = torch.cat([e_SV.sum(-1, dtype=exact) for e_SV in parts])
+            losses_U[piece] = sum_U.log() - target_U
             if gradient_UD is not None:
                 # Less the sum here, where e - sum is exact; subtracting W_target from the product would cancel digits.
-                e_UV.scatter_(1, at_target, (e_UV.gather(1, at_target).to(exact) - sum_U1).to(e_UV.dtype))
-                gradient_UD[piece] = (e_UV @ head_VD) / sum_U1
+                e_UV[at_target] = (e_UV[at_target].to(exact) - sum_U).to(e_UV.dtype)
+                gradient_UD[piece] = (e_UV @ head_VD) / sum_U[:, None]
         if gradient_UD is not None:
             ctx.save_for_backward(gradient_UD)
         return losses_U

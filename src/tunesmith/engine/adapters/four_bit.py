@@ -60,7 +60,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FourBitLinear, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
-        return linear(x, layer.dense_OI(x.dtype), bias)
+        y = linear(x, layer.dense_OI(x.dtype))  # with its bias it would be a view, which LoRA could not add to
+        return y if bias is None else y.add_(bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, None, None]:

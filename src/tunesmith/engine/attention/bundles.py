@@ -1,12 +1,12 @@
 """Which tokens of a forest attend together: the plan that `cpu.py` follows in every layer.
 
 A bundle is some nodes with the same way from the root (siblings, or roots), padded to the longest of them. Its queries
-see every key on that way, without a mask, as one matrix product, and the keys of their own node causally, as one
-batched product. So the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which
-leaves at most half of a short square to the mask.
+see every key on that way, without a mask, and the keys of their own node causally, in one batched product or in two. So
+the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which leaves at most half of
+a short square to the mask.
 
 Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R = B * L rows, O of them
-filled and Q not.
+filled and Q not, T = B * (P + L).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ from tunesmith.engine.forest import Forest
 LONGEST_NODE = 256
 LONGEST_BUNDLED = 64  # nodes up to this length are padded and computed together, longer ones each for itself
 FILLED = 0.6  # a bundle takes nodes at least this share as long as its longest, or any nodes ...
+REPEATED = 2  # the way from the root is repeated for each node of a bundle if it is at most so many times as long
 SHORT = 24  # ... up to this length: their padding costs less than another round of small products
 
 
@@ -39,7 +40,8 @@ class Rows:
 class Bundle:
     """`nodes` nodes of up to `length` tokens; a single one is the slice `span` of the forest and needs no `rows`.
 
-    `path_P`: the places of the tokens on the way from the root.
+    `path_P`: the places of the tokens on the way from the root; `seen_T`: for every node those and its own (padded)
+    behind each other, None where that would repeat too many.
     """
 
     nodes: int
@@ -47,6 +49,7 @@ class Bundle:
     path_P: Tensor
     span: slice
     rows: Rows | None
+    seen_T: Tensor | None
 
 
 Plan = tuple[Bundle, ...]
@@ -63,16 +66,20 @@ def plan(forest: Forest) -> Plan:
 
 def _bundle(spans: Sequence[tuple[int, int]], path_P: Tensor) -> Bundle:
     length = max(stop - start for start, stop in spans)
-    span = slice(spans[0][0], spans[0][1])
+    span = slice(*spans[0])
     if len(spans) == 1:
-        return Bundle(1, length, path_P, span, None)
+        return Bundle(1, length, path_P, span, None, torch.cat([path_P, torch.arange(*spans[0])]))
     starts_B, stops_B = (np.array(ends) for ends in zip(*spans, strict=True))
     own_BL = starts_B[:, None] + np.arange(length)
     is_filled_BL = own_BL < stops_B[:, None]
-    places_R = np.minimum(own_BL, stops_B[:, None] - 1).reshape(-1)
-    filled_O = np.flatnonzero(is_filled_BL)
+    own_BL = np.minimum(own_BL, stops_B[:, None] - 1)
+    places_R, filled_O = own_BL.reshape(-1), np.flatnonzero(is_filled_BL)
     arrays = (places_R, np.flatnonzero(~is_filled_BL), filled_O, places_R[filled_O])
-    return Bundle(len(spans), length, path_P, span, Rows(*(torch.from_numpy(array) for array in arrays)))
+    rows = Rows(*(torch.from_numpy(array) for array in arrays))
+    if len(path_P) > REPEATED * length:
+        return Bundle(len(spans), length, path_P, span, rows, None)
+    seen_T = torch.cat([path_P.expand(len(spans), -1), torch.from_numpy(own_BL)], 1).flatten()
+    return Bundle(len(spans), length, path_P, span, rows, seen_T)
 
 
 @dataclass(slots=True)
