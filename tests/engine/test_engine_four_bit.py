@@ -38,7 +38,7 @@ def test_products_and_gradients_are_those_of_the_dense_weight(layer: torch.nn.Li
     packed = FourBitLinear(layer.to(dtype), CPU)
     x = torch.randn(2, 5, 192, dtype=dtype, requires_grad=True)
     plain_x = x.detach().clone().requires_grad_()
-    expected = torch.nn.functional.linear(plain_x, packed.dense_OI(dtype), layer.bias)
+    expected = torch.nn.functional.linear(plain_x, packed.dense_OI(dtype)) + layer.bias
     torch.testing.assert_close(packed(x), expected)
     upstream = torch.randn_like(expected)
     packed(x).backward(upstream)

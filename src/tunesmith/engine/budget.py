@@ -26,7 +26,7 @@ from tunesmith.records import MemoryPlan, TokenArrays, TrainingRecipe
 if TYPE_CHECKING:
     from tunesmith.engine.step import Stepper
 
-PREFERRED_TOKENS = {"cpu": 2048, "cuda": 16384}
+PREFERRED_TOKENS = {"cpu": 1024, "cuda": 16384}
 FIRST_TRIAL_TOKENS = 128
 LEAST_TRIAL_TOKENS = 4
 MOMENT_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials

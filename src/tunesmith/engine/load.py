@@ -21,6 +21,7 @@ from tunesmith.engine.adapters.peft_format import read_adapter, stands_on_four_b
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
 from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.head import check_head
+from tunesmith.engine.memory import keep_few_kernels
 from tunesmith.errors import ModelError, name_some
 
 # Settings that contradict each other end in any of these, wherever transformers first computes with them.
@@ -51,6 +52,7 @@ def load_model(
     Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit;
     `MissingExtraError` when 4 bits are asked for and bitsandbytes is not there.
     """
+    keep_few_kernels()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(precision, device)
     try:

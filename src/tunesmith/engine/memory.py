@@ -6,6 +6,7 @@ Source: kernel.org, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory
 """
 
 import ctypes
+import os
 import resource
 import sys
 import weakref
@@ -22,6 +23,7 @@ from torch.utils._pytree import tree_iter
 CPU_OVERHEAD = 1.4
 """Resident memory per byte of tensors: measured 1.33 with glibc, whose freed blocks leave holes (docs/lab)."""
 CUDA_OVERHEAD = 1.1
+KERNELS_KEPT = 64
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -83,6 +85,12 @@ def _address_limit() -> Iterator[int]:
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     if most != resource.RLIM_INFINITY:
         yield most - psutil.Process().memory_info().vms
+
+
+def keep_few_kernels() -> None:
+    """oneDNN keeps what it compiled for each shape it met, 1,024 of them; forests bring new shapes with every step, and
+    what is kept for them grows by 0.3 GB (docs/lab). It asks when it compiles the first one."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS_KEPT))
 
 
 def return_unused_memory() -> None:
