@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tunesmith.engine.answering import batch, trunks
@@ -55,6 +55,7 @@ def partitions(items: list[int]) -> list[list[tuple[int, ...]]]:
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 3))
+@example([[0, 0], [0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], 0)  # some stay at a node, others of it go on together
 def test_no_other_grouping_saves_more_tokens(prompts: list[list[int]], cost: int) -> None:
     best = max(
         sum(saved(prompts, members, cost) for members in partition)

@@ -1,8 +1,13 @@
 """Which prompts share how much of their beginning: each group continues one trunk, which is computed once.
 
-Sorted prompts form a tree of common beginnings. Prompts below a node either continue one trunk together, or its
-branches have trunks of their own, whichever saves more tokens. A trunk is worth it when it saves more than `TRUNK_COST`
-tokens: each one costs some small matrix products for every token that is made after it.
+Sorted prompts form a tree of common beginnings. A trunk may stand at any of its nodes, below others too: a prompt
+continues the longest trunk above it. Those that together save most tokens are found from the leaves up. A trunk is
+worth it when it saves more than `TRUNK_COST` tokens: each one costs some small matrix products for every token that is
+made after it.
+
+    saved(node, d) = max(sum of saved(branch, d), sum of saved(branch, D) - D - TRUNK_COST)    saved(prompt, d) = d
+
+D is the node's own depth, d that of the trunk above it (0: none).
 
 Source of the tree from neighbours in sorted order: Abouelhoda, Kurtz and Ohlebusch 2004, "Replacing suffix trees with
 enhanced suffix arrays", doi:10.1016/S1570-8667(03)00065-0, section 3.
@@ -30,42 +35,65 @@ class Group:
 
 @dataclass(slots=True)
 class _Node:
-    """An open node of the tree: prompts that share `depth` tokens, and the best groups of its branches so far."""
+    """Prompts that share `depth` tokens: what branches below, and those that end their sharing here."""
 
     depth: int
-    groups: list[Group] = field(default_factory=list)
+    branches: list["_Node"] = field(default_factory=list)
+    prompts: list[int] = field(default_factory=list)
+    saved: dict[int, int] = field(default_factory=dict)  # by the depth of the trunk above
 
-    def best(self) -> list[Group]:
-        prompts = [prompt for group in self.groups for prompt in group.prompts]
-        together = Group(self.depth, prompts)
-        return [together] if together.saved >= sum(group.saved for group in self.groups) else self.groups
+    def below(self, trunk: int) -> int:
+        """What is saved by all that hangs here when the nearest trunk has this depth."""
+        return trunk * len(self.prompts) + sum(branch.saved[trunk] for branch in self.branches)
+
+    def has_trunk(self, trunk: int) -> bool:
+        """Whether one of its own saves more than the one above."""
+        return self.saved[trunk] > self.below(trunk)
 
 
 def group_by_beginning(prompts: Sequence[Sequence[int]]) -> list[Group]:
     """Every prompt in one group, largest groups first. At least one token of each prompt is not in its trunk."""
     if not prompts:
         return []
+    root, nodes = _tree(prompts)
+    above: dict[int, list[int]] = {id(root): []}
+    for node in reversed(nodes):  # parents before their branches
+        above.update((id(branch), [*above[id(node)], node.depth]) for branch in node.branches)
+    for node in nodes:
+        own = node.below(node.depth) - node.depth - TRUNK_COST
+        node.saved = {trunk: max(node.below(trunk), own) for trunk in {0, *above[id(node)]}}
+    return _joined(_groups(root))
+
+
+def _groups(root: _Node) -> list[Group]:
+    groups = [Group(0, [])]
+    waiting = [(root, groups[0])]
+    while waiting:
+        node, group = waiting.pop()
+        if node.has_trunk(group.length):
+            group = Group(node.depth, [])
+            groups.append(group)
+        group.prompts.extend(node.prompts)
+        waiting += [(branch, group) for branch in reversed(node.branches)]
+    return [group for group in groups if group.prompts]
+
+
+def _tree(prompts: Sequence[Sequence[int]]) -> tuple[_Node, list[_Node]]:
+    """The root, and all nodes with branches before what they branch from."""
     order = sorted(range(len(prompts)), key=lambda p: list(prompts[p]))
-    path: list[_Node] = []
-    groups = [Group(0, order[:1])]
-    for before, prompt in pairwise(order):
-        depth = common(prompts[before], prompts[prompt])
-        groups = _close(path, groups, depth)
-        if path and path[-1].depth == depth:
-            path[-1].groups += groups
-        else:
-            path.append(_Node(depth, groups))
-        groups = [Group(0, [prompt])]
-    return _joined(_close(path, groups, -1))
-
-
-def _close(path: list[_Node], groups: list[Group], depth: int) -> list[Group]:
-    """Close the nodes deeper than `depth`; returns the groups below the last one closed."""
-    while path and path[-1].depth > depth:
-        node = path.pop()
-        node.groups += groups
-        groups = node.best()
-    return groups
+    depths = [common(prompts[before], prompts[prompt]) for before, prompt in pairwise(order)]
+    path, closed = [_Node(0)], []
+    for prompt, left, right in zip(order, [0, *depths], [*depths, 0], strict=True):
+        if max(left, right) > path[-1].depth:
+            path.append(_Node(max(left, right)))
+        path[-1].prompts.append(prompt)
+        while path[-1].depth > right:
+            node = path.pop()
+            closed.append(node)
+            if path[-1].depth < right:
+                path.append(_Node(right))
+            path[-1].branches.append(node)
+    return path[0], [*closed, path[0]]
 
 
 def _joined(groups: list[Group]) -> list[Group]:
