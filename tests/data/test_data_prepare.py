@@ -38,7 +38,7 @@ def proof_of(*examples: Example, tokenizer: FakeTokenizer = TOKENIZER) -> str:
     return show_mask(prove_mask(prepare(*examples, tokenizer=tokenizer), tokenizer, examples))
 
 
-def test_the_answer_and_its_end_of_turn_are_trained_and_nothing_after_it() -> None:
+def test_pain_1_the_answer_and_its_end_of_turn_are_trained_and_nothing_after_it() -> None:
     arrays = prepare(chat("s: be kind", "u: hi", "a: hello"))
     assert trained_text(arrays) == "hello|"
     assert arrays.tokens_N[-1] == TOKENIZER.end_of_turn_id  # the template's line end behind it is gone
@@ -178,7 +178,7 @@ def test_tools_and_calls_are_rendered_and_the_call_is_trained() -> None:
     assert trained_text(prepare(replace(example, tools=({"name": "weather"},)))) == '{"name": "weather"}|Sunny.|'
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused_with_the_lines() -> None:
+def test_pain_10_a_template_that_rewrites_earlier_turns_is_refused_with_the_lines() -> None:
     tokenizer = FakeTokenizer(rewrites_earlier_turns=True)
     thinking = chat("u: a", "a: <think>hm</think>b", "u: c", "a: d", line=7)
     with pytest.raises(DataError) as caught:
@@ -204,7 +204,7 @@ def test_an_example_without_answer_is_refused(example: Example) -> None:
         prepare(example)
 
 
-def test_an_example_over_the_limit_is_an_error_with_the_share_that_would_be_cut() -> None:
+def test_pain_2_an_example_over_the_limit_is_an_error_with_the_share_that_would_be_cut() -> None:
     long = chat("u: hi", "a: " + "x" * 99, line=9)
     tokens = len(prepare(long).tokens_N)
     prepare(long, max_tokens=tokens)
@@ -237,14 +237,14 @@ def test_the_proof_looks_at_all_examples_and_shows_the_first() -> None:
         prove_mask(arrays, TOKENIZER, examples, count=2)
 
 
-def test_all_weights_0_is_refused() -> None:
+def test_pain_1_all_weights_0_is_refused() -> None:
     example = Example(1, (Message("user", "q"), Message("assistant", "a", weight=0)))
     with pytest.raises(DataError, match="data/no-trained-token"):
         prove_mask(prepare(example), TOKENIZER, [example])
 
 
 @pytest.mark.parametrize("pads_with_end_of_turn", [True, False])
-def test_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_turn: bool) -> None:
+def test_pain_3_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_turn: bool) -> None:
     """The classic: labels of the pad token are ignored, the pad token is the end token, the model never stops."""
     tokenizer = FakeTokenizer(pads_with_end_of_turn=pads_with_end_of_turn)
     examples = [chat("u: hi", "a: hello", line=4), chat("u: hi", "a: x", "u: y", "a: z", line=5)]
@@ -267,7 +267,7 @@ def test_one_end_of_turn_masked_away_among_several_is_refused() -> None:
         prove_mask(arrays, TOKENIZER, [example])
 
 
-def test_a_second_bos_is_refused() -> None:
+def test_pain_23_a_second_bos_is_refused() -> None:
     tokenizer = FakeTokenizer(doubles_bos=True)
     example = chat("u: hi", "a: hello")
     with pytest.raises(DataError, match="data/second-bos"):

@@ -17,6 +17,7 @@ from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.records import Decision, Evaluation, Run, Split
 from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow.talk import open_talk
 
 CONTENDERS = ["zero-shot", "few-shot", "rag", "tuned", "tuned+rag"]
 PROMISED = {"run.json", "recipe.yaml", "versions.txt", "check.json", "split.json", "prepared.json", "mask.txt",
@@ -102,6 +103,20 @@ def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -
         for one in stored.contenders
     ]
     assert evaluate_answers(asked, task) == stored
+
+
+def test_pain_5_the_deployed_model_answers_as_the_evaluated_one(decided: Decided, data: Path) -> None:
+    questions = {one.id: one.question for one in read_dataset(data).examples}
+    talk = open_talk(str(decided.folder.path), None, decided.folder.read_recipe().evaluation.max_new_tokens or 1)
+    measured = decided.folder.answers("tuned").records
+    assert len(measured) == 12
+    assert [talk.answer(questions[one.example]).text for one in measured] == [one.text for one in measured]
+
+
+def test_pain_6_answers_to_held_out_examples_are_scored_while_training(decided: Decided) -> None:
+    looks = [line for line in decided.folder.metrics().records if line.kind == "validation" and line.step]
+    assert looks and all(line.score is not None and line.score_name for line in looks)
+    assert {sample.step for sample in decided.folder.samples().records} == {line.step for line in looks}
 
 
 def test_the_split_keeps_its_sides_apart(decided: Decided) -> None:

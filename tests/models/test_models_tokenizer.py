@@ -121,7 +121,7 @@ def test_a_stretch_inside_a_text_gets_no_first_word_space(tmp_path: Path) -> Non
     assert pieces_of(tokenizer, f"{words} c", [(0, len(words))])[0][0] == vocabulary["▁"]
 
 
-def test_the_end_of_a_turn_is_found_in_the_template_not_in_eos(tmp_path: Path) -> None:
+def test_pain_3_the_end_of_a_turn_is_found_in_the_template_not_in_eos(tmp_path: Path) -> None:
     template = (
         "{% for m in messages %}<|eot|>{{ m.content }}{% if m.role == 'assistant' %}<turn>{% endif %}{% endfor %}"
     )

@@ -16,7 +16,7 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.decide import ask_one
-from tunesmith.workflow.inventory import folder_if_run, instruction_of
+from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of
 
@@ -52,7 +52,8 @@ def evaluate(
             listener.stage(f"asking {name}")
             if known := trained_on(places[name], examples):
                 listener.note(f"warning: {name} was trained on {known:,} of these {len(examples):,} examples")
-            instruction = instruction_of(places[name]) or recipe.data.instruction
+            own = recipe_of(places[name])
+            instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, examples, recipe)
             asked.append(ask_one(entrant, task, folder, listener, stop))
     evaluation = evaluate_answers(asked, task)

@@ -8,7 +8,7 @@ from tunesmith.errors import InputError, StoreError
 from tunesmith.models.embedded import embedded_models
 from tunesmith.models.resolve import known_models, looks_like_folder
 from tunesmith.providers.local_model import resolve
-from tunesmith.records import Decision, Run
+from tunesmith.records import Decision, Recipe, Run
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
 
@@ -99,10 +99,10 @@ def folder_if_run(name: str) -> str:
         raise
 
 
-def instruction_of(folder: str) -> str | None:
-    """The instruction a run was trained with; None where the folder is no run's. Errors: `RecipeError`."""
+def recipe_of(folder: str) -> Recipe | None:
+    """The recipe of a run; None where the folder is no run's. Errors: `RecipeError`."""
     is_run = (Path(folder) / "recipe.yaml").is_file()
-    return RunFolder.open(folder).read_recipe().data.instruction if is_run else None
+    return RunFolder.open(folder).read_recipe() if is_run else None
 
 
 def _status(run: Run, folder: Path) -> str:

@@ -7,7 +7,7 @@ from tunesmith.errors import InputError
 from tunesmith.providers.local import LocalCompleter
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Completion, Message, Prompt
-from tunesmith.workflow.inventory import folder_if_run, instruction_of
+from tunesmith.workflow.inventory import folder_if_run, recipe_of
 
 
 @dataclass
@@ -37,16 +37,20 @@ class Talk:
 
 
 def open_talk(name: str, instruction: str | None, max_new_tokens: int) -> Talk:
-    """Load a model for talking. A run is asked with the instruction it was trained with unless another is given.
+    """Load a model for talking. A run answers as it did when it was measured: in the precision it was trained in, asked
+    with the instruction it was trained with unless another is given.
 
     Errors: `ModelError`.
     """
     name = folder_if_run(name)
-    instruction = instruction_of(name) if instruction is None else instruction
+    recipe = recipe_of(name)
+    if instruction is None and recipe is not None:
+        instruction = recipe.data.instruction
     named = NamedModel.open(name)
     if max_new_tokens >= (named.context_tokens or max_new_tokens + 1):
         raise InputError(
             "too-long", "The answer cannot be longer than what the model reads.", where="--max-new-tokens",
             found=f"{max_new_tokens:,}", do=f"ask for less than {named.context_tokens:,}",
         )  # fmt: skip
-    return Talk(name, named.load().completer(max_new_tokens), instruction)
+    local = named.load(recipe.training.precision) if recipe else named.load()
+    return Talk(name, local.completer(max_new_tokens), instruction)

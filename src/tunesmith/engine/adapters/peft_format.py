@@ -62,9 +62,8 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
         for name, layer in layers.items()
         for part, weight in layer.named_parameters(recurse=False)
     }
-    metadata = {"format": "pt"}
-    if any(isinstance(layer.frozen, FourBitLinear) for layer in layers.values()):
-        metadata[BASE_WEIGHTS] = "nf4"
+    in_four_bits = any(isinstance(layer.frozen, FourBitLinear) for layer in layers.values())
+    metadata = {BASE_WEIGHTS: "nf4"} if in_four_bits else {"format": "pt"}  # two keys would stand in any order
     config = json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True)
     write_atomically(folder / CONFIG, config + "\n")
     with replacing(folder / WEIGHTS) as temporary:
