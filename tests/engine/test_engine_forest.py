@@ -18,7 +18,9 @@ def arrays(rows: list[list[int]]) -> list[np.ndarray]:
 
 
 @given(rows=some_sequences, least_saved=st.integers(1, 20))
-def test_pain_22_every_sequence_stands_in_the_forest_and_sees_itself_alone(rows: list[list[int]], least_saved: int) -> None:
+def test_pain_22_every_sequence_stands_in_the_forest_and_sees_itself_alone(
+    rows: list[list[int]], least_saved: int
+) -> None:
     forest = plant(arrays(rows), least_saved)
     for row, places in zip(rows, forest.places, strict=True):
         assert forest.tokens_N[places].tolist() == row

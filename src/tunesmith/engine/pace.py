@@ -29,6 +29,7 @@ from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import UNLOADABLE, LoadedModel, accelerator_name, choose_dtype, quiet_transformers
 from tunesmith.engine.memory import held_memory_bytes, return_unused_memory
 from tunesmith.engine.methods.choose import method_of
+from tunesmith.engine.reference import for_method
 from tunesmith.engine.step import Stepper
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
@@ -174,13 +175,13 @@ def _prospect(
         tokens_at_once(train, piece, as_forest=wish.as_forest) for piece in wish.pieces(train, worst, plan.most_tokens)
     )
     held = max(weights + kept + plan.bytes_per_token * largest, loading)
-    uses_reference = stepper.method.uses_reference
+    times_read = stepper.method.uses_reference + stepper.method.estimates_kl  # mismatched answers are read as well
     return Prospect(
         pace=Pace(0, 0, 0, 0, 0, held_bytes=held),
         plan=plan,
         tokens_per_step=sum(computed) / len(computed),
         look_tokens=look_tokens,
-        reference_tokens=int(len(train) / recipe.training.batch_size * computed[0]) if uses_reference else 0,
+        reference_tokens=int(len(train) / recipe.training.batch_size * computed[0]) * times_read,
         rows=min(len(validation), recipe.evaluation.batch_size, MOST_ROWS),
         base_bytes=base_bytes,
         accelerator=accelerator_name(device),
@@ -197,7 +198,7 @@ def _pace(
     wish = wish_of(stepper, train, recipe.training, recipe.seed)
     piece = wish.pieces(train, batch, prospect.plan.most_tokens)[0]
     tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
-    arrays = replace(train, reference_S=np.zeros(len(train.starts_S1) - 1), mismatched=None)
+    arrays = _referred(for_method(stepper.method, train))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0)
     model.train()
@@ -221,6 +222,12 @@ def _pace(
         pass_seconds=max(0.0, more - first) / NEW_TOKENS,
         held_bytes=0.0,
     )
+
+
+def _referred(arrays: TokenArrays) -> TokenArrays:
+    """With a reference that says nothing: what it says costs nothing."""
+    beside = None if arrays.mismatched is None else _referred(arrays.mismatched)
+    return replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=beside)
 
 
 def _prompt(arrays: TokenArrays, e: int) -> list[int]:

@@ -8,6 +8,7 @@ Formula: Vaswani et al. 2017, arXiv:1706.03762; its backward pass: Dao et al. 20
 Ainslie et al. 2023, arXiv:2305.13245.
 """
 
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -56,5 +57,5 @@ class _Attend(torch.autograd.Function):
         return dq_NHe.mul_(ctx.scale), dk_NGe, dv_NGe, None, None
 
 
-def _way(bundle: Bundle) -> Any:
+def _way(bundle: Bundle) -> ModuleType:
     return apart if bundle.seen_T is None else joined
