@@ -1,6 +1,7 @@
 """What a training takes is told before it, kept with it, compared with what it took, and learned from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     assert run.estimate.plan.most_tokens == run.result.plan.most_tokens
     assert run.estimate_error["seconds"] == pytest.approx(run.result.seconds / run.estimate.seconds.expected, rel=0.01)
     assert 0.3 < run.estimate_error["memory_bytes"] < 3
+    early = run.model_copy(update={"result": run.result.model_copy(update={"ended_early": True})})
+    assert set(errors_of(early)) == {"memory_bytes"}, "a training that ended early says nothing about its time"
     again = Estimate.model_validate_json(tunesmith("estimate", recipe, labels_csv, "--json").out)
     assert again.factors["seconds"] != 1.0, "the run is in the store, and was learned from"
 
@@ -153,6 +156,11 @@ def test_quick_and_measured_learn_apart_and_only_from_the_newest() -> None:
 def test_nothing_is_learned_from_a_run_that_was_cut_short() -> None:
     run = a_run(1.0)
     assert errors_of(run.model_copy(update={"result": None})) == {}
+
+
+def test_a_model_whose_examples_cannot_share_says_so() -> None:
+    found = forecast(replace(prospect(), unshared="why they cannot"), WORK, RECIPE, [], "quick")
+    assert "why they cannot" in found.assumptions
 
 
 def test_estimates_are_json(tunesmith: Door, recipe: Path, labels_csv: Path) -> None:

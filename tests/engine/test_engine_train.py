@@ -12,6 +12,7 @@ from tunesmith.engine.adapters.lora import lora_parameters
 from tunesmith.engine.adapters.peft_format import WEIGHTS, read_adapter
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.step import Stepper
 from tunesmith.engine.train import train_adapter
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
@@ -118,6 +119,41 @@ def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, reci
     assert run.result.best_validation_loss == measured[best].loss
     assert all(torch.equal(a, b) for a, b in zip(run.weights, weights[best], strict=True))
     assert {line.score_name for line in measured} == {"accuracy"}
+
+
+def test_it_ends_when_looks_in_a_row_were_no_better(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    scores = iter([0.2, 0.1, 0.9, 0.5, 0.9, 0.95])  # the fifth equals the best and its loss is higher
+    losses = iter([9.0, 2.0, 2.0, 1.0, 1.0, 1.5, 0.5])
+
+    def score() -> tuple[str, float]:
+        return "accuracy", next(scores)
+
+    settings = recipe(epochs=6.0, evaluations=6, patience=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "validate", lambda *_: (next(losses), None))
+        run = Trained(tiny, task(16), settings, tmp_path, score=score)
+    assert (run.result.status, run.result.ended_early) == ("finished", True)
+    assert (run.result.steps, run.result.best_step, run.result.best_score) == (10, 6, 0.9)
+    assert len(run.looks) == 1 + 5
+
+
+def test_without_patience_it_goes_to_the_end(tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path) -> None:
+    scores = iter([0.9, 0.1, 0.1, 0.1])
+    settings = recipe(epochs=4.0, evaluations=4, patience=None)
+    run = Trained(tiny, task(16), settings, tmp_path, score=lambda: ("accuracy", next(scores)))
+    assert run.result.steps == run.result.planned_steps and not run.result.ended_early
+
+
+def test_a_model_without_forests_is_told_at_the_first_look(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny.model.config, "sliding_window", 4, raising=False)
+    run = Trained(tiny, task(8), recipe(), tmp_path)
+    first, *others = run.looks
+    assert first.warning and "its layers look back 4 tokens" in first.warning
+    assert not any(line.warning for line in others)
 
 
 def test_without_a_score_the_lowest_loss_is_kept(

@@ -37,7 +37,8 @@ def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
         print_json(run.model_dump(mode="json"))
         return
     assert result is not None
-    say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s")
+    early = ", early: the last looks at held-out examples were no better" if result.ended_early else ""
+    say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}")
     if result.best_validation_loss is not None:
         say(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
     say(f"folder {folder}")

@@ -72,15 +72,15 @@ class Training:
             return "interrupted"
         if not goes_on:  # else the plan came with the checkpoint
             self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
-        progress = self.progress
-        order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
+        progress, examples = self.progress, len(self.train)
+        order = islice(batches(examples, self.recipe.batch_size, self.seed), progress.step, None)
         while True:
             due = int(progress.done * self.recipe.evaluations)
             is_interrupted = due > progress.looks and not self._look(score, due)
             if is_interrupted or (stop() and due < self.recipe.evaluations):
                 self.keeper.save(self)
                 return "interrupted"
-            if due == self.recipe.evaluations:
+            if due == self.recipe.evaluations or progress.is_out_of(self.recipe.patience):
                 return "finished"
             self.keeper.save_if_due(self)
             self._step(next(order))
@@ -108,8 +108,7 @@ class Training:
         for tokens_T, weights_T in map(self.train.sequence, self.train.sequences_of_all(batch)):
             progress.tokens_read += len(tokens_T)
             progress.tokens_trained += int((weights_T > 0).sum())
-        odd = spike(loss, progress)
-        self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=odd))
+        self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=spike(loss, progress)))
 
     def _skip(self, error: TrainingError) -> None:
         """Leave out a step that went wrong, where the recipe allows it; nothing of it has reached the weights."""
@@ -135,8 +134,10 @@ class Training:
         if scored is None:
             return False
         progress.look_seconds, progress.looks = progress.seconds - began, number
-        self.on_line(self._line("validation", loss, score=scored[1], score_name=scored[0], reward_accuracy=accuracy))
+        found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
+        self.on_line(self._line("validation", loss, **found, warning=None if progress.step else self.stepper.unshared))
         is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
+        progress.looks_without_gain = progress.looks_without_gain + 1 if progress.step and not is_best else 0
         self.keeper.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
         if is_best:
             self.best.write()

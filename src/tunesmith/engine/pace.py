@@ -62,7 +62,8 @@ class Prospect:
     """Everything about model, machine and data that time and memory follow from.
 
     Tokens are those that are computed, shared beginnings once. `base_bytes`: the process as it is without the model.
-    `reference_tokens` are read before the first step by methods that need it, else 0.
+    `reference_tokens` are read before the first step by methods that need it, else 0. `unshared`: why examples cannot
+    share their beginnings, where they cannot.
     """
 
     pace: Pace
@@ -73,6 +74,7 @@ class Prospect:
     rows: int
     base_bytes: int
     accelerator: str | None
+    unshared: str | None = None
 
 
 def prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
@@ -185,6 +187,7 @@ def _prospect(
         rows=min(len(validation), recipe.evaluation.batch_size, MOST_ROWS),
         base_bytes=base_bytes,
         accelerator=accelerator_name(device),
+        unshared=stepper.unshared,
     )
 
 

@@ -30,7 +30,8 @@ def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
 
 
 COUNTED = (
-    "step", "step_seconds", "look_seconds", "looks", "tokens_read", "tokens_trained", "bad_in_a_row", "usual_loss"
+    "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "tokens_read", "tokens_trained",
+    "bad_in_a_row", "usual_loss",
 )  # fmt: skip
 """What of a progress is kept in a checkpoint, beside the seconds."""
 
@@ -39,8 +40,8 @@ COUNTED = (
 class Progress:
     """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set.
 
-    `looks` counts finished looks at the validation split, the one at the base model as number 0. `usual_loss` is a
-    running mean, None before step 1.
+    `looks` counts finished looks at the validation split, the one at the base model as number 0; `looks_without_gain`
+    those since the best one. `usual_loss` is a running mean, None before step 1.
     """
 
     planned_steps: int | None
@@ -50,6 +51,7 @@ class Progress:
     step_seconds: float = 0.0
     look_seconds: float = 0.0
     looks: int = -1
+    looks_without_gain: int = 0
     tokens_read: int = 0
     tokens_trained: int = 0
     bad_in_a_row: int = 0
@@ -80,6 +82,10 @@ class Progress:
         if self.planned_steps is not None:
             return min(1.0, self.step / self.planned_steps)
         return min(1.0, self.seconds / self._training_seconds)
+
+    def is_out_of(self, patience: int | None) -> bool:
+        """Whether so many looks in a row were no better than the best one."""
+        return patience is not None and self.looks_without_gain >= patience
 
     @property
     def middle_of_next_step(self) -> float:

@@ -45,6 +45,12 @@ class Stepper:
         self.why_no_forest = why_not_plainly_causal(loaded.model, longest)
         self.follow(plan or MemoryPlan())
 
+    @property
+    def unshared(self) -> str | None:
+        """What a person is told when forests are not possible; None when they are."""
+        why = self.why_no_forest
+        return why and f"what examples have in common at their beginning is computed for each of them, because {why}"
+
     def follow(self, plan: MemoryPlan) -> None:
         """Go by this plan from now on."""
         self.plan = plan

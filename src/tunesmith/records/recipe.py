@@ -81,8 +81,10 @@ class TrainingRecipe(Record):
 
     `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding; `memory_gb` (10^9
     bytes) is what the process may hold, on a GPU its tensors, by default what is free. A checkpoint is written every
-    `checkpoint_minutes` (0: after every step), at each look and when asked to stop. A step whose loss or gradient is
-    not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a row).
+    `checkpoint_minutes` (0: after every step), at each look and when asked to stop. The run ends early when `patience`
+    looks in a row (of `evaluations` in all) were no better than the best one; null: it never does. A step whose loss
+    or gradient is not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a
+    row).
     """
 
     learning_rate: float | None = Field(None, gt=0)
@@ -96,6 +98,7 @@ class TrainingRecipe(Record):
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     evaluations: int = Field(4, ge=1)
+    patience: int | None = Field(2, ge=1)
     precision: Literal["auto", "bf16", "float32"] = "auto"
     checkpoint_minutes: float = Field(5.0, ge=0)
     on_bad_step: Literal["stop", "skip"] = "stop"

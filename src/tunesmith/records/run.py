@@ -60,7 +60,10 @@ class MetricLine(Record):
 
 
 class TrainingResult(Record):
-    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end."""
+    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end.
+
+    `ended_early`: the recipe's patience was at its end before the steps or minutes were.
+    """
 
     status: RunStatus
     steps: int
@@ -74,6 +77,7 @@ class TrainingResult(Record):
     peak_memory_bytes: int
     trainable_parameters: int
     plan: MemoryPlan | None = None
+    ended_early: bool = False
 
 
 class Run(Record):

@@ -146,16 +146,19 @@ def learned(past: Sequence[Run], name: str, how: How) -> Lesson:
 
 
 def errors_of(run: Run) -> dict[str, float]:
-    """Actual / expected of a finished run; {} where that says nothing. For a time budget: of the time of one step."""
+    """Actual / expected of a finished run; {} where that says nothing. For a time budget: of the time of one step.
+
+    A training that ended early says nothing about its time.
+    """
     estimate, result = run.estimate, run.result
     if estimate is None or result is None or result.status != "finished" or run.resumed or not result.steps:
         return {}
+    memory = {"memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4)}
+    if result.ended_early:
+        return memory
     is_timed = result.planned_steps is None
     slower = estimate.steps / result.steps if is_timed else result.seconds / max(estimate.seconds.expected, 1e-9)
-    return {
-        "seconds": round(slower, 4),
-        "memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4),
-    }
+    return {"seconds": round(slower, 4), **memory}
 
 
 def _assumptions(
@@ -170,6 +173,8 @@ def _assumptions(
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
         "reading and preparing the data and loading the model are not counted",
     ]
+    if prospect.unshared:
+        said.append(prospect.unshared)
     if prospect.plan.checkpointing:
         said.append("activations are computed twice (checkpointing), because memory is short")
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
