@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.compare import compare
 from benchmarks.first_step import first_step
 from benchmarks.gpu import ON_GPU, compare_on_gpu, with_llama
-from benchmarks.jobs import HERE, Bench, has_gpu
+from benchmarks.jobs import HERE, Bench, has_bf16, has_gpu
 from benchmarks.results import Row, keep, show
 from benchmarks.scaling import scaling
 from benchmarks.search import search
@@ -55,7 +55,7 @@ def beside_peer(workload: Training | Answering, bench: Bench, given: argparse.Na
     workload = replace(workload, repetitions=given.repetitions or workload.repetitions)
     is_on_gpu = workload.name in {w.name for w in ON_GPU}
     bench = with_llama(bench) if is_on_gpu else bench
-    if given.search or not knows(workload.name):
+    if given.search or not knows(workload.name, has_bf16=has_bf16()):
         search(workload, bench)
     return compare_on_gpu(workload, bench) if is_on_gpu else compare(workload, bench)
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import psutil
+
 from benchmarks.arrays import Arrays
-from benchmarks.jobs import Bench, Job, Report, answering_job, run_ours, run_peer, training_job
+from benchmarks.jobs import Bench, ChildFailed, Job, Report, answering_job, has_bf16, run_ours, run_peer, training_job
 from benchmarks.results import Row, last_row, paired
 from benchmarks.search import speed_of
 from benchmarks.settings import best_settings
@@ -13,6 +15,8 @@ from benchmarks.workloads import Answering, Training, question_tokens, training_
 TRL, TRANSFORMERS = "TRL + PEFT", "transformers.generate"
 MOST_DIFFERENCE = {"loss_difference": 0.01, "loss_difference_float32": 1e-3}
 FLOAT32_STEPS, FLOAT32_EXAMPLES = 2, 8
+PEER_BASE_BYTES = 1 << 30  # imports and weights
+MOST_MEMORY = 0.8
 
 
 def compare(workload: Training | Answering, bench: Bench) -> list[Row]:
@@ -27,14 +31,45 @@ def compare_training(workload: Training, bench: Bench) -> list[Row]:
     if bench.only_ours:
         reports = [sides.ours("auto") for _ in range(workload.repetitions)]
         return beside_last(workload.name, reports, workload.batch_size)
-    settings = best_settings(workload.name)
+    settings = best_settings(workload.name, has_bf16=has_bf16())
     ours, peer = [], []
     for _ in range(workload.repetitions):
         ours.append(sides.ours("auto"))
         peer.append(sides.peer(settings))
     rows = [*speed_and_memory(workload.name, ours, peer, workload.batch_size, TRL)]
     rows.append(loss_row(workload.name, "loss_difference", ours[-1], peer[-1]))
-    return [*rows, compare_float32(workload, settings, bench)]
+    rows.append(compare_float32(workload, settings, bench))
+    return [*rows, *whole_steps(workload, settings, ours, peer[-1], bench)]
+
+
+def whole_steps(workload: Training, settings: Job, ours: list[Report], searched: Report, bench: Bench) -> Iterable[Row]:
+    """TRL told no more than the batch size: all examples of a step at once, padded or packed, whichever is faster.
+
+    Where memory would not hold them, as many as it holds. Two steps, of which one counts, measured once.
+    """
+    at_once = min(workload.batch_size, _fitting(settings, searched))
+    short = replace(workload, steps=1, name=f"{workload.name}-whole")
+    sides = Sides(short, training_arrays(short, bench.data, bench.tokenizer), bench)
+    sides.peer_data = sides.own_data  # which examples come first does not matter here
+    found: list[Report] = []
+    for packed in [0] if workload.method == "dpo" else [0, at_once]:
+        try:
+            found.append(sides.peer({**settings, "micro_batch": 1 if packed else at_once, "pack": packed}))
+        except ChildFailed as failed:
+            print(f"  {at_once} at once failed: {str(failed)[-200:]}")
+    if not found:
+        return []
+    best = max(found, key=lambda report: speed_of(report, workload.batch_size))
+    name = f"{TRL}, {'whole steps' if at_once == workload.batch_size else f'{at_once} examples'} at once"
+    return speed_and_memory(workload.name, ours, [best] * len(ours), workload.batch_size, name)
+
+
+def _fitting(settings: Job, searched: Report) -> int:
+    """How many examples the peer may hold at once, by what one of them took: a power of two."""
+    examples = settings["pack"] or settings["micro_batch"]
+    each = (searched["peak_memory_bytes"] - PEER_BASE_BYTES) / examples
+    most = max(1, int((MOST_MEMORY * psutil.virtual_memory().available - PEER_BASE_BYTES) / each))
+    return 1 << (most.bit_length() - 1)
 
 
 class Sides:
@@ -79,7 +114,10 @@ class Sides:
 def compare_float32(workload: Training, settings: Job, bench: Bench) -> Row:
     """Both sides in float32, a few steps: the losses must be the same."""
     short = replace(
-        workload, batch_size=min(workload.batch_size, 8), steps=FLOAT32_STEPS, name=f"{workload.name}-float32"
+        workload,
+        batch_size=min(workload.batch_size, FLOAT32_EXAMPLES),
+        steps=FLOAT32_STEPS,
+        name=f"{workload.name}-float32",
     )
     sides = Sides(short, training_arrays(short, bench.data, bench.tokenizer), bench)
     micro_batch = min(settings["micro_batch"], short.batch_size)
@@ -94,7 +132,7 @@ def compare_answering(workload: Answering, bench: Bench) -> list[Row]:
     data = bench.folder / f"{workload.name}.json"
     write_prompts(prompts, data)
     job = answering_job(workload, data, bench.model, bench.tokenizer.stop_ids)
-    settings = {} if bench.only_ours else best_settings(workload.name)
+    settings = {} if bench.only_ours else best_settings(workload.name, has_bf16=has_bf16())
     ours, peer = [], []
     for _ in range(workload.repetitions):
         ours.append(run_ours(job | {"precision": "auto"}))

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from benchmarks.compare import TRL, Sides, loss_row, speed_and_memory
 from benchmarks.flops import Shape
-from benchmarks.jobs import Bench, Job, run_code, run_matmul
+from benchmarks.jobs import Bench, Job, has_bf16, run_code, run_matmul
 from benchmarks.results import Row, paired
 from benchmarks.search import speed_of
 from benchmarks.settings import best_settings
@@ -53,7 +53,7 @@ print("{}")
 def compare_on_gpu(workload: Training, bench: Bench) -> list[Row]:
     arrays = training_arrays(workload, bench.data, bench.tokenizer)
     sides, shape, rate = Sides(workload, arrays, bench), Shape.of(bench.model), run_matmul()["square"]
-    settings: Job = best_settings(workload.name)
+    settings: Job = best_settings(workload.name, has_bf16=has_bf16())
     ours, peer = [], []
     for _ in range(workload.repetitions):
         ours.append(sides.ours("bf16"))

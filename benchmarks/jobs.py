@@ -68,8 +68,18 @@ def has_gpu() -> bool:
     return bool(run_code("import torch; print(int(torch.cuda.is_available()))", {}))
 
 
+@cache
+def has_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 in hardware; elsewhere both sides compute in float32."""
+    code = (
+        "import torch; from tunesmith.engine.load import multiplies_bfloat16 as multiplies\n"
+        "print(int(multiplies(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))))"
+    )
+    return bool(run_code(code, {}))
+
+
 def run_matmul() -> Report:
-    return _run([sys.executable, "-m", "benchmarks.matmul"], {}, HERE.parent)
+    return _run([sys.executable, "-m", "benchmarks.matmul", "bfloat16" if has_bf16() else "float32"], {}, HERE.parent)
 
 
 class ChildFailed(Exception):

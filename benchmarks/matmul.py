@@ -1,9 +1,10 @@
-"""How fast this machine multiplies matrices with torch: `python -m benchmarks.matmul` prints one JSON object.
+"""How fast this machine multiplies matrices with torch: `python -m benchmarks.matmul DTYPE` prints one JSON object.
 
 "square": 2048 x 2048 by 2048 x 2048 (8192 on CUDA); "best": the fastest of some shapes, which may be a little faster.
 """
 
 import json
+import sys
 import time
 
 import torch
@@ -13,10 +14,10 @@ LEAST_SECONDS = 1.0
 
 
 def main() -> None:
-    on_cuda = torch.cuda.is_available()
+    on_cuda, dtype = torch.cuda.is_available(), getattr(torch, sys.argv[1])
     side = 8192 if on_cuda else 2048
-    square = rate(side, side, side)
-    rates = {f"{side} cubed": square, **{"x".join(map(str, shape)): rate(*shape) for shape in SHAPES}}
+    square = rate(side, side, side, dtype)
+    rates = {f"{side} cubed": square, **{"x".join(map(str, shape)): rate(*shape, dtype) for shape in SHAPES}}
     best = max(rates, key=lambda name: rates[name])
     found = {
         "square": square,
@@ -26,13 +27,13 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def rate(m: int, k: int, n: int) -> float:
-    """Floating-point operations per second of (m, k) by (n, k) transposed in bfloat16, after one warm-up call.
+def rate(m: int, k: int, n: int, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of (m, k) by (n, k) transposed, after one warm-up call.
 
     The weight is stored as a linear layer stores it.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    x, weight = (torch.randn(rows, k, dtype=torch.bfloat16, device=device) for rows in (m, n))
+    x, weight = (torch.randn(rows, k, dtype=dtype, device=device) for rows in (m, n))
     torch.nn.functional.linear(x, weight)
     if device == "cuda":
         torch.cuda.synchronize()

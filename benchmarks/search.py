@@ -12,11 +12,12 @@ Candidates are judged by the clock, as whoever waits would: search on a machine 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from benchmarks.jobs import Bench, ChildFailed, answering_job, has_gpu, run_peer, training_job
+from benchmarks.jobs import Bench, ChildFailed, answering_job, has_bf16, has_gpu, run_peer, training_job
 from benchmarks.settings import Settings, keep_best
 from benchmarks.workloads import Answering, Training, question_tokens, training_arrays, write_prompts
 
 PRECISIONS = ("float32", "bf16", "autocast", "bf16-autocast")
+WITHOUT_BF16 = ("float32",)  # emulated bfloat16 products run at an eighth of the rate
 COUNTED_STEPS, QUESTIONS = 1, 64
 
 
@@ -50,6 +51,10 @@ class Search:
                 if self.best_of([candidate]) != candidate:
                     break
 
+    def keep(self, workload: str) -> Settings:
+        """Write down the best and all others."""
+        return keep_best(workload, self.candidates, self.speeds, self.peaks, self.clock, has_bf16=has_bf16())
+
     def _measure(self, settings: Settings) -> None:
         speed, peak = 0.0, 0
         try:
@@ -79,7 +84,7 @@ def search_training(workload: Training, bench: Bench) -> Settings:
     training_arrays(smaller, bench.data, bench.tokenizer).write(data)
     search = Search(bench, training_job(smaller, data, bench.model) | {"adapter": None}, size)
     plain: Settings = {"micro_batch": size // 4, "pack": 0, "reference_first": False, "liger": has_gpu()}
-    search.best_of({"precision": precision, **plain} for precision in PRECISIONS)
+    search.best_of({"precision": precision, **plain} for precision in (PRECISIONS if has_bf16() else WITHOUT_BF16))
     sizes = [2**power for power in range(size.bit_length())]
     search.climb("micro_batch", sizes)
     if workload.method == "dpo":
@@ -88,7 +93,7 @@ def search_training(workload: Training, bench: Bench) -> Settings:
         alike = search.best["micro_batch"]
         near = {alike, max(1, alike // 2), min(size, alike * 2)}
         search.best_of([{**search.best, "micro_batch": 1, "pack": examples} for examples in sorted(near)])
-    return keep_best(workload.name, search.candidates, search.speeds, search.peaks, search.clock)
+    return search.keep(workload.name)
 
 
 def search_answering(workload: Answering, bench: Bench) -> Settings:
@@ -96,9 +101,10 @@ def search_answering(workload: Answering, bench: Bench) -> Settings:
     prompts = question_tokens(workload, bench.data, bench.tokenizer)[:QUESTIONS]
     write_prompts(prompts, data)
     search = Search(bench, answering_job(workload, data, bench.model, bench.tokenizer.stop_ids), len(prompts))
-    search.best_of({"precision": precision, "batch_size": 16} for precision in ("float32", "bf16"))
+    precisions = ("float32", "bf16") if has_bf16() else WITHOUT_BF16
+    search.best_of({"precision": precision, "batch_size": 16} for precision in precisions)
     search.climb("batch_size", [1, 2, 4, 8, 16, 32, QUESTIONS])
-    return keep_best(workload.name, search.candidates, search.speeds, search.peaks, search.clock)
+    return search.keep(workload.name)
 
 
 def search(workload: Training | Answering, bench: Bench) -> Settings:

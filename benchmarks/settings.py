@@ -1,4 +1,7 @@
-"""The peer's best settings: `peers/best.toml` keeps what a search found, with its date and every candidate."""
+"""The peer's best settings: `peers/best.toml` keeps what a search found, with its date and every candidate.
+
+A machine without bfloat16 products has settings of its own, under the workload's name and "-float32".
+"""
 
 import tomllib
 from datetime import date
@@ -17,18 +20,24 @@ def _read() -> dict[str, Settings]:
     return tomllib.loads(BEST.read_text(encoding="utf-8")) if BEST.exists() else {}
 
 
-def knows(workload: str) -> bool:
-    """Whether a search was made for this workload."""
-    return workload in _read()
+def knows(workload: str, *, has_bf16: bool) -> bool:
+    """Whether a search was made for this workload on such a machine."""
+    return _name(workload, has_bf16) in _read()
 
 
-def best_settings(workload: str) -> Settings:
+def best_settings(workload: str, *, has_bf16: bool) -> Settings:
     """What a job of the peer takes for this workload."""
-    settings: Settings = _read()[workload]["best"]
+    settings: Settings = _read()[_name(workload, has_bf16)]["best"]
     return settings
 
 
-def keep_best(workload: str, candidates: list[Settings], speeds: list[float], peaks: list[int], clock: str) -> Settings:
+def _name(workload: str, has_bf16: bool) -> str:
+    return workload if has_bf16 else f"{workload}-float32"
+
+
+def keep_best(
+    workload: str, candidates: list[Settings], speeds: list[float], peaks: list[int], clock: str, *, has_bf16: bool
+) -> Settings:
     """Write the fastest candidate and all of them; return it. A candidate that failed has speed 0."""
     found = _read()
     best = candidates[speeds.index(max(speeds))]
@@ -36,7 +45,7 @@ def keep_best(workload: str, candidates: list[Settings], speeds: list[float], pe
         {**settings, f"examples_per_{clock[:-1]}": round(speed, 3), "peak_mib": peak >> 20}
         for settings, speed, peak in zip(candidates, speeds, peaks, strict=True)
     ]
-    found[workload] = {"date": date.today().isoformat(), "best": best, "candidates": measured}
+    found[_name(workload, has_bf16)] = {"date": date.today().isoformat(), "best": best, "candidates": measured}
     BEST.write_text(HEAD + "".join(_section(name, one) for name, one in found.items()), encoding="utf-8")
     return best
 

@@ -1,4 +1,7 @@
-"""matmul-share: the useful operations per second of our gsm8k step, as a share of the bf16 matmul rate beside it."""
+"""matmul-share: the useful operations per second of our gsm8k step, as a share of the matmul rate beside it.
+
+The rate is that of the dtype we compute in: bfloat16 where the machine has it, else float32.
+"""
 
 import statistics
 
@@ -8,7 +11,7 @@ from benchmarks.jobs import Bench, Report, run_matmul
 from benchmarks.results import Row, paired
 from benchmarks.workloads import TRAININGS, Training, training_arrays
 
-SQUARE = "torch bf16 matmul, large square"
+SQUARE = "torch matmul, large square, our dtype"
 
 
 def matmul_share(bench: Bench) -> list[Row]:

@@ -74,8 +74,9 @@ def test_speed_leaves_out_the_warm_up_and_counts_its_part_of_the_reference() -> 
 def test_best_settings_are_kept_with_all_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "BEST", tmp_path / "best.toml")
     candidates = [{"precision": "bf16", "liger": False, "micro_batch": size} for size in (1, 2)]
-    settings.keep_best("other", candidates[:1], [1.0], [0], "seconds")
-    settings.keep_best("gsm8k", candidates, [1.0, 2.5], [1 << 20, 2 << 20], "cpu_seconds")
-    assert settings.best_settings("gsm8k") == candidates[1]
-    assert settings.knows("other") and not settings.knows("dpo-gsm8k")
+    settings.keep_best("other", candidates[:1], [1.0], [0], "seconds", has_bf16=True)
+    settings.keep_best("gsm8k", candidates, [1.0, 2.5], [1 << 20, 2 << 20], "cpu_seconds", has_bf16=True)
+    assert settings.best_settings("gsm8k", has_bf16=True) == candidates[1]
+    assert settings.knows("other", has_bf16=True) and not settings.knows("dpo-gsm8k", has_bf16=True)
+    assert not settings.knows("gsm8k", has_bf16=False), "another kind of machine has settings of its own"
     assert "examples_per_cpu_second = 2.5, peak_mib = 2" in (tmp_path / "best.toml").read_text()

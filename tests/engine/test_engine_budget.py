@@ -14,7 +14,7 @@ from tunesmith.engine import budget as budget_module
 from tunesmith.engine import step as step_module
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
 from tunesmith.engine.batches import tokens_at_once
-from tunesmith.engine.budget import PREFERRED_TOKENS, Wish, find_plan, plan_of, shortened
+from tunesmith.engine.budget import Wish, find_plan, plan_of, preferred_tokens, shortened
 from tunesmith.engine.forest import plant
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.engine.memory import counting_memory, free_memory_bytes, held_memory_bytes
@@ -219,7 +219,7 @@ def test_the_same_training_has_the_same_plan(tiny_folder: Path, task: Task) -> N
     recipe = TrainingRecipe(batch_size=8)
     plans = [plan_of(Stepper(adapted(tiny_folder), Sft(), longest=20), task(32), recipe, 0) for _ in range(2)]
     assert plans[0].model_copy(update={"budget_bytes": 0}) == plans[1].model_copy(update={"budget_bytes": 0})
-    assert plans[0].most_tokens == PREFERRED_TOKENS["cpu"] and not plans[0].checkpointing
+    assert plans[0].most_tokens == preferred_tokens(adapted(tiny_folder)) and not plans[0].checkpointing
 
 
 def test_a_model_without_forests_is_planned_by_its_padded_rows(tiny_folder: Path, task: Task) -> None:
@@ -274,7 +274,7 @@ def test_the_recipe_s_memory_decides(tmp_path: Path, task: Task, monkeypatch: py
     roomy = plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=10), 0)
     need = stepper.bytes_for(arrays, range(32), False)
     tight = plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=need / 3e9), 0)
-    assert (roomy.most_tokens, roomy.checkpointing) == (PREFERRED_TOKENS["cpu"], False)
+    assert (roomy.most_tokens, roomy.checkpointing) == (preferred_tokens(loaded), False)
     assert tight.most_tokens < 256 or tight.checkpointing
     with pytest.raises(TrainingError, match="out-of-memory"):
         plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=1e-6), 0)

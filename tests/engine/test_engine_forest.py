@@ -64,8 +64,16 @@ def varied_forest(seed: int) -> Forest:
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
-def test_products_over_bundles_are_the_rule(heads: tuple[int, int]) -> None:
+@pytest.mark.parametrize("longest_kept", [0, 10_000])
+@pytest.mark.parametrize("repeated", [0, 10_000])
+def test_products_over_bundles_are_the_rule(
+    heads: tuple[int, int], longest_kept: int, repeated: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With weights kept and made again, and with the way from the root apart and joined."""
+    monkeypatch.setattr(bundles, "LONGEST_KEPT", longest_kept)
+    monkeypatch.setattr(bundles, "REPEATED", repeated)
     forest = varied_forest(0)
+    assert any(bundle.seen_T is None for bundle in bundles.plan(forest)) == (repeated == 0)
     torch.manual_seed(0)
     parts = [
         torch.randn(len(forest), h, 8, dtype=torch.float64, requires_grad=True) for h in (heads[0], *heads[1:] * 2)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from tunesmith.engine import loss as loss_module
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
 from tunesmith.engine.batches import batches, collate, micro_batches
 from tunesmith.engine.forest import plant
@@ -25,9 +26,11 @@ ArraysOf = Callable[[Rows], TokenArrays]
 
 @pytest.mark.parametrize("positions", [1, POSITIONS_AT_ONCE, POSITIONS_AT_ONCE + 1, 3 * POSITIONS_AT_ONCE - 5])
 @pytest.mark.parametrize("is_head_trained", [False, True])
+@pytest.mark.parametrize("vocabulary", [1, 24, 64, 4096])
 def test_losses_and_gradients_are_those_of_the_whole_matrix(
-    tiny: LoadedModel, positions: int, is_head_trained: bool
+    tiny: LoadedModel, positions: int, is_head_trained: bool, vocabulary: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loss_module, "VOCABULARY_AT_ONCE", {"cpu": vocabulary})
     model = tiny.model.double()
     head = model.get_output_embeddings().weight.requires_grad_(is_head_trained)
     torch.manual_seed(0)
@@ -43,6 +46,29 @@ def test_losses_and_gradients_are_those_of_the_whole_matrix(
         strict=True,
     ):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_a_target_that_is_nearly_certain_keeps_its_small_gradient_in_bfloat16(
+    tiny: LoadedModel, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The difference of two sums that are nearly equal would be all rounding."""
+    monkeypatch.setattr(loss_module, "VOCABULARY_AT_ONCE", {"cpu": 24})
+    model = tiny.model.to(torch.bfloat16)
+    head = model.get_output_embeddings().weight
+    torch.manual_seed(0)
+    targets = torch.randint(0, 64, (50,))
+    hidden = (head[targets] * scale / head[targets].norm(dim=1, keepdim=True) ** 2).detach()
+    hidden.requires_grad_()
+    losses = token_losses(model, hidden, targets)
+    (mine,) = torch.autograd.grad(losses.sum(), hidden)
+    exact = hidden.detach().double().requires_grad_()
+    expected = cross_entropy(exact @ head.double().T, targets, reduction="none")
+    (wanted,) = torch.autograd.grad(expected.sum(), exact)
+    if scale > 1:
+        assert expected.median() < 1e-3, "the targets are nearly certain"
+    assert (mine.double() - wanted).norm(dim=1).div(wanted.norm(dim=1)).median() < 0.05
+    assert (losses.double() - expected).abs().div(expected).median() < 0.05
 
 
 def test_loss_without_gradient_keeps_no_graph(tiny: LoadedModel) -> None:

@@ -5,7 +5,7 @@ until the wanted size is proven or the next would not fit. So memory does not ru
 Sizes are powers of two and tensors are counted, not resident pages, so the same recipe on the same machine finds the
 same plan; it is kept with the run, and a run that goes on keeps it.
 
-Larger micro-batches share more of what examples begin with, and past `PREFERRED_TOKENS` are otherwise no faster: the
+Larger micro-batches share more of what examples begin with, and past `preferred_tokens` are otherwise no faster: the
 wanted size is the least that computes no more than a tenth more tokens than the largest. Activation checkpointing
 computes about a third more, so it is taken only where cutting smaller would cost more than that, or does not help.
 """
@@ -24,9 +24,10 @@ from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, TokenArrays, TrainingRecipe
 
 if TYPE_CHECKING:
+    from tunesmith.engine.load import LoadedModel
     from tunesmith.engine.step import Stepper
 
-PREFERRED_TOKENS = {"cpu": 1024, "cuda": 16384}
+PREFERRED_BYTES = {"cpu": 2048, "cuda": 32768}  # of one number for each token: 1,024 or 16,384 tokens in bfloat16
 FIRST_TRIAL_TOKENS = 128
 LEAST_TRIAL_TOKENS = 4
 MOMENT_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials
@@ -89,8 +90,13 @@ def memory_budget(device: torch.device, recipe: TrainingRecipe, held_bytes: int)
 def wish_of(stepper: "Stepper", train: TokenArrays, recipe: TrainingRecipe, seed: int) -> Wish:
     """What a plan for these examples has to serve: the first steps stand for all."""
     steps = list(islice(batches(len(train), recipe.batch_size, seed), STEPS_LOOKED_AT))
-    preferred = PREFERRED_TOKENS[stepper.loaded.device.type]
+    preferred = preferred_tokens(stepper.loaded)
     return Wish(train, steps, stepper.why_no_forest is None, preferred, recipe.micro_batch)
+
+
+def preferred_tokens(loaded: "LoadedModel") -> int:
+    """Fewer are slower, more only take memory; float32 is at its full rate with half as many as bfloat16 (docs/lab)."""
+    return PREFERRED_BYTES[loaded.device.type] // loaded.dtype.itemsize
 
 
 def find_plan(wish: Wish, trial: Trial, budget_bytes: int) -> MemoryPlan:

@@ -2,28 +2,32 @@
 
     -log p_u = log sum_v exp(z_uv) - z_u,target        z_u = W h_u
 
-Each piece of positions makes its logits, its losses and their gradient with respect to the hidden states, and forgets
-the logits. That gradient belongs to each loss on its own, so whatever a method does with the losses, the backward
-pass is one product: nothing is computed twice. The idea is Liger Kernel's fused linear cross-entropy
-(arXiv:2410.10989).
+Each piece of positions meets each piece of the vocabulary once: it makes their logits, adds to the losses and to their
+gradient with respect to the hidden states, and forgets the logits, which never leave the processor's cache. That
+gradient belongs to each loss on its own, so whatever a method does with the losses, the backward pass is one product:
+nothing is computed twice. The ideas are Liger Kernel's fused linear cross-entropy (arXiv:2410.10989) and the running
+softmax of Milakov and Gimelshein (arXiv:1805.02867).
 
-    d(-log p_u) / dh_u = (sum_v e_uv W_v) / (sum_v e_uv),    e_uv = exp(z_uv - max z_u), less sum_v e_uv at the target
+    d(-log p_u) / dh_u = sum_v e_uv (W_v - W_t) / sum_v e_uv,    e_uv = exp(z_uv - max z_u),    t the target of u
 
-Shapes: U positions, S of them summed at once, D hidden, V vocabulary.
+The target is kept out of the sums: a target that is nearly certain leaves a small difference, and the difference of two
+large sums would lose it.
+
+Shapes: U positions, D hidden, V vocabulary, P of it at once, T the targets' rows.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from tunesmith.engine.head import logits_of
 
-POSITIONS_AT_ONCE = 256  # 256 x 49,152 logits in bfloat16 are 25 MB; larger pieces are not faster on a CPU
-SUMMED_AT_ONCE = 64  # summing in float32 copies what it sums, and beyond 32 MB every copy is new memory
+POSITIONS_AT_ONCE = 1024
+VOCABULARY_AT_ONCE = {"cpu": 4096, "cuda": 32768}  # 1,024 x 4,096 logits are 8 MB in bfloat16, 16 MB in float32
 
 
 def token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
@@ -57,17 +61,10 @@ class _LossesInPieces(torch.autograd.Function):
         gradient_UD = torch.empty_like(hidden_UD) if ctx.needs_input_grad[0] else None
         for begin in range(0, len(targets_U), POSITIONS_AT_ONCE):
             piece = slice(begin, begin + POSITIONS_AT_ONCE)
-            e_UV = hidden_UD[piece] @ head_VD.mT
-            at_target = (torch.arange(len(e_UV), device=e_UV.device), targets_U[piece])
-            largest_U1 = e_UV.amax(-1, keepdim=True)
-            target_U = e_UV[at_target].to(exact) - largest_U1[:, 0]
-            parts = e_UV.sub_(largest_U1).exp_().split(SUMMED_AT_ONCE)
-            sum_U = torch.cat([e_SV.sum(-1, dtype=exact) for e_SV in parts])
-            losses_U[piece] = sum_U.log() - target_U
+            others = _Others(hidden_UD[piece], targets_U[piece], head_VD, with_gradient=gradient_UD is not None)
+            losses_U[piece] = others.losses_U()
             if gradient_UD is not None:
-                # Less the sum here, where e - sum is exact; subtracting W_target from the product would cancel digits.
-                e_UV[at_target] = (e_UV[at_target].to(exact) - sum_U).to(e_UV.dtype)
-                gradient_UD[piece] = (e_UV @ head_VD) / sum_U[:, None]
+                gradient_UD[piece] = others.gradient_UD()
         if gradient_UD is not None:
             ctx.save_for_backward(gradient_UD)
         return losses_U
@@ -76,3 +73,47 @@ class _LossesInPieces(torch.autograd.Function):
     def backward(ctx: Any, upstream_U: Tensor) -> tuple[Tensor, None, None]:
         (gradient_UD,) = ctx.saved_tensors
         return gradient_UD * upstream_U[:, None].to(gradient_UD.dtype), None, None
+
+
+class _Others:
+    """Sums over all tokens but the targets, one piece of the vocabulary after the other.
+
+    All exponents are relative to the largest logit so far; when a larger one comes, what was summed shrinks.
+    """
+
+    def __init__(self, hidden_UD: Tensor, targets_U: Tensor, head_VD: Tensor, *, with_gradient: bool) -> None:
+        exact = torch.promote_types(hidden_UD.dtype, torch.float32)
+        self.head_TD = head_VD[targets_U]
+        self.target_U1 = torch.linalg.vecdot(hidden_UD.to(exact), self.head_TD.to(exact))[:, None]
+        self.largest_U1 = self.target_U1.to(hidden_UD.dtype).to(exact)  # exact in both, so that all subtract the same
+        self.sum_U1 = torch.zeros_like(self.target_U1)
+        self.weighted_UD = torch.zeros_like(hidden_UD, dtype=exact) if with_gradient else None
+        at_once = VOCABULARY_AT_ONCE[hidden_UD.device.type]
+        for begin in range(0, len(head_VD), at_once):
+            self._add(hidden_UD, head_VD[begin : begin + at_once], targets_U - begin)
+
+    def _add(self, hidden_UD: Tensor, head_PD: Tensor, targets_U: Tensor) -> None:
+        e_UP = hidden_UD @ head_PD.mT
+        largest_U1 = torch.maximum(self.largest_U1, e_UP.amax(-1, keepdim=True))
+        e_UP.sub_(largest_U1.to(e_UP.dtype)).exp_()
+        (here,) = torch.nonzero((targets_U >= 0) & (targets_U < len(head_PD)), as_tuple=True)
+        e_UP[here, targets_U[here]] = 0
+        shrunk_U1 = (self.largest_U1 - largest_U1).exp_()
+        self.largest_U1 = largest_U1
+        self.sum_U1.mul_(shrunk_U1).add_(e_UP.sum(-1, keepdim=True, dtype=self.sum_U1.dtype))
+        if self.weighted_UD is None:
+            return
+        if self.weighted_UD.dtype == e_UP.dtype:
+            self.weighted_UD.mul_(shrunk_U1).addmm_(e_UP, head_PD)
+        else:
+            self.weighted_UD.mul_(shrunk_U1).add_(e_UP @ head_PD)
+
+    def losses_U(self) -> Tensor:
+        """log(1 + sum of the others / the target), also where one of them is next to nothing."""
+        return softplus(self.sum_U1.log() + self.largest_U1 - self.target_U1, threshold=50)[:, 0]
+
+    def gradient_UD(self) -> Tensor:
+        """With respect to the hidden states; small where the target is nearly certain, and exact there."""
+        assert self.weighted_UD is not None
+        away_UD = self.weighted_UD.addcmul_(self.sum_U1, self.head_TD.to(self.sum_U1.dtype), value=-1)
+        return away_UD.div_(self.sum_U1 + (self.target_U1 - self.largest_U1).exp_())

@@ -33,7 +33,7 @@ class DoraLinear(LoraLinear):
             return y
         scale_O = (self.lora_magnitude / self.norm_O()).to(x.dtype)
         dropped = self.dropout(x)
-        y = self.with_update(product(self.frozen, dropped), dropped) * scale_O
+        y = self.updated(dropped, dropped, None) * scale_O
         if dropped is not x:  # what is the base's own is not dropped
             y = y + product(self.frozen, x) - product(self.frozen, dropped)
         return y if self.frozen.bias is None else y + self.frozen.bias

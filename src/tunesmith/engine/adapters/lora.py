@@ -19,7 +19,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.engine.adapters.linear import Linear, dense_OI, device_of, linear_layers, linear_sizes, replace
+from tunesmith.engine.adapters.linear import (
+    Linear,
+    dense_OI,
+    device_of,
+    linear_layers,
+    linear_sizes,
+    product,
+    replace,
+)
+from tunesmith.engine.fused.again import Note, note_of
 from tunesmith.errors import ModelError
 
 
@@ -56,43 +65,63 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
-        y = self.frozen(x)
-        return self.with_update(y, self.dropout(x)) if self.is_on else y
+        if not self.is_on:
+            y: Tensor = self.frozen(x)
+            return y
+        return self.updated(x, self.dropout(x), self.frozen.bias)
 
-    def with_update(self, y: Tensor, x: Tensor) -> Tensor:
-        """y + s x A^T B^T, in place of y."""
-        updated: Tensor = _AddUpdate.apply(y, x, self.lora_A, self.lora_B, self.scaling)
-        return updated
+    def updated(self, x: Tensor, dropped: Tensor, bias: Tensor | None) -> Tensor:
+        """x W^T + s dropped A^T B^T + bias."""
+        other = None if dropped is x else dropped
+        y: Tensor = _Updated.apply(x, other, self.lora_A, self.lora_B, self, bias, note_of(dropped))
+        return y
 
 
-class _AddUpdate(torch.autograd.Function):
-    """y + s x A^T B^T, added to y in place.
+class _Updated(torch.autograd.Function):
+    """y = x W^T + s z A^T B^T + b, where z is x or what dropout left of it.
 
-    Written out because autograd's own version makes two more passes over every activation and twice the nodes.
-    N = all leading dimensions together; s = scaling; d_ marks gradients:
+    Written out because autograd's own version makes two more passes over every activation and keeps more. N = all
+    leading dimensions together; s = scaling; d_ marks gradients:
 
-        d_y = d,   d_low = s d B,   d_x = d_low A,   d_A = d_low^T x,   d_B = s d^T low,   low = x A^T
+        low = z A^T,   d_low = s d B,   d_A = d_low^T z,   d_B = s d^T low,   d_z = d_low A,   d_x = d W  (+ d_z)
+
+    z is not kept where it can be made again (`fused/again.py`).
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, x: Tensor, lora_A: Tensor, lora_B: Tensor, scaling: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, dropped: Tensor | None, lora_A: Tensor, lora_B: Tensor, layer: LoraLinear,
+        bias: Tensor | None, note: Note | None,
+    ) -> Tensor:  # fmt: skip
         A_RI, B_OR = lora_A.to(x.dtype), lora_B.to(x.dtype)
-        x_NI = x.flatten(end_dim=-2)
-        low_NR = x_NI @ A_RI.T
-        y.view(-1, y.shape[-1]).addmm_(low_NR, B_OR.T, alpha=scaling)
-        ctx.mark_dirty(y)
-        ctx.save_for_backward(x_NI, low_NR, A_RI, B_OR)
-        ctx.scaling, ctx.dtype = scaling, lora_A.dtype
+        z = x if dropped is None else dropped
+        low_NR = z.flatten(end_dim=-2) @ A_RI.T
+        y = product(layer.frozen, x)
+        if bias is not None:
+            y += bias
+        y.view(-1, y.shape[-1]).addmm_(low_NR, B_OR.T, alpha=layer.scaling)
+        ctx.save_for_backward(low_NR, A_RI, B_OR, *(note.sources if note else (z,)))
+        ctx.maker, ctx.frozen, ctx.scaling = note and note.maker, layer.frozen, layer.scaling
+        ctx.dtype = lora_A.dtype
+        if note:
+            note.maker.wanted += 1
         return y
 
     @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, None]:
-        x_NI, low_NR, A_RI, B_OR = ctx.saved_tensors
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        low_NR, A_RI, B_OR, *kept = ctx.saved_tensors
+        z_NI = (ctx.maker.make(kept) if ctx.maker else kept[0]).flatten(end_dim=-2)
         d_NO = d.reshape(-1, d.shape[-1])
         d_low_NR = (d_NO @ B_OR).mul_(ctx.scaling)
-        d_x = (d_low_NR @ A_RI).view(*d.shape[:-1], -1) if ctx.needs_input_grad[1] else None
-        d_A, d_B = d_low_NR.T @ x_NI, (d_NO.T @ low_NR).mul_(ctx.scaling)
-        return d, d_x, d_A.to(ctx.dtype), d_B.to(ctx.dtype), None
+        d_A, d_B = d_low_NR.T @ z_NI, (d_NO.T @ low_NR).mul_(ctx.scaling)
+        d_x = d_NO @ dense_OI(ctx.frozen, d.dtype) if ctx.needs_input_grad[0] else None
+        d_dropped = None
+        if ctx.needs_input_grad[1]:
+            d_dropped = (d_low_NR @ A_RI).view(*d.shape[:-1], -1)
+        elif d_x is not None:
+            d_x.addmm_(d_low_NR, A_RI)
+        d_x = None if d_x is None else d_x.view(*d.shape[:-1], -1)
+        return d_x, d_dropped, d_A.to(ctx.dtype), d_B.to(ctx.dtype), None, None, None
 
 
 def attach_lora(

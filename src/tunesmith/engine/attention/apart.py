@@ -3,7 +3,7 @@
     E = exp(s Q K^T + causal - m),    z = rowsum(E),    O = E V / z        m is the largest score of a row
 
 The keys on the way are the same for all nodes and not repeated; both parts share m and z. E is kept, in the model's
-dtype.
+dtype, or made again (`Bundle.is_kept`).
 
     d = dO / z,    dS = E * (d V^T - rowsum(d * O)),    dQ = dS K,    dK = dS^T Q,    dV = E^T d
 
@@ -19,12 +19,9 @@ from tunesmith.engine.attention.rows import add_to_path, causal_YL, put, take, t
 
 def forward(q_XYe: Tensor, k_NGe: Tensor, v_NGe: Tensor, bundle: Bundle) -> tuple[Tensor, tuple[Tensor, ...]]:
     """What the queries (scaled) attend to, XYe, and what the way back needs."""
-    k_XLe, v_XLe = (take(x_NGe, bundle, k_NGe.shape[1]) for x_NGe in (k_NGe, v_NGe))
-    own_XYL = torch.baddbmm(causal_YL(q_XYe.shape[1], bundle.length, q_XYe), q_XYe, k_XLe.mT)
-    path_GZP = _over_path(q_XYe, k_NGe, bundle)
-    sum_XY1 = _exponentiate(own_XYL, path_GZP)
-    out_XYe = _add_path(own_XYL @ v_XLe, path_GZP, v_NGe, bundle)
-    return out_XYe.div_(sum_XY1), (own_XYL, path_GZP, sum_XY1)
+    own_XYL, path_GZP, sum_XY1 = weights = _weights(q_XYe, k_NGe, bundle)
+    out_XYe = _add_path(own_XYL @ take(v_NGe, bundle, k_NGe.shape[1]), path_GZP, v_NGe, bundle)
+    return out_XYe.div_(sum_XY1), weights if bundle.is_kept else ()
 
 
 def backward(
@@ -32,8 +29,9 @@ def backward(
     bundle: Bundle, dk_NGe: Tensor, dv_NGe: Tensor,
 ) -> Tensor:  # fmt: skip
     """Gradient with respect to the scaled queries, XYe; those of keys and values are added to `dk_NGe`, `dv_NGe`."""
-    (own_XYL, path_GZP, sum_XY1), groups = kept, k_NGe.shape[1]
+    groups = k_NGe.shape[1]
     q_XYe, k_XLe, v_XLe = (take(x_Nhe, bundle, groups) for x_Nhe in (q_NHe, k_NGe, v_NGe))
+    own_XYL, path_GZP, sum_XY1 = kept or _weights(q_XYe, k_NGe, bundle)
     d_XYe, out_XYe = (take(x_NHe, bundle, groups, blank_padding=True) for x_NHe in (d_NHe, out_NHe))
     d_XYe = (d_XYe / sum_XY1).to(d_NHe.dtype)
     dot_XY1 = torch.linalg.vecdot(d_XYe, out_XYe)[..., None]
@@ -43,6 +41,14 @@ def backward(
         put(s_XYL.mT @ x_XYe, bundle, out_NGe, add=True)
         add_to_path(s_GZP.mT @ x_XYe.view(groups, -1, x_XYe.shape[-1]), bundle, out_NGe)
     return _add_path(ds_XYL @ k_XLe, ds_GZP, k_NGe, bundle)
+
+
+def _weights(q_XYe: Tensor, k_NGe: Tensor, bundle: Bundle) -> tuple[Tensor, Tensor, Tensor]:
+    """E over the own node and over the way, and z."""
+    k_XLe = take(k_NGe, bundle, k_NGe.shape[1])
+    own_XYL = torch.baddbmm(causal_YL(q_XYe.shape[1], bundle.length, q_XYe), q_XYe, k_XLe.mT)
+    path_GZP = _over_path(q_XYe, k_NGe, bundle)
+    return own_XYL, path_GZP, _exponentiate(own_XYL, path_GZP)
 
 
 def _over_path(q_XYe: Tensor, k_NGe: Tensor, bundle: Bundle) -> Tensor:

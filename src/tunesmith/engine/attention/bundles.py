@@ -22,6 +22,7 @@ LONGEST_NODE = 256
 LONGEST_BUNDLED = 64  # nodes up to this length are padded and computed together, longer ones each for itself
 FILLED = 0.6  # a bundle takes nodes at least this share as long as its longest, or any nodes ...
 REPEATED = 2  # the way from the root is repeated for each node of a bundle if it is at most so many times as long
+LONGEST_KEPT = 256  # tokens on the way from the root; making weights again takes a sixth of the attention's products
 SHORT = 24  # ... up to this length: their padding costs less than another round of small products
 
 
@@ -50,6 +51,14 @@ class Bundle:
     span: slice
     rows: Rows | None
     seen_T: Tensor | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the weights of its attention are kept for the backward pass.
+
+        They are as many as pairs: after a long way from the root they would outweigh all else that a token keeps.
+        """
+        return len(self.path_P) <= LONGEST_KEPT
 
 
 Plan = tuple[Bundle, ...]

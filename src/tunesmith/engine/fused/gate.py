@@ -2,16 +2,20 @@
 
     h = act(g) * u,    dg = dh * u * act'(g),    du = dh * act(g)         act is SiLU or GELU (tanh form or exact)
 
-Kept for the backward pass are g and u; autograd keeps act(g) too. Source: Shazeer 2020, arXiv:2002.05202.
+Kept for the backward pass are g and u; autograd keeps act(g) too. h is noted to be made again from them (`again.py`).
+Source: Shazeer 2020, arXiv:2002.05202.
 
 Shapes: N tokens, F width of the layer.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, silu
+
+from tunesmith.engine.fused.again import noted
 
 
 class GatedMlp(nn.Module):
@@ -23,8 +27,10 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)"""
-        h: Tensor = self.down_proj(_Gate.apply(self.gate_proj(x), self.up_proj(x), self.activation))
-        return h
+        g, u = self.gate_proj(x), self.up_proj(x)
+        h = noted(_Gate.apply(g, u, self.activation), partial(_gated, self.activation), g, u)
+        y: Tensor = self.down_proj(h)
+        return y
 
 
 class _Gate(torch.autograd.Function):
@@ -32,7 +38,7 @@ class _Gate(torch.autograd.Function):
     def forward(ctx: Any, g: Tensor, u: Tensor, activation: str) -> Tensor:
         ctx.save_for_backward(g, u)
         ctx.activation = activation
-        return _activated(g, activation).mul_(u)
+        return _gated(activation, g, u)
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -43,6 +49,10 @@ class _Gate(torch.autograd.Function):
             return torch.ops.aten.silu_backward(d_act, g), du, None
         approximate = "tanh" if ctx.activation == "gelu_tanh" else "none"
         return torch.ops.aten.gelu_backward(d_act, g, approximate=approximate), du, None
+
+
+def _gated(activation: str, g: Tensor, u: Tensor) -> Tensor:
+    return _activated(g, activation).mul_(u)
 
 
 def _activated(g: Tensor, activation: str) -> Tensor:

@@ -4,8 +4,9 @@
 
     dx = (d - n mean(d n)) / sqrt(mean(x^2) + eps),    d = w * dy;    dw = sum over tokens of dy * n
 
-Kept for the backward pass are x, which the residual stream holds anyway, and one number a token. Half precision is
-computed in float32 and rounded where transformers rounds; float64 stays float64, which transformers takes to float32.
+Kept for the backward pass are x, which the residual stream holds anyway, and one number a token; y is noted to be made
+again from them (`again.py`). Half precision is computed in float32 and rounded where transformers rounds; float64 stays
+float64, which transformers takes to float32.
 
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """
@@ -14,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tunesmith.engine.fused.again import noted
 
 
 class RmsNorm(nn.Module):
@@ -25,24 +28,30 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)"""
-        normed: Tensor = _RmsNorm.apply(x, self.weight, self.epsilon, self.from_one)
-        return normed
+        normed, scale = _RmsNorm.apply(x, self.weight, self.epsilon, self.from_one)
+        return noted(normed, _weighted if not self.from_one else _weighted_from_one, x, self.weight, scale)
+
+
+def _weighted(x: Tensor, weight_D: Tensor, scale: Tensor) -> Tensor:
+    return (x.to(scale.dtype) * scale).to(x.dtype) * weight_D
+
+
+def _weighted_from_one(x: Tensor, weight_D: Tensor, scale: Tensor) -> Tensor:
+    return (x.to(scale.dtype) * scale).mul_(1.0 + weight_D.to(scale.dtype)).to(x.dtype)
 
 
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_D: Tensor, epsilon: float, from_one: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight_D: Tensor, epsilon: float, from_one: bool) -> tuple[Tensor, Tensor]:
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
         scale = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight_D, scale)
+        ctx.mark_non_differentiable(scale)
         ctx.from_one = from_one
-        n = exact * scale
-        if from_one:
-            return n.mul_(1.0 + weight_D.to(n.dtype)).to(x.dtype)
-        return n.to(x.dtype) * weight_D
+        return (_weighted_from_one if from_one else _weighted)(x, weight_D, scale), scale
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, dy: Tensor, _: None) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight_D, scale = ctx.saved_tensors
         n = x.to(scale.dtype) * scale
         d_weight = None

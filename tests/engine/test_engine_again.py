@@ -1,0 +1,97 @@
+"""What is cheap to make again is not kept, and the gradients keep their bits."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from tunesmith.engine.adapters import lora as lora_module
+from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
+from tunesmith.engine.fused.again import Maker, note_of, noted
+from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.methods.sft import Sft
+from tunesmith.engine.step import Stepper
+from tunesmith.records import MemoryPlan, TokenArrays
+
+Task = Callable[..., TokenArrays]
+
+
+@pytest.fixture
+def adapted(tiny: LoadedModel) -> LoadedModel:
+    torch.manual_seed(0)
+    attach_lora(tiny.model, 4, 8.0, 0.0)
+    for weight in lora_parameters(tiny.model):
+        weight.data.normal_(std=0.1)
+    return tiny
+
+
+def gradients(loaded: LoadedModel, arrays: TokenArrays) -> list[Tensor]:
+    loaded.model.zero_grad(set_to_none=True)
+    Stepper(loaded, Sft()).backward(arrays, range(len(arrays)), 1)
+    return [weight.grad for weight in lora_parameters(loaded.model)]
+
+
+def kept_bytes(loaded: LoadedModel, arrays: TokenArrays, *, checkpointing: bool = False) -> int:
+    """Of all that the forward pass leaves for the backward pass, weights left out."""
+    kept: dict[int, int] = {}
+    weights = {weight.untyped_storage().data_ptr() for weight in loaded.model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    stepper = Stepper(loaded, Sft(), MemoryPlan(checkpointing=checkpointing))
+    everything = list(range(len(arrays)))
+    with stepper._attending(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        scores = stepper._scores(arrays, everything)
+    assert scores.logps_S.requires_grad
+    return sum(kept.values())
+
+
+def test_the_gradients_have_the_bits_of_those_with_everything_kept(
+    adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = task(8)
+    with_notes = gradients(adapted, arrays)
+    monkeypatch.setattr(lora_module, "note_of", lambda x: None)
+    for mine, other in zip(with_notes, gradients(adapted, arrays), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_less_is_kept(adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = task(8)
+    with_notes = kept_bytes(adapted, arrays)
+    monkeypatch.setattr(lora_module, "note_of", lambda x: None)
+    without = kept_bytes(adapted, arrays)
+    assert with_notes < 0.85 * without
+
+
+def test_checkpointing_still_keeps_only_what_enters_a_layer(adapted: LoadedModel, task: Task) -> None:
+    adapted.model.train()
+    arrays = task(8)
+    assert kept_bytes(adapted, arrays, checkpointing=True) < 0.5 * kept_bytes(adapted, arrays)
+
+
+def test_a_tensor_is_made_once_for_all_that_ask_and_then_forgotten() -> None:
+    times = 0
+
+    def double(x: Tensor) -> Tensor:
+        nonlocal times
+        times += 1
+        return 2 * x
+
+    maker, x = Maker(double), torch.ones(3)
+    maker.wanted = 3
+    made = [maker.make([x]) for _ in range(3)]
+    assert times == 1 and all(one is made[0] for one in made)
+    assert maker.make([x]) is not made[0], "a graph that is walked again gets it anew"
+
+
+def test_nothing_is_noted_where_no_gradient_is_wanted() -> None:
+    x = torch.ones(3)
+    with torch.no_grad():
+        assert note_of(noted(x * 2, torch.neg, x)) is None
+    assert note_of(noted(x * 2, torch.neg, x)) is not None
