@@ -8,7 +8,7 @@ import statistics
 from benchmarks.compare import Sides
 from benchmarks.flops import Shape, forest_size
 from benchmarks.jobs import Bench, Report, run_matmul
-from benchmarks.results import Row, paired
+from benchmarks.results import Row, last_row, paired
 from benchmarks.workloads import TRAININGS, Training, training_arrays
 
 SQUARE = "torch matmul, large square, our dtype"
@@ -30,7 +30,18 @@ def matmul_share(bench: Bench) -> list[Row]:
         before = after
     row = paired("matmul-share", "flops_per_second", ours, rates, SQUARE)
     assert row.ratio is not None
-    return [row, Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)]
+    share = Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)
+    return [row, share, *(beside_the_limit(workload, bench, statistics.median(rates)) for workload in TRAININGS)]
+
+
+def beside_the_limit(workload: Training, bench: Bench, rate: float) -> Row:
+    """Our last examples per second beside those of a step that is nothing but useful products at the full rate."""
+    arrays, shape = training_arrays(workload, bench.data, bench.tokenizer), Shape.of(bench.model)
+    size = workload.batch_size * (2 if workload.method == "dpo" else 1)
+    steps = [arrays.sequences[at : at + size] for at in range(0, len(arrays.sequences), size)]
+    operations = statistics.mean(shape.step(forest_size(step)) for step in steps)
+    most, ours = workload.batch_size * rate / operations, last_row(workload.name, "examples_per_second").tunesmith
+    return Row("matmul-share", f"limit_of_{workload.name}", ours, most, "useful products at that rate", ours / most, 1)
 
 
 def useful_rate(workload: Training, sides: Sides, shape: Shape, report: Report) -> float:
