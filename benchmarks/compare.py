@@ -45,31 +45,31 @@ def compare_training(workload: Training, bench: Bench) -> list[Row]:
 def whole_steps(workload: Training, settings: Job, ours: list[Report], searched: Report, bench: Bench) -> Iterable[Row]:
     """TRL told no more than the batch size: all examples of a step at once, padded or packed, whichever is faster.
 
-    Where memory would not hold them, as many as it holds. Two steps, of which one counts, measured once.
+    Nothing where memory would not hold them. Two steps, of which one counts, measured once.
     """
-    at_once = min(workload.batch_size, _fitting(settings, searched))
+    if not _fits(workload, settings, searched):
+        print("  whole steps at once do not fit into memory on TRL's side")
+        return []
     short = replace(workload, steps=1, name=f"{workload.name}-whole")
     sides = Sides(short, training_arrays(short, bench.data, bench.tokenizer), bench)
     sides.peer_data = sides.own_data  # which examples come first does not matter here
     found: list[Report] = []
-    for packed in [0] if workload.method == "dpo" else [0, at_once]:
+    for packed in [0] if workload.method == "dpo" else [0, workload.batch_size]:
         try:
-            found.append(sides.peer({**settings, "micro_batch": 1 if packed else at_once, "pack": packed}))
+            found.append(sides.peer({**settings, "micro_batch": 1 if packed else workload.batch_size, "pack": packed}))
         except ChildFailed as failed:
-            print(f"  {at_once} at once failed: {str(failed)[-200:]}")
+            print(f"  whole steps at once failed: {str(failed)[-200:]}")
     if not found:
         return []
     best = max(found, key=lambda report: speed_of(report, workload.batch_size))
-    name = f"{TRL}, {'whole steps' if at_once == workload.batch_size else f'{at_once} examples'} at once"
-    return speed_and_memory(workload.name, ours, [best] * len(ours), workload.batch_size, name)
+    return speed_and_memory(workload.name, ours, [best] * len(ours), workload.batch_size, f"{TRL}, whole steps")
 
 
-def _fitting(settings: Job, searched: Report) -> int:
-    """How many examples the peer may hold at once, by what one of them took: a power of two."""
+def _fits(workload: Training, settings: Job, searched: Report) -> bool:
+    """Whether the peer may hold a whole step, by what one example took."""
     examples = settings["pack"] or settings["micro_batch"]
-    each = (searched["peak_memory_bytes"] - PEER_BASE_BYTES) / examples
-    most = max(1, int((MOST_MEMORY * psutil.virtual_memory().available - PEER_BASE_BYTES) / each))
-    return 1 << (most.bit_length() - 1)
+    each = max(1.0, (searched["peak_memory_bytes"] - PEER_BASE_BYTES) / examples)
+    return PEER_BASE_BYTES + workload.batch_size * each < MOST_MEMORY * psutil.virtual_memory().available
 
 
 class Sides:

@@ -1,8 +1,8 @@
 """What the peer is fastest with: precision first, then how many examples at once, then packing.
 
 TRL's candidates: weights and products in float32, in bf16, float32 weights with bf16 products (autocast), or bf16
-weights under autocast; micro-batches by halves and doubles until that is slower; a step's examples packed into rows,
-`pack` to a row.
+weights under autocast (float32 alone where the machine has no bfloat16 products); micro-batches by halves and doubles
+until that is slower; a step's examples packed into rows, `pack` to a row.
 Not tried because they cannot run on a CPU: padding-free batches without packing, and Liger kernels; nor activation
 checkpointing and offloading, which only cost time. Every measured candidate is kept.
 

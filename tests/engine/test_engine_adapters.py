@@ -67,6 +67,16 @@ def test_a_fresh_adapter_changes_nothing(tiny: LoadedModel) -> None:
     assert torch.equal(logits(tiny), base)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_fresh_adapter_on_a_layer_with_a_bias_changes_no_bit(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(32, 48, dtype=dtype)
+    layer.bias.data.mul_(100)
+    adapted = LoraLinear(layer, 4, 8.0, 0.0)
+    x = torch.randn(2, 5, 32, dtype=dtype)
+    assert torch.equal(adapted(x), layer(x))
+
+
 def test_off_is_the_base_and_on_comes_back(tiny: LoadedModel, adapted: LoadedModel, tiny_folder: Path) -> None:
     tuned = logits(adapted)
     with pytest.raises(ZeroDivisionError), adapter_off(adapted.model):

@@ -9,7 +9,10 @@ from torch import Tensor
 from tunesmith.engine.adapters import lora as lora_module
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
 from tunesmith.engine.fused.again import Maker, note_of, noted
+from tunesmith.engine.fused.gate import GatedMlp
+from tunesmith.engine.fused.norm import RmsNorm
 from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.memory import _StorageCounter
 from tunesmith.engine.methods.sft import Sft
 from tunesmith.engine.step import Stepper
 from tunesmith.records import MemoryPlan, TokenArrays
@@ -26,39 +29,60 @@ def adapted(tiny: LoadedModel) -> LoadedModel:
     return tiny
 
 
-def gradients(loaded: LoadedModel, arrays: TokenArrays) -> list[Tensor]:
+def gradients(loaded: LoadedModel, arrays: TokenArrays, plan: MemoryPlan) -> list[Tensor]:
     loaded.model.zero_grad(set_to_none=True)
-    Stepper(loaded, Sft()).backward(arrays, range(len(arrays)), 1)
+    Stepper(loaded, Sft(), plan).backward(arrays, range(len(arrays)), 1)
     return [weight.grad for weight in lora_parameters(loaded.model)]
 
 
 def kept_bytes(loaded: LoadedModel, arrays: TokenArrays, *, checkpointing: bool = False) -> int:
-    """Of all that the forward pass leaves for the backward pass, weights left out."""
-    kept: dict[int, int] = {}
-    weights = {weight.untyped_storage().data_ptr() for weight in loaded.model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
+    """All that the forward pass made and something still holds for the backward pass."""
     stepper = Stepper(loaded, Sft(), MemoryPlan(checkpointing=checkpointing))
     everything = list(range(len(arrays)))
-    with stepper._attending(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with stepper._attending(), _StorageCounter() as counter:
         scores = stepper._scores(arrays, everything)
     assert scores.logps_S.requires_grad
-    return sum(kept.values())
+    return counter.held
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_gradients_have_the_bits_of_those_with_everything_kept(
-    adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch
+    adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, checkpointing: bool
 ) -> None:
-    arrays = task(8)
-    with_notes = gradients(adapted, arrays)
+    adapted.model.to(dtype).train()
+    arrays, plan = task(8), MemoryPlan(checkpointing=checkpointing)
+    with_notes = gradients(adapted, arrays, plan)
     monkeypatch.setattr(lora_module, "note_of", lambda x: None)
-    for mine, other in zip(with_notes, gradients(adapted, arrays), strict=True):
+    for mine, other in zip(with_notes, gradients(adapted, arrays, plan), strict=True):
         assert torch.equal(mine, other)
+
+
+def test_a_tensor_that_was_changed_in_place_has_no_note() -> None:
+    source = torch.ones(3)
+    made = noted(source * 2, torch.neg, source)
+    made.mul_(3)
+    assert note_of(made) is None
+    other = noted(source * 2, torch.neg, source)
+    source.add_(1)
+    assert note_of(other) is None
+
+
+@pytest.mark.parametrize("from_one", [False, True])
+def test_a_norm_and_a_gate_are_made_again_bit_by_bit(from_one: bool) -> None:
+    torch.manual_seed(0)
+    norm = RmsNorm(torch.nn.Parameter(torch.randn(32)), 1e-6, from_one=from_one)
+    for dtype in (torch.float32, torch.bfloat16):
+        normed = norm.to(dtype)(torch.randn(5, 32, dtype=dtype))
+        note = note_of(normed)
+        assert note is not None and torch.equal(note.maker.function(*note.sources), normed)
+    seen: list[Tensor] = []
+    down = torch.nn.Linear(48, 32)
+    down.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for activation in ("silu", "gelu", "gelu_tanh"):
+        GatedMlp(torch.nn.Linear(32, 48), torch.nn.Linear(32, 48), down, activation)(torch.randn(5, 32))
+        note = note_of(seen[-1])
+        assert note is not None and torch.equal(note.maker.function(*note.sources), seen[-1])
 
 
 def test_less_is_kept(adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,25 @@ def test_seldom_saved_it_goes_back_to_the_last_look(place: Callable[[str], Place
     assert cut.outcome() == alone.outcome()
 
 
+@pytest.mark.parametrize("step", [5, 7, 8])
+def test_patience_goes_on_too(
+    place: Callable[[str], Place], recipe: MakeRecipe, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best look is the second of six; the two after it end the training, also when one lies before the stop."""
+    losses = {0: 9.0, 2: 2.0, 4: 1.0, 6: 1.5, 8: 1.4, 10: 0.5, 12: 0.4}
+    settings = recipe(epochs=6.0, batch_size=8, evaluations=6, patience=2, checkpoint_minutes=0.0, precision="float32")
+    alone, cut = place("alone"), place("cut")
+    for one in (alone, cut):
+        one_lines = one.lines
+        step_now = lambda lines=one_lines: lines[-1].step if lines else 0  # noqa: E731
+        monkeypatch.setattr(step_module.Stepper, "validate", lambda *_, now=step_now: (losses[now()], None))
+        if one is cut:
+            one.go(settings, stop=one.stop_at(step))
+        result = one.go(settings)
+        assert (result.status, result.steps, result.best_step, result.ended_early) == ("finished", 8, 4, True)
+    assert cut.outcome() == alone.outcome()
+
+
 def test_a_look_that_is_cut_short_comes_again(place: Callable[[str], Place], settings: Recipe) -> None:
     """The first generation is given up half-way because somebody asked to stop; nothing of that look is kept."""
 

@@ -58,13 +58,22 @@ def test_progress_goes_on_where_a_checkpoint_left_it() -> None:
     before = Progress(planned_steps=None, budget_seconds=100.0, now=lambda: clock[0])
     clock[0] = 40.0
     before.step, before.look_seconds, before.looks, before.tokens_read, before.usual_loss = 7, 10.0, 2, 1234, 0.1 + 0.2
+    before.looks_without_gain, before.lowest_loss = 1, 0.5
     clock[0] = 5_000.0  # another process, much later
     after = Progress(planned_steps=None, budget_seconds=100.0, now=lambda: clock[0])
     clock[0] = 40.0
     state = before.as_state()
     clock[0] = 5_000.0
     after.restore(state)
+    assert (after.looks_without_gain, after.lowest_loss) == (1, 0.5)
     assert (after.seconds, after.done) == (30.0, pytest.approx(30 / 90))
     clock[0] += 60
     assert after.done == 1.0
     assert after.as_state() == {**state, "seconds": 90.0}
+
+
+def test_a_checkpoint_that_is_older_than_a_count_begins_it() -> None:
+    progress = Progress(planned_steps=10, budget_seconds=None)
+    old = {name: value for name, value in progress.as_state().items() if name != "looks_without_gain"}
+    progress.restore({**old, "step": 4})
+    assert (progress.step, progress.looks_without_gain) == (4, 0)

@@ -124,8 +124,8 @@ def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, reci
 def test_it_ends_when_looks_in_a_row_were_no_better(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    scores = iter([0.2, 0.1, 0.9, 0.5, 0.9, 0.95])  # the fifth equals the best and its loss is higher
-    losses = iter([9.0, 2.0, 2.0, 1.0, 1.0, 1.5, 0.5])
+    scores = iter([0.2, 0.1, 0.9, 0.5, 0.9, 0.95])  # the second has the lowest loss so far; the fifth equals the best
+    losses = iter([9.0, 2.0, 1.5, 1.6, 1.7, 1.8, 0.5])
 
     def score() -> tuple[str, float]:
         return "accuracy", next(scores)
@@ -137,6 +137,22 @@ def test_it_ends_when_looks_in_a_row_were_no_better(
     assert (run.result.status, run.result.ended_early) == ("finished", True)
     assert (run.result.steps, run.result.best_step, run.result.best_score) == (10, 6, 0.9)
     assert len(run.looks) == 1 + 5
+
+
+def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    scores, losses, run = iter([0.9, 0.1, 0.1, 0.1]), iter([9.0, 1.0, 2.0, 3.0, 4.0]), []
+    settings = recipe(epochs=4.0, evaluations=4, patience=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "validate", lambda *_: (next(losses), None))
+
+        def score() -> tuple[str, float]:
+            run.append(next(scores))
+            return "accuracy", run[-1]
+
+        result = Trained(tiny, task(16), settings, tmp_path, score=score, stop=lambda: len(run) == 2).result
+    assert (result.status, result.ended_early, result.best_score) == ("finished", True, 0.9)
 
 
 def test_without_patience_it_goes_to_the_end(tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -159,7 +175,9 @@ def test_a_model_without_forests_is_told_at_the_first_look(
 def test_without_a_score_the_lowest_loss_is_kept(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    run = Trained(tiny, task(8), recipe(epochs=6.0, learning_rate=0.5, decay="constant", evaluations=6), tmp_path)
+    run = Trained(
+        tiny, task(8), recipe(epochs=6.0, learning_rate=0.5, decay="constant", evaluations=6, patience=None), tmp_path
+    )
     lowest = min(run.looks[1:], key=lambda line: line.loss)
     assert (run.result.best_step, run.result.best_validation_loss) == (lowest.step, lowest.loss)
     assert run.result.best_score is None

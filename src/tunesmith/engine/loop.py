@@ -59,28 +59,25 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
         self.stepper = Stepper(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
-        epochs, minutes = self.recipe.epochs, self.recipe.minutes
-        self.progress = Progress(
-            planned_steps=None if epochs is None else max(1, round(epochs * self.steps_per_epoch)),
-            budget_seconds=None if minutes is None else minutes * 60,
-        )
+        self.progress = Progress.of(self.recipe, self.steps_per_epoch)
 
     def run(self, score: Score | None, stop: Callable[[], bool]) -> RunStatus:
-        """Steps, and looks at the validation split spread evenly over them, the last one at the end."""
+        """Steps, and looks at the validation split spread evenly over them; the last is the end, planned or early."""
         goes_on = self.keeper.begin(self)
         if self.method.uses_reference and not refer(self, stop):
             return "interrupted"
         if not goes_on:  # else the plan came with the checkpoint
             self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
-        progress, examples = self.progress, len(self.train)
-        order = islice(batches(examples, self.recipe.batch_size, self.seed), progress.step, None)
+        progress = self.progress
+        order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
             due = int(progress.done * self.recipe.evaluations)
             is_interrupted = due > progress.looks and not self._look(score, due)
-            if is_interrupted or (stop() and due < self.recipe.evaluations):
+            is_over = due == self.recipe.evaluations or progress.is_out_of(self.recipe.patience)
+            if is_interrupted or (stop() and not is_over):
                 self.keeper.save(self)
                 return "interrupted"
-            if due == self.recipe.evaluations or progress.is_out_of(self.recipe.patience):
+            if is_over:
                 return "finished"
             self.keeper.save_if_due(self)
             self._step(next(order))
@@ -133,11 +130,11 @@ class Training:
         scored = score() if score and (progress.step or progress.budget_seconds) else (None, None)
         if scored is None:
             return False
-        progress.look_seconds, progress.looks = progress.seconds - began, number
+        seconds = progress.seconds - began
         found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
         self.on_line(self._line("validation", loss, **found, warning=None if progress.step else self.stepper.unshared))
         is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
-        progress.looks_without_gain = progress.looks_without_gain + 1 if progress.step and not is_best else 0
+        progress.looked(number, seconds, loss, is_best=is_best)
         self.keeper.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
         if is_best:
             self.best.write()

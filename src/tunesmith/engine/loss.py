@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from tunesmith.engine.head import logits_of
 
 POSITIONS_AT_ONCE = 1024
+WHOLE_AT_ONCE = 256  # positions whose logits over the whole vocabulary are held, where the head is more than a product
 VOCABULARY_AT_ONCE = {"cpu": 4096, "cuda": 32768}  # 1,024 x 4,096 logits are 8 MB in bfloat16, 16 MB in float32
 
 
@@ -36,7 +37,7 @@ def token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -
     if is_plain(model) and not head.weight.requires_grad:
         losses: Tensor = _LossesInPieces.apply(hidden_UD, targets_U, head.weight)
         return losses
-    pieces = zip(hidden_UD.split(POSITIONS_AT_ONCE), targets_U.split(POSITIONS_AT_ONCE), strict=True)
+    pieces = zip(hidden_UD.split(WHOLE_AT_ONCE), targets_U.split(WHOLE_AT_ONCE), strict=True)
     return torch.cat([checkpoint(_losses, model, *piece, use_reentrant=False) for piece in pieces])
 
 
@@ -96,8 +97,8 @@ class _Others:
         e_UP = hidden_UD @ head_PD.mT
         largest_U1 = torch.maximum(self.largest_U1, e_UP.amax(-1, keepdim=True))
         e_UP.sub_(largest_U1.to(e_UP.dtype)).exp_()
-        (here,) = torch.nonzero((targets_U >= 0) & (targets_U < len(head_PD)), as_tuple=True)
-        e_UP[here, targets_U[here]] = 0
+        here_U1 = targets_U.clamp(0, len(head_PD) - 1)[:, None]
+        e_UP.scatter_(1, here_U1, e_UP.gather(1, here_U1).masked_fill_(here_U1 == targets_U[:, None], 0))
         shrunk_U1 = (self.largest_U1 - largest_U1).exp_()
         self.largest_U1 = largest_U1
         self.sum_U1.mul_(shrunk_U1).add_(e_UP.sum(-1, keepdim=True, dtype=self.sum_U1.dtype))

@@ -103,7 +103,7 @@ def _prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays
         weights = whole(*(_weight_bytes(stepper.loaded) for stepper in steppers))
         trained = whole(*(_trained_count(stepper.loaded) for stepper in steppers))
         loading = weights + _file_bytes(folder) if slices[0][0].device.type == "cpu" else 0
-        prospect = _prospect(steppers[0], trial, train, validation, recipe, base_bytes, (weights, trained, loading))
+        prospect = _prospect(steppers[-1], trial, train, validation, recipe, base_bytes, (weights, trained, loading))
         paces = [_pace(stepper, train, validation, recipe, prospect) for stepper in steppers]
         pace = Pace(**{field.name: whole(*(getattr(pace, field.name) for pace in paces)) for field in fields(Pace)})
     return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))

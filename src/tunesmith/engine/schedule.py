@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tunesmith.records import TrainingRecipe
+
 Decay = Literal["linear", "cosine", "constant"]
 
 
@@ -30,8 +32,8 @@ def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
 
 
 COUNTED = (
-    "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "tokens_read", "tokens_trained",
-    "bad_in_a_row", "usual_loss",
+    "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "lowest_loss", "tokens_read",
+    "tokens_trained", "bad_in_a_row", "usual_loss",
 )  # fmt: skip
 """What of a progress is kept in a checkpoint, beside the seconds."""
 
@@ -41,7 +43,8 @@ class Progress:
     """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set.
 
     `looks` counts finished looks at the validation split, the one at the base model as number 0; `looks_without_gain`
-    those since the best one. `usual_loss` is a running mean, None before step 1.
+    those since the last that had the best score or the lowest loss so far. `usual_loss` is a running mean, None
+    before step 1.
     """
 
     planned_steps: int | None
@@ -52,6 +55,7 @@ class Progress:
     look_seconds: float = 0.0
     looks: int = -1
     looks_without_gain: int = 0
+    lowest_loss: float | None = None
     tokens_read: int = 0
     tokens_trained: int = 0
     bad_in_a_row: int = 0
@@ -60,6 +64,13 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.began = self.now()
+
+    @classmethod
+    def of(cls, training: TrainingRecipe, steps_per_epoch: int) -> "Progress":
+        """At the beginning of what the recipe asks for."""
+        epochs, minutes = training.epochs, training.minutes
+        steps = None if epochs is None else max(1, round(epochs * steps_per_epoch))
+        return cls(planned_steps=steps, budget_seconds=None if minutes is None else minutes * 60)
 
     @property
     def seconds(self) -> float:
@@ -73,7 +84,7 @@ class Progress:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: what was counted there is counted, and its time is used."""
         for name in COUNTED:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, getattr(self, name)))  # a checkpoint may be older than a count
         self.began = self.now() - state["seconds"]
 
     @property
@@ -83,8 +94,15 @@ class Progress:
             return min(1.0, self.step / self.planned_steps)
         return min(1.0, self.seconds / self._training_seconds)
 
+    def looked(self, number: int, seconds: float, loss: float, *, is_best: bool) -> None:
+        """Count a look at the validation split; the base model's is where the lowest loss begins."""
+        self.looks, self.look_seconds = number, seconds
+        is_lowest = self.lowest_loss is None or loss < self.lowest_loss
+        self.lowest_loss = loss if is_lowest else self.lowest_loss
+        self.looks_without_gain = 0 if is_best or is_lowest else self.looks_without_gain + 1
+
     def is_out_of(self, patience: int | None) -> bool:
-        """Whether so many looks in a row were no better than the best one."""
+        """Whether so many looks in a row had neither the best score nor the lowest loss so far."""
         return patience is not None and self.looks_without_gain >= patience
 
     @property

@@ -82,9 +82,9 @@ class TrainingRecipe(Record):
     `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding; `memory_gb` (10^9
     bytes) is what the process may hold, on a GPU its tensors, by default what is free. A checkpoint is written every
     `checkpoint_minutes` (0: after every step), at each look and when asked to stop. The run ends early when `patience`
-    looks in a row (of `evaluations` in all) were no better than the best one; null: it never does. A step whose loss
-    or gradient is not finite is never applied; `on_bad_step` ends the run there, or leaves the step out (at most 3 in a
-    row).
+    looks in a row (of `evaluations` in all) had neither the best score nor the lowest loss so far; null: it never does.
+    A step whose loss or gradient is not finite is never applied; `on_bad_step` ends the run there, or leaves the step
+    out (at most 3 in a row).
     """
 
     learning_rate: float | None = Field(None, gt=0)

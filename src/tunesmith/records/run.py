@@ -41,7 +41,7 @@ class MetricLine(Record):
     `loss` is the method's: for SFT nats per trained token. `reward_accuracy` is the share of validation examples where
     the model prefers what it should (preference methods). `score` is the generation metric, measured on sampled
     answers. A step of kind "skipped" was not applied and has no loss; `warning` says why, or what was odd about a step
-    that was applied.
+    that was applied; at the first look, why examples cannot share their beginnings.
     """
 
     kind: Literal["step", "validation", "skipped"]

@@ -173,6 +173,8 @@ def _assumptions(
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
         "reading and preparing the data and loading the model are not counted",
     ]
+    if recipe.training.patience is not None and recipe.training.patience < recipe.training.evaluations:
+        said.append(f"it goes to its end: {recipe.training.patience} looks in a row without gain would end it earlier")
     if prospect.unshared:
         said.append(prospect.unshared)
     if prospect.plan.checkpointing:

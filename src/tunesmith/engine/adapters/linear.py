@@ -38,6 +38,18 @@ def product(layer: Linear, x: Tensor) -> Tensor:
     return x @ layer.weight if isinstance(layer, Conv1D) else linear(x, layer.weight)
 
 
+def product_with_bias(layer: Linear, x: Tensor, bias: Tensor | None) -> Tensor:
+    """x W^T + b, rounded as the layer itself rounds it, and never a view: (..., I) -> (..., O)"""
+    if bias is None:
+        return product(layer, x)
+    if isinstance(layer, FourBitLinear):
+        return layer.product(x).add_(bias)
+    weight_OI = dense_OI(layer, x.dtype)
+    y = x.new_empty(*x.shape[:-1], len(weight_OI))
+    torch.addmm(bias, x.flatten(end_dim=-2), weight_OI.T, out=y.view(-1, len(weight_OI)))
+    return y
+
+
 def plain_layer(layer: Linear, weight_OI: Tensor) -> nn.Linear | Conv1D:
     """A layer of the kind that the model had at first, with this weight and the bias of the one at hand."""
     inputs, outputs = linear_sizes(layer)

@@ -25,7 +25,7 @@ from tunesmith.engine.adapters.linear import (
     device_of,
     linear_layers,
     linear_sizes,
-    product,
+    product_with_bias,
     replace,
 )
 from tunesmith.engine.fused.again import Note, note_of
@@ -96,9 +96,7 @@ class _Updated(torch.autograd.Function):
         A_RI, B_OR = lora_A.to(x.dtype), lora_B.to(x.dtype)
         z = x if dropped is None else dropped
         low_NR = z.flatten(end_dim=-2) @ A_RI.T
-        y = product(layer.frozen, x)
-        if bias is not None:
-            y += bias
+        y = product_with_bias(layer.frozen, x, bias)
         y.view(-1, y.shape[-1]).addmm_(low_NR, B_OR.T, alpha=layer.scaling)
         ctx.save_for_backward(low_NR, A_RI, B_OR, *(note.sources if note else (z,)))
         ctx.maker, ctx.frozen, ctx.scaling = note and note.maker, layer.frozen, layer.scaling
@@ -117,10 +115,10 @@ class _Updated(torch.autograd.Function):
         d_x = d_NO @ dense_OI(ctx.frozen, d.dtype) if ctx.needs_input_grad[0] else None
         d_dropped = None
         if ctx.needs_input_grad[1]:
-            d_dropped = (d_low_NR @ A_RI).view(*d.shape[:-1], -1)
+            d_dropped = (d_low_NR @ A_RI).view(*d.shape[:-1], z_NI.shape[-1])
         elif d_x is not None:
             d_x.addmm_(d_low_NR, A_RI)
-        d_x = None if d_x is None else d_x.view(*d.shape[:-1], -1)
+        d_x = None if d_x is None else d_x.view(*d.shape[:-1], z_NI.shape[-1])
         return d_x, d_dropped, d_A.to(ctx.dtype), d_B.to(ctx.dtype), None, None, None
 
 

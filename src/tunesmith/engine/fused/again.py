@@ -31,19 +31,31 @@ class Maker:
 
 
 class Note:
-    """How a tensor was made. `sources` go through `save_for_backward`; a maker holds nothing of the forward pass."""
+    """How a tensor was made. `sources` go through `save_for_backward`; a maker holds nothing of the forward pass.
 
-    def __init__(self, maker: Maker, sources: tuple[Tensor, ...]) -> None:
+    It is true while neither the tensor nor a source is changed in place.
+    """
+
+    def __init__(self, maker: Maker, made: Tensor, sources: tuple[Tensor, ...]) -> None:
         self.maker, self.sources = maker, sources
+        self.versions = self._versions(made)
+
+    def is_true_of(self, made: Tensor) -> bool:
+        """Whether everything is as it was."""
+        return self.versions == self._versions(made)
+
+    def _versions(self, made: Tensor) -> list[int]:
+        return [tensor._version for tensor in (made, *self.sources)]
 
 
 def noted(made: Tensor, function: Callable[..., Tensor], *sources: Tensor) -> Tensor:
     """Note on a tensor that `function(*sources)` gives it again."""
     if torch.is_grad_enabled():
-        setattr(made, ATTRIBUTE, Note(Maker(function), sources))
+        setattr(made, ATTRIBUTE, Note(Maker(function), made, sources))
     return made
 
 
 def note_of(x: Tensor) -> Note | None:
-    """The tensor's note, if it has one."""
-    return getattr(x, ATTRIBUTE, None)
+    """The tensor's note, if it has one that is still true."""
+    note: Note | None = getattr(x, ATTRIBUTE, None)
+    return note if note is not None and note.is_true_of(x) else None
