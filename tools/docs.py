@@ -1,9 +1,10 @@
-"""What could drift in the guides is written from the code: `python tools/docs.py` writes, `--check` only compares.
+"""What could drift in README and guides is written from the code: `python tools/docs.py` writes, `--check` compares.
 
 A part stands between `<!-- from the code: NAME -->` and `<!-- end -->`.
 """
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -105,13 +106,32 @@ def scorers() -> Iterator[str]:
         yield f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
 
 
-PARTS = {"problem-codes": problem_codes, "shapes": shapes, "recipe-keys": recipe_keys, "scorers": scorers}
+def benchmarks() -> Iterator[str]:
+    """A row for each thing that `make bench` measured last."""
+    yield "| workload | measure | tunesmith | beside it | ratio | what that is |\n|---|---|---|---|---|---|"
+    for row in json.loads((ROOT / "benchmarks/latest.json").read_text(encoding="utf-8")):
+        measure, ours, peer = row["measure"], row["tunesmith"], row["peer"]
+        if measure.startswith("loss_difference"):  # two losses, and the largest difference of any step
+            ratio = f"{row['ratio']:.1g}"
+        else:
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
+        beside = "" if peer is None else _measured(measure, peer)
+        yield f"| {row['workload']} | {measure} | {_measured(measure, ours)} | {beside} | {ratio} | {row['peer_name']} |"
+
+
+def _measured(measure: str, value: float) -> str:
+    if measure.endswith("_bytes"):
+        return f"{value / 2**20:,.0f} MiB"
+    return f"{value / 1e9:,.0f} G" if measure.endswith("flops_per_second") else f"{value:,.4g}"
+
+
+PARTS = {"benchmarks": benchmarks, "problem-codes": problem_codes, "shapes": shapes, "recipe-keys": recipe_keys, "scorers": scorers}
 
 
 def main(check_only: bool) -> int:
-    """Write or compare every guide; the exit code says whether one was out of date."""
+    """Write or compare README and every guide; the exit code says whether one was out of date."""
     stale = []
-    for path in sorted((ROOT / "docs/guide").glob("*.md")):
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md"))):
         text = path.read_text(encoding="utf-8")
         fresh = PART.sub(lambda m: m[1] + "\n".join(PARTS[m[2]]()) + "\n" + m[3], text)
         if fresh != text:
