@@ -116,7 +116,8 @@ def benchmarks() -> Iterator[str]:
         else:
             ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
         beside = "" if peer is None else _measured(measure, peer)
-        yield f"| {row['workload']} | {measure} | {_measured(measure, ours)} | {beside} | {ratio} | {row['peer_name']} |"
+        cells = (row["workload"], measure, _measured(measure, ours), beside, ratio, row["peer_name"])
+        yield f"| {' | '.join(cells)} |"
 
 
 def _measured(measure: str, value: float) -> str:
@@ -125,7 +126,13 @@ def _measured(measure: str, value: float) -> str:
     return f"{value / 1e9:,.0f} G" if measure.endswith("flops_per_second") else f"{value:,.4g}"
 
 
-PARTS = {"benchmarks": benchmarks, "problem-codes": problem_codes, "shapes": shapes, "recipe-keys": recipe_keys, "scorers": scorers}
+PARTS = {
+    "benchmarks": benchmarks,
+    "problem-codes": problem_codes,
+    "shapes": shapes,
+    "recipe-keys": recipe_keys,
+    "scorers": scorers,
+}
 
 
 def main(check_only: bool) -> int:
