@@ -26,7 +26,7 @@ def scaling(bench: Bench) -> list[Row]:
 def per_thousand(branch_tokens: int, bench: Bench) -> float:
     """Seconds of the counted steps for each 1,000 tokens, prefix included."""
     branches = branch_tokens // BRANCH_TOKENS
-    workload = Training(f"scaling-{branch_tokens}", batch_size=branches, steps=3 if branch_tokens < 8000 else 1)
+    workload = Training(f"scaling-{branch_tokens}", branches, branches, steps=3 if branch_tokens < 8000 else 1)
     data = bench.folder / f"{workload.name}.npz"
     made_up(branches * workload.all_steps).write(data)
     report = run_ours(training_job(workload, data, bench.model) | {"precision": "auto", "save_initial": None})

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from tunesmith.data import cached
-from tunesmith.data.cached import prepare_or_recall
+from tunesmith.data.cached import check_or_recall, prepare_or_recall
+from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split
+from tunesmith.data.read import read_dataset
 from tunesmith.faults import flip_bit
-from tunesmith.records import Example, Message, Prepared, TokenArrays
+from tunesmith.records import CheckReport, DataRecipe, Example, Message, Prepared, TokenArrays
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
 EXAMPLES = [
@@ -129,3 +131,55 @@ def test_little_data_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cached, "LEAST_EXAMPLES", 9)
     prepare_or_recall(**GIVEN)
     assert files(tmp_path) == []
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many examples were really checked, check by check."""
+    done: list[int] = []
+
+    def counted(loaded: Any, *rest: Any) -> CheckReport:
+        done.append(len(loaded.examples))
+        return check_examples(loaded, *rest)
+
+    monkeypatch.setattr(cached, "check_examples", counted)
+    return done
+
+
+def report_of(path: Path, max_tokens: int = 500, **data: Any) -> CheckReport:
+    recipe = DataRecipe(path=str(path), **data)
+    return check_or_recall(read_dataset(path), None, FakeTokenizer(), max_tokens, "a model", recipe)
+
+
+def write_rows(path: Path, rows: int) -> Path:
+    path.write_text("".join(f'{{"prompt": "What is {n % 5}?", "completion": "{n}"}}\n' for n in range(rows)))
+    return path
+
+
+def test_a_report_is_recalled_whole(tmp_path: Path, checked: list[int]) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 8)
+    first, second = report_of(path), report_of(path)
+    assert checked == [8] and first == second and first.problems
+
+
+def test_whatever_a_report_follows_from_makes_another(tmp_path: Path, checked: list[int]) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 8)
+    report_of(path)
+    report_of(path, max_tokens=400)
+    report_of(path, instruction="Answer.")
+    write_rows(path, 9)
+    assert report_of(path).dataset.examples == 9
+    assert checked == [8, 8, 8, 9]
+
+
+@pytest.mark.parametrize("at", [3, 70, 300])
+def test_a_damaged_report_is_made_again(tmp_path: Path, checked: list[int], at: int) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", 8)
+    first = report_of(path)
+    (kept,) = files(tmp_path)
+    flip_bit(kept, at)
+    assert report_of(path) == first and checked == [8, 8]
+    assert report_of(path) == first and checked == [8, 8], "and kept again"

@@ -1,27 +1,79 @@
-"""Prepared splits, kept: tokenising 100,000 examples takes many seconds, reading their tokens back a tenth of one.
+"""Checked data and prepared splits, kept: 100,000 examples take many seconds to check and to tokenise, none to recall.
 
-A file in `prepared/` of the home folder, named by a hash of all that the arrays follow from: the examples' content in
-their order, the instruction in front of them, tokenizer, chat template, limit, method, version. The arrays are verified
-by their content hash; a file that is damaged or cannot be read is made again. The newest few are kept.
+A file in `prepared/` of the home folder, named by a hash of all that its content follows from. For token arrays: the
+examples' content in their order, the instruction in front of them, tokenizer, chat template, limit, method, version.
+For a report: the SHA-256 of every file, what the recipe says of the data, tokenizer, chat template, limit, version.
+What is read back is verified by its hash; a file that is damaged or cannot be read is made again. The newest few are
+kept.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import content_of, prepare_split, record_of
+from tunesmith.data.read import Loaded
 from tunesmith.data.render import TrainOn
-from tunesmith.files import home_folder, replacing
-from tunesmith.records import ChatTokenizer, Example, Method, Prepared, TokenArrays, fingerprint_of
+from tunesmith.files import home_folder, replacing, write_atomically
+from tunesmith.records import (
+    ChatTokenizer,
+    CheckReport,
+    DataRecipe,
+    Example,
+    Method,
+    Prepared,
+    TokenArrays,
+    fingerprint_of,
+)
 
 FORMAT = 1  # raise it when the same examples are to become other tokens or weights
 LEAST_EXAMPLES = 5_000
 FILES_KEPT = 8
+
+
+def check_or_recall(
+    loaded: Loaded, test: Loaded | None, tokenizer: ChatTokenizer, max_tokens: int, model: str, data: DataRecipe
+) -> CheckReport:
+    """As `check_examples`, from the cache when these very files were checked so before."""
+    if len(loaded.examples) < LEAST_EXAMPLES:
+        return check_examples(loaded, test, tokenizer, max_tokens, model)
+    files = [of.dataset.model_dump(mode="json") for of in (loaded, test) if of is not None]
+    hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
+    key = fingerprint_of([FORMAT, _program(), files, data.model_dump(mode="json"), hashes, max_tokens, model])[:32]
+    path = home_folder() / "prepared" / f"{key}.json"
+    known = _recall_report(path)
+    if known is not None:
+        return known
+    report = check_examples(loaded, test, tokenizer, max_tokens, model)
+    with suppress(OSError):
+        text = report.model_dump_json()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{_sha256(text)}\n{text}")
+        _keep_newest(path)
+    return report
+
+
+def _recall_report(path: Path) -> CheckReport | None:
+    try:
+        known_hash, _, text = path.read_text(encoding="utf-8").partition("\n")
+        report = CheckReport.model_validate_json(text) if known_hash == _sha256(text) else None
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+    with suppress(OSError):
+        path.touch()
+    return report
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def prepare_or_recall(
@@ -44,14 +96,17 @@ def prepare_or_recall(
 def _key(
     name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
 ) -> str:
-    try:
-        program = version("tunesmith")
-    except PackageNotFoundError:
-        program = "source"
     # An id is of the content without the instruction that the recipe puts in front.
     contents = [[e.id, *(m.content for m in e.messages[:1] if m.role == "system")] for e in examples]
     hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
-    return fingerprint_of([FORMAT, program, name, hashes, max_tokens, train_on, method, contents])[:32]
+    return fingerprint_of([FORMAT, _program(), name, hashes, max_tokens, train_on, method, contents])[:32]
+
+
+def _program() -> str:
+    try:
+        return version("tunesmith")
+    except PackageNotFoundError:
+        return "source"
 
 
 def _recall(path: Path) -> TokenArrays | None:
@@ -77,7 +132,12 @@ def _keep(path: Path, arrays: TokenArrays) -> None:
         tensors["is_desirable_E"] = arrays.is_desirable_E
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"arrays": json.dumps([_hash_of(arrays), arrays.sequences_per_example])})
-    newest_first = sorted(path.parent.glob("*.safetensors"), key=lambda kept: kept.stat().st_mtime, reverse=True)
+    _keep_newest(path)
+
+
+def _keep_newest(path: Path) -> None:
+    """Of its kind."""
+    newest_first = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest_first[FILES_KEPT:]:
         old.unlink(missing_ok=True)
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tunesmith.data.cached import prepare_or_recall
-from tunesmith.data.check import check_examples
+from tunesmith.data.cached import check_or_recall, prepare_or_recall
 from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
@@ -56,7 +55,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     recipe = pinned(recipe, named)
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
-    report = check_examples(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model)
+    report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
     refuse_errors(report)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
