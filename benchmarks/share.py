@@ -31,7 +31,8 @@ def matmul_share(bench: Bench) -> list[Row]:
     row = paired("matmul-share", "flops_per_second", ours, rates, SQUARE)
     assert row.ratio is not None
     share = Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)
-    return [row, share, *(beside_the_limit(workload, bench, statistics.median(rates)) for workload in TRAININGS)]
+    known = [workload for workload in TRAININGS if last_row(workload.name, "examples_per_second").tunesmith]
+    return [row, share, *(beside_the_limit(workload, bench, statistics.median(rates)) for workload in known)]
 
 
 def beside_the_limit(workload: Training, bench: Bench, rate: float) -> Row:
