@@ -10,7 +10,7 @@ from benchmarks.workloads import Training
 
 PREFIX_TOKENS, BRANCH_TOKENS, TRAINED_TOKENS = 200, 100, 50
 SIZES = (1_000, 2_000, 4_000, 8_000, 16_000)
-REPETITIONS = 2
+REPETITIONS = 3
 
 
 def scaling(bench: Bench) -> list[Row]:

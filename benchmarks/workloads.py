@@ -57,7 +57,7 @@ class Answering:
 
 TRAININGS = (
     Training("banking77-short", batch_size=32, search_batch_size=16, steps=8),
-    Training("banking77-long", batch_size=32, search_batch_size=4, steps=1),
+    Training("banking77-long", batch_size=32, search_batch_size=4, steps=2),
     Training("gsm8k", batch_size=16, search_batch_size=4, steps=2),
     Training("dpo-gsm8k", batch_size=8, search_batch_size=4, steps=2, method="dpo", learning_rate=1e-4),
 )

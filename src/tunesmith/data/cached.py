@@ -34,7 +34,7 @@ from tunesmith.records import (
     fingerprint_of,
 )
 
-FORMAT = 1  # raise it when the same examples are to become other tokens or weights
+FORMAT = 1  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
 LEAST_EXAMPLES = 5_000
 FILES_KEPT = 8
 
@@ -136,7 +136,7 @@ def _keep(path: Path, arrays: TokenArrays) -> None:
 
 
 def _keep_newest(path: Path) -> None:
-    """Of its kind."""
+    """Forget all but the newest files of this one's kind."""
     newest_first = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest_first[FILES_KEPT:]:
         old.unlink(missing_ok=True)

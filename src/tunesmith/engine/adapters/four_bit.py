@@ -60,9 +60,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FourBitLinear, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
-        y = linear(
-            x, layer.dense_OI(x.dtype)
-        )  # with its bias it would be a view, to which nothing could be added in place
+        # Without its bias: with it this would be a view, to which nothing could be added in place.
+        y = linear(x, layer.dense_OI(x.dtype))
         return y if bias is None else y.add_(bias)
 
     @staticmethod
