@@ -18,6 +18,7 @@ from tunesmith.data.read.shapes import RULES
 from tunesmith.evaluation.scorers.choose import SCORERS
 from tunesmith.recipe.defaults import complete_recipe
 from tunesmith.records import Recipe
+from tunesmith.records.recipe import AS_TUPLE
 
 FILLED = {
     default.key
@@ -83,8 +84,9 @@ def _keys(record: type[BaseModel], prefix: str) -> Iterator[str]:
         default = field.get_default(call_default_factory=True)
         nothing = "chosen for you" if f"{prefix}{name}" in FILLED else "none"
         shown = nothing if default is None else f"`{default}`"
-        limits = ", ".join(_limit(limit) for limit in field.metadata)
-        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "").replace("|", "or")
+        limits = ", ".join(_limit(limit) for limit in field.metadata if limit is not AS_TUPLE)
+        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
         yield f"| `{prefix}{name}` | {shown} | {kind}{', ' if limits else ''}{limits} |"
     for record_type, deeper in inner:
         yield from _keys(record_type, deeper)

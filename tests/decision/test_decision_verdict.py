@@ -135,7 +135,7 @@ def test_next_to_nothing_is_no_victory_where_no_score_was_asked(score: float, wa
 
 def test_stop_when_everything_costs_too_much() -> None:
     assert verdict({"zero-shot": 0.5}, Bar(max_usd_per_1000=0.001)).verdict == "stop"
-    assert verdict({"zero-shot": 0.5}, Bar(max_seconds=0.01)).verdict == "stop"
+    assert verdict({"zero-shot": 0.5}, Bar(max_latency_seconds=0.01)).verdict == "stop"
 
 
 def test_a_contender_over_the_price_neither_wins_nor_beats() -> None:

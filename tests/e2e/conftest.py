@@ -19,7 +19,7 @@ COLOURS = ("red", "green", "blue")
 THINGS = ("apple", "boat", "cloud", "door", "eagle", "fish", "grape", "house", "island", "jar", "kite", "lamp", "moon")
 TINY = ("training.epochs=1", "training.learning_rate=0.01", "training.precision=float32", "training.batch_size=8",
         "training.evaluations=2", "adapter.rank=4", "evaluation.test_limit=12", "evaluation.validation_limit=4",
-        "evaluation.max_new_tokens=8", "evaluation.shots=2", "evaluation.retrieved=2")  # fmt: skip
+        "evaluation.max_new_tokens=8", "evaluation.shots=2", "retrieval.k=2")  # fmt: skip
 """A recipe that a tiny model runs through in a second or two. Epochs and float32: the same seed gives the same bits."""
 
 

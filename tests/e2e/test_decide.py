@@ -98,10 +98,9 @@ def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -
     scorer, reason = choose_scorer([example.answer for example in examples_on(examples, split.train)])
     test = examples_on(examples, split.test[: recipe.evaluation.test_limit])
     task = Task(stored.task, test, scorer, reason, stored.machine_usd_per_hour, recipe.seed)
-    asked = [
-        Asked(one.name, one.kind, one.given, decided.folder.answers(one.name).records, one.setup_seconds)
-        for one in stored.contenders
-    ]
+    folder = decided.folder
+    askings = [folder.asking(one.name) for one in stored.contenders]
+    asked = [Asked(one.profile, folder.answers(one.profile.name).records, one.usage) for one in askings]
     assert evaluate_answers(asked, task) == stored
 
 

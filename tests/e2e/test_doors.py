@@ -57,7 +57,7 @@ def test_rag_reads_the_documents(tunesmith: Door, labels_csv: Path, settings: li
         (documents / f"{colour}.md").write_text(f"# {colour}\n\nA thing painted {colour} is {colour}.\n" * 3)
     printed = tunesmith(
         "decide", labels_csv, "--json", "--out", tmp_path / "runs", *settings,
-        "--set", f"evaluation.documents={documents}",
+        "--set", f"retrieval.documents={documents}",
     )  # fmt: skip
     assert printed.code == 0, printed.err
     contenders = {one["name"]: one for one in printed.document["contenders"]}

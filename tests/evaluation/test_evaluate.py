@@ -10,7 +10,7 @@ from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.scorer import Scorer
-from tunesmith.records import Answer, Completion, Example, Message, Progress, Prompt
+from tunesmith.records import Answer, Completion, Example, Message, Profile, Progress, Prompt
 
 
 class Scripted:
@@ -45,7 +45,7 @@ ANSWERS = ["a", "b", "a", "b", "a", "b"]
 
 
 def entrant(name: str, texts: Sequence[str | None], setup_seconds: float = 0.0) -> Entrant:
-    return Entrant(name, "zero-shot", "nothing", Scripted(texts), setup_seconds)
+    return Entrant(Profile(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds), Scripted(texts))
 
 
 def test_contenders_are_measured_and_all_pairs_compared() -> None:
@@ -73,7 +73,7 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
 
 def test_the_answer_is_never_shown_to_a_contender() -> None:
     completer = Scripted(ANSWERS)
-    evaluate_contenders([Entrant("x", "zero-shot", "nothing", completer)], task_of(ANSWERS))
+    evaluate_contenders([Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)], task_of(ANSWERS))
     assert [[m.content for m in prompt] for prompt in completer.prompts] == [[f"question {i}"] for i in range(1, 7)]
 
 
@@ -119,7 +119,8 @@ def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
     evaluation, answers = evaluate_contenders([entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task)
     stored = [Answer.model_validate_json(answer.model_dump_json()) for answer in answers["x"]]
     assert stored == answers["x"]
-    again = evaluate_answers([Asked("x", "zero-shot", "nothing", stored, 9.0)], task)
+    profile = Profile(name="x", kind="zero-shot", given="nothing", setup_seconds=9.0)
+    again = evaluate_answers([Asked(profile, stored, evaluation.contenders[0].usage)], task)
     assert again == evaluation and again.fingerprint == evaluation.fingerprint
 
 
@@ -127,7 +128,7 @@ def test_answers_to_other_examples_are_refused() -> None:
     _, answers = evaluate_contenders([entrant("x", ANSWERS)], task_of(ANSWERS))
     for wrong in (answers["x"][:5], answers["x"][::-1]):
         with pytest.raises(DataError, match="other-answers"):
-            evaluate_answers([Asked("x", "zero-shot", "nothing", wrong)], task_of(ANSWERS))
+            evaluate_answers([Asked(Profile(name="x", kind="zero-shot", given="nothing"), wrong)], task_of(ANSWERS))
 
 
 def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
@@ -140,7 +141,7 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
         with pytest.raises(DataError, match=code):
             check_task(task)
         with pytest.raises(DataError, match=code):
-            evaluate_contenders([Entrant("x", "zero-shot", "nothing", completer)], task)
+            evaluate_contenders([Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)], task)
     assert completer.prompts == []
 
 
@@ -151,7 +152,7 @@ def test_a_completer_that_loses_an_answer_is_a_defect() -> None:
 
 def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     completer = Scripted(ANSWERS)
-    twin = Entrant("x", "zero-shot", "nothing", completer)
+    twin = Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)
     with pytest.raises(UsageError, match="found x twice"):
         evaluate_contenders([twin, twin], task_of(ANSWERS))
     assert completer.prompts == []

@@ -13,7 +13,7 @@ BROKEN = {
     "shares_leave_train": (["data.validation_share=0.4", "data.test_share=0.6"], "leave nothing to train on"),
     "test_is_not_train": (["data.path=a.jsonl", "data.test_path=a.jsonl"], "are the same file"),
     "min_score": (["bar.min_score=90"], "bar.min_score=90 is no score"),
-    "max_seconds": (["bar.max_seconds=0"], "lets no answer pass"),
+    "max_latency_seconds": (["bar.max_latency_seconds=0"], "lets no answer pass"),
     "max_usd": (["bar.max_usd_per_1000=-1"], "is below zero"),
     "free_machine": (["bar.max_usd_per_1000=1", "machine_usd_per_hour=0"], "makes everything free"),
     "options_of_another_method": (["simpo.margin=2"], "simpo.margin=2.0 is not used by method=sft"),

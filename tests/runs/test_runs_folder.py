@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from tunesmith.errors import RecipeError, RunError
 from tunesmith.records import (
     Answer,
+    Asking,
     Decision,
     Machine,
     MetricLine,
     ModelIdentity,
     Prepared,
+    Profile,
     Recipe,
     Run,
     Split,
@@ -197,7 +199,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
     folder.write_prepared({"train": prepared})
     folder.write_mask("[answer]\n")
     folder.append_sample(sample)
-    folder.write_answers("tuned+rag", [answer])
+    folder.write_answers(Asking(profile=Profile(name="tuned+rag", kind="tuned+rag", given="")), [answer])
 
     assert (folder.read(Run), folder.read(Split), folder.read(Decision)) == (run, split, decision)
     assert folder.read_recipe() == Recipe(seed=7)
@@ -217,7 +219,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
 def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
     folder = RunFolder.create(tmp_path, "x")
     with pytest.raises(RunError) as caught:
-        folder.write_answers(name, [])
+        folder.write_answers(Asking(profile=Profile(name=name, kind="rag", given="")), [])
     assert caught.value.code == "run/bad-name"
     assert list(folder.path.iterdir()) == []
 
@@ -250,7 +252,7 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(tmp_path: Path, mo
         lambda: folder.write_recipe(Recipe(seed=2)),
         lambda: folder.write(some_run(folder)),
         lambda: folder.append_metric(step(2)),
-        lambda: folder.write_answers("a", []),
+        lambda: folder.write_answers(Asking(profile=Profile(name="a", kind="rag", given="")), []),
     ):
         with pytest.raises(RunError) as caught:
             attempt()

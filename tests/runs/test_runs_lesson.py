@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tunesmith import faults
 from tunesmith.data.prepare import content_of
 from tunesmith.errors import RunError
-from tunesmith.records import Example, Message, MetricLine, Prepared, TokenArrays
+from tunesmith.records import Asking, Example, Message, MetricLine, Prepared, Profile, TokenArrays
 from tunesmith.runs.folder import RunFolder, Sample
 from tunesmith.runs.lesson import Lesson, clear_lesson, read_lesson, write_lesson
 
@@ -116,11 +116,11 @@ def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed
 
 def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
-    folder.write_answers("a", [])
+    folder.write_answers(Asking(profile=Profile(name="a", kind="rag", given="")), [])
     folder.adapter.mkdir()
     for place in (folder.path, folder.adapter, folder.path / "answers"):
         (place / ".tmp-run.json-abc").write_text("half")
     folder.sweep()
     assert sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")) == [
-        "adapter", "answers", "answers/a.jsonl"
+        "adapter", "answers", "answers/a.json", "answers/a.jsonl"
     ]  # fmt: skip

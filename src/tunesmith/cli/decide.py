@@ -28,7 +28,7 @@ def decide(
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
     from tunesmith.recipe.load import load_recipe
 
-    given = {"model": model, "data.path": data, "evaluation.documents": documents}
+    given = {"model": model, "data.path": data, "retrieval.documents": documents}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if columns is not None:
         changes.append(f"data.columns={dumps(parse_columns(columns))}")

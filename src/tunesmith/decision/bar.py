@@ -43,11 +43,17 @@ def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
         found.append(
             f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
         )
-    if bar.max_seconds is not None and contender.seconds_per_request > bar.max_seconds:
+    if bar.max_latency_seconds is not None and wait_of(contender) > bar.max_latency_seconds:
         found.append(
-            f"it takes {duration(contender.seconds_per_request)} a request, more than {duration(bar.max_seconds)}"
+            f"it takes {duration(wait_of(contender))} a request, more than {duration(bar.max_latency_seconds)}"
         )
     return " and ".join(found) or None
+
+
+def wait_of(contender: Contender) -> float:
+    """Seconds that one request waits when it is alone; its share of a batch where that was not measured."""
+    alone = contender.usage.latency_seconds if contender.usage else None
+    return contender.seconds_per_request if alone is None else alone
 
 
 def least_wording(bar: Bar) -> str:

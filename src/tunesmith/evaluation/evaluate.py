@@ -4,8 +4,9 @@ Asking and judging are apart: `ask` needs a model and makes answers; `evaluate_a
 decision can be checked again from the files of a run.
 
 What is decided here:
-- A failed answer (`error` set) has no score. It is counted in `Quantity.failed` and left out of n, so the interval
-  widens; it is never scored 0 in silence. An answer cut at the token limit is an answer: a user would get no more.
+- A failed answer (`error` set) has no score, nor has one that the scorer could not judge (`unscored`). They are counted
+  in `Quantity.failed` and left out of n, so the interval widens; neither is scored 0 in silence. An answer cut at
+  the token limit is an answer: a user would get no more.
 - Comparisons are paired: they use the examples that both contenders answered, and say how many.
 - All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
@@ -14,20 +15,32 @@ What is decided here:
   What no single answer took (retrieval, a shared beginning) is spread over all of them.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from tunesmith.errors import DataError, UsageError, name_some
-from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer
+from tunesmith.evaluation.meter import Meter
+from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, score_items
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, mean_interval
 from tunesmith.evaluation.stats.paired import paired_difference
 from tunesmith.evaluation.stats.power import examples_needed
-from tunesmith.records import Answer, Comparison, Completer, Contender, Evaluation, Example, Progress, Quantity
+from tunesmith.records import (
+    Answer,
+    Comparison,
+    Completer,
+    Completion,
+    Contender,
+    Evaluation,
+    Example,
+    Profile,
+    Progress,
+    Quantity,
+    Usage,
+)
 
 ContenderProgress = Callable[[str, int, int], None]
 """Called with (contender, answers ready, answers wanted)."""
@@ -35,29 +48,29 @@ ContenderProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A contender before it is asked. The first four fields are explained at `records.Contender`."""
+    """A contender before it is asked."""
 
-    name: str
-    kind: str
-    given: str
+    profile: Profile
     completer: Completer
-    setup_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A contender after it was asked: its answers, in the order of the examples."""
+    """A contender after it was asked: its answers, in the order of the examples, and what that took."""
 
-    name: str
-    kind: str
-    given: str
+    profile: Profile
     answers: Sequence[Answer]
-    setup_seconds: float = 0.0
+    usage: Usage | None = None
+
+    @property
+    def name(self) -> str:
+        """The contender's name."""
+        return self.profile.name
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What all contenders share. `seed` is that of the bootstrap."""
+    """What all contenders share. `seed` is that of the bootstrap; `leaked` the ids of examples that leaked."""
 
     name: str
     examples: Sequence[Example]
@@ -65,6 +78,13 @@ class Task:
     scorer_reason: str
     machine_usd_per_hour: float
     seed: int = 0
+    leaked: frozenset[str] = frozenset()
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The group of each example, an example without one by itself; None where no two stand together."""
+        names = [f"(alone) {e.id}" if e.group is None else e.group for e in self.examples]
+        return names if len(set(names)) < len(names) else None
 
 
 def evaluate_contenders(
@@ -72,10 +92,9 @@ def evaluate_contenders(
 ) -> tuple[Evaluation, dict[str, list[Answer]]]:
     """Ask and judge. Returns the evaluation and each contender's answers. Errors: `DataError`, see `check_task`."""
     check_task(task)
-    _check_names([entrant.name for entrant in entrants])
-    answers = {entrant.name: ask(entrant, task, progress) for entrant in entrants}
-    asked = [Asked(e.name, e.kind, e.given, answers[e.name], e.setup_seconds) for e in entrants]
-    return evaluate_answers(asked, task), answers
+    _check_names([entrant.profile.name for entrant in entrants])
+    asked = [ask(entrant, task, progress) for entrant in entrants]
+    return evaluate_answers(asked, task), {one.name: list(one.answers) for one in asked}
 
 
 def check_task(task: Task) -> None:
@@ -124,27 +143,41 @@ def _check_references(task: Task) -> None:
         )
 
 
-def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None) -> list[Answer]:
+def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None) -> Asked:
     """One contender's scored answers, in the order of the examples."""
-    name, tell = entrant.name, progress
+    name, tell = entrant.profile.name, progress
     report: Progress | None = (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
-    began = time.perf_counter()
-    completions = entrant.completer.complete([example.prompt for example in task.examples], report)
+    with Meter() as meter:
+        completions = entrant.completer.complete([example.prompt for example in task.examples], report)
     told = sum(completion.seconds for completion in completions)
-    rest = max(0.0, time.perf_counter() - began - told) / max(len(completions), 1)
-    return [
+    rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
+    scores = score_completions(completions, task)
+    answers = [
         Answer(
             example=example.id,
             text=completion.text,
-            scores={} if completion.error is not None else task.scorer.score(completion.text, example.answer),
+            scores=score if isinstance(score, dict) else {},
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
             seconds=completion.seconds + rest,
             finished=completion.finished,
             error=completion.error,
+            unscored=score.why if isinstance(score, Unscored) else None,
         )
-        for example, completion in zip(task.examples, completions, strict=True)
+        for example, completion, score in zip(task.examples, completions, scores, strict=True)
     ]
+    return Asked(entrant.profile, answers, meter.usage(answers))
+
+
+def score_completions(completions: Sequence[Completion], task: Task) -> list[dict[str, float] | Unscored]:
+    """Scores of what was answered; what was not answered has none."""
+    items = [
+        Item(completion.text, example.answer, example.question)
+        for completion, example in zip(completions, task.examples, strict=True)
+        if completion.error is None
+    ]
+    scored = iter(score_items(task.scorer, items))
+    return [{} if completion.error is not None else next(scored) for completion in completions]
 
 
 def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
@@ -168,15 +201,15 @@ def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
         contenders=tuple(_measured(contender, task) for contender in asked),
         comparisons=tuple(compare(a, b, task.scorer.metric) for a, b in combinations(asked, 2)),
         machine_usd_per_hour=task.machine_usd_per_hour,
+        leaked=tuple(example.id for example in task.examples if example.id in task.leaked),
+        clusters=len(set(task.groups)) if task.groups else None,
     )
 
 
 def compare(a: Asked, b: Asked, metric: str) -> Comparison:
     """The paired difference a - b over the examples that both answered."""
     pairs = [
-        (x.scores[metric], y.scores[metric])
-        for x, y in zip(a.answers, b.answers, strict=True)
-        if x.error is None and y.error is None
+        (x.scores[metric], y.scores[metric]) for x, y in zip(a.answers, b.answers, strict=True) if x.scores and y.scores
     ]
     a_N, b_N = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
     difference = paired_difference(a_N, b_N)
@@ -204,28 +237,46 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _measured(asked: Asked, task: Task) -> Contender:
     requests = len(asked.answers)
+    profile = asked.profile
     seconds = sum(answer.seconds for answer in asked.answers) / requests
+    tokens_in = sum(answer.tokens_in for answer in asked.answers) / requests
+    tokens_out = sum(answer.tokens_out for answer in asked.answers) / requests
     usd_per_second = task.machine_usd_per_hour / 3600
+    price = profile.token_price
+    charged = (tokens_in * price.usd_per_million_in + tokens_out * price.usd_per_million_out) / 1e6 if price else 0.0
+    metrics = _metrics(asked, task)
     return Contender(
-        name=asked.name,
-        kind=asked.kind,
-        given=asked.given,
-        metrics=_metrics(asked, task),
+        name=profile.name,
+        kind=profile.kind,
+        given=profile.given,
+        metrics=metrics,
         seconds_per_request=seconds,
-        tokens_in_per_request=sum(answer.tokens_in for answer in asked.answers) / requests,
-        tokens_out_per_request=sum(answer.tokens_out for answer in asked.answers) / requests,
-        usd_per_1000=1000 * seconds * usd_per_second,
-        setup_seconds=asked.setup_seconds,
-        setup_usd=asked.setup_seconds * usd_per_second,
+        tokens_in_per_request=tokens_in,
+        tokens_out_per_request=tokens_out,
+        usd_per_1000=1000 * (charged if price else seconds * usd_per_second),
+        setup_seconds=profile.setup_seconds,
+        setup_usd=profile.setup_seconds * usd_per_second + profile.setup_usd_charged,
+        chosen=profile.chosen,
+        clean=_clean(asked, task),
+        usage=asked.usage,
+        token_price=price,
+        retrieval_hits=profile.retrieval_hits,
     )
+
+
+def _clean(asked: Asked, task: Task) -> Quantity | None:
+    """The deciding metric where nothing leaked; None where nothing did at all, or everything."""
+    kept = [i for i, example in enumerate(task.examples) if example.id not in task.leaked]
+    if not task.leaked or not kept:
+        return None
+    fewer = replace(task, examples=[task.examples[i] for i in kept], leaked=frozenset())
+    return _metrics(replace(asked, answers=[asked.answers[i] for i in kept]), fewer)[task.scorer.metric]
 
 
 def _metrics(asked: Asked, task: Task) -> dict[str, Quantity]:
     """Every metric with its interval, the deciding one first."""
     answered = [
-        (answer, example.answer)
-        for answer, example in zip(asked.answers, task.examples, strict=True)
-        if answer.error is None
+        (answer, example.answer) for answer, example in zip(asked.answers, task.examples, strict=True) if answer.scores
     ]
     failed = len(asked.answers) - len(answered)
     names = list(answered[0][0].scores) if answered else [task.scorer.metric]

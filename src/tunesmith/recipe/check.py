@@ -73,8 +73,8 @@ def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
     bar = recipe.bar
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
         yield f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
-    if bar.max_seconds is not None and bar.max_seconds <= 0:
-        yield f"bar.max_seconds={bar.max_seconds:g} lets no answer pass; give the seconds a request may take"
+    if bar.max_latency_seconds is not None and bar.max_latency_seconds <= 0:
+        yield f"bar.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass; give the longest wait"
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
         yield f"bar.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what 1,000 requests may cost"
     if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
@@ -88,7 +88,7 @@ def _nothing_blank(recipe: Recipe) -> Iterator[str]:
         "data.test_path": recipe.data.test_path,
         "data.group": recipe.data.group,
         "evaluation.scorer": recipe.evaluation.scorer,
-        "evaluation.documents": recipe.evaluation.documents,
+        "retrieval.documents": recipe.retrieval.documents,
     }
     for key, text in texts.items():
         if text is not None and not text.strip():

@@ -6,9 +6,10 @@ guarantee. A prompt is a conversation that ends before the answer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tunesmith.records.example import Message
+from tunesmith.records.record import Record
 
 Prompt = tuple[Message, ...]
 
@@ -37,4 +38,39 @@ class Completer(Protocol):
 
     def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt; a prompt that cannot be answered gets one with `error` set, never an exception."""
+        ...
+
+
+class AnswerForm(Record):
+    """What an answer may look like: one of `labels` (the likeliest is taken), or JSON that fits `json_schema`."""
+
+    labels: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a model finds a given answer, end of turn included: natural logarithm, and over how many tokens."""
+
+    log_probability: float
+    tokens: int
+
+
+class Likelihoods(Protocol):
+    """A model that can say how likely given answers are; remote ones often cannot."""
+
+    def likelihoods(
+        self, prompts: Sequence[Prompt], answers: Sequence[str], progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """Of each answer as the continuation of its prompt; an empty prompt asks for the text by itself."""
+        ...
+
+
+class Embedder(Protocol):
+    """Texts as points: what means the same lies near. `name` tells which model made them."""
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """One row of length 1 for each text: numpy float32, (texts, dimensions)."""
         ...

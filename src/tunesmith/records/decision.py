@@ -13,13 +13,15 @@ class Bar(Record):
     """What the user asks of a winner. None: not asked (`decision/bar.py` says what holds then).
 
     `min_score` the deciding metric must reach; `min_gain` by how much a dearer contender must beat a simpler one to be
-    worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` and `max_seconds` per request.
+    worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` requests; `max_latency_seconds` for one
+    request that is alone; `max_forgetting` is by how much general ability may fall (0.05 = five points).
     """
 
     min_score: float | None = None
     min_gain: float = Field(0.0, ge=0, lt=1)
     max_usd_per_1000: float | None = None
-    max_seconds: float | None = None
+    max_latency_seconds: float | None = None
+    max_forgetting: float | None = Field(0.05, ge=0, lt=1)
 
 
 class Decision(Record):

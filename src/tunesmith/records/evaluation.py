@@ -1,13 +1,17 @@
-"""What every contender answered on the same examples, how that scored, and how sure we are."""
+"""What every contender answered on the same examples, how that scored, what it took, and how sure we are."""
+
+from pydantic import Field
 
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
 
 class Answer(Record):
-    """One contender's answer to one test example. `scores` is empty when `error` says that there is no answer.
+    """One contender's answer to one test example.
 
     A score is a number in [0, 1] for one example; metrics that only exist over all examples (macro-F1) are not here.
+    `scores` is empty when there is no answer (`error` says why) or when the scorer could not judge it (`unscored` says
+    why): both are counted in `Quantity.failed` and never scored 0.
     """
 
     example: str
@@ -18,14 +22,64 @@ class Answer(Record):
     seconds: float
     finished: bool
     error: str | None = None
+    unscored: str | None = None
+
+
+class TokenPrice(Record):
+    """What a provider charges, with who says so and when (ISO date)."""
+
+    usd_per_million_in: float = Field(ge=0)
+    usd_per_million_out: float = Field(ge=0)
+    source: str
+    date: str
+
+
+class Usage(Record):
+    """What asking took, measured. `seconds` is wall time of all requests together, answered in batches (throughput);
+    `latency_seconds` the median wait for one request that is alone. None: this machine does not tell."""
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    latency_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    energy_joules: float | None = None
+
+
+class Profile(Record):
+    """What a contender is, apart from its answers.
+
+    `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `given` says in words what it was given
+    besides the question; `chosen` are sentences about what was chosen for it on the validation examples, with numbers.
+    `setup_seconds` of this machine and `setup_usd_charged` by a provider had to be spent once (tuning, searching a
+    prompt, indexing). `token_price` is set where a provider answers: then the machine's hours are not counted.
+    `retrieval_hits` is the share of questions for which the right material was among what was retrieved.
+    """
+
+    name: str
+    kind: str
+    given: str
+    chosen: tuple[str, ...] = ()
+    setup_seconds: float = 0.0
+    setup_usd_charged: float = 0.0
+    token_price: TokenPrice | None = None
+    retrieval_hits: Quantity | None = None
+
+
+class Asking(Record):
+    """A contender that was asked, apart from its answers: with them, all that judging it again needs."""
+
+    profile: Profile
+    usage: Usage | None = None
 
 
 class Contender(Record):
-    """One way to do the task, measured.
+    """One way to do the task, measured. The fields that it has in common with `Profile` are explained there.
 
-    `kind` is one of zero-shot, few-shot, rag, tuned, tuned+rag; `given` says in words what it was given besides the
-    question. `metrics` by name; `seconds_per_request` is wall time over requests, `usd_per_1000` follows from it and
-    the machine's hourly price. `setup_seconds` is what had to be spent once (tuning, indexing).
+    `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples that nothing in
+    training resembles, None where nothing leaked. `usd_per_1000` requests follows from `token_price`, else from
+    seconds per request and the machine's hourly price; `setup_usd` from both.
     """
 
     name: str
@@ -38,13 +92,19 @@ class Contender(Record):
     usd_per_1000: float
     setup_seconds: float = 0.0
     setup_usd: float = 0.0
+    chosen: tuple[str, ...] = ()
+    clean: Quantity | None = None
+    usage: Usage | None = None
+    token_price: TokenPrice | None = None
+    retrieval_hits: Quantity | None = None
 
 
 class Comparison(Record):
     """Paired difference a - b of one metric on the same examples, with 95 % interval and p value.
 
-    `needed_n` is the number of test examples at which a difference of this size would be told from noise (80 % power),
-    None when it is told already or there is no difference at all.
+    `test` names how they were found, `clusters` the number of groups where examples come in groups. `needed_n` is the
+    number of test examples at which a difference of this size would be told from noise (80 % power), None when it is
+    told already or there is no difference at all.
     """
 
     a: str
@@ -56,10 +116,16 @@ class Comparison(Record):
     p: float
     n: int
     needed_n: int | None = None
+    test: str = ""
+    clusters: int | None = None
 
 
 class Evaluation(Record):
-    """All contenders on the same test examples. The first metric is the one that decides."""
+    """All contenders on the same test examples. The first metric is the one that decides.
+
+    `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
+    is the number of groups that the examples come in, None where each stands for itself.
+    """
 
     task: str
     scorer: str
@@ -69,6 +135,8 @@ class Evaluation(Record):
     contenders: tuple[Contender, ...]
     comparisons: tuple[Comparison, ...]
     machine_usd_per_hour: float
+    leaked: tuple[str, ...] = ()
+    clusters: int | None = None
 
     def contender(self, name: str) -> Contender:
         """The contender of that name. Errors: KeyError."""

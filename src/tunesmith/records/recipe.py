@@ -3,13 +3,18 @@
 Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/check.py`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tunesmith.records.decision import Bar
 from tunesmith.records.record import Record
 
+AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+"""A list of YAML is taken where a tuple is wanted; without this, strict reading refuses it."""
+
+LeakKind = Literal["exact", "normalised", "13-gram", "near", "group"]
+Often = Literal["never", "yearly", "monthly", "weekly", "daily"]
 Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
 AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
 
@@ -18,7 +23,8 @@ class DataRecipe(Record):
     """Where the examples come from, how they are read, split and rendered.
 
     `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` goes in front as the system
-    message of examples that have none; `train_on="everything"` also trains the prompts.
+    message of examples that have none; `train_on="everything"` also trains the prompts. `allow_leaks` names the kinds
+    of leakage between training and given test examples that stop nobody (`data/leaks.py` says what they are).
     """
 
     path: str | None = None
@@ -30,6 +36,7 @@ class DataRecipe(Record):
     test_share: float = Field(0.2, gt=0, lt=0.9)
     max_tokens: int | None = Field(None, ge=8)
     train_on: Literal["answers", "everything"] = "answers"
+    allow_leaks: Annotated[tuple[LeakKind, ...], AS_TUPLE] = ()
 
 
 class AdapterRecipe(Record):
@@ -104,24 +111,94 @@ class TrainingRecipe(Record):
     on_bad_step: Literal["stop", "skip"] = "stop"
 
 
+class RemoteRecipe(Record):
+    """A model behind an OpenAI-compatible `url`.
+
+    `key_variable` names the environment variable that holds the key, which stands in no file; prices are looked up
+    under `model` where they are not given; `at_once` requests are under way at the same time.
+    """
+
+    name: str
+    url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"
+    usd_per_million_in: float | None = Field(None, ge=0)
+    usd_per_million_out: float | None = Field(None, ge=0)
+    at_once: int = Field(4, ge=1, le=64)
+
+
 class EvaluationRecipe(Record):
-    """How contenders are asked and scored. `test_limit` and `validation_limit` take that many of their sides
-    (validation is looked at during training); `documents` is a folder for retrieval, else the train examples are used.
-    `batch_size` is the most answers made at once; fewer where the memory for their keys and values ends.
+    """How contenders are asked and scored.
+
+    `scorer` is a name, "auto", or `file.py:function`. Choices (how many `shots` at most, what is retrieved, which of
+    `trials` candidate prompts) are made on the validation examples. `test_limit` and `validation_limit` take that many
+    of their sides. `answers` are CSV files with the answers of other systems; `remote` are models behind a URL.
+    `constrained` adds contenders whose answers cannot leave the form of the train answers. `batch_size` is the most
+    answers made at once; fewer where the memory for their keys and values ends.
     """
 
     scorer: str = "auto"
     max_new_tokens: int | None = Field(None, ge=1)
     shots: int = Field(5, ge=1, le=64)
-    retrieved: int = Field(3, ge=1, le=64)
-    documents: str | None = None
+    trials: int = Field(8, ge=0, le=1000)
+    constrained: bool = True
+    remote: Annotated[tuple[RemoteRecipe, ...], AS_TUPLE] = ()
+    answers: Annotated[tuple[str, ...], AS_TUPLE] = ()
     test_limit: int | None = Field(None, ge=2)
     validation_limit: int = Field(64, ge=2)
     batch_size: int = Field(256, ge=1)
 
 
+class RetrievalRecipe(Record):
+    """What is looked up for a question: passages of the `documents` folder, else the nearest train examples.
+
+    `k` finds a question; None: chosen on the validation examples. `search` by words (bm25), by meaning (dense), or both
+    joined by reciprocal rank. Documents are cut into passages of `words` words that share `overlap`.
+    """
+
+    documents: str | None = None
+    k: int | None = Field(None, ge=1, le=64)
+    search: Literal["bm25", "dense", "both"] = "bm25"
+    words: int = Field(150, ge=8)
+    overlap: int = Field(30, ge=0)
+
+
+class JudgeRecipe(Record):
+    """A model that judges free text. `model` is a local model's name or that of a `evaluation.remote` one.
+
+    It decides only after it has qualified on `labels`, a file of answers that people judged; `rubric` says what is
+    good.
+    """
+
+    model: str | None = None
+    labels: str | None = None
+    rubric: str | None = None
+
+
+class CostRecipe(Record):
+    """What costs, besides the machine's hours: `usd_per_example` to make one, `hosting_usd_per_month` of a tuned model,
+    `retune_months` between tunings (None: follows from how often the task changes). `prices` is a file of price rows of
+    your own."""
+
+    usd_per_example: float = Field(0.0, ge=0)
+    hosting_usd_per_month: float = Field(0.0, ge=0)
+    retune_months: float | None = Field(None, gt=0)
+    prices: str | None = None
+
+
+class Circumstances(Record):
+    """What no data answers. None: nobody said, and the report names what was not known."""
+
+    task_changes: Often | None = None
+    facts_change: Often | None = None
+    used: Literal["once", "ongoing"] | None = None
+    requests_per_month: float | None = Field(None, ge=0)
+    data_may_go: Literal["this machine", "own cloud", "anywhere"] | None = None
+    longest_wait_seconds: float | None = Field(None, gt=0)
+
+
 class Recipe(Record):
-    """One run, from data to verdict."""
+    """One run, from data to verdict. `strict` refuses (exit code 1) where it would otherwise warn."""
 
     model: str = "smollm2-135m-instruct"
     revision: str | None = None
@@ -135,5 +212,10 @@ class Recipe(Record):
     kto: KtoRecipe = KtoRecipe()
     training: TrainingRecipe = TrainingRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    retrieval: RetrievalRecipe = RetrievalRecipe()
+    judge: JudgeRecipe = JudgeRecipe()
+    cost: CostRecipe = CostRecipe()
+    circumstances: Circumstances = Circumstances()
     bar: Bar = Bar()
+    strict: bool = False
     machine_usd_per_hour: float = Field(0.10, ge=0)

@@ -1,7 +1,7 @@
 """The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
 
     run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt
-    metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.jsonl
+    metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
     evaluation.json  decision.json  report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
@@ -29,6 +29,7 @@ from tunesmith.recipe.load import load_recipe
 from tunesmith.recipe.text import dump_recipe
 from tunesmith.records import (
     Answer,
+    Asking,
     CheckReport,
     Decision,
     Evaluation,
@@ -263,9 +264,19 @@ class RunFolder:
         for name in ("metrics.jsonl", "samples.jsonl"):
             cut_to(self.path / name, journal.get(name, 0))
 
-    def write_answers(self, contender: str, answers: Iterable[Answer]) -> None:
-        """Keep what one contender answered on the test examples."""
-        self._put(_answers_file(contender), as_lines(answers))
+    def write_answers(self, asking: Asking, answers: Iterable[Answer]) -> None:
+        """Keep what one contender is and what it answered on the test examples."""
+        file = _answers_file(asking.profile.name)
+        self._put(file.removesuffix("l"), asking.model_dump_json(indent=2) + "\n")
+        self._put(file, as_lines(answers))
+
+    def asking(self, contender: str) -> Asking:
+        """What one contender is. Errors: `RunError` when it was not asked, or the file is damaged."""
+        path = self.path / _answers_file(contender).removesuffix("l")
+        try:
+            return Asking.read(path)
+        except RecordError as error:
+            raise _damaged(path, error.found) from None
 
     def answers(self, contender: str) -> Lines[Answer]:
         """What one contender answered; nothing when it was not asked."""

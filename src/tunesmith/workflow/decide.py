@@ -10,7 +10,7 @@ from tunesmith.baselines.rag.documents import read_passages
 from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.records import Decision, Evaluation, Recipe, Run
+from tunesmith.records import Asking, Decision, Evaluation, Recipe, Run
 from tunesmith.report.content import ReportInput
 from tunesmith.report.data import report_json
 from tunesmith.report.write import write_report
@@ -42,7 +42,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError`; `Interrupted` after Ctrl-C, which says
     what was kept.
     """
-    documents = recipe.evaluation.documents
+    documents = recipe.retrieval.documents
     passages = read_passages(Path(documents)) if documents else None  # quick to fail, so before all that is slow
     material = gather(recipe, listener)
     task = task_of(material)
@@ -92,10 +92,10 @@ def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Li
         if stop.asked():
             raise interrupted(folder, stop)
 
-    answers = ask(entrant, task, tell)
+    asked = ask(entrant, task, tell)
     if folder is not None:
-        folder.write_answers(entrant.name, answers)
-    return Asked(entrant.name, entrant.kind, entrant.given, answers, entrant.setup_seconds)
+        folder.write_answers(Asking(profile=asked.profile, usage=asked.usage), asked.answers)
+    return asked
 
 
 def _content(

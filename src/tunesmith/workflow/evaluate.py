@@ -11,7 +11,7 @@ from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_an
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Completer, Evaluation, Example, Recipe, Split
+from tunesmith.records import Completer, Evaluation, Example, Profile, Recipe, Split
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.check import refuse_errors
@@ -86,5 +86,6 @@ def _entrant(
     is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
     kind = "tuned" if is_tuned else "zero-shot"
     if instruction is None:
-        return Entrant(name, kind, "the question as it stands in the data", completer)
-    return Entrant(name, kind, f'the instruction "{instruction}" and the question', Instructed(completer, instruction))
+        return Entrant(Profile(name=name, kind=kind, given="the question as it stands in the data"), completer)
+    profile = Profile(name=name, kind=kind, given=f'the instruction "{instruction}" and the question')
+    return Entrant(profile, Instructed(completer, instruction))

@@ -120,7 +120,7 @@ def _asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
     Fixed examples are read once for all. A base model that was not tuned often talks to the limit.
     """
     example = work.tokens_read / max(1, work.examples)
-    with_found = 1 + recipe.evaluation.retrieved * example / max(1.0, work.question)
+    with_found = 1 + (recipe.retrieval.k or 3) * example / max(1.0, work.question)
     total = exactly(0.0)
     for longer, is_tuned in ((1.0, False), (1.0, False), (with_found, False), (1.0, True), (with_found, True)):
         one = _answering(prospect, work, work.tests, recipe, longer)

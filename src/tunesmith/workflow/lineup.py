@@ -9,21 +9,22 @@ from tunesmith.baselines.prompt import FewShot, choose_shots
 from tunesmith.baselines.rag.answer import ExampleIndex, RetrievedPassages, RetrievedShots
 from tunesmith.baselines.rag.documents import Passage
 from tunesmith.evaluation.evaluate import Entrant
-from tunesmith.records import Completer, Example, Recipe
+from tunesmith.records import Completer, Example, Profile, Recipe
+
+USUAL_K = 3
 
 
 class Retrieval:
     """What RAG looks things up in: passages of documents where there are any, else the train examples."""
 
     def __init__(self, recipe: Recipe, train: Sequence[Example], passages: Sequence[Passage] | None) -> None:
-        evaluation = recipe.evaluation
-        self.k = evaluation.retrieved
+        self.k = recipe.retrieval.k or USUAL_K
         self.passages = passages
         if passages is None:
             self.index = ExampleIndex(train)
             self.given = f"the {self.k} nearest of {len(train):,} train examples (BM25)"
         else:
-            self.given = f"the {self.k} nearest of {len(passages):,} passages of {evaluation.documents} (BM25)"
+            self.given = f"the {self.k} nearest of {len(passages):,} passages of {recipe.retrieval.documents} (BM25)"
 
     def around(self, completer: Completer) -> Completer:
         """The completer, given what was found for each question."""
@@ -38,18 +39,21 @@ def baseline_entrants(base: Completer, recipe: Recipe, train: Sequence[Example],
     told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
     told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {told}"
     return [
-        Entrant("zero-shot", "zero-shot", told, base),
-        Entrant("few-shot", "few-shot", f"{told}, {len(shots)} fixed train examples", FewShot(base, shots)),
-        Entrant("rag", "rag", f"{told}, {retrieval.given}", retrieval.around(base)),
+        _entrant("zero-shot", told, base),
+        _entrant("few-shot", f"{told}, {len(shots)} fixed train examples", FewShot(base, shots)),
+        _entrant("rag", f"{told}, {retrieval.given}", retrieval.around(base)),
     ]
 
 
 def tuned_entrants(tuned: Completer, recipe: Recipe, retrieval: Retrieval, setup_seconds: float) -> list[Entrant]:
     """The tuned model: alone, and with what retrieval finds. Both needed the tuning."""
     told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+    given = f"tuned model, {told}"
     return [
-        Entrant("tuned", "tuned", f"tuned model, {told}", tuned, setup_seconds),
-        Entrant(
-            "tuned+rag", "tuned+rag", f"tuned model, {told}, {retrieval.given}", retrieval.around(tuned), setup_seconds
-        ),
+        _entrant("tuned", given, tuned, setup_seconds),
+        _entrant("tuned+rag", f"{given}, {retrieval.given}", retrieval.around(tuned), setup_seconds),
     ]
+
+
+def _entrant(kind: str, given: str, completer: Completer, setup_seconds: float = 0.0) -> Entrant:
+    return Entrant(Profile(name=kind, kind=kind, given=given, setup_seconds=setup_seconds), completer)

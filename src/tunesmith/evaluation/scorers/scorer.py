@@ -1,9 +1,9 @@
 """The one protocol of all scorers, and the text normalisation that several of them share."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,38 @@ class Scorer(Protocol):
         Errors: `DataError` when the reference cannot be one for this scorer.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An answer beside its reference and the question that was asked."""
+
+    answer: str
+    reference: str
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """There is an answer and the scorer could not judge it: why, in words. Counted and shown, never scored 0."""
+
+    why: str
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """A scorer that judges many answers together, because it asks a model or a child process, or may fail on one."""
+
+    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+        """One entry for each item, in their order."""
+        ...
+
+
+def score_items(scorer: Scorer, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+    """Every item judged, together where the scorer can do that."""
+    if isinstance(scorer, BatchScorer):
+        return scorer.score_items(items)
+    return [scorer.score(item.answer, item.reference) for item in items]
 
 
 def normalised(text: str) -> str:
