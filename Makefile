@@ -15,7 +15,7 @@ PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench calibrate clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ check: $(READY) ## linters, types, import rules, size budgets, guides
 
 bench: setup $(PEERS_READY) ## tunesmith beside TRL and transformers (WORKLOAD=name runs one, SEARCH=1 finds their best settings anew)
 	@$(BIN)/python -m benchmarks $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(SEARCH),--search)
+
+calibrate: setup ## simulations that hold the statistics and the verdict against their promises (QUICK=1: few, nothing kept)
+	$(BIN)/python -m benchmarks.calibrate $(if $(QUICK),--quick)
 
 clean: ## throw away .venv and the caches in this folder (the model in ~/.tunesmith stays)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache

@@ -144,15 +144,15 @@ def test_exact_duplicates_are_kept_once_on_their_side() -> None:
     assert all(one.line <= 20 for side in on_sides for one in side)
 
 
-def test_a_given_test_file_stays_whole_and_train_loses_what_it_asks() -> None:
+def test_a_given_test_file_stays_whole_and_what_asks_the_same_is_never_held_out() -> None:
     examples = different(50)
     test = [example("QUESTION  3", "another answer"), example("question 4", "answer 4"), example("new")]
     split = split_examples(examples, test=test)
     assert split.method == "given-test"
     assert set(split.test) == {one.id for one in test}
-    assert examples[3].id not in side_of(split)
-    assert not {examples[4].id} & {*split.train, *split.validation}
-    assert len(split.train) + len(split.validation) == 48
+    assert {examples[3].id, examples[4].id} <= {*split.train}
+    assert not {examples[3].id, examples[4].id} & {*split.validation}
+    assert len(split.train) + len(split.validation) == 50
 
 
 def test_a_given_split_is_kept_and_completed() -> None:
@@ -166,8 +166,8 @@ def test_a_given_split_is_kept_and_completed() -> None:
     assert [len(whole.train), len(whole.validation), len(whole.test)] == [40, 10, 10]
 
 
-def test_in_a_given_split_test_goes_before_validation_before_train() -> None:
+def test_in_a_given_split_test_goes_before_validation() -> None:
     examples = [example("same"), example("SAME", "x"), example(" same", "y"), *different(10)]
     split = split_examples(examples, sides=["train", "validation", "test", *["train"] * 8, "validation", "test"])
     assert examples[2].id in split.test
-    assert not {examples[0].id, examples[1].id} & {*split.train, *split.validation, *split.test}
+    assert examples[0].id in split.train and examples[1].id not in {*split.train, *split.validation, *split.test}

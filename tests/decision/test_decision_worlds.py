@@ -1,94 +1,103 @@
 """Simulated worlds whose truth is known: how often the verdict is right, and how often it costs somebody a tuning.
 
-Each contender answers each of n test examples right with a known probability; a difficulty that all share makes their
-answers agree (Gaussian copula, correlation 0.6), as models do on real data. Seeds are fixed, so nothing here is flaky.
-The bars leave room above the figures in docs/decisions/011 and 012; `make calibrate` is to measure them at length.
+A short form of `benchmarks/calibrate_worlds.py`, which `make calibrate` runs at length: the same worlds, fewer of them.
+Seeds are fixed, so nothing here is flaky; the bars leave room for what 150 worlds measure.
 """
 
-from collections import Counter
-from itertools import combinations
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
+from benchmarks.calibrate_worlds import FIVE, MANY, TRUTHS, Truth, effect_of, rows, shares, world
 from tunesmith.decision import decide
-from tunesmith.decision.verdict import VERDICTS
-from tunesmith.records import Bar, Comparison, Contender, Evaluation, Quantity
+from tunesmith.decision.judgement import Case
+from tunesmith.decision.verdict import judge
+from tunesmith.evaluation.stats.paired import paired_difference
+from tunesmith.records import Bar
 
 WORLDS = 150
-SHARED = 0.6
+N = 200
 
 
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of n numbers with the normal 95 % interval, never narrower than Wilson's at 0 and 1 would allow."""
-    half = max(1.96 * float(values.std(ddof=1)) / len(values) ** 0.5, 1.0 / len(values))
-    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
+def found(truth: Truth, kinds: tuple[str, ...], effect: float) -> Mapping[str, float]:
+    asked = ("outside", *kinds) if "outside" in truth.good else kinds
+    return shares(asked, [0.4 + effect * (kind in truth.good) for kind in asked], N, WORLDS)
 
 
-def world(chances: tuple[float, ...], n: int, random: np.random.Generator) -> Evaluation:
-    """One evaluation of five contenders that are right with these chances."""
-    shared = random.normal(size=n)
-    right = {}
-    for kind, chance in zip(VERDICTS, chances, strict=True):
-        own = SHARED**0.5 * shared + (1 - SHARED) ** 0.5 * random.normal(size=n)
-        right[kind] = (own < norm.ppf(chance)).astype(float)
-    contenders = []
-    for kind, values in right.items():
-        value, low, high = interval(values)
-        contenders.append(
-            Contender(
-                name=kind, kind=kind, given="", metrics={"exact": Quantity(value=value, low=low, high=high, n=n)},
-                seconds_per_request=0.1, tokens_in_per_request=1, tokens_out_per_request=1, usd_per_1000=0.01,
-            )
-        )  # fmt: skip
-    comparisons = []
-    for a, b in combinations(right, 2):
-        difference, low, high = interval(right[a] - right[b])
-        comparisons.append(
-            Comparison(a=a, b=b, metric="exact", difference=difference, low=low, high=high, p=0.5, n=n)
-        )  # fmt: skip
-    return Evaluation(
-        task="world", scorer="exact", scorer_reason="drawn", metric="exact", examples=tuple(map(str, range(n))),
-        contenders=tuple(contenders), comparisons=tuple(comparisons), machine_usd_per_hour=0.1,
-    )  # fmt: skip
+@pytest.mark.parametrize("kinds", [FIVE, MANY], ids=["five", "many"])
+@pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.name)
+def test_at_twice_the_detectable_effect_the_verdict_is_the_truth(truth: Truth, kinds: tuple[str, ...]) -> None:
+    share = found(truth, kinds, effect_of(N))
+    assert share[truth.verdict] >= 0.85
+    if not truth.verdict.startswith("fine-tune"):
+        assert share["fine-tune"] + share["fine-tune+rag"] <= 0.05
 
 
-def shares(chances: tuple[float, ...], n: int) -> Counter[str]:
-    """How often each verdict is given, as a share of all worlds."""
-    random = np.random.default_rng(20261123)
-    counts = Counter(decide(world(chances, n, random), Bar()).verdict for _ in range(WORLDS))
-    return Counter({verdict: count / WORLDS for verdict, count in counts.items()})  # type: ignore[misc]
+def test_the_best_of_many_tuned_ones_does_not_win_by_luck() -> None:
+    """Eight tuned variants that are no better than the prompt: without correction one world in ten would tune."""
+    kinds = ("zero-shot", *["tuned"] * 8)
+    share = shares(kinds, [0.5] * 9, N, 400)
+    assert share["fine-tune"] <= 0.04
+    random = np.random.default_rng(1)
+    worlds = [world(kinds, [0.5] * 9, N, random) for _ in range(400)]
+    lucky = [any(pair.a == "zero-shot 0" and pair.high < 0 for pair in one.comparisons) for one in worlds]
+    assert sum(lucky) / 400 > 0.07
 
 
-@pytest.mark.parametrize(
-    ("truth", "chances"),
-    [
-        ("prompt", (0.5, 0.8, 0.8, 0.8, 0.8)),
-        ("rag", (0.4, 0.5, 0.8, 0.8, 0.8)),
-        ("fine-tune", (0.1, 0.3, 0.4, 0.8, 0.8)),
-        ("fine-tune+rag", (0.1, 0.2, 0.5, 0.6, 0.9)),
-        ("stop", (0.01, 0.01, 0.02, 0.03, 0.03)),
-    ],
-)
-def test_with_enough_examples_the_verdict_is_the_truth(truth: str, chances: tuple[float, ...]) -> None:
-    found = shares(chances, n=300)
-    assert found[truth] >= 0.85
-    if not truth.startswith("fine-tune"):
-        # Two useless dearer contenders, 2.5 % each (docs/decisions/010); 150 worlds measure 5 % to within 3.5 points.
-        assert found["fine-tune"] + found["fine-tune+rag"] <= 0.085
+@pytest.mark.parametrize("kinds", [FIVE, MANY], ids=["five", "many"])
+def test_a_model_too_small_for_the_task_wins_nothing(kinds: tuple[str, ...]) -> None:
+    """gsm8k with the embedded model: 0 to 3 % right of 200."""
+    share = shares(kinds, list(np.linspace(0.0, 0.03, len(kinds))), N, WORLDS)
+    assert share["stop"] + share["cannot tell"] == pytest.approx(1.0)
 
 
 def test_with_too_few_examples_it_cannot_tell_rather_than_guess() -> None:
-    found = shares((0.60, 0.60, 0.60, 0.72, 0.72), n=40)
-    assert found["cannot tell"] >= 0.5
-    assert found["fine-tune+rag"] <= 0.05
+    share = shares(FIVE, (0.60, 0.60, 0.60, 0.72, 0.72), 40, WORLDS)
+    assert share["cannot tell"] >= 0.5
+    assert share["fine-tune+rag"] <= 0.05
 
 
-def test_on_ten_examples_it_never_tells_equals_apart() -> None:
-    found = shares((0.60, 0.60, 0.60, 0.60, 0.60), n=10)
-    assert found["cannot tell"] >= 0.97
+@pytest.mark.parametrize("kinds", [FIVE, MANY], ids=["five", "many"])
+def test_on_ten_examples_it_never_tells_equals_apart(kinds: tuple[str, ...]) -> None:
+    assert shares(kinds, [0.6] * len(kinds), 10, WORLDS)["cannot tell"] >= 0.97
 
 
-def test_with_150_examples_sensible_cases_are_not_turned_into_cannot_tell() -> None:
-    assert shares((0.4, 0.5, 0.8, 0.8, 0.8), n=150)["cannot tell"] <= 0.2
+@pytest.mark.parametrize("n", [60, 150])
+def test_with_enough_examples_sensible_cases_are_not_turned_into_cannot_tell(n: int) -> None:
+    assert shares(FIVE, (0.4, 0.5, 0.8, 0.8, 0.8), n, WORLDS)["cannot tell"] <= 0.1
+
+
+def test_a_world_holds_what_the_program_would_have_measured() -> None:
+    """Counts stand for answers: its comparison is that of two arrays with these answers."""
+    made = world(("zero-shot", "tuned"), (0.4, 0.7), 50, np.random.default_rng(3))
+    zero, tuned = (round(50 * one.metrics["exact"].value) for one in made.contenders)
+    pair = made.comparisons[0]
+    both = next(both for both in range(51) if _difference(zero, tuned, both) == (pair.low, pair.high, pair.p))
+    assert pair.difference == pytest.approx((zero - tuned) / 50)
+    assert 0 <= both <= min(zero, tuned)
+
+
+def _difference(zero: int, tuned: int, both: int) -> tuple[float, float, float] | None:
+    if both > min(zero, tuned) or zero + tuned - both > 50:
+        return None
+    zero_N = np.arange(50) < zero
+    tuned_N = (np.arange(50) < both) | ((np.arange(50) >= zero) & (np.arange(50) < zero + tuned - both))
+    one = paired_difference(zero_N.astype(float), tuned_N.astype(float))
+    return one.low, one.high, one.p
+
+
+def test_what_is_judged_is_what_is_decided() -> None:
+    random = np.random.default_rng(2)
+    for _ in range(20):
+        made = world(("outside", *MANY), [0.4] * 7 + [0.55] * 7, 100, random)
+        judged, decided = judge(Case(made, Bar())), decide(made, Bar())
+        assert judged.verdict == decided.verdict
+        assert (judged.winner.name if judged.winner else None) == decided.winner
+
+
+def test_rows_are_what_calibration_wants() -> None:
+    found = rows(quick=True, ns=(100,))
+    assert all(set(row) == {"name", "value", "low_bar", "high_bar", "holds"} for row in found)
+    assert len({row["name"] for row in found}) == len(found)
+    assert {row["low_bar"] for row in found} == {None, 0.9, 0.99}

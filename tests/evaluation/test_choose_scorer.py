@@ -1,5 +1,9 @@
 """The scorer is chosen by looking at the answers, and says why."""
 
+import hashlib
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from tunesmith.errors import DataError, RecipeError
@@ -8,6 +12,7 @@ from tunesmith.evaluation.scorers import SCORERS, choose_scorer
 LABELS = ["spam", "ham", "Spam", "ham", "spam", "ham"]
 JSON = ['{"a": 1}', '["x"]']
 SHORT = ["Paris", "Rome", "Oslo", "Bern"]
+GSM8K = ["2 + 3 = <<2+3=5>>5 apples\n#### 5", "He has 1,200.\n#### 1,200"]
 LONG = ["a rather long answer " * 9] * 9 + ["short"]
 
 
@@ -29,6 +34,9 @@ LONG = ["a rather long answer " * 9] * 9 + ["short"]
             "json",
             '10 of 1,000 train answers are no JSON object or list (the first is "n/a"), all others',
         ),
+        (GSM8K, "number", "All 2 train answers end in #### and a number, so those numbers are compared."),
+        ([*GSM8K * 60, "no idea"], "number", "120 of 121 train answers end in #### and a number"),
+        ([*GSM8K, "#### none"], "normalised", "differ"),
         ([*JSON * 494, *["n/a"] * 12], "label", "12 of 1,000 train answers are no JSON"),
     ],
 )
@@ -44,13 +52,71 @@ def test_by_name(name: str) -> None:
     assert scorer.name == name and name in reason
 
 
-def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
+KNOWN = (
+    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, regex, sql, code, similarity, "
+    "number:..., regex:..., sql:..., file.py:function"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "do"),
+    [
+        ("normalized", "There is no scorer 'normalized'.", "write 'normalised'"),
+        ("numeric:0.1", "There is no scorer 'numeric:0.1'.", "write 'number'"),
+        ("exact:3", "There is no scorer 'exact:3'.", "write 'exact'"),
+        ("zzz", "There is no scorer 'zzz'.", "take one of these"),
+        (
+            "similarity",
+            "The scorer similarity needs an embedding model.",
+            "name another, or use it where there is an embedding model",
+        ),
+    ],
+)
+def test_an_unknown_name_is_told_the_nearest_and_all(name: str, what: str, do: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        choose_scorer(SHORT, "normalized")
-    assert str(caught.value) == (
-        "error[recipe/unknown-scorer]: There is no scorer 'normalized'. where evaluation.scorer · "
-        "found known are auto, exact, normalised, label, json, rouge-l, chrf · do write 'normalised'"
-    )
+        choose_scorer(SHORT, name)
+    assert str(caught.value) == f"error[recipe/unknown-scorer]: {what} where evaluation.scorer · {KNOWN} · do {do}"
+
+
+def test_options_behind_a_colon(tmp_path: Path) -> None:
+    loose, reason = choose_scorer(GSM8K, "number:0.1")
+    assert loose.score("111", "100") == {"number_match": 0.0} and loose.score("9.2", "10") == {"number_match": 1.0}
+    assert reason == "The scorer number:0.1 was named."
+    pattern, _ = choose_scorer(SHORT, "regex:x: (\\d)")
+    assert pattern.score("x: 3, z", "x: 3") == {"pattern_match": 1.0}
+    schema = tmp_path / "a:b.sql"
+    schema.write_text("CREATE TABLE t (a INT); INSERT INTO t VALUES (7);")
+    assert choose_scorer(SHORT, f"sql:{schema}")[0].score("SELECT 7", "SELECT a FROM t") == {"rows_match": 1.0}
+
+
+@pytest.mark.parametrize("tolerance", ["", "x", "-1", "1", "nan"])
+def test_a_tolerance_is_a_share(tolerance: str) -> None:
+    with pytest.raises(RecipeError, match="bad-tolerance"):
+        choose_scorer(GSM8K, f"number:{tolerance}")
+
+
+def test_a_function_of_ones_own_is_known_by_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("def fit(answer, reference):\n    return 1\n")
+    scorer, reason = choose_scorer(SHORT, f"{file}:fit")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert scorer.score("a", "b") == {"fit": 1.0}
+    assert reason == f"Your function fit was named ({file}, SHA-256 {digest})."
+    with pytest.raises(RecipeError, match="broken-scorer") as caught:
+        choose_scorer(SHORT, f"{file}:fits")
+    assert caught.value.found == "there is no function 'fits' in it; it has fit"
+
+
+def test_similarity_names_its_model() -> None:
+    class Lengths:
+        name = "lengths"
+
+        def embed(self, texts: list[str]) -> np.ndarray:
+            return np.array([[1.0, 0.0] if len(text) == 4 else [0.6, 0.8] for text in texts], dtype=np.float32)
+
+    scorer, reason = choose_scorer(SHORT, "similarity", lambda: Lengths())
+    assert reason == "The scorer similarity was named. Texts were embedded by lengths."
+    assert scorer.score("Rome", "Paris") == {"similarity": 0.6} and scorer.score("Rome", "Oslo") == {"similarity": 1.0}
 
 
 def test_nothing_to_look_at() -> None:

@@ -1,19 +1,27 @@
 """Scorers: the contract that all keep, and what each forgives and does not."""
 
 import json
+import math
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.evaluation.scorers import Scorer
+from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
 from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
+from tunesmith.evaluation.scorers.number import NumberScorer
+from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence
-from tunesmith.evaluation.scorers.scorer import normalised
+from tunesmith.evaluation.scorers.scorer import Item, Unscored, normalised
+from tunesmith.evaluation.scorers.similarity import SimilarityScorer
+from tunesmith.records import Example, Likelihood, Message, Progress, Prompt
 from tunesmith.testing.scorer_conformance import ScorerConformance
 
 
@@ -192,3 +200,89 @@ def test_bit_parallel_lcs_equals_the_textbook_table(a: str, b: str) -> None:
 def test_rouge_l_sees_words_of_every_alphabet() -> None:
     assert RougeLScorer().score("кошка сидит", "кошка спит")["rouge_l"] == 0.5
     assert RougeLScorer().score("猫が座る", "猫が寝る")["rouge_l"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "score"),
+    [
+        ("She has 18.", "9 * 2 = 18\n#### 18", 1.0),
+        ("#### 18", "#### 18", 1.0),
+        ("#### 17\n#### 18 apples in 3 days", "#### 18", 1.0),
+        ("First 3, then 18", "#### 18", 1.0),
+        ("18, of which 3 are red", "#### 18", 0.0),
+        ("18 #### none", "#### 18", 0.0),
+        ("eighteen", "#### 18", 0.0),
+        ("$1,234.50", "#### 1234.5", 1.0),
+        ("1,234,567", "1234567", 1.0),
+        ("1.234", "1234", 0.0),
+        ("12,34", "34", 1.0),  # no thousands: two numbers, the last one counts
+        ("−5", "-5", 1.0),
+        ("-$5", "$-5", 1.0),
+        ("5", "-5", 0.0),
+        ("8-5", "5", 1.0),
+        ("50 %", "0.5", 1.0),
+        ("50%", "50", 1.0),
+        ("50%", "0.5%", 0.0),
+        ("3/4", "0.75", 1.0),
+        ("1/0", "1", 0.0),
+        ("1.2e3", "1200", 1.0),
+        ("1e999999", "1e999998", 0.0),
+        ("9" * 5_000, "9", 0.0),
+        ("0.3", "0.30000000000000004", 1.0),
+        ("3.1415926", "3.1415927", 1.0),
+        ("3.14", "3.1415927", 0.0),
+        ("0.0000001", "0", 0.0),
+        ("٣", "3", 1.0),
+        ("room 12b", "12", 1.0),
+        (".5", "0.5", 1.0),
+        ("18.", "18", 1.0),
+        ("none", "None.", 1.0),
+        ("3", "none", 0.0),
+    ],
+)
+def test_the_number_of_an_answer(answer: str, reference: str, score: float) -> None:
+    assert NumberScorer().score(answer, reference) == {"number_match": score}
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from(["{}", "{:,}", "#### {}", "so ${:,}.", "x = {} apples"]))
+def test_a_number_is_found_however_it_is_written(number: int, form: str) -> None:
+    text = form.format(number)
+    assert NumberScorer().score(text, str(number)) == {"number_match": 1.0}
+    assert NumberScorer().score(text, str(number + 1 + abs(number) // 1000)) == {"number_match": 0.0}
+
+
+def test_bleu_of_texts_without_words() -> None:
+    assert BleuScorer().score("", "") == {"bleu": 1.0}
+    assert BleuScorer().score("", "a b") == BleuScorer().score("a b", "") == {"bleu": 0.0}
+
+
+def test_combining_marks_beyond_use_are_left_out_and_others_kept() -> None:
+    assert normalised("e\u0301" * 2_000) == "é" * 2_000
+    assert normalised("a" + "\u0301" * 5_000) == normalised("a" + "\u0301" * 30)
+
+
+def test_reference_probability_is_one_over_perplexity() -> None:
+    class Fixed:
+        def likelihoods(
+            self, prompts: Sequence[Prompt], answers: Sequence[str], progress: Progress | None = None
+        ) -> list[Likelihood]:
+            assert [prompt[-1].content for prompt in prompts] == ["q"] * 4 and list(answers) == ["x"] * 4
+            return [Likelihood(-4.0, 2), Likelihood(0.0, 3), Likelihood(float("nan"), 2), Likelihood(0.0, 0)]
+
+    example = Example(line=1, messages=(Message("user", "q"), Message("assistant", "x")))
+    scores = likelihood_scores(Fixed(), [example] * 4)
+    assert scores[:2] == [{"reference_probability": pytest.approx(math.exp(-2))}, {"reference_probability": 1.0}]
+    assert scores[2:] == [Unscored("the model gave no probability")] * 2
+
+
+def test_a_text_without_a_point_is_not_judged() -> None:
+    class Lost:
+        name = "lost"
+
+        def embed(self, texts: Sequence[str]) -> np.ndarray:
+            return np.array(
+                [[np.nan, 0.0] if text == "lost" else [-1.0, 0.0] if text == "b" else [1, 0] for text in texts]
+            )
+
+    found = SimilarityScorer(Lost()).score_items([Item("lost", "a"), Item("b", "a"), Item("c", "a")])
+    assert found == [Unscored("the embedding model gave no point for it"), {"similarity": 0.0}, {"similarity": 1.0}]

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.evaluation.stats.bootstrap import whole_set_interval
-from tunesmith.evaluation.stats.intervals import Interval, mean_interval, rate_interval
+from tunesmith.evaluation.stats.bootstrap import mean_by_bootstrap, whole_set_interval
+from tunesmith.evaluation.stats.intervals import Interval, exact_interval, mean_interval, rate_interval
+from tunesmith.evaluation.stats.margin import non_inferiority
 from tunesmith.evaluation.stats.paired import Difference, paired_difference, rate_difference, tango_interval
 from tunesmith.evaluation.stats.power import examples_needed
+from tunesmith.evaluation.stats.seeds import seed_spread
+from tunesmith.evaluation.stats.several import holm
 
 SCORES = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=40)
 
@@ -36,7 +39,7 @@ def test_one_seen_says_little() -> None:
     assert mean_interval([1.0]).low < 0.21
     low, high = mean_interval([0.5])[1:3]
     assert (low, high) == pytest.approx((0.0125, 0.9875))
-    assert paired_difference([1.0], [0.0]).p == 1.0
+    assert paired_difference([1.0], [0.0])[1:4] == pytest.approx((-0.9, 1.0, 0.5), abs=1e-9)
     one = paired_difference([0.7], [0.2])
     assert one.low < 0 < one.high and one.p == 1.0
     assert whole_set_interval(counts_of([0.5]), mean_of, seed=0)[1:3] == pytest.approx((0.0125, 0.9875))
@@ -59,7 +62,14 @@ def test_equal_differences_have_an_interval_that_agrees_with_p(n: int, gain: flo
 
 @pytest.mark.parametrize("bad", [[math.nan, 0.5], [1.5, 0.5], [-0.1, 0.2], [math.inf, 0.0]])
 def test_what_is_no_score_is_refused(bad: list[float]) -> None:
-    for refused in (lambda: mean_interval(bad), lambda: paired_difference(bad, [0, 0])):
+    for refused in (
+        lambda: mean_interval(bad),
+        lambda: paired_difference(bad, [0, 0]),
+        lambda: mean_by_bootstrap(bad, 0),
+        lambda: non_inferiority([0, 0], bad, 0.1),
+        lambda: holm(bad),
+        lambda: seed_spread(bad),
+    ):
         with pytest.raises(ValueError, match="every score"):
             refused()
     with pytest.raises(ValueError, match="finite"):
@@ -109,7 +119,7 @@ def test_examples_needed_is_more_than_were_seen_and_falls_with_the_difference() 
 
 
 def test_power_is_as_planned() -> None:
-    """At the n that is called for, about 80 % of experiments see the difference (McNemar is a little shy)."""
+    """At the n that is called for, about 80 % of experiments see the difference."""
     draw = np.random.default_rng(5)
     pilot = np.repeat([1.0, -1.0, 0.0], [25, 15, 60])
     n = examples_needed(pilot)
@@ -140,3 +150,66 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     scores = list(np.random.default_rng(0).random(30))
     first, again, other = (whole_set_interval(counts_of(scores), mean_of, seed) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_scores_near_the_end_of_the_scale_have_an_interval_that_leans_away_from_it() -> None:
+    scores = [1.0] * 26 + [0.2, 0.5, 0.6, 0.9]
+    mean = mean_interval(scores)
+    assert mean.high < 1 and mean.value - mean.low > 1.5 * (mean.high - mean.value)
+
+
+def test_exact_interval_holds_every_wilson_promise_and_more() -> None:
+    assert exact_interval(0, 10)[1:3] == pytest.approx((0, 1 - 0.025**0.1))
+    for n, p in itertools.product((10, 37), (0.05, 0.3, 0.5, 0.9)):
+        chances = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+        assert (
+            sum(c for k, c in enumerate(chances) if exact_interval(k, n).low <= p <= exact_interval(k, n).high) >= 0.95
+        )
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, 0.2])
+def test_not_worse_exactly_when_the_interval_says_so(margin: float) -> None:
+    """For right or wrong, graded and grouped answers: p < 0.025, the decision and the interval are one statement."""
+    for only_a, only_b, n in itertools.product(range(12), range(12), (24, 60)):
+        a = np.arange(n) < only_a
+        b = (np.arange(n) >= only_a) & (np.arange(n) < only_a + only_b)
+        held = non_inferiority(a, b, margin)
+        assert held.holds == (held.p < 0.025) == (held.difference.low > -margin), (only_a, only_b, n)
+    draw = np.random.default_rng(1)
+    for world in range(60):
+        a, b = draw.beta(5, 4, 30), draw.beta(4, 4, 30)
+        held = non_inferiority(a, b, margin, None if world % 2 else [str(i // 3) for i in range(30)])
+        assert held.holds == (held.p < 0.025) == (held.difference.low > -margin)
+
+
+def test_not_worse_needs_a_margin_and_something_seen() -> None:
+    with pytest.raises(ValueError, match="margin"):
+        non_inferiority([1], [1], 1.0)
+    assert not non_inferiority([], [], 0.5).holds
+    assert not non_inferiority([1, 0], [1, 0], 0.1).holds  # two equal answers show nothing
+    assert non_inferiority([1, 0] * 100, [1, 0] * 100, 0.1).holds
+    assert non_inferiority([0.5] * 30, [0.4] * 30, 0.1).p == pytest.approx((0.9 / 1.1) ** 30)
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_lies_between_no_correction_and_bonferroni(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    for p, a in zip(p_values, adjusted, strict=True):
+        assert p <= a <= min(1.0, p * len(p_values)) + 1e-12
+    assert [adjusted[i] for i in np.argsort(p_values)] == sorted(adjusted)
+
+
+def test_seeds_need_two_and_say_how_far_they_lie_apart() -> None:
+    spread = seed_spread([0.80, 0.82, 0.84])
+    assert spread == pytest.approx(
+        (0.82, 0.02, 0.82 - 4.302653 * 0.02 / 3**0.5, 0.82 + 4.302653 * 0.02 / 3**0.5), abs=1e-6
+    )
+    assert seed_spread([0.0, 1.0])[2:] == (0.0, 1.0)
+    with pytest.raises(ValueError, match="at least two, not 1"):
+        seed_spread([0.8])
+
+
+def test_bootstrap_of_a_mean_says_about_what_the_formula_says() -> None:
+    scores = np.random.default_rng(2).beta(2, 2, 80)
+    assert mean_by_bootstrap(scores, 3)[1:3] == pytest.approx(mean_interval(scores)[1:3], abs=0.006)
+    assert mean_by_bootstrap([-0.5] * 20, 0, scale=(-1, 1))[1:3] == pytest.approx((-0.584, -0.247), abs=1e-3)

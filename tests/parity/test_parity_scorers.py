@@ -1,12 +1,19 @@
-"""Our scores against sacrebleu's and rouge-score's. Tolerance: rounding of a few additions (1e-12)."""
+"""Our scores against sacrebleu's and rouge-score's, kappa against statsmodels'.
+
+Tolerance: rounding of a few additions (1e-12).
+"""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics import BLEU, CHRF
+from statsmodels.stats.inter_rater import cohens_kappa as kappa_of_statsmodels
 
+from tunesmith.evaluation.judge.kappa import cohens_kappa
+from tunesmith.evaluation.scorers.bleu import BleuScorer, bleu_counts, bleu_of, words_13a
 from tunesmith.evaluation.scorers.chrf import ChrfScorer, chrf_counts, chrf_of
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 
@@ -37,3 +44,54 @@ def test_chrf_of_a_corpus_equals_sacrebleu() -> None:
         expected = CHRF().corpus_score(answers, [references]).score / 100
         sums = np.sum([chrf_counts(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
         assert float(chrf_of(sums)) == pytest.approx(expected, abs=1e-12)
+
+
+MARKED = [
+    'It\'s 3,000.50 -- "quoted" (A/B) &amp; 5-6; end.',
+    "a-b 3-4 x.y 1.5. e.g., <skipped>\nline-\nbreak",
+    "日本語、です。",
+]
+
+
+def test_words_are_cut_as_by_mteval_13a() -> None:
+    for text in [*MARKED, *(text for pair in _pairs(4) for text in pair)]:
+        assert " ".join(words_13a(text)) == BLEU().tokenizer(text)
+
+
+def test_bleu_of_a_sentence_equals_sacrebleu() -> None:
+    theirs = BLEU(effective_order=True)
+    pairs = [*_pairs(5), *_pairs(6, longest=3), *pairwise(MARKED), ("the", "the cat"), ("", "x")]
+    for answer, reference in pairs:
+        expected = theirs.sentence_score(answer, [reference]).score / 100
+        assert BleuScorer().score(answer, reference)["bleu"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_bleu_of_a_corpus_equals_sacrebleu() -> None:
+    for seed in range(6):
+        answers, references = map(list, zip(*_pairs(seed, longest=20 if seed else 3), strict=True))
+        expected = BLEU().corpus_score(answers, [references]).score / 100
+        sums = np.sum([bleu_counts(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
+        assert float(bleu_of(sums)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("marks", "weights"), [(2, None), (3, "linear"), (5, "linear")])
+def test_kappa_and_its_interval_equal_statsmodels(marks: int, weights: str | None) -> None:
+    draw = np.random.default_rng(marks)
+    for agreement in (0.0, 0.4, 0.7):
+        people = draw.integers(0, marks, 200)
+        judge = np.where(draw.random(200) < agreement, people, draw.integers(0, marks, 200))
+        table = np.zeros((marks, marks))
+        np.add.at(table, (judge, people), 1)
+        theirs = kappa_of_statsmodels(table, wt=weights)
+        ours = cohens_kappa(judge, people, marks)
+        assert ours is not None and ours.n == 200
+        assert (ours.value, ours.low, ours.high) == pytest.approx(
+            (theirs.kappa, theirs.kappa_low, theirs.kappa_upp), abs=1e-12
+        )
+
+
+def test_perfect_agreement_of_a_few_is_not_certain() -> None:
+    few, many = (cohens_kappa([0, 1] * n, [0, 1] * n, 2) for n in (4, 40))
+    assert few is not None and many is not None
+    assert few.value == many.value == 1.0 and few.low < 0.4 < 0.9 < many.low
+    assert cohens_kappa([0, 0], [0, 0], 2) is None and cohens_kappa([], [], 2) is None

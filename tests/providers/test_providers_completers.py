@@ -33,6 +33,8 @@ class EchoGenerator:
         max_new_tokens: int,
         stop_ids: set[int],
         progress: Callable[[int, int], None] | None = None,
+        *,
+        constraints: Sequence[object] | None = None,
     ) -> list[SimpleNamespace]:
         self.prompts, self.stop_ids = list(prompts), stop_ids
         answers = []
@@ -60,7 +62,7 @@ class TestFake(CompleterConformance):
 
 class TestFakeWithAFunction(CompleterConformance):
     def make_completer(self) -> Completer:
-        return FakeCompleter(lambda prompt: prompt[-1].content.upper() if len(prompt[-1].content) < 100 else None)
+        return FakeCompleter(lambda prompt: prompt[-1].content.upper() if prompt and len(prompt[-1].content) < 100 else None)
 
 
 class TestLocal(CompleterConformance):

@@ -20,7 +20,7 @@ from tunesmith.store import database as database_module
 from tunesmith.store.database import Database
 from tunesmith.store.store import Store
 from tunesmith.store.tables import HEAD, VERSION_TABLE, Table
-from tunesmith.testing.store_conformance import make_artifact, make_dataset
+from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_look
 
 NOWHERE = "postgresql://tuner:{password}@127.0.0.1:1/x"  # nobody listens on port 1
 
@@ -87,6 +87,21 @@ def test_head_names_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    with Store.open(url) as store:
+        store.add_dataset(make_dataset())
+    old = sqlite3.connect(tmp_path / "s.db")
+    old.execute("DROP TABLE looks")  # what revision 0001 did not have
+    old.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    old.commit()
+    old.close()
+    with Store.open(url) as store:
+        store.add_looks([make_look(None)])
+        assert store.looks(make_look(None).test) == [make_look(None)]
+        assert store.datasets() == [make_dataset()]
 
 
 def test_opening_again_needs_no_alembic_and_takes_no_write_lock(

@@ -1,5 +1,6 @@
 """`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your data."""
 
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +11,15 @@ from tunesmith.cli.output import parse_columns, print_json, print_table, say, sa
 from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
-    from tunesmith.records import Evaluation, Recipe
+    from tunesmith.records import Decision, Evaluation, Recipe
     from tunesmith.workflow.decide import Outcome
 
 
 def decide(
-    data: Annotated[Path, typer.Argument(help="Your examples: JSONL, CSV, Parquet, or a Hugging Face dataset folder.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Your examples: JSONL, CSV, Parquet, a Hugging Face dataset folder; or an earlier run."),
+    ],
     model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
@@ -25,9 +29,16 @@ def decide(
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples."""
+    """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
+
+    Every recipe key is a flag too: --min-gain 0.02, --max-latency 2, --strict, --answers other.csv. An earlier run's
+    folder is decided again from its stored answers, without a model.
+    """
     from tunesmith.recipe.load import load_recipe
 
+    if _is_run(data):
+        again_and_tell(data, set_ or (), json)
+        return
     given = {"model": model, "data.path": data, "retrieval.documents": documents}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if columns is not None:
@@ -52,12 +63,40 @@ def run_and_tell(recipe: "Recipe", out: Path, as_json: bool) -> None:
         print_outcome(outcome)
 
 
-def print_outcome(outcome: "Outcome") -> None:
-    """The verdict first, then its reasons, the contenders, and where the report lies."""
-    decision, folder = outcome.decision, outcome.folder.path
+def _is_run(path: Path) -> bool:
+    try:
+        return (path / "run.json").is_file()
+    except OSError:  # a name that is too long; the reader says so
+        return False
+
+
+def again_and_tell(run: Path, changes: Sequence[str], as_json: bool) -> None:
+    """The verdict made again from a run's stored answers, and whether it is the one that was given then."""
+    from tunesmith.runs.folder import RunFolder
+    from tunesmith.workflow.again import decide_again
+
+    again = decide_again(RunFolder.open(run), changes)
+    if as_json:
+        print_json({**again.decision.model_dump(mode="json"), "is_same": again.is_same})
+        return
+    print_decision(again.decision)
+    say("")
+    print_contenders(again.evaluation)
+    say("", "the same as when it was made" if again.is_same else f"when it was made: {again.before.verdict}")
+    say_next("chat", run)
+
+
+def print_decision(decision: "Decision") -> None:
+    """The verdict, then its reasons."""
     say("", f"verdict: {decision.verdict}")
     for reason in decision.reasons:
         say(f"  - {reason}")
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """The verdict first, then its reasons, the contenders, and where the report lies."""
+    folder = outcome.folder.path
+    print_decision(outcome.decision)
     say("")
     print_contenders(outcome.evaluation)
     say("")

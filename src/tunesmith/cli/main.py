@@ -12,7 +12,23 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli import chat, check, decide, demo, estimate, evaluate, export, models, resume, runs, train
+from tunesmith.cli import (
+    chat,
+    check,
+    compare,
+    decide,
+    demo,
+    estimate,
+    evaluate,
+    export,
+    init,
+    models,
+    prices,
+    resume,
+    runs,
+    train,
+)
+from tunesmith.cli.flags import with_recipe_flags
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
@@ -48,7 +64,7 @@ def options(
 
 COMMANDS = (
     demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat,
-    export.export,
+    compare.compare, export.export, prices.prices, init.init,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
@@ -64,7 +80,7 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
     try:
-        result = app(words or ["--help"], prog_name="tunesmith", standalone_mode=False)
+        result = app(_with_keys_of_recipes(words) or ["--help"], prog_name="tunesmith", standalone_mode=False)
         sys.stdout.flush()
         if result == Interrupted.exit_code:  # typer made it of a KeyboardInterrupt
             raise KeyboardInterrupt
@@ -93,6 +109,13 @@ def run(arguments: Sequence[str]) -> int:
             do="run the command again with --debug and report what it prints",
         )
         return _fail(defect, 70, as_json, debug=False)
+
+
+def _with_keys_of_recipes(words: list[str]) -> list[str]:
+    """The command line with flags that name recipe keys spelled out, where the command takes a recipe."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    declared = {flag for one in getattr(commands.get(words[0]), "params", ()) for flag in one.opts} if words else set()
+    return with_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
 
 
 def _refused(error: OSError) -> InputError:

@@ -13,11 +13,11 @@ label's share within one unit; and a side that would be empty gets the unit whos
 
 The ids of a side stand in the order of a hash of their own, so that its first n are a fair sample of it even where the
 file is sorted. Exact duplicates are kept once, on every side: in test and validation they would count one question
-twice, in train they would be learned by heart. `check` reports how many there are. Where the test or validation
-examples are given, train examples that ask the same are left out of train: what is given stays as it is.
+twice, in train they would be learned by heart. `check` reports how many there are. What is given stays as it is, also
+where train asks what a given side asks; such examples are never held out of train to be another side.
 
-Near duplicates are not joined: prompts written from one form are all alike, and joining would leave one single unit.
-`check` lists them, and a group column joins those that belong together.
+Near duplicates are not joined: prompts written from one form are all alike, and joining would leave one single unit. A
+group column joins those that belong together; what else leaks from one side to another is settled in `leaks.py`.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def split_examples(
     """Split examples, or complete a given split.
 
     `test` are the examples of a separate test file; `sides` names the given side of every example (`Loaded.sides`).
-    A side that is given is kept; train or validation or test that is not given is held out of train.
+    A side that is given is kept; validation or test that is not given is held out of train.
     Errors: `DataError` when there are too few different examples.
     """
     given: dict[str, list[Example]] = {"train": [], "validation": [], "test": list(test or [])}
@@ -52,7 +52,9 @@ def split_examples(
         given[side].append(example)
     units = _units([*given["test"], *given["validation"], *given["train"]])
     taken = {units[example.id] for name in ("test", "validation") for example in given[name]}
-    free = list({example.id: example for example in given["train"] if units[example.id] not in taken}.values())
+    train = {example.id: example for example in given["train"]}
+    free = [example for example in train.values() if units[example.id] not in taken]
+    bound = [example for example in train.values() if units[example.id] in taken]
     shares = {"test": test_share, "validation": validation_share}
     wanted = {name: share for name, share in shares.items() if not given[name]}
     labels = labels_of(free)
@@ -64,7 +66,7 @@ def split_examples(
         method="given-test" if test is not None else "given" if sides is not None else "hash",
         grouped_by=grouped_by,
         stratified=labels is not None and bool(wanted),
-        train=_ids(chosen["train"], seed),
+        train=_ids([*chosen["train"], *bound], seed),
         validation=_ids(validation or chosen["validation"], seed),
         test=_ids(given["test"] or chosen["test"], seed),
     )

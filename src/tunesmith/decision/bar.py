@@ -1,6 +1,9 @@
-"""What the bar asks of a contender, and what stands in its place where the user named nothing."""
+"""What bar and circumstances ask of a contender, and what stands in their place where the user named nothing."""
 
-from tunesmith.records import Bar, Contender, Quantity
+from collections.abc import Iterator
+
+from tunesmith.decision.circumstances import NOTHING_SAID
+from tunesmith.records import Bar, Circumstances, Contender, Quantity
 from tunesmith.records.quantity import duration, interval_of, percent, usd, wording
 
 WORTHWHILE_GAIN = 0.05
@@ -12,8 +15,14 @@ LEAST_SCORE = 0.1
 LEAST_EXAMPLES = 20
 """With fewer, even contenders that agree on every example may lie 16 points or more apart (docs/decisions/014)."""
 
-WIDEST_HALF = 0.2
-"""A difference known to no better than plus or minus 20 points shows nothing (docs/decisions/014)."""
+WIDEST_HALF = 0.15
+"""A difference known to no better than plus or minus 15 points shows nothing (docs/decisions/014, 015)."""
+
+DOUBTFUL_LUCK = 0.15
+"""A gain that luck shows more often (two-sided, corrected for several) is no reason to wait (docs/decisions/015)."""
+
+OUTSIDE = "outside"
+"""The kind of a system that the user has today: only its answers are known, not what they cost or where it runs."""
 
 
 def least_score(bar: Bar) -> float:
@@ -31,22 +40,15 @@ def is_sure(score: Quantity, bar: Bar) -> bool:
     return score.low >= least_score(bar)
 
 
-def objection(contender: Contender, metric: str, bar: Bar) -> str | None:
-    """Why this contender is out for sure, naming each limit of the bar that it breaks; None when it is in."""
+def objection(contender: Contender, metric: str, bar: Bar, circumstances: Circumstances = NOTHING_SAID) -> str | None:
+    """Why this contender is out for sure, naming each limit that it breaks; None when it is in."""
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
         return f"it gave no answer that could be scored for {wording(metric)}"
-    found: list[str] = []
-    if score.high < least_score(bar):
-        found.append(f"it scores {interval_of(score)} in {wording(metric)}, below {least_wording(bar)}")
-    if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
-        found.append(
-            f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
-        )
-    if bar.max_latency_seconds is not None and wait_of(contender) > bar.max_latency_seconds:
-        found.append(
-            f"it takes {duration(wait_of(contender))} a request, more than {duration(bar.max_latency_seconds)}"
-        )
+    found = [*_score_too_low(score, metric, bar)]
+    if contender.kind != OUTSIDE:
+        found += [*_too_dear(contender, bar), *_too_slow(contender, bar, circumstances)]
+        found += _sent_away(contender, circumstances)
     return " and ".join(found) or None
 
 
@@ -61,3 +63,31 @@ def least_wording(bar: Bar) -> str:
     if bar.min_score is not None:
         return f"the {percent(bar.min_score)} that you asked for"
     return f"the {percent(LEAST_SCORE)} that anything of use must reach (min_score changes it)"
+
+
+def _score_too_low(score: Quantity, metric: str, bar: Bar) -> Iterator[str]:
+    if score.high < least_score(bar):
+        yield f"it scores {interval_of(score)} in {wording(metric)}, below {least_wording(bar)}"
+
+
+def _too_dear(contender: Contender, bar: Bar) -> Iterator[str]:
+    if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
+        yield f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
+
+
+def _too_slow(contender: Contender, bar: Bar, circumstances: Circumstances) -> Iterator[str]:
+    """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds."""
+    named = [limit for limit in (bar.max_latency_seconds, circumstances.longest_wait_seconds) if limit is not None]
+    if named and wait_of(contender) > min(named):
+        yield f"it takes {duration(wait_of(contender))} a request, more than {duration(min(named))}"
+
+
+def _sent_away(contender: Contender, circumstances: Circumstances) -> Iterator[str]:
+    """A token price marks a provider. One in the user's own cloud charges nothing for a token (docs/decisions/015)."""
+    price, where = contender.token_price, circumstances.data_may_go
+    if price is None or where in (None, "anywhere"):
+        return
+    is_charged = price.usd_per_million_in > 0 or price.usd_per_million_out > 0
+    if where == "this machine" or is_charged:
+        allowed = "this machine" if where == "this machine" else "your own cloud"
+        yield f"it sends the data to a provider, and they may not leave {allowed}"

@@ -1,164 +1,272 @@
 """The verdict in sentences that a manager understands, each with its numbers.
 
 Scores lie in [0, 1] and are told as percentages, differences as points. A sentence names metric, value, 95 % interval
-and n, so that nobody has to take it on trust.
+and n, so that nobody has to take it on trust. Where several contenders of one kind face the winner, the strongest of
+them is told about and the others are counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tunesmith.decision.bar import is_sure, least_wording, objection, worthwhile_gain
-from tunesmith.decision.duel import Duel
-from tunesmith.records import Bar, Contender, Evaluation, Verdict
+from tunesmith.decision.bar import OUTSIDE, is_sure, least_wording, objection, worthwhile_gain
+from tunesmith.decision.circumstances import leanings, not_known
+from tunesmith.decision.duel import ALPHA, VERDICTS, Duel
+from tunesmith.decision.judgement import Case, Judgement
+from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck
+from tunesmith.records import Contender, Quantity, Verdict
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
-ADVICE: dict[Verdict, str] = {
-    "prompt": "Prompting is enough",
-    "rag": "Retrieve",
-    "fine-tune": "Fine-tune",
-    "fine-tune+rag": "Fine-tune and retrieve",
-}
+TUNED: tuple[Verdict, ...] = ("fine-tune", "fine-tune+rag")
 
 
-def of_winner(
-    winner: Contender, verdict: Verdict, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar
-) -> list[str]:
+def reasons_of(found: Judgement, case: Case, settling: Sequence[str]) -> Iterator[str]:
+    """Why this verdict and no other; `settling` are the answers of the user that would settle what cannot be told."""
+    if found.verdict == "cannot tell" and found.best is not None:
+        yield from _of_doubt(found, found.best, case)
+        yield from settling
+    elif found.best is None:
+        yield _of_stop(found, case)
+    else:
+        yield from _of_winner(found, found.best, case)
+    yield from _of_the_rest(found, case)
+    yield from _of_costs(found, case)
+    yield from _of_circumstances(found, case)
+
+
+def warnings_of(found: Judgement, on_clean: Judgement | None, case: Case) -> Iterator[str]:
+    """What a strict run refuses: it does not change the verdict, and nobody should miss it.
+
+    The budget of forgetting is held against the estimate itself: it is a limit, so doubt counts against the tuning.
+    """
+    limit, drop = case.bar.max_forgetting, case.forgetting
+    if found.verdict in TUNED and limit is not None and drop is not None and drop.value > limit:
+        sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
+        yield (
+            f"Tuning costs general ability: it falls by {_drop(drop)}, more than the {points(limit)} allowed "
+            f"(bar.max_forgetting){sure}."
+        )
+    if on_clean is not None and on_clean.verdict != found.verdict:
+        kept = len(case.evaluation.examples) - len(case.evaluation.leaked)
+        yield (
+            f"The verdict rests on leaked test examples: on the {kept:,} that nothing in training resembles it "
+            f"would be {TAKE[on_clean.verdict]!r} instead of {TAKE[found.verdict]!r}."
+        )
+    for leaning in leanings(case.circumstances):
+        if found.verdict in leaning.against:
+            yield (
+                f"You said that {leaning.because}: that speaks for {leaning.speaks_for}. What was measured speaks "
+                f"against it: {TAKE[found.verdict]}. Which weighs more is for you to say."
+            )
+
+
+def _of_winner(found: Judgement, winner: Contender, case: Case) -> Iterator[str]:
     """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
-    metric, score = evaluation.metric, winner.metrics[evaluation.metric]
+    metric, score, bar = wording(case.evaluation.metric), case.score(winner), case.bar
     asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
-    sentences = [f"{ADVICE[verdict]}: {winner.name} scores {interval_of(score)} in {wording(metric)}{asked}."]
-    for duel in duels:
-        if duel.dearer is winner:
-            sentences.append(_why_not(duel, duels, evaluation, bar))
-        elif duel.simpler is winner:
-            sentences.append(_against_dearer(duel, metric, worthwhile_gain(bar)))
-    if winner.setup_seconds:
-        sentences.append(
+    yield f"{ADVICE[found.verdict]}: {winner.name} scores {interval_of(score)} in {metric}{asked}."
+    if winner.clean is not None:
+        yield (
+            f"On the test examples that nothing in training resembles {winner.name} scores "
+            f"{interval_of(winner.clean)}, on all of them {percent(score.value)}."
+        )
+    if found.verdict in TUNED and case.forgetting is not None:
+        falls = "falls by" if case.forgetting.value > 0 else "does not fall: the drop is"
+        yield f"General ability after tuning {falls} {_drop(case.forgetting)}."
+    mine = [duel for duel in found.duels if winner in (duel.simpler, duel.dearer)]
+    for told, others in strongest(mine, winner, case):
+        sentence = _why_not(told, found, case) if told.dearer is winner else _against_dearer(told, case)
+        kind = (told.simpler if told.dearer is winner else told.dearer).kind
+        did = f"{others} other {kind} contender{'s' if others > 1 else ''} did no better"
+        yield f"{sentence.removesuffix('.')}; {did}." if others else sentence
+    if winner.setup_seconds or winner.setup_usd:
+        yield (
             f"{winner.name} is set up once, before the first request: "
             f"that took {duration(winner.setup_seconds)} and {usd(winner.setup_usd)}."
         )
-    return sentences
 
 
-def of_doubt(
-    simplest: Contender, undecided: Sequence[Duel], needed: int | None, evaluation: Evaluation, bar: Bar
-) -> list[str]:
+def strongest(duels: Sequence[Duel], winner: Contender, case: Case) -> list[tuple[Duel, int]]:
+    """For each kind that the winner faced, from simple to dear: the duel to tell about, and how many are left out."""
+    by_side: dict[tuple[bool, str], list[Duel]] = {}
+    for duel in duels:
+        is_dearer = duel.simpler is winner
+        by_side.setdefault((is_dearer, (duel.dearer if is_dearer else duel.simpler).kind), []).append(duel)
+    chosen = []
+    for (is_dearer, _), some in by_side.items():
+        best = max(some, key=lambda d: d.gain.difference if is_dearer else case.score(d.simpler).value)
+        chosen.append((best, len(some) - 1))
+    return chosen
+
+
+def _of_doubt(found: Judgement, best: Contender, case: Case) -> Iterator[str]:
     """What the data cannot separate, and how much more of it would."""
-    metric, score = evaluation.metric, simplest.metrics[evaluation.metric]
-    sentences = []
+    score, bar = case.score(best), case.bar
+    metric = wording(case.evaluation.metric)
     if not is_sure(score, bar):
-        sentences.append(
-            f"Whether {simplest.name} reaches {least_wording(bar)} cannot be told: "
-            f"it scores {interval_of(score)} in {wording(metric)}."
+        yield (
+            f"Whether {best.name} reaches {least_wording(bar)} cannot be told: "
+            f"it scores {interval_of(score)} in {metric}."
         )
-    doubt = "which may be noise"
-    if bar.min_gain > 0:
-        doubt = f"but is not shown to be better by the {points(bar.min_gain)} that you asked for"
-    for duel in undecided:
-        name = duel.dearer.name
-        if duel.outcome == "blind":
-            sentences.append(_too_few(duel, metric))
-            continue
-        sentences.append(f"{name} looks better than {simplest.name} by {gained(duel)} in {wording(metric)}, {doubt}.")
-    n = len(evaluation.examples)
-    if needed is None:
-        sentences.append(
+    for duel in found.doubts:
+        yield _too_few(duel, case) if duel.outcome == "blind" else _looks_better(duel, case)
+    n = len(case.evaluation.examples)
+    if found.needed is None:
+        yield (
             "No number of test examples that would settle it can be promised: what was measured lies too close to "
             "what you asked for, or too few answers were given."
         )
     else:
-        sentences.append(
-            f"About {needed:,} test examples would settle it, {max(needed - n, 1):,} more than the {n:,} now."
-        )
-    return sentences
+        more = max(found.needed - n, 1)
+        yield f"About {found.needed:,} test examples would settle it, {more:,} more than the {n:,} now."
 
 
-def of_stop(ladder: Sequence[Contender], evaluation: Evaluation) -> list[str]:
-    """Why nothing here should be used. Why each one is out stands in `of_the_rest`."""
-    metric = wording(evaluation.metric)
-    scored = [contender for contender in ladder if evaluation.metric in contender.metrics]
+def _of_stop(found: Judgement, case: Case) -> str:
+    """Why nothing here should be used. Why each one is out stands in `_of_the_rest`."""
+    metric = case.evaluation.metric
+    scored = [one for one in found.ladder if metric in one.metrics]
     if not scored:
-        return ["Stop: no contender could be scored."]
-    best = max(scored, key=lambda contender: contender.metrics[evaluation.metric].value)
-    score = best.metrics[evaluation.metric]
+        return "Stop: no contender could be scored."
+    best = max(scored, key=lambda one: case.score(one).value)
+    score = case.score(best)
     if score.value <= 0:
-        return [f"Stop: no contender gets a single one of {score.n:,} test examples right in {metric}."]
-    return [
-        f"Stop: no contender is good enough. The best score is that of {best.name}: {interval_of(score)} in {metric}."
-    ]
+        return f"Stop: no contender gets a single one of {score.n:,} test examples right in {wording(metric)}."
+    return (
+        f"Stop: no contender is good enough. The best score is that of {best.name}: "
+        f"{interval_of(score)} in {wording(metric)}."
+    )
 
 
-def of_the_rest(ladder: Sequence[Contender], evaluation: Evaluation, bar: Bar) -> list[str]:
-    """What is true of every contender: who is out and why, answers that failed, time and cost per 1,000 requests."""
-    metric = evaluation.metric
-    sentences = []
-    for contender in ladder:
-        reason = objection(contender, metric, bar)
+def _of_the_rest(found: Judgement, case: Case) -> Iterator[str]:
+    """What is true of every contender: who is out and why, and answers that are missing."""
+    metric = case.evaluation.metric
+    for contender in found.ladder:
+        reason = objection(contender, metric, case.bar, case.circumstances)
         if reason is not None:
-            sentences.append(f"{contender.name} is out: {reason}.")
+            yield f"{contender.name} is out: {reason}."
         score = contender.metrics.get(metric)
         if score is not None and score.failed:
-            sentences.append(
-                f"{contender.name} gave no answer to {score.failed:,} of {score.n + score.failed:,} requests."
+            asked = score.n + score.failed
+            yield (
+                f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed, or could not be "
+                f"judged); were they all wrong, it would score {percent(score.value * score.n / asked)}."
             )
-    if not any(contender.kind.startswith("tuned") for contender in ladder):
-        sentences.append("No tuned model was among the contenders.")
-    if ladder:
-        prices = [contender.usd_per_1000 for contender in ladder]
+    if not any(contender.kind.startswith("tuned") for contender in found.ladder):
+        yield "No tuned model was among the contenders."
+
+
+def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
+    """Time and cost per 1,000 requests of the winner and of the cheapest of each other kind, and a month's cost."""
+    cheapest = {one.kind: one for one in reversed(found.ladder) if one.kind != OUTSIDE}
+    if found.winner is not None and found.winner.kind != OUTSIDE:
+        cheapest[found.winner.kind] = found.winner
+    known = [one for one in found.ladder if one in cheapest.values()]
+    if known:
+        prices = [contender.usd_per_1000 for contender in known]
         costs = (
             f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000, prices)}"
-            for contender in ladder
+            for contender in known
         )
-        sentences.append(f"1,000 requests take and cost: {'; '.join(costs)}.")
-    return sentences
+        yield f"1,000 requests take and cost: {'; '.join(costs)}."
+    unknown = [contender.name for contender in found.ladder if contender.kind == OUTSIDE]
+    if unknown:
+        yield f"What {listed(unknown)} costs and how long it takes is not known: only its answers were given."
+    monthly, winner = case.circumstances.requests_per_month, found.winner
+    if monthly is not None and winner is not None and winner.kind != OUTSIDE:
+        yield f"{monthly:,.0f} requests a month cost {usd(monthly / 1000 * winner.usd_per_1000)} with {winner.name}."
 
 
-def _why_not(duel: Duel, duels: Sequence[Duel], evaluation: Evaluation, bar: Bar) -> str:
+def _of_circumstances(found: Judgement, case: Case) -> Iterator[str]:
+    """What was said and does not contradict the verdict, and once, what nobody said."""
+    for leaning in leanings(case.circumstances):
+        if found.verdict in leaning.against:
+            continue  # a warning says it
+        unsettled = [
+            duel for duel in found.duels
+            if duel.simpler is found.winner and duel.outcome == "open" and VERDICTS[duel.dearer.kind] in leaning.against
+        ]  # fmt: skip
+        so = ""
+        if unsettled:
+            names = listed([duel.dearer.name for duel in unsettled])
+            so = f", and settles what the data leave open about {names}"
+        yield f"You said that {leaning.because}: that speaks for {leaning.speaks_for}{so}."
+    missing = not_known(case.circumstances, case.bar)
+    if missing:
+        yield f"Not known: {', '.join(missing)}; tunesmith init asks."
+
+
+def _why_not(duel: Duel, found: Judgement, case: Case) -> str:
     """Why the simpler contender of this duel is passed over, by the winner of it or for another reason."""
-    simpler, metric = duel.simpler, wording(evaluation.metric)
-    beaten_by = (
-        [duel] if duel.outcome == "beaten" else [d for d in duels if d.simpler is simpler and d.outcome == "beaten"]
-    )
-    if beaten_by:
-        who = "It" if beaten_by[0] is duel else beaten_by[0].dearer.name
+    simpler, metric, bar = duel.simpler, wording(case.evaluation.metric), case.bar
+    its = [one for one in found.duels if one.simpler is simpler]
+    beaten_by = next((one for one in (duel, *its) if one.outcome == "beaten"), None)
+    if beaten_by is not None:
+        who = "It" if beaten_by is duel else beaten_by.dearer.name
         than = f"noise and the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "noise"
-        return f"{who} beats {simpler.name} by {gained(beaten_by[0])} in {metric}: more than {than}."
-    score = simpler.metrics[evaluation.metric]
+        return f"{who} beats {simpler.name} by {gained(beaten_by)} in {metric}: more than {than}{_family(beaten_by)}."
+    score = case.score(simpler)
     if not is_sure(score, bar):
         return f"{simpler.name} may or may not reach {least_wording(bar)}: {interval_of(score)} in {metric}."
-    equal = min((d for d in duels if d.dearer is simpler), key=lambda d: d.gain.difference)
-    return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
+    equal = min((one for one in found.duels if one.dearer is simpler), key=lambda d: d.gain.difference, default=None)
+    if equal is not None and equal.gain.difference <= 0:
+        return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
+    doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "blind"))
+    return (
+        f"{simpler.name} may be as good, but {doubt.dearer.name} looks better than it by {gained(doubt)} in {metric}; "
+        f"against {duel.dearer.name} that question falls away."
+    )
 
 
-def _against_dearer(duel: Duel, metric: str, worthwhile: float) -> str:
+def _against_dearer(duel: Duel, case: Case) -> str:
     name, gain = duel.dearer.name, duel.gain
+    metric, worthwhile = wording(case.evaluation.metric), worthwhile_gain(case.bar)
     if gain.high < 0:
-        return f"{name} is dearer and worse: {gained(duel)} in {wording(metric)}."
+        return f"{name} is dearer and worse: {gained(duel)} in {metric}."
     if gain.high < worthwhile:
         return (
-            f"{name} is dearer and brings {gained(duel)} in {wording(metric)}: "
+            f"{name} is dearer and brings {gained(duel)} in {metric}: "
             f"a gain of {points(worthwhile)} or more is excluded."
+        )
+    if gain.low > 0 and duel.luck > ALPHA and gain.low > case.bar.min_gain:
+        return (
+            f"{name} is dearer and looks better by {gained(duel)} in {metric}, but the best of {duel.rivals} dearer "
+            f"contenders does so by luck more than one time in twenty ({luck(duel.luck)} by Holm){_more(duel)}."
         )
     if gain.low > 0:
         return (
             f"{name} is dearer and better, but not shown to be better by the {points(worthwhile)} that you asked for: "
-            f"{gained(duel)} in {wording(metric)}."
+            f"{gained(duel)} in {metric}."
         )
     if duel.outcome == "blind":
-        return _too_few(duel, metric)
-    more = f"; about {duel.needed_n:,} test examples would be needed to tell" if duel.needed_n else ""
-    if duel.outcome == "open":
-        return f"{name} looks better by {gained(duel)} in {wording(metric)}, which may be noise{more}."
-    return f"{name} is dearer and not shown to be better: {gained(duel)} in {wording(metric)}{more}."
+        return _too_few(duel, case)
+    if duel.outcome == "open" or gain.difference > worthwhile:
+        return f"{name} looks better by {gained(duel)} in {metric}, which may be noise{_family(duel)}{_more(duel)}."
+    return f"{name} is dearer and not shown to be better: {gained(duel)} in {metric}{_more(duel)}."
 
 
-def _too_few(duel: Duel, metric: str) -> str:
+def _looks_better(duel: Duel, case: Case) -> str:
+    doubt = f"which may be noise{_family(duel)}"
+    if case.bar.min_gain > 0:
+        doubt = f"but is not shown to be better by the {points(case.bar.min_gain)} that you asked for"
+    metric = wording(case.evaluation.metric)
+    return f"{duel.dearer.name} looks better than {duel.simpler.name} by {gained(duel)} in {metric}, {doubt}."
+
+
+def _too_few(duel: Duel, case: Case) -> str:
     n = f"{duel.gain.n:,} test {'example is' if duel.gain.n == 1 else 'examples are'}"
-    return f"{n} too few to compare {duel.dearer.name} with {duel.simpler.name}: {gained(duel)} in {wording(metric)}."
-
-
-def gained(duel: Duel) -> str:
-    """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
-    gain = duel.gain
     return (
-        f"{points(gain.difference)} (95 % interval {hundredths(gain.low)} to {hundredths(gain.high)}, n = {gain.n:,})"
+        f"{n} too few to compare {duel.dearer.name} with {duel.simpler.name}: "
+        f"{gained(duel)} in {wording(case.evaluation.metric)}."
     )
+
+
+def _family(duel: Duel) -> str:
+    return f" ({luck(duel.luck)} by Holm over {duel.rivals} comparisons)" if duel.rivals > 1 else ""
+
+
+def _more(duel: Duel) -> str:
+    return f"; about {duel.needed_n:,} test examples would be needed to tell" if duel.needed_n else ""
+
+
+def _drop(drop: Quantity) -> str:
+    """`3.1 points (95 % interval 0.2 to 6.0, n = 200)`."""
+    span = f"95 % interval {hundredths(drop.low)} to {hundredths(drop.high)}"
+    return f"{points(drop.value)} ({span}, n = {drop.n:,})"

@@ -1,103 +1,120 @@
-"""The rules of the verdict: prompt, retrieve or fine-tune?
+"""The rules of the verdict: keep what you have, prompt, retrieve or fine-tune?
 
 The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
-to dear: zero-shot, few-shot, rag, tuned, tuned+rag; several of one kind stand by their running cost. Nothing here
-draws a random number: the same evaluation always gives the same decision.
+to dear: outside (a system the user has today: keeping it costs no work), zero-shot, few-shot, rag, tuned, tuned+rag;
+several of one kind stand by their running cost. Nothing here draws a random number: the same evaluation under the same
+bar and circumstances always gives the same decision.
 
 **Who may win.** m = `min_score`, or `LEAST_SCORE` where the user named none; the score stands in its 95 % interval
 [low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
 
-| the contender                                          | standing                                      |
-|--------------------------------------------------------|-----------------------------------------------|
-| has no score, or costs more or takes longer than asked | out: it neither wins nor beats anybody        |
-| high < m                                               | out                                           |
-| low < m <= high                                        | unsure: may beat others, but cannot win       |
-| m <= low                                               | sure                                          |
+| the contender                                               | standing                                      |
+|-------------------------------------------------------------|-----------------------------------------------|
+| has no score, costs more or takes longer than asked, sends  | out: it neither wins nor beats anybody        |
+| data where they may not go                                  |                                               |
+| high < m                                                    | out                                           |
+| low < m <= high                                             | unsure: may beat others, but cannot win       |
+| m <= low                                                    | sure                                          |
 
 **A dearer against a simpler one.** D in [L, H] is the paired difference dearer - simpler with its 95 % interval,
-g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN` where the user named none.
+g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN` where the user named none; p is the
+chance of such a gain over g by luck, corrected for all contenders of dearer verdicts that try to beat the same simpler
+one (`duel.py` says why just these).
 
-| the difference    | outcome | why                                                                           |
-|-------------------|---------|-------------------------------------------------------------------------------|
-| L > g             | beaten  | the gain is more than noise: the simpler one is passed over                   |
-| L <= g, D > w     | open    | it looks worth its price, and may be noise                                    |
-| L <= g, D <= w, H | blind   | too few examples (see `is_too_coarse`) to show even a large gain: who stays   |
-| > w, too coarse   |         | simple here would do so for want of evidence                                  |
-| L <= g, D <= w    | held    | not shown to be worth it; where H < w a gain worth having is even excluded    |
+| the difference             | outcome | why                                                                          |
+|----------------------------|---------|------------------------------------------------------------------------------|
+| L > g and p <= 5 %         | beaten  | the gain is more than noise: the simpler one is passed over                  |
+| else D > w and p <= 15 %   | open    | it looks worth its price, and may be noise                                   |
+| else H > w and too coarse  | blind   | too few examples (see `is_too_coarse`) to show even a large gain: who stays  |
+|                            |         | simple here would do so for want of evidence                                 |
+| else                       | held    | not shown to be worth it; where H < w a gain worth having is even excluded   |
 
 **The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
-pays more for less). Read from the top; the first row that fits gives the verdict.
+pays more for less). It is *in doubt* when its duel with a dearer contender that nobody beats is blind, or open and no
+circumstance leans against the dearer verdict (`circumstances.py`); only duels between different verdicts count. The
+verdict is that of the simplest contender that stands, and the winner the simplest of this verdict that stands, is
+sure and is not in doubt: noise between two prompts stops nothing. Read from the top; the first row that fits.
 
-| what stands                                                      | verdict                           |
-|------------------------------------------------------------------|-----------------------------------|
-| nobody is in, or nobody that is in gets anything right of enough | `stop`                            |
-| (`LEAST_EXAMPLES`) examples                                      |                                   |
-| the simplest is open against another that stands, or blind       | `cannot tell`                     |
-| against another that is unbeaten, and the two are different      |                                   |
-| verdicts                                                         |                                   |
-| the simplest is unsure                                           | `cannot tell`                     |
-| the simplest gets nothing right                                  | `stop`                            |
-| the simplest is zero-shot or few-shot                            | `prompt`                          |
-| the simplest is rag / tuned / tuned+rag                          | `rag`/`fine-tune`/`fine-tune+rag` |
+| what stands                                                                       | verdict                         |
+|-----------------------------------------------------------------------------------|---------------------------------|
+| nobody is in, or nobody that is in gets anything right of `LEAST_EXAMPLES` or more | `stop`                          |
+| all that stand for this verdict are unsure or in doubt                            | `cannot tell`                   |
+| the winner gets nothing right                                                     | `stop`                          |
+| the winner is outside                                                             | `stop`: keep what you have      |
+| the winner is zero-shot or few-shot                                               | `prompt`                        |
+| the winner is rag / tuned / tuned+rag                                             | `rag`/`fine-tune`/              |
+|                                                                                   | `fine-tune+rag`                 |
 
-"The simplest" skips an unsure one for a sure one of the same verdict: when zero-shot is unsure and few-shot is sure,
-the answer is `prompt` either way. For the same reason a difference between these two that may be noise stops nothing.
-
-A dearer contender wins only by L > g: against any one simpler one, a useless one does so once in forty evaluations.
+However many useless contenders try, a simpler one that is good enough is replaced in at most 2.5 % of evaluations, and
+held up or replaced in at most 7.5 %, unless the examples are too few.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import replace
 
-from tunesmith.decision import reasons
-from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score, objection, worthwhile_gain
-from tunesmith.decision.duel import Duel, Outcome, examples_needed, is_too_coarse, paired_gain
+from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score, objection
+from tunesmith.decision.circumstances import NOTHING_SAID, disfavoured
+from tunesmith.decision.duel import VERDICTS, Duel, all_duels, examples_needed
+from tunesmith.decision.judgement import Case, Judgement
+from tunesmith.decision.leaks import without_leaks
+from tunesmith.decision.reasons import reasons_of, warnings_of
+from tunesmith.decision.settling import settling_answers
 from tunesmith.errors import RecordError
-from tunesmith.records import Bar, Comparison, Contender, Decision, Evaluation, Quantity, Verdict
-
-VERDICTS: Mapping[str, Verdict] = {
-    "zero-shot": "prompt",
-    "few-shot": "prompt",
-    "rag": "rag",
-    "tuned": "fine-tune",
-    "tuned+rag": "fine-tune+rag",
-}
-"""The kinds of contenders, simple to dear, and the verdict that each stands for."""
+from tunesmith.records import Bar, Circumstances, Contender, Decision, Evaluation, Quantity, Verdict
 
 
-def decide(evaluation: Evaluation, bar: Bar) -> Decision:
-    """The verdict of this evaluation under this bar, by the rules above.
+def decide(
+    evaluation: Evaluation,
+    bar: Bar,
+    circumstances: Circumstances = NOTHING_SAID,
+    forgetting: Quantity | None = None,
+) -> Decision:
+    """The verdict with its reasons and warnings. `forgetting` is general ability before tuning less that after it.
+
+    Errors: as `judge`.
+    """
+    case = Case(evaluation, bar, circumstances, forgetting)
+    found = judge(case)
+    clean = without_leaks(evaluation)
+    on_clean = judge(replace(case, evaluation=clean)) if clean else None
+    return Decision(
+        verdict=found.verdict,
+        winner=found.winner.name if found.winner else None,
+        metric=evaluation.metric,
+        bar=bar,
+        reasons=tuple(reasons_of(found, case, settling_answers(found, case, judge))),
+        needed_test_examples=found.needed,
+        evaluation=evaluation.fingerprint,
+        circumstances=circumstances,
+        forgetting=forgetting,
+        warnings=tuple(warnings_of(found, on_clean, case)),
+    )
+
+
+def judge(case: Case) -> Judgement:
+    """The rules above.
 
     Errors: `RecordError` when a contender is of an unknown kind, or two contenders were not compared.
     """
-    ladder = sorted(evaluation.contenders, key=simplicity)
-    pool = [contender for contender in ladder if objection(contender, evaluation.metric, bar) is None]
-    duels = [fight(evaluation, simpler, dearer, bar) for simpler, dearer in combinations(pool, 2)]
-
-    def decided(
-        verdict: Verdict, told: Sequence[str], winner: str | None = None, needed: int | None = None
-    ) -> Decision:
-        told = (*told, *reasons.of_the_rest(ladder, evaluation, bar))
-        return Decision(
-            verdict=verdict, winner=winner, metric=evaluation.metric, bar=bar, reasons=told,
-            needed_test_examples=needed, evaluation=evaluation.fingerprint,
-        )  # fmt: skip
-
-    scores = [score_of(contender, evaluation) for contender in pool]
-    if all(score.value <= 0 and score.n >= LEAST_EXAMPLES for score in scores):
-        return decided("stop", reasons.of_stop(ladder, evaluation))
+    evaluation, bar = case.evaluation, case.bar
+    ladder = tuple(sorted(evaluation.contenders, key=simplicity))
+    pool = [one for one in ladder if objection(one, evaluation.metric, bar, case.circumstances) is None]
+    duels = tuple(all_duels(evaluation, pool, bar))
+    if all(case.score(one).value <= 0 and case.score(one).n >= LEAST_EXAMPLES for one in pool):
+        return Judgement("stop", ladder, duels)
     standing = who_stands(pool, duels)
     verdict = VERDICTS[standing[0].kind]
-    same = [contender for contender in standing if VERDICTS[contender.kind] == verdict]
-    simplest = next((contender for contender in same if is_sure(score_of(contender, evaluation), bar)), same[0])
-    undecided = undecided_of(simplest, duels, standing)
-    if undecided or not is_sure(score_of(simplest, evaluation), bar):
-        needed = examples_to_settle(score_of(simplest, evaluation), undecided, bar)
-        return decided("cannot tell", reasons.of_doubt(simplest, undecided, needed, evaluation, bar), needed=needed)
-    if score_of(simplest, evaluation).value <= 0:
-        return decided("stop", reasons.of_stop(ladder, evaluation))
-    told = reasons.of_winner(simplest, verdict, duels, evaluation, bar)
-    return decided(verdict, told, winner=simplest.name)
+    same = [one for one in standing if VERDICTS[one.kind] == verdict]
+    doubts = {one.name: doubts_about(one, duels, disfavoured(case.circumstances)) for one in same}
+    sure = [one for one in same if is_sure(case.score(one), bar)]
+    best = next((one for one in sure if not doubts[one.name]), None)
+    if best is None:
+        best = (sure or same)[0]
+        needed = examples_to_settle(case.score(best), doubts[best.name], bar)
+        return Judgement("cannot tell", ladder, duels, best, doubts[best.name], needed)
+    if case.score(best).value <= 0:
+        return Judgement("stop", ladder, duels)
+    return Judgement(verdict, ladder, duels, best)
 
 
 def simplicity(contender: Contender) -> tuple[int, float, str]:
@@ -111,52 +128,9 @@ def simplicity(contender: Contender) -> tuple[int, float, str]:
     return kinds.index(contender.kind), contender.usd_per_1000, contender.name
 
 
-def score_of(contender: Contender, evaluation: Evaluation) -> Quantity:
-    """The contender's score on the deciding metric."""
-    return contender.metrics[evaluation.metric]
-
-
-def fight(evaluation: Evaluation, simpler: Contender, dearer: Contender, bar: Bar) -> Duel:
-    """The dearer contender against the simpler one, by the second table."""
-    gain = paired_gain(evaluation, dearer.name, simpler.name)
-    outcome: Outcome = "held"
-    if gain.low > bar.min_gain:
-        outcome = "beaten"
-    elif gain.difference > worthwhile_gain(bar):
-        outcome = "open"
-    elif gain.high > worthwhile_gain(bar) and is_too_coarse(gain):
-        outcome = "blind"
-    may_be_more = outcome != "beaten" and gain.difference > bar.min_gain
-    if outcome == "blind":
-        return Duel(simpler, dearer, gain, outcome, needed_to_see(gain, bar))
-    return Duel(simpler, dearer, gain, outcome, needed_for(gain, bar) if may_be_more else None)
-
-
-def undecided_of(simplest: Contender, duels: Sequence[Duel], standing: Sequence[Contender]) -> list[Duel]:
-    """The duels of the simplest that forbid a verdict: open or blind, against a contender of another verdict.
-
-    A blind duel counts even where the dearer one scored no higher: that may be chance too.
-    """
-    beaten = {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
-    return [
-        duel for duel in duels
-        if duel.simpler is simplest and VERDICTS[duel.dearer.kind] != VERDICTS[simplest.kind]
-        and ((duel.outcome == "open" and duel.dearer in standing)
-             or (duel.outcome == "blind" and duel.dearer.name not in beaten))
-    ]  # fmt: skip
-
-
-def needed_for(gain: Comparison, bar: Bar) -> int | None:
-    """The test examples at which this gain would be told from `min_gain`: what the comparison says, where that is 0."""
-    if bar.min_gain == 0 and gain.needed_n is not None:
-        return max(gain.needed_n, gain.n + 1)
-    return examples_needed(gain.difference - bar.min_gain, gain.low, gain.high, gain.n)
-
-
-def needed_to_see(gain: Comparison, bar: Bar) -> int | None:
-    """The test examples at which a gain worth waiting for would be told from what was measured, or from none."""
-    needed = examples_needed(worthwhile_gain(bar) - min(gain.difference, 0.0), gain.low, gain.high, gain.n)
-    return needed and max(needed, LEAST_EXAMPLES)
+def beaten_ones(duels: Sequence[Duel]) -> set[str]:
+    """The names of those that a dearer contender beats."""
+    return {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
 
 
 def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contender]:
@@ -165,15 +139,30 @@ def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contend
     The dearest is never beaten. Where answers failed, paired differences may contradict each other so that everybody
     else is equalled by somebody: then whoever is unbeaten stands.
     """
-    beaten = {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
+    beaten = beaten_ones(duels)
     equalled = {duel.dearer.name for duel in duels if duel.gain.difference <= 0}
     unbeaten = [contender for contender in pool if contender.name not in beaten]
     return [contender for contender in unbeaten if contender.name not in equalled] or unbeaten
 
 
-def examples_to_settle(score: Quantity, undecided: Sequence[Duel], bar: Bar) -> int | None:
+def doubts_about(contender: Contender, duels: Sequence[Duel], disfavoured: frozenset[Verdict]) -> tuple[Duel, ...]:
+    """The duels that keep this contender from winning: open or blind, against an unbeaten one of another verdict.
+
+    A blind duel counts even where the dearer one scored no higher, and whatever the circumstances: without evidence
+    there is nothing that they could settle.
+    """
+    beaten = beaten_ones(duels)
+    return tuple(
+        duel for duel in duels
+        if duel.simpler is contender and duel.is_between_verdicts and duel.dearer.name not in beaten
+        and (duel.outcome == "blind"
+             or (duel.outcome == "open" and VERDICTS[duel.dearer.kind] not in disfavoured))
+    )  # fmt: skip
+
+
+def examples_to_settle(score: Quantity, doubts: Sequence[Duel], bar: Bar) -> int | None:
     """The test examples at which every open question would be settled; None where one of them has no answer."""
-    needed = [duel.needed_n for duel in undecided]
+    needed = [duel.needed_n for duel in doubts]
     if not is_sure(score, bar):
         needed.append(examples_needed(score.value - least_score(bar), score.low, score.high, score.n))
     known = [count for count in needed if count is not None]

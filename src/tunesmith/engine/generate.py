@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tunesmith.engine.answering.batch import Batch
 from tunesmith.engine.answering.choose import Constraint, Row, Sampling
+from tunesmith.engine.answering.likelihood import log_probabilities
 from tunesmith.engine.answering.one_by_one import answer
 from tunesmith.engine.answering.score import score_labels
 from tunesmith.engine.answering.support import reader_of, tokens_that_fit
@@ -46,6 +47,7 @@ class Generator:
     """
 
     def __init__(self, loaded: LoadedModel, batch_size: int = 256) -> None:
+        self.loaded = loaded
         self.model = loaded.model
         self.context_length = loaded.context_length
         self.batch_size = batch_size
@@ -98,13 +100,23 @@ class Generator:
             yield from row.tokens[told:]
             told = len(row.tokens)
 
-    def score_labels(self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]]) -> Tensor:
+    def score_labels(
+        self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]], progress: Progress | None = None
+    ) -> Tensor:
         """The log-probability of every label as the continuation of every prompt: (prompts, labels), float32.
 
         It is the sum over the label's tokens. Divide by their number for a mean that does not favour short labels; end
         the labels with the stop token to ask for the whole answer rather than its beginning.
         """
         longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
+        done = 0
+
+        def scored(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress:
+                progress(done, len(prompts))
+
         with self._answering():
             return score_labels(
                 self.model,
@@ -112,7 +124,18 @@ class Generator:
                 prompts,
                 labels,
                 tokens_that_fit(self.model, cache_budget_bytes(self.model.device)),
+                scored,
             )
+
+    def log_probabilities(
+        self, texts: Sequence[Sequence[int]], begins: Sequence[int], progress: Progress | None = None
+    ) -> list[float]:
+        """The log-probability of each text from its token number `begin` on, given those before; see `likelihood.py`.
+
+        The first token of a text is never predicted. Errors: `TrainingError` when memory runs out.
+        """
+        with self._answering():
+            return log_probabilities(self.loaded, texts, begins, progress)
 
     def _passes(
         self, prompts: Sequence[list[int]], rows: Sequence[Row], max_new_tokens: int, stop_ids: set[int]

@@ -151,33 +151,50 @@ def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None)
         completions = entrant.completer.complete([example.prompt for example in task.examples], report)
     told = sum(completion.seconds for completion in completions)
     rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
-    scores = score_completions(completions, task)
-    answers = [
+    answers = answers_of(completions, task.examples, task.scorer, rest)
+    return Asked(entrant.profile, answers, meter.usage(answers))
+
+
+def answers_of(
+    completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer, rest_seconds: float = 0.0
+) -> list[Answer]:
+    """Completions as scored answers; `rest_seconds` each for what no single one took."""
+    scores = score_completions(completions, examples, scorer)
+    return [
         Answer(
             example=example.id,
             text=completion.text,
             scores=score if isinstance(score, dict) else {},
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
-            seconds=completion.seconds + rest,
+            seconds=completion.seconds + rest_seconds,
             finished=completion.finished,
             error=completion.error,
             unscored=score.why if isinstance(score, Unscored) else None,
         )
-        for example, completion, score in zip(task.examples, completions, scores, strict=True)
+        for example, completion, score in zip(examples, completions, scores, strict=True)
     ]
-    return Asked(entrant.profile, answers, meter.usage(answers))
 
 
-def score_completions(completions: Sequence[Completion], task: Task) -> list[dict[str, float] | Unscored]:
+def score_completions(
+    completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer
+) -> list[dict[str, float] | Unscored]:
     """Scores of what was answered; what was not answered has none."""
     items = [
         Item(completion.text, example.answer, example.question)
-        for completion, example in zip(completions, task.examples, strict=True)
+        for completion, example in zip(completions, examples, strict=True)
         if completion.error is None
     ]
-    scored = iter(score_items(task.scorer, items))
+    scored = iter(score_items(scorer, items))
     return [{} if completion.error is not None else next(scored) for completion in completions]
+
+
+def deciding_scores(
+    completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer
+) -> list[float | None]:
+    """Each answer's score on the deciding metric; None where there is no answer or it could not be judged."""
+    scores = score_completions(completions, examples, scorer)
+    return [score.get(scorer.metric) if isinstance(score, dict) else None for score in scores]
 
 
 def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
@@ -199,20 +216,19 @@ def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
         metric=task.scorer.metric,
         examples=tuple(wanted),
         contenders=tuple(_measured(contender, task) for contender in asked),
-        comparisons=tuple(compare(a, b, task.scorer.metric) for a, b in combinations(asked, 2)),
+        comparisons=tuple(compare(a, b, task.scorer.metric, task.groups) for a, b in combinations(asked, 2)),
         machine_usd_per_hour=task.machine_usd_per_hour,
         leaked=tuple(example.id for example in task.examples if example.id in task.leaked),
         clusters=len(set(task.groups)) if task.groups else None,
     )
 
 
-def compare(a: Asked, b: Asked, metric: str) -> Comparison:
-    """The paired difference a - b over the examples that both answered."""
-    pairs = [
-        (x.scores[metric], y.scores[metric]) for x, y in zip(a.answers, b.answers, strict=True) if x.scores and y.scores
-    ]
-    a_N, b_N = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    difference = paired_difference(a_N, b_N)
+def compare(a: Asked, b: Asked, metric: str, groups: Sequence[str] | None = None) -> Comparison:
+    """The paired difference a - b over the examples that both answered; `groups` names the group of each example."""
+    both = [i for i, (x, y) in enumerate(zip(a.answers, b.answers, strict=True)) if x.scores and y.scores]
+    a_N, b_N = (np.array([asked.answers[i].scores[metric] for i in both], dtype=np.float64) for asked in (a, b))
+    kept = None if groups is None else [groups[i] for i in both]
+    difference = paired_difference(a_N, b_N, kept)
     is_told = difference.low > 0 or difference.high < 0
     return Comparison(
         a=a.name,
@@ -223,7 +239,9 @@ def compare(a: Asked, b: Asked, metric: str) -> Comparison:
         high=difference.high,
         p=difference.p,
         n=difference.n,
-        needed_n=None if is_told else examples_needed(a_N - b_N),
+        needed_n=None if is_told else examples_needed(a_N - b_N, kept),
+        test=difference.test,
+        clusters=difference.clusters,
     )
 
 
@@ -243,7 +261,7 @@ def _measured(asked: Asked, task: Task) -> Contender:
     tokens_out = sum(answer.tokens_out for answer in asked.answers) / requests
     usd_per_second = task.machine_usd_per_hour / 3600
     price = profile.token_price
-    charged = (tokens_in * price.usd_per_million_in + tokens_out * price.usd_per_million_out) / 1e6 if price else 0.0
+    charged = price.usd_of(tokens_in, tokens_out) if price else 0.0
     metrics = _metrics(asked, task)
     return Contender(
         name=profile.name,
@@ -275,17 +293,19 @@ def _clean(asked: Asked, task: Task) -> Quantity | None:
 
 def _metrics(asked: Asked, task: Task) -> dict[str, Quantity]:
     """Every metric with its interval, the deciding one first."""
-    answered = [
-        (answer, example.answer) for answer, example in zip(asked.answers, task.examples, strict=True) if answer.scores
-    ]
+    which = [i for i, answer in enumerate(asked.answers) if answer.scores]
+    answered = [(asked.answers[i], task.examples[i].answer) for i in which]
+    names_of_groups = task.groups
+    groups = None if names_of_groups is None else [names_of_groups[i] for i in which]
     failed = len(asked.answers) - len(answered)
     names = list(answered[0][0].scores) if answered else [task.scorer.metric]
     metrics = {
-        name: _quantity(mean_interval([answer.scores[name] for answer, _ in answered]), failed) for name in names
+        name: _quantity(mean_interval([answer.scores[name] for answer, _ in answered], groups), failed)
+        for name in names
     }
     for name, metric in task.scorer.whole_set.items():
         counts_ND = np.array([metric.count(answer.text, reference) for answer, reference in answered])
-        metrics[name] = _quantity(whole_set_interval(counts_ND, metric.combine, task.seed), failed)
+        metrics[name] = _quantity(whole_set_interval(counts_ND, metric.combine, task.seed, groups), failed)
     return metrics
 
 

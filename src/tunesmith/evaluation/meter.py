@@ -1,19 +1,44 @@
-"""What asking a contender took, measured while it was asked."""
+"""What asking a contender took, measured while it was asked: seconds, tokens, peak memory, energy.
 
+Memory is that of the device where CUDA is in use, else of this process. The process has only one high-water mark for
+its whole life, and setting it back (`/proc/self/clear_refs`) would falsify the peak that a training tells. So resident
+memory is looked at 20 times a second; where the mark itself rose, the mark is the peak and exact.
+"""
+
+import resource
+import sys
+import threading
 import time
 from collections.abc import Sequence
+from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from tunesmith.records import Answer, Usage
+import psutil
+
+from tunesmith.evaluation.energy import EnergyCounters
+from tunesmith.records import Answer, Completer, Prompt, Usage
+
+EVERY_SECONDS = 0.05
 
 
 class Meter:
     """A context manager around the asking; `seconds` is known when the block is left."""
 
     seconds = 0.0
+    peak_memory_bytes: int | None = None
+    energy_joules: float | None = None
 
     def __enter__(self) -> Self:
+        cuda = _cuda()
+        if cuda is not None:
+            cuda.reset_peak_memory_stats()
+        self._counters = EnergyCounters()
+        self._process = psutil.Process()
+        self._mark, self._most = _high_water_bytes(), self._process.memory_info().rss
+        self._is_over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="meter", daemon=True)
+        self._watcher.start()
         self._began = time.perf_counter()
         return self
 
@@ -21,12 +46,60 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.seconds = time.perf_counter() - self._began
+        self._is_over.set()
+        self._watcher.join()
+        mark = _high_water_bytes()
+        cuda = _cuda()
+        held = mark if mark > self._mark else max(self._most, self._process.memory_info().rss)
+        self.peak_memory_bytes = held if cuda is None else int(cuda.max_memory_allocated())
+        self.energy_joules = self._counters.add_up()
 
-    def usage(self, answers: Sequence[Answer]) -> Usage:
+    def _watch(self) -> None:
+        """Look at the memory, and once in a while at the energy, until the block is left."""
+        looks = 0
+        while not self._is_over.wait(EVERY_SECONDS):
+            self._most = max(self._most, self._process.memory_info().rss)
+            looks += 1
+            if looks % 1200 == 0:  # once a minute: no counter begins again twice in between
+                self._counters.add_up()
+
+    def usage(self, answers: Sequence[Answer], latency_seconds: float | None = None) -> Usage:
         """What was measured, with the tokens of these answers."""
         return Usage(
             requests=len(answers),
             tokens_in=sum(answer.tokens_in for answer in answers),
             tokens_out=sum(answer.tokens_out for answer in answers),
             seconds=self.seconds,
+            latency_seconds=latency_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
+            energy_joules=self.energy_joules,
         )
+
+
+def measure_latency(completer: Completer, prompts: Sequence[Prompt], limit: int = 8) -> float | None:
+    """The median wait for one request that is asked alone, over at most `limit` of these prompts, spread over them all.
+
+    Give validation prompts: the test set is looked at once. A request that failed says nothing of the wait for an
+    answer; None where all did, or there is no prompt. The first one may compile or connect: the median bears it.
+    """
+    count = min(limit, len(prompts))
+    waits = []
+    for i in range(count):
+        prompt = prompts[i * len(prompts) // count]
+        began = time.perf_counter()
+        (completion,) = completer.complete([prompt])
+        if completion.error is None:
+            waits.append(time.perf_counter() - began)
+    return median(waits) if waits else None
+
+
+def _cuda() -> Any:
+    """`torch.cuda` where somebody works with it already; this room imports no torch."""
+    torch: Any = sys.modules.get("torch")
+    is_in_use = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    return torch.cuda if is_in_use and torch.cuda.max_memory_allocated() else None
+
+
+def _high_water_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on macOS

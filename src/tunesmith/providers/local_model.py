@@ -1,14 +1,18 @@
 """A model on this machine, opened in two steps: its name and tokenizer (light), then its weights (torch)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from tunesmith.models.facts import context_tokens
 from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
+from tunesmith.providers.encoded import whole_texts
 from tunesmith.providers.local import LocalCompleter
-from tunesmith.records import ChatTokenizer, ModelIdentity, Recipe
+from tunesmith.providers.local_labels import LabelCompleter
+from tunesmith.records import AnswerForm, ChatTokenizer, Likelihood, ModelIdentity, Progress, Prompt, Recipe
 
 if TYPE_CHECKING:
     from tunesmith.engine.load import LoadedModel, Precision
@@ -68,8 +72,51 @@ class LocalModel:
 
         return accelerator_name(self.loaded.device)
 
-    def completer(self, max_new_tokens: int) -> LocalCompleter:
-        """Answers with the model as it stands when asked: with its adapter once it has one."""
+    @overload
+    def completer(self, max_new_tokens: int, form: None = None) -> LocalCompleter: ...
+
+    @overload
+    def completer(
+        self, max_new_tokens: int, form: AnswerForm, *, is_calibrated: bool = False
+    ) -> LocalCompleter | LabelCompleter: ...
+
+    def completer(
+        self, max_new_tokens: int, form: AnswerForm | None = None, *, is_calibrated: bool = False
+    ) -> LocalCompleter | LabelCompleter:
+        """Answers with the model as it stands when asked: with its adapter once it has one.
+
+        With a `form` it can give no other answer; `is_calibrated` concerns labels (`local_labels.py`).
+        Errors: `UsageError` when answers cannot be held to the JSON schema.
+        """
         from tunesmith.engine.generate import Generator
 
-        return LocalCompleter(self.named.tokenizer, Generator(self.loaded, self.batch_size), max_new_tokens)
+        tokenizer, generator = self.named.tokenizer, Generator(self.loaded, self.batch_size)
+        if form is not None and form.labels:
+            return LabelCompleter(tokenizer, generator, form.labels, is_calibrated)
+        if form is None or form.json_schema is None:
+            return LocalCompleter(tokenizer, generator, max_new_tokens)
+        from tunesmith.engine.answering.grammar import JsonGrammar
+
+        path = Path(self.named.identity.folder) / "tokenizer.json"
+        grammar = JsonGrammar(path, form.json_schema, tokenizer.stop_ids)
+        return LocalCompleter(tokenizer, generator, max_new_tokens, grammar.constraint)
+
+    def likelihoods(
+        self, prompts: Sequence[Prompt], answers: Sequence[str], progress: Progress | None = None
+    ) -> list[Likelihood]:
+        """How likely the model as it stands finds each answer after its prompt, end of turn included.
+
+        An empty prompt asks for a plain text: from its second token on, without an end of turn, which plain texts do
+        not have. NaN over 0 tokens where nothing can be asked: the template refuses the prompt, or all is too long.
+        """
+        from tunesmith.engine.generate import Generator
+
+        tokenizer, generator = self.named.tokenizer, Generator(self.loaded, self.batch_size)
+        texts = list(whole_texts(tokenizer, prompts, answers))
+        asked = [i for i, (ids, begin) in enumerate(texts) if begin < len(ids) <= generator.context_length]
+        found = generator.log_probabilities([texts[i][0] for i in asked], [texts[i][1] for i in asked], progress)
+        likelihoods = [Likelihood(math.nan, 0)] * len(texts)
+        for i, log_probability in zip(asked, found, strict=True):
+            ids, begin = texts[i]
+            likelihoods[i] = Likelihood(log_probability, len(ids) - begin)
+        return likelihoods

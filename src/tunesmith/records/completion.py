@@ -50,7 +50,10 @@ class AnswerForm(Record):
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """How likely a model finds a given answer, end of turn included: natural logarithm, and over how many tokens."""
+    """How likely a model finds a given answer, end of turn included: natural logarithm, and over how many tokens.
+
+    NaN over 0 tokens where it cannot be asked, because the template refuses the prompt or all of it is too long.
+    """
 
     log_probability: float
     tokens: int
@@ -62,7 +65,8 @@ class Likelihoods(Protocol):
     def likelihoods(
         self, prompts: Sequence[Prompt], answers: Sequence[str], progress: Progress | None = None
     ) -> list[Likelihood]:
-        """Of each answer as the continuation of its prompt; an empty prompt asks for the text by itself."""
+        """Of each answer as the continuation of its prompt; an empty prompt asks for the text by itself, without an end
+        of turn."""
         ...
 
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunesmith.records.circumstances import Circumstances
+from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
@@ -25,10 +27,13 @@ class Bar(Record):
 
 
 class Decision(Record):
-    """A verdict that can be checked again from the evaluation record alone.
+    """A verdict that can be checked again from the evaluation record alone, with what else it was decided on.
 
-    `winner` is the contender's name, None for `stop` and `cannot tell`. `reasons` are sentences for a manager, each
-    with its numbers. `needed_test_examples` is set when the verdict is `cannot tell`.
+    `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep what you have".
+    `reasons` are sentences for a manager, each with its numbers; `warnings` those that strictness refuses (too much
+    forgotten, another verdict without what leaked, a winner that does not fit the circumstances).
+    `needed_test_examples` is set when the verdict is `cannot tell`. `forgetting` is general ability before tuning less
+    that after it.
     """
 
     verdict: Verdict
@@ -38,3 +43,27 @@ class Decision(Record):
     reasons: tuple[str, ...]
     needed_test_examples: int | None = None
     evaluation: str
+    circumstances: Circumstances = Circumstances()
+    forgetting: Quantity | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class PowerStatement(Record):
+    """What a test set can show, said before anything is spent. Differences are those of the deciding metric.
+
+    `shows` is the smallest difference that `n` examples tell from noise in four of five evaluations, None where no
+    difference could be told at all; `wanted` the one that matters; `needed` the examples that show that one.
+    `discordant` is the share of examples on which two contenders disagree, `is_assumed` that nothing was measured yet.
+    `sentence` says it; `options` are what to do about it, the best first, empty when the examples are enough.
+    """
+
+    n: int
+    wanted: float
+    shows: float | None
+    needed: int
+    discordant: float
+    is_assumed: bool
+    comparisons: int
+    is_enough: bool
+    sentence: str
+    options: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from tunesmith.records.quantity import Quantity
-from tunesmith.records.record import Record
+from tunesmith.records.record import Record, fingerprint_of
 
 
 class Answer(Record):
@@ -33,10 +33,15 @@ class TokenPrice(Record):
     source: str
     date: str
 
+    def usd_of(self, tokens_in: float, tokens_out: float) -> float:
+        """What so many tokens cost."""
+        return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / 1e6
+
 
 class Usage(Record):
     """What asking took, measured. `seconds` is wall time of all requests together, answered in batches (throughput);
-    `latency_seconds` the median wait for one request that is alone. None: this machine does not tell."""
+    `latency_seconds` the median wait for one request that is alone; `usd_charged` what all of them cost, where whoever
+    answered says so itself. None: nobody tells."""
 
     requests: int
     tokens_in: int
@@ -45,6 +50,7 @@ class Usage(Record):
     latency_seconds: float | None = None
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
+    usd_charged: float | None = None
 
 
 class Profile(Record):
@@ -72,6 +78,42 @@ class Asking(Record):
 
     profile: Profile
     usage: Usage | None = None
+
+
+class TestExample(Record):
+    """A test example as a scorer needs it. `group`: those of one group count as one observation."""
+
+    __test__ = False  # not for pytest
+
+    id: str
+    question: str
+    answer: str
+    group: str | None = None
+
+
+class TestSet(Record):
+    """What all contenders were asked and how it was scored: with `Asking` and the answers, a verdict can be made again.
+
+    `labels` are the different train answers where the scorer is made from them; `leaked` are ids of examples that
+    something in training resembles.
+    """
+
+    __test__ = False
+
+    task: str
+    scorer: str
+    scorer_reason: str
+    metric: str
+    examples: tuple[TestExample, ...]
+    labels: tuple[str, ...] = ()
+    leaked: tuple[str, ...] = ()
+    machine_usd_per_hour: float
+    seed: int = 0
+
+    @property
+    def fingerprint_of_questions(self) -> str:
+        """Equal for the same set of examples, in whatever order and however they are scored."""
+        return fingerprint_of(sorted(example.id for example in self.examples))
 
 
 class Contender(Record):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tunesmith.records.circumstances import Circumstances
 from tunesmith.records.decision import Bar
 from tunesmith.records.record import Record
 
@@ -14,7 +15,6 @@ AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list)
 """A list of YAML is taken where a tuple is wanted; without this, strict reading refuses it."""
 
 LeakKind = Literal["exact", "normalised", "13-gram", "near", "group"]
-Often = Literal["never", "yearly", "monthly", "weekly", "daily"]
 Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
 AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
 
@@ -184,17 +184,6 @@ class CostRecipe(Record):
     hosting_usd_per_month: float = Field(0.0, ge=0)
     retune_months: float | None = Field(None, gt=0)
     prices: str | None = None
-
-
-class Circumstances(Record):
-    """What no data answers. None: nobody said, and the report names what was not known."""
-
-    task_changes: Often | None = None
-    facts_change: Often | None = None
-    used: Literal["once", "ongoing"] | None = None
-    requests_per_month: float | None = Field(None, ge=0)
-    data_may_go: Literal["this machine", "own cloud", "anywhere"] | None = None
-    longest_wait_seconds: float | None = Field(None, gt=0)
 
 
 class Recipe(Record):

@@ -1,6 +1,6 @@
 """The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
 
-    run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt
+    run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
     metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
     evaluation.json  decision.json  report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
@@ -39,6 +39,7 @@ from tunesmith.records import (
     Record,
     Run,
     Split,
+    TestSet,
 )
 from tunesmith.runs.lines import Lines, append_line, as_lines, cut_to, read_lines, synced_size
 
@@ -46,6 +47,7 @@ FILES: Mapping[type[Record], str] = {
     Run: "run.json",
     CheckReport: "check.json",
     Split: "split.json",
+    TestSet: "test.json",
     Evaluation: "evaluation.json",
     Decision: "decision.json",
 }
@@ -183,7 +185,7 @@ class RunFolder:
         except OSError as error:
             raise unwritable(self.path / name, error) from None
 
-    def write(self, record: Run | CheckReport | Split | Evaluation | Decision) -> None:
+    def write(self, record: Record) -> None:
         """Keep a record in its file (`run.json`, `split.json`, ...)."""
         self._put(FILES[type(record)], record.model_dump_json(indent=2) + "\n")
 

@@ -7,7 +7,7 @@
 Adding what is there already changes nothing, so a step that is repeated after a crash does no harm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import StoreError, name_some
-from tunesmith.records import Dataset, Evaluation, Record, Run
+from tunesmith.records import Dataset, Evaluation, Look, Record, Run
 from tunesmith.store.database import Database
 from tunesmith.store.entries import Artifact, StoredRun
-from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table
+from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, LookRow, RunRow, Table
 
 R = TypeVar("R", bound=Record)
 # Their own insert, for "on conflict do nothing": the standard one has it not.
@@ -31,7 +31,7 @@ _INSERT: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql
 
 
 class Store:
-    """Data sets, runs, evaluations and artifacts. A context manager; `open` makes one."""
+    """Data sets, runs, evaluations, artifacts and looks at test sets. A context manager; `open` makes one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -154,15 +154,38 @@ class Store:
             query = query.where(ArtifactRow.kind == kind)
         return [_as(Artifact, row.record) for row in self._rows(query)]
 
+    def add_looks(self, looks: Sequence[Look]) -> None:
+        """Remember that a test set was looked at: all of them, or none.
+
+        Errors: `StoreError` when the store does not have a run that one names.
+        """
+        rows = []
+        for look in looks:
+            record = look.model_dump(mode="json")
+            columns = {name: record[name] for name in ("test", "contender", "run", "at")}
+            rows.append({**columns, "id": look.fingerprint, "record": record})
+        if rows:
+            self._insert_all(LookRow, rows)
+
+    def looks(self, test: str) -> list[Look]:
+        """Every look at the test set of this name (`name_of_test_set`), oldest first."""
+        query = select(LookRow.record).where(LookRow.test == test).order_by(LookRow.at, LookRow.contender, LookRow.id)
+        return [_as(Look, row.record) for row in self._rows(query)]
+
     def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         with self._database.reading() as connection:
             return list(connection.execute(query))
 
     def _insert(self, table: type[Table], **columns: Any) -> None:
+        self._insert_all(table, [columns])
+
+    def _insert_all(self, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
         insert = _INSERT[self._database.engine.dialect.name]
+        columns = rows[0]
         try:
             with self._database.writing() as connection:
-                connection.execute(insert(table).values(**columns).on_conflict_do_nothing())
+                for columns in rows:
+                    connection.execute(insert(table).values(**columns).on_conflict_do_nothing())
         except IntegrityError:  # the only rule left to break: a run that is not there
             raise self._no_run(columns["run"]) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions/`."""
 
 VERSION_TABLE = "tunesmith_version"
@@ -70,4 +70,17 @@ class ArtifactRow(Table):
     sha256: Mapped[str] = mapped_column(index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     added: Mapped[str]
+    record: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class LookRow(Table):
+    """A look at a test set, by the fingerprint of its record."""
+
+    __tablename__ = "looks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    test: Mapped[str] = mapped_column(index=True)
+    contender: Mapped[str]
+    run: Mapped[str | None] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[str]
     record: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -54,8 +54,8 @@ class CompleterConformance:
 
     def test_strange_texts_never_raise(self) -> None:
         strange = ["", " ", "\0", "\ud800", "\u202e😀", "<|im_end|>", "{{ 1 }}", "x\r\n\t"]
-        prompts: list[Prompt] = [(Message("user", text),) for text in strange]
-        assert len(self.make_completer().complete(prompts)) == len(strange)
+        prompts: list[Prompt] = [(), *((Message("user", text),) for text in strange)]
+        assert len(self.make_completer().complete(prompts)) == len(prompts)
 
     def test_progress_rises_to_the_number_of_prompts(self) -> None:
         prompts = [*self.answerable(), self.unanswerable()]

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from tunesmith.errors import StoreError
-from tunesmith.records import Contender, Dataset, Evaluation, Machine, ModelIdentity, Quantity, Run, SourceFile
+from tunesmith.records import Contender, Dataset, Evaluation, Look, Machine, ModelIdentity, Quantity, Run, SourceFile
 from tunesmith.store.database import Database
 from tunesmith.store.entries import Artifact, StoredRun
 from tunesmith.store.store import Store
@@ -79,6 +79,12 @@ def make_evaluation(value: float = 0.1 + 0.2) -> Evaluation:
 def make_artifact(run: str | None, kind: str = "adapter", name: str = "a") -> Artifact:
     """A file of a run."""
     return Artifact(kind=kind, path=f"/runs/{name}", sha256="0" * 64, size_bytes=2**40, run=run)
+
+
+def make_look(run: str | None, contender: str = "tuned", second: int = 0, test: str = "t" * 64) -> Look:
+    """A look at a test set."""
+    at = f"2026-01-01T00:00:{second:02}+00:00"
+    return Look(test=test, contender=contender, run=run, at=at, n=80, why="decide")
 
 
 def open_when_all_are_ready(url: str, ready: Barrier, number: int) -> None:
@@ -221,6 +227,23 @@ class StoreConformance:
         assert store.artifacts(run=first) == kept[:2]
         assert store.artifacts(kind="adapter") == [kept[0], kept[2]]
         assert store.artifacts(run=first, kind="report") == [kept[1]]
+
+    def test_looks_are_kept_each_once_and_come_oldest_first(self, store: Store) -> None:
+        store.add_run(make_run(), Path("/runs/a"))
+        run = make_run().id
+        looks = [make_look(run, second=2), make_look(run, ODD, second=1), make_look(None, second=3)]
+        store.add_looks([*looks, make_look(run, test="another")])
+        store.add_looks(looks[:1])
+        store.add_looks([])
+        assert store.looks(looks[0].test) == [looks[1], looks[0], looks[2]]
+        assert store.looks("never looked at") == []
+
+    def test_of_several_looks_all_are_kept_or_none(self, store: Store) -> None:
+        with pytest.raises(StoreError) as caught:
+            store.add_looks([make_look(None), make_look("nobody")])
+        assert caught.value.code == "store/no-such-run"
+        assert "'nobody'" in caught.value.what
+        assert store.looks(make_look(None).test) == []
 
     def test_processes_that_open_a_fresh_store_at_once_all_succeed(self, url: str) -> None:
         spawn = multiprocessing.get_context("spawn")  # a forked process would share our connections

@@ -10,7 +10,7 @@ from tunesmith.baselines.rag.documents import read_passages
 from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.records import Asking, Decision, Evaluation, Recipe, Run
+from tunesmith.records import Asking, Decision, Evaluation, Recipe, Run, TestExample, TestSet
 from tunesmith.report.content import ReportInput
 from tunesmith.report.data import report_json
 from tunesmith.report.write import write_report
@@ -54,6 +54,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
             folder = tuning.folder
             completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
+            folder.write(test_set_of(task, material))
             entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
             asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
             run = tune(tuning, listener, stop)
@@ -82,6 +83,24 @@ def task_of(material: Material) -> Task:
     task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
     return task
+
+
+def test_set_of(task: Task, material: Material) -> TestSet:
+    """What is kept of the task, so that the verdict can be made again from the answers."""
+    labels = sorted({example.answer for example in material.train}) if task.scorer.name == "label" else ()
+    return TestSet(
+        task=task.name,
+        scorer=task.scorer.name,
+        scorer_reason=task.scorer_reason,
+        metric=task.scorer.metric,
+        examples=tuple(
+            TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in task.examples
+        ),
+        labels=tuple(labels),
+        leaked=tuple(sorted(task.leaked)),
+        machine_usd_per_hour=task.machine_usd_per_hour,
+        seed=task.seed,
+    )
 
 
 def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Listener, stop: Stop) -> Asked:

@@ -1,59 +1,158 @@
-"""The contenders: five ways to do the same task, each a `Completer`, and what each was given in words.
+"""The contenders: the ways to do the same task, each a `Completer`, and what each was given in words.
 
-The baselines and the tuned contenders are made by the same lines around the base model and the tuned one.
+None may be a straw man: every one gets the best that the train and validation examples can give it. The base model, the
+tuned one and every remote one are asked by the same lines; they differ in the `Answerer` alone. Entrants are made one
+after the other, because each makes its choices when it is its turn.
+
+    zero-shot             the question as it is
+    zero-shot-constrained the same, and the answer keeps the form of the train answers (labels by likelihood, JSON)
+    few-shot              fixed train examples: how many, which, and whether constrained is chosen
+    searched              an instruction and examples, the best of `trials` prompts
+    rag, rag-documents    what is nearest to the question: train examples, passages of documents
+    tuned ...             the tuned model alone, constrained, with what is nearest
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from tunesmith.baselines.prompt import FewShot, choose_shots
-from tunesmith.baselines.rag.answer import ExampleIndex, RetrievedPassages, RetrievedShots
-from tunesmith.baselines.rag.documents import Passage
+from tunesmith.baselines.choosing import Candidate
+from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
+from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
+from tunesmith.baselines.rag.candidates import USUAL_KS, retrieval_candidates
+from tunesmith.baselines.rag.documents import read_passages
+from tunesmith.baselines.rag.index import search_over
+from tunesmith.baselines.room import Room
+from tunesmith.baselines.searched import search_prompts
+from tunesmith.baselines.shots import shot_candidates
 from tunesmith.evaluation.evaluate import Entrant
-from tunesmith.records import Completer, Example, Profile, Recipe
+from tunesmith.evaluation.stats.intervals import rate_interval
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.records import AnswerForm, Completer, Example, Profile, Prompt, Quantity, Recipe, TokenPrice
+from tunesmith.workflow.choices import Choice, Chooser, held
 
-USUAL_K = 3
-
-
-class Retrieval:
-    """What RAG looks things up in: passages of documents where there are any, else the train examples."""
-
-    def __init__(self, recipe: Recipe, train: Sequence[Example], passages: Sequence[Passage] | None) -> None:
-        self.k = recipe.retrieval.k or USUAL_K
-        self.passages = passages
-        if passages is None:
-            self.index = ExampleIndex(train)
-            self.given = f"the {self.k} nearest of {len(train):,} train examples (BM25)"
-        else:
-            self.given = f"the {self.k} nearest of {len(passages):,} passages of {recipe.retrieval.documents} (BM25)"
-
-    def around(self, completer: Completer) -> Completer:
-        """The completer, given what was found for each question."""
-        if self.passages is None:
-            return RetrievedShots(completer, self.index, self.k)
-        return RetrievedPassages(completer, self.passages, self.k)
+AS_IT_IS = Candidate("as it is", "", lambda completer: completer)
 
 
-def baseline_entrants(base: Completer, recipe: Recipe, train: Sequence[Example], retrieval: Retrieval) -> list[Entrant]:
-    """The base model as it is in memory: alone, with fixed examples, with what retrieval finds."""
-    shots = choose_shots(train, recipe.evaluation.shots, recipe.seed)
-    told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
-    told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {told}"
-    return [
-        _entrant("zero-shot", told, base),
-        _entrant("few-shot", f"{told}, {len(shots)} fixed train examples", FewShot(base, shots)),
-        _entrant("rag", f"{told}, {retrieval.given}", retrieval.around(base)),
-    ]
+@dataclass(frozen=True)
+class Answerer:
+    """A model that can be asked: freely, and in the form of the train answers (each way with its name).
+
+    `name` begins the names of its contenders ("" for the base model), `told` what each was given; `setup_seconds` is
+    what had to be done before the first question.
+    """
+
+    name: str
+    told: str
+    free: Completer
+    held: tuple[tuple[str, Completer], ...] = ()
+    room: Room | None = None
+    price: TokenPrice | None = None
+    setup_seconds: float = 0.0
 
 
-def tuned_entrants(tuned: Completer, recipe: Recipe, retrieval: Retrieval, setup_seconds: float) -> list[Entrant]:
-    """The tuned model: alone, and with what retrieval finds. Both needed the tuning."""
-    told = "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
-    given = f"tuned model, {told}"
-    return [
-        _entrant("tuned", given, tuned, setup_seconds),
-        _entrant("tuned+rag", f"{given}, {retrieval.given}", retrieval.around(tuned), setup_seconds),
-    ]
+@dataclass
+class Lineup:
+    """What contenders are made of. Indexes are made once; the searched instruction serves retrieval as well."""
+
+    recipe: Recipe
+    train: Sequence[Example]
+    test: Sequence[Example]
+    form: AnswerForm | None
+    chooser: Chooser
+    instruction: Instruction = field(default=NOTHING_ADDED, init=False)
+
+    def __post_init__(self) -> None:
+        retrieval = self.recipe.retrieval
+        make_search = search_over(retrieval.search, LocalEmbedder() if retrieval.search != "bm25" else None)
+        self.indexes: dict[str, Index] = {"rag": ExampleIndex(self.train, make_search)}
+        if retrieval.documents:
+            passages = read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)
+            self.indexes["rag-documents"] = PassageIndex(passages, make_search)
+        self.longest: Prompt = max((e.prompt for e in [*self.train, *self.chooser.examples]), key=_characters)
+
+    def prompted(self, who: Answerer) -> Iterator[Entrant]:
+        """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
+        yield self._entrant(who, "zero-shot", "zero-shot", AS_IT_IS, who.free)
+        yield from self._constrained(who, "zero-shot", "zero-shot")
+        most, labels = self.recipe.evaluation.shots, len(self.form.labels) if self.form else 0
+        shots = shot_candidates(self.train, most, self.recipe.seed, labels, self.longest, who.room)
+        if shots:
+            choice = self._choose(who, "shots", shots)
+            yield self._chosen(who, "few-shot", "few-shot", choice)
+            shots = _in_order(shots, choice)
+        yield from self._searched(who, shots)
+        for name in self.indexes:
+            yield self._retrieved(who, name, "rag", (NOTHING_ADDED, self.instruction))
+
+    def tuned(self, who: Answerer) -> Iterator[Entrant]:
+        """The tuned model: alone, held to the form, with what is nearest. It was tuned on bare questions."""
+        yield self._entrant(who, "tuned", "tuned", AS_IT_IS, who.free)
+        yield from self._constrained(who, "tuned", "tuned")
+        for name in self.indexes:
+            yield self._retrieved(who, f"tuned+{name}", "tuned+rag", (NOTHING_ADDED,))
+
+    def _constrained(self, who: Answerer, name: str, kind: str) -> Iterator[Entrant]:
+        if who.held:
+            candidates = [held(AS_IT_IS, completer, how) for how, completer in who.held]
+            choice = self.chooser.choose(f"{name} form", candidates, who.free, who.price)
+            yield self._chosen(who, f"{name}-constrained", kind, choice)
+
+    def _searched(self, who: Answerer, shots: Sequence[Candidate]) -> Iterator[Entrant]:
+        trials = self.recipe.evaluation.trials
+        instructions = instructions_for(self.train, self.form, self.recipe.seed)
+        prompts = search_prompts(instructions, shots, trials, self.longest, who.room)
+        if prompts:
+            choice = self._choose(who, "prompt", prompts)
+            self.instruction = next(
+                (one for one in instructions if one.text == choice.candidate.instruction), NOTHING_ADDED
+            )
+            yield self._chosen(who, "searched", "few-shot", choice)
+
+    def _retrieved(self, who: Answerer, name: str, kind: str, instructions: Sequence[Instruction]) -> Entrant:
+        index, k = self.indexes[name.removeprefix("tuned+")], self.recipe.retrieval.k
+        ks = (k,) if k else USUAL_KS
+        candidates = retrieval_candidates(index, ks, list(dict.fromkeys(instructions)), who.room)
+        choice = self._choose(who, name, candidates)
+        found = index.hits(self.test, _k_of(choice.candidate, ks))
+        hits = rate_interval(found, len(self.test))
+        entrant = self._chosen(who, name, kind, choice)
+        quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
+        return Entrant(entrant.profile.model_copy(update={"retrieval_hits": quantity}), entrant.completer)
+
+    def _choose(self, who: Answerer, what: str, candidates: Sequence[Candidate]) -> Choice:
+        """The best candidate, free or held to the form."""
+        both = [*candidates, *(held(one, completer, how) for how, completer in who.held[:1] for one in candidates)]
+        return self.chooser.choose(what, both, who.free, who.price)
+
+    def _chosen(self, who: Answerer, name: str, kind: str, choice: Choice) -> Entrant:
+        return self._entrant(who, name, kind, choice.candidate, who.free, choice)
+
+    def _entrant(
+        self, who: Answerer, name: str, kind: str, candidate: Candidate, base: Completer, choice: Choice | None = None
+    ) -> Entrant:
+        profile = Profile(
+            name=f"{who.name}+{name}" if who.name else name,
+            kind=kind,
+            given=", ".join(part for part in (who.told, candidate.given) if part),
+            chosen=choice.chosen.sentences if choice and len(choice.chosen.trials) > 1 else (),
+            setup_seconds=who.setup_seconds + (choice.seconds if choice and who.price is None else 0.0),
+            setup_usd_charged=choice.usd_charged if choice else 0.0,
+            token_price=who.price,
+        )
+        return Entrant(profile, candidate.around(base))
 
 
-def _entrant(kind: str, given: str, completer: Completer, setup_seconds: float = 0.0) -> Entrant:
-    return Entrant(Profile(name=kind, kind=kind, given=given, setup_seconds=setup_seconds), completer)
+def _in_order(candidates: Sequence[Candidate], choice: Choice) -> list[Candidate]:
+    """The shot sets, the best first, each once, as they are without a form."""
+    ranked = [trial.candidate.shots for trial in choice.chosen.trials]
+    return sorted(candidates, key=lambda one: ranked.index(one.shots))
+
+
+def _k_of(candidate: Candidate, ks: Sequence[int]) -> int:
+    """How much a retrieval candidate finds: its name begins with `k = `."""
+    return next(k for k in sorted(ks, reverse=True) if candidate.name.startswith(f"k = {k}"))
+
+
+def _characters(prompt: Prompt) -> int:
+    return sum(len(message.content) for message in prompt)

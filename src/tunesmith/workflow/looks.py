@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import MetricLine, Recipe
@@ -65,17 +66,16 @@ def generation_score(
             completions = completer.complete([example.prompt for example in examples], stop_if_asked)
         except _Stopped:
             return None
-        values: list[float] = []
-        for example, completion in zip(examples, completions, strict=True):
-            value = None if completion.error else scorer.score(completion.text, example.answer)[scorer.metric]
-            values += [] if value is None else [value]
+        scores = deciding_scores(completions, examples, scorer)
+        for example, completion, value in zip(examples, completions, scores, strict=True):
             folder.append_sample(
                 Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
                        answer=completion.text, score=value)
             )  # fmt: skip
+        values = [value for value in scores if value is not None]
         if len(values) < len(examples):
             lines.listener.note(
-                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no answer"
+                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no score"
             )
         return scorer.metric, sum(values) / max(len(values), 1)
 

@@ -1,20 +1,71 @@
-"""BM25 over words and character trigrams: which of these texts is nearest to a question?
+"""Which of these texts are nearest to a question? By words (BM25), by meaning (vectors), or by both rankings joined.
 
-No stemmer and no stop words: nothing here knows a language. Trigrams let short strings meet that share no word ("Jon
-Smith", "John Smyth"): for 400 held-out strings of the names sample an example with the very same sequence of parts is
-among the first five for 50 %, with words alone for 20 %. The scores are bm25s's (Lucene variant, k1 1.5, b 0.75).
+**BM25** over words and character trigrams. No stemmer and no stop words: nothing here knows a language. Trigrams let
+short strings meet that share no word ("Jon Smith", "John Smyth"): for 400 held-out strings of the names sample an
+example with the very same sequence of parts is among the first five for 50 %, with words alone for 20 %. The scores are
+bm25s's (Lucene variant, k1 1.5, b 0.75).
+
+**Dense**: the cosine of the angle between sentence vectors. Whatever makes them is handed in (`records.Embedder`).
+
+**Both**: reciprocal rank fusion, which needs no scale common to the two scores:
+
+    score(text) = sum over the rankings of 1 / (60 + the text's rank in it, from 1)
+
+Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
+methods", doi:10.1145/1571941.1572114; 60 is theirs.
+
+Legend: N texts, Q questions, D dimensions of a vector.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.records import Embedder
 
 _WORD = re.compile(r"\w+")
+RANK_OFFSET = 60
+JOINED_DEPTH = 100
+"""How many texts of each ranking are joined; further down a rank adds next to nothing."""
+QUESTIONS_AT_ONCE = 256
+
+
+class Search(Protocol):
+    """Texts, searched by questions. The same texts and question give the same result: ties go to the earlier text.
+
+    `name` tells a reader how it searches.
+    """
+
+    name: str
+
+    def nearest(
+        self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
+    ) -> list[list[int]]:
+        """For each question the positions of up to k texts, best first, without those that it leaves out."""
+        ...
+
+
+def search_over(
+    kind: Literal["bm25", "dense", "both"], embedder: Embedder | None = None
+) -> Callable[[Sequence[str]], Search]:
+    """What makes an index of texts. Errors: ValueError when vectors are asked for and nothing can make them."""
+    if kind == "bm25":
+        return Bm25Index
+    if embedder is None:
+        raise ValueError(f"search {kind!r} needs an embedder")
+    if kind == "dense":
+        return lambda texts: DenseIndex(texts, embedder)
+    return lambda texts: JoinedIndex([Bm25Index(texts), DenseIndex(texts, embedder)])
 
 
 class Bm25Index:
-    """Texts, searched by a question. The same texts and question give the same result: ties go to the earlier text."""
+    """A `Search` by words and pieces of words; finds nothing where nothing is in common."""
+
+    name = "BM25"
 
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s  # here, because it costs a third of a second and most commands never search
@@ -25,19 +76,88 @@ class Bm25Index:
         if not self._is_empty:
             self._bm25.index(tokens, show_progress=False)
 
-    def nearest(self, question: str, k: int, leave_out: Container[int] = ()) -> list[int]:
-        """Positions of the k best texts, best first; fewer when fewer have anything in common with the question."""
+    def nearest(
+        self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
+    ) -> list[list[int]]:
+        """See `Search`."""
+        left_out = leave_out or [()] * len(questions)
+        return [self._nearest(question, k, out) for question, out in zip(questions, left_out, strict=True)]
+
+    def _nearest(self, question: str, k: int, leave_out: Collection[int]) -> list[int]:
         tokens = search_tokens(question)
         if self._is_empty or not any(token in self._bm25.vocab_dict for token in tokens):
             return []
         scores_N = self._bm25.get_scores(tokens)
-        found: list[int] = []
-        for position in np.argsort(-scores_N, kind="stable"):
-            if len(found) == k or scores_N[position] <= 0:
-                break
-            if int(position) not in leave_out:
-                found.append(int(position))
+        scores_N[list(leave_out)] = 0
+        return [position for position in best(scores_N, k) if scores_N[position] > 0]
+
+
+class DenseIndex:
+    """A `Search` by meaning; it finds k texts for every question that says anything."""
+
+    def __init__(self, texts: Sequence[str], embedder: Embedder) -> None:
+        self.name = f"vectors of {embedder.name}"
+        self._embedder = embedder
+        self._texts_ND = np.asarray(embedder.embed(texts), np.float64) if texts else None
+
+    def nearest(
+        self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
+    ) -> list[list[int]]:
+        """See `Search`."""
+        left_out = leave_out or [()] * len(questions)
+        found: list[list[int]] = []
+        for begin in range(0, len(questions), QUESTIONS_AT_ONCE):
+            part = slice(begin, begin + QUESTIONS_AT_ONCE)
+            found += self._nearest(questions[part], k, left_out[part])
         return found
+
+    def _nearest(self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]]) -> list[list[int]]:
+        if self._texts_ND is None:
+            return [[] for _ in questions]
+        # Exact, then rounded: equal texts must tie, in whatever order the products of their numbers are added up.
+        cosines_QN = np.round(self._embedder.embed(questions) @ self._texts_ND.T, 6)
+        found = []
+        for question, cosines_N, out in zip(questions, cosines_QN, leave_out, strict=True):
+            cosines_N[list(out)] = -np.inf
+            is_asked = bool(question.strip())
+            found.append([i for i in best(cosines_N, k) if is_asked and np.isfinite(cosines_N[i])])
+        return found
+
+
+class JoinedIndex:
+    """A `Search` that joins the rankings of others."""
+
+    def __init__(self, searches: Sequence[Search]) -> None:
+        self._searches = tuple(searches)
+        self.name = " and ".join(search.name for search in searches) + ", joined by rank"
+
+    def nearest(
+        self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
+    ) -> list[list[int]]:
+        """See `Search`."""
+        depth = max(JOINED_DEPTH, k)
+        rankings = [search.nearest(questions, depth, leave_out) for search in self._searches]
+        return [joined(of_one)[:k] for of_one in zip(*rankings, strict=True)]
+
+
+def joined(rankings: Sequence[Sequence[int]]) -> list[int]:
+    """Reciprocal rank fusion of rankings of positions, best first; ties go to the lower position."""
+    scores: defaultdict[int, float] = defaultdict(float)
+    for ranking in rankings:
+        for rank, position in enumerate(ranking, start=1):
+            scores[position] += 1 / (RANK_OFFSET + rank)
+    return sorted(scores, key=lambda position: (-scores[position], position))
+
+
+def best(scores_N: NDArray[Any], k: int) -> list[int]:
+    """Positions of the k highest scores, best first, ties to the lower position; only those are sorted."""
+    if k < len(scores_N):
+        least = np.partition(scores_N, len(scores_N) - k)[len(scores_N) - k]
+        candidates = np.flatnonzero(scores_N >= least)
+    else:
+        candidates = np.arange(len(scores_N))
+    order = np.argsort(-scores_N[candidates], kind="stable")
+    return [int(position) for position in candidates[order[:k]]]
 
 
 def search_tokens(text: str) -> list[str]:

@@ -1,15 +1,10 @@
-"""Test questions that stand in the training data too: a score on them measures memory.
-
-The split leaves equal questions out of training; the report says how many, because the pair of files is wrong as it is.
-Questions that are only alike stay, and are named for a person to look at.
-"""
+"""Held-out questions that stand in the training data too: `leaks.py` says which, and what a run does about them."""
 
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.check.near_duplicates import SIMILARITY, compared_text
-from tunesmith.data.keys import prompt_key
-from tunesmith.records import Problem
+from tunesmith.data.leaks import kinds_in_training
+from tunesmith.records import LeakKind, Problem
 
 
 def check_leakage(context: CheckContext) -> Iterator[Problem]:
@@ -20,23 +15,29 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
     held_out += context.test.examples if context.test else []
     if not held_out:
         return
-    asked = {prompt_key(example) for example in held_out}
+    kinds = kinds_in_training([context.examples[i] for i in train], held_out)
+
+    def of(*wanted: LeakKind) -> list[int]:
+        return [train[j] for j, kind in kinds.items() if kind in wanted]
+
     yield from context.problems(
         "test-leak",
         "warning",
-        [i for i in train if context.prompt_keys[i] in asked],
+        of("exact", "normalised"),
         "of the training data ask what a held-out example asks",
-        "nothing: they are left out of training; take them out of the file to be sure elsewhere too",
+        "take them out of one side; a run stops here unless data.allow_leaks names exact and normalised",
     )
-    from tunesmith.data.check.minhash import similar_to_earlier  # numpy
-
-    others = [i for i in train if context.prompt_keys[i] not in asked]
-    texts = [compared_text(example) for example in [*held_out, *(context.examples[i] for i in others)]]
-    alike = similar_to_earlier(texts, SIMILARITY, among=len(held_out))
     yield from context.problems(
         "near-test-leak",
         "warning",
-        sorted(others[k - len(held_out)] for k in alike),
-        f"of the training data are at least {SIMILARITY:.0%} alike to a held-out example",
-        "look at a few; if they are copies with small changes, take them out of the training data",
+        of("13-gram", "near"),
+        "of the training data have nearly the words of a held-out example, or 13 in a row of them",
+        "look at a few and take the copies out; a run stops here unless data.allow_leaks names 13-gram and near",
+    )
+    yield from context.problems(
+        "group-test-leak",
+        "warning",
+        of("group"),
+        "of the training data share a group with a held-out example",
+        "keep each group on one side; a run stops here unless data.allow_leaks names group",
     )

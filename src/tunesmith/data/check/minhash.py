@@ -23,6 +23,9 @@ WINDOW = 10
 """Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
 COMPARED = 3
 """Of a text's candidates the 3 likeliest are compared exactly."""
+ACROSS_BANDS, ACROSS_ROWS = 25, 4
+ACROSS_WINDOW = 12
+CANDIDATES = 10
 MARGIN = 0.2
 """An estimate from 80 hashes misses a similarity of 0.8 by 0.2 once in 100,000 times (4.5 standard deviations)."""
 
@@ -37,14 +40,59 @@ def similar_to_earlier(texts: Sequence[str], similarity: float, among: int | Non
     earlier_P, later_P = _candidates(_signatures(texts), similarity - MARGIN, among or 0)
     found: dict[int, int] = {}
     for earlier, later in zip(earlier_P.tolist(), later_P.tolist(), strict=True):
-        if later not in found and _jaccard(texts[earlier], texts[later]) >= similarity:
+        if later not in found and jaccard(texts[earlier], texts[later]) >= similarity:
             found[later] = earlier
     return found
 
 
-def _signatures(texts: Sequence[str]) -> np.ndarray:
+def alike_across(held_out: Sequence[str], others: Sequence[str], least: float) -> list[tuple[int, int]]:
+    """(position in `held_out`, position in `others`) of pairs whose estimated similarity is at least `least`.
+
+    Candidates, to be looked at closely: of each text on either side at most the CANDIDATES likeliest. Here 25 bands of
+    4 find a pair with probability 97 % at J = 0.6, 99.9 % at 0.75; where many texts share a band, a held-out one is
+    paired with ACROSS_WINDOW of the others.
+    """
+    if not held_out or not others:
+        return []
+    signatures_DH = _signatures([*held_out, *others], ACROSS_BANDS * ACROSS_ROWS)
+    found = [np.zeros(0, np.int64)]
+    for begin in range(0, ACROSS_BANDS * ACROSS_ROWS, ACROSS_ROWS):
+        found.append(_pairs_across(signatures_DH[:, begin : begin + ACROSS_ROWS], len(held_out)))
+    pairs_P = np.sort(np.concatenate(found))
+    pairs_P = pairs_P[np.diff(pairs_P, prepend=-1) > 0]
+    estimate_P = _estimates(signatures_DH, pairs_P)
+    pairs_P, estimate_P = pairs_P[estimate_P >= least], estimate_P[estimate_P >= least]
+    is_kept_P = np.zeros(len(pairs_P), bool)
+    for side_P in np.divmod(pairs_P, len(signatures_DH)):
+        order_P = np.lexsort((-estimate_P, side_P))
+        is_kept_P[order_P[_place_in_run(side_P[order_P]) < CANDIDATES]] = True
+    first_P, second_P = np.divmod(pairs_P[is_kept_P], len(signatures_DH))
+    return list(zip(first_P.tolist(), (second_P - len(held_out)).tolist(), strict=True))
+
+
+def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
+    """first * D + second for texts on both sides of the border whose rows of this band are all equal."""
+    key_D = np.zeros(len(band_DR), np.uint64)
+    for row_D in band_DR.T:
+        key_D = (key_D ^ row_D) * np.uint64(0x9E3779B97F4A7C15)
+    order = np.argsort(key_D[border:], kind="stable")
+    keys = key_D[border:][order]
+    begin = np.searchsorted(keys, key_D[:border], side="left")
+    count = np.searchsorted(keys, key_D[:border], side="right") - begin
+    parts = [np.zeros(0, np.int64)]
+    for k in range(ACROSS_WINDOW):
+        first = np.flatnonzero(count > k)
+        place = (
+            begin[first] + k * np.maximum(count[first], ACROSS_WINDOW) // ACROSS_WINDOW
+        )  # evenly over those that share the band
+        second = order[place] + border
+        parts.append(first * len(band_DR) + second)
+    return np.concatenate(parts)
+
+
+def _signatures(texts: Sequence[str], hashes: int = BANDS * ROWS) -> np.ndarray:
     """MinHash signatures, shape (D, H) uint32."""
-    multipliers_H, addends_H = np.random.default_rng(0).integers(1, 2**63, (2, BANDS * ROWS), np.uint64)
+    multipliers_H, addends_H = np.random.default_rng(0).integers(1, 2**63, (2, hashes), np.uint64)
     multipliers_H |= np.uint64(1)
     parts = [_block_signatures(block, multipliers_H, addends_H) for block in _blocks(texts)]
     return np.concatenate(parts)
@@ -135,7 +183,8 @@ def _pairs_of_band(band_DR: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _jaccard(a: str, b: str) -> float:
+def jaccard(a: str, b: str) -> float:
+    """The share of shingles that two texts have in common."""
     shingles_a, shingles_b = _shingles(a), _shingles(b)
     both = len(shingles_a & shingles_b)
     return both / (len(shingles_a) + len(shingles_b) - both)

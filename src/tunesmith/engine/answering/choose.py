@@ -24,8 +24,9 @@ from tunesmith.errors import UsageError
 ROWS_AT_ONCE = 32
 """Of those whose distributions are looked at: sorting one takes about a megabyte with 50,000 tokens."""
 
-Constraint = Callable[[Sequence[int]], Sequence[int] | None]
-"""The tokens of an answer so far -> the ids that may come next; None: any."""
+Constraint = Callable[[Sequence[int]], Sequence[int] | Tensor | None]
+"""The tokens of an answer so far -> the ids that may come next, or a mask of them (bool; ids past its end may not);
+None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,19 @@ def _within_constraints(logits_BV: Tensor, rows: Sequence[Row]) -> Tensor:
         allowed = None if row.constraint is None else row.constraint(tuple(row.tokens))
         if allowed is None:
             continue
-        if not len(allowed):
+        forbidden_BV[b] = True
+        if isinstance(allowed, Tensor):
+            mask_V = allowed[: logits_BV.shape[1]].to(logits_BV.device)
+            forbidden_BV[b, : len(mask_V)] = ~mask_V
+            is_stuck = not bool(mask_V.any())
+        else:
+            forbidden_BV[b, torch.tensor(list(allowed), dtype=torch.long, device=logits_BV.device)] = False
+            is_stuck = not len(allowed)
+        if is_stuck:
             raise UsageError(
                 "nothing-allowed", "A constraint allows no token to follow.", found=f"after {row.tokens}",
                 do="allow a stop token where an answer may end",
             )  # fmt: skip
-        forbidden_BV[b] = True
-        forbidden_BV[b, torch.tensor(list(allowed), device=logits_BV.device)] = False
     return logits_BV.masked_fill(forbidden_BV, float("-inf"))
 
 

@@ -9,7 +9,7 @@ of a label, which only has to be looked up, not at all.
 Shapes: P prompts, A labels, B prompts at once, L tokens of the tree, D hidden, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,8 +82,12 @@ def score_labels(
     prompts: Sequence[list[int]],
     labels: Sequence[Sequence[int]],
     most_tokens: int,
+    scored: Callable[[int], None] = lambda prompts: None,
 ) -> Tensor:
-    """Log-probabilities, PA. `most_tokens`: how many tokens' keys and values may be held at once."""
+    """Log-probabilities, PA. `most_tokens`: how many tokens' keys and values may be held at once.
+
+    `scored` hears after each pass how many prompts it was for.
+    """
     scores_PA = torch.zeros(len(prompts), len(labels))
     if not prompts or not labels:
         return scores_PA
@@ -91,6 +95,7 @@ def score_labels(
     if reader is None:
         for p, prompt in enumerate(prompts):
             scores_PA[p] = _score_one(model, prompt, labels)
+            scored(1)
         return scores_PA
     for group in group_by_beginning(prompts):
         trunk = reader.read_trunk(prompts[group.prompts[0]][: group.length]) if group.length else None
@@ -102,6 +107,7 @@ def score_labels(
             bank = Bank(len(members), trunk)
             texts = [prompts[p][group.length :] for p in members]
             scores_PA[members] = tree.sums(_edges(reader, bank, texts, tree)).cpu()
+            scored(len(members))
     return scores_PA
 
 

@@ -5,64 +5,126 @@ A new scorer is one file, one line in `SCORERS`, one test.
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
 
 from tunesmith.errors import DataError, RecipeError
+from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
+from tunesmith.evaluation.scorers.code import CodeScorer
 from tunesmith.evaluation.scorers.exact import ExactScorer
+from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
+from tunesmith.evaluation.scorers.number import MARK, NumberScorer, number_in
+from tunesmith.evaluation.scorers.regex import RegexScorer
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer, normalised
+from tunesmith.evaluation.scorers.similarity import SimilarityScorer
+from tunesmith.evaluation.scorers.sql import SqlScorer
+from tunesmith.records import Embedder
 
 SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
     "exact": lambda references: ExactScorer(),
     "normalised": lambda references: NormalisedScorer(),
     "label": lambda references: LabelScorer(references),
+    "number": lambda references: NumberScorer(),
     "json": lambda references: JsonScorer(),
     "rouge-l": lambda references: RougeLScorer(),
     "chrf": lambda references: ChrfScorer(),
+    "bleu": lambda references: BleuScorer(),
+    "regex": lambda references: RegexScorer(),
+    "sql": lambda references: SqlScorer(),
+    "code": lambda references: CodeScorer(),
 }
-"""Each is made from the train answers; most need nothing of them."""
+"""Each is made from the train answers; most need nothing of them. `similarity` needs a model besides."""
+
+OPTIONS: dict[str, Callable[[str], Scorer]] = {
+    "number": lambda tolerance: NumberScorer(_tolerance(tolerance)),
+    "regex": lambda pattern: RegexScorer(pattern),
+    "sql": lambda file: SqlScorer.of_file(Path(file)),
+}
+"""`name:option`, for those that take one."""
 
 SHORT_CHARACTERS = 60
 MOST_LABELS = 200
 USES_OF_A_LABEL = 3
 
 
-def choose_scorer(references: Sequence[str], name: str = "auto") -> tuple[Scorer, str]:
+def choose_scorer(
+    references: Sequence[str], name: str = "auto", embedder: Callable[[], Embedder] | None = None
+) -> tuple[Scorer, str]:
     """The scorer for these train answers and why, as a sentence with numbers.
 
-    Errors: `RecipeError` for an unknown name, `DataError` when there is no answer to look at.
+    `name` is a scorer's, `name:option`, or `file.py:function`; `embedder` is called where texts must become points.
+    Errors: `RecipeError` for an unknown name or a file that cannot be used, `DataError` when there is no answer to
+    look at.
     """
     if not references:
         raise DataError(
             "no-answers", "No scorer can be chosen without answers.", do="add train examples that have an answer"
         )
     if name != "auto":
-        return _named(name)(references), f"The scorer {name} was named."
+        return _named(name, references, embedder)
     chosen, reason = _look(references)
     return SCORERS[chosen](references), reason
 
 
-def _named(name: str) -> Callable[[Sequence[str]], Scorer]:
+def _named(name: str, references: Sequence[str], embedder: Callable[[], Embedder] | None) -> tuple[Scorer, str]:
+    file, _, function = name.rpartition(":")
+    if file.endswith(".py"):
+        own = FunctionScorer(Path(file), function)
+        return own, f"Your function {own.metric} was named ({file}, SHA-256 {own.sha256})."
+    kind, has_option, option = name.partition(":")
+    reason = f"The scorer {name} was named."
+    if name == "similarity" and embedder is not None:
+        scorer = SimilarityScorer(embedder())
+        return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."
+    if has_option and kind in OPTIONS:
+        return OPTIONS[kind](option), reason
     if name in SCORERS:
-        return SCORERS[name]
-    known = ["auto", *SCORERS]
-    near = get_close_matches(name, known, n=1, cutoff=0.4)
-    raise RecipeError(
+        return SCORERS[name](references), reason
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> RecipeError:
+    known = ["auto", *SCORERS, "similarity"]
+    options = [f"{kind}:..." for kind in OPTIONS]
+    near = get_close_matches(name.partition(":")[0], known, n=1, cutoff=0.4)
+    do = f"write {near[0]!r}" if near and near[0] != name else "take one of these"
+    if name == "similarity":
+        do = "name another, or use it where there is an embedding model"
+    return RecipeError(
         "unknown-scorer",
-        f"There is no scorer {name!r}.",
+        f"There is no scorer {name!r}." if name != "similarity" else "The scorer similarity needs an embedding model.",
         where="evaluation.scorer",
-        found=f"known are {', '.join(known)}",
-        do=f"write {near[0]!r}" if near else "take one of these",
+        found=f"known are {', '.join([*known, *options])}, file.py:function",
+        do=do,
     )
+
+
+def _tolerance(text: str) -> float:
+    """`0.01` in `number:0.01`: how far off, as a share of the reference."""
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = -1.0
+    if not 0 <= tolerance < 1:
+        raise RecipeError(
+            "bad-tolerance", "The tolerance of the scorer number is a share of the reference.",
+            where="evaluation.scorer", found=text, do="write a number from 0 to below 1, as in number:0.01",
+        )  # fmt: skip
+    return tolerance
 
 
 def _look(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
+    marked = sum(_ends_in_number(reference) for reference in references)
+    if n - marked <= STRAY_SHARE * n:
+        told = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
+        return "number", f"{told} train answers end in {MARK} and a number, so those numbers are compared."
     strays = [reference for reference in references if not _is_json_container(reference)]
     if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
@@ -89,6 +151,11 @@ def _look_at_text(references: Sequence[str]) -> tuple[str, str]:
             "so whole answers are compared, case and marks at the edges forgiven."
         )
     return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
+
+
+def _ends_in_number(text: str) -> bool:
+    _, mark, behind = text.rpartition(MARK)
+    return bool(mark) and len(behind) <= SHORT_CHARACTERS and number_in(text) is not None
 
 
 def _short(text: str) -> str:

@@ -7,7 +7,7 @@ F-score for automatic MT evaluation". The numbers equal sacrebleu's (its corpus 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -39,9 +39,12 @@ def chrf_counts(answer: str, reference: str) -> FloatArray:
     found, wanted = "".join(answer.split()), "".join(reference.split())
     counts = []
     for n in range(1, ORDER + 1):
-        in_answer, in_reference = _ngrams(found, n), _ngrams(wanted, n)
-        comparable = in_answer.total() if in_reference else 0  # as sacrebleu: too short a reference blames no n-gram
-        counts.append((comparable, in_reference.total(), (in_answer & in_reference).total()))
+        in_reference = _ngrams(wanted, n)
+        shared = Counter(ngram for ngram in _all_ngrams(found, n) if ngram in in_reference)
+        comparable = (
+            max(len(found) - n + 1, 0) if in_reference else 0
+        )  # as sacrebleu: too short a reference blames none
+        counts.append((comparable, in_reference.total(), (shared & in_reference).total()))
     return np.array(counts, dtype=np.float64).ravel()
 
 
@@ -58,4 +61,8 @@ def chrf_of(sums: FloatArray) -> FloatArray:
 
 
 def _ngrams(text: str, n: int) -> Counter[str]:
-    return Counter(text[i : i + n] for i in range(len(text) - n + 1))
+    return Counter(_all_ngrams(text, n))
+
+
+def _all_ngrams(text: str, n: int) -> Iterator[str]:
+    return (text[i : i + n] for i in range(len(text) - n + 1))

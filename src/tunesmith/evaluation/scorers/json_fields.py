@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric, normalised
 
-_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
+_FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
 _Field = tuple[tuple[str | int, ...], str]
 
 
@@ -56,12 +56,20 @@ class JsonScorer:
 
 def parse_json(text: str) -> Any:
     """The value of strict JSON, a code fence around it forgiven. Errors: ValueError."""
-    fenced = _FENCE.fullmatch(text.strip())
-    bare = fenced[1] if fenced else text
+    bare = without_fence(text)
     try:
         return json.loads(bare, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def without_fence(text: str) -> str:
+    """The text inside, where all of it stands in one Markdown code fence; else the text as it is."""
+    stripped = text.strip()
+    opening = _FENCE.match(stripped)
+    if opening is None or not stripped.endswith("```") or len(stripped) < opening.end() + 3:
+        return text
+    return stripped[opening.end() : -3]
 
 
 def is_json(text: str) -> bool:

@@ -28,6 +28,8 @@ _WRAPPED = r"""[\s"'`*(\[]*"""
 _BEGINS = re.compile(r"""["'`*)\]]*\s*(?:[.,;:!]|\s-\s|[\u2013\u2014])(?!\W*(?:not|no|never|false)\b)""")
 _LEADS = re.compile(rf"(?:(?<!\w)is|[:=：])\s*{_WRAPPED}$")
 _ENDS = re.compile(r"""["'`*)\]]*\s*(?:$|[.,;!])""")
+LONGEST_LEAD = 64
+"""Characters before a label in which what leads to it must stand."""
 _DENIES = re.compile(r"(?<!\w)(?:not|no|nor|never|neither|cannot|without)(?!\w)|n['\u2019]t(?!\w)")
 
 
@@ -58,7 +60,10 @@ class LabelScorer:
             return None
         label = places[0][0]
         is_first_line = normalised(answer.strip().partition("\n")[0]) == label
-        return label if is_first_line or any(_is_said(text, *place.span()) for place in places) else None
+        denial = _DENIES.search(text)
+        denied_from = denial.start() if denial else len(text)
+        is_said = any(_is_said(text, *place.span(), denied_from) for place in places)
+        return label if is_first_line or is_said else None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`accuracy`: 0 or 1. A reference that no train answer had can still be matched by its own text."""
@@ -81,12 +86,12 @@ class LabelScorer:
         return counts_3L.ravel()
 
 
-def _is_said(text: str, begin: int, end: int) -> bool:
+def _is_said(text: str, begin: int, end: int, denied_from: int) -> bool:
     """The label at this place of a normalised answer is what the answer says, by the second or third way."""
-    before, after = text[:begin], text[end:]
-    if not before:
-        return _BEGINS.match(after) is not None
-    return bool(_LEADS.search(before) and _ENDS.match(after)) and not _DENIES.search(before)
+    if begin == 0:
+        return _BEGINS.match(text, end) is not None
+    leads = _LEADS.search(text, max(0, begin - LONGEST_LEAD), begin)
+    return begin <= denied_from and leads is not None and _ENDS.match(text, end) is not None
 
 
 def _macro_f1(sums: FloatArray) -> FloatArray:

@@ -38,6 +38,7 @@ class RougeLScorer:
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
     """Its length; one big integer is a row of the usual table (Hyyro 2004, "Bit-parallel LCS-length computation")."""
+    a, b = sorted((a, b), key=len)  # a row is as long as the shorter one, whatever an answer runs to
     places: defaultdict[str, int] = defaultdict(int)
     for i, word in enumerate(a):
         places[word] |= 1 << i

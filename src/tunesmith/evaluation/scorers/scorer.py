@@ -8,10 +8,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tunesmith.errors import DataError
+
 FloatArray = NDArray[np.float64]
 STRAY_SHARE = 0.01
 """The scorer may find fault with at most this share of the references; with more it is the wrong scorer."""
 SENTENCE_MARKS = ".,;:!?。、؟،؛।"
+MOST_MARKS = 30
+"""Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,36 @@ def score_items(scorer: Scorer, items: Sequence[Item]) -> list[dict[str, float] 
     return [scorer.score(item.answer, item.reference) for item in items]
 
 
+def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, float]:
+    """What `Scorer.score` of a batch scorer is. Errors: `DataError` where it could not judge the answer."""
+    [scored] = scorer.score_items([Item(answer, reference)])
+    if isinstance(scored, Unscored):
+        raise DataError("unscored", "An answer could not be judged.", found=scored.why, do="look at the answer")
+    return scored
+
+
+@runtime_checkable
+class TakesReferences(Protocol):
+    """A scorer that can say what is wrong with a reference without judging it as an answer to itself."""
+
+    def fault_of(self, reference: str) -> str | None:
+        """Why this cannot be a reference, in words; None where it can."""
+        ...
+
+
+def fault_of_reference(scorer: Scorer, reference: str) -> str | None:
+    """Why the scorer cannot use this reference; one that is not right as an answer to itself is none."""
+    if isinstance(scorer, TakesReferences):
+        return scorer.fault_of(reference)
+    return None if min(scorer.score(reference, reference).values()) == 1 else "as an answer to itself it is not right"
+
+
 def normalised(text: str) -> str:
     """NFKC, case folded, single spaces, no quotes, brackets, emphasis or sentence marks at the edges.
 
     Signs that change a value stay: -5, .5, 5%, C#. Text that is nothing but such marks stays as it is.
     """
+    text = _without_heaps(text)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     folded = " ".join(folded.split())
     begin, end = 0, len(folded)
@@ -95,6 +124,18 @@ def normalised(text: str) -> str:
     while end > begin and (_is_wrapping(folded[end - 1]) or folded[end - 1] in SENTENCE_MARKS):
         end -= 1
     return folded[begin:end] or folded
+
+
+def _without_heaps(text: str) -> str:
+    """Marks beyond what text in use has in a row are left out: sorting them takes time that grows with their square."""
+    if len(text) < 1_000 or text.isascii():
+        return text
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _is_wrapping(character: str) -> bool:

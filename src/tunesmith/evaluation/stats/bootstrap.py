@@ -2,41 +2,82 @@
 
 Every such metric here is a function of sums: each example contributes a row of counts, the rows are added, and
 `combine` turns the sums into the metric. A resample is then a vector of multiplicities and all resamples are one matrix
-product. Jackknife values, needed for BCa's acceleration, are the total minus one row.
+product. Jackknife values, needed for BCa's acceleration, are the total minus one row. Where examples come in groups,
+whole groups are drawn (cluster bootstrap): a group's row is the sum of its examples' rows.
 
-Source: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow scipy.stats.bootstrap, and the
-resamples are drawn as scipy draws them, so that the numbers can be compared.
+A bootstrap interval is too narrow by sqrt((N - 1) / N) and takes z where Student takes t. So its level is moved to that
+of t on N - 1 degrees of freedom, divided by that root: 1.9 % a side instead of 2.5 % at N = 30, and next to nothing at
+1,000.
 
-N examples, D counts per example, B resamples.
+A mean has this interval too (`mean_by_bootstrap`), to compare with: `intervals` and `paired` say why it is not used.
+
+Sources: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow scipy.stats.bootstrap, and the
+resamples are drawn as scipy draws them, so that the numbers can be compared. Hesterberg 2015, The American Statistician
+69:371 (the expanded level).
+
+N examples or groups of them, D counts per row, B resamples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from tunesmith.evaluation.stats.intervals import ALPHA, SAME, FloatArray, Interval, unseen_range
+from tunesmith.evaluation.stats.intervals import Interval, unseen_range
+from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, checked, numbered
 
 RESAMPLES = 2000
 Combine = Callable[[FloatArray], FloatArray]
 """Sums (..., D) -> the metric (...), in [0, 1]."""
 
 
-def whole_set_interval(counts_ND: FloatArray, combine: Combine, seed: int) -> Interval:
-    """The metric over all examples with its BCa interval. Errors: ValueError on NaN."""
+def whole_set_interval(
+    counts_ND: FloatArray,
+    combine: Combine,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
+    """The metric over all examples with its BCa interval. `scale`: what it can be. Errors: ValueError on NaN."""
     if not np.isfinite(counts_ND).all():
         raise ValueError("every count must be a finite number")
     n = len(counts_ND)
     if n == 0:
-        return Interval(0.0, 0.0, 1.0, 0)
-    total_D = counts_ND.sum(axis=0)
-    value = float(combine(total_D))
-    resampled_B = combine(_multiplicities(n, seed) @ counts_ND)
+        return Interval(0.0, *scale, 0)
+    rows_ND = _summed(counts_ND, groups)
+    total_D = rows_ND.sum(axis=0)
+    value, units = float(combine(total_D)), len(rows_ND)
+    resampled_B = combine(_multiplicities(units, seed) @ rows_ND)
     if np.ptp(resampled_B) < SAME:
-        return Interval(value, *unseen_range(value, n, 0.0, 1.0), n)
-    left_out_N = combine(total_D - counts_ND)
-    low, high = np.quantile(resampled_B, _bca_levels(value, resampled_B, left_out_N))
+        return Interval(value, *unseen_range(value, units, *scale), n)
+    left_out_N = combine(total_D - rows_ND)
+    low, high = np.quantile(resampled_B, _bca_levels(value, resampled_B, left_out_N, expanded_level(units)))
     return Interval(value, float(low), float(high), n)
+
+
+def mean_by_bootstrap(
+    values: ArrayLike, seed: int, groups: Sequence[str] | None = None, scale: tuple[float, float] = (0.0, 1.0)
+) -> Interval:
+    """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval. Errors: ValueError."""
+    values_N = checked(values, low=scale[0], high=scale[1])
+    counts_ND = np.stack([values_N, np.ones_like(values_N)], axis=1)
+    return whole_set_interval(counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale)
+
+
+def expanded_level(n: int) -> float:
+    """The share to leave out on each side so that the interval is as wide as Student's; see the head of this file."""
+    return float(stats.norm.cdf(stats.t.ppf(ALPHA / 2, n - 1) * np.sqrt(n / (n - 1))))
+
+
+def _summed(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatArray:
+    """One row a group."""
+    group_N = numbered(groups, len(counts_ND))
+    if group_N is None:
+        return counts_ND
+    rows_GD = np.zeros((int(group_N.max()) + 1, counts_ND.shape[1]))
+    np.add.at(rows_GD, group_N, counts_ND)
+    return rows_GD
 
 
 def _multiplicities(n: int, seed: int) -> FloatArray:
@@ -47,7 +88,7 @@ def _multiplicities(n: int, seed: int) -> FloatArray:
     return flat.reshape(RESAMPLES, n).astype(np.float64)
 
 
-def _bca_levels(value: float, resampled_B: FloatArray, left_out_N: FloatArray) -> tuple[float, float]:
+def _bca_levels(value: float, resampled_B: FloatArray, left_out_N: FloatArray, tail: float) -> tuple[float, float]:
     """The quantile levels that correct the percentile interval for bias (z0) and skewness (a)."""
     share_below = ((resampled_B < value).mean() + (resampled_B <= value).mean()) / 2
     z0 = stats.norm.ppf(share_below)
@@ -55,10 +96,10 @@ def _bca_levels(value: float, resampled_B: FloatArray, left_out_N: FloatArray) -
     spread = (deviations_N**2).sum() ** 1.5
     acceleration = (deviations_N**3).sum() / (6 * spread) if spread > 0 else 0.0
     if not np.isfinite(z0):  # the value lies outside all resamples: no correction can be computed
-        return ALPHA / 2, 1 - ALPHA / 2
+        return tail, 1 - tail
 
     def level(alpha: float) -> float:
         z = z0 + stats.norm.ppf(alpha)
         return float(stats.norm.cdf(z0 + z / (1 - acceleration * z)))
 
-    return level(ALPHA / 2), level(1 - ALPHA / 2)
+    return level(tail), level(1 - tail)

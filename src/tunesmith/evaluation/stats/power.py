@@ -1,33 +1,159 @@
-"""How many test examples would settle a difference: 80 % power at a two-sided 5 % level.
+"""What n test examples can show, how many a difference needs: 80 % power at a two-sided 5 % level.
 
-    n = ((z_0.975 + z_0.8) * s / d)^2        s: standard deviation of the paired differences, d: their mean
+Right or wrong: the power of the very test that is used (mid-p McNemar, `paired`), not of its normal approximation.
+Of n examples the two contenders disagree on m, m being binomial with the share of disagreements; of these a wins a
+binomial share (1 + d / disagreements) / 2; the test tells a difference when the wins are too many or too few for 1/2:
 
-For right or wrong answers s^2 is (share of disagreements - d^2), so the observed disagreement enters by itself.
-Source: Fleiss, Levin, Paik 2003, "Statistical Methods for Rates and Proportions", 13.1, in its normal form.
+    power = sum_m P(m of n) * P(wins outside the limits of m)                       (from 20,000 examples on: Connor's)
+
+The share of disagreements must be seen or assumed; it is never less than the difference itself.
+Graded scores: the power of the paired t test (noncentral t) with a standard deviation of the paired differences.
+
+Sources: Connor 1987, Biometrics 43:207 (unconditional power of McNemar's test); Cohen 1988, "Statistical Power Analysis
+for the Behavioral Sciences".
 """
 
 import math
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import optimize, stats
 
-from tunesmith.evaluation.stats.intervals import ALPHA, SAME, checked
+from tunesmith.evaluation.stats.paired import Z
+from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, IntArray, checked, numbered
+from tunesmith.evaluation.stats.standard_error import standard_error
 
 POWER = 0.8
+Z_POWER = float(stats.norm.ppf(POWER))
+FAR = 10  # standard deviations beyond which a binomial share is nothing
+MANY = 20_000  # examples from which on the normal power differs by less than 0.0005 and is quicker
+NO_LOWER_TAIL = 6.0  # a shift of t from which on the wrong direction has less than 1e-9, and scipy's nct fails at it
 
 
-def examples_needed(differences: ArrayLike) -> int | None:
+def power_at(n: int, difference: float, discordant: float) -> float:
+    """The chance that n examples tell this difference of two right-or-wrong contenders from noise.
+
+    `discordant` is the share of examples on which one of the two is right and the other wrong.
+    Errors: ValueError on shares outside [0, 1] and a negative n.
+    """
+    _check_n(n)
+    difference, discordant = _checked_shares(difference, discordant)
+    if n == 0 or discordant == 0:
+        return 0.0
+    if n >= MANY:
+        shift = difference * math.sqrt(n) - Z * math.sqrt(discordant)
+        return float(stats.norm.cdf(shift / math.sqrt(discordant - difference**2))) if difference < 1 else 1.0
+    mean, spread = n * discordant, math.sqrt(n * discordant * (1 - discordant))
+    m_M = np.arange(max(0, math.floor(mean - FAR * spread) - 1), min(n, math.ceil(mean + FAR * spread) + 1) + 1)
+    most_M = _most_losses(m_M)
+    wins = (1 + difference / discordant) / 2
+    told_M = stats.binom.cdf(most_M, m_M, wins) + stats.binom.sf(m_M - most_M - 1, m_M, wins)
+    return min(1.0, float((stats.binom.pmf(m_M, n, discordant) * told_M).sum()))
+
+
+def minimum_detectable(n: int, discordant: float) -> float:
+    """The smallest difference that n right-or-wrong examples tell with 80 % power; inf below 5, which tell nothing.
+
+    Where it is larger than `discordant`, every disagreement is a win, and the disagreements are as many as that.
+    """
+    _check_n(n)
+    _checked_shares(0.0, discordant)
+    return _crossing(lambda difference: power_at(n, difference, discordant), 1.0)
+
+
+def needed_for(difference: float, discordant: float) -> int:
+    """The examples at which this difference of two right-or-wrong contenders is told. Errors: ValueError for 0."""
+    difference, discordant = _checked_shares(difference, discordant)
+    guess = (Z * math.sqrt(discordant) + Z_POWER * math.sqrt(discordant - difference**2)) / _some(difference)
+    return _least(lambda n: power_at(n, difference, discordant), guess**2)
+
+
+def power_at_mean(n: int, difference: float, spread: float) -> float:
+    """As `power_at` for graded scores; `spread` is the standard deviation of the paired differences, above 0."""
+    _check_n(n)
+    if not (math.isfinite(difference) and 0 < spread < math.inf):
+        raise ValueError(f"power needs a difference and a spread above 0, not {difference} and {spread}")
+    if n < 2:
+        return 0.0
+    limit, shift = stats.t.ppf(1 - ALPHA / 2, n - 1), abs(difference) * math.sqrt(n) / spread
+    wrong = float(stats.nct.cdf(-limit, n - 1, shift)) if shift < NO_LOWER_TAIL else 0.0
+    return float(stats.nct.sf(limit, n - 1, shift)) + wrong
+
+
+def minimum_detectable_mean(n: int, spread: float) -> float:
+    """As `minimum_detectable` for graded scores; may exceed what scores can differ by; inf with n < 2."""
+    return _crossing(lambda difference: power_at_mean(n, difference, spread), 100 * spread)
+
+
+def needed_for_mean(difference: float, spread: float) -> int:
+    """As `needed_for` for graded scores."""
+    guess = ((Z + Z_POWER) * spread / _some(difference)) ** 2
+    return _least(lambda n: power_at_mean(n, difference, spread), guess)
+
+
+def examples_needed(differences: ArrayLike, groups: Sequence[str] | None = None) -> int | None:
     """The n at which a difference of the observed size would be told from noise; None when there is none to tell.
 
-    Never less than what was already looked at plus one: ask only when these examples did not settle it.
+    Never less than what was already looked at plus one: ask only when these examples did not settle it. In groups: if
+    further examples come in groups of such sizes, and resemble each other as these do.
     """
     differences_N = checked(differences, low=-1.0, high=1.0)
     mean = float(differences_N.mean()) if differences_N.size else 0.0
     if abs(mean) < SAME:
         return None
-    spread = float(differences_N.std(ddof=1)) if differences_N.size > 1 else 0.0
-    if spread < SAME:  # then `paired.paired_difference` tests with p = 2 (1 + |d|)^-n
-        wanted = math.log(2 / ALPHA) / math.log1p(abs(mean))
-    else:
-        wanted = ((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) * spread / mean) ** 2
-    return max(differences_N.size + 1, math.ceil(wanted))
+    return max(differences_N.size + 1, _wanted(differences_N, abs(mean), groups))
+
+
+def _wanted(differences_N: FloatArray, mean: float, groups: Sequence[str] | None) -> int:
+    n, group_N = differences_N.size, numbered(groups, differences_N.size)
+    error = standard_error(differences_N, group_N)
+    if group_N is None and np.isin(differences_N, (-1.0, 0.0, 1.0)).all():
+        return needed_for(mean, float((differences_N != 0).mean()))
+    if error.value < SAME:  # then `paired` tests with p = 2 (1 + |d|)^-units
+        return math.ceil(math.log(2 / ALPHA) / math.log1p(mean) * n / error.units)
+    return needed_for_mean(mean, error.value * math.sqrt(n))
+
+
+def _most_losses(m_M: IntArray) -> FloatArray:
+    """The most wins of the loser among m disagreements at which mid-p is below 5 %; -1 where there is none."""
+    first_M = stats.binom.ppf(ALPHA / 2, m_M, 0.5)  # the tail up to here is at least 2.5 %, up to one less below that
+    mid_M = (stats.binom.cdf(first_M - 1, m_M, 0.5) + stats.binom.cdf(first_M, m_M, 0.5)) / 2
+    return np.asarray(np.where(mid_M < ALPHA / 2, first_M, first_M - 1), dtype=np.float64)
+
+
+def _crossing(power: Callable[[float], float], largest: float) -> float:
+    """The difference in (0, largest] at which the power reaches 80 %; inf where it does not."""
+    if power(largest) < POWER:
+        return math.inf
+    return float(optimize.brentq(lambda difference: power(difference) - POWER, 0.0, largest, xtol=1e-9))
+
+
+def _least(power: Callable[[int], float], guess: float) -> int:
+    """The n at which the power reaches 80 %, looked for around a guess."""
+    low, high = 0, max(5, math.ceil(guess))
+    while power(high) < POWER:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+    return high
+
+
+def _some(difference: float) -> float:
+    """The difference without its sign. Errors: ValueError when there is none."""
+    if not abs(difference) >= SAME:
+        raise ValueError(f"no number of examples tells a difference of {difference} from noise")
+    return abs(difference)
+
+
+def _check_n(n: int) -> None:
+    if n < 0:
+        raise ValueError(f"the number of examples cannot be {n}")
+
+
+def _checked_shares(difference: float, discordant: float) -> tuple[float, float]:
+    """The difference without its sign, and the disagreements, which are at least as many."""
+    if not (abs(difference) <= 1 and 0 <= discordant <= 1):
+        raise ValueError(f"a difference lies in [-1, 1] and a share in [0, 1], not {difference} and {discordant}")
+    return abs(difference), max(discordant, abs(difference))

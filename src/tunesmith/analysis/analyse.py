@@ -1,0 +1,97 @@
+"""A contender's stored answers -> what it gets wrong, what is near, which train answers are suspect, what to do."""
+
+from collections.abc import Mapping, Sequence
+
+from tunesmith.analysis.by_field import by_field
+from tunesmith.analysis.by_form import by_form
+from tunesmith.analysis.by_labels import by_label, by_labels
+from tunesmith.analysis.by_length import by_length
+from tunesmith.analysis.by_topic import by_topic
+from tunesmith.analysis.cases import Cases, cases_of
+from tunesmith.analysis.found import Found, as_groups
+from tunesmith.analysis.neighbours import TrainIndex, failures_of
+from tunesmith.analysis.suggest import Suggester
+from tunesmith.analysis.suspects import BY_MODEL, BY_NEIGHBOURS, suspects_by_model, suspects_by_neighbours
+from tunesmith.records import Analysis, Answer, ErrorGroup, Evaluation, Example, Suspect
+
+SHOWN_FAILURES = 50
+SHOWN_SUSPECTS = 50
+SHOWN_GROUPS = 10
+USES_OF_AN_ANSWER = 3
+"""Neighbours can contradict an answer only where answers repeat: each stands three times on average."""
+
+
+def analyse(
+    evaluation: Evaluation,
+    answers: Sequence[Answer],
+    examples: Sequence[Example],
+    train: Sequence[Example],
+    contender: str,
+    beliefs: Mapping[str, tuple[str, float]] | None = None,
+) -> Analysis:
+    """The errors of one contender.
+
+    `answers` are its answers to the test `examples`; `beliefs` what the tuned model says to train examples, with its
+    probability. Errors: `DataError` when answers and examples do not belong together.
+    """
+    cases = cases_of(evaluation, answers, examples)
+    questions = [example for example in train if example.messages]
+    index = TrainIndex(questions)
+    judged = _judged(cases, evaluation, [example.answer for example in questions])
+    suspects, suspects_by, among = _suspects(questions, index, beliefs)
+    suggester = Suggester(questions, index, len(cases.answered), len(cases.wrong))
+    failed = [case for case in cases.all if case.score is None]
+    worst = [*sorted(cases.wrong, key=lambda case: (-case.loss, case.example.id)), *failed]
+    return Analysis(
+        contender=contender,
+        metric=evaluation.metric,
+        wrong_below=cases.wrong_below,
+        n=len(cases.answered),
+        wrong=len(cases.wrong),
+        unanswered=len(failed),
+        groups=tuple(_shown([group for _, group in judged])),
+        failures=tuple(failures_of(worst[:SHOWN_FAILURES], index)),
+        suspects=tuple(suspects[:SHOWN_SUSPECTS]),
+        suspected=len(suspects),
+        suspects_by=suspects_by,
+        suspects_among=among,
+        suggestions=tuple(suggester.suggest(judged, suspects, suspects_by)),
+    )
+
+
+def _judged(cases: Cases, evaluation: Evaluation, train_answers: Sequence[str]) -> list[tuple[Found, ErrorGroup]]:
+    """Every group of errors beside its record."""
+    if not cases.wrong:
+        return []
+    sorts: list[tuple[list[Found], int]] = [by_length(cases), by_topic(cases)]
+    if evaluation.scorer == "label" and train_answers:
+        sorts += [by_labels(cases, train_answers), by_label(cases)]
+    if evaluation.scorer == "json":
+        sorts.append(by_field(cases))
+    sorts.append((by_form(cases, evaluation.scorer, train_answers), 0))
+    return [
+        pair for found, family in sorts for pair in zip(found, as_groups(found, len(cases.wrong), family), strict=True)
+    ]
+
+
+def _shown(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
+    """Of each sort the first ones, and all that are beyond noise."""
+    counts: dict[str, int] = {}
+    shown = []
+    for group in groups:
+        counts[group.by] = counts.get(group.by, 0) + 1
+        if group.is_beyond_noise or counts[group.by] <= SHOWN_GROUPS:
+            shown.append(group)
+    return shown
+
+
+def _suspects(
+    train: Sequence[Example], index: TrainIndex, beliefs: Mapping[str, tuple[str, float]] | None
+) -> tuple[list[Suspect], str, int]:
+    """Suspects, by what they were found, and among how many train examples."""
+    if beliefs is not None:
+        return suspects_by_model(train, beliefs), BY_MODEL, sum(example.id in beliefs for example in train)
+    if len({example.answer for example in train}) * USES_OF_AN_ANSWER > len(train):
+        return [], BY_NEIGHBOURS, 0
+    suspects, among = suspects_by_neighbours(train, index)
+    return suspects, BY_NEIGHBOURS, among

@@ -1,0 +1,95 @@
+"""Errors by field, for JSON: which field, and what is wrong with it.
+
+| defect  | counted against                                         |
+|---------|---------------------------------------------------------|
+| wrong   | references that have the field: another value was given |
+| missing | references that have the field: none was given          |
+| extra   | references that lack the field: one was given           |
+
+The rest of a field's defect are all other fields with it. Fields inside lists share one name (`items[].x`).
+An answer that is no JSON has no fields: it is a matter of form. An example's loss is shared equally by its defects.
+
+I examples, F fields.
+"""
+
+import json
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.analysis.cases import Case, Cases
+from tunesmith.analysis.contrast import parts_apart
+from tunesmith.analysis.found import Found
+from tunesmith.evaluation.scorers.json_fields import parse_json
+
+MOST_FIELDS = 200
+Values = dict[str, Counter[str]]
+BoolArray = NDArray[np.bool_]
+Counts = NDArray[Any]
+
+
+def by_field(cases: Cases) -> tuple[list[Found], int]:
+    """Every field with a defect, most errors first, and the number of fields times defects that were looked at."""
+    rows = [(case, _flat(case.example.answer), _flat(case.answer.text)) for case in cases.answered]
+    known = [(case, wanted, said) for case, wanted, said in rows if wanted is not None and said is not None]
+    seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
+    fields = [field for field, _ in seen.most_common(MOST_FIELDS)]
+    if not fields:
+        return [], 0
+    wanted_IF = np.array([[field in wanted for field in fields] for _, wanted, _ in known])
+    said_IF = np.array([[field in said for field in fields] for _, _, said in known])
+    equal_IF = np.array([[wanted.get(f) == said.get(f) for f in fields] for _, wanted, said in known])
+    defects = {
+        "wrong": (wanted_IF & said_IF & ~equal_IF, wanted_IF),
+        "missing": (wanted_IF & ~said_IF, wanted_IF),
+        "extra": (~wanted_IF & said_IF, ~wanted_IF),
+    }
+    defects_I = sum(hits_IF.sum(axis=1) for hits_IF, _ in defects.values())
+    parts = [case.loss / max(1, int(count)) for (case, _, _), count in zip(known, defects_I, strict=True)]
+    found = []
+    for kind, (hits_IF, risk_IF) in defects.items():
+        for column, field in enumerate(fields):
+            hits_I = hits_IF[:, column]
+            if not hits_I.any():
+                continue
+            contrast = parts_apart(*(counts.astype(float) for counts in _beside_the_rest(hits_IF, risk_IF, column)))
+            hits = tuple((known[i][0], parts[i]) for i in np.flatnonzero(hits_I))
+            of = int(risk_IF[:, column].sum())
+            found.append(Found("field", f"{field}: {kind}", (field, kind), hits, of, contrast))
+    return sorted(found, key=lambda one: (-len(one.hits), one.name)), len(defects) * len(fields)
+
+
+def _beside_the_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tuple[Counts, Counts, Counts, Counts]:
+    """Per example: hits and risks of one field, hits and risks of all others."""
+    hits_I, risk_I = hits_IF[:, column], risk_IF[:, column]
+    return hits_I, risk_I, hits_IF.sum(axis=1) - hits_I, risk_IF.sum(axis=1) - risk_I
+
+
+def is_no_json(case: Case) -> bool:
+    """The reference is JSON and the answer is not."""
+    return _flat(case.example.answer) is not None and _flat(case.answer.text) is None
+
+
+def _flat(text: str) -> Values | None:
+    """The values of each field, as text, however often it occurs."""
+    try:
+        value = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    values: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    _collect(value, "", values)
+    return dict(values)
+
+
+def _collect(value: Any, path: str, values: defaultdict[str, Counter[str]]) -> None:
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            _collect(part, f"{path}.{key}" if path else key, values)
+    elif isinstance(value, list) and value:
+        for part in value:
+            _collect(part, f"{path}[]", values)
+    else:
+        plain = int(value) if isinstance(value, float) and value.is_integer() else value
+        values[path or "(the whole)"][json.dumps(plain, sort_keys=True)] += 1

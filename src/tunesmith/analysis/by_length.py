@@ -1,0 +1,36 @@
+"""Errors by length of the question: four groups of about equal size, cut at the quartiles of the characters."""
+
+import numpy as np
+
+from tunesmith.analysis.cases import Cases
+from tunesmith.analysis.contrast import rates_apart
+from tunesmith.analysis.found import Found
+
+FEWEST_EXAMPLES = 40
+"""With fewer, a quarter has less than ten and shows nothing."""
+
+
+def by_length(cases: Cases) -> tuple[list[Found], int]:
+    """The groups with an error, from short to long, and how many groups there are."""
+    answered = cases.answered
+    if len(answered) < FEWEST_EXAMPLES:
+        return [], 0
+    lengths_N = np.array([len(case.example.question) for case in answered])
+    edges = np.unique(np.quantile(lengths_N, [0.25, 0.5, 0.75], method="lower"))
+    bin_N = np.searchsorted(edges, lengths_N, side="left")  # up to and including the edge
+    is_wrong_N = np.array([case.is_wrong for case in answered])
+    found = []
+    bins = sorted(set(bin_N.tolist()))
+    if len(bins) < 2:
+        return [], 0
+    for number in bins:
+        inside_N = bin_N == number
+        hits = tuple((answered[i], answered[i].loss) for i in np.flatnonzero(inside_N & is_wrong_N))
+        if not hits:
+            continue
+        low, high = int(lengths_N[inside_N].min()), int(lengths_N[inside_N].max())
+        rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
+        name = f"{low:,} to {high:,} characters"
+        contrast = rates_apart(len(hits), int(inside_N.sum()), rest_wrong, rest)
+        found.append(Found("length", name, (name,), hits, int(inside_N.sum()), contrast))
+    return found, len(bins)

@@ -1,0 +1,104 @@
+"""Errors by topic: clusters of questions that share words, named by the words that set them apart.
+
+    weight of word w in question q = (1 + log count) log(N / questions with w), rows of length 1     (tf-idf)
+    rows -> their part in the 24 strongest directions, again of length 1                             (latent semantics)
+    rows -> k-means, the best of five begun by k-means++ with fixed seeds                            (scipy)
+
+Clusters are made of all test questions, right and wrong, and know nothing of the answers: so it is fair to ask
+afterwards which of them has more errors. Nothing here knows a language; where words are not set apart by spaces there
+may be no topics. Source: Deerwester et al. 1990 (latent semantic analysis); Arthur, Vassilvitskii 2007 (k-means++).
+
+N questions, W words, C clusters, D directions.
+"""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.cluster.vq import kmeans2
+
+from tunesmith.analysis.cases import Cases
+from tunesmith.analysis.contrast import rates_apart
+from tunesmith.analysis.found import Found
+from tunesmith.evaluation.stats.scores import FloatArray
+
+FEWEST_EXAMPLES = 40
+MOST_WORDS = 1000
+DIRECTIONS = 24
+MOST_CLUSTERS = 12
+CLUSTER_SIZE = 20
+STARTS = 5
+NAMING_WORDS = 3
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+def by_topic(cases: Cases) -> tuple[list[Found], int]:
+    """The topics with an error, most errors first, and how many topics there are."""
+    answered = cases.answered
+    if len(answered) < FEWEST_EXAMPLES:
+        return [], 0
+    weights_NW, words = word_weights([case.example.question for case in answered])
+    if len(words) < 2:
+        return [], 0
+    cluster_N = clusters_of(weights_NW)
+    is_wrong_N = np.array([case.is_wrong for case in answered])
+    found = []
+    numbers = sorted(set(cluster_N.tolist()))
+    for number in numbers if len(numbers) > 1 else []:
+        inside_N = cluster_N == number
+        hits = tuple((answered[i], answered[i].loss) for i in np.flatnonzero(inside_N & is_wrong_N))
+        if not hits:
+            continue
+        rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
+        contrast = rates_apart(len(hits), int(inside_N.sum()), rest_wrong, rest)
+        named = naming_words(weights_NW, words, inside_N)
+        found.append(Found("topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast))
+    return sorted(found, key=lambda one: (-len(one.hits), one.name)), len(numbers)
+
+
+def word_weights(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
+    """(N, W) and the words: those in two texts or more and in at most a fifth of them, the most frequent ones."""
+    counts = [Counter(_WORD.findall(text.lower())) for text in texts]
+    in_texts = Counter(word for count in counts for word in count)
+    usable = [word for word, n in in_texts.items() if 2 <= n <= len(texts) / 5]
+    words = sorted(usable, key=lambda word: (-in_texts[word], word))[:MOST_WORDS]
+    place = {word: i for i, word in enumerate(words)}
+    weights_NW = np.zeros((len(texts), len(words)))
+    for row, count in enumerate(counts):
+        for word in count.keys() & place.keys():
+            weights_NW[row, place[word]] = (1 + np.log(count[word])) * np.log(len(texts) / in_texts[word])
+    return _of_length_1(weights_NW), words
+
+
+def clusters_of(weights_NW: FloatArray) -> NDArray[np.intp]:
+    """The cluster of each row; the same rows give the same clusters."""
+    count = max(2, min(MOST_CLUSTERS, len(weights_NW) // CLUSTER_SIZE))
+    words = weights_NW.shape[1]
+    strongest = [max(0, words - DIRECTIONS), words - 1]
+    _, directions_WD = linalg.eigh(weights_NW.T @ weights_NW, subset_by_index=strongest)
+    points_ND = _of_length_1(weights_NW @ directions_WD)
+    best, least = np.zeros(len(points_ND), dtype=np.intp), np.inf
+    for seed in range(STARTS):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a cluster that loses all of its points may stay empty
+            centres_CD, cluster_N = kmeans2(points_ND, count, iter=50, minit="++", rng=np.random.default_rng(seed))
+        spread = float(((points_ND - centres_CD[cluster_N]) ** 2).sum())
+        if spread < least - 1e-9:
+            best, least = cluster_N, spread
+    return best
+
+
+def naming_words(weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]) -> list[str]:
+    """The words that weigh most inside as against outside."""
+    gap_W = weights_NW[inside_N].mean(axis=0) - weights_NW[~inside_N].mean(axis=0)
+    return [words[i] for i in np.argsort(-gap_W, kind="stable")[:NAMING_WORDS]]
+
+
+def _of_length_1(rows: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: FloatArray = rows / np.where(lengths > 0, lengths, 1.0)
+    return result

@@ -1,0 +1,181 @@
+"""What to do about the errors: at most ten suggestions, those that promise most first.
+
+A group's errors cannot vanish by decree, so each suggestion says two numbers: what the metric would gain on these test
+examples if the group became as good as the rest is now, and if none of its errors were left. Neither is a forecast; the
+first is the more sober one. Groups overlap (an error has a label pair, a length and a topic), so the numbers do not add
+up; what asks for the same errors as something better does is left out. What is not beyond noise comes last and says so.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from tunesmith.analysis.by_form import CUT
+from tunesmith.analysis.cases import Case
+from tunesmith.analysis.found import Found
+from tunesmith.analysis.neighbours import TrainIndex, neighbours_of_all
+from tunesmith.records import ErrorGroup, Example, Suggestion, Suspect
+
+MOST = 10
+FEWEST_ERRORS = 2
+SHOWN_NEIGHBOURS = 6
+SAME_ERRORS = 2 / 3
+Judged = tuple[Found, ErrorGroup]
+
+
+class Draft(NamedTuple):
+    """A suggestion before its neighbours are looked up, with the errors that speak for it."""
+
+    suggestion: Suggestion
+    cases: Sequence[Case]
+
+
+class Suggester:
+    """Makes suggestions of one analysis: `n` test examples with a score, `wrong` of them wrong."""
+
+    def __init__(self, train: Sequence[Example], index: TrainIndex, n: int, wrong: int) -> None:
+        self._index, self._n, self._wrong = index, n, wrong
+        self._per_answer = Counter(example.answer for example in train)
+        self._typical = median(self._per_answer.values()) if self._per_answer else 0
+
+    def suggest(self, judged: Sequence[Judged], suspects: Sequence[Suspect], suspects_by: str) -> list[Suggestion]:
+        """The best ones, at most ten."""
+        pairs: defaultdict[tuple[str, ...], list[Judged]] = defaultdict(list)
+        made: list[Draft] = []
+        for found, group in judged:
+            if found.by == "labels":
+                pairs[tuple(sorted(found.words))].append((found, group))
+            elif found.by == "form":
+                made.append(self._of_form(found))
+            elif _is_worth_saying(found, group):
+                made.append(self._of_group(found, group))
+        made += [self._of_pair(both) for both in pairs.values() if sum(len(f.hits) for f, _ in both) >= FEWEST_ERRORS]
+        if suspects:
+            made.append(Draft(self._of_suspects(suspects, suspects_by), ()))
+        return [self._with_neighbours(one) for one in _without_repetition(sorted(made, key=_rank))[:MOST]]
+
+    def _of_pair(self, both: Sequence[Judged]) -> Draft:
+        """Two labels that are taken for each other, in one direction or in both."""
+        first = max(both, key=lambda one: len(one[0].hits))[0].words
+        cases = [case for found, _ in both for case in found.cases]
+        rows, said = self._rows(cases), self._so_many(len(cases))
+        times = " and ".join(
+            f"{found.words[0]} was taken for {found.words[1]} {len(found.hits)} of {found.of} times"
+            for found, _ in both
+        )
+        have = " and ".join(f"{self._per_answer[label]:,} of {label}" for label in first)
+        return self._made(
+            [found for found, _ in both],
+            f"Add {rows} examples that tell {first[0]} from {first[1]}: {said}.",
+            f"{times}; training has {have} (usual is {self._typical:,.0f}).",
+            not any(group.is_beyond_noise for _, group in both),
+            rows,
+            first,
+        )
+
+    def _of_group(self, found: Found, group: ErrorGroup) -> Draft:
+        """A label, a field, a length, a topic."""
+        rows, said = self._rows(found.cases), self._so_many(len({case.example.id for case in found.cases}))
+        if found.by == "field":
+            field, defect = found.words
+            what = {"wrong": f"with a value for {field}", "missing": f"that have {field}", "extra": f"without {field}"}
+            text = f"Add {rows} examples {what[defect]}: it is {defect} in {said}."
+        elif found.by == "label":
+            text = f"Add {rows} examples of {found.name}: {said}."
+        elif found.by == "length":
+            text = f"Add {rows} questions of {found.name}: {said}."
+        else:
+            text = f"Add {rows} questions like those about {', '.join(found.words)}: {said}."
+        lift = group.lift
+        assert lift is not None
+        reason = (
+            f"{len(found.hits):,} of {found.of:,} go wrong there, {100 * lift.value:.1f} points more than elsewhere "
+            f"(95 % interval {100 * lift.low:.1f} to {100 * lift.high:.1f})."
+        ).replace("-", "−")
+        answers = found.words if found.by == "label" else ()
+        if answers:
+            have, typical = self._per_answer[found.name], self._typical
+            reason += f" Training has {have:,} examples of it; usual is {typical:,.0f}."
+        return self._made([found], text, reason, not group.is_beyond_noise, rows, answers)
+
+    def _of_form(self, found: Found) -> Draft:
+        """No example mends what a limit or a constraint does."""
+        said = self._so_many(len(found.hits))
+        if found.name == CUT:
+            text = f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token limit."
+        else:
+            text = f"Constrain the answers (evaluation.constrained): {said} are {found.name}."
+            text = text.replace("are no label named", "name no known label")
+        return self._made([found], text, "Such an answer cannot be right, whatever was learned.", False)
+
+    def _of_suspects(self, suspects: Sequence[Suspect], suspects_by: str) -> Suggestion:
+        count = f"{len(suspects):,} train answer{'s' if len(suspects) > 1 else ''}"
+        return Suggestion(
+            text=f"Check {count}: another answer is more likely.",
+            reason=f"According to {suspects_by}; wrong train answers teach errors and cannot be outweighed cheaply.",
+            errors=0,
+            of=self._wrong,
+            expected_gain=None,
+            most_gain=None,
+        )
+
+    def _made(
+        self, found: Sequence[Found], text: str, reason: str, may_be_chance: bool, rows: int = 0,
+        answers: tuple[str, ...] = (),
+    ) -> Draft:  # fmt: skip
+        cases = [case for one in found for case in one.cases]
+        gains = [one.gain(self._n) for one in found]
+        most = sum(most for _, most in gains)
+        suggestion = Suggestion(
+            text=text,
+            reason=reason,
+            errors=len({case.example.id for case in cases}),
+            of=self._wrong,
+            expected_gain=sum(most if expected is None else expected for expected, most in gains),
+            most_gain=most,
+            may_be_chance=may_be_chance,
+            rows=rows,
+            answers=answers,
+        )
+        return Draft(suggestion, cases)
+
+    def _with_neighbours(self, draft: Draft) -> Suggestion:
+        """Train examples near the errors, where new ones are asked for."""
+        if not draft.suggestion.rows:
+            return draft.suggestion
+        neighbours = neighbours_of_all(draft.cases, self._index, SHOWN_NEIGHBOURS)
+        return draft.suggestion.model_copy(update={"neighbours": neighbours})
+
+    def _rows(self, cases: Sequence[Case]) -> int:
+        """Twice as many new examples as errors, between 6 and 20: what a person fills in at one sitting."""
+        return max(6, min(20, 2 * len(cases)))
+
+    def _so_many(self, errors: int) -> str:
+        return f"{errors:,} of {self._wrong:,} errors"
+
+
+def _is_worth_saying(found: Found, group: ErrorGroup) -> bool:
+    """Lengths and topics are vague: they must be beyond noise. A label or a field can be acted on anyway."""
+    if group.lift is None or group.lift.value <= 0 or len(found.hits) < FEWEST_ERRORS:
+        return False
+    return group.is_beyond_noise or group.by in ("label", "field")
+
+
+def _rank(draft: Draft) -> tuple[bool, float, int, str]:
+    one = draft.suggestion
+    return one.may_be_chance, -(one.expected_gain or 0.0), -one.errors, one.text
+
+
+def _without_repetition(ranked: Sequence[Draft]) -> list[Draft]:
+    """None that asks for examples mostly because of errors for which an earlier one asks already."""
+    kept: list[Draft] = []
+    asked: list[set[str]] = []
+    for draft in ranked:
+        ids = {case.example.id for case in draft.cases}
+        if draft.suggestion.rows:
+            if any(len(ids & earlier) >= SAME_ERRORS * len(ids) for earlier in asked):
+                continue
+            asked.append(ids)
+        kept.append(draft)
+    return kept

@@ -1,0 +1,147 @@
+"""Candidates -> the best of them on the validation examples, found by sequential halving.
+
+All candidates answer the same few examples; the worse half is dropped; those that stay answer twice as many, and so on
+until the last ones have answered them all. So most of the answers go to the candidates that are hard to tell apart.
+Each round adds to the scores of the rounds before, and all candidates of a round are compared on the same examples.
+
+A question that got no score (no answer, or one that the scorer could not judge) counts as 0 *for this choice*: whoever
+leaves questions open must not win by it. The sentences say how many there were.
+
+The chosen score is the highest of several, so it flatters; what a contender is worth is measured on the test examples.
+
+Source: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits", ICML, section 3.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tunesmith.records import Completer, Example
+from tunesmith.records.quantity import duration, percent
+
+LEAST_EXAMPLES = 16
+"""Fewer would drop candidates by mere luck."""
+
+Measure = Callable[[Completer, Sequence[Example]], Sequence[float | None]]
+"""(completer, validation examples) -> the deciding score of each answer, None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to ask: `around` puts whatever it is around a completer, the base model's or the tuned one's.
+
+    `name` is short and unlike the others'; `given` tells in words what stands before the question; `instruction` is
+    what it adds to the system message, in full, and `shots` the examples that it always shows.
+    """
+
+    name: str
+    given: str
+    around: Callable[[Completer], Completer]
+    instruction: str = ""
+    shots: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate and its scores on the examples that it was asked before it was dropped or chosen."""
+
+    candidate: Candidate
+    scores: tuple[float | None, ...]
+
+    @property
+    def mean(self) -> float:
+        """Of all it was asked, 0 for what got no score."""
+        return sum(score or 0.0 for score in self.scores) / max(len(self.scores), 1)
+
+    def __str__(self) -> str:
+        missing = sum(score is None for score in self.scores)
+        return f"{self.candidate.name} {percent(self.mean)}" + (f" ({missing:,} without a score)" if missing else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen, the trials of all candidates (best first, those dropped early last), and how long it took."""
+
+    candidate: Candidate
+    trials: tuple[Trial, ...]
+    seconds: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """For `Profile.chosen`: what won, what else was tried and how that did, and the words of the instruction."""
+        first, *others = self.trials
+        n = len(first.scores)
+        told = [f"Nothing to choose: {first.candidate.name} was the only candidate."]
+        if others and not n:
+            told = [f"No validation examples to choose on: {first.candidate.name} was taken."]
+        elif others:
+            told = [
+                f"Chosen on {n:,} validation examples among {len(self.trials):,} candidates in "
+                f"{duration(self.seconds)}: {first}.",
+                *_told_others(others, n),
+            ]
+        if self.candidate.instruction:
+            told.append(f'The instruction that it adds: "{self.candidate.instruction}"')
+        return tuple(told)
+
+
+def choose(
+    candidates: Sequence[Candidate], base: Completer, examples: Sequence[Example], measure: Measure, seed: int = 0
+) -> Chosen:
+    """The candidate that does best around `base`. Give the simplest first: among equals, it is taken.
+
+    Deterministic: the seed says which examples come first. Nothing is asked where there is nothing to choose.
+    Errors: ValueError without candidates; whatever `measure` raises.
+    """
+    if not candidates:
+        raise ValueError("there is no candidate to choose")
+    began = time.perf_counter()
+    order = sorted(examples, key=lambda example: hashlib.sha256(f"{seed}:{example.id}".encode()).digest())
+    scores: list[list[float | None]] = [[] for _ in candidates]
+    standing = list(range(len(candidates)))
+    dropped: list[int] = []
+    for survivors, n in rounds(len(candidates), len(order)):
+        ranked = sorted(standing, key=lambda c: -_mean(scores[c]))  # stable: the simpler of equals first
+        standing, out = sorted(ranked[:survivors]), ranked[survivors:]
+        dropped = out + dropped
+        for c in standing:
+            scores[c] += measure(candidates[c].around(base), order[len(scores[c]) : n])
+    ranked = sorted(standing, key=lambda c: -_mean(scores[c])) + dropped
+    trials = tuple(Trial(candidates[c], tuple(scores[c])) for c in ranked)
+    return Chosen(trials[0].candidate, trials, time.perf_counter() - began)
+
+
+def rounds(candidates: int, examples: int) -> list[tuple[int, int]]:
+    """(how many candidates are asked, up to how many examples each) round by round; none with nothing to choose."""
+    if candidates < 2 or not examples:
+        return []
+    halvings = math.ceil(math.log2(candidates)) - 1
+    n = min(examples, max(LEAST_EXAMPLES, math.ceil(examples / 2**halvings)))
+    plan = [(candidates, n)]
+    while n < examples:
+        candidates, n = max(2, math.ceil(candidates / 2)), min(examples, 2 * n)
+        plan.append((candidates, n))
+    return plan
+
+
+def answers_needed(candidates: int, examples: int) -> int:
+    """How many answers a choice takes."""
+    asked, before = 0, 0
+    for standing, n in rounds(candidates, examples):
+        asked, before = asked + standing * (n - before), n
+    return asked
+
+
+def _mean(scores: Sequence[float | None]) -> float:
+    return sum(score or 0.0 for score in scores) / max(len(scores), 1)
+
+
+def _told_others(others: Sequence[Trial], n: int) -> list[str]:
+    """Those that were asked everything, then those dropped, the last dropped first."""
+    told = []
+    for asked in sorted({len(trial.scores) for trial in others}, reverse=True):
+        names = ", ".join(str(trial) for trial in others if len(trial.scores) == asked)
+        told.append(f"Also tried: {names}." if asked == n else f"Dropped after {asked:,} examples: {names}.")
+    return told

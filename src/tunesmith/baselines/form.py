@@ -1,0 +1,62 @@
+"""The form that answers are held to, found by looking at the train answers: a label set, a JSON schema, or none.
+
+A form is a promise about answers that nobody has seen yet, so it is drawn wide: it takes every train answer that it was
+made from, and shuts out only what the train answers speak against (`schema.py`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from tunesmith.baselines.schema import DEEPEST, LARGEST_BYTES, infer_schema
+from tunesmith.data.keys import normalised
+from tunesmith.data.label_set import is_label_set
+from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.jsonl import parse_json
+from tunesmith.errors import DataError
+from tunesmith.records import AnswerForm, canonical_json
+
+STRAY_SHARE = 0.01
+"""So many answers may be no JSON object or list while the others are: as the scorer for JSON has it."""
+
+
+def form_of(answers: Sequence[str]) -> tuple[AnswerForm | None, str]:
+    """The form of these train answers and why, as a sentence with numbers; None when nothing holds for all of them.
+
+    Labels stand in order of their number, the commonest first. Errors: `DataError` when there is no answer.
+    """
+    if not answers:
+        raise DataError("no-answers", "No form can be found without answers.", do="add train examples with an answer")
+    values = [value for answer in answers if isinstance(value := _value_of(answer), dict | list)]
+    if len(answers) - len(values) <= STRAY_SHARE * len(answers):
+        return _json_form(values, len(answers))
+    spellings = defaultdict[str, Counter[str]](Counter)
+    for answer in answers:
+        spellings[normalised(answer)][answer.strip()] += 1
+    n, distinct = len(answers), len(spellings)
+    if not is_label_set(answers, distinct) or "" in spellings:
+        return None, f"The {n:,} train answers are neither a small label set nor all JSON: they are left free."
+    if distinct == 1:
+        return None, f"The {n:,} train answers are all the same: there is nothing to choose."
+    by_number = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
+    labels = tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_number)
+    return AnswerForm(labels=labels), f"The {n:,} train answers are {distinct:,} labels: the likeliest one is taken."
+
+
+def _json_form(values: Sequence[object], n: int) -> tuple[AnswerForm | None, str]:
+    strays = n - len(values)
+    told = f"All {n:,} train answers are JSON" if not strays else f"{len(values):,} of {n:,} train answers are JSON"
+    schema = infer_schema(values)
+    if schema is None:
+        return None, f"{told}, nested deeper than {DEEPEST} levels: they are left free."
+    size = len(canonical_json(schema))
+    if size > LARGEST_BYTES:
+        return None, f"{told}, too different for a schema ({size:,} characters): they are left free."
+    return AnswerForm(json_schema=schema), f"{told}: answers are held to the schema that these fit."
+
+
+def _value_of(answer: str) -> object:
+    """The value of strict JSON; None for anything else."""
+    try:
+        return parse_json(answer.encode("utf-8", "surrogatepass"))
+    except BadRow:
+        return None

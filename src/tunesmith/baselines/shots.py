@@ -1,0 +1,58 @@
+"""Fixed shots worth trying: how many, and which.
+
+Numbers double (1, 2, 4 ... up to what is asked). Of each number there are sets drawn with different seeds: which
+examples are shown matters as much as how many (Zhao et al. 2021, "Calibrate before use", arXiv:2102.09690, section 3).
+The sets of one seed begin alike. Where answers are labels there is also one set that shows every label once: long, but
+it stands before every question alike, so it is read once.
+"""
+
+from collections.abc import Sequence
+
+from tunesmith.baselines.choosing import Candidate
+from tunesmith.baselines.prompt import FewShot, choose_shots, with_shots
+from tunesmith.baselines.room import Room
+from tunesmith.records import Completer, Example, Prompt
+
+SETS = 2
+MOST_LABELS = 200
+
+
+def shot_candidates(
+    train: Sequence[Example],
+    most: int,
+    seed: int,
+    labels: int = 0,
+    longest: Prompt = (),
+    room: Room | None = None,
+) -> list[Candidate]:
+    """Shot sets as candidates, the smallest first; none that leave no room for the longest question.
+
+    `labels`: how many labels the answers come from; 0 where they are no labels.
+    """
+    sets = [(f"set {s + 1}", choose_shots(train, most, seed + s)) for s in range(SETS)]
+    drawn = [(name, shots[:number]) for number in numbers_to(most) for name, shots in sets if len(shots) >= number]
+    if most < labels <= MOST_LABELS:
+        drawn.append(("one of each label", choose_shots(train, labels, seed)))
+    known: set[tuple[str, ...]] = set()
+    candidates = []
+    for name, shots in drawn:
+        ids = tuple(shot.id for shot in shots)
+        if ids not in known and (room is None or room.holds(with_shots(longest, shots))):
+            known.add(ids)
+            candidates.append(_candidate(name, shots))
+    return candidates
+
+
+def numbers_to(most: int) -> list[int]:
+    """1, 2, 4, 8 ... and `most` itself."""
+    return sorted({*(2**power for power in range(most.bit_length()) if 2**power <= most), most})
+
+
+def _candidate(name: str, shots: tuple[Example, ...]) -> Candidate:
+    count = f"{len(shots):,} shot{'s' if len(shots) > 1 else ''} ({name})"
+    given = f"{len(shots):,} fixed train example{'s' if len(shots) > 1 else ''} ({name})"
+
+    def around(completer: Completer) -> Completer:
+        return FewShot(completer, shots)
+
+    return Candidate(count, given, around, shots=shots)

@@ -1,0 +1,77 @@
+"""`tunesmith compare RUN RUN`: what changed between two runs, and whether it is beyond noise."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.output import print_json, print_table, say, say_next
+
+if TYPE_CHECKING:
+    from tunesmith.records import RunComparison, ScoreChange
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
+    second: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare two runs: recipe, data, model and versions, and each contender's score on the same test examples."""
+    from tunesmith.workflow.compare import compare as compare_two
+
+    comparison = compare_two(first, second)
+    if json:
+        print_json(comparison.model_dump(mode="json"))
+        return
+    say(f"first  {comparison.first}", f"second {comparison.second}", "")
+    _print_changes(comparison)
+    _print_scores(comparison)
+    for note in comparison.notes:
+        say(note)
+    say_next("show", second)
+
+
+def _print_changes(comparison: "RunComparison") -> None:
+    rows = [
+        (part, change.key, change.first, change.second)
+        for part in ("recipe", "data", "model", "versions", "training")
+        for change in getattr(comparison, part)
+    ]
+    if rows:
+        print_table(("changed", "key", "first", "second"), rows)
+    else:
+        say("nothing changed: same recipe, data, model and versions")
+    say("")
+
+
+def _print_scores(comparison: "RunComparison") -> None:
+    if comparison.scores:
+        columns = ("contender", "first", "second", f"change of {comparison.metric}, points", "95 % interval", "p", "")
+        print_table(columns, [_row(one) for one in comparison.scores], right=(1, 2, 3, 4, 5))
+        say("")
+        for one in comparison.scores:
+            say(f"{one.contender}: {_details(one)}")
+    for run, names in zip(("first", "second"), comparison.only_in, strict=True):
+        if names:
+            say(f"only the {run} run asked {', '.join(names)}")
+    for name, spread in comparison.seed_spread.items():
+        say(f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)")
+
+
+def _row(one: "ScoreChange") -> tuple[str, ...]:
+    change = one.difference
+    return (
+        one.contender,
+        f"{100 * one.first.value:.1f} %",
+        f"{100 * one.second.value:.1f} %",
+        f"{100 * change.value:+.1f}",
+        f"{100 * change.low:+.1f} to {100 * change.high:+.1f}",
+        "< 0.001" if one.p < 0.001 else f"{one.p:.3f}",
+        "beyond noise" if one.is_beyond_noise else "may be noise",
+    )
+
+
+def _details(one: "ScoreChange") -> str:
+    moved = f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse" if one.gained is not None else ""
+    seconds = " -> ".join(f"{value:.3g}" for value in one.seconds_per_request)
+    usd = " -> ".join(f"{value:.3g}" for value in one.usd_per_1000)
+    return f"{one.method}{moved}; {seconds} s a request, ${usd} per 1,000"

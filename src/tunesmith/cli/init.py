@@ -1,0 +1,85 @@
+"""`tunesmith init [RECIPE]`: what no data answers, asked once and written into a recipe."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tunesmith.cli.output import print_json, say, say_next
+
+if TYPE_CHECKING:
+    from tunesmith.workflow.init import Question
+
+
+def init(
+    recipe: Annotated[Path, typer.Argument(help="The recipe to write into; it is made where there is none.")] = Path(
+        "recipe.yaml"
+    ),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Answer without being asked: circumstances.used=once.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask also what was answered before.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Ask what no data answers (how often things change, how many requests) and write it into a recipe."""
+    from tunesmith.errors import UsageError
+    from tunesmith.workflow.init import QUESTIONS, open_questions, set_circumstances
+
+    changes = list(set_ or ())
+    questions = open_questions(recipe)
+    if not changes:
+        questions = list(QUESTIONS) if again else questions
+        if questions and not sys.stdin.isatty():
+            raise UsageError(
+                "nobody-to-ask", "Nobody is there to answer.", found="standard input is not a terminal",
+                do="answer with --set, for example --set circumstances.requests_per_month=5000",
+            )  # fmt: skip
+        changes = [f"{question.key}={answer}" for question in questions if (answer := _ask(question)) is not None]
+    said = set_circumstances(recipe, changes)
+    if json:
+        print_json({"recipe": str(recipe), "circumstances": said.model_dump(mode="json")})
+        return
+    for question in QUESTIONS:
+        value = getattr(said, question.field)
+        say(f"{question.field}: {'not known' if value is None else value}")
+    say(f"written to {recipe}")
+    say_next("decide", "DATA", "--recipe", recipe)
+
+
+def _ask(question: "Question") -> str | None:
+    """The answer as it is written in a recipe; None where nobody knows."""
+    print(f"\n{question.text}", file=sys.stderr)
+    if question.choices:
+        listed = "  ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, 1))
+    else:
+        listed = f"a number of {question.number}"
+    while True:
+        print(f"  {listed}  (Enter: do not know) ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return None  # the end of the input: nobody answers any more
+        answer = _understood(line.strip(), question)
+        if answer is not None:
+            return answer or None
+        print("  that is none of the answers", file=sys.stderr)
+
+
+def _understood(typed: str, question: "Question") -> str | None:
+    """The answer, "" where nobody knows, None where it is not one of the answers."""
+    if not typed:
+        return ""
+    if not question.choices:
+        return _number(typed)
+    if typed.isdecimal() and 1 <= int(typed) <= len(question.choices):
+        return question.choices[int(typed) - 1]
+    return typed.lower() if typed.lower() in question.choices else None
+
+
+def _number(typed: str) -> str | None:
+    """`5,000` and `5000.5` are numbers; what is not above 0 is no answer."""
+    try:
+        number = float(typed.replace(",", "").replace("_", ""))
+    except ValueError:
+        return None
+    return f"{number:.12g}" if 0 < number < 1e15 else None

@@ -1,0 +1,131 @@
+"""Runs of words that texts share, found in all of them at once.
+
+Every word becomes a number; a run of n words is hashed as sum of word_k * p^(n-1-k) modulo 2^64, in n passes over one
+array. N = words of all texts laid end to end, T = texts. Two different runs have the same hash once in 10^19 pairs.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+RUN = 13
+"""The length that the field uses for contamination. Source: Brown et al. (2020), Language Models are Few-Shot Learners,
+appendix C."""
+COMMON_SHARE, FEWEST_COMMON = 0.02, 3
+"""A run of 13 in more than 2 % of the train examples (and in more than 3) belongs to a form that all are written on."""
+COVERED = 0.5
+"""And shared runs must make up this share of what is asked: of a long letter, 13 words may be its closing lines."""
+PHRASE, PHRASE_SHARE = 5, 0.002
+"""A run of 5 in more than 0.2 % of them (and in more than 3) is a phrase. Texts put together from phrases share 13 words
+by chance, so a run of 13 counts only when fewer than half of the runs of 5 in it are phrases."""
+FORM_SHARE = 0.2
+"""A run of 5 in more than a fifth of them is an instruction: its words are not compared at all."""
+
+
+class Phrases:
+    """The words of many texts as numbers."""
+
+    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
+        self.texts = texts
+        numbers: dict[str, int] = {}
+        lengths_T = np.fromiter(map(len, texts), np.int64, len(texts))
+        words = (numbers.setdefault(word, len(numbers)) for word in chain.from_iterable(texts))
+        drawn = np.random.default_rng(0).integers(1, 2**63, 1, np.uint64)[0] | np.uint64(1)
+        self._words_N = (np.fromiter(words, np.uint64, int(lengths_T.sum())) + np.uint64(1)) * drawn
+        self.starts_T = np.cumsum(lengths_T) - lengths_T
+        self.text_of_N = np.repeat(np.arange(len(texts)), lengths_T)
+
+    def runs(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """(hash_R, start_R) of every run of so many words that lies within one text."""
+        count = len(self._words_N) - length + 1
+        if count <= 0:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        hashes = np.zeros(count, np.uint64)
+        for k in range(length):
+            hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + self._words_N[k : count + k]
+            hashes ^= hashes >> np.uint64(29)
+        start_R = np.flatnonzero(self.text_of_N[:count] == self.text_of_N[length - 1 :])
+        return hashes[start_R], start_R
+
+    def covered(self, starts: np.ndarray) -> np.ndarray:
+        """For each text the share of its words that lie in the runs of 13 that begin at `starts`."""
+        is_in_N = np.zeros(len(self.text_of_N), bool)
+        for k in range(RUN):
+            is_in_N[starts + k] = True
+        count_T = np.bincount(self.text_of_N, is_in_N, minlength=len(self.texts))
+        return count_T / np.maximum(np.bincount(self.text_of_N, minlength=len(self.texts)), 1)
+
+
+class Frequencies(NamedTuple):
+    """Which words begin a phrase, and which belong to a form."""
+
+    is_phrase_N: np.ndarray
+    is_form_N: np.ndarray
+
+
+def frequencies(phrases: Phrases, held_out: int) -> Frequencies:
+    """How common each run of 5 words is in the texts after the first `held_out` ones, which are the train examples."""
+    hash_R, start_R = phrases.runs(PHRASE)
+    others = len(phrases.texts) - held_out
+    known, counts = np.unique(hash_R[phrases.text_of_N[start_R] >= held_out], return_counts=True)
+    known, counts = known[counts > FEWEST_COMMON], counts[counts > FEWEST_COMMON]
+    is_phrase_N, is_form_N = np.zeros((2, len(phrases.text_of_N)), bool)
+    is_phrase_N[start_R[_is_among(hash_R, known[counts > PHRASE_SHARE * others])]] = True
+    starts = start_R[_is_among(hash_R, known[counts > FORM_SHARE * others])]
+    for k in range(PHRASE):
+        is_form_N[starts + k] = True
+    return Frequencies(is_phrase_N, is_form_N)
+
+
+def shared_runs(phrases: Phrases, common: Frequencies, held_out: int) -> list[tuple[int, int]]:
+    """(held-out text, other text) for each text on either side that shares a run of 13 words with the other side, with
+    the first text there that has it. The first `held_out` texts are the held-out ones."""
+    hash_R, start_R = phrases.runs(RUN)
+    within = RUN - PHRASE + 1
+    before_N = np.concatenate([[0], np.cumsum(common.is_phrase_N)])
+    is_own_words_R = 2 * (before_N[start_R + within] - before_N[start_R]) < within
+    hash_R, start_R = hash_R[is_own_words_R], start_R[is_own_words_R]
+    is_other_R = phrases.text_of_N[start_R] >= held_out
+    is_shared_R = ~is_other_R & _is_among(hash_R, hash_R[is_other_R])
+    is_shared_R &= phrases.covered(start_R[is_shared_R])[phrases.text_of_N[start_R]] >= COVERED
+    is_shared_R |= is_other_R & _is_among(hash_R, hash_R[is_shared_R])
+    return _first_partners(hash_R[is_shared_R], phrases.text_of_N[start_R[is_shared_R]], held_out, len(phrases.texts))
+
+
+def _first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts: int) -> list[tuple[int, int]]:
+    """Pairs across the border of texts that have a hash in common; hashes of a form that many others have are left out.
+
+    P = (hash, text) pairs, each once, in the order of hash, then text; all hashes stand on both sides.
+    """
+    hash_P, text_P = np.unique(np.stack([hash_R.view(np.int64), text_R], axis=1), axis=0).T
+    run_P = np.unique(hash_P, return_inverse=True)[1]
+    is_other_P = text_P >= held_out
+    is_rare_P = (np.bincount(run_P, is_other_P) <= max(FEWEST_COMMON, COMMON_SHARE * (texts - held_out)))[run_P]
+    run_P, text_P, is_other_P = run_P[is_rare_P], text_P[is_rare_P], is_other_P[is_rare_P]
+    first_held_out = dict(zip(run_P[~is_other_P][::-1].tolist(), text_P[~is_other_P][::-1].tolist(), strict=True))
+    first_other = dict(zip(run_P[is_other_P][::-1].tolist(), text_P[is_other_P][::-1].tolist(), strict=True))
+    pairs = {
+        (first_held_out[run], text) if is_other else (text, first_other[run])
+        for run, text, is_other in zip(run_P.tolist(), text_P.tolist(), is_other_P.tolist(), strict=True)
+    }
+    return sorted(pairs)
+
+
+def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each value whether it is one of the others; numpy's own sorts both, and these are few beside the values."""
+    if not len(others):
+        return np.zeros(len(values), bool)
+    others = np.sort(others)
+    is_found: np.ndarray = others[np.minimum(np.searchsorted(others, values), len(others) - 1)] == values
+    return is_found
+
+
+def without_form(phrases: Phrases, common: Frequencies) -> list[Sequence[str]]:
+    """The words of every text that belong to no form."""
+    flags = np.split(common.is_form_N, phrases.starts_T[1:])
+    return [
+        [word for word, is_form in zip(text, flag.tolist(), strict=True) if not is_form]
+        for text, flag in zip(phrases.texts, flags, strict=True)
+    ]

@@ -1,0 +1,131 @@
+"""From how many requests on is each contender the cheapest? Exact, in closed form.
+
+What a contender costs a month is a line over the requests x of a month,
+
+    y(x) = (once / horizon + month) + request * x
+
+and the cheapest contender at x is the lower envelope of these lines. Two lines meet at
+
+    x* = (intercept_after - intercept_before) / (slope_before - slope_after)
+
+The envelope has at most one piece for each line, steepest first. Cost for each right answer divides a line by the share
+c of requests answered right; lines stay lines, so the same envelope serves.
+
+Doubt. x* is a fraction that is linear in each uncertain cause above and below the stroke, so it moves one way with each
+cause and its extremes over all that the causes may be lie where each is at one of its ends: all of these corners are
+tried. A cause moves all of its pieces, of both contenders, together: a machine that turns out slower makes both dearer
+and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper end: "never" is possible.
+Source: lower envelopes of lines are textbook (de Berg et al., Computational Geometry, 3rd ed., chapter 8).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import inf
+from typing import Literal
+
+from tunesmith.records import CheapestFrom, ContenderCost, Range, Span
+from tunesmith.records.cost import volume
+
+End = Literal["low", "expected", "high"]
+Corner = Mapping[str, End]
+EXPECTED: Corner = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """y = intercept + slope * x."""
+
+    intercept: float
+    slope: float
+
+
+def line_of(cost: ContenderCost, horizon_months: float, corner: Corner = EXPECTED, *, each_correct: bool) -> Line:
+    """What it costs a month, with each cause where the corner puts it; the causes that it leaves out are expected."""
+    sums = {"once": 0.0, "month": 0.0, "request": 0.0}
+    for part in cost.parts:
+        sums[part.per] += _at(part.usd, corner.get(part.moves_with, "expected"))
+    share = cost.correct if each_correct else 1.0
+    return Line((sums["once"] / horizon_months + sums["month"]) / share, sums["request"] / share)
+
+
+def envelope(lines: Sequence[Line]) -> list[tuple[int, float]]:
+    """Which line is lowest from which x >= 0 on. Of lines that are equal from there on, the first."""
+    lowest = min(range(len(lines)), key=lambda i: (lines[i].intercept, lines[i].slope))
+    steps, at = [(lowest, 0.0)], 0.0
+    while True:
+        here = lines[lowest]
+        flatter = [i for i, line in enumerate(lines) if line.slope < here.slope]
+        if not flatter:
+            return steps
+        at, _, lowest = min((max(at, meeting(here, lines[i])), lines[i].slope, i) for i in flatter)
+        if at == inf:  # slopes that differ by less than a number can tell
+            return steps
+        steps.append((lowest, at))
+
+
+def meeting(before: Line, after: Line) -> float:
+    """From which x on `after` is not the dearer one; infinity where that never comes."""
+    rise, gain = after.intercept - before.intercept, before.slope - after.slope
+    if rise <= 0 and gain >= 0:
+        return 0.0
+    return rise / gain if gain > 0 else inf
+
+
+def cheapest_from(
+    contenders: Sequence[ContenderCost], horizon_months: float, *, is_once: bool = False, each_correct: bool = False
+) -> tuple[CheapestFrom, ...]:
+    """Which of these is cheapest from which volume on; simplest first among equals, so give them in that order.
+
+    Those whose cost is not known, and for `each_correct` those that answer nothing right, must be left out before.
+    """
+    if not contenders:
+        return ()
+    lines = [line_of(one, horizon_months, each_correct=each_correct) for one in contenders]
+    (first, _), *later = envelope(lines)
+    before, start = contenders[first], Span(low=0.0, expected=0.0, high=0.0)
+    unit = "requests in all" if is_once else "requests a month"
+    told = f"With few {unit} {_is_cheap('cheapest', before.name, each_correct)}."
+    steps = [CheapestFrom(name=before.name, requests=start, before=None, sentence=told)]
+    for i, at in later:
+        after = contenders[i]
+        span = crossing(before, after, horizon_months, at, each_correct=each_correct)
+        than = f"{_is_cheap('cheaper', after.name, each_correct)} than {'with ' if each_correct else ''}{before.name}"
+        told = f"From {_doubtful(span, unit)} on {than}."
+        steps.append(CheapestFrom(name=after.name, requests=span, before=before.name, sentence=told))
+        before = after
+    return tuple(steps)
+
+
+def crossing(
+    before: ContenderCost, after: ContenderCost, horizon_months: float, at: float, *, each_correct: bool
+) -> Span:
+    """Where `after` becomes the cheaper of the two: expected `at`, and the extremes over all corners."""
+    causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""})
+    ends: tuple[End, End] = ("low", "high")
+    found = [at]
+    for places in product(ends, repeat=len(causes)):
+        corner = dict(zip(causes, places, strict=True))
+        found.append(
+            meeting(
+                line_of(before, horizon_months, corner, each_correct=each_correct),
+                line_of(after, horizon_months, corner, each_correct=each_correct),
+            )
+        )
+    most = max(found)
+    return Span(low=min(found), expected=at, high=None if most == inf else most)
+
+
+def _at(one: Range, end: End) -> float:
+    return {"low": one.low, "expected": one.expected, "high": one.high}[end]
+
+
+def _is_cheap(how: str, name: str, each_correct: bool) -> str:
+    return f"a right answer is {how} with {name}" if each_correct else f"{name} is {'the ' * (how == 'cheapest')}{how}"
+
+
+def _doubtful(requests: Span, unit: str) -> str:
+    """`about 12,000 requests a month (8,200 to 31,000)`."""
+    low, high = volume(requests.low), None if requests.high is None else volume(requests.high)
+    doubt = f" (perhaps {low}, perhaps never)" if high is None else f" ({low} to {high})" if low != high else ""
+    return f"about {volume(requests.expected or 0.0)} {unit}{doubt}"

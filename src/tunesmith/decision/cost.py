@@ -1,0 +1,344 @@
+"""What each contender costs: once, a month, a request, and for each thousand answers that are right.
+
+    1,000 requests          what the evaluation measured: machine time at its hourly price, or a provider's tokens
+    1,000 right answers     cost of 1,000 requests / share answered right; the interval is that of the score
+    once                    data + tuning + search + evaluation + judge
+    a month                 requests * cost of one + hosting + upkeep
+    upkeep                  what is done again at each change of the task within the horizon H, the first time left out:
+                            tuning, search, evaluation, some new examples, times max(0, 1 / months between - 1 / H)
+
+Who pays what. Everybody pays for the evaluation and the test examples: without them nobody would know. Train examples
+are paid by what learns from them or looks them up (tuned models, RAG over examples); a prompt with a few fixed shots
+needs next to none of them, one with retrieved shots all: that doubt is its range. Hosting is a tuned model's.
+An answer that failed is paid for and is not right.
+
+Doubt. What was spent is known. A request answered here costs what it took in full batches, times `PACE` on other days,
+and up to what it takes when requests come one at a time (the latency), where that is more. A provider's request is
+known as well as the mean number of its tokens is (95 % interval over the test answers).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from scipy import stats
+
+from tunesmith.decision.bar import OUTSIDE, objection
+from tunesmith.decision.break_even import cheapest_from
+from tunesmith.records import (
+    Answer,
+    Contender,
+    ContenderCost,
+    CostPart,
+    CostPrediction,
+    CostReport,
+    Estimate,
+    Evaluation,
+    Often,
+    Per,
+    Quantity,
+    Range,
+    Recipe,
+    Span,
+    TuningSpent,
+)
+from tunesmith.records.cost import scaled
+from tunesmith.records.quantity import usd, wording
+
+HORIZON_MONTHS = 12.0
+"""Over how long what is paid once is spread: a year, as budgets are, and few base models are kept for longer."""
+
+HOURS_A_MONTH = 730.0
+
+PACE = (0.8, 1.4)
+"""How the pace of a machine varies between a measurement and later days: the spread that estimates of the whole model
+start with (docs/decisions/080)."""
+
+MONTHS_BETWEEN: Mapping[Often, float] = {
+    "never": inf,
+    "yearly": 12.0,
+    "monthly": 1.0,
+    "weekly": 0.25,
+    "daily": 1 / 30,
+}
+
+NOBODY_SAID = (inf, 12.0, 3.0)
+"""Months between two changes of a task of which nobody said how often it changes: at most, expected, at least."""
+
+NEW_EXAMPLES = (0.0, 0.5, 1.0)
+"""The share of the examples that is made anew when the task has changed: low, expected, high; our rule."""
+
+DEFAULT_MACHINE = (
+    "two rented cores with 4 GB cost 0.067 to 0.12 USD an hour "
+    "(https://huggingface.co/docs/inference-endpoints/support/pricing, read in November 2026)"
+)
+"""Why `machine_usd_per_hour` is 0.10 where nobody sets it. A machine of one's own costs less: power and wear."""
+
+TUNED = ("tuned", "tuned+rag")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    """All that the pieces are made from; `evaluation_usd` is what asking all contenders cost."""
+
+    evaluation: Evaluation
+    recipe: Recipe
+    data_examples: int
+    tuning_usd: float
+    evaluation_usd: float
+    judge_usd: float
+    answers: Mapping[str, Sequence[Answer]]
+
+    @property
+    def tests(self) -> int:
+        return len(self.evaluation.examples)
+
+
+def cost_report(
+    evaluation: Evaluation,
+    recipe: Recipe,
+    *,
+    data_examples: int,
+    tuning: TuningSpent | None,
+    evaluation_seconds: float,
+    judge_usd: float = 0.0,
+    foreseen: Estimate | None = None,
+    answers: Mapping[str, Sequence[Answer]] | None = None,
+) -> CostReport:
+    """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
+
+    `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders; `answers`
+    by contender tell how sure the tokens of a request are. `foreseen` was made before tuning.
+    """
+    hourly = evaluation.machine_usd_per_hour
+    tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
+    charged = sum(_asking_usd(one, evaluation) for one in evaluation.contenders if one.token_price)
+    evaluation_usd = evaluation_seconds * hourly / 3600 + charged
+    bill = _Bill(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
+    contenders = tuple(_contender_cost(one, bill) for one in evaluation.contenders)
+    compared = [one for one in contenders if one.excluded is None]
+    circumstances = recipe.circumstances
+    is_once = circumstances.used == "once"
+    horizon = 1.0 if is_once else HORIZON_MONTHS
+    right = [one for one in compared if one.correct > 0]
+    return CostReport(
+        metric=evaluation.metric,
+        contenders=contenders,
+        requests_per_month=circumstances.requests_per_month,
+        horizon_months=horizon,
+        is_once=is_once,
+        cheapest=cheapest_from(compared, horizon, is_once=is_once),
+        cheapest_correct=cheapest_from(right, horizon, is_once=is_once, each_correct=True),
+        predictions=_predictions(foreseen, tuning_usd if tuning else None, evaluation_usd + judge_usd),
+        assumptions=_assumptions(bill, contenders, horizon),
+    )
+
+
+def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
+    if one.kind == OUTSIDE and one.token_price is None:
+        return ContenderCost(
+            name=one.name, kind=one.kind, parts=(), correct=_right_share(one, bill), usd_per_1000_correct=None,
+            excluded="nobody said what it costs: only its answers are known",
+        )  # fmt: skip
+    inference = _inference(one, bill)
+    parts = [*_once(one, bill), *_monthly(one, bill), inference]
+    excluded = objection(one, bill.evaluation.metric, bill.recipe.bar, bill.recipe.circumstances)
+    return ContenderCost(
+        name=one.name,
+        kind=one.kind,
+        parts=tuple(part for part in parts if part.usd.high > 0 or part is inference),
+        correct=_right_share(one, bill),
+        usd_per_1000_correct=_each_right(1000 * inference.usd.expected, one.metrics.get(bill.evaluation.metric)),
+        excluded=excluded,
+    )
+
+
+def _right_share(one: Contender, bill: _Bill) -> float:
+    """Of all requests, failed ones included."""
+    score = one.metrics.get(bill.evaluation.metric)
+    return score.value * _answered(score) if score else 0.0
+
+
+def _answered(score: Quantity) -> float:
+    return score.n / (score.n + score.failed) if score.n else 0.0
+
+
+def _each_right(usd_per_1000: float, score: Quantity | None) -> Span | None:
+    """Cost over score: the better the score may be, the cheaper the right answer. No end where it may be 0."""
+    if score is None or score.n == 0:
+        return None
+    cheap, middle, dear = (
+        usd_per_1000 / (share * _answered(score)) if share > 0 else None
+        for share in (score.high, score.value, score.low)
+    )
+    return None if cheap is None else Span(low=cheap, expected=middle, high=dear)
+
+
+def _inference(one: Contender, bill: _Bill) -> CostPart:
+    expected = one.usd_per_1000 / 1000
+    if one.token_price is None:
+        alone = one.usage.latency_seconds if one.usage else None
+        slow = (alone or 0.0) * bill.evaluation.machine_usd_per_hour / 3600
+        asked = Range(low=PACE[0] * expected, expected=expected, high=max(PACE[1] * expected, slow))
+        return CostPart(what="inference", per="request", usd=asked, moves_with="the machine's pace")
+    price = one.token_price
+    each = [
+        (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / 1e6
+        for answer in bill.answers.get(one.name, ())
+    ]
+    if len(each) < 2:
+        return CostPart(what="inference", per="request", usd=_exactly(expected))
+    return CostPart(what="inference", per="request", usd=_mean(each), moves_with=f"the tokens of {one.name}")
+
+
+def _mean(values: Sequence[float]) -> Range:
+    """The mean and its 95 % interval by Student's t; a cost has no upper end as a score has."""
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    half = error * float(stats.t.ppf(0.975, len(values) - 1))
+    return Range(low=max(0.0, mean - half), expected=mean, high=mean + half)
+
+
+def _once(one: Contender, bill: _Bill) -> list[CostPart]:
+    tuning = bill.tuning_usd if one.kind in TUNED else 0.0
+    return [
+        _part(
+            "data", "once", scaled(_examples(one, bill), bill.recipe.cost.usd_per_example), "how many examples it needs"
+        ),
+        _part("tuning", "once", _exactly(tuning)),
+        _part("search", "once", _exactly(_search_usd(one, bill))),
+        _part("evaluation", "once", _exactly(bill.evaluation_usd)),
+        _part("judge", "once", _exactly(bill.judge_usd)),
+    ]
+
+
+def _monthly(one: Contender, bill: _Bill) -> list[CostPart]:
+    hosting = bill.recipe.cost.hosting_usd_per_month if one.kind in TUNED and not one.token_price else 0.0
+    return [
+        _part("hosting", "month", _exactly(hosting)),
+        _part("upkeep", "month", _upkeep(one, bill), "how often the task changes"),
+    ]
+
+
+def _examples(one: Contender, bill: _Bill) -> Range:
+    """How many examples this contender needs, those of the test included."""
+    everything, tests = float(bill.data_examples), float(min(bill.tests, bill.data_examples))
+    looks_up_examples = one.kind == "rag" and bill.recipe.retrieval.documents is None
+    if one.kind in TUNED or looks_up_examples:
+        return _exactly(everything)
+    return Range(low=tests, expected=tests, high=everything if one.kind == "few-shot" else tests)
+
+
+def _search_usd(one: Contender, bill: _Bill) -> float:
+    """Setting up, less the tuning in it: choosing a prompt, building an index."""
+    return max(0.0, one.setup_usd - bill.tuning_usd) if one.kind in TUNED else one.setup_usd
+
+
+def _asking_usd(one: Contender, evaluation: Evaluation) -> float:
+    return one.usd_per_1000 / 1000 * len(evaluation.examples)
+
+
+def _upkeep(one: Contender, bill: _Bill) -> Range:
+    """Tuning, search and asking again, and some of the examples made anew; the first time is what is paid once."""
+    judged = bill.judge_usd / len(bill.evaluation.contenders)
+    again = _search_usd(one, bill) + _asking_usd(one, bill.evaluation) + judged
+    again += bill.tuning_usd if one.kind in TUNED else 0.0
+    examples = _examples(one, bill).expected * bill.recipe.cost.usd_per_example
+    low, expected, high = (
+        (again + share * examples) * max(0.0, 1 / months - 1 / HORIZON_MONTHS)
+        for share, months in zip(NEW_EXAMPLES, months_between(one.kind, bill.recipe), strict=True)
+    )
+    return Range(low=low, expected=expected, high=high)
+
+
+def months_between(kind: str, recipe: Recipe) -> tuple[float, float, float]:
+    """Months from one setting up to the next: at most, expected, at least; infinity for never.
+
+    Facts that change speak against what has learned them, if it has: a doubt of the tuned model and of the index alone.
+    """
+    said = recipe.circumstances
+    if said.used == "once":
+        return inf, inf, inf
+    if recipe.cost.retune_months is not None:
+        return recipe.cost.retune_months, recipe.cost.retune_months, recipe.cost.retune_months
+    if said.task_changes is None:
+        most, expected, least = NOBODY_SAID
+    else:
+        most = expected = least = MONTHS_BETWEEN[said.task_changes]
+    if said.facts_change is not None and kind in ("tuned", "rag"):
+        least = min(least, MONTHS_BETWEEN[said.facts_change])
+    return most, expected, least
+
+
+def _predictions(
+    foreseen: Estimate | None, tuning_usd: float | None, evaluation_usd: float
+) -> tuple[CostPrediction, ...]:
+    if foreseen is None or tuning_usd is None:
+        return ()
+    return tuple(
+        CostPrediction(
+            what=what,
+            foreseen=expected,
+            actual_usd=actual,
+            ratio=round(actual / expected.expected, 4) if expected.expected > 0 else None,
+        )
+        for what, expected, actual in (
+            ("tuning_usd", foreseen.usd, tuning_usd),
+            ("decide_usd", foreseen.decide_usd, tuning_usd + evaluation_usd),
+        )
+    )
+
+
+def _assumptions(bill: _Bill, contenders: Sequence[ContenderCost], horizon: float) -> tuple[str, ...]:
+    recipe, said, hourly = bill.recipe, bill.recipe.circumstances, bill.evaluation.machine_usd_per_hour
+    default = Recipe.model_fields["machine_usd_per_hour"].default
+    why = f": the default, because {DEFAULT_MACHINE}" if hourly == default else ", as the recipe says"
+    sentences = [
+        f"a machine hour costs {usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one that "
+        f"stays on costs {usd(hourly * HOURS_A_MONTH)} a month, and where one is not enough there are more",
+        f"machine time later is {PACE[0]:g} to {PACE[1]:g} times what was measured in full batches, more where "
+        "requests come one at a time and a single one takes longer",
+        f"a right answer is a whole point of {wording(bill.evaluation.metric)}; one that failed is paid for, not right",
+        "it is used once, so everything counts once" if said.used == "once"
+        else f"what is paid once is spread over {horizon:g} months",
+        _of_changes(recipe),
+    ]  # fmt: skip
+    if recipe.cost.usd_per_example == 0:
+        sentences.append("examples cost nothing: nobody said what one costs to make (cost.usd_per_example)")
+    if recipe.cost.hosting_usd_per_month == 0:
+        sentences.append("hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)")
+    if said.requests_per_month is None:
+        sentences.append("nobody said how many requests come a month (circumstances.requests_per_month)")
+    for one in bill.evaluation.contenders:
+        if one.token_price:
+            sentences.append(
+                f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
+                f"{one.token_price.usd_per_million_out:g} out ({one.token_price.source}, {one.token_price.date})"
+            )
+    sentences += [f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded]
+    return tuple(sentences)
+
+
+def _of_changes(recipe: Recipe) -> str:
+    months, said = recipe.cost.retune_months, recipe.circumstances
+    if said.used == "once":
+        return "nothing is kept up"
+    if months is not None:
+        return f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
+    if said.task_changes is None:
+        return (
+            "nobody said how often the task changes (circumstances.task_changes): expected is once in "
+            f"{NOBODY_SAID[1]:g} months, in the range from never to every {NOBODY_SAID[2]:g}"
+        )
+    if said.task_changes == "never":
+        return "the task never changes, as you said, so nothing is set up again"
+    return f"the task changes {said.task_changes}, as you said, and each time all is set up and evaluated again"
+
+
+def _part(what: str, per: Per, amount: Range, moves_with: str = "") -> CostPart:
+    is_sure = amount.low == amount.high
+    return CostPart(what=what, per=per, usd=amount, moves_with="" if is_sure else moves_with)
+
+
+def _exactly(value: float) -> Range:
+    return Range(low=value, expected=value, high=value)

@@ -1,0 +1,133 @@
+"""Prices are rows in TOML with a source and a date, never numbers in code.
+
+Two tables: the one that comes with tunesmith (`prices.toml` beside this file) and the user's own, whose rows go first.
+The user's is the file that the recipe names (`cost.prices`), else `prices.toml` in the home folder. A row is for one
+provider: it counts only where the URL is the provider's, because the same open model costs something else elsewhere,
+and nothing but machine time on one's own server.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from tunesmith.errors import InputError
+from tunesmith.files import home_folder, write_atomically
+from tunesmith.records import PriceRow, TokenPrice
+
+SHIPPED = Path(__file__).with_name("prices.toml")
+OLD_DAYS = 180
+"""Older prices are marked: in the half year before this was written the cheapest models of two providers fell to a half
+and a tenth."""
+
+EXAMPLE = """\
+# Prices of your own; they go before those that come with tunesmith (`tunesmith prices` lists both).
+# Remove the # of the lines below and fill them in. `model` may hold * for any letters; `host` may be left out, then the
+# row counts wherever the model is asked. Prices are USD for a million tokens.
+
+# [[price]]
+# model = "our-model-*"
+# provider = "our gateway"
+# host = "gateway.example.com"
+# usd_per_million_in = 0.20
+# usd_per_million_out = 0.80
+# tuning_usd_per_million = 3.00    # leave it out where nothing can be tuned
+# source = "contract of May, page 3"
+# date = "2026-05-20"
+"""
+
+
+def own_prices_path() -> Path:
+    """Where the user's rows are when a recipe names no other file. Not created here."""
+    return home_folder() / "prices.toml"
+
+
+def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
+    """Every row: the user's own first (from `own`, which must exist then, else the home folder), then the shipped ones.
+
+    Errors: `InputError` for a file that cannot be read, or a row that does not fit.
+    """
+    path = Path(own) if own is not None else own_prices_path()
+    mine = read_prices(path) if own is not None or path.exists() else ()
+    return (*mine, *read_prices(SHIPPED))
+
+
+def read_prices(path: Path) -> tuple[PriceRow, ...]:
+    """The rows of one file. Errors: `InputError`, naming the row."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            "prices-unreadable", "The prices cannot be read.", where=str(path), found=found,
+            do="mend the file, or make an example with tunesmith prices --init",
+        ) from None  # fmt: skip
+    rows = content.pop("price", [])
+    if content or not isinstance(rows, list):
+        raise InputError(
+            "prices-shape", "A file of prices holds [[price]] rows and nothing else.", where=str(path),
+            found=", ".join(content) or "price is not a list of rows", do="begin each row with [[price]]",
+        )  # fmt: skip
+    return tuple(_row(row, number, path) for number, row in enumerate(rows, 1))
+
+
+def _row(row: object, number: int, path: Path) -> PriceRow:
+    try:
+        given = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row  # TOML has dates of its own
+        return PriceRow.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            "price-row", "A row of prices is not complete or not right.", where=f"{path} row {number}",
+            found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            do="a row needs model, provider, usd_per_million_in, usd_per_million_out, source and date (2026-05-20)",
+        ) from None  # fmt: skip
+
+
+def price_of(model: str, rows: Sequence[PriceRow], url: str | None = None) -> PriceRow | None:
+    """The row for this model where it is asked at this URL: the first that fits; None where nobody wrote a price down.
+
+    Without a URL every provider fits.
+    """
+    host = urlsplit(url).hostname if url else None
+    for row in rows:
+        is_there = url is None or row.host is None or host == row.host or (host or "").endswith(f".{row.host}")
+        if is_there and fnmatchcase(model.lower(), row.model.lower()):
+            return row
+    return None
+
+
+def token_price(row: PriceRow) -> TokenPrice:
+    """The row as a contender carries it."""
+    return TokenPrice(
+        usd_per_million_in=row.usd_per_million_in,
+        usd_per_million_out=row.usd_per_million_out,
+        source=row.source,
+        date=row.date,
+    )
+
+
+def age_days(row_date: str, today: date | None = None) -> int:
+    """How long ago that was."""
+    return ((today or date.today()) - date.fromisoformat(row_date)).days
+
+
+def is_old(row_date: str, today: date | None = None) -> bool:
+    """Whether a price of that day should be looked up again."""
+    return age_days(row_date, today) > OLD_DAYS
+
+
+def write_example() -> Path:
+    """Make the user's own file with a commented example. Errors: `InputError` where there is one already."""
+    path = own_prices_path()
+    if path.exists():
+        raise InputError(
+            "prices-there", "You have a file of prices already; it was left as it is.", where=str(path),
+            do="open it in an editor",
+        )  # fmt: skip
+    write_atomically(path, EXAMPLE)
+    return path

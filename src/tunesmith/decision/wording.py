@@ -1,0 +1,44 @@
+"""Words that several sentences of the verdict share."""
+
+from collections.abc import Mapping
+
+from tunesmith.decision.duel import Duel
+from tunesmith.records import Verdict
+from tunesmith.records.quantity import hundredths, points
+
+ADVICE: Mapping[Verdict, str] = {
+    "stop": "Keep what you have",
+    "prompt": "Prompting is enough",
+    "rag": "Retrieve",
+    "fine-tune": "Fine-tune",
+    "fine-tune+rag": "Fine-tune and retrieve",
+}
+"""The verdict as the beginning of a sentence about its winner."""
+
+TAKE: Mapping[Verdict, str] = {
+    "stop": "stop",
+    "prompt": "prompt",
+    "rag": "retrieve",
+    "fine-tune": "fine-tune",
+    "fine-tune+rag": "fine-tune and retrieve",
+    "cannot tell": "it cannot be told",
+}
+"""The verdict as the end of a sentence."""
+
+
+def gained(duel: Duel) -> str:
+    """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
+    gain = duel.gain
+    return (
+        f"{points(gain.difference)} (95 % interval {hundredths(gain.low)} to {hundredths(gain.high)}, n = {gain.n:,})"
+    )
+
+
+def luck(p: float) -> str:
+    """`p = 0.012`, `p < 0.001`."""
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+
+
+def listed(names: list[str]) -> str:
+    """`a, b and c`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

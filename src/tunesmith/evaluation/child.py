@@ -1,0 +1,164 @@
+"""Work in a child process: what may hang, crash, eat memory or be hostile happens there, and ends there.
+
+A child is a Python interpreter of its own (`-I`: no variables, no user folder), with an environment that holds no
+secrets, in an empty folder that is removed afterwards, under limits on memory, processor time and written bytes, as the
+leader of its own process group. It gets all pieces at once in a file and gives one line for each; the parent only
+reads, so neither can block the other. A piece that takes too long, or takes the process down, fails alone: the next
+child goes on behind it.
+
+This holds back accidents. It is no jail: the child runs with the user's rights.
+"""
+
+import json
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 60.0
+"""For the interpreter and what the work imports, on a busy machine."""
+LONGEST_LINE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one child. `piece_seconds` is wall time for one piece, `all_seconds` for all of them together."""
+
+    piece_seconds: float = 10.0
+    all_seconds: float = 900.0
+    memory_bytes: int = 4 * 2**30
+    file_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A piece that gave nothing: why, in words. `is_late`: its turn never came, as the time for all was over."""
+
+    why: str
+    is_late: bool = False
+
+
+class WorkBroken(Exception):
+    """The work could not even be opened; the text says why."""
+
+
+def in_child(
+    work: str, setup: Any, pieces: Sequence[Any], limits: Limits, *, is_fresh: bool = False
+) -> list[Any | Failed]:
+    """Each piece done by `in_child/WORK.py`, in order; `is_fresh` gives each a process of its own.
+
+    With no pieces the work is opened only. Errors: `WorkBroken`.
+    """
+    ends = time.monotonic() + limits.all_seconds
+    results: list[Any | Failed] = []
+    with tempfile.TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
+        while True:
+            behind = len(results)
+            left = list(pieces[behind : behind + 1] if is_fresh else pieces[behind:])
+            order = {"work": work, "setup": setup, "pieces": left}
+            results += _one_child(Path(folder), order, limits, ends)
+            if len(results) >= len(pieces):
+                return results
+            if time.monotonic() >= ends:
+                late = Failed(f"the {limits.all_seconds:g} seconds for all answers were over", is_late=True)
+                return [*results, *[late] * (len(pieces) - len(results))]
+
+
+def _one_child(folder: Path, order: dict[str, Any], limits: Limits, ends: float) -> list[Any | Failed]:
+    """What one child did, up to the piece that ended it."""
+    wanted = len(order["pieces"])
+    results: list[Any | Failed] = []
+    with _Child(folder, order, limits) as child:
+        opened = child.line(time.monotonic() + START_SECONDS)
+        if isinstance(opened, Failed) or "broken" in opened:
+            raise WorkBroken(opened.why if isinstance(opened, Failed) else opened["broken"])
+        while len(results) < wanted:
+            told = child.line(min(time.monotonic() + limits.piece_seconds, ends))
+            if isinstance(told, Failed) and time.monotonic() >= ends:
+                return results
+            if isinstance(told, Failed):
+                return [*results, told]
+            results.append(told["done"] if "done" in told else Failed(told["failed"]))
+    return results
+
+
+class _Child:
+    """A running child; leaving the block ends it and every process that it began."""
+
+    def __init__(self, folder: Path, order: dict[str, Any], limits: Limits) -> None:
+        self._limits, self._waiting = limits, b""
+        place = Path(tempfile.mkdtemp(dir=folder))
+        most = {
+            "memory_bytes": limits.memory_bytes,
+            "cpu_seconds": math.ceil(min(limits.all_seconds, 86_400)) + 1,
+            "file_bytes": limits.file_bytes,
+        }
+        paper = folder / "order.json"
+        paper.write_text(json.dumps({**order, "limits": most}), encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-X", "utf8", "-m", "tunesmith.evaluation.in_child.serve", str(paper)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=place,
+            env=_environment(place),
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def line(self, until: float) -> dict[str, Any] | Failed:
+        """The next line that the child gives, or why there is none."""
+        began = time.monotonic()
+        while b"\n" not in self._waiting:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([self._pipe], [], [], left)[0]:
+                return Failed(f"it took longer than {max(until - began, 0):.3g} seconds")
+            got = os.read(self._pipe, 2**16)
+            if not got:
+                return Failed(f"its process ended: {self._ending()}")
+            self._waiting += got
+            if len(self._waiting) > LONGEST_LINE_BYTES:
+                return Failed("what it gave is longer than 1 MiB")
+        line, _, self._waiting = self._waiting.partition(b"\n")
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = None
+        return told if isinstance(told, dict) and len(told) == 1 else Failed("what it gave is not readable")
+
+    def _ending(self) -> str:
+        try:
+            code = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return "it closed the way that results come"
+        if code >= 0:
+            return f"exit code {code}"
+        with suppress(ValueError):
+            return f"signal {signal.Signals(-code).name}"
+        return f"signal {-code}"
+
+
+def _environment(place: Path) -> dict[str, str]:
+    """Nothing of ours but where programs are; numerical libraries get one thread, as more would count as memory."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(place), "TMPDIR": str(place), **threads}

@@ -1,0 +1,72 @@
+"""Joules, where the machine tells: counters that only grow, read before and after.
+
+Processor and memory: RAPL, in `/sys/class/powercap/intel-rapl:N/energy_uj` (microjoules; also on AMD); a counter begins
+again at `max_energy_range_uj`. Many systems let only root read it. GPU: NVML's total energy (millijoules), through the
+driver's own library. Both count the whole machine, other programs included, and nothing between the wall and the board.
+Source: kernel.org, Documentation/power/powercap/powercap.rst; NVML API reference, nvmlDeviceGetTotalEnergyConsumption.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class EnergyCounters:
+    """The counters of this machine. `add_up` must come often enough that none begins again twice (about an hour)."""
+
+    def __init__(self, powercap: Path = POWERCAP) -> None:
+        packages = powercap.glob("intel-rapl:*") if powercap.is_dir() else ()
+        self._packages = [package for package in packages if package.name.count(":") == 1]  # not their parts
+        self._gpus = _Gpus()
+        self._last = self._read()
+        self._joules = 0.0
+
+    def add_up(self) -> float | None:
+        """Joules since this object was made; None where nothing tells."""
+        now = self._read()
+        for name, (joules, whole) in now.items():
+            grown = joules - self._last[name][0] if name in self._last else 0.0
+            self._joules += grown if grown >= 0 else grown + whole
+        self._last = now
+        return self._joules if now else None
+
+    def _read(self) -> dict[str, tuple[float, float]]:
+        """Each counter and where it begins again, in joules."""
+        found = {name: (joules, 0.0) for name, joules in self._gpus.joules().items()}
+        for package in self._packages:
+            try:
+                counted, whole = ((package / name).read_text() for name in ("energy_uj", "max_energy_range_uj"))
+                found[package.name] = (int(counted) / 1e6, int(whole) / 1e6)
+            except (OSError, ValueError):  # not ours to read
+                continue
+        return found
+
+
+class _Gpus:
+    """NVML without a package: two calls of the driver's library. Nothing where there is no driver."""
+
+    def __init__(self) -> None:
+        self._nvml: Any = None
+        self._devices: list[ctypes.c_void_p] = []
+        try:
+            nvml = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            return
+        count = ctypes.c_uint()
+        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+            return
+        self._nvml = nvml
+        for index in range(count.value):
+            device = ctypes.c_void_p()
+            if not nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)):
+                self._devices.append(device)
+
+    def joules(self) -> dict[str, float]:
+        """What each GPU used since its driver was loaded; older ones than Volta do not tell."""
+        found, millijoules = {}, ctypes.c_ulonglong()
+        for index, device in enumerate(self._devices):
+            if not self._nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)):
+                found[f"gpu{index}"] = millijoules.value / 1000
+        return found

@@ -1,0 +1,77 @@
+"""The child's own program: limits first, then the work is opened, then one piece after the other is done.
+
+    python -I -m tunesmith.evaluation.in_child.serve ORDER.json
+
+ORDER.json holds {"work": module, "setup": ..., "pieces": [...], "limits": {...}}. One JSON line a piece
+goes to what was standard output when the process began: {"done": value} or {"failed": why}; before them {"ready": true}
+or {"broken": why}. Whatever the work itself prints goes nowhere, and it finds nothing on standard input.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Do what the order says."""
+    order = json.loads(Path(sys.argv[1]).read_bytes())
+    tell = _Channel()
+    _limit(**order["limits"])
+    try:
+        work = importlib.import_module(f"tunesmith.evaluation.in_child.{order['work']}").open_work(order["setup"])
+    except BaseException as error:
+        tell({"broken": str(error) or type(error).__name__})
+        return
+    tell({"ready": True})
+    for piece in order["pieces"]:
+        try:
+            told = {"done": work(piece)}
+        except BaseException as error:  # the outermost seam: SystemExit and KeyboardInterrupt of the user's code, too
+            told = {"failed": _in_words(error)}
+        tell(told)
+    os._exit(0)  # threads that the work left behind hold nobody up
+
+
+class _Channel:
+    """The only way out: a copy of standard output that nothing else writes to."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.dup(1)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nowhere, standard)
+
+    def __call__(self, value: dict[str, Any]) -> None:
+        line = json.dumps(value).encode() + b"\n"
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+
+def _limit(memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
+    """What the operating system holds this process to; where it knows no such limit, the parent's clock remains."""
+    for name, most in (
+        ("RLIMIT_AS", memory_bytes),
+        ("RLIMIT_CPU", cpu_seconds),
+        ("RLIMIT_FSIZE", file_bytes),
+        ("RLIMIT_CORE", 0),
+    ):
+        with suppress(ValueError, OSError, AttributeError):
+            resource.setrlimit(getattr(resource, name), (most, most))
+
+
+def _in_words(error: BaseException) -> str:
+    """`ZeroDivisionError: division by zero`, in bounded length."""
+    try:
+        text = str(error)[:500]
+    except Exception:  # an error whose text is an error
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

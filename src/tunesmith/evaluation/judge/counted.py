@@ -1,0 +1,33 @@
+"""A completer that counts what it was asked, and asks the same only once.
+
+A judge is paid for, too; and the same answer must not get two marks because two contenders gave it.
+"""
+
+import time
+from collections.abc import Sequence
+
+from tunesmith.records import Completer, Completion, Progress, Prompt, Usage
+
+
+class CountedCompleter:
+    """Answers as the one inside; `usage` grows with every request that is not known already."""
+
+    def __init__(self, inner: Completer) -> None:
+        self._inner = inner
+        self._known: dict[Prompt, Completion] = {}
+        self.usage = Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0)
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in the order of the prompts. What failed is asked again the next time."""
+        new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._known))
+        began = time.perf_counter()
+        completions = self._inner.complete(new, progress) if new else []
+        self.usage = Usage(
+            requests=self.usage.requests + len(new),
+            tokens_in=self.usage.tokens_in + sum(one.tokens_in for one in completions),
+            tokens_out=self.usage.tokens_out + sum(one.tokens_out for one in completions),
+            seconds=self.usage.seconds + time.perf_counter() - began,
+        )
+        found = {**self._known, **dict(zip(new, completions, strict=True))}
+        self._known = {prompt: completion for prompt, completion in found.items() if completion.error is None}
+        return [found[prompt] for prompt in prompts]

@@ -1,0 +1,180 @@
+"""Answers that people judged, from a CSV or JSON Lines file: what a judge is held against.
+
+| columns                                   | what people said           | the judge that is wanted |
+|-------------------------------------------|----------------------------|--------------------------|
+| question, answer, label, [reference]      | a mark for one answer      | `RubricJudge`            |
+| question, a, b, winner, [reference]       | which of two is better     | `PairwiseJudge`          |
+
+Marks are numbers (more is better) or words of a known order (`WORDS`). `winner` is a, b or tie. Other columns are left
+alone: people keep notes there. Everything wrong in the file is told together, with its lines.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.data.read.csv import read_csv
+from tunesmith.data.read.faults import Fault, Row
+from tunesmith.data.read.jsonl import read_jsonl
+from tunesmith.errors import DataError, name_some
+from tunesmith.evaluation.judge.pairwise import Pair, Winner
+from tunesmith.evaluation.scorers.scorer import Item
+
+WORDS = (
+    ("bad", "good"),
+    ("no", "yes"),
+    ("wrong", "right"),
+    ("incorrect", "correct"),
+    ("fail", "pass"),
+    ("false", "true"),
+    ("wrong", "partly right", "right"),
+    ("incorrect", "partially correct", "correct"),
+    ("bad", "ok", "good"),
+    ("poor", "fair", "good", "excellent"),
+)
+MOST_MARKS = 11
+WINNERS: dict[str, Winner] = {"a": "a", "b": "b", "tie": "tie"}
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Answers with the marks that people gave; `marks` are places on the scale."""
+
+    items: tuple[Item, ...]
+    marks: tuple[int, ...]
+    scale: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preferred:
+    """Pairs with the one that people preferred."""
+
+    pairs: tuple[Pair, ...]
+    winners: tuple[Winner, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The columns of one kind of file: those that must hold something, and those that may be empty."""
+
+    filled: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+_MARKED = _Wanted(("question", "label"), ("answer",))
+_PREFERRED = _Wanted(("question", "winner"), ("a", "b"))
+
+
+def read_labels(path: Path) -> Marked | Preferred:
+    """What people said. Errors: `DataError` with every line that is wrong."""
+    if not path.is_file():
+        raise DataError(
+            "no-labels", "There is no such file of judged answers.", where=str(path), do="check judge.labels"
+        )
+    table = path.suffix.lower() in (".csv", ".tsv")
+    found = list(read_csv(path) if table else read_jsonl(path))
+    rows = [one for one in found if isinstance(one, Row)]
+    faults = [(one.line, one.found) for one in found if isinstance(one, Fault) and one.code != "bom"]
+    wanted = _PREFERRED if rows and "winner" in rows[0].values else _MARKED
+    faults += [(row.line, fault) for row in rows for fault in _faults(row, wanted)]
+    if not faults and wanted is _MARKED:
+        scale, faults = _scale([(row.line, str(row.values["label"]).strip()) for row in rows])
+    if faults or not rows:
+        _refuse(path, sorted(faults), "rows" if table else "lines")
+    if wanted is _PREFERRED:
+        return _preferred(rows)
+    marks = tuple(_place(str(row.values["label"]), scale) for row in rows)
+    items = tuple(Item(_text(row, "answer"), _text(row, "reference"), _text(row, "question")) for row in rows)
+    return Marked(items, marks, scale)
+
+
+def _faults(row: Row, wanted: _Wanted) -> Iterator[str]:
+    for name in (*wanted.filled, *wanted.texts):
+        if name not in row.values:
+            yield f"no {name!r}"
+        elif not isinstance(row.values[name], str) and not (name == "label" and _is_plain_number(row.values[name])):
+            yield f"{name!r} is no text"
+        elif name in wanted.filled and not str(row.values[name]).strip():
+            yield f"{name!r} is empty"
+    if not isinstance(row.values.get("reference") or "", str):
+        yield "'reference' is no text"
+    if (
+        wanted is _PREFERRED
+        and isinstance(said := row.values.get("winner"), str)
+        and said.strip().lower() not in WINNERS
+    ):
+        yield f"winner {said!r:.40} is none of a, b, tie"
+
+
+def _is_plain_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _scale(labels: Sequence[tuple[int, str]]) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
+    """The marks from worst to best, and the labels that are on no scale with the others."""
+    numbers = {label: number for _, label in labels if (number := _number(label)) is not None}
+    if 2 * len(numbers) > len({label for _, label in labels}):
+        strays = [
+            (line, f"label {label!r:.40} is no number, as others are") for line, label in labels if label not in numbers
+        ]
+        values = sorted(set(numbers.values()))
+        if not strays and len(values) <= MOST_MARKS:
+            return tuple(map(_numeral, _steps(values))), []
+        return (), strays or [(labels[0][0], f"{len(values)} different numbers; a scale has at most {MOST_MARKS}")]
+    words = {label.lower() for _, label in labels}
+    near = max(WORDS, key=lambda scale: (len(words & set(scale)), -len(scale)))
+    known = "; ".join(" < ".join(scale) for scale in WORDS)
+    return near, [
+        (line, f"label {label!r:.40} is on no scale that is known: numbers, or {known}")
+        for line, label in labels
+        if label.lower() not in near
+    ]
+
+
+def _steps(values: Sequence[float]) -> Sequence[float]:
+    """Whole numbers get the steps between them that nobody used."""
+    whole = [int(value) for value in values if value == int(value)]
+    if len(whole) < len(values) or whole[-1] - whole[0] >= MOST_MARKS:
+        return values
+    return [float(step) for step in range(whole[0], whole[-1] + 1)]
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) < 1e9 else None  # infinities and NaN are no marks
+
+
+def _numeral(value: float) -> str:
+    return f"{value:g}"
+
+
+def _place(label: str, scale: Sequence[str]) -> int:
+    number = _number(label.strip())
+    return scale.index(label.strip().lower() if number is None else _numeral(number))
+
+
+def _preferred(rows: Sequence[Row]) -> Preferred:
+    pairs = tuple(
+        Pair(_text(row, "question"), _text(row, "a"), _text(row, "b"), _text(row, "reference")) for row in rows
+    )
+    return Preferred(pairs, tuple(WINNERS[row.values["winner"].strip().lower()] for row in rows))
+
+
+def _text(row: Row, name: str) -> str:
+    return str(row.values.get(name) or "")
+
+
+def _refuse(path: Path, faults: Sequence[tuple[int, str]], counted_in: str) -> None:
+    lines = sorted({line for line, _ in faults})
+    raise DataError(
+        "bad-labels",
+        f"The file of judged answers has {len(lines):,} {counted_in} that cannot be used."
+        if lines
+        else "The file of judged answers is empty.",
+        where=f"{path} {counted_in} {name_some(lines)}" if lines else str(path),
+        found=name_some([f"{line}: {fault}" for line, fault in faults]),
+        do="give question, answer and label, or question, a, b and winner, in every row",
+    )

@@ -1,0 +1,172 @@
+"""Answers that another system gave: a CSV or JSONL file of outputs as a contender.
+
+    id or question | answer | seconds | usd
+
+A row belongs to the test example with its `id`, or to those whose question (the last user turn) it repeats, letter case
+and spacing aside. `seconds` and `usd` of a request are optional; without them nothing is known of speed and price. Test
+examples without a row have no answer (counted as failed, never scored 0); rows that match no test example are told.
+Files are read as data files are: in bounded memory, and nothing in a cell is executed.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunesmith.data.keys import normalised
+from tunesmith.data.read.csv import read_csv
+from tunesmith.data.read.faults import Fault, Row
+from tunesmith.data.read.jsonl import read_jsonl
+from tunesmith.errors import DataError, name_some
+from tunesmith.evaluation.evaluate import Asked, Task, answers_of
+from tunesmith.files import sha256_of
+from tunesmith.records import Completion, Profile, Usage, canonical_json
+
+READERS = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
+COLUMNS = {
+    "id": ("id", "example", "example_id"),
+    "question": ("question", "prompt", "input"),
+    "answer": ("answer", "output", "response", "completion", "prediction", "text"),
+    "seconds": ("seconds",),
+    "usd": ("usd",),
+}
+"""Our names, and what a file may call them."""
+
+NOT_GIVEN = "no answer given"
+
+
+class Given(NamedTuple):
+    """One row: the answer (None: none was given), and what it took where the file says so."""
+
+    line: int
+    text: str | None
+    seconds: float | None
+    usd: float | None
+
+
+def read_answers(path: str | Path, task: Task, name: str | None = None) -> Asked:
+    """The file's answers to the test examples, scored. Its name is that of the file.
+
+    Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
+    """
+    path = Path(path)
+    matched, unknown = _matched(path, task)
+    given = [matched.get(example.id) for example in task.examples]
+    if not matched:
+        raise DataError(
+            "no-matching-answers", "No row of this file answers a test example.", where=str(path),
+            found=f"{len(unknown):,} rows, {len(task.examples):,} test examples",
+            do="give the test examples' id, or their question as it stands in the data",
+        )  # fmt: skip
+    completions = [_completion(one) for one in given]
+    told = f"answers of another system, read from {path.name} (SHA-256 {sha256_of(path)})"
+    if unknown:
+        told += f"; {len(unknown):,} of its rows are about no test example (rows {name_some(unknown)})"
+    profile = Profile(name=name or path.stem, kind="outside", given=told)
+    return Asked(profile, answers_of(completions, task.examples, task.scorer), _usage([one for one in given if one]))
+
+
+def _matched(path: Path, task: Task) -> tuple[dict[str, Given], list[int]]:
+    """(what was given for each example's id, the rows about no test example)."""
+    ids = {example.id for example in task.examples}
+    by_question = defaultdict[str, list[str]](list)
+    for asked in task.examples:
+        by_question[normalised(asked.question)].append(asked.id)
+    matched: dict[str, Given] = {}
+    unknown: list[int] = []
+    for row, values in _rows(path):
+        given = _given(path, row, values)
+        if "id" in values:
+            examples = [str(values["id"])] if str(values["id"]) in ids else []
+        else:
+            examples = by_question.get(normalised(str(values["question"])), [])
+        for example in examples:
+            _refuse_twice(path, matched.get(example), given, by_id="id" in values)
+            matched[example] = given
+        if not examples:
+            unknown.append(row)
+    return matched, unknown
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Each row with our column names. Errors: `DataError`."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        raise DataError(
+            "no-answers-file", "The answers of another system cannot be read.", where=str(path),
+            found="no such file" if reader else f"a file ending in {path.suffix!r}",
+            do=f"give a file that ends in {', '.join(READERS)}",
+        )  # fmt: skip
+    for row in reader(path):
+        if isinstance(row, Row):
+            yield row.line, _renamed(path, row)
+        elif row.code != "bom":
+            raise _bad_row(path, row)
+
+
+def _renamed(path: Path, row: Row) -> Mapping[str, Any]:
+    theirs = {name.strip().lower(): value for name, value in row.values.items()}
+    ours = {our: theirs[name] for our, names in COLUMNS.items() for name in reversed(names) if name in theirs}
+    if "answer" not in ours or not {"id", "question"} & ours.keys():
+        raise DataError(
+            "no-answers-columns", "The answers of another system need a column with the answer, and id or question.",
+            where=f"{path} row {row.line:,}", found=f"columns {name_some(sorted(theirs), 8)}",
+            do=f"name them {', '.join(names[0] for names in COLUMNS.values())} (the last two may be left out)",
+        )  # fmt: skip
+    return ours
+
+
+def _given(path: Path, line: int, values: Mapping[str, Any]) -> Given:
+    answer = values["answer"]
+    text = answer if isinstance(answer, str) or answer is None else canonical_json(answer)
+    return Given(line, text, _number(path, line, values, "seconds"), _number(path, line, values, "usd"))
+
+
+def _number(path: Path, line: int, values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise _bad_row(path, Fault(f"bad-{name}", line, f"{name} {str(value)[:40]!r}"))
+    return number
+
+
+def _refuse_twice(path: Path, before: Given | None, now: Given, *, by_id: bool) -> None:
+    """A question may stand twice if it is answered alike: test sets repeat questions too."""
+    if before is not None and (by_id or before.text != now.text):
+        raise DataError(
+            "answered-twice", "Two rows answer the same test example.",
+            where=f"{path} rows {before.line:,}, {now.line:,}", do="keep one answer for each",
+        )  # fmt: skip
+
+
+def _bad_row(path: Path, fault: Fault) -> DataError:
+    return DataError(
+        "bad-answers-row", "A row with an answer of another system cannot be read.", where=f"{path} row {fault.line:,}",
+        found=f"{fault.found} ({fault.code})", do="mend the file",
+    )  # fmt: skip
+
+
+def _completion(given: Given | None) -> Completion:
+    if given is None or given.text is None:
+        return Completion("", 0, 0, 0.0, finished=False, error=NOT_GIVEN)
+    return Completion(given.text.strip(), 0, 0, given.seconds or 0.0)
+
+
+def _usage(given: Sequence[Given]) -> Usage | None:
+    """What the file says of all its answers; tokens are not known, and seconds are 0 where only the price is."""
+    seconds, usd = _sum([one.seconds for one in given]), _sum([one.usd for one in given])
+    if seconds is None and usd is None:
+        return None
+    return Usage(requests=len(given), tokens_in=0, tokens_out=0, seconds=seconds or 0.0, usd_charged=usd)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """None unless all are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

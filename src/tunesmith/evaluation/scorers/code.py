@@ -1,0 +1,64 @@
+"""Python code by execution: the reference holds tests, and the answer's code must pass them.
+
+Below a line `# tests` of the reference stand its tests, above it a solution (so that the example can be learned from);
+a reference without that line is tests altogether. What an answer writes below such a line of its own is left out.
+
+Every answer gets a process of its own, with limits and without a network (`in_child/code.py`). It runs what a model
+wrote: so this scorer is never chosen by looking, only by name.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from tunesmith.evaluation.child import Failed, Limits, in_child
+from tunesmith.evaluation.scorers.fenced import last_fenced
+from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
+
+LIMITS = Limits(piece_seconds=10.0, all_seconds=3600.0, memory_bytes=2**30, file_bytes=2**24)
+_TESTS = re.compile(r"^#[ \t]*tests[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+
+
+class CodeScorer:
+    """1 when all tests pass."""
+
+    name = "code"
+    metric = "tests_passed"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
+
+    def fault_of(self, reference: str) -> str | None:
+        """Tests must be Python, and there must be some."""
+        tests = _parted(reference)[1]
+        if not tests.strip():
+            return "it holds no tests"
+        try:
+            compile(tests, "<tests>", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return f"its tests are not Python: {error}"
+        return None
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`tests_passed`: 0 or 1."""
+        return score_one(self, answer, reference)
+
+    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+        """One child process each. Code that hangs, or takes its process down, has not passed."""
+        pieces = [
+            {"solution": _TESTS.split(last_fenced(item.answer))[0], "tests": _parted(item.reference)[1]}
+            for item in items
+        ]
+        told = in_child("code", None, pieces, self._limits, is_fresh=True)
+        return [
+            Unscored(one.why)
+            if isinstance(one, Failed) and one.is_late
+            else {self.metric: float(not isinstance(one, Failed) and one["passed"])}
+            for one in told
+        ]
+
+
+def _parted(reference: str) -> tuple[str, str]:
+    """(solution, tests)."""
+    found = _TESTS.search(reference)
+    return (reference[: found.start()], reference[found.end() :]) if found else ("", reference)

@@ -1,0 +1,86 @@
+"""Regular expressions: the reference is a pattern, or one pattern finds in answers and references what is compared.
+
+    regex            the reference is a pattern that must be found in the answer; a text that equals it is right, too
+    regex:PATTERN    the last match of PATTERN (its first group, if it has one) must be the same in both texts
+
+Patterns are Python's, `^` and `$` match at lines. They run in a child process under a clock, for a pattern can take
+longer than the universe on a text that suits it; an answer on which it does is not judged.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.child import Failed, Limits, in_child
+from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, normalised, score_one
+
+LIMITS = Limits(piece_seconds=2.0)
+
+
+class RegexScorer:
+    """1 when the answer has what the pattern asks for."""
+
+    name = "regex"
+    metric = "pattern_match"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def __init__(self, pattern: str = "", limits: Limits = LIMITS) -> None:
+        fault = _fault(pattern)
+        if fault:
+            raise RecipeError(
+                "bad-pattern", "The scorer's pattern is not a regular expression.", where="evaluation.scorer",
+                found=fault, do="write it as Python's re module reads it",
+            )  # fmt: skip
+        self._pattern, self._limits = pattern, limits
+
+    def fault_of(self, reference: str) -> str | None:
+        """A reference that is to be a pattern must be one."""
+        return None if self._pattern else _fault(reference)
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`pattern_match`: 0 or 1."""
+        return score_one(self, answer, reference)
+
+    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+        """All of them in one child process."""
+        if self._pattern:
+            texts = [text for item in items for text in (item.answer, item.reference)]
+            found = self._last_matches([(self._pattern, text) for text in texts])
+            return [
+                self._same(answer, reference, item)
+                for answer, reference, item in zip(found[::2], found[1::2], items, strict=True)
+            ]
+        found = self._last_matches([(item.reference, item.answer) for item in items])
+        return [
+            _unjudged(one)
+            if isinstance(one, Failed)
+            else {self.metric: float(one is not None or item.answer.strip() == item.reference.strip())}
+            for one, item in zip(found, items, strict=True)
+        ]
+
+    def _last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | Failed | None]:
+        """Of each (pattern, text)."""
+        pieces = [{"pattern": pattern, "text": text} for pattern, text in pairs]
+        return in_child("pattern", None, pieces, self._limits)
+
+    def _same(self, found: str | Failed | None, wanted: str | Failed | None, item: Item) -> dict[str, float] | Unscored:
+        """A reference without a match is what must be found, as it stands."""
+        if isinstance(found, Failed):
+            return _unjudged(found)
+        if isinstance(wanted, Failed):
+            return _unjudged(wanted)
+        if wanted is None:
+            found, wanted = found or item.answer, item.reference
+        return {self.metric: float(found is not None and normalised(found) == normalised(wanted))}
+
+
+def _unjudged(failed: Failed) -> Unscored:
+    return Unscored(f"the pattern was not found in time or not readable: {failed.why}")
+
+
+def _fault(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"{pattern[:80]!r}: {error}"
+    return None

@@ -1,0 +1,98 @@
+"""SQL by execution: the answer's query gives the rows that the reference's gives.
+
+The database is made in memory from `sql:FILE` (a script with tables and, better, rows) or from the CREATE TABLE and
+INSERT statements in the question. Both queries run in a child process that only reads (`in_child/sql.py` says what is
+the same, and how empty tables are filled). SQLite's dialect: a reference that SQLite does not understand leaves its
+example unjudged.
+
+An answer may stand in a Markdown code fence, with words around it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.child import Failed, Limits, in_child
+from tunesmith.evaluation.scorers.fenced import last_fenced
+from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
+
+LIMITS = Limits(piece_seconds=10.0, memory_bytes=2**30)
+_STATEMENT = re.compile(r"\b(CREATE\s+TABLE|CREATE\s+VIEW|INSERT\s+INTO)\b", re.IGNORECASE)
+
+
+class SqlScorer:
+    """1 when the rows are the same."""
+
+    name = "sql"
+    metric = "rows_match"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def __init__(self, schema: str = "", limits: Limits = LIMITS) -> None:
+        self._schema, self._limits = schema, limits
+
+    @classmethod
+    def of_file(cls, path: Path) -> "SqlScorer":
+        """With the database that a script makes. Errors: `RecipeError` when it cannot be read."""
+        try:
+            return cls(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(
+                "no-schema", "The script that makes the database cannot be read.", where=str(path),
+                found=str(error), do="check the path in evaluation.scorer: sql:FILE",
+            ) from None  # fmt: skip
+
+    def fault_of(self, reference: str) -> str | None:
+        """Whether it runs is known with its question only."""
+        return None if reference.strip() else "it is empty"
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`rows_match`: 0 or 1."""
+        return score_one(self, answer, reference)
+
+    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+        """All of them in one child process."""
+        pieces = [
+            {
+                "schema": self._schema or schema_in(item.question),
+                "query": last_fenced(item.answer),
+                "reference": last_fenced(item.reference),
+            }
+            for item in items
+        ]
+        return [self._scored(one) for one in in_child("sql", None, pieces, self._limits)]
+
+    def _scored(self, told: dict[str, object] | Failed) -> dict[str, float] | Unscored:
+        if isinstance(told, Failed):
+            return Unscored(told.why.removeprefix("ValueError: "))
+        if told["right"] and told["rows"] == 0:
+            return Unscored("the reference query gives no row here, so that any query without one would be right")
+        return {self.metric: float(bool(told["right"]))}
+
+
+def schema_in(question: str) -> str:
+    """The statements in a question that make its database.
+
+    A table ends with its last bracket, whatever else ends with a semicolon or an empty line.
+    """
+    statements, behind = [], 0
+    for match in _STATEMENT.finditer(question):
+        if match.start() >= behind:
+            behind = _end_of_statement(question, match.end(), is_table=match[1].upper().endswith("TABLE"))
+            statements.append(question[match.start() : behind] + ";")
+    return "\n".join(statements)
+
+
+def _end_of_statement(text: str, begin: int, *, is_table: bool) -> int:
+    depth, quote = 0, ""
+    for i in range(begin, len(text)):
+        character = text[i]
+        if quote or character in "'\"`":
+            quote = "" if character == quote else quote or character
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+            if depth == 0 and is_table:
+                return i + 1
+        elif depth == 0 and (character == ";" or text.startswith("\n\n", i)):
+            return i
+    return len(text)

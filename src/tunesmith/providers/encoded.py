@@ -1,0 +1,97 @@
+"""Prompts and given answers as token ids, as the model reads them when it answers.
+
+A prompt is encoded alone, as it will be sent. An answer is what its tokens add to that when both are encoded together,
+the end of turn behind it; where the two would share a token, which no asked model sees, the answer is encoded alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tunesmith.data.written import spells_control_token, written_ranges
+from tunesmith.errors import ModelError
+from tunesmith.records import ChatTokenizer, Message, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A prompt that waits for its answer. `written`: the ranges of `text` that people wrote, where that matters.
+
+    `error` says why it cannot be answered; `ids` are then those of what could be rendered.
+    """
+
+    text: str
+    written: list[tuple[int, int]]
+    ids: list[int]
+    error: str | None = None
+
+
+def open_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[Opened]:
+    """Every prompt; with an error where the template refuses it."""
+    rendered = [_render(tokenizer, prompt) for prompt in prompts]
+    encoded = tokenizer.encode([text for text, _, _ in rendered], [written for _, written, _ in rendered])
+    return [
+        Opened(text, written, one.ids, error) for (text, written, error), one in zip(rendered, encoded, strict=True)
+    ]
+
+
+def leaving_room(opened: Sequence[Opened], answer_tokens: int, context_length: int) -> list[Opened]:
+    """The same; with an error where an answer of so many tokens would not fit."""
+    return [
+        one
+        if one.error or len(one.ids) + answer_tokens <= context_length
+        else replace(
+            one,
+            error=f"the prompt has {len(one.ids):,} tokens and the answer may have {answer_tokens:,}; "
+            f"the model reads {context_length:,} in all",
+        )
+        for one in opened
+    ]
+
+
+def answer_ids(tokenizer: ChatTokenizer, opened: Sequence[Opened], answers: Sequence[str]) -> list[list[int]]:
+    """The tokens of each answer after its prompt, end of turn included."""
+    texts = [one.text + answer + tokenizer.end_of_turn for one, answer in zip(opened, answers, strict=True)]
+    written = [
+        [*one.written, (len(one.text), len(one.text) + len(answer))]
+        if spells_control_token(tokenizer, answer)
+        else one.written
+        for one, answer in zip(opened, answers, strict=True)
+    ]
+    found = []
+    for one, answer, whole in zip(opened, answers, tokenizer.encode(texts, written), strict=True):
+        at = len(one.ids)
+        is_apart = whole.ids[:at] == one.ids
+        found.append(whole.ids[at:] if is_apart else _alone(tokenizer, answer))
+    return found
+
+
+def whole_texts(
+    tokenizer: ChatTokenizer, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> Iterator[tuple[list[int], int]]:
+    """Each prompt with its answer, and the number of the token where the answer begins; with an empty prompt, the
+    answer by itself from its second token on. A prompt that the template refuses has no tokens."""
+    opened = open_prompts(tokenizer, [prompt or (Message("user", ""),) for prompt in prompts])
+    plain = tokenizer.encode(answers, [[(0, len(answer))] for answer in answers])
+    for prompt, one, ids, alone in zip(prompts, opened, answer_ids(tokenizer, opened, answers), plain, strict=True):
+        if not prompt:
+            yield alone.ids, 1
+        elif one.error:
+            yield [], 0
+        else:
+            yield one.ids + ids, len(one.ids)
+
+
+def _alone(tokenizer: ChatTokenizer, answer: str) -> list[int]:
+    return tokenizer.encode([answer + tokenizer.end_of_turn], [[(0, len(answer))]])[0].ids
+
+
+def _render(tokenizer: ChatTokenizer, prompt: Prompt) -> tuple[str, list[tuple[int, int]], str | None]:
+    """(text, the ranges that people wrote, why it cannot be answered)."""
+    try:
+        text = tokenizer.render(prompt, open_answer=True)
+        written = written_ranges(tokenizer, prompt, (), text, open_answer=True)
+    except ModelError as error:
+        return "", [], str(error)
+    if written is None:
+        return text, [], "a message spells a control token, and the chat template rewrites the message"
+    return text, written, None

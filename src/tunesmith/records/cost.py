@@ -1,0 +1,164 @@
+"""What each contender costs: every piece with its doubt, and from which volume which one is cheapest.
+
+    a month = once / horizon + month + request * requests a month
+
+where once, month and request are the sums of the pieces of that kind. `moves_with` names what makes a piece uncertain:
+pieces of one cause, of whichever contender, are low together or high together (a busy machine slows them all), and
+pieces of different causes are not. "" is a piece without doubt.
+"""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from tunesmith.records.estimate import Range
+from tunesmith.records.record import Record
+
+Per = Literal["once", "month", "request"]
+
+
+class PriceRow(Record):
+    """What a provider charges for the models whose names fit `model` (`gpt-6-*`), with who says so and when (ISO date).
+
+    `host` is the provider's: a row counts only for URLs there; None: for any.
+    """
+
+    model: str = Field(min_length=1)
+    provider: str = Field(min_length=1)
+    host: str | None = None
+    usd_per_million_in: float = Field(ge=0)
+    usd_per_million_out: float = Field(ge=0)
+    tuning_usd_per_million: float | None = Field(None, ge=0)
+    source: str = Field(min_length=1)
+    date: str
+    note: str = ""
+
+    @field_validator("date")
+    @classmethod
+    def _is_iso(cls, text: str) -> str:
+        return date.fromisoformat(text).isoformat()
+
+
+class TuningSpent(Record):
+    """What a tuning took: `seconds` of this machine, and what a provider charged."""
+
+    seconds: float = Field(ge=0)
+    usd_charged: float = Field(0.0, ge=0)
+
+
+class Span(Record):
+    """Like `Range`, for what may have no end: None is beyond every number."""
+
+    low: float
+    expected: float | None
+    high: float | None
+
+
+class CostPart(Record):
+    """One piece: data, tuning, search, evaluation, judge, inference, hosting or upkeep."""
+
+    what: str
+    per: Per
+    usd: Range
+    moves_with: str = ""
+
+
+class ContenderCost(Record):
+    """The pieces of one contender; without a piece per request nobody knows what it costs.
+
+    `correct` is the share of requests answered right, failed ones counted as not; `usd_per_1000_correct` has the
+    interval of the score. `excluded` says why it is not compared with the others: the bar forbids it, or its cost is
+    not known.
+    """
+
+    name: str
+    kind: str
+    parts: tuple[CostPart, ...]
+    correct: float
+    usd_per_1000_correct: Span | None
+    excluded: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything tells what a request costs."""
+        return any(part.per == "request" for part in self.parts)
+
+    def usd(self, per: Per) -> Range:
+        """All pieces of that kind together, as if all went wrong together."""
+        return total([part.usd for part in self.parts if part.per == per])
+
+    def usd_a_month(self, requests: float, horizon_months: float) -> Range:
+        """At this many requests a month, with what is paid once spread over the horizon."""
+        once, month, request = self.usd("once"), self.usd("month"), self.usd("request")
+        return total([scaled(once, 1 / horizon_months), month, scaled(request, requests)])
+
+
+class CheapestFrom(Record):
+    """From `requests` a month on `name` is the cheapest, in place of `before` (None: from the first request on)."""
+
+    name: str
+    requests: Span
+    before: str | None
+    sentence: str
+
+
+class CostPrediction(Record):
+    """What was foreseen before anything was spent, and what came. `ratio` is actual / expected."""
+
+    what: str
+    foreseen: Range
+    actual_usd: float
+    ratio: float | None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the actual cost lies between the low and the high one."""
+        return self.foreseen.low <= self.actual_usd <= self.foreseen.high
+
+
+class CostReport(Record):
+    """The costs of all contenders. `requests_per_month` is None where nobody said; then nothing is told a month.
+
+    `cheapest` compares those that are not excluded by what they cost, `cheapest_correct` by what a right answer costs.
+    With a task that is done once, `horizon_months` is 1 and "a month" means "in all" (`is_once`).
+    """
+
+    metric: str
+    contenders: tuple[ContenderCost, ...]
+    requests_per_month: float | None
+    horizon_months: float
+    is_once: bool
+    cheapest: tuple[CheapestFrom, ...]
+    cheapest_correct: tuple[CheapestFrom, ...]
+    predictions: tuple[CostPrediction, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    def contender(self, name: str) -> ContenderCost:
+        """The contender of that name. Errors: KeyError."""
+        return {contender.name: contender for contender in self.contenders}[name]
+
+    @property
+    def prediction_errors(self) -> dict[str, float]:
+        """Actual / expected by what was foreseen, as in `Run.estimate_error`."""
+        return {one.what: one.ratio for one in self.predictions if one.ratio is not None}
+
+
+def scaled(one: Range, factor: float) -> Range:
+    """All three, multiplied."""
+    return Range(low=one.low * factor, expected=one.expected * factor, high=one.high * factor)
+
+
+def total(ranges: list[Range]) -> Range:
+    """As if all went wrong together."""
+    return Range(
+        low=sum(one.low for one in ranges),
+        expected=sum(one.expected for one in ranges),
+        high=sum(one.high for one in ranges),
+    )
+
+
+def volume(requests: float) -> str:
+    """Requests to two digits, as nobody knows more: `0`, `840`, `12,000`."""
+    whole = max(round(requests), 1) if requests > 0 else 0
+    return f"{float(f'{whole:.2g}'):,.0f}"

@@ -1,0 +1,87 @@
+"""What a model can do in general, measured before and after tuning, and what it forgot in between.
+
+Everything here is measured on items and texts of our own (`evaluation/forgetting/`): the user's test examples are never
+looked at.
+"""
+
+from tunesmith.records.quantity import Quantity
+from tunesmith.records.record import Record
+
+
+class ProbeAnswer(Record):
+    """The answer to one item of the general probe. `is_right` is None when there was no answer at all."""
+
+    item: str
+    kind: str
+    text: str
+    is_right: bool | None
+
+
+class TextLoss(Record):
+    """How surprising one paragraph of general text is: nats in all, over how many tokens."""
+
+    nats: float
+    tokens: int
+
+
+class GeneralAbility(Record):
+    """One model on the general probe. `probe` is the fingerprint of items and texts: only equal ones are compared.
+
+    `texts` is empty where the model cannot say how likely a text is.
+    """
+
+    probe: str
+    answers: tuple[ProbeAnswer, ...]
+    texts: tuple[TextLoss, ...] = ()
+    seconds: float = 0.0
+
+
+class AbilityChange(Record):
+    """The share of one kind of items that is right, before and after; `drop` is before - after, paired.
+
+    `p` is corrected (Holm) for all kinds.
+    """
+
+    kind: str
+    before: Quantity
+    after: Quantity
+    drop: Quantity
+    p: float
+
+
+class TextChange(Record):
+    """Nats per token of general text, before and after; `rise` is after - before with its interval over paragraphs."""
+
+    before: float
+    after: float
+    rise: Quantity
+
+
+class Lapse(Record):
+    """An item that was right before tuning and is wrong after it."""
+
+    item: str
+    kind: str
+    prompt: str
+    before: str
+    after: str
+
+
+class Forgetting(Record):
+    """General ability lost by tuning. `drop` is what a budget (`Bar.max_forgetting`) is held against.
+
+    `drop` is the paired difference before - after of the share of items that are right, so a positive one is a loss;
+    `p` is that of McNemar's test (`stats.paired`). `gained` counts the items that only the tuned model gets right;
+    `lapses` are some of the `lost` ones.
+    """
+
+    before: Quantity
+    after: Quantity
+    drop: Quantity
+    p: float
+    lost: int
+    gained: int
+    kinds: tuple[AbilityChange, ...]
+    lapses: tuple[Lapse, ...] = ()
+    text: TextChange | None = None
+    seconds: float = 0.0

@@ -1,0 +1,57 @@
+"""Held-out examples that something in training resembles, and what was done about it."""
+
+from collections import Counter
+from typing import Literal
+
+from tunesmith.errors import name_some
+from tunesmith.records.recipe import LeakKind
+from tunesmith.records.record import Record
+
+LEAK_KINDS: tuple[LeakKind, ...] = ("exact", "normalised", "13-gram", "near", "group")
+"""The strongest first: an example that leaks in several ways counts under the first of them."""
+
+
+class Leak(Record):
+    """A held-out example of a `side` and a train example that are alike, with the lines of both in their files."""
+
+    kind: LeakKind
+    side: Literal["validation", "test"]
+    held_out: str
+    held_out_line: int
+    train: str
+    train_line: int
+
+
+class Leaks(Record):
+    """What leaks between training and what is held out. `found` has one entry for each held-out example that leaks,
+    `in_training` one for each train example and side, each under its strongest kind with the first that it is like.
+
+    `left_out` are the ids that were taken out of training for it; `allowed` the kinds that were named in the recipe;
+    `templated` says that so much of the training data would have gone that nothing was taken out. `leaked` are the
+    test ids whose likeness stayed in training: their score measures memory too, so the score on the others stands
+    beside it.
+    """
+
+    found: tuple[Leak, ...] = ()
+    in_training: tuple[Leak, ...] = ()
+    left_out: tuple[str, ...] = ()
+    allowed: tuple[LeakKind, ...] = ()
+    templated: bool = False
+    leaked: tuple[str, ...] = ()
+
+    def counts(self) -> dict[LeakKind, int]:
+        """Held-out examples by the strongest kind of their leak; kinds without any are not in it."""
+        counted = Counter(leak.kind for leak in self.found)
+        return {kind: counted[kind] for kind in LEAK_KINDS if counted[kind]}
+
+    def told(self, limit: int = 3) -> str:
+        """`exact 3 (lines 4, 9, 12 like train lines 7, 7, 30); near 1 (line 5 like train line 88)`."""
+        parts = []
+        for kind in LEAK_KINDS:
+            own = [leak for leak in self.found if leak.kind == kind]
+            if own:
+                word = "line" if len(own) == 1 else "lines"
+                here = name_some([leak.held_out_line for leak in own], limit)
+                there = ", ".join(str(leak.train_line) for leak in own[:limit])
+                parts.append(f"{kind} {len(own):,} ({word} {here} like train {word} {there})")
+        return "; ".join(parts)

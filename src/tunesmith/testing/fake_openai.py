@@ -1,0 +1,131 @@
+"""A service on this machine that speaks OpenAI's chat completions, with the faults that real ones have.
+
+    with FakeOpenAI(lambda prompt: prompt.upper(), faults=[Reply(429, headers={"retry-after": "0"})]) as service:
+        RemoteRecipe(name="remote", url=service.url, model="fake")
+
+It answers the last message with a function of its text; None is refused with 400, as a prompt that is too long. Words
+stand for tokens. `faults` are sent first, one for each request; `requests` holds what was asked, `headers` with what.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent instead of an answer. `cut`: the connection is closed without a word."""
+
+    status: int = 200
+    body: Any = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+    cut: bool = False
+
+
+def refusal(status: int, message: str, **parts: str) -> Reply:
+    """An error as OpenAI writes it."""
+    return Reply(status, {"error": {"message": message, "type": "error", "param": None, "code": None, **parts}})
+
+
+def chat_answer(text: str | None, question: str = "", **parts: Any) -> dict[str, Any]:
+    """The body of a good answer; `parts` replace those of its choice."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", **parts}
+    usage = {"prompt_tokens": len(question.split()) + 1, "completion_tokens": len((text or "").split())}
+    return {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+class FakeOpenAI:
+    """The service, from entering the context to leaving it."""
+
+    def __init__(
+        self,
+        answer: Callable[[str], str | None],
+        faults: Sequence[Reply] = (),
+        reply: Callable[[dict[str, Any]], Reply | None] = lambda request: None,
+    ) -> None:
+        self.answer = answer
+        self.faults = list(faults)
+        self.reply = reply
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """What a recipe names."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def reply_to(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
+        """The next fault, else what `reply` says, else the answer."""
+        with self._lock:
+            self.requests.append(request)
+            self.headers.append(headers)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            fault = self.faults.pop(0) if self.faults else self.reply(request)
+        try:
+            if fault is not None:
+                time.sleep(fault.wait_seconds)
+                return fault
+            question = request["messages"][-1]["content"] if request["messages"] else ""
+            text = self.answer(question)
+            if text is None:
+                return refusal(400, "This model's maximum context length is exceeded.", code="context_length_exceeded")
+            return Reply(body=chat_answer(text, question))
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is no news."""
+
+
+def _handler(service: FakeOpenAI) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            is_known = self.path == "/v1/chat/completions"
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = service.reply_to(request, headers) if is_known else refusal(404, "no such path")
+            if reply.cut:
+                self.close_connection = True
+                return
+            body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            self.send_response(reply.status)
+            for name, value in {"content-type": "application/json", **reply.headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing is printed."""
+
+    return Handler

@@ -1,0 +1,51 @@
+"""Two runs -> what changed between them, from what they stored; no model is loaded."""
+
+from tunesmith.analysis.compare import RunFacts, compare_runs
+from tunesmith.errors import RunError, UsageError
+from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, Split, TestSet
+from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow.inventory import folder_of
+
+
+def compare(first: str, second: str) -> RunComparison:
+    """What changed from the first run to the second, each given by id, beginning of an id, or folder.
+
+    Errors: `RunError` when one of them was not evaluated or is damaged, `StoreError`, `UsageError` for one run twice.
+    """
+    folders = [RunFolder.open(folder_of(name)) for name in (first, second)]
+    if folders[0].path == folders[1].path:
+        raise UsageError(
+            "same-run", "A run cannot be compared with itself.", found=f"{first} and {second}", do="name two runs"
+        )
+    unfit = [f"{folder.path} ({missing})" for folder in folders if (missing := _missing(folder))]
+    if unfit:
+        raise RunError(
+            "no-evaluation",
+            "Only runs of `tunesmith decide` that were evaluated can be compared.",
+            where=" and ".join(unfit),
+            do="evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data",
+        )
+    return compare_runs(*(_facts(folder) for folder in folders))
+
+
+def _missing(folder: RunFolder) -> str:
+    """Why the folder cannot be compared; empty when it can."""
+    if not folder.has(Run):
+        return "no run: it has no run.json"
+    if not folder.has(Evaluation):
+        return f"{folder.read(Run).status}, without evaluation"
+    return ""
+
+
+def _facts(folder: RunFolder) -> RunFacts:
+    evaluation = folder.read(Evaluation)
+    tested = folder.read(TestSet).examples if folder.has(TestSet) else ()
+    return RunFacts(
+        run=folder.read(Run),
+        recipe=folder.read_recipe(),
+        check=folder.read(CheckReport),
+        split=folder.read(Split),
+        evaluation=evaluation,
+        answers={one.name: folder.answers(one.name).records for one in evaluation.contenders},
+        groups={one.id: one.group for one in tested if one.group is not None},
+    )

@@ -1,0 +1,96 @@
+"""`tunesmith compare RUN RUN` on stored runs, in an empty folder with a store of its own."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from runs_to_compare import facts, questions, stored
+
+from tunesmith.cli.main import run
+from tunesmith.records import Evaluation, Recipe
+from tunesmith.runs.folder import FILES, RunFolder
+
+TEST = questions(80)
+HALF = [i % 2 == 0 for i in range(80)]
+BETTER = [i % 2 == 0 or i < 30 for i in range(80)]
+
+
+class Printed(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Door = Callable[..., Printed]
+Runs = tuple[RunFolder, RunFolder]
+
+
+@pytest.fixture
+def tunesmith(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("TUNESMITH_STORE", raising=False)
+
+    def door(*words: object) -> Printed:
+        capsys.readouterr()
+        code = run([str(word) for word in words])
+        return Printed(code, *capsys.readouterr())
+
+    return door
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    first = facts({"zero-shot": HALF, "tuned": HALF}, TEST, "first")
+    second = facts({"zero-shot": HALF, "tuned": BETTER}, TEST, "second", Recipe(seed=3))
+    return stored(first, tmp_path / "runs"), stored(second, tmp_path / "runs")
+
+
+def test_what_changed_and_whether_it_is_noise(tunesmith: Door, runs: Runs) -> None:
+    printed = tunesmith("compare", runs[0].path, runs[1].path)
+    assert printed.code == 0, printed.err
+    for words in ("recipe   seed  0      3", "+18.8", "beyond noise", "may be noise", "15 better, 0 worse",
+                  "Only the seed differs", "between seeds, tuned: standard deviation about 13.3 points"):  # fmt: skip
+        assert words in printed.out, printed.out
+    assert printed.out.splitlines()[-1] == f"next: tunesmith show {runs[1].path}"
+
+
+def test_one_json_document(tunesmith: Door, runs: Runs) -> None:
+    printed = tunesmith("compare", runs[0].path, runs[1].path, "--json")
+    assert printed.code == 0 and json.loads(printed.out)["scores"][1]["difference"]["value"] == pytest.approx(15 / 80)
+
+
+def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs) -> None:
+    for one in runs:
+        (one.path / FILES[Evaluation]).unlink()
+    printed = tunesmith("compare", runs[0].path, runs[1].path)
+    assert printed.code == 2
+    assert printed.err.strip() == (
+        "error[run/no-evaluation]: Only runs of `tunesmith decide` that were evaluated can be compared. "
+        f"where {runs[0].path} (finished, without evaluation) and {runs[1].path} (finished, without evaluation) · "
+        "do evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data"
+    )
+
+
+def test_a_folder_that_is_no_run(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    printed = tunesmith("compare", runs[0].path, tmp_path / "other")
+    assert printed.code == 2 and "no run: it has no run.json" in printed.err
+
+
+def test_one_run_twice(tunesmith: Door, runs: Runs) -> None:
+    printed = tunesmith("compare", runs[0].path, runs[0].path)
+    assert printed.code == 2 and "error[usage/same-run]" in printed.err
+
+
+def test_a_run_that_is_not_there(tunesmith: Door, runs: Runs) -> None:
+    printed = tunesmith("compare", runs[0].path, "/nowhere/at/all")
+    assert printed.code == 2 and "error[run/missing]" in printed.err
+
+
+def test_a_damaged_answer_file(tunesmith: Door, runs: Runs) -> None:
+    (runs[1].path / "answers" / "tuned.jsonl").write_text("{}\n")
+    printed = tunesmith("compare", runs[0].path, runs[1].path)
+    assert printed.code == 2 and "error[run/damaged]" in printed.err

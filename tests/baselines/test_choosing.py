@@ -1,0 +1,122 @@
+"""A choice on validation: the best wins, equals give way to the simpler, everything is told, nothing is asked twice."""
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith.baselines.choosing import Candidate, answers_needed, choose, rounds
+from tunesmith.providers.fake import FakeCompleter
+from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+
+EXAMPLES = [Example(line=i, messages=(Message("user", f"q{i}"), Message("assistant", f"a{i}"))) for i in range(64)]
+BASE = FakeCompleter({})
+
+
+class Named:
+    """A completer that carries the name of the candidate which made it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        raise AssertionError("the measure below needs no answers")
+
+
+def candidate(name: str, instruction: str = "") -> Candidate:
+    return Candidate(name, f"given {name}", lambda base: Named(name), instruction)
+
+
+class Scores:
+    """A measure by table; it keeps whom it asked what."""
+
+    def __init__(self, rights: dict[str, float | None]) -> None:
+        self.rights = rights
+        self.asked: dict[str, list[str]] = {}
+
+    def __call__(self, completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+        assert isinstance(completer, Named)
+        self.asked.setdefault(completer.name, []).extend(example.id for example in examples)
+        return [self.rights[completer.name] for _ in examples]
+
+
+def test_the_best_is_found_and_the_rest_is_told() -> None:
+    measure = Scores({"a": 0.1, "b": 0.9, "c": 0.5, "d": None, "e": 0.2, "f": 0.3})
+    chosen = choose([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
+    assert chosen.candidate.name == "b"
+    assert [(trial.candidate.name, len(trial.scores)) for trial in chosen.trials] == [
+        ("b", 64), ("c", 64), ("f", 32), ("e", 16), ("a", 16), ("d", 16),
+    ]  # fmt: skip
+    first, *others = chosen.sentences
+    assert first.startswith("Chosen on 64 validation examples among 6 candidates in ") and first.endswith(": b 90.0 %.")
+    assert others == [
+        "Also tried: c 50.0 %.",
+        "Dropped after 32 examples: f 30.0 %.",
+        "Dropped after 16 examples: e 20.0 %, a 10.0 %, d 0.0 % (16 without a score).",
+    ]
+
+
+def test_all_of_a_round_answer_the_same_and_nobody_is_asked_twice() -> None:
+    measure = Scores({"a": 0.1, "b": 0.2, "c": 0.3})
+    choose([candidate(name) for name in "abc"], BASE, EXAMPLES, measure, seed=3)
+    assert len(set(measure.asked["c"])) == len(measure.asked["c"]) == 64
+    assert measure.asked["a"] == measure.asked["c"][:32]
+
+
+def test_equals_give_way_to_the_simpler() -> None:
+    names = ["simple", "middle", "long", "longer", "longest"]
+    chosen = choose([candidate(name) for name in names], BASE, EXAMPLES, Scores(dict.fromkeys(names, 0.5)))
+    assert [trial.candidate.name for trial in chosen.trials] == names
+
+
+def test_it_does_not_depend_on_the_order_of_the_examples() -> None:
+    shuffled = random.Random(1).sample(EXAMPLES, len(EXAMPLES))
+    first, second = Scores({"a": 0.4, "b": 0.3}), Scores({"a": 0.4, "b": 0.3})
+    for measure, examples in ((first, EXAMPLES), (second, shuffled)):
+        choose([candidate("a"), candidate("b")], BASE, examples, measure, seed=7)
+    assert first.asked == second.asked
+
+
+def test_with_nothing_to_choose_nothing_is_asked() -> None:
+    measure = Scores({})
+    alone = choose([candidate("a", "Be short.")], BASE, EXAMPLES, measure)
+    assert alone.sentences == (
+        "Nothing to choose: a was the only candidate.", 'The instruction that it adds: "Be short."',
+    )  # fmt: skip
+    blind = choose([candidate("a"), candidate("b")], BASE, [], measure)
+    assert blind.sentences == ("No validation examples to choose on: a was taken.",)
+    assert measure.asked == {}
+    with pytest.raises(ValueError, match="no candidate"):
+        choose([], BASE, EXAMPLES, measure)
+
+
+@given(st.integers(0, 40), st.integers(0, 300))
+def test_the_plan_narrows_and_ends_with_all_examples(candidates: int, examples: int) -> None:
+    plan = rounds(candidates, examples)
+    if candidates < 2 or not examples:
+        assert plan == []
+        return
+    assert plan[0][0] == candidates and plan[-1][1] == examples
+    assert all(a >= b >= 2 and m < n for (a, m), (b, n) in pairwise(plan))
+    assert answers_needed(candidates, examples) <= candidates * examples
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 999))
+def test_a_clearly_better_candidate_wins_nearly_always(seed: int) -> None:
+    draw = random.Random(seed)
+    rights = [0.2, 0.3, 0.3, 0.2, 0.9, 0.25, 0.3, 0.2]
+
+    def measure(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+        assert isinstance(completer, Named)
+        return [float(draw.random() < rights[int(completer.name)]) for _ in examples]
+
+    assert choose([candidate(str(i)) for i in range(8)], BASE, EXAMPLES, measure).candidate.name == "4"
+
+
+def test_eight_candidates_cost_as_much_as_four_full_ones() -> None:
+    assert rounds(8, 64) == [(8, 16), (4, 32), (2, 64)]
+    assert answers_needed(8, 64) == 4 * 64

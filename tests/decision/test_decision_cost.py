@@ -1,0 +1,227 @@
+"""What each contender costs, against sums done by hand."""
+
+from math import inf
+
+import pytest
+
+from tunesmith.decision.cost import HORIZON_MONTHS, PACE, cost_report, months_between
+from tunesmith.records import (
+    Answer,
+    Bar,
+    Circumstances,
+    Contender,
+    ContenderCost,
+    CostRecipe,
+    CostReport,
+    Estimate,
+    Evaluation,
+    MemoryPlan,
+    Quantity,
+    Range,
+    Recipe,
+    RetrievalRecipe,
+    TokenPrice,
+    TuningSpent,
+    Usage,
+)
+
+N = 200
+KINDS = ("zero-shot", "few-shot", "rag", "tuned", "tuned+rag")
+PRICE = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=4.0, source="a contract", date="2026-11-01")
+
+
+def contender(
+    name: str,
+    score: float = 0.8,
+    usd: float = 0.36,
+    *,
+    kind: str | None = None,
+    failed: int = 0,
+    setup_usd: float = 0.0,
+    latency: float | None = None,
+    price: TokenPrice | None = None,
+) -> Contender:
+    quantity = Quantity(value=score, low=score / 2, high=min(1.0, score + 0.1), n=N - failed, failed=failed)
+    return Contender(
+        name=name, kind=kind or name, given="the question",
+        metrics={"exact": quantity},
+        seconds_per_request=0.36 * 36, tokens_in_per_request=100, tokens_out_per_request=10, usd_per_1000=usd,
+        setup_usd=setup_usd, token_price=price,
+        usage=Usage(requests=N, tokens_in=1, tokens_out=1, seconds=1, latency_seconds=latency),
+    )  # fmt: skip
+
+
+def evaluation(*contenders: Contender, hourly: float = 0.1) -> Evaluation:
+    return Evaluation(
+        task="t", scorer="exact", scorer_reason="short answers", metric="exact",
+        examples=tuple(map(str, range(N))), contenders=contenders, comparisons=(), machine_usd_per_hour=hourly,
+    )  # fmt: skip
+
+
+def recipe(cost: CostRecipe | None = None, **said: object) -> Recipe:
+    return Recipe(cost=cost or CostRecipe(), circumstances=Circumstances.model_validate(said))
+
+
+def report(*contenders: Contender, of: Recipe | None = None, judge_usd: float = 0.0) -> CostReport:
+    tuning = TuningSpent(seconds=36_000)  # 1 USD at 0.10 an hour
+    return cost_report(
+        evaluation(*contenders), of or recipe(), data_examples=1000, tuning=tuning, evaluation_seconds=3600,
+        judge_usd=judge_usd,
+    )  # fmt: skip
+
+
+def pieces(one: ContenderCost) -> dict[str, float]:
+    return {part.what: part.usd.expected for part in one.parts}
+
+
+def test_once_is_split_into_data_tuning_search_evaluation_and_judge() -> None:
+    costs = report(
+        contender("zero-shot"), contender("tuned", setup_usd=1.25),
+        of=recipe(CostRecipe(usd_per_example=0.5), task_changes="never"), judge_usd=0.2,
+    )  # fmt: skip
+    assert pieces(costs.contender("zero-shot")) == pytest.approx(
+        {"data": 0.5 * N, "evaluation": 0.1, "judge": 0.2, "inference": 0.36 / 1000}
+    )
+    assert pieces(costs.contender("tuned")) == pytest.approx(
+        {"data": 500, "tuning": 1.0, "search": 0.25, "evaluation": 0.1, "judge": 0.2, "inference": 0.36 / 1000}
+    )
+    assert costs.contender("tuned").usd("once").expected == pytest.approx(501.55)
+
+
+@pytest.mark.parametrize(
+    ("kind", "documents", "examples"),
+    [
+        ("zero-shot", None, (N, N)),
+        ("few-shot", None, (N, 1000)),
+        ("rag", None, (1000, 1000)),
+        ("rag", "docs", (N, N)),
+        ("tuned", "docs", (1000, 1000)),
+    ],
+)
+def test_examples_are_paid_by_what_needs_them(kind: str, documents: str | None, examples: tuple[int, int]) -> None:
+    of = recipe(CostRecipe(usd_per_example=1.0), task_changes="never")
+    costs = report(contender(kind), of=of.model_copy(update={"retrieval": RetrievalRecipe(documents=documents)}))
+    (data,) = [part.usd for part in costs.contenders[0].parts if part.what == "data"]
+    assert (data.expected, data.high) == examples
+
+
+def test_a_right_answer_costs_more_by_the_score_and_its_interval() -> None:
+    (one,) = report(contender("zero-shot", 0.8)).contenders
+    assert one.usd_per_1000_correct is not None
+    assert one.usd_per_1000_correct.expected == pytest.approx(0.36 / 0.8)
+    assert one.usd_per_1000_correct.low == pytest.approx(0.36 / 0.9)
+    assert one.usd_per_1000_correct.high == pytest.approx(0.36 / 0.4)
+
+
+def test_failed_answers_are_paid_for_and_not_right() -> None:
+    (one,) = report(contender("zero-shot", 0.8, failed=50)).contenders
+    assert one.correct == pytest.approx(0.8 * 150 / 200) and one.usd_per_1000_correct is not None
+    assert one.usd_per_1000_correct.expected == pytest.approx(0.36 / 0.6)
+
+
+def test_where_nothing_may_be_right_a_right_answer_has_no_highest_price() -> None:
+    (one,) = report(contender("zero-shot", 0.0)).contenders
+    assert one.usd_per_1000_correct is not None
+    assert (one.usd_per_1000_correct.expected, one.usd_per_1000_correct.high) == (None, None)
+    assert one.usd_per_1000_correct.low == pytest.approx(3.6)
+
+
+@pytest.mark.parametrize(("latency", "high"), [(None, 1.4 * 0.36), (1.0, 1.4 * 0.36), (100.0, 100 * 100 / 3600)])
+def test_machine_time_may_be_that_of_single_requests(latency: float | None, high: float) -> None:
+    (one,) = report(contender("zero-shot", latency=latency)).contenders
+    request = one.usd("request")
+    assert 1000 * request.low == pytest.approx(PACE[0] * 0.36)
+    assert 1000 * request.high == pytest.approx(high)
+
+
+def test_a_provider_is_as_sure_as_its_tokens_and_its_charges_are_in_the_evaluation() -> None:
+    answers = [
+        Answer(example=str(i), text="x", scores={"exact": 1.0}, tokens_in=100 + (i % 2) * 100, tokens_out=25,
+               seconds=1, finished=True) for i in range(N)
+    ]  # fmt: skip
+    usd = 1000 * (150 * 1.0 + 25 * 4.0) / 1e6
+    costs = cost_report(
+        evaluation(contender("far", kind="zero-shot", usd=usd, price=PRICE)), recipe(), data_examples=N, tuning=None,
+        evaluation_seconds=0, answers={"far": answers},
+    )  # fmt: skip
+    request = costs.contenders[0].usd("request")
+    assert 1000 * request.expected == pytest.approx(usd)
+    half = 1.972 * 50.125 / N**0.5 / 1e6  # t of 199 degrees times the standard error of 50 tokens
+    assert request.high - request.expected == pytest.approx(half, rel=1e-3)
+    assert pieces(costs.contenders[0])["evaluation"] == pytest.approx(usd * N / 1000)
+    assert any("a contract, 2026-11-01" in line for line in costs.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("cost", "said", "kind", "months"),
+    [
+        (CostRecipe(), {}, "tuned", (inf, 12, 3)),
+        (CostRecipe(), {"task_changes": "never"}, "tuned", (inf, inf, inf)),
+        (CostRecipe(), {"task_changes": "weekly"}, "tuned", (0.25, 0.25, 0.25)),
+        (CostRecipe(), {"task_changes": "yearly", "facts_change": "monthly"}, "tuned", (12, 12, 1)),
+        (CostRecipe(), {"task_changes": "yearly", "facts_change": "monthly"}, "zero-shot", (12, 12, 12)),
+        (CostRecipe(retune_months=2), {"task_changes": "daily"}, "tuned", (2, 2, 2)),
+        (CostRecipe(retune_months=2), {"used": "once"}, "tuned", (inf, inf, inf)),
+    ],
+)
+def test_months_between_two_settings_up(
+    cost: CostRecipe, said: dict[str, str], kind: str, months: tuple[float, float, float]
+) -> None:
+    assert months_between(kind, recipe(cost, **said)) == months
+
+
+def test_upkeep_is_what_comes_after_the_first_time() -> None:
+    """Every two months in a year: six settings up, of which the first is paid once."""
+    costs = report(contender("tuned", setup_usd=1.0), of=recipe(CostRecipe(retune_months=2)))
+    again = 1.0 + 0.36 * N / 1000
+    assert HORIZON_MONTHS * pieces(costs.contenders[0])["upkeep"] == pytest.approx(5 * again)
+
+
+def test_what_is_used_once_counts_once() -> None:
+    costs = report(contender("tuned", setup_usd=1.0), of=recipe(used="once", requests_per_month=5000))
+    assert costs.is_once and costs.horizon_months == 1
+    assert costs.contenders[0].usd_a_month(5000, 1).expected == pytest.approx(1.0 + 0.1 + 5 * 0.36)
+    assert costs.cheapest[0].sentence == "With few requests in all tuned is the cheapest."
+
+
+def test_hosting_is_a_tuned_models() -> None:
+    costs = report(*map(contender, KINDS), of=recipe(CostRecipe(hosting_usd_per_month=30), task_changes="never"))
+    assert {one.name for one in costs.contenders if one.usd("month").expected == 30} == {"tuned", "tuned+rag"}
+
+
+def test_what_the_bar_forbids_and_what_nobody_knows_is_not_compared() -> None:
+    costs = report(
+        contender("few-shot", 0.3, usd=0.001), contender("old", kind="outside", usd=0.0), contender("tuned"),
+        of=recipe().model_copy(update={"bar": Bar(min_score=0.5)}),
+    )  # fmt: skip
+    assert "below the 50.0 % that you asked for" in str(costs.contender("few-shot").excluded)
+    assert not costs.contender("old").is_known and costs.contender("old").usd_per_1000_correct is None
+    assert [step.name for step in costs.cheapest] == ["tuned"]
+
+
+def test_what_was_foreseen_stands_beside_what_came() -> None:
+    none = Range(low=0, expected=0, high=0)
+    foreseen = Estimate(
+        how="quick", steps=1, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(), seconds=none,
+        parts={}, asking_seconds=none, memory_bytes=none, usd=Range(low=0.4, expected=0.8, high=1.1),
+        decide_usd=Range(low=0.5, expected=1.0, high=1.05),
+    )  # fmt: skip
+    costs = cost_report(
+        evaluation(contender("tuned")), recipe(), data_examples=N, tuning=TuningSpent(seconds=36_000),
+        evaluation_seconds=3600, foreseen=foreseen,
+    )  # fmt: skip
+    assert costs.prediction_errors == {"tuning_usd": 1.25, "decide_usd": 1.1}
+    assert [one.is_inside for one in costs.predictions] == [True, False]
+
+
+def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> None:
+    lines = report(contender("zero-shot")).assumptions
+    assert lines[0].startswith("a machine hour costs $0.10: the default, because two rented cores")
+    assert [line.partition(" (")[2].rstrip(")") for line in lines if line.startswith("nobody said how many")] == [
+        "circumstances.requests_per_month"
+    ]
+
+
+def test_the_record_survives_its_own_json() -> None:
+    costs = report(*map(contender, KINDS), of=recipe(task_changes="monthly"))
+    assert CostReport.model_validate_json(costs.model_dump_json()) == costs

@@ -1,0 +1,137 @@
+"""The lower envelope against brute force and a linear program, its doubt against sampling."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from tunesmith.decision.break_even import Line, cheapest_from, envelope, line_of, meeting
+from tunesmith.records import ContenderCost, CostPart, Range
+from tunesmith.records.cost import volume
+
+AMOUNTS = st.floats(0, 1000).map(lambda value: round(value, 3))
+
+
+def exactly(value: float) -> Range:
+    return Range(low=value, expected=value, high=value)
+
+
+def cost(name: str, once: float, request: float, *, correct: float = 1.0, pace: bool = False) -> ContenderCost:
+    spread = Range(low=0.5 * request, expected=request, high=2 * request) if pace else exactly(request)
+    return ContenderCost(
+        name=name, kind=name, correct=correct, usd_per_1000_correct=None,
+        parts=(
+            CostPart(what="tuning", per="once", usd=exactly(once)),
+            CostPart(what="inference", per="request", usd=spread, moves_with="pace" if pace else ""),
+        ),
+    )  # fmt: skip
+
+
+@given(st.lists(st.tuples(AMOUNTS, AMOUNTS), min_size=1, max_size=8), st.floats(0, 1e4))
+def test_the_envelope_is_the_minimum_everywhere(pairs: list[tuple[float, float]], x: float) -> None:
+    lines = [Line(intercept, slope) for intercept, slope in pairs]
+    steps = envelope(lines)
+    assert steps[0][1] == 0 and [at for _, at in steps] == sorted(at for _, at in steps)
+    assert [lines[i].slope for i, _ in steps] == sorted((lines[i].slope for i, _ in steps), reverse=True)
+    best = lines[[i for i, at in steps if at <= x][-1]]
+    least = min(line.intercept + line.slope * x for line in lines)
+    assert best.intercept + best.slope * x == pytest.approx(least, rel=1e-9, abs=1e-6)
+
+
+def test_the_first_of_equals_stands() -> None:
+    assert envelope([Line(1, 1), Line(1, 1), Line(2, 0)]) == [(0, 0.0), (2, 1.0)]
+    assert envelope([Line(2, 1), Line(0, 1)]) == [(1, 0.0)]
+    assert envelope([Line(0, 2), Line(1, 1), Line(1, 0)]) == [(0, 0.0), (2, 0.5)]
+
+
+@given(AMOUNTS, AMOUNTS, st.floats(0.001, 10), st.floats(0.001, 10))
+def test_two_lines_meet_where_a_root_finder_finds_it(a: float, b: float, steep: float, gain: float) -> None:
+    before, after = Line(min(a, b), steep + gain), Line(max(a, b), steep)
+    at = meeting(before, after)
+    found = brentq(lambda x: before.intercept + before.slope * x - after.intercept - after.slope * x, -1, at + 1)
+    assert at == pytest.approx(found, abs=1e-6)
+
+
+def test_dearer_to_set_up_and_cheaper_to_run_wins_from_a_volume_on() -> None:
+    zero, tuned = cost("zero-shot", 0, 0.01), cost("tuned", 120, 0.005)
+    first, second = cheapest_from([zero, tuned], 12)
+    assert (first.name, second.name, second.before) == ("zero-shot", "tuned", "zero-shot")
+    assert second.requests.expected == pytest.approx(120 / 12 / 0.005)
+    assert first.sentence == "With few requests a month zero-shot is the cheapest."
+    assert second.sentence == ("From about 2,000 requests a month on tuned is cheaper than zero-shot.")
+
+
+def test_each_right_answer_changes_who_is_cheapest() -> None:
+    """Twice as dear and four times as often right."""
+    cheap, good = cost("zero-shot", 0, 0.01, correct=0.2), cost("tuned", 12, 0.02, correct=0.8)
+    assert [step.name for step in cheapest_from([cheap, good], 12)] == ["zero-shot"]
+    first, step = cheapest_from([cheap, good], 12, each_correct=True)
+    assert first.sentence == "With few requests a month a right answer is cheapest with zero-shot."
+    assert step.requests.expected == pytest.approx((12 / 12 / 0.8) / (0.01 / 0.2 - 0.02 / 0.8))
+    assert step.sentence == (
+        "From about 50 requests a month on a right answer is cheaper with tuned than with zero-shot."
+    )
+
+
+def test_a_slow_machine_moves_both_contenders_together() -> None:
+    """Apart, the tuned one at its high end would never win; together it always does."""
+    zero, tuned = cost("zero-shot", 0, 0.01, pace=True), cost("tuned", 120, 0.009, pace=True)
+    _, step = cheapest_from([zero, tuned], 12)
+    assert step.requests.low == pytest.approx(10 / 0.002) and step.requests.high == pytest.approx(10 / 0.0005)
+
+
+def test_a_doubt_of_one_alone_may_mean_never() -> None:
+    zero, tuned = cost("zero-shot", 0, 0.01), cost("tuned", 120, 0.009, pace=True)
+    _, step = cheapest_from([zero, tuned], 12)
+    assert step.requests.high is None
+    assert step.sentence.startswith("From about 10,000 requests a month (perhaps 1,800, perhaps never) on tuned")
+
+
+@given(st.data())
+def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+
+    def uncertain(name: str, once: float) -> ContenderCost:
+        def part(what: str, per: str, cause: str, size: float) -> CostPart:
+            low, middle, high = sorted(size * rng.uniform(0.3, 3, 3))
+            spread = Range(low=low, expected=middle, high=high)
+            return CostPart.model_validate({"what": what, "per": per, "usd": spread, "moves_with": cause})
+
+        parts = (
+            part("data", "once", "examples", once), part("upkeep", "month", "changes", 1),
+            part("inference", "request", "pace", 0.01), part("tokens", "request", name, 0.01),
+        )  # fmt: skip
+        return ContenderCost(name=name, kind=name, parts=parts, correct=1, usd_per_1000_correct=None)
+
+    pair = [uncertain("a", 1), uncertain("b", 100)]
+    steps = cheapest_from(pair, 12)
+    if len(steps) < 2:
+        return
+    before, after = (next(one for one in pair if one.name == name) for name in (steps[1].before, steps[1].name))
+    share = {cause: rng.uniform() for cause in ("examples", "changes", "pace", "a", "b")}
+
+    def sampled(one: ContenderCost) -> Line:
+        parts = tuple(
+            part.model_copy(
+                update={"usd": exactly(part.usd.low + share[part.moves_with] * (part.usd.high - part.usd.low))}
+            )
+            for part in one.parts
+        )
+        return line_of(one.model_copy(update={"parts": parts}), 12, each_correct=False)
+
+    at = meeting(sampled(before), sampled(after))
+    span = steps[1].requests
+    assert at >= span.low * (1 - 1e-9)
+    assert span.high is None or at <= span.high * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("requests", "told"), [(0, "0"), (0.3, "1"), (84.2, "84"), (12_345, "12,000"), (2e6, "2,000,000")]
+)
+def test_volumes_are_told_to_two_digits(requests: float, told: str) -> None:
+    assert volume(requests) == told
+
+
+def test_nobody_to_compare_gives_nothing() -> None:
+    assert cheapest_from([], 12) == ()

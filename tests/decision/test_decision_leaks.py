@@ -1,0 +1,54 @@
+"""What leaked is taken out again: the clean score beside the full one, and a warning where the verdict hangs on it."""
+
+import pytest
+
+from tests.decision.cases import contender, evaluation
+from tunesmith.decision import decide
+from tunesmith.decision.leaks import without_leaks
+from tunesmith.records import Bar, Evaluation, Quantity
+
+
+def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
+    """zero-shot scores 50 %, tuned 80 % on all 400; on the clean ones what is given."""
+    made = [
+        contender(kind, score).model_copy(
+            update={
+                "clean": Quantity(value=clean[kind], low=clean[kind] - 0.06, high=clean[kind] + 0.06, n=400 - leaked)
+            }
+        )
+        for kind, score in (("zero-shot", 0.5), ("tuned", 0.8))
+    ]
+    return evaluation(made).model_copy(update={"leaked": tuple(map(str, range(leaked)))})
+
+
+def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
+    decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Bar())
+    assert decision.verdict == "fine-tune"
+    assert decision.warnings == (
+        "The verdict rests on leaked test examples: on the 300 that nothing in training resembles it would be 'prompt' "
+        "instead of 'fine-tune'.",
+    )
+    assert (
+        "On the test examples that nothing in training resembles tuned scores 50.0 % (95 % interval 44.0 to 56.0 %, "
+        "n = 300), on all of them 80.0 %." in decision.reasons
+    )
+
+
+def test_a_verdict_that_stands_without_them_is_not() -> None:
+    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}), Bar()).warnings == ()
+
+
+def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals() -> None:
+    clean = without_leaks(leaky({"zero-shot": 0.5, "tuned": 0.6}))
+    assert clean is not None and len(clean.examples) == 300
+    (pair,) = clean.comparisons
+    half = 0.05 * (400 / 300) ** 0.5
+    assert (pair.difference, pair.low, pair.high) == pytest.approx((-0.1, -0.1 - half, -0.1 + half))
+    assert pair.n == 300
+    assert pair.p < 0.05  # 0 lies outside the interval
+
+
+def test_nothing_is_reckoned_where_nothing_leaked_or_everything_did() -> None:
+    assert without_leaks(evaluation({"zero-shot": 0.5})) is None
+    everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(update={"leaked": tuple(map(str, range(400)))})
+    assert without_leaks(everything) is None

@@ -1,0 +1,159 @@
+"""What asking takes: seconds, memory, energy from counters that begin again, the wait of single requests."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tunesmith.evaluation.energy import EnergyCounters
+from tunesmith.evaluation.meter import Meter, measure_latency
+from tunesmith.records import Answer, Completion, Message, Progress, Prompt
+
+MEGABYTE = 2**20
+
+
+class Sleeper:
+    """Waits as long as the prompt says; a prompt that says "no" fails at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        (prompt,) = prompts
+        text = prompt[-1].content
+        self.asked.append(text)
+        if text == "no":
+            return [Completion("", 0, 0, 0.0, error="refused")]
+        time.sleep(float(text))
+        return [Completion(text, 1, 1, 0.0)]
+
+
+def prompt(text: object) -> Prompt:
+    return (Message("user", str(text)),)
+
+
+def test_seconds_and_tokens_are_counted() -> None:
+    with Meter() as meter:
+        time.sleep(0.02)
+    answers = [
+        Answer(example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True)
+    ] * 2  # fmt: skip
+    usage = meter.usage(answers, latency_seconds=0.5)
+    assert (usage.requests, usage.tokens_in, usage.tokens_out, usage.latency_seconds) == (2, 6, 10, 0.5)
+    assert 0.02 <= usage.seconds < 1
+
+
+def test_a_peak_that_is_gone_at_the_end_was_seen() -> None:
+    with Meter() as before:
+        time.sleep(0.06)
+    with Meter() as meter:
+        held = np.ones(200 * MEGABYTE // 8)
+        time.sleep(0.12)
+        del held
+    assert before.peak_memory_bytes is not None and meter.peak_memory_bytes is not None
+    assert meter.peak_memory_bytes - before.peak_memory_bytes == pytest.approx(200 * MEGABYTE, rel=0.25)
+
+
+def test_the_watch_ends_with_an_error_too() -> None:
+    meter = Meter()
+    with pytest.raises(RuntimeError), meter:
+        raise RuntimeError
+    assert not meter._watcher.is_alive() and meter.seconds > 0
+
+
+def test_energy_is_none_where_nothing_tells_and_never_negative() -> None:
+    with Meter() as meter:
+        time.sleep(0.01)
+    assert meter.energy_joules is None or meter.energy_joules >= 0
+
+
+def test_energy_counters_are_added_up_over_their_beginning_again(tmp_path: Path) -> None:
+    def counter(name: str, joules: float) -> None:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "energy_uj").write_text(f"{joules * 1e6:.0f}\n")
+        (folder / "max_energy_range_uj").write_text("100000000\n")
+
+    counter("intel-rapl:0", 90)
+    counter("intel-rapl:1", 10)
+    counter("intel-rapl:0:0", 5)  # a part of 0: counted there
+    counters = EnergyCounters(tmp_path)
+    gpus = counters.add_up()
+    counter("intel-rapl:0", 5)
+    counter("intel-rapl:1", 30)
+    counter("intel-rapl:0:0", 50)
+    after = counters.add_up()
+    assert gpus is not None and after is not None
+    assert after - gpus == pytest.approx(15 + 20, abs=1)
+
+
+def test_energy_that_is_not_ours_to_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "intel-rapl:0").mkdir()
+    counters = EnergyCounters(tmp_path)
+    counters._gpus._devices = []
+    counters._last = {}
+    assert counters.add_up() is None
+
+
+class FakeNvml:
+    """The driver's library with two devices, of which the second does not tell."""
+
+    def __init__(self) -> None:
+        self.millijoules = 1000
+
+    def nvmlInit_v2(self) -> int:
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, count: Any) -> int:
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index: int, device: Any) -> int:
+        device._obj.value = index + 1
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, device: Any, millijoules: Any) -> int:
+        millijoules._obj.value = self.millijoules
+        return 3 if device.value == 2 else 0  # NVML_ERROR_NOT_SUPPORTED
+
+
+def test_a_gpu_tells_what_it_used_and_one_that_cannot_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml = FakeNvml()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: nvml)
+    counters = EnergyCounters(tmp_path)
+    nvml.millijoules += 2500
+    assert counters.add_up() == pytest.approx(2.5)
+
+
+def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for torch: nothing here imports the real one."""
+    peaks = [700]
+    cuda = SimpleNamespace(
+        is_available=lambda: True, is_initialized=lambda: True,
+        max_memory_allocated=lambda: peaks[-1], reset_peak_memory_stats=lambda: peaks.append(300),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with Meter() as meter:
+        peaks.append(500)
+    assert meter.peak_memory_bytes == 500
+
+
+def test_the_wait_is_the_median_of_single_requests_spread_over_the_prompts() -> None:
+    sleeper = Sleeper()
+    waits = [0.2, 0, 0.01, 0, 0.01, 0, 0.01, 0]
+    latency = measure_latency(sleeper, [prompt(wait) for wait in waits], limit=4)
+    assert sleeper.asked == ["0.2", "0.01", "0.01", "0.01"]
+    assert latency == pytest.approx(0.01, abs=0.01)
+
+
+def test_failed_requests_say_nothing_of_the_wait() -> None:
+    assert measure_latency(Sleeper(), [prompt("no"), prompt(0.02), prompt("no")]) == pytest.approx(0.02, abs=0.01)
+    assert measure_latency(Sleeper(), [prompt("no")]) is None
+    assert measure_latency(Sleeper(), []) is None

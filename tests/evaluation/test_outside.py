@@ -1,0 +1,114 @@
+"""Answers of another system: matched, scored, and told apart from what was not given."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import DataError
+from tunesmith.evaluation.evaluate import Task, evaluate_answers
+from tunesmith.evaluation.outside import read_answers
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.files import sha256_of
+from tunesmith.records import Example, Message
+
+EXAMPLES = [
+    Example(line, (Message("user", question), Message("assistant", answer)))
+    for line, (question, answer) in enumerate([("One?", "a"), ("Two  words", "b"), ("Three", "a"), ("three", "b")], 1)
+]
+TASK = Task("task", EXAMPLES, choose_scorer(["a", "b"] * 9)[0], "", 0.1)
+ONE, TWO, THREE, FOUR = (example.id for example in EXAMPLES)
+
+
+def written(folder: Path, text: str, name: str = "other.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_answers_by_id_are_a_contender(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, f"id,answer,seconds,usd\n{ONE},a,1.5,0.01\n{TWO},a,0.5,0.02\n{THREE},a,1,0\n{FOUR},b,1,0\n"
+    )
+    asked = read_answers(path, TASK)
+    assert [answer.scores for answer in asked.answers] == [{"accuracy": value} for value in (1.0, 0.0, 1.0, 1.0)]
+    assert [answer.seconds for answer in asked.answers] == [1.5, 0.5, 1.0, 1.0]
+    assert (asked.profile.name, asked.profile.kind) == ("other", "outside")
+    assert asked.profile.given == f"answers of another system, read from other.csv (SHA-256 {sha256_of(path)})"
+    assert asked.usage is not None
+    assert (asked.usage.requests, asked.usage.seconds, asked.usage.usd_charged) == (4, 4.0, pytest.approx(0.03))
+    evaluation = evaluate_answers([asked], TASK)
+    assert evaluation.contenders[0].metrics["accuracy"].value == 0.75
+
+
+def test_answers_by_question_forgive_case_and_spacing_and_serve_all_that_ask_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "question;output\nONE?;a\n two words ;b\nthree;b\nthree;b\n")
+    asked = read_answers(path, TASK, "rules")
+    assert [answer.text for answer in asked.answers] == ["a", "b", "b", "b"]
+    assert asked.usage is None and asked.name == "rules"
+
+
+def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Path) -> None:
+    rows = [
+        {"example": ONE, "text": "a"},
+        {"example": TWO, "text": None},
+        *({"example": f"x{n}", "text": "a"} for n in range(5)),
+    ]
+    asked = read_answers(written(tmp_path, "\n".join(map(json.dumps, rows)), "o.jsonl"), TASK)
+    assert [answer.error for answer in asked.answers] == [None] + ["no answer given"] * 3
+    assert asked.profile.given.endswith("; 5 of its rows are about no test example (rows 3, 4, 5 (2 more))")
+    quantity = evaluate_answers([asked], TASK).contenders[0].metrics["accuracy"]
+    assert (quantity.n, quantity.failed) == (1, 3)
+
+
+def test_an_empty_cell_is_an_empty_answer(tmp_path: Path) -> None:
+    asked = read_answers(written(tmp_path, f"id,answer\n{ONE},\n"), TASK)
+    assert (asked.answers[0].error, asked.answers[0].scores) == (None, {"accuracy": 0.0})
+
+
+def test_an_answer_that_is_json_is_taken_as_its_text(tmp_path: Path) -> None:
+    asked = read_answers(written(tmp_path, json.dumps({"id": ONE, "answer": {"a": [1]}}), "o.jsonl"), TASK)
+    assert asked.answers[0].text == '{"a":[1]}'
+
+
+def test_cells_are_text_and_nothing_else(tmp_path: Path) -> None:
+    formula = '=HYPERLINK("http://x","y")'
+    quoted = formula.replace('"', '""')
+    asked = read_answers(written(tmp_path, f'id,answer\n{ONE},"{quoted}"\n'), TASK)
+    assert asked.answers[0].text == formula
+
+
+REFUSED = {
+    "answered-twice": f"id,answer\n{ONE},a\n{ONE},a\n",
+    "answered-twice ": "question,answer\none?,a\nOne?,b\n",
+    "no-answers-columns": "id,label\n1,a\n",
+    "no-answers-columns ": "answer\na\n",
+    "no-matching-answers": "id,answer\nother,a\n",
+    "bad-answers-row": f"id,answer\n{ONE},a,more\n",
+    "bad-answers-row ": f"id,answer,seconds\n{ONE},a,soon\n",
+    "bad-answers-row  ": f"id,answer,usd\n{ONE},a,-1\n",
+    "bad-answers-row   ": f'id,answer\n{ONE},"a\n',
+    "no-matching-answers ": "",
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_files_that_are_wrong_are_refused(tmp_path: Path, code: str) -> None:
+    with pytest.raises(DataError) as raised:
+        read_answers(written(tmp_path, REFUSED[code]), TASK)
+    assert raised.value.code == f"data/{code.strip()}" and "other.csv" in str(raised.value)
+
+
+def test_the_words_of_two_refusals(tmp_path: Path) -> None:
+    path = written(tmp_path, f"id,answer\n{ONE},a\n{ONE},a\n")
+    with pytest.raises(DataError) as raised:
+        read_answers(path, TASK)
+    assert str(raised.value) == (
+        f"error[data/answered-twice]: Two rows answer the same test example. where {path} rows 1, 2 · do keep one "
+        "answer for each"
+    )
+    with pytest.raises(DataError) as raised:
+        read_answers(tmp_path / "absent.csv", TASK)
+    assert "found no such file" in str(raised.value)
+    with pytest.raises(DataError, match=r"ending in '\.xlsx'"):
+        read_answers(written(tmp_path, "x", "o.xlsx"), TASK)

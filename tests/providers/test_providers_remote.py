@@ -1,0 +1,377 @@
+"""A remote model: the contract, every fault of RELIABILITY's F22 and F26, and a key that is never seen."""
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tunesmith.errors import ProviderError, RecipeError
+from tunesmith.providers import chat_completions, remote
+from tunesmith.providers.chat_completions import Patience, endpoint_of
+from tunesmith.providers.remote import RemoteCompleter
+from tunesmith.records import AnswerForm, Completer, Message, Prompt, RemoteRecipe
+from tunesmith.testing.completer_conformance import CompleterConformance
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+
+KEY = "sk-canary-123456789"
+QUICK = Patience(attempts=4, request_seconds=1.0, answer_seconds=5.0, first_wait_seconds=0.001)
+
+
+def shout(question: str) -> str | None:
+    return question.upper().strip() if len(question) < 1000 else None
+
+
+def ask(word: str) -> Prompt:
+    return (Message("system", "shout"), Message("user", word))
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_KEY", KEY)
+
+
+@pytest.fixture
+def service() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(shout) as fake:
+        yield fake
+
+
+def completer(service: FakeOpenAI, patience: Patience = QUICK, form: AnswerForm | None = None, at_once: int = 4) -> Any:
+    recipe = RemoteRecipe(name="remote", url=service.url, model="fake", key_variable="FAKE_KEY", at_once=at_once)
+    return RemoteCompleter(recipe, 16, form, patience)
+
+
+class TestRemote(CompleterConformance):
+    @pytest.fixture(autouse=True)
+    def _service(self, service: FakeOpenAI) -> None:
+        self.service = service
+
+    def make_completer(self) -> Completer:
+        made: Completer = completer(self.service)
+        return made
+
+
+def test_what_is_sent_and_what_comes_back(service: FakeOpenAI) -> None:
+    (answer,) = completer(service).complete([ask("a b")])
+    assert service.requests == [
+        {
+            "model": "fake",
+            "messages": [{"role": "system", "content": "shout"}, {"role": "user", "content": "a b"}],
+            "temperature": 0,
+            "seed": 0,
+            "max_tokens": 16,
+        }
+    ]
+    assert service.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert (answer.text, answer.tokens_in, answer.tokens_out, answer.finished) == ("A B", 3, 2, True)
+
+
+PASSING = {
+    "too many requests": refusal(429, "slow down"),
+    "with a wait": Reply(429, {}, {"retry-after": "0.01"}),
+    "with a wait in milliseconds": Reply(429, {}, {"retry-after-ms": "10"}),
+    "with a date": Reply(503, {}, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+    "with nonsense": Reply(503, {}, {"retry-after": "soon"}),
+    "server error": refusal(500, "oops"),
+    "a page": Reply(502, b"<html>Bad Gateway</html>", {"content-type": "text/html"}),
+    "conflict": refusal(409, "conflict"),
+    "timed out": refusal(408, "timeout"),
+    "hung up": Reply(cut=True),
+    "too slow": Reply(body=chat_answer("late"), wait_seconds=0.4),
+    "no JSON": Reply(200, b"{"),
+    "an error that says 200": Reply(200, {"error": {"message": "upstream", "code": 502}}),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
+def test_what_passes_is_asked_again(service: FakeOpenAI, fault: Reply) -> None:
+    service.faults = [fault, fault]
+    patience = dataclasses.replace(QUICK, request_seconds=0.1)
+    (answer,) = completer(service, patience).complete([ask("a")])
+    assert (answer.text, answer.error, len(service.requests)) == ("A", None, 3)
+
+
+def test_the_wait_that_the_service_names_is_kept(service: FakeOpenAI) -> None:
+    service.faults = [Reply(429, {}, {"retry-after": "0.3"})]
+    began = time.monotonic()
+    completer(service).complete([ask("a")])
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(service: FakeOpenAI) -> None:
+    service.faults = [Reply(429, {}, {"retry-after": "3600"})]
+    began = time.monotonic()
+    with pytest.raises(ProviderError, match="no-answer"):
+        completer(service).complete([ask("a")])
+    assert time.monotonic() - began < 2
+
+
+def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenAI) -> None:
+    waits: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return False
+
+    service.reply = lambda request: refusal(500, "down")
+    patience = Patience(attempts=6, first_wait_seconds=1.0, longest_wait_seconds=5.0)
+    with completer(service)._client("") as client, pytest.raises(chat_completions.Refused, match="asked 6 times"):
+        chat_completions.Wire(client, f"{service.url}/chat/completions", "", patience, Stop()).post({"messages": []})
+    for wait, most in zip(waits, (1, 2, 4, 5, 5), strict=True):
+        assert 0.75 * most <= wait <= most
+
+
+def test_after_the_first_one_trouble_is_a_completion(service: FakeOpenAI) -> None:
+    service.reply = lambda request: refusal(500, "down") if request["messages"][-1]["content"] == "b" else None
+    a, b, c = completer(service).complete([ask("a"), ask("b"), ask("c")])
+    assert (a.text, c.text, b.finished) == ("A", "C", False)
+    assert b.error == "status 500, 'down' (asked 4 times)"
+
+
+FATAL = {
+    "refused-key": refusal(401, f"Incorrect API key provided: {KEY}"),
+    "refused-key ": refusal(403, f"not for {KEY[:8]}"),
+    "not-found": refusal(404, "The model `fake` does not exist"),
+    "redirect": Reply(307, {}, {"location": "http://127.0.0.1:9/elsewhere"}),
+    "quota": refusal(429, "You exceeded your current quota", code="insufficient_quota"),
+}
+
+
+@pytest.mark.parametrize("code", FATAL)
+def test_what_will_not_pass_is_one_error_before_the_others_are_asked(service: FakeOpenAI, code: str) -> None:
+    service.reply = lambda request: FATAL[code]
+    with pytest.raises(ProviderError) as raised:
+        completer(service).complete([ask(str(number)) for number in range(50)])
+    assert raised.value.code == f"provider/{code.strip()}" and raised.value.exit_code == 3
+    assert len(service.requests) == 1
+    assert KEY[:8] not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_prompt_is_not_asked_again(service: FakeOpenAI, status: int) -> None:
+    service.faults = [refusal(status, "too long")]
+    first, second = completer(service).complete([ask("a"), ask("b")])
+    assert first.error == f"status {status}, 'too long'" and second.text == "B"
+    assert len(service.requests) == 2
+
+
+def test_a_service_that_asks_not_to_be_asked_again_is_not(service: FakeOpenAI) -> None:
+    service.faults = [Reply(500, {"error": {"message": "no"}}, {"x-should-retry": "false"})]
+    (answer,) = completer(service).complete([ask("a")])
+    assert answer.error == "status 500, 'no'" and len(service.requests) == 1
+
+
+def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI) -> None:
+    service.reply = lambda request: refusal(401, "revoked") if len(service.requests) > 5 else None
+    answers = completer(service, at_once=2).complete([ask(str(number)) for number in range(60)])
+    assert sum(answer.error is None for answer in answers) == 5
+    assert len(service.requests) <= 7
+    assert answers[-1].error == "not asked, because of what happened before: status 401"
+
+
+def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) -> None:
+    service.reply = lambda request: refusal(503, "down") if len(service.requests) > 1 else None
+    patience = dataclasses.replace(QUICK, attempts=1)
+    answers = completer(service, patience, at_once=1).complete([ask(str(number)) for number in range(40)])
+    assert len(service.requests) == 1 + remote.MOST_FAILURES
+    assert sum(answer.error is not None for answer in answers) == 39
+
+
+def test_an_unknown_host_is_told_at_once() -> None:
+    recipe = RemoteRecipe(name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY")
+    with pytest.raises(ProviderError) as raised:
+        RemoteCompleter(recipe, 8, patience=dataclasses.replace(QUICK, attempts=1)).complete([ask("a")])
+    assert raised.value.code in ("provider/unknown-host", "provider/no-answer")  # without a network, no name is known
+
+
+def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
+    recipe = RemoteRecipe(name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY")
+    with pytest.raises(ProviderError, match=r"no-answer.*ConnectError.*asked 4 times"):
+        RemoteCompleter(recipe, 8, patience=QUICK).complete([ask("a")])
+
+
+def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_completions, "MOST_RESPONSE_BYTES", 2**20)
+    service.faults = [Reply(body=chat_answer("x" * 2**22))]
+    (answer,) = completer(service).complete([ask("a")])
+    assert answer.error == "an answer of more than 1 MiB" and len(service.requests) == 1
+
+
+STRANGE: list[Any] = [
+    {}, [], None, 1, "x", {"choices": []}, {"choices": [1]}, {"choices": {}}, chat_answer(None),
+    {"choices": [{"message": "x"}]}, {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+    {"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}], "usage": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", STRANGE, ids=repr)
+def test_strange_answers_are_errors_of_one_prompt(service: FakeOpenAI, body: Any) -> None:
+    service.reply = lambda request: Reply(body=body) if request["messages"][-1]["content"] == "b" else None
+    a, b = completer(service, dataclasses.replace(QUICK, attempts=1)).complete([ask("a"), ask("b")])
+    assert a.text == "A" and b.error and b.text == ""
+
+
+def test_an_answer_cut_at_the_limit_says_so(service: FakeOpenAI) -> None:
+    service.faults = [Reply(body=chat_answer("half", finish_reason="length"))]
+    (answer,) = completer(service).complete([ask("a")])
+    assert (answer.text, answer.finished, answer.error) == ("half", False, None)
+
+
+def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
+    bare = {"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "3"}}
+    service.faults = [Reply(body=bare)]
+    asked = completer(service)
+    assert asked.complete([ask("a"), ask("b")])[0].tokens_in == 0
+    assert asked.notes == [
+        "The service did not say how many tokens 1 of 2 requests took; they are counted as 0, so what it costs is "
+        "unknown."
+    ]
+
+
+def test_settings_that_a_model_declines_are_left_out_and_told(service: FakeOpenAI) -> None:
+    def picky(request: dict[str, Any]) -> Reply | None:
+        if "max_tokens" in request:
+            return refusal(400, "Unsupported parameter: use 'max_completion_tokens' instead.", param="max_tokens")
+        if "temperature" in request:
+            return refusal(400, "Unsupported value: 'temperature' does not support 0.", param="temperature")
+        return None
+
+    service.reply = picky
+    asked = completer(service)
+    assert [answer.text for answer in asked.complete([ask("a"), ask("b")])] == ["A", "B"]
+    assert service.requests[-1].keys() == {"model", "messages", "seed", "max_completion_tokens"}
+    assert asked.notes == ["The service takes no temperature, so its answers may differ when asked again."]
+
+
+def test_requests_overlap_and_seconds_are_shares_of_the_wall_time(service: FakeOpenAI) -> None:
+    service.answer = lambda question: time.sleep(0.05) or question
+    began = time.perf_counter()
+    answers = completer(service, at_once=4).complete([ask(str(number)) for number in range(13)])
+    wall = time.perf_counter() - began
+    assert 2 <= service.most_at_once <= 4
+    assert 0.9 * wall <= sum(answer.seconds for answer in answers) <= wall
+
+
+def test_ctrl_c_ends_the_waiting(service: FakeOpenAI) -> None:
+    service.reply = lambda request: Reply(429, {}, {"retry-after": "4"}) if len(service.requests) > 2 else None
+
+    def interrupt(ready: int, wanted: int) -> None:
+        if ready == 2:  # three others wait by now, or will
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        completer(service).complete([ask(str(number)) for number in range(9)], interrupt)
+    assert time.monotonic() - began < 2
+
+
+LABELS = AnswerForm(labels=("yes", "no"))
+
+
+def test_labels_are_asked_for_as_an_object_and_taken_out_of_it(service: FakeOpenAI) -> None:
+    service.answer = lambda question: '{"answer": "yes"}' if question == "a" else question
+    answers = completer(service, form=LABELS).complete([ask("a"), ask("no object")])
+    assert [answer.text for answer in answers] == ["yes", "no object"]
+    asked = service.requests[0]["response_format"]["json_schema"]
+    assert asked["strict"] is True and asked["schema"]["properties"]["answer"]["enum"] == ["yes", "no"]
+
+
+OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_strict"),
+    [
+        (OBJECT | {"required": ["a"]}, True),
+        (OBJECT, False),
+        ({"type": "array", "items": OBJECT | {"required": ["a"]}}, False),
+        (OBJECT | {"required": ["a"], "properties": {"a": {"anyOf": [OBJECT, {"type": "null"}]}}}, False),
+    ],
+)
+def test_a_schema_is_strict_where_services_take_it_so(
+    service: FakeOpenAI, schema: dict[str, Any], is_strict: bool
+) -> None:
+    completer(service, form=AnswerForm(json_schema=schema)).complete([ask("a")])
+    asked = service.requests[0]["response_format"]
+    assert asked == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": is_strict}}
+
+
+def test_a_service_without_forms_is_told(service: FakeOpenAI) -> None:
+    service.reply = lambda request: refusal(400, "response_format is not supported") if len(request) > 5 else None
+    with pytest.raises(ProviderError) as raised:
+        completer(service, form=LABELS).complete([ask("a")])
+    assert str(raised.value) == (
+        "error[provider/form-refused]: The service does not hold answers to this form. where remote, "
+        f"{service.url}/chat/completions · found status 400, 'response_format is not supported' · do leave this "
+        "contender out"
+    )
+
+
+def test_the_key_is_in_no_message_representation_or_log(
+    service: FakeOpenAI, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    service.reply = lambda request: refusal(500, f"header {KEY}\x1b[31m\nbroke") if len(service.requests) > 1 else None
+    asked = completer(service)
+    answers = asked.complete([ask("a"), ask("b")])
+    assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
+    with asked._client(KEY) as client:
+        wire = chat_completions.Wire(client, service.url, KEY, QUICK, threading.Event())
+        told = repr([asked, answers, wire, client.headers, remote._Asking(asked, wire)])
+    printed = capsys.readouterr()
+    assert KEY not in told + caplog.text + printed.out + printed.err
+
+
+def test_a_missing_key_is_told_but_for_this_machine(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FAKE_KEY")
+    assert completer(service).complete([ask("a")])[0].text == "A"
+    assert "authorization" not in service.headers[0]
+    recipe = RemoteRecipe(name="far", url="https://api.example.com/v1", model="m", key_variable="FAKE_KEY")
+    with pytest.raises(ProviderError) as raised:
+        RemoteCompleter(recipe, 8).complete([ask("a")])
+    assert str(raised.value) == (
+        "error[provider/no-key]: There is no key for far. where evaluation.remote · found the environment variable "
+        "FAKE_KEY is empty · do export FAKE_KEY=..., or name another with key_variable"
+    )
+
+
+def test_a_key_that_is_no_header_is_not_shown(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_KEY", "sk\r\nX-Evil: 1")
+    with pytest.raises(ProviderError, match="bad-key") as raised:
+        completer(service).complete([ask("a")])
+    assert "Evil" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://api.example.com/v1", "https://api.example.com/v1/chat/completions"),
+        ("https://api.example.com/v1/", "https://api.example.com/v1/chat/completions"),
+        ("https://api.example.com/v1/chat/completions", "https://api.example.com/v1/chat/completions"),
+        ("http://localhost:8000/v1", "http://localhost:8000/v1/chat/completions"),
+        ("http://127.0.0.1", "http://127.0.0.1/chat/completions"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1/chat/completions"),
+    ],
+)
+def test_where_is_asked(url: str, endpoint: str) -> None:
+    assert endpoint_of(url) == endpoint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com/v1", "http://169.254.169.254/latest", "http://10.0.0.1/v1", "http://localhost.evil.com",
+        "http://2130706433/v1", "http://[::ffff:10.0.0.1]/v1", "https://user:secret@api.example.com/v1",
+        "https://secret@api.example.com", "https://api.example.com/v1?key=secret", "https://api.example.com/#secret",
+        "file:///etc/passwd", "gopher://127.0.0.1", "api.example.com/v1", "", "https://", "https://[secret", "https://a:b/",
+    ],
+)  # fmt: skip
+def test_other_urls_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(RecipeError, match="bad-url") as raised:
+        endpoint_of(url)
+    assert "secret" not in str(raised.value)
