@@ -1,8 +1,8 @@
 """Are planted leaks found, and only these? Recall and precision of `tunesmith.data.leaks`, 1 % and 5 % planted.
 
 Made-up support messages: a situation, a thing, a detail and some wishes, each said in one of several ways, drawn one by
-one. Some come out alike by chance, and as each was drawn for itself that is no leak. A planted test example is a train example
-with one realistic edit: a typo, two words exchanged, case and punctuation, a phrase of courtesy added, a word replaced.
+one. Some come out alike by chance, and as each was drawn for itself that is no leak. A planted test example is a train
+example with one realistic edit: a typo, two words exchanged, case and punctuation, a courtesy added, a word replaced.
 With a folder of banking77 (`python -m benchmarks.calibrate_leaks FOLDER`, or $BANKING77) the same is planted there. Its
 people ask alike of their own accord, and what is found before anything is planted is set aside and told as a row.
 
@@ -22,7 +22,7 @@ from tunesmith.data.read import read_dataset
 from tunesmith.records import Example, Message
 
 SHARES = (0.01, 0.05)
-REPEATS, QUICK = 10, 3
+REPEATS, QUICK = 10, 2
 
 SITUATIONS = {
     "late": (
@@ -38,7 +38,7 @@ SITUATIONS = {
     "charged": (
         "I was [charged|billed|debited] [twice|two times|double] for the {thing} {detail}",
         "there are two [payments|charges|entries] for [one|the same] {thing} on my [statement|bill] {detail}",
-        "you [took|collected|withdrew] the [money|price|amount] for the {thing} [again|once more|a second time] {detail}",
+        "you [took|collected|withdrew] the [money|price|amount] for the {thing} [again|once more|anew] {detail}",
     ),
     "return": (
         "I [want|wish|have] to [send|bring|post] the {thing} back that I [got|received] {detail}",
@@ -156,7 +156,7 @@ def _made_up(dice: random.Random) -> tuple[list[Example], list[Example]]:
             dice.choice(ways),
             dice.choice(THINGS),
             dice.choice(DETAILS),
-            *dice.sample(WISHES, dice.randint(3, 5)),
+            *dice.sample(WISHES, dice.randint(4, 6)),
         )
         sentences = [
             _said(chosen[0], dice).format(thing=chosen[1], detail=chosen[2]),

@@ -187,6 +187,7 @@ def test_code_passes_its_tests_or_not(answer: str, passes: bool) -> None:
         "os.rename('{0}/kept/file', 'here')",
         "os.symlink('{0}/kept/file', 'link'); open('link', 'w')",
         "pathlib.Path('{0}/kept/file').write_text('')",
+        "pathlib.Path('{0}/kept/file').unlink()",
     ],
 )
 def test_code_changes_nothing_outside_its_folder(does: str, tmp_path: Path) -> None:

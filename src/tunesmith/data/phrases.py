@@ -16,10 +16,10 @@ appendix C."""
 COMMON_SHARE, FEWEST_COMMON = 0.02, 3
 """A run of 13 in more than 2 % of the train examples (and in more than 3) belongs to a form that all are written on."""
 COVERED = 0.5
-"""And shared runs must make up this share of what is asked: of a long letter, 13 words may be its closing lines."""
+"""Runs that two texts share must make up half of what is asked: of a long letter, 13 words may be its closing lines."""
 PHRASE, PHRASE_SHARE = 5, 0.002
-"""A run of 5 in more than 0.2 % of them (and in more than 3) is a phrase. Texts put together from phrases share 13 words
-by chance, so a run of 13 counts only when fewer than half of the runs of 5 in it are phrases."""
+"""A run of 5 in more than 0.2 % of them (and in more than 3) is a phrase. Texts put together from phrases share 13
+words by chance, so a run of 13 counts only when fewer than half of the runs of 5 in it are phrases."""
 FORM_SHARE = 0.2
 """A run of 5 in more than a fifth of them is an instruction: its words are not compared at all."""
 
@@ -48,14 +48,6 @@ class Phrases:
             hashes ^= hashes >> np.uint64(29)
         start_R = np.flatnonzero(self.text_of_N[:count] == self.text_of_N[length - 1 :])
         return hashes[start_R], start_R
-
-    def covered(self, starts: np.ndarray) -> np.ndarray:
-        """For each text the share of its words that lie in the runs of 13 that begin at `starts`."""
-        is_in_N = np.zeros(len(self.text_of_N), bool)
-        for k in range(RUN):
-            is_in_N[starts + k] = True
-        count_T = np.bincount(self.text_of_N, is_in_N, minlength=len(self.texts))
-        return count_T / np.maximum(np.bincount(self.text_of_N, minlength=len(self.texts)), 1)
 
 
 class Frequencies(NamedTuple):
@@ -89,9 +81,10 @@ def shared_runs(phrases: Phrases, common: Frequencies, held_out: int) -> list[tu
     hash_R, start_R = hash_R[is_own_words_R], start_R[is_own_words_R]
     is_other_R = phrases.text_of_N[start_R] >= held_out
     is_shared_R = ~is_other_R & _is_among(hash_R, hash_R[is_other_R])
-    is_shared_R &= phrases.covered(start_R[is_shared_R])[phrases.text_of_N[start_R]] >= COVERED
     is_shared_R |= is_other_R & _is_among(hash_R, hash_R[is_shared_R])
-    return _first_partners(hash_R[is_shared_R], phrases.text_of_N[start_R[is_shared_R]], held_out, len(phrases.texts))
+    text_R = phrases.text_of_N[start_R[is_shared_R]]
+    pairs = _first_partners(hash_R[is_shared_R], text_R, held_out, len(phrases.texts))
+    return [(a, b) for a, b in pairs if _covered(phrases.texts[a], phrases.texts[b]) >= COVERED]
 
 
 def _first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts: int) -> list[tuple[int, int]]:
@@ -111,6 +104,16 @@ def _first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts
         for run, text, is_other in zip(run_P.tolist(), text_P.tolist(), is_other_P.tolist(), strict=True)
     }
     return sorted(pairs)
+
+
+def _covered(words: Sequence[str], others: Sequence[str]) -> float:
+    """The share of the words that lie in runs of 13 which the others have too."""
+    runs = {tuple(others[k : k + RUN]) for k in range(len(others) - RUN + 1)}
+    covered: set[int] = set()
+    for k in range(len(words) - RUN + 1):
+        if tuple(words[k : k + RUN]) in runs:
+            covered.update(range(k, k + RUN))
+    return len(covered) / len(words)
 
 
 def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:

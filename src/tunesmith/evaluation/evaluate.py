@@ -23,7 +23,7 @@ import numpy as np
 
 from tunesmith.errors import DataError, UsageError, name_some
 from tunesmith.evaluation.meter import Meter
-from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, score_items
+from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, fault_of_reference, score_items
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, mean_interval
 from tunesmith.evaluation.stats.paired import paired_difference
@@ -131,14 +131,15 @@ def check_task(task: Task) -> None:
 
 def _check_references(task: Task) -> None:
     """A reference that the scorer finds fault with as an answer to itself is no reference for it; one stray may be."""
-    faulty = [e for e in task.examples if min(task.scorer.score(e.answer, e.answer).values()) < 1]
+    faults = [(e, fault_of_reference(task.scorer, e.answer)) for e in task.examples]
+    faulty = [(example, fault) for example, fault in faults if fault is not None]
     if len(faulty) > max(1, STRAY_SHARE * len(task.examples)):
         raise DataError(
             "unfit-references",
             f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not fit the scorer "
             f"{task.scorer.name}.",
-            where=f"lines {name_some(sorted(example.line for example in faulty))}",
-            found=f"{faulty[0].answer[:80]!r}",
+            where=f"lines {name_some(sorted(example.line for example, _ in faulty))}",
+            found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
             do="mend them, or name another scorer: --set evaluation.scorer=normalised",
         )
 
@@ -261,7 +262,8 @@ def _measured(asked: Asked, task: Task) -> Contender:
     tokens_out = sum(answer.tokens_out for answer in asked.answers) / requests
     usd_per_second = task.machine_usd_per_hour / 3600
     price = profile.token_price
-    charged = price.usd_of(tokens_in, tokens_out) if price else 0.0
+    told = asked.usage.usd_charged if asked.usage else None
+    charged = price.usd_of(tokens_in, tokens_out) if price else (told or 0.0) / requests
     metrics = _metrics(asked, task)
     return Contender(
         name=profile.name,
@@ -271,7 +273,7 @@ def _measured(asked: Asked, task: Task) -> Contender:
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
         tokens_out_per_request=tokens_out,
-        usd_per_1000=1000 * (charged if price else seconds * usd_per_second),
+        usd_per_1000=1000 * (charged if price or told is not None else seconds * usd_per_second),
         setup_seconds=profile.setup_seconds,
         setup_usd=profile.setup_seconds * usd_per_second + profile.setup_usd_charged,
         chosen=profile.chosen,
@@ -293,19 +295,21 @@ def _clean(asked: Asked, task: Task) -> Quantity | None:
 
 def _metrics(asked: Asked, task: Task) -> dict[str, Quantity]:
     """Every metric with its interval, the deciding one first."""
+    all_groups = task.groups
+
+    def groups_of(which: Sequence[int]) -> list[str] | None:
+        return None if all_groups is None else [all_groups[i] for i in which]
+
+    metrics: dict[str, Quantity] = {}
+    for name in dict.fromkeys([task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)]):
+        which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
+        interval = mean_interval([asked.answers[i].scores[name] for i in which], groups_of(which))
+        metrics[name] = _quantity(interval, len(asked.answers) - len(which))
     which = [i for i, answer in enumerate(asked.answers) if answer.scores]
-    answered = [(asked.answers[i], task.examples[i].answer) for i in which]
-    names_of_groups = task.groups
-    groups = None if names_of_groups is None else [names_of_groups[i] for i in which]
-    failed = len(asked.answers) - len(answered)
-    names = list(answered[0][0].scores) if answered else [task.scorer.metric]
-    metrics = {
-        name: _quantity(mean_interval([answer.scores[name] for answer, _ in answered], groups), failed)
-        for name in names
-    }
     for name, metric in task.scorer.whole_set.items():
-        counts_ND = np.array([metric.count(answer.text, reference) for answer, reference in answered])
-        metrics[name] = _quantity(whole_set_interval(counts_ND, metric.combine, task.seed, groups), failed)
+        counts_ND = np.array([metric.count(asked.answers[i].text, task.examples[i].answer) for i in which])
+        interval = whole_set_interval(counts_ND, metric.combine, task.seed, groups_of(which))
+        metrics[name] = _quantity(interval, len(asked.answers) - len(which))
     return metrics
 
 

@@ -71,9 +71,12 @@ class Likelihoods(Protocol):
 
 
 class Embedder(Protocol):
-    """Texts as points: what means the same lies near. `name` tells which model made them."""
+    """Texts as points: what means the same lies near."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Which model makes them."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> Any:
         """One row of length 1 for each text: numpy float32, (texts, dimensions)."""

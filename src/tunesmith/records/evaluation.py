@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from tunesmith.records.quantity import Quantity
-from tunesmith.records.record import Record, fingerprint_of
+from tunesmith.records.record import Record
 
 
 class Answer(Record):
@@ -109,11 +109,6 @@ class TestSet(Record):
     leaked: tuple[str, ...] = ()
     machine_usd_per_hour: float
     seed: int = 0
-
-    @property
-    def fingerprint_of_questions(self) -> str:
-        """Equal for the same set of examples, in whatever order and however they are scored."""
-        return fingerprint_of(sorted(example.id for example in self.examples))
 
 
 class Contender(Record):

@@ -1,16 +1,22 @@
 """What a report is made of. Everything is a record that some stage left behind; the report measures nothing itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunesmith.records import (
+    Analysis,
     Answer,
     CheckReport,
+    CostReport,
     Decision,
     Evaluation,
     Example,
+    Forgetting,
+    Leaks,
     MaskProof,
     MetricLine,
+    PowerStatement,
+    Qualification,
     Recipe,
     Run,
     Split,
@@ -23,7 +29,8 @@ class ReportInput:
 
     `run`, `mask` and `metrics` are missing where nothing was trained. `answers` by contender, `examples` by id (at
     least the test examples); `command` makes the run again; `defaults` are lines of (key, value, source) for each
-    number that nobody chose.
+    number that nobody chose. What was not asked or not measured is None; `looks` says how often this test set was
+    looked at, `judge_told` what the judge has to say for itself.
     """
 
     run: Run | None
@@ -38,3 +45,15 @@ class ReportInput:
     decision: Decision
     command: str
     defaults: Sequence[tuple[str, str, str]] = ()
+    power: PowerStatement | None = None
+    leaks: Leaks | None = None
+    looks: str = ""
+    qualification: Qualification | None = None
+    judge_told: Sequence[str] = ()
+    forgetting: Forgetting | None = None
+    cost: CostReport | None = None
+    analysis: Analysis | None = None
+
+    def with_analysis(self, analysis: Analysis | None) -> "ReportInput":
+        """The same with what went wrong: that is asked about whoever the rest of the report is about."""
+        return replace(self, analysis=analysis)

@@ -2,7 +2,8 @@
 
     run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
     metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
-    evaluation.json  decision.json  report.html  report.md  report.json
+    leaks.json  power.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
+    report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
 Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
@@ -28,13 +29,19 @@ from tunesmith.files import sync_folder, write_atomically
 from tunesmith.recipe.load import load_recipe
 from tunesmith.recipe.text import dump_recipe
 from tunesmith.records import (
+    Analysis,
     Answer,
     Asking,
     CheckReport,
+    CostReport,
     Decision,
     Evaluation,
+    Forgetting,
+    Leaks,
     MetricLine,
+    PowerStatement,
     Prepared,
+    Qualification,
     Recipe,
     Record,
     Run,
@@ -47,7 +54,13 @@ FILES: Mapping[type[Record], str] = {
     Run: "run.json",
     CheckReport: "check.json",
     Split: "split.json",
+    Leaks: "leaks.json",
     TestSet: "test.json",
+    PowerStatement: "power.json",
+    Forgetting: "forgetting.json",
+    Analysis: "analysis.json",
+    Qualification: "judge.json",
+    CostReport: "cost.json",
     Evaluation: "evaluation.json",
     Decision: "decision.json",
 }

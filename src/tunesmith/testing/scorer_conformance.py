@@ -35,16 +35,16 @@ HOSTILE = [
     "Ω" * 999,
 ]
 LONG = {
-    "one word": "a" * 2**18,
-    "words": "yes is: 'no ' " * 18_000,
-    "blanks": "```json\n" + " " * 2**18 + "x",
-    "quotes": "is: " + "'\"(" * 87_000 + "x",
-    "digits": "1,234" * 52_000,
-    "marks": "a" + "\u0301\u0323" * 2**17,
-    "lines": "\n#### -\n" * 30_000,
+    "one word": "a" * 2**17,
+    "words": "yes is: 'no ' " * 9_000,
+    "blanks": "```json\n" + " " * 2**17 + "x",
+    "quotes": "is: " + "'\"(" * 43_000 + "x",
+    "digits": "1,234" * 26_000,
+    "marks": "a" + "\u0301\u0323" * 2**16,
+    "lines": "\n#### -\n" * 15_000,
 }
-"""A quarter of a megabyte on which a careless pattern or sort takes time that grows with the square: minutes."""
-MOST_SECONDS = 20.0
+"""An eighth of a megabyte on which a careless pattern or sort takes time that grows with the square."""
+MOST_SECONDS = 2.0
 
 
 class ScorerConformance:
@@ -100,23 +100,21 @@ class ScorerConformance:
         scorer = self.make_scorer()
         assert self.scores(scorer, self.wrong(), self.references()[0])[scorer.metric] == 0.0
 
-    @pytest.mark.parametrize("answer", HOSTILE, ids=range(len(HOSTILE)))
-    def test_any_text_is_scored(self, answer: str) -> None:
+    def test_any_text_is_scored(self) -> None:
         scorer, reference = self.make_scorer(), self.references()[0]
         names = list(self.scores(scorer, self.right(reference), reference))
-        scores = self.scores(scorer, answer, reference)
-        assert list(scores) == names
-        assert all(0.0 <= score <= 1.0 and not math.isnan(score) for score in scores.values())
+        for scores in score_items(scorer, [Item(answer, reference, self.question()) for answer in HOSTILE]):
+            assert isinstance(scores, dict) and list(scores) == names
+            assert all(0.0 <= score <= 1.0 and not math.isnan(score) for score in scores.values())
 
-    @pytest.mark.parametrize("answer", LONG.values(), ids=LONG)
-    def test_a_long_answer_takes_bounded_time(self, answer: str) -> None:
+    def test_long_answers_take_bounded_time(self) -> None:
         scorer, reference = self.make_scorer(), self.references()[0]
         began = time.monotonic()
-        scored = self.scored(scorer, answer, reference)
+        for scores in score_items(scorer, [Item(answer, reference, self.question()) for answer in LONG.values()]):
+            assert isinstance(scores, Unscored) or all(0.0 <= score <= 1.0 for score in scores.values())
         for metric in scorer.whole_set.values():
-            assert np.isfinite(metric.count(answer, reference)).all()
-        assert isinstance(scored, Unscored) or all(0 <= score <= 1 for score in scored.values())
-        assert time.monotonic() - began < MOST_SECONDS
+            assert all(np.isfinite(metric.count(answer, reference)).all() for answer in LONG.values())
+        assert time.monotonic() - began < MOST_SECONDS * len(LONG)
 
     def test_whole_set_metrics_are_functions_of_sums(self) -> None:
         scorer, references = self.make_scorer(), self.references()

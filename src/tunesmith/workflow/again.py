@@ -54,11 +54,12 @@ def decide_again(folder: RunFolder, changes: Sequence[str] = ()) -> Again:
     """
     recipe = _recipe(folder, changes)
     test = folder.read(TestSet)
-    before = folder.read(Evaluation)
-    asked = [_asked(folder, contender.name, test) for contender in before.contenders]
+    stored = folder.read(Evaluation)
+    asked = [_asked(folder, contender.name, test) for contender in stored.contenders]
     task = replace(task_of_stored(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
     evaluation = evaluate_answers(asked, task)
-    return Again(decide_by_rules(evaluation, recipe.bar), evaluation, folder.read(Decision))
+    before = folder.read(Decision)
+    return Again(decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting), evaluation, before)
 
 
 def _recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:

@@ -1,27 +1,35 @@
-"""The main job: baselines, tuning, evaluation, verdict, report."""
+"""The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors, report."""
 
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.baselines.rag.documents import read_passages
-from tunesmith.decision.verdict import decide as decide_by_rules
-from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, check_task, evaluate_answers
+from tunesmith.baselines.form import form_of
+from tunesmith.decision.power import what_can_be_shown
+from tunesmith.errors import GateFailed
+from tunesmith.evaluation.evaluate import Task, check_task
+from tunesmith.evaluation.forgetting.change import forgetting_of
+from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.records import Asking, Decision, Evaluation, Recipe, Run, TestExample, TestSet
-from tunesmith.report.content import ReportInput
-from tunesmith.report.data import report_json
-from tunesmith.report.write import write_report
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.records import Decision, Evaluation, GeneralAbility, PowerStatement, Progress, Recipe, Run
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
+from tunesmith.workflow.answerers import base_answerer, remote_answerers, tuned_answerer
+from tunesmith.workflow.choices import Chooser
+from tunesmith.workflow.contest import Contest, test_set_of
 from tunesmith.workflow.estimate import foreseen
-from tunesmith.workflow.lineup import Retrieval, baseline_entrants, tuned_entrants
+from tunesmith.workflow.findings import Findings, find
+from tunesmith.workflow.judging import Judging, open_judging
+from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.tuning import artifact_of, interrupted, open_run, tune
+from tunesmith.workflow.tuning import interrupted, open_run, tune
+
+RIVALS = 3
+"""Dearer verdicts that may try to beat a prompt: retrieval, tuning, both."""
 
 
 @dataclass(frozen=True)
@@ -39,100 +47,99 @@ class Outcome:
 def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> Outcome:
     """Should I prompt, retrieve or fine-tune? Measures, decides and reports.
 
-    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError`; `Interrupted` after Ctrl-C, which says
-    what was kept.
+    Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
+    small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
     """
-    documents = recipe.retrieval.documents
-    passages = read_passages(Path(documents)) if documents else None  # quick to fail, so before all that is slow
     material = gather(recipe, listener)
     task = task_of(material)
-    retrieval = Retrieval(material.recipe, material.train, passages)
+    power = say_power(material, listener)
+    judging = open_judging(task.scorer, material.recipe, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
         with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
-            folder = tuning.folder
-            completer = model.completer(material.recipe.evaluation.max_new_tokens or 1)
+            contest, lineup = _prepare(material, task, judging, tuning.folder, store, listener, stop)
+            tuning.folder.write(power)
+            form = lineup.form
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
-            folder.write(test_set_of(task, material))
-            entrants = baseline_entrants(completer, material.recipe, material.train, retrieval)
-            asked = [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
+            contest.take(material.recipe.evaluation.answers)
+            contest.ask(lineup.prompted(base_answerer(model, material.recipe, form)), model)
+            for remote in remote_answerers(material.recipe, form):
+                contest.ask(lineup.prompted(remote))
+            before = _ability(model, material.recipe, listener, "general ability before", stop, tuning.folder)
             run = tune(tuning, listener, stop)
             if run.result is None or run.status != "finished":
-                raise interrupted(folder, stop)
+                raise interrupted(tuning.folder, stop)
             listener.stage("asking the tuned model")
-            entrants = tuned_entrants(completer, material.recipe, retrieval, run.result.seconds)
-            asked += [ask_one(entrant, task, folder, listener, stop) for entrant in entrants]
-            evaluation = evaluate_answers(asked, task)
-            decision = decide_by_rules(evaluation, material.recipe.bar)
-            folder.write(evaluation)
-            folder.write(decision)
-            store.add_evaluation(evaluation, run.id)
-            content = _content(material, asked, evaluation, decision, run, folder)
-            reports = write_report(folder.path, content)
-            for path in reports:
-                store.add_artifact(artifact_of("report", path, run.id))
-    return Outcome(decision, evaluation, run, folder, reports, report_json(content, reports[0]))
+            contest.ask(lineup.tuned(tuned_answerer(model, material.recipe, form, run.result.seconds)), model)
+            after = _ability(model, material.recipe, listener, "general ability after", stop, tuning.folder)
+            forgetting = forgetting_of(before, after) if before and after else None
+            found = find(contest, material, run, store, Findings(power, judging.qualification, forgetting), model, form)
+    outcome = Outcome(found.decision, found.evaluation, run, contest.folder, found.reports, found.document)
+    if recipe.strict and found.decision.warnings:
+        raise GateFailed(
+            "warned", "The verdict has warnings, and strict refuses them.", where=str(found.reports[0]),
+            found=" ".join(found.decision.warnings), do="mend their cause, or decide without strict",
+        )  # fmt: skip
+    return outcome
 
 
 def task_of(material: Material) -> Task:
     """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
     recipe = material.recipe
-    scorer, reason = choose_scorer([example.answer for example in material.train], recipe.evaluation.scorer)
-    name = material.check.dataset.name
-    task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
+    answers = [example.answer for example in material.train]
+    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+    name, leaked = material.check.dataset.name, frozenset(material.leaks.leaked)
+    task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
     check_task(task)
     return task
 
 
-def test_set_of(task: Task, material: Material) -> TestSet:
-    """What is kept of the task, so that the verdict can be made again from the answers."""
-    labels = sorted({example.answer for example in material.train}) if task.scorer.name == "label" else ()
-    return TestSet(
-        task=task.name,
-        scorer=task.scorer.name,
-        scorer_reason=task.scorer_reason,
-        metric=task.scorer.metric,
-        examples=tuple(
-            TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in task.examples
-        ),
-        labels=tuple(labels),
-        leaked=tuple(sorted(task.leaked)),
-        machine_usd_per_hour=task.machine_usd_per_hour,
-        seed=task.seed,
+def say_power(material: Material, listener: Listener) -> PowerStatement:
+    """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
+    recipe, n = material.recipe, len(material.test)
+    power = what_can_be_shown(
+        n, recipe.bar, comparisons=RIVALS, train=len(material.train), unused=len(material.split.test) - n
     )
+    listener.note(power.sentence)
+    if power.is_enough:
+        return power
+    for option in power.options:
+        listener.note(f"- {option}")
+    if recipe.strict:
+        raise GateFailed(
+            "too-few-tests", power.sentence, where="test examples", found=f"{n:,} of {power.needed:,}",
+            do=" ".join(power.options) or "give more test examples",
+        )  # fmt: skip
+    return power
 
 
-def ask_one(entrant: Entrant, task: Task, folder: RunFolder | None, listener: Listener, stop: Stop) -> Asked:
-    """Ask one contender and keep its answers in the folder. Errors: `Interrupted` when somebody asks to stop."""
+def _prepare(
+    material: Material, task: Task, judging: Judging, folder: RunFolder, store: Store, listener: Listener, stop: Stop
+) -> tuple[Contest, Lineup]:
+    """The contest with the scorer that decides, and what contenders are made of: choices use the plain scorer."""
+    recipe = material.recipe
+    form, why = form_of([example.answer for example in material.train])
+    listener.note(why)
+    chooser = Chooser(material.validation, task.scorer, recipe.seed, listener, stop, folder)
+    judged = judging.task(task)
+    folder.write(test_set_of(judged, [example.answer for example in material.train]))
+    folder.write(material.leaks)
+    contest = Contest(judged, material.split.test, material.validation, folder, store, listener, stop)
+    return contest, Lineup(recipe, material.train, material.test, form, chooser)
 
-    def tell(label: str, ready: int, wanted: int) -> None:
+
+def _ability(
+    model: LocalModel, recipe: Recipe, listener: Listener, label: str, stop: Stop, folder: RunFolder
+) -> GeneralAbility | None:
+    """The model as it stands now on the general probe; None where the recipe sets no budget for forgetting."""
+    if recipe.bar.max_forgetting is None:
+        return None
+
+    def tell(ready: int, wanted: int) -> None:
         listener.progress(label, ready, wanted)
         if stop.asked():
             raise interrupted(folder, stop)
 
-    asked = ask(entrant, task, tell)
-    if folder is not None:
-        folder.write_answers(Asking(profile=asked.profile, usage=asked.usage), asked.answers)
-    return asked
-
-
-def _content(
-    material: Material, asked: Sequence[Asked], evaluation: Evaluation, decision: Decision, run: Run,
-    folder: RunFolder,
-) -> ReportInput:  # fmt: skip
-    recipe = folder.path / "recipe.yaml"
-    return ReportInput(
-        run=run,
-        recipe=material.recipe,
-        check=material.check,
-        split=material.split,
-        mask=material.proof,
-        metrics=folder.metrics().records,
-        evaluation=evaluation,
-        answers={contender.name: contender.answers for contender in asked},
-        examples={example.id: example for example in material.test},
-        decision=decision,
-        command=shlex.join(["tunesmith", "decide", str(material.recipe.data.path), "--recipe", str(recipe)]),
-        defaults=[(default.key, f"{default.value:g}", default.source) for default in material.defaults],
-    )
+    report: Progress = tell
+    return measure_general(model.completer(PROBE_TOKENS), model, report)

@@ -11,11 +11,12 @@ from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_an
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Completer, Evaluation, Example, Profile, Recipe, Split
+from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
+from tunesmith.store.store import Store
 from tunesmith.workflow.check import refuse_errors
-from tunesmith.workflow.decide import ask_one
+from tunesmith.workflow.contest import ask_one, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of
@@ -47,7 +48,7 @@ def evaluate(
         )
     folder = RunFolder.create(out, "evaluation") if out else None
     asked = []
-    with stop_on_signals() as stop:
+    with Store.open() as store, stop_on_signals() as stop:
         for name, model in named.items():
             listener.stage(f"asking {name}")
             if known := trained_on(places[name], examples):
@@ -55,7 +56,11 @@ def evaluate(
             own = recipe_of(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, examples, recipe)
-            asked.append(ask_one(entrant, task, folder, listener, stop))
+            one = ask_one(entrant, task, listener, stop, folder)
+            if folder is not None:
+                folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
+            store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
+            asked.append(one)
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
         folder.write(evaluation)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunesmith.data.cached import check_or_recall, prepare_or_recall
+from tunesmith.data.leaks import notes_of, settle_leaks
 from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
-from tunesmith.records import CheckReport, Example, MaskProof, Prepared, Recipe, Split, TokenArrays
+from tunesmith.records import CheckReport, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.runs.lesson import Lesson
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.listener import SILENT, Listener
@@ -36,6 +37,7 @@ class Material:
     prepared: Mapping[str, Prepared]
     arrays: Mapping[str, TokenArrays]
     proof: MaskProof
+    leaks: Leaks
 
     @property
     def lesson(self) -> Lesson:
@@ -46,7 +48,7 @@ class Material:
 def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     """Read, check, split, tokenise and prove the mask.
 
-    Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors.
+    Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors or leaks.
     """
     listener.stage("reading and checking the data")
     loaded = read_examples(recipe)
@@ -61,6 +63,13 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
         grouped_by=recipe.data.group, test=given_test.examples if given_test else None, sides=loaded.sides,
     )  # fmt: skip
+    trained_before = len(split.train)
+    split, leaks = settle_leaks(
+        split, loaded.examples, recipe.data.allow_leaks,
+        test=given_test.examples if given_test else None, sides=loaded.sides,
+    )  # fmt: skip
+    for note in notes_of(leaks, trained_before):
+        listener.note(note)
     sides = sides_of(split, [*loaded.examples, *(given_test.examples if given_test else ())], recipe)
     listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
     prepared, arrays = {}, {}
@@ -83,7 +92,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     )
     return Material(
         recipe=completed, defaults=defaults, model=named, check=report, split=split, **wanted,
-        prepared=prepared, arrays=arrays, proof=proof,
+        prepared=prepared, arrays=arrays, proof=proof, leaks=leaks,
     )  # fmt: skip
 
 

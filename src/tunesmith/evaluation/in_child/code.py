@@ -18,6 +18,7 @@ from typing import Any
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET of linux/sched.h
 REFUSED = ("socket.", "subprocess.", "ctypes.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.kill", "pty.")
 WRITING = (
+    "shutil.rmtree",
     "os.remove",
     "os.rename",
     "os.rmdir",
@@ -72,7 +73,9 @@ def _guard(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:
         writes = event == "open" and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         if writes and is_outside(details[0]):
             raise PermissionError("writing outside the working folder is not allowed here")
-        if event.startswith(WRITING) and any(is_outside(one) for one in details if isinstance(one, str | bytes)):
+        if event.startswith(WRITING) and any(
+            is_outside(one) for one in details if isinstance(one, str | bytes | os.PathLike)
+        ):
             raise PermissionError(f"{event} outside the working folder is not allowed here")
 
     return hook

@@ -1,0 +1,255 @@
+"""promptfoo configurations: prompts with variables, tests with assertions.
+
+    prompts: ["Answer briefly: {{question}}"]
+    providers: [openai:gpt-5-mini]
+    defaultTest: {assert: [{type: icontains, value: "{{answer}}"}]}
+    tests: [{vars: {question: Where?, answer: Here}, assert: [{type: equals, value: Here}]}]
+
+Each test is asked with the first prompt. Where all that is asserted is equality, the scorer is `exact` (or `json`), and
+the value is the answer; all other assertions about the text of an answer are written as one regular expression.
+Assertions that ask a model or run code are named, and so are providers, transforms and files outside the folder.
+Source: site/docs/configuration/reference.md and expected-outputs/deterministic.md of promptfoo/promptfoo.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.outside.patterns import all_hold, does_not_hold, equals, holds, one_of
+from tunesmith.data.outside.task import NotText, OutsideTask, Unread, example_of, messages_of, only_first
+from tunesmith.data.outside.yaml_text import read_yaml
+from tunesmith.data.read.csv import read_csv
+from tunesmith.data.read.faults import Fault
+from tunesmith.data.read.jsonl import read_jsonl
+from tunesmith.records import Example, Message
+
+USED = {"prompts", "tests", "defaultTest", "description", "assert"}
+USED_OF_TEST = {"vars", "assert", "description", "metadata"}
+MOST_COMBINATIONS = 1_000
+LARGEST_FILE_BYTES = 8 * 2**20
+_VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
+_OTHER_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+
+
+def is_promptfoo(value: Any) -> bool:
+    """Whether this YAML is such a configuration."""
+    return isinstance(value, dict) and "tests" in value and ("prompts" in value or "providers" in value)
+
+
+def read_promptfoo(path: Path) -> OutsideTask:
+    """The tests of a configuration as a task. Errors: `DataError` when it is not YAML."""
+    config = read_yaml(path)
+    unread = Unread()
+    for key in sorted(map(str, set(config) - USED)):
+        unread.add("left out of the configuration", f"{key}: {config[key]}"[:60] if key == "providers" else key)
+    prompt = _first_prompt(config.get("prompts"), path.parent, unread)
+    default = config.get("defaultTest") if isinstance(config.get("defaultTest"), dict) else {}
+    if config.get("defaultTest") and not default:
+        unread.add("a defaultTest that is a file")
+    asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]] = []
+    for number, test in enumerate(_tests(config["tests"], path.parent, unread), 1):
+        place = f"test {number}"
+        if not isinstance(test, dict):
+            unread.add("a test that is no mapping", place)
+            continue
+        for key in sorted(set(map(str, test)) - USED_OF_TEST):
+            unread.add(f"{key} of a test", place)
+        variables = {**(default.get("vars") or {}), **(test["vars"] if isinstance(test.get("vars"), dict) else {})}
+        checks = [*(default.get("assert") or []), *(test.get("assert") or [])]
+        for combination in _combinations(variables, place, unread):
+            try:
+                asked.append((number, _asked(prompt, combination), [_filled(check, combination) for check in checks]))
+            except NotText as error:
+                unread.add(str(error), place)
+    return _task(config.get("description") or path.stem, asked, unread)
+
+
+# --- prompts and variables --------------------------------------------------------------------------------------------
+
+
+def _first_prompt(prompts: Any, folder: Path, unread: Unread) -> Any:
+    prompts = prompts if isinstance(prompts, list) else [prompts]
+    if len(prompts) > 1:
+        unread.add(f"of {len(prompts)} prompts only the first is asked")
+    prompt = prompts[0] if prompts else None
+    if isinstance(prompt, dict):
+        prompt = prompt.get("raw") or prompt.get("id")
+    if isinstance(prompt, str) and (prompt.startswith("file://") or _inside(folder, prompt)):
+        return _file_text(folder, prompt.removeprefix("file://"), unread)
+    if isinstance(prompt, str):
+        return prompt
+    unread.add("no prompt that is text: the variables themselves are asked")
+    return None
+
+
+def _asked(prompt: Any, variables: dict[str, Any]) -> tuple[Message, ...]:
+    """The prompt with its variables; JSON messages are messages. Errors: `NotText`."""
+    if prompt is None:
+        return messages_of("\n".join(str(value) for value in variables.values()))
+    try:
+        messages = json.loads(prompt) if prompt.lstrip().startswith("[") else prompt
+    except (ValueError, RecursionError):
+        messages = prompt
+    return messages_of(_filled(messages, variables))
+
+
+def _filled(value: Any, variables: dict[str, Any]) -> Any:
+    """`{{name}}` and `{{name.part}}` replaced everywhere in a value. Errors: `NotText` for other template language."""
+    if isinstance(value, list):
+        return [_filled(each, variables) for each in value]
+    if isinstance(value, dict):
+        return {key: _filled(each, variables) for key, each in value.items()}
+    if not isinstance(value, str):
+        return value
+    if _OTHER_TEMPLATE.search(_VARIABLE.sub("", value)):
+        raise NotText("template language beyond {{name}}")
+
+    def put(match: re.Match[str]) -> str:
+        found: Any = variables
+        for name in match[1].split("."):
+            if not isinstance(found, dict) or name not in found:
+                raise NotText(f"no value for {{{{{match[1]}}}}}")
+            found = found[name]
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+    return _VARIABLE.sub(put, value)
+
+
+def _combinations(variables: dict[str, Any], place: str, unread: Unread) -> Iterator[dict[str, Any]]:
+    """A list as a variable means one test for each of its values."""
+    names = list(variables)
+    values = [value if isinstance(value, list) else [value] for value in variables.values()]
+    for count, chosen in enumerate(product(*values)):
+        if count == MOST_COMBINATIONS:
+            unread.add(f"more than {MOST_COMBINATIONS:,} combinations of its variables", place)
+            return
+        if any(isinstance(value, str) and value.startswith("file://") for value in chosen):
+            unread.add("a variable that is a file", place)
+        else:
+            yield dict(zip(names, chosen, strict=True))
+
+
+def _tests(tests: Any, folder: Path, unread: Unread) -> Iterator[Any]:
+    """Tests as they are listed; a file in the folder is read, a CSV file has its variables as columns."""
+    for test in tests if isinstance(tests, list) else [tests]:
+        if not isinstance(test, str):
+            yield test
+            continue
+        path = _inside(folder, test.removeprefix("file://"))
+        if path is None or path.suffix not in (".yaml", ".yml", ".json", ".jsonl", ".csv"):
+            unread.add("tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder are", test)
+        elif path.suffix in (".csv", ".jsonl"):
+            for row in read_csv(path) if path.suffix == ".csv" else read_jsonl(path):
+                if isinstance(row, Fault):
+                    unread.add(f"a row that cannot be read: {row.found}", f"{test} {row.line}")
+                else:
+                    yield _csv_test(row.values) if path.suffix == ".csv" else row.values
+        else:
+            value = read_yaml(path)  # JSON is YAML
+            yield from value if isinstance(value, list) else [value]
+
+
+def _csv_test(values: dict[str, Any]) -> dict[str, Any]:
+    """`__expected` is an assertion such as `contains:text`; a text without a type must be equal."""
+    checks = []
+    for name, value in values.items():
+        if name.startswith("__expected") and value:
+            kind, colon, rest = str(value).partition(":")
+            is_typed = bool(colon) and re.fullmatch(r"[a-z-]+", kind) is not None
+            checks.append({"type": kind, "value": rest.strip()} if is_typed else {"type": "equals", "value": value})
+    other = {name: "…" for name in values if name.startswith("__") and not name.startswith("__expected")}
+    return {"vars": {n: v for n, v in values.items() if not n.startswith("__")}, "assert": checks, **other}
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """A file in this folder or below; a configuration must not read what lies elsewhere."""
+    if len(name) > 500 or "\n" in name or "\0" in name:
+        return None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+def _file_text(folder: Path, name: str, unread: Unread) -> str | None:
+    path = _inside(folder, name)
+    if path is None or path.stat().st_size > LARGEST_FILE_BYTES or path.suffix not in (".txt", ".md", ".json"):
+        unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
+        return None
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
+# --- assertions -------------------------------------------------------------------------------------------------------
+
+
+def _task(name: str, asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]], unread: Unread) -> OutsideTask:
+    read = []
+    for number, prompt, checks in asked:
+        known = [check for check in checks if _condition(check) is not None]
+        for check in checks:
+            if check not in known:
+                kind = check.get("type") if isinstance(check, dict) else check
+                unread.add(f"the assertion {kind}", f"test {number}")
+        if known:
+            read.append((number, prompt, known))
+        else:
+            unread.add("a test without an assertion that is understood is left out", f"test {number}")
+    are_equal = all(len(known) == 1 and known[0]["type"] == "equals" for _, _, known in read)
+    are_json = are_equal and all(isinstance(known[0]["value"], (dict, list)) for _, _, known in read)
+    examples: list[Example] = []
+    for number, prompt, known in read:
+        if are_equal:
+            answer = _text(known[0]["value"])
+        else:
+            answer = all_hold([condition for check in known if (condition := _condition(check)) is not None])
+        examples.append(example_of(number, prompt, answer))
+    scorer = "json" if are_json else "exact" if are_equal else "regex"
+    reason = "All assertions are equality." if are_equal else "The assertions are written as regular expressions."
+    return OutsideTask("promptfoo", name, only_first(examples, unread), scorer, reason, unread.sentences())
+
+
+def _condition(check: Any) -> str | None:
+    """An assertion as a lookahead, None when it is not understood; with a weight or a transform it is not."""
+    if (
+        not isinstance(check, dict)
+        or not isinstance(check.get("type"), str)
+        or set(check) - {"type", "value", "metric"}
+    ):
+        return None
+    kind, value = check["type"], check.get("value")
+    is_negated = kind.startswith("not-")
+    kind = kind.removeprefix("not-")
+    pattern = _pattern(kind, value)
+    if pattern is not None:
+        return does_not_hold(pattern) if is_negated else holds(pattern)
+    if kind in ("contains-all", "icontains-all") and not is_negated and isinstance(value, list) and value:
+        return "".join(holds(one_of([_text(each)], ignore_case=kind[0] == "i")) for each in value)
+    return None
+
+
+def _pattern(kind: str, value: Any) -> str | None:
+    if value is None or value == "" or (isinstance(value, str) and value.startswith("file://")):
+        return None
+    if kind == "equals":
+        return equals([_text(value)])
+    if kind in ("contains", "icontains") and not isinstance(value, (list, dict)):
+        return one_of([_text(value)], ignore_case=kind == "icontains")
+    if kind in ("contains-any", "icontains-any") and isinstance(value, list) and value:
+        return one_of([_text(each) for each in value], ignore_case=kind == "icontains-any")
+    if kind == "starts-with" and isinstance(value, str):
+        return rf"\A{one_of([value])}"
+    return _own_pattern(value) if kind == "regex" and isinstance(value, str) else None
+
+
+def _own_pattern(pattern: str) -> str | None:
+    """A pattern of JavaScript's that is one of Python's too."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return None
+    return None if re.search(r"\\[1-9]|\(\?P|\(\?[a-z]+\)", pattern) else f"(?-m:{pattern})"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,110 @@
+"""What comes out of another tool's file: a task (examples and how to score them), or a contender's answers to one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunesmith.errors import name_some
+from tunesmith.records import ROLES, Example, Message
+
+TEXTS_OF_PARTS = ("text", "input_text", "output_text")
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideTask:
+    """Examples and the scorer that judges as the file asks.
+
+    `scorer` is a name that `evaluation.scorer` takes; with `regex` an example's answer is a pattern. `not_understood`
+    are sentences: what the file asks for and is not done, and where.
+    """
+
+    format: str
+    name: str
+    examples: tuple[Example, ...]
+    scorer: str
+    scorer_reason: str
+    not_understood: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideAnswers:
+    """What `contender` answered: example id -> text, None where there was no answer (`errors` says why).
+
+    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`.
+    """
+
+    task: OutsideTask
+    contender: str
+    answers: dict[str, str | None]
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class Unread:
+    """Collects what was not understood, each kind once with all its places."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}
+
+    def add(self, what: str, place: object = "") -> None:
+        self._places.setdefault(what, []).append(str(place))
+
+    def sentences(self) -> tuple[str, ...]:
+        told = ((what, [place for place in places if place]) for what, places in self._places.items())
+        return tuple(f"{what} ({name_some(places)})" if places else what for what, places in told)
+
+
+class NotText(Exception):
+    """A message that is not text alone; the words say what it is."""
+
+
+def messages_of(value: Any) -> tuple[Message, ...]:
+    """A conversation from a text or a list of chat messages. Errors: `NotText`."""
+    if isinstance(value, str):
+        return (Message("user", value),)
+    if not isinstance(value, list) or not value:
+        raise NotText("a prompt that is neither text nor messages")
+    return tuple(_message(each) for each in value)
+
+
+def _message(value: Any) -> Message:
+    if not isinstance(value, dict) or "role" not in value:
+        raise NotText("a prompt that is neither text nor messages")
+    role = {"developer": "system"}.get(value["role"], value["role"])
+    if role not in ROLES or role == "tool" or value.get("tool_calls"):
+        raise NotText("messages with tools")
+    return Message(role, text_of(value.get("content")))
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, which may come in parts. Errors: `NotText` for images and the like."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, (str, dict)) for part in content):
+        texts = [part if isinstance(part, str) else part.get("text") for part in content]
+        kinds = [part.get("type") for part in content if isinstance(part, dict)]
+        if all(isinstance(text, str) for text in texts) and all(kind in TEXTS_OF_PARTS for kind in kinds):
+            return "".join(texts)
+    raise NotText("content that is not text")
+
+
+def example_of(line: int, prompt: Sequence[Message], answer: str) -> Example:
+    """An example whose last turn is the answer."""
+    return Example(line, (*prompt, Message("assistant", answer)))
+
+
+def texts_of(value: Any) -> list[str] | None:
+    """One reference or several, as texts; None when it is something else."""
+    values = value if isinstance(value, list) else [value]
+    is_plain = all(isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values)
+    return [str(each) for each in values] if values and is_plain else None
+
+
+def only_first(examples: Iterable[Example], unread: Unread) -> tuple[Example, ...]:
+    """Each example once: equal ones have the same id, and answers are kept by id."""
+    first: dict[str, Example] = {}
+    for example in examples:
+        if example.id in first:
+            unread.add("an example that repeats an earlier one is taken once", f"line {example.line}")
+        first.setdefault(example.id, example)
+    return tuple(first.values())

@@ -1,0 +1,113 @@
+"""Every contender asked, one after the other, in a run's folder; every look at the test set is written in the store."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
+from tunesmith.evaluation.meter import measure_latency
+from tunesmith.evaluation.outside import read_answers
+from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
+from tunesmith.records import Asking, Example, Likelihoods, Look, TestExample, TestSet
+from tunesmith.records.look import name_of_test_set
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.stop import Stop
+from tunesmith.store.store import Store
+from tunesmith.workflow.listener import Listener
+from tunesmith.workflow.tuning import interrupted
+
+FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
+"""Scorers beside which the likelihood of the reference says something."""
+PROBABILITY = "reference_probability"
+LATENCIES = 5
+
+
+@dataclass
+class Contest:
+    """Asks contenders and keeps what they answered. `test_ids` are all of the test side, also those nobody is asked."""
+
+    task: Task
+    test_ids: Sequence[str]
+    alone: Sequence[Example]
+    folder: RunFolder
+    store: Store
+    listener: Listener
+    stop: Stop
+    asked: list[Asked] = field(default_factory=list, init=False)
+
+    def ask(self, entrants: Iterable[Entrant], likelihoods: Likelihoods | None = None) -> None:
+        """Ask each when it is its turn; `likelihoods` is the model that the bare ones (zero-shot, tuned) are.
+
+        Errors: `Interrupted` when somebody asks to stop.
+        """
+        for entrant in entrants:
+            one = ask_one(entrant, self.task, self.listener, self.stop, self.folder)
+            wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
+            if one.usage and wait is not None:
+                one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
+            if likelihoods and one.name == one.profile.kind and self.task.scorer.name in FREE_TEXT:
+                one = self._with_probabilities(one, likelihoods)
+            self._keep(one)
+
+    def take(self, files: Sequence[str]) -> None:
+        """Answers of other systems, from files. Errors: `DataError`."""
+        for file in files:
+            self._keep(read_answers(Path(file), self.task))
+
+    def _with_probabilities(self, one: Asked, likelihoods: Likelihoods) -> Asked:
+        """The scores of those that have some, and how likely the model finds the reference."""
+        found = likelihood_scores(likelihoods, self.task.examples)
+        answers = [
+            answer.model_copy(update={"scores": {**answer.scores, **scores}})
+            if answer.scores and isinstance(scores, dict)
+            else answer
+            for answer, scores in zip(one.answers, found, strict=True)
+        ]
+        return replace(one, answers=answers)
+
+    def _keep(self, one: Asked) -> None:
+        self.folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
+        self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
+        self.asked.append(one)
+
+
+def ask_one(entrant: Entrant, task: Task, listener: Listener, stop: Stop, folder: RunFolder | None) -> Asked:
+    """Ask one contender. Errors: `Interrupted` when somebody asks to stop."""
+
+    def tell(label: str, ready: int, wanted: int) -> None:
+        listener.progress(label, ready, wanted)
+        if stop.asked():
+            raise interrupted(folder, stop)
+
+    return ask(entrant, task, tell)
+
+
+def look_of(test_ids: Sequence[str], one: Asked, run: str | None, why: str) -> Look:
+    """That a contender's answers to this test set were scored just now."""
+    return Look(
+        test=name_of_test_set(test_ids),
+        contender=one.name,
+        run=run,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        n=len(one.answers),
+        why=why,
+    )
+
+
+def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
+    """What is kept of the task, so that the verdict can be made again from the answers."""
+    labels = sorted(set(train_answers)) if task.scorer.name == "label" else ()
+    return TestSet(
+        task=task.name,
+        scorer=task.scorer.name,
+        scorer_reason=task.scorer_reason,
+        metric=task.scorer.metric,
+        examples=tuple(
+            TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in task.examples
+        ),
+        labels=tuple(labels),
+        leaked=tuple(sorted(task.leaked)),
+        machine_usd_per_hour=task.machine_usd_per_hour,
+        seed=task.seed,
+    )

@@ -1,0 +1,55 @@
+"""The judge of a recipe, opened and examined: it decides only when it has qualified on answers that people judged."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.evaluate import Task
+from tunesmith.evaluation.judge.labels import read_labels
+from tunesmith.evaluation.judge.qualify import open_judge, qualify, with_judge
+from tunesmith.evaluation.judge.verdict import REPLY_TOKENS
+from tunesmith.evaluation.scorers.scorer import Scorer
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.providers.remote import RemoteCompleter
+from tunesmith.records import AnswerForm, Completer, Qualification, Recipe
+from tunesmith.workflow.listener import Listener
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How answers are judged: by the plain scorer, or by one that has a judge beside it."""
+
+    scorer: Scorer
+    qualification: Qualification | None = None
+
+    def task(self, task: Task) -> Task:
+        """The task with this scorer."""
+        return replace(task, scorer=self.scorer)
+
+
+def open_judging(plain: Scorer, recipe: Recipe, listener: Listener) -> Judging:
+    """The scorer with the recipe's judge, if it names one. Errors: `RecipeError`, `DataError`, `ModelError`."""
+    name, labels = recipe.judge.model, recipe.judge.labels
+    if name is None:
+        return Judging(plain)
+    if labels is None:
+        raise RecipeError(
+            "judge-without-labels", "A judge must show first that it judges as people do.", where="judge.labels",
+            do="name a file of answers that people judged (columns question, answer, label)",
+        )  # fmt: skip
+    listener.stage(f"examining the judge {name}")
+    people = read_labels(Path(labels))
+    judge = open_judge(name, lambda form: _completer(name, recipe, form), people, recipe.judge.rubric)
+    qualification = qualify(judge, people, labels)
+    for reason in qualification.reasons:
+        listener.note(reason)
+    return Judging(with_judge(plain, judge, qualification.is_qualified), qualification)
+
+
+def _completer(name: str, recipe: Recipe, form: AnswerForm | None) -> Completer:
+    """The judge as a local model, or as the remote one of that name."""
+    for remote in recipe.evaluation.remote:
+        if remote.name == name:
+            return RemoteCompleter(remote, REPLY_TOKENS, form)
+    model = NamedModel.open(name).load(recipe.training.precision, recipe.evaluation.batch_size)
+    return model.completer(REPLY_TOKENS, form) if form else model.completer(REPLY_TOKENS)
