@@ -4,9 +4,12 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tunesmith.data.outside import OutsideAnswers, OutsideTask, read_outside, sniff
 from tunesmith.data.outside import archive as archive_module
@@ -109,7 +112,7 @@ def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
         ("tests: &a [1]\nprompts: *a\n", "aliases"),
         ("tests: 1\ntests: 2\nprompts: x\n", "stands twice"),
         ("tests: !!python/object/apply:os.system [ls]\nprompts: x\n", "could not determine a constructor"),
-        ("tests: " + "[" * 5000, ""),
+        ("tests: " + "[" * 2000, ""),
     ],
 )
 def test_dangerous_yaml_is_refused(tmp_path: Path, text: str, found: str) -> None:
@@ -277,3 +280,42 @@ def test_a_damaged_archive_is_one_message(tmp_path: Path) -> None:
     path.write_bytes(io.BytesIO(raw[:200]).getvalue())
     with pytest.raises(DataError, match="unknown-outside-format"):
         read_outside(path)
+
+
+# --- files that strangers made ----------------------------------------------------------------------------------------
+
+ODD = (None, 1.5, "x", [], {"a": 1}, [{}], [[1]])
+
+
+def changed_everywhere(value: object) -> Iterator[object]:
+    """The value with each of its parts, one after the other, replaced by something odd."""
+    yield from ODD
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        for other in changed_everywhere(part):
+            copy = dict(value) if isinstance(value, dict) else list(value)  # type: ignore[call-overload]
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("samples.jsonl", 0), ("hosted.jsonl", 0), ("samples_sums_2026-01-01.jsonl", 0), ("samples_choices.jsonl", 1),
+        ("log.json", None), ("promptfoo.yaml", None), ("evals.yaml", None),
+    ],
+)  # fmt: skip
+def test_no_odd_value_ends_in_a_traceback(tmp_path: Path, name: str, line: int | None) -> None:
+    text = (FILES / name).read_text()
+    value = json.loads(text.splitlines()[line]) if line is not None else yaml.safe_load(text)
+    path = tmp_path / name
+    (tmp_path / "samples.jsonl").write_text((FILES / "samples.jsonl").read_text())
+    tried = 0
+    for changed in changed_everywhere(value):
+        path.write_text(json.dumps(changed))
+        tried += 1
+        with suppress(DataError):
+            found = read_outside(path)
+            task = found.task if isinstance(found, OutsideAnswers) else found
+            assert task.examples
+    assert tried > 15

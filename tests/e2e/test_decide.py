@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from door import Door
 
 from tunesmith.cli.main import run
 from tunesmith.data.read import read_dataset
@@ -16,13 +17,17 @@ from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.records import Decision, Evaluation, Run, Split
+from tunesmith.records.look import looks_told, name_of_test_set
 from tunesmith.runs.folder import RunFolder
+from tunesmith.store.store import Store
 from tunesmith.workflow.talk import open_talk
 
-CONTENDERS = ["zero-shot", "few-shot", "rag", "tuned", "tuned+rag"]
+CONTENDERS = ["zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "tuned", "tuned-constrained",
+              "tuned+rag"]  # fmt: skip
 PROMISED = {"run.json", "recipe.yaml", "versions.txt", "check.json", "split.json", "prepared.json", "mask.txt",
             "metrics.jsonl", "samples.jsonl", "adapter", "answers", "evaluation.json", "decision.json", "report.html",
-            "report.md", "report.json"}  # fmt: skip
+            "report.md", "report.json", "test.json", "leaks.json", "power.json", "forgetting.json", "cost.json",
+            "analysis.json"}  # fmt: skip
 VERDICTS = {"fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"}
 
 
@@ -52,6 +57,7 @@ def test_the_document_has_the_promised_fields(decided: Decided) -> None:
     document = json.loads(decided.out)
     assert set(document) == {
         "verdict", "reasons", "contenders", "comparisons", "run", "report", "winner", "metric", "needed_test_examples",
+        "warnings", "power", "leaks", "forgetting", "cost", "suggestions",
     }  # fmt: skip
     assert document["verdict"] in VERDICTS and document["reasons"]
     assert [one["name"] for one in document["contenders"]] == CONTENDERS
@@ -61,7 +67,7 @@ def test_the_document_has_the_promised_fields(decided: Decided) -> None:
         for metric in contender["metrics"].values():
             assert {"value", "low", "high", "n"} <= set(metric)
             assert metric["low"] <= metric["value"] <= metric["high"] and metric["n"] == 12
-    assert len(document["comparisons"]) == 10
+    assert len(document["comparisons"]) == 28
     for comparison in document["comparisons"]:
         assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
     assert document["run"] == decided.folder.id
@@ -89,7 +95,28 @@ def test_the_run_folder_holds_what_was_promised(decided: Decided) -> None:
 
 def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:
     evaluation, decision = decided.folder.read(Evaluation), decided.folder.read(Decision)
-    assert decide_by_rules(evaluation, decided.folder.read_recipe().bar) == decision
+    recipe = decided.folder.read_recipe()
+    assert decide_by_rules(evaluation, recipe.bar, recipe.circumstances, decision.forgetting) == decision
+
+
+def test_an_earlier_run_is_decided_again_the_same(decided: Decided, tunesmith: Door) -> None:
+    again = tunesmith("decide", decided.folder.path, "--json")
+    assert again.code == 0, again.err
+    assert again.document == {**decided.folder.read(Decision).model_dump(mode="json"), "is_same": True}
+
+
+def test_another_bar_asks_what_if_and_other_answers_are_refused(decided: Decided, tunesmith: Door) -> None:
+    strict = tunesmith("decide", decided.folder.path, "--json", "--min-score", "0.99")
+    assert strict.code == 0 and strict.document["bar"]["min_score"] == 0.99 and not strict.document["is_same"]
+    refused = tunesmith("decide", decided.folder.path, "--shots", "7")
+    assert refused.code == 2 and "error[recipe/other-answers]" in refused.err and "evaluation" in refused.err
+
+
+def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(decided: Decided) -> None:
+    with Store.open() as store:
+        looks = store.looks(name_of_test_set(decided.folder.read(Split).test))
+    assert {look.contender for look in looks if look.run == decided.folder.id} == set(CONTENDERS)
+    assert looks_told(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
 
 
 def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -> None:

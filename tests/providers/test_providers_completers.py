@@ -62,7 +62,9 @@ class TestFake(CompleterConformance):
 
 class TestFakeWithAFunction(CompleterConformance):
     def make_completer(self) -> Completer:
-        return FakeCompleter(lambda prompt: prompt[-1].content.upper() if prompt and len(prompt[-1].content) < 100 else None)
+        return FakeCompleter(
+            lambda prompt: prompt[-1].content.upper() if prompt and len(prompt[-1].content) < 100 else None
+        )
 
 
 class TestLocal(CompleterConformance):

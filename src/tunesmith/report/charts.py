@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from tunesmith.records import Contender, Evaluation, MetricLine
+from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
 from tunesmith.records.quantity import duration, usd, wording
-from tunesmith.report.data import ordered_differences
 
 Figure = dict[str, Any]
 
@@ -31,10 +30,10 @@ def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
     return _figure(traces, xaxis=_axis(**axis), yaxis=_rows(len(traces)), height=96 + 42 * len(traces))
 
 
-def differences_chart(evaluation: Evaluation) -> Figure:
+def differences_chart(evaluation: Evaluation, pairs: Sequence[Comparison]) -> Figure:
     """Forest plot: paired differences, the better one first; hollow where the interval reaches zero (may be noise)."""
     traces = []
-    for pair in reversed(ordered_differences(evaluation)):
+    for pair in reversed(pairs):
         told = pair.low > 0
         label = f"{escape(pair.a)} − {escape(pair.b)}"
         traces.append(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from tunesmith.records import ContenderCost, CostReport, Range, Span
 from tunesmith.records.cost import volume
 from tunesmith.records.quantity import usd
-from tunesmith.report.markdown import table
-from tunesmith.report.plain import visible
+from tunesmith.report.plain import table, visible
 
 UNKNOWN = "not known"
 

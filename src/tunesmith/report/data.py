@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example
+from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example, Record
 from tunesmith.report.content import ReportInput
 
-BASELINES = ("zero-shot", "few-shot", "rag")
+MOST_IN_ALL_PAIRS = 5
+"""Contenders of which a chart can still show every pair."""
+
+BASELINES = ("outside", "zero-shot", "few-shot", "rag")
 """The kinds of contenders that change no weights."""
 
 
@@ -18,13 +21,23 @@ def report_json(content: ReportInput, report: Path) -> dict[str, Any]:
         "verdict": decision.verdict,
         "winner": decision.winner,
         "reasons": list(decision.reasons),
+        "warnings": list(decision.warnings),
         "metric": evaluation.metric,
         "needed_test_examples": decision.needed_test_examples,
         "contenders": [contender.model_dump(mode="json") for contender in evaluation.contenders],
         "comparisons": [comparison.model_dump(mode="json") for comparison in evaluation.comparisons],
+        "power": _dump(content.power),
+        "leaks": _dump(content.leaks),
+        "forgetting": _dump(content.forgetting and content.forgetting.drop),
+        "cost": _dump(content.cost),
+        "suggestions": [one.text for one in content.analysis.suggestions] if content.analysis else [],
         "run": content.run.id if content.run else None,
         "report": str(report),
     }
+
+
+def _dump(record: Record | None) -> dict[str, Any] | None:
+    return record.model_dump(mode="json") if record is not None else None
 
 
 def sides_of(content: ReportInput) -> str:
@@ -92,6 +105,14 @@ def ordered_differences(evaluation: Evaluation) -> list[Comparison]:
     pairs = [pair for pair in evaluation.comparisons if pair.metric == evaluation.metric]
     better_first = [turned(pair) if pair.difference < 0 else pair for pair in pairs]
     return sorted(better_first, key=lambda pair: -pair.difference)
+
+
+def differences_of(evaluation: Evaluation, focus: str | None) -> list[Comparison]:
+    """Those that a chart can show: all while contenders are few, else those of one of them."""
+    pairs = ordered_differences(evaluation)
+    if len(evaluation.contenders) <= MOST_IN_ALL_PAIRS or focus is None:
+        return pairs
+    return [pair for pair in pairs if focus in (pair.a, pair.b)]
 
 
 def turned(pair: Comparison) -> Comparison:

@@ -16,11 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from tunesmith.data.leaks import notes_of
+from tunesmith.evaluation.forgetting.wording import sentences_of
 from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 from tunesmith.report import charts
+from tunesmith.report.charts_cost import break_even_chart
 from tunesmith.report.content import ReportInput
+from tunesmith.report.cost import cost_head, cost_parts, cost_rows, cost_sentences
 from tunesmith.report.data import (
+    MOST_IN_ALL_PAIRS,
     changed_cases,
+    differences_of,
     focus_of,
     metric_names,
     ordered_differences,
@@ -39,7 +45,7 @@ HEADLINES: Mapping[str, tuple[str, str]] = {
     ),
     "fine-tune": ("Fine-tune", "On your data nothing simpler keeps up with the tuned model."),
     "fine-tune+rag": ("Fine-tune and retrieve", "On your data nothing simpler keeps up with the two together."),
-    "stop": ("Stop", "Nothing that was tried is good enough for what you asked."),
+    "stop": ("Stop", "Nothing that was tried is good enough, or better than what you have."),
     "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
 }
 
@@ -98,8 +104,10 @@ def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
         "scores": charts.scores_chart(evaluation, winner),
         "cost": charts.cost_chart(evaluation.contenders, winner),
     }
-    if ordered_differences(evaluation):
-        figures["differences"] = charts.differences_chart(evaluation)
+    if pairs := differences_of(evaluation, focus_of(content)):
+        figures["differences"] = charts.differences_chart(evaluation, pairs)
+    if content.cost is not None and (curves := break_even_chart(content.cost, winner)) is not None:
+        figures["break_even"] = curves
     if content.metrics:
         best_step = content.run.result.best_step if content.run and content.run.result else None
         figures["loss"] = charts.loss_chart(content.metrics, best_step)
@@ -132,6 +140,39 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "facts": facts_of(content),
         "sides": sides_of(content),
         "recipe": recipe_yaml(content.recipe),
+        "against": focus_of(content) if len(evaluation.contenders) > MOST_IN_ALL_PAIRS else None,
+        **_trust(content),
+        **_costs(content),
+        "analysis": content.analysis,
+        "questions": {id_: example.question for id_, example in content.examples.items()},
+    }
+
+
+def _trust(content: ReportInput) -> dict[str, Any]:
+    """What is known of the test itself, and of what tuning took away."""
+    leaks, forgetting = content.leaks, content.forgetting
+    trained = len(content.split.train) + (len(leaks.left_out) if leaks else 0)
+    return {
+        "power": content.power,
+        "leaks": leaks and leaks.found,
+        "leak_notes": notes_of(leaks, trained) if leaks else [],
+        "looks": content.looks,
+        "judge": content.qualification,
+        "forgetting": forgetting,
+        "forgetting_sentences": sentences_of(forgetting, content.recipe.bar.max_forgetting) if forgetting else [],
+    }
+
+
+def _costs(content: ReportInput) -> dict[str, Any]:
+    cost = content.cost
+    if cost is None:
+        return {"cost": None}
+    return {
+        "cost": cost,
+        "cost_head": cost_head(cost),
+        "cost_rows": cost_rows(cost),
+        "cost_sentences": cost_sentences(cost),
+        "cost_parts": cost_parts(cost),
     }
 
 

@@ -3,23 +3,29 @@
 Whatever came from data or from a model stands inside a code span, where Markdown, HTML and image links are inert.
 """
 
-from collections.abc import Iterable, Sequence
-from re import findall
+from collections.abc import Iterable
 
+from tunesmith.data.leaks import notes_of
+from tunesmith.evaluation.forgetting.wording import sentences_of
 from tunesmith.records import Quantity
 from tunesmith.records.quantity import duration, percent, usd, wording
 from tunesmith.report.content import ReportInput
+from tunesmith.report.cost import cost_markdown
 from tunesmith.report.data import metric_names, ordered_differences, sides_of, worst_cases
-from tunesmith.report.plain import visible
+from tunesmith.report.plain import code, table, visible
 
 
 def render_markdown(content: ReportInput) -> str:
     """The whole report as Markdown."""
     parts = [
         _verdict(content),
+        _trust(content),
         _contenders(content),
         _differences(content),
+        cost_markdown(content.cost, content.decision.winner) if content.cost else "",
         _training(content),
+        _forgetting(content),
+        _suggestions(content),
         _data(content),
         _worst(content),
         _repeat(content),
@@ -28,8 +34,37 @@ def render_markdown(content: ReportInput) -> str:
 
 
 def _verdict(content: ReportInput) -> str:
-    reasons = "\n".join(f"- {visible(reason)}" for reason in content.decision.reasons)
-    return f"# Verdict: {content.decision.verdict}\n\n{reasons}"
+    warnings = [f"**Warning: {visible(warning)}**" for warning in content.decision.warnings]
+    parts = [f"# Verdict: {content.decision.verdict}", *warnings, _listed(content.decision.reasons)]
+    return "\n\n".join(parts)
+
+
+def _listed(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {visible(sentence)}" for sentence in sentences)
+
+
+def _trust(content: ReportInput) -> str:
+    """How far the test can be trusted."""
+    told = [content.power.sentence, *content.power.options] if content.power else []
+    if content.looks:
+        told.append(f"This test set was {content.looks}.")
+    if content.leaks:
+        told += notes_of(content.leaks, len(content.split.train) + len(content.leaks.left_out))
+    if content.qualification:
+        told += [*content.qualification.reasons, *content.judge_told]
+    return f"## The test\n\n{_listed(told)}" if told else ""
+
+
+def _forgetting(content: ReportInput) -> str:
+    if content.forgetting is None:
+        return ""
+    return f"## Forgetting\n\n{_listed(sentences_of(content.forgetting, content.recipe.bar.max_forgetting))}"
+
+
+def _suggestions(content: ReportInput) -> str:
+    """What to do next; it may name labels and words of the data, so it stands in code spans."""
+    suggestions = content.analysis.suggestions if content.analysis else ()
+    return "## What to do\n\n" + "\n".join(f"- {code(one.text)}" for one in suggestions) if suggestions else ""
 
 
 def _contenders(content: ReportInput) -> str:
@@ -100,18 +135,3 @@ def _repeat(content: ReportInput) -> str:
         seeds = ", ".join(f"{name} {seed}" for name, seed in content.run.seeds.items())
         lines += [f"- run: {code(content.run.id)}", f"- model: {code(content.run.model.name)}", f"- seeds: {seeds}"]
     return "## Repeat\n\n" + "\n".join(lines)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the cells are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def code(text: str, limit: int = 200) -> str:
-    """The text as an inert code span in one line, fit for a table cell; what is left out is counted."""
-    line = " ".join(visible(text).split())
-    rest = f" … ({len(line) - limit:,} more characters)" if len(line) > limit else ""
-    line = (line[:limit] + rest).replace("|", "\\|")
-    fence = "`" * (1 + max(map(len, findall("`+", line)), default=0))
-    return f"{fence} {line} {fence}" if line else "(empty)"

@@ -1,10 +1,12 @@
-"""Text from outside made safe to look at: nothing in it may act on the reader's screen without being seen.
+"""Text from data or models made fit for a page or a table: hidden characters shown, Markdown inert.
 
 Escaping is the template's work. This is about characters that survive escaping: control codes that move a terminal's
 cursor, marks that reverse the reading direction or have no width, halves of surrogate pairs that UTF-8 cannot write.
 """
 
 import unicodedata
+from collections.abc import Iterable, Sequence
+from re import findall
 
 _KEPT = "\n\t\u200c\u200d"
 """Line breaks and tabs are layout; the zero-width joiners are spelling in Persian, Hindi and emoji."""
@@ -17,3 +19,18 @@ def visible(text: str) -> str:
 
 def _is_hidden(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in _KEPT
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the cells are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(text: str, limit: int = 200) -> str:
+    """The text as an inert code span in one line, fit for a table cell; what is left out is counted."""
+    line = " ".join(visible(text).split())
+    rest = f" … ({len(line) - limit:,} more characters)" if len(line) > limit else ""
+    line = (line[:limit] + rest).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if line else "(empty)"

@@ -4,8 +4,8 @@
     samples/ID_epoch_N.json     {"id", "epoch", "input", "target", "choices", "messages", "output", "scores", "error"}
 
 The prompt is what the model was sent: the messages before its last answer, else `input`. Long texts stand once under
-`attachments` and are put back. Of several epochs the first is taken. Scores: C is 1, P one half, I and N are 0. The scorer
-`match` looks at the end of the answer unless it was told otherwise, which the log does not say.
+`attachments` and are put back. Of several epochs the first is taken. Scores: C is 1, P one half, I and N are 0. The
+scorer `match` looks at the end of the answer unless it was told otherwise, which the log does not say.
 Source: src/inspect_ai/log/_log.py and log/_recorders/eval.py of UKGovernmentBEIS/inspect_ai.
 """
 
@@ -21,6 +21,8 @@ from tunesmith.data.outside.task import (
     OutsideTask,
     Unread,
     example_of,
+    list_of,
+    mapping_of,
     messages_of,
     only_first,
     text_of,
@@ -51,7 +53,7 @@ def read_inspect_log(path: Path) -> OutsideAnswers:
         with JsonArchive(path) as archive:
             return _read(path, _head(path, archive), _from_archive(archive, unread), unread)
     value = _whole(path)
-    samples = value.get("samples") or []
+    samples = list_of(value.get("samples"))
     named = ((f"sample {number}", sample) for number, sample in enumerate(samples, 1) if isinstance(sample, dict))
     return _read(path, value, named, unread)
 
@@ -107,7 +109,7 @@ def _read(path: Path, head: dict[str, Any], samples: Samples, unread: Unread) ->
         if sample.get("epoch", 1) != 1:
             unread.add("only the first epoch is taken", place)
             continue
-        names.update(sample.get("scores") or {})
+        names.update(mapping_of(sample.get("scores")))
         try:
             read.append((number, place, sample, *_parts(sample)))
         except NotText as error:
@@ -120,7 +122,7 @@ def _read(path: Path, head: dict[str, Any], samples: Samples, unread: Unread) ->
             answers[example.id] = answer
             scores[example.id] = _scores(sample, place, unread)
             if answer is None:
-                errors[example.id] = str((sample.get("error") or {}).get("message", "no answer"))
+                errors[example.id] = str(mapping_of(sample.get("error")).get("message", "no answer"))
     of = head["eval"]
     kept = only_first(examples, unread)
     task = OutsideTask("inspect_ai", str(of.get("task", path.stem)), kept, scorer, reason, unread.sentences())
@@ -129,8 +131,8 @@ def _read(path: Path, head: dict[str, Any], samples: Samples, unread: Unread) ->
 
 def _parts(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str], str | None]:
     """What was asked, the targets, and the answer, with long texts put back in their places."""
-    attachments = sample.get("attachments") or {}
-    messages = _put_back(sample.get("messages") or [], attachments)
+    attachments = mapping_of(sample.get("attachments"))
+    messages = _put_back(list_of(sample.get("messages")), attachments)
     answered = [i for i, message in enumerate(messages) if isinstance(message, dict) and message.get("role") == "assistant"]  # fmt: skip  # noqa: E501
     asked = messages[: answered[-1]] if answered and answered[-1] else _put_back(sample.get("input"), attachments)
     targets = texts_of(_put_back(sample.get("target"), attachments))
@@ -138,9 +140,9 @@ def _parts(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str], str 
         raise NotText("a sample without a target")
     if any(isinstance(m, dict) and m.get("role") == "tool" for m in messages):
         raise NotText("a sample whose model used tools")
-    output = _put_back(sample.get("output") or {}, attachments)
-    choices = output.get("choices") or []
-    answer = text_of(choices[0]["message"].get("content")) if choices and "message" in choices[0] else None
+    output = mapping_of(_put_back(sample.get("output"), attachments))
+    choices = [mapping_of(choice).get("message") for choice in list_of(output.get("choices"))]
+    answer = text_of(choices[0].get("content")) if choices and isinstance(choices[0], dict) else None
     return messages_of(asked), targets, None if sample.get("error") else answer
 
 
@@ -172,7 +174,7 @@ def _reference(targets: list[str], names: set[str], scorer: str, place: str, unr
 
 def _scores(sample: dict[str, Any], place: str, unread: Unread) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name, score in (sample.get("scores") or {}).items():
+    for name, score in mapping_of(sample.get("scores")).items():
         value = score.get("value") if isinstance(score, dict) else None
         if isinstance(value, str) and value in GRADES:
             found[name] = GRADES[value]

@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.outside.patterns import all_hold, does_not_hold, equals, holds, one_of
-from tunesmith.data.outside.task import NotText, OutsideTask, Unread, example_of, messages_of, only_first
+from tunesmith.data.outside.task import (
+    NotText,
+    OutsideTask,
+    Unread,
+    example_of,
+    list_of,
+    mapping_of,
+    messages_of,
+    only_first,
+)
 from tunesmith.data.outside.yaml_text import read_yaml
 from tunesmith.data.read.csv import read_csv
 from tunesmith.data.read.faults import Fault
@@ -46,9 +55,11 @@ def read_promptfoo(path: Path) -> OutsideTask:
     for key in sorted(map(str, set(config) - USED)):
         unread.add("left out of the configuration", f"{key}: {config[key]}"[:60] if key == "providers" else key)
     prompt = _first_prompt(config.get("prompts"), path.parent, unread)
-    default = config.get("defaultTest") if isinstance(config.get("defaultTest"), dict) else {}
+    default = mapping_of(config.get("defaultTest"))
     if config.get("defaultTest") and not default:
         unread.add("a defaultTest that is a file")
+    for key in sorted(set(map(str, default)) - USED_OF_TEST):
+        unread.add(f"{key} of the defaultTest")
     asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]] = []
     for number, test in enumerate(_tests(config["tests"], path.parent, unread), 1):
         place = f"test {number}"
@@ -57,11 +68,14 @@ def read_promptfoo(path: Path) -> OutsideTask:
             continue
         for key in sorted(set(map(str, test)) - USED_OF_TEST):
             unread.add(f"{key} of a test", place)
-        variables = {**(default.get("vars") or {}), **(test["vars"] if isinstance(test.get("vars"), dict) else {})}
-        checks = [*(default.get("assert") or []), *(test.get("assert") or [])]
+        if test.get("vars") and not isinstance(test["vars"], dict):
+            unread.add("vars that are a file", place)
+        variables = {**mapping_of(default.get("vars")), **mapping_of(test.get("vars"))}
+        checks = [*list_of(default.get("assert")), *list_of(test.get("assert"))]
         for combination in _combinations(variables, place, unread):
             try:
-                asked.append((number, _asked(prompt, combination), [_filled(check, combination) for check in checks]))
+                filled = _filled(combination, combination)  # variables may name variables
+                asked.append((number, _asked(prompt, filled), [_filled(check, filled) for check in checks]))
             except NotText as error:
                 unread.add(str(error), place)
     return _task(config.get("description") or path.stem, asked, unread)

@@ -70,7 +70,7 @@ def messages_of(value: Any) -> tuple[Message, ...]:
 def _message(value: Any) -> Message:
     if not isinstance(value, dict) or "role" not in value:
         raise NotText("a prompt that is neither text nor messages")
-    role = {"developer": "system"}.get(value["role"], value["role"])
+    role = "system" if value["role"] == "developer" else value["role"]
     if role not in ROLES or role == "tool" or value.get("tool_calls"):
         raise NotText("messages with tools")
     return Message(role, text_of(value.get("content")))
@@ -91,6 +91,16 @@ def text_of(content: Any) -> str:
 def example_of(line: int, prompt: Sequence[Message], answer: str) -> Example:
     """An example whose last turn is the answer."""
     return Example(line, (*prompt, Message("assistant", answer)))
+
+
+def mapping_of(value: Any) -> dict[str, Any]:
+    """The value when it is a mapping, else an empty one: files come from strangers."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """The value when it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def texts_of(value: Any) -> list[str] | None:
