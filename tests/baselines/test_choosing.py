@@ -72,6 +72,20 @@ def test_equals_give_way_to_the_simpler() -> None:
     assert [trial.candidate.name for trial in chosen.trials] == names
 
 
+def test_nobody_is_dropped_for_equalling_one_that_stays() -> None:
+    """Where nothing is right at first, a longer prompt that wakes up later must still be there."""
+    answered: dict[str, int] = {}
+
+    def measure(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+        assert isinstance(completer, Named)
+        before = answered.get(completer.name, 0)
+        answered[completer.name] = before + len(examples)
+        return [float(completer.name == "e" and before + i >= 40) for i in range(len(examples))]
+
+    chosen = choose([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
+    assert chosen.candidate.name == "e" and answered == dict.fromkeys("abcdef", 64)
+
+
 def test_it_does_not_depend_on_the_order_of_the_examples() -> None:
     shuffled = random.Random(1).sample(EXAMPLES, len(EXAMPLES))
     first, second = Scores({"a": 0.4, "b": 0.3}), Scores({"a": 0.4, "b": 0.3})

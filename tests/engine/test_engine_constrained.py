@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tunesmith.engine.answering import likelihood
+from tunesmith.engine.answering import batch, likeliest, likelihood
 from tunesmith.engine.answering.choose import Sampling
 from tunesmith.engine.answering.grammar import JsonGrammar
 from tunesmith.engine.generate import Generator
@@ -238,6 +240,62 @@ def test_nothing_asked_nothing_found_and_the_model_stays_in_training(tiny: Loade
     assert Generator(tiny).log_probabilities([], []) == []
     Generator(tiny).log_probabilities(TEXTS, BEGINS)
     assert tiny.model.training
+
+
+LABEL = st.lists(st.integers(3, 9), min_size=1, max_size=4).map(lambda label: [*label, 2])
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    labels=st.lists(LABEL, min_size=1, max_size=30, unique_by=tuple),
+    with_less=st.booleans(),
+    most=st.sampled_from([1, 3, 128]),
+    steps=st.sampled_from([1, 2, 4, 1000]),
+)
+def test_the_likeliest_label_is_that_of_all_scores(
+    tiny: LoadedModel, labels: list[list[int]], with_less: bool, most: int, steps: int
+) -> None:
+    prompts = [*PROMPTS, *([1, *range(10, 60), tail] for tail in range(5)), [4]]
+    less = torch.rand(len(prompts), len(labels), generator=torch.Generator().manual_seed(0)) * 8 if with_less else None
+    told: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(likeliest, "MOST_ROWS", most)
+        patch.setattr(likeliest, "MOST_STEPS", steps)
+        found = Generator(tiny).likeliest_labels(prompts, labels, lambda *ready: told.append(ready), less=less)
+    scores = Generator(tiny).score_labels(prompts, labels) - (0 if less is None else less)
+    best = scores.max(-1).values
+    assert [float(scores[p, a]) for p, a in enumerate(found)] == pytest.approx(best.tolist(), abs=1e-4)
+    assert told[-1] == (len(prompts), len(prompts))
+
+
+def test_labels_that_cannot_be_the_likeliest_are_not_computed(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is sure of the first label, which `less` says: no other one is fed."""
+    labels = [[first, second, 2] for first in range(10, 30) for second in range(30, 50)]
+    less = torch.full((3, 400), 30.0)
+    less[:, 0] = 0.0
+    fed: list[int] = []
+    original = batch.feed
+
+    def counting(model, parts, windows):  # type: ignore[no-untyped-def]
+        fed.append(sum(len(part.tokens_N) for part in parts))
+        return original(model, parts, windows)
+
+    Generator(tiny).likeliest_labels(PROMPTS, labels)  # the probe of the model has been
+    monkeypatch.setattr(batch, "feed", counting)
+    assert Generator(tiny).likeliest_labels(PROMPTS, labels, less=less) == [0, 0, 0]
+    assert fed == [sum(map(len, PROMPTS)), 3, 3]
+
+
+def test_of_equally_likely_labels_the_first_is_taken(tiny: LoadedModel) -> None:
+    assert Generator(tiny).likeliest_labels(PROMPTS, [[9, 2], [9, 2], [9, 2]]) == [0, 0, 0]
+
+
+def test_an_empty_label_has_no_likelihood(tiny: LoadedModel) -> None:
+    with pytest.raises(UsageError, match="empty-label"):
+        Generator(tiny).likeliest_labels(PROMPTS, [[1], []])
+    assert Generator(tiny).likeliest_labels([], [[1]]) == []
 
 
 def test_label_scores_tell_how_far_they_are(tiny: LoadedModel) -> None:

@@ -2,6 +2,7 @@
 
     cases.py       which answers are wrong
     by_labels.py  by_field.py  by_length.py  by_topic.py  by_form.py     errors that have something in common
+    found.py       a group of errors, and its record
     contrast.py    is a group worse than the rest beyond noise?
     neighbours.py  the train examples near an error
     suspects.py    train answers that may be wrong

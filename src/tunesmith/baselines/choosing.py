@@ -2,7 +2,9 @@
 
 All candidates answer the same few examples; the worse half is dropped; those that stay answer twice as many, and so on
 until the last ones have answered them all. So most of the answers go to the candidates that are hard to tell apart.
-Each round adds to the scores of the rounds before, and all candidates of a round are compared on the same examples.
+Who equals the last that stays, stays too: where a weak model gets nothing right at first, the order of the list must
+not decide. Each round adds to the scores of the rounds before, and all candidates of a round are compared on the same
+examples.
 
 A question that got no score (no answer, or one that the scorer could not judge) counts as 0 *for this choice*: whoever
 leaves questions open must not win by it. The sentences say how many there were.
@@ -104,8 +106,9 @@ def choose(
     dropped: list[int] = []
     for survivors, n in rounds(len(candidates), len(order)):
         ranked = sorted(standing, key=lambda c: -_mean(scores[c]))  # stable: the simpler of equals first
-        standing, out = sorted(ranked[:survivors]), ranked[survivors:]
-        dropped = out + dropped
+        least = _mean(scores[ranked[min(survivors, len(ranked)) - 1]])
+        standing = [c for c in standing if _mean(scores[c]) >= least]
+        dropped = [c for c in ranked if c not in standing] + dropped
         for c in standing:
             scores[c] += measure(candidates[c].around(base), order[len(scores[c]) : n])
     ranked = sorted(standing, key=lambda c: -_mean(scores[c])) + dropped
@@ -127,7 +130,7 @@ def rounds(candidates: int, examples: int) -> list[tuple[int, int]]:
 
 
 def answers_needed(candidates: int, examples: int) -> int:
-    """How many answers a choice takes."""
+    """How many answers a choice takes where no candidates equal each other; where all do, `candidates * examples`."""
     asked, before = 0, 0
     for standing, n in rounds(candidates, examples):
         asked, before = asked + standing * (n - before), n

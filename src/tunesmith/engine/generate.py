@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tunesmith.engine.answering.batch import Batch
+from tunesmith.engine.answering.batch import Batch, Reader
 from tunesmith.engine.answering.choose import Constraint, Row, Sampling
+from tunesmith.engine.answering.likeliest import likeliest_labels
 from tunesmith.engine.answering.likelihood import log_probabilities
 from tunesmith.engine.answering.one_by_one import answer
 from tunesmith.engine.answering.score import score_labels
@@ -108,24 +109,32 @@ class Generator:
         It is the sum over the label's tokens. Divide by their number for a mean that does not favour short labels; end
         the labels with the stop token to ask for the whole answer rather than its beginning.
         """
-        longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
-        done = 0
-
-        def scored(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(done, len(prompts))
-
         with self._answering():
-            return score_labels(
-                self.model,
-                reader_of(self.model, longest),
-                prompts,
-                labels,
-                tokens_that_fit(self.model, cache_budget_bytes(self.model.device)),
-                scored,
-            )
+            reader, most_tokens = self._reader_for(prompts, labels)
+            return score_labels(self.model, reader, prompts, labels, most_tokens, _counting(progress, len(prompts)))
+
+    def likeliest_labels(
+        self,
+        prompts: Sequence[list[int]],
+        labels: Sequence[Sequence[int]],
+        progress: Progress | None = None,
+        *,
+        less: Tensor | None = None,
+    ) -> list[int]:
+        """The number of the label with the highest score for each prompt, `less` (prompts, labels) taken off it.
+
+        As `score_labels` would find it, with less work (`likeliest.py`); of equal ones the first.
+        """
+        if not prompts:
+            return []
+        with self._answering():
+            reader, most_tokens = self._reader_for(prompts, labels)
+            tell = _counting(progress, len(prompts))
+            if reader is not None:
+                less_PA = None if less is None else less.double().numpy()
+                return likeliest_labels(reader, prompts, labels, most_tokens, less_PA, tell)
+            scores_PA = score_labels(self.model, None, prompts, labels, most_tokens, tell)
+            return [int(row_A.argmax()) for row_A in (scores_PA if less is None else scores_PA - less).numpy()]
 
     def log_probabilities(
         self, texts: Sequence[Sequence[int]], begins: Sequence[int], progress: Progress | None = None
@@ -136,6 +145,11 @@ class Generator:
         """
         with self._answering():
             return log_probabilities(self.loaded, texts, begins, progress)
+
+    def _reader_for(self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]]) -> tuple[Reader | None, int]:
+        """What reads prompts with a label each, and how many tokens' keys and values may be held."""
+        longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
+        return reader_of(self.model, longest), tokens_that_fit(self.model, cache_budget_bytes(self.model.device))
 
     def _passes(
         self, prompts: Sequence[list[int]], rows: Sequence[Row], max_new_tokens: int, stop_ids: set[int]
@@ -176,3 +190,16 @@ class Generator:
         finally:
             if was_training:
                 self.model.train()
+
+
+def _counting(progress: Progress | None, wanted: int) -> Callable[[int], None]:
+    """Adds up how many are ready, and tells."""
+    ready = 0
+
+    def tell(more: int) -> None:
+        nonlocal ready
+        ready += more
+        if progress is not None and more:
+            progress(ready, wanted)
+
+    return tell

@@ -1,4 +1,4 @@
-"""The likeliest of some labels, by a model on this machine: nothing is generated, every label is scored.
+"""The likeliest of some labels, by a model on this machine: nothing is generated, labels are scored.
 
     plain        argmax_a  log p(a | prompt)
     calibrated   argmax_a  log p(a | prompt) - log p(a | the same prompt with "N/A" for its question)
@@ -22,8 +22,6 @@ from tunesmith.providers.encoded import Opened, answer_ids, leaving_room, open_p
 from tunesmith.records import ChatTokenizer, Completion, Progress, Prompt
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tunesmith.engine.generate import Generator
 
 CONTENT_FREE = "N/A"
@@ -59,11 +57,10 @@ class LabelCompleter:
                 progress(len(opened) - len(answerable) + int(share * len(answerable)), len(prompts))
 
         report(0.0)
-        scores_PA = self._scores([prompts[i] for i in answerable], [opened[i].ids for i in answerable], labels, report)
+        chosen = self._choose([prompts[i] for i in answerable], [opened[i].ids for i in answerable], labels, report)
         seconds = (time.perf_counter() - began) / max(len(answerable), 1)
         completions = [Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened]
-        for i, row_A in zip(answerable, scores_PA, strict=True):
-            a = int(row_A.argmax())
+        for i, a in zip(answerable, chosen, strict=True):
             completions[i] = Completion(self.labels[a], len(opened[i].ids), len(labels[a]) - 1, seconds)
         return completions
 
@@ -72,23 +69,22 @@ class LabelCompleter:
         first = next((one for one in opened if one.error is None), None)
         return answer_ids(self.tokenizer, [first] * len(self.labels), self.labels) if first else []
 
-    def _scores(
-        self,
-        prompts: Sequence[Prompt],
-        ids: list[list[int]],
-        labels: list[list[int]],
-        report: Callable[[float], None],
-    ) -> "np.ndarray":
-        """PA. Prompts and content-free ones are scored together, for they share their shots."""
-        blanks = [_content_free(prompt) for prompt in prompts] if self.is_calibrated else []
-        blank_ids = [tuple(one.ids) for one in open_prompts(self.tokenizer, blanks)]
-        places = {blank: len(ids) + k for k, blank in enumerate(dict.fromkeys(blank_ids))}
-        texts = ids + [list(blank) for blank in places]
-        scores = self.generator.score_labels(texts, labels, lambda ready, wanted: report(ready / wanted))
-        scores_PA: np.ndarray = scores.double().numpy()
-        if self.is_calibrated:
-            scores_PA = scores_PA[: len(ids)] - scores_PA[[places[blank] for blank in blank_ids]]
-        return scores_PA
+    def _choose(
+        self, prompts: Sequence[Prompt], ids: list[list[int]], labels: list[list[int]], report: Callable[[float], None]
+    ) -> list[int]:
+        """The number of the label for each prompt. Content-free prompts that are alike are scored once."""
+        if not self.is_calibrated:
+            return self.generator.likeliest_labels(ids, labels, lambda ready, wanted: report(ready / wanted))
+        blanks = [tuple(one.ids) for one in open_prompts(self.tokenizer, [_content_free(prompt) for prompt in prompts])]
+        places = {blank: k for k, blank in enumerate(dict.fromkeys(blanks))}
+        share = len(places) / (len(places) + len(ids)) if ids else 0.0
+        prior = self.generator.score_labels(
+            [list(blank) for blank in places], labels, lambda ready, wanted: report(share * ready / wanted)
+        )
+        less = prior[[places[blank] for blank in blanks]]
+        return self.generator.likeliest_labels(
+            ids, labels, lambda ready, wanted: report(share + (1 - share) * ready / wanted), less=less
+        )
 
 
 def _content_free(prompt: Prompt) -> Prompt:
