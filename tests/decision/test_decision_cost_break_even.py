@@ -50,7 +50,7 @@ def test_two_lines_meet_where_a_root_finder_finds_it(a: float, b: float, steep: 
     before, after = Line(min(a, b), steep + gain), Line(max(a, b), steep)
     at = meeting(before, after)
     found = brentq(lambda x: before.intercept + before.slope * x - after.intercept - after.slope * x, -1, at + 1)
-    assert at == pytest.approx(found, abs=1e-6)
+    assert at == pytest.approx(found, rel=1e-9, abs=1e-6)
 
 
 def test_dearer_to_set_up_and_cheaper_to_run_wins_from_a_volume_on() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from door import Door
 
+from tunesmith.errors import GateFailed
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Run, Split
 from tunesmith.runs.folder import RunFolder
@@ -62,22 +63,24 @@ def test_a_changed_adapter_is_not_used(trained: RunFolder, tunesmith: Door) -> N
     assert tunesmith("chat", trained.path, "--message", "1 a red boat").code == 0
 
 
-def test_groups_do_not_straddle_a_given_test_file(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_given_test_file_that_leaks_stops_the_run(tmp_path: Path, tiny_model: Path) -> None:
     rows = [{"prompt": f"question {i}", "completion": "yes", "customer": f"c{i % 20}"} for i in range(80)]
     data, test = write_rows(tmp_path / "train.jsonl", rows[:60]), write_rows(tmp_path / "test.jsonl", rows[60:65])
     changes = [f"data.path={data}", f"data.test_path={test}", "data.group=customer", f"model={tiny_model}"]
-    material = gather(load_recipe(None, changes))
-    held_out = {example.group for example in material.test}
-    assert held_out == {row["customer"] for row in rows[60:65]}
-    assert not held_out & {example.group for example in [*material.train, *material.validation]}
+    with pytest.raises(GateFailed, match="gate/leak") as caught:
+        gather(load_recipe(None, changes))
+    assert "group 5 (lines 1, 2, 3 (2 more) like train lines" in str(caught.value)
+    assert caught.value.exit_code == 1
 
 
-def test_a_leak_is_told_with_an_instruction_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_leak_that_is_allowed_by_name_is_told_and_marked(tmp_path: Path, tiny_model: Path) -> None:
     rows = [{"prompt": f"question number {i * 7919}", "completion": "yes"} for i in range(40)]
     data, test = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "test.jsonl", rows[:4])
     changes = [f"data.path={data}", f"data.test_path={test}", "data.instruction=Say yes.", f"model={tiny_model}"]
-    codes = {problem.code: problem.count for problem in gather(load_recipe(None, changes)).check.problems}
+    material = gather(load_recipe(None, [*changes, "data.allow_leaks=[exact]"]))
+    codes = {problem.code: problem.count for problem in material.check.problems}
     assert codes["data/test-leak"] == 4
+    assert set(material.leaks.leaked) == {example.id for example in material.test}
 
 
 def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(

@@ -104,6 +104,11 @@ def resolve_embedding(name: str) -> Path:
     return folder
 
 
+def has_embedding(name: str) -> bool:
+    """Whether it was fetched."""
+    return embedded_folder(name).exists()
+
+
 def _verify(folder: Path, files: dict[str, str]) -> None:
     try:
         expected = Manifest.read(folder / "manifest.json").files

@@ -81,6 +81,31 @@ def _bar_can_be_met(recipe: Recipe) -> Iterator[str]:
         yield "bar.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free; give the machine's price"
 
 
+def _passages_can_be_cut(recipe: Recipe) -> Iterator[str]:
+    retrieval = recipe.retrieval
+    if retrieval.overlap >= retrieval.words:
+        yield (
+            f"retrieval.overlap={retrieval.overlap} is not less than retrieval.words={retrieval.words}; "
+            "passages that share all their words never end"
+        )
+
+
+def _data_stays_where_it_may(recipe: Recipe) -> Iterator[str]:
+    """Remote contenders are sent the questions: what must not leave is not sent only to be ruled out afterwards."""
+    if recipe.circumstances.data_may_go == "this machine":
+        for remote in recipe.evaluation.remote:
+            yield (
+                f"evaluation.remote {remote.name} would be sent the questions, but circumstances.data_may_go is "
+                '"this machine"; remove one of them'
+            )
+
+
+def _names_once(recipe: Recipe) -> Iterator[str]:
+    names = [remote.name for remote in recipe.evaluation.remote]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"evaluation.remote has two models named {name}; name each once"
+
+
 def _nothing_blank(recipe: Recipe) -> Iterator[str]:
     texts = {
         "model": recipe.model,
@@ -104,6 +129,9 @@ RULES: tuple[Rule, ...] = (
     _options_are_of_the_method,
     _preferences_are_about_answers,
     _bar_can_be_met,
+    _passages_can_be_cut,
+    _data_stays_where_it_may,
+    _names_once,
     _nothing_blank,
 )
 

@@ -131,16 +131,17 @@ class EvaluationRecipe(Record):
     """How contenders are asked and scored.
 
     `scorer` is a name, "auto", or `file.py:function`. Choices (how many `shots` at most, what is retrieved, which of
-    `trials` candidate prompts) are made on the validation examples. `test_limit` and `validation_limit` take that many
-    of their sides. `answers` are CSV files with the answers of other systems; `remote` are models behind a URL.
-    `constrained` adds contenders whose answers cannot leave the form of the train answers. `batch_size` is the most
-    answers made at once; fewer where the memory for their keys and values ends.
+    `trials` candidate prompts, written by our `optimiser` or by DSPy's too) are made on the validation examples.
+    `test_limit` and `validation_limit` take that many of their sides. `answers` are files with the answers of other
+    systems; `remote` are models behind a URL. `constrained` adds contenders whose answers cannot leave the form of the
+    train answers. `batch_size` is the most answers made at once; fewer where the memory for their keys and values ends.
     """
 
     scorer: str = "auto"
     max_new_tokens: int | None = Field(None, ge=1)
     shots: int = Field(5, ge=1, le=64)
     trials: int = Field(8, ge=0, le=1000)
+    optimiser: Literal["own", "dspy"] = "own"
     constrained: bool = True
     remote: Annotated[tuple[RemoteRecipe, ...], AS_TUPLE] = ()
     answers: Annotated[tuple[str, ...], AS_TUPLE] = ()
@@ -153,12 +154,13 @@ class RetrievalRecipe(Record):
     """What is looked up for a question: passages of the `documents` folder, else the nearest train examples.
 
     `k` finds a question; None: chosen on the validation examples. `search` by words (bm25), by meaning (dense), or both
-    joined by reciprocal rank. Documents are cut into passages of `words` words that share `overlap`.
+    joined by reciprocal rank; None: both where the embedding model is on this machine, else by words. Documents are cut
+    into passages of `words` words that share `overlap`.
     """
 
     documents: str | None = None
     k: int | None = Field(None, ge=1, le=64)
-    search: Literal["bm25", "dense", "both"] = "bm25"
+    search: Literal["bm25", "dense", "both"] | None = None
     words: int = Field(150, ge=8)
     overlap: int = Field(30, ge=0)
 

@@ -7,7 +7,7 @@ charges for the tokens of its trials.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tunesmith.baselines.choosing import Candidate, Chosen, choose
+from tunesmith.baselines.choosing import Candidate, Chosen, Measure, choose
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.records import Completer, Example, TokenPrice
@@ -50,23 +50,26 @@ class Chooser:
         self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None = None
     ) -> Choice:
         """The best of the candidates around `base`. Errors: `Interrupted` when somebody asks to stop."""
-        usd = 0.0
+        charged: list[float] = []
+        chosen = choose(candidates, base, self.examples, self.measure(what, price, charged), self.seed)
+        self.listener.note(f"{what}: {chosen.sentences[0]}")
+        return Choice(chosen, sum(charged))
 
-        def measure(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
-            nonlocal usd
-            completions = completer.complete([example.prompt for example in examples], tell)
-            if price is not None:
-                usd += sum(price.usd_of(one.tokens_in, one.tokens_out) for one in completions)
-            return deciding_scores(completions, examples, self.scorer)
+    def measure(self, what: str, price: TokenPrice | None = None, charged: list[float] | None = None) -> Measure:
+        """Asks and scores; what a provider charges is added to `charged`."""
 
         def tell(ready: int, wanted: int) -> None:
             self.listener.progress(f"choosing {what}", ready, wanted)
             if self.stop.asked():
                 raise interrupted(self.folder, self.stop)
 
-        chosen = choose(candidates, base, self.examples, measure, self.seed)
-        self.listener.note(f"{what}: {chosen.sentences[0]}")
-        return Choice(chosen, usd)
+        def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+            completions = completer.complete([example.prompt for example in examples], tell)
+            if price is not None and charged is not None:
+                charged.extend(price.usd_of(one.tokens_in, one.tokens_out) for one in completions)
+            return deciding_scores(completions, examples, self.scorer)
+
+        return measured
 
 
 def held(candidate: Candidate, completer: Completer, how: str) -> Candidate:

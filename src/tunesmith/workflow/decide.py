@@ -1,10 +1,12 @@
 """The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors, report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith.baselines.form import form_of
+from tunesmith.baselines.rag.documents import Passage, read_passages
 from tunesmith.decision.power import what_can_be_shown
 from tunesmith.errors import GateFailed
 from tunesmith.evaluation.evaluate import Task, check_task
@@ -50,6 +52,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
     small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
     """
+    passages = _passages(recipe)  # quick to fail, so before all that is slow
     material = gather(recipe, listener)
     task = task_of(material)
     power = say_power(material, listener)
@@ -58,7 +61,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
         with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
-            contest, lineup = _prepare(material, task, judging, tuning.folder, store, listener, stop)
+            contest, lineup = _prepare(material, task, judging, passages, tuning.folder, store, listener, stop)
             tuning.folder.write(power)
             form = lineup.form
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
@@ -114,8 +117,22 @@ def say_power(material: Material, listener: Listener) -> PowerStatement:
     return power
 
 
+def _passages(recipe: Recipe) -> list[Passage]:
+    retrieval = recipe.retrieval
+    if retrieval.documents is None:
+        return []
+    return read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)
+
+
 def _prepare(
-    material: Material, task: Task, judging: Judging, folder: RunFolder, store: Store, listener: Listener, stop: Stop
+    material: Material,
+    task: Task,
+    judging: Judging,
+    passages: Sequence[Passage],
+    folder: RunFolder,
+    store: Store,
+    listener: Listener,
+    stop: Stop,
 ) -> tuple[Contest, Lineup]:
     """The contest with the scorer that decides, and what contenders are made of: choices use the plain scorer."""
     recipe = material.recipe
@@ -126,7 +143,7 @@ def _prepare(
     folder.write(test_set_of(judged, [example.answer for example in material.train]))
     folder.write(material.leaks)
     contest = Contest(judged, material.split.test, material.validation, folder, store, listener, stop)
-    return contest, Lineup(recipe, material.train, material.test, form, chooser)
+    return contest, Lineup(recipe, material.train, material.test, form, chooser, passages)
 
 
 def _ability(

@@ -5,7 +5,7 @@ from typing import Any
 
 from tunesmith.data.sample import sample_path
 from tunesmith.errors import InputError, StoreError
-from tunesmith.models.embedded import embedded_models
+from tunesmith.models.embedded import embedded_models, embedding_models, resolve_embedding
 from tunesmith.models.resolve import known_models, looks_like_folder
 from tunesmith.providers.local_model import resolve
 from tunesmith.records import Decision, Recipe, Run
@@ -23,6 +23,8 @@ def fetch_embedded() -> None:
     fetch_sample()
     for name in embedded_models():
         resolve(name)
+    for name in embedding_models():
+        resolve_embedding(name)
 
 
 def list_models() -> list[dict[str, Any]]:

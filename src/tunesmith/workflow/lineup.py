@@ -14,13 +14,13 @@ after the other, because each makes its choices when it is its turn.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tunesmith.baselines.choosing import Candidate
+from tunesmith.baselines.dspy import dspy_candidate
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
 from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
 from tunesmith.baselines.rag.candidates import USUAL_KS, retrieval_candidates
-from tunesmith.baselines.rag.documents import read_passages
+from tunesmith.baselines.rag.documents import Passage
 from tunesmith.baselines.rag.index import search_over
 from tunesmith.baselines.room import Room
 from tunesmith.baselines.searched import search_prompts
@@ -60,15 +60,16 @@ class Lineup:
     test: Sequence[Example]
     form: AnswerForm | None
     chooser: Chooser
+    passages: Sequence[Passage] = ()
     instruction: Instruction = field(default=NOTHING_ADDED, init=False)
 
     def __post_init__(self) -> None:
         retrieval = self.recipe.retrieval
-        make_search = search_over(retrieval.search, LocalEmbedder() if retrieval.search != "bm25" else None)
+        search = retrieval.search or "bm25"
+        make_search = search_over(search, LocalEmbedder() if search != "bm25" else None)
         self.indexes: dict[str, Index] = {"rag": ExampleIndex(self.train, make_search)}
-        if retrieval.documents:
-            passages = read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)
-            self.indexes["rag-documents"] = PassageIndex(passages, make_search)
+        if self.passages:
+            self.indexes["rag-documents"] = PassageIndex(self.passages, make_search, folder=retrieval.documents or "")
         self.longest: Prompt = max((e.prompt for e in [*self.train, *self.chooser.examples]), key=_characters)
 
     def prompted(self, who: Answerer) -> Iterator[Entrant]:
@@ -102,12 +103,22 @@ class Lineup:
         trials = self.recipe.evaluation.trials
         instructions = instructions_for(self.train, self.form, self.recipe.seed)
         prompts = search_prompts(instructions, shots, trials, self.longest, who.room)
+        if self.recipe.evaluation.optimiser == "dspy":
+            prompts = [*prompts, self._from_dspy(who)]
         if prompts:
             choice = self._choose(who, "prompt", prompts)
             self.instruction = next(
                 (one for one in instructions if one.text == choice.candidate.instruction), NOTHING_ADDED
             )
             yield self._chosen(who, "searched", "few-shot", choice)
+
+    def _from_dspy(self, who: Answerer) -> Candidate:
+        evaluation = self.recipe.evaluation
+        chooser = self.chooser
+        return dspy_candidate(
+            who.free, self.train, chooser.examples, chooser.measure(f"{who.name} prompt (DSPy)".strip()),
+            trials=max(1, evaluation.trials), shots=evaluation.shots, seed=self.recipe.seed,
+        )  # fmt: skip
 
     def _retrieved(self, who: Answerer, name: str, kind: str, instructions: Sequence[Instruction]) -> Entrant:
         index, k = self.indexes[name.removeprefix("tuned+")], self.recipe.retrieval.k
@@ -135,12 +146,17 @@ class Lineup:
             name=f"{who.name}+{name}" if who.name else name,
             kind=kind,
             given=", ".join(part for part in (who.told, candidate.given) if part),
-            chosen=choice.chosen.sentences if choice and len(choice.chosen.trials) > 1 else (),
+            chosen=choice.chosen.sentences if choice and _says_something(choice) else (),
             setup_seconds=who.setup_seconds + (choice.seconds if choice and who.price is None else 0.0),
             setup_usd_charged=choice.usd_charged if choice else 0.0,
             token_price=who.price,
         )
         return Entrant(profile, candidate.around(base))
+
+
+def _says_something(choice: Choice) -> bool:
+    """Among several there was a choice; an instruction of ours must be readable even if there was none."""
+    return len(choice.chosen.trials) > 1 or bool(choice.candidate.instruction)
 
 
 def _in_order(candidates: Sequence[Candidate], choice: Choice) -> list[Candidate]:

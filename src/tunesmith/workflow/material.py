@@ -10,6 +10,8 @@ from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import DataError, RecipeError
+from tunesmith.models.embedded import has_embedding
+from tunesmith.providers.embedder import USUAL
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
 from tunesmith.records import CheckReport, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
@@ -54,7 +56,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     loaded = read_examples(recipe)
     given_test = read_test(recipe)
     named = NamedModel.open(recipe.model, recipe.revision)
-    recipe = pinned(recipe, named)
+    recipe = searched(pinned(recipe, named), listener)
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
     report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
@@ -117,6 +119,16 @@ def pinned(recipe: Recipe, named: NamedModel) -> Recipe:
     if identity.source == "folder" and identity.adapter is None:
         return recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
     return recipe
+
+
+def searched(recipe: Recipe, listener: Listener) -> Recipe:
+    """The recipe with its search named: by meaning too where the model for it is here. Nothing is fetched unasked."""
+    if recipe.retrieval.search is not None:
+        return recipe
+    search = "both" if has_embedding(USUAL) else "bm25"
+    if search == "bm25":
+        listener.note("retrieval goes by words; by meaning too once `tunesmith models --fetch` has run")
+    return recipe.model_copy(update={"retrieval": recipe.retrieval.model_copy(update={"search": search})})
 
 
 def instructed(loaded: Loaded, recipe: Recipe) -> Loaded:
