@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.data.keys import normalised
+from tunesmith.data.outside import OutsideAnswers, read_outside, sniff
 from tunesmith.data.read.csv import read_csv
 from tunesmith.data.read.faults import Fault, Row
 from tunesmith.data.read.jsonl import read_jsonl
@@ -91,6 +92,9 @@ def _matched(path: Path, task: Task) -> tuple[dict[str, Given], list[int]]:
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Each row with our column names. Errors: `DataError`."""
+    if sniff(path) is not None:
+        yield from _rows_of_a_log(path)
+        return
     reader = READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise DataError(
@@ -103,6 +107,18 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield row.line, _renamed(path, row)
         elif row.code != "bom":
             raise _bad_row(path, row)
+
+
+def _rows_of_a_log(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The answers in a log of another evaluation tool, with the questions that it asked."""
+    found = read_outside(path)
+    if not isinstance(found, OutsideAnswers):
+        raise DataError(
+            "no-answers-in-log", f"This {found.format} file has questions and no answers.", where=str(path),
+            do="give the log of a run",
+        )  # fmt: skip
+    for number, example in enumerate(found.task.examples, start=1):
+        yield number, {"question": example.question, "answer": found.answers.get(example.id)}
 
 
 def _renamed(path: Path, row: Row) -> Mapping[str, Any]:

@@ -8,8 +8,10 @@ from tunesmith.baselines.prompt import Instructed
 from tunesmith.data.check import check_examples
 from tunesmith.errors import UsageError
 from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_answers
+from tunesmith.evaluation.outside import read_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.models.resolve import looks_like_folder
+from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
 from tunesmith.runs.folder import RunFolder
@@ -19,7 +21,7 @@ from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.contest import ask_one, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.material import read_examples, wanted_of
+from tunesmith.workflow.material import read_examples, wanted_of, with_scorer
 
 
 def evaluate(
@@ -30,6 +32,7 @@ def evaluate(
     A run is asked with the instruction it was trained with, every other model with the recipe's.
     Errors: `InputError`, `GateFailed` when the data has errors, `Interrupted`.
     """
+    recipe = with_scorer(recipe)
     loaded = read_examples(recipe)
     refuse_errors(check_examples(loaded))
     wanted = wanted_of("given", loaded.examples)
@@ -37,7 +40,7 @@ def evaluate(
     examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
     listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
-    scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer)
+    scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer, LocalEmbedder)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
     places = {_short(name): folder_if_run(name) for name in models}
@@ -61,6 +64,8 @@ def evaluate(
                 folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
             store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
             asked.append(one)
+    for path in recipe.evaluation.answers:
+        asked.append(read_answers(path, task))
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
         folder.write(evaluation)

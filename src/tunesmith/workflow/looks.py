@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import MetricLine, Recipe
 from tunesmith.runs.folder import RunFolder, Sample
@@ -54,7 +55,7 @@ def generation_score(
     examples = [example for example in lesson.validation if example.messages]
     if not examples:
         return None
-    scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer)
+    scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer, LocalEmbedder)
     completer = model.completer(recipe.evaluation.max_new_tokens or 1)
 
     def stop_if_asked(ready: int, wanted: int) -> None:

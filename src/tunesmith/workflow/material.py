@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tunesmith.data.cached import check_or_recall, prepare_or_recall
 from tunesmith.data.leaks import notes_of, settle_leaks
+from tunesmith.data.outside.loaded import load_outside
+from tunesmith.data.outside.read import sniff
 from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded, read_dataset
 from tunesmith.data.split import examples_on, split_examples
@@ -56,7 +58,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     loaded = read_examples(recipe)
     given_test = read_test(recipe)
     named = NamedModel.open(recipe.model, recipe.revision)
-    recipe = searched(pinned(recipe, named), listener)
+    recipe = with_scorer(searched(pinned(recipe, named), listener))
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
     report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
@@ -102,13 +104,33 @@ def read_examples(recipe: Recipe) -> Loaded:
     """The recipe's data as it stands in the files. Errors: `InputError`."""
     if recipe.data.path is None:
         raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
-    return read_dataset(recipe.data.path, recipe.data.columns, recipe.data.group)
+    return _read(recipe.data.path, recipe)
+
+
+def _read(path: str, recipe: Recipe) -> Loaded:
+    """Our own formats, and tasks of other evaluation tools."""
+    if sniff(path) is not None:
+        return load_outside(path)[0]
+    return read_dataset(path, recipe.data.columns, recipe.data.group)
 
 
 def read_test(recipe: Recipe) -> Loaded | None:
     """The given test examples as they stand in their file, None when there are none. Errors: `InputError`."""
     data = recipe.data
-    return read_dataset(data.test_path, data.columns, data.group) if data.test_path else None
+    return _read(data.test_path, recipe) if data.test_path else None
+
+
+def with_scorer(recipe: Recipe) -> Recipe:
+    """The recipe with the scorer that an outside task asks for, where it names none; files in its name are absolute."""
+    scorer, path = recipe.evaluation.scorer, recipe.data.test_path or recipe.data.path
+    if scorer == "auto" and path and sniff(path) is not None:
+        scorer = load_outside(path)[1].scorer
+    file, colon, rest = scorer.rpartition(":")
+    if colon and file.endswith(".py"):
+        scorer = f"{Path(file).expanduser().absolute()}:{rest}"
+    elif scorer.startswith("sql:"):
+        scorer = f"sql:{Path(rest).expanduser().absolute()}"
+    return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"scorer": scorer})})
 
 
 def pinned(recipe: Recipe, named: NamedModel) -> Recipe:
