@@ -23,7 +23,7 @@ from tunesmith.engine.head import hidden_states, logits_of
 from tunesmith.errors import UsageError
 
 TOKENS_AT_ONCE = 4096
-LOGITS_AT_ONCE = 1 << 24
+LOGITS_AT_ONCE = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,9 @@ def _log_probabilities(model: PreTrainedModel, hidden_BPD: Tensor, tree: LabelTr
     edges_BE = torch.empty(len(hidden_BPD), len(tree.places_E), device=hidden_BPD.device)
     step = max(1, LOGITS_AT_ONCE // (len(hidden_BPD) * model.config.get_text_config().vocab_size))
     for begin in range(0, hidden_BPD.shape[1], step):
-        logits_BpV = logits_of(model, hidden_BPD[:, begin : begin + step])
+        here_BpD = hidden_BPD[:, begin : begin + step]
+        # Flat rows: a batch of matrices would be as many products, each of which reads all of the head's weights.
+        logits_BpV = logits_of(model, here_BpD.reshape(-1, here_BpD.shape[-1])).view(*here_BpD.shape[:2], -1)
         log_sum_Bp = logits_BpV.logsumexp(-1)
         here_e = ((tree.places_E >= begin) & (tree.places_E < begin + step)).nonzero()[:, 0]
         places_e, tokens_e = tree.places_E[here_e] - begin, tree.tokens_E[here_e]
