@@ -3,12 +3,15 @@
 What a single field allows (types, ranges) stands beside the field in `records/recipe.py`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 from tunesmith.errors import RecipeError
 from tunesmith.records import AdapterRecipe, Recipe
 
 Rule = Callable[[Recipe], Iterator[str]]
+_REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
+"""With `+zero-shot-constrained` behind it, it must name a file of answers."""
 
 
 def _one_end(recipe: Recipe) -> Iterator[str]:
@@ -104,6 +107,12 @@ def _names_once(recipe: Recipe) -> Iterator[str]:
     names = [remote.name for remote in recipe.evaluation.remote]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"evaluation.remote has two models named {name}; name each once"
+    for name in names:
+        if not _REMOTE_NAME.fullmatch(name) or name == "tuned":
+            yield (
+                f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called; use at most 32 "
+                "letters, digits, dashes and dots, and not the word tuned"
+            )
 
 
 def _nothing_blank(recipe: Recipe) -> Iterator[str]:

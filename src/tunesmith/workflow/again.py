@@ -14,6 +14,7 @@ from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
 from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow.contest import parts_of
 
 FREE = ("bar", "circumstances", "cost", "machine_usd_per_hour", "strict")
 """The parts of a recipe on which no answer depends."""
@@ -75,7 +76,7 @@ def _recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
 
 def task_of_stored(test: TestSet) -> Task:
     """The task as it was, with its scorer's place taken."""
-    make = SCORERS.get(test.scorer)
+    make = next((SCORERS[part] for part in parts_of(test.scorer) if part in SCORERS), None)
     whole_set = make(test.labels or [test.examples[0].answer]).whole_set if make else {}
     return Task(
         test.task,

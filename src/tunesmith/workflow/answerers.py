@@ -1,55 +1,91 @@
-"""Who is asked: the base model and the tuned one (the same, before and after), and every remote model."""
+"""Who is asked: the base model and the tuned one (the same, before and after), and every remote model.
 
-from collections.abc import Iterator
+Where answers cannot be held to the form of the train answers, the contenders that would be are left out with a note.
+"""
 
 from tunesmith.baselines.room import Room
 from tunesmith.decision.prices import load_prices, price_of, token_price
-from tunesmith.errors import RecipeError
+from tunesmith.errors import ProviderError, RecipeError, UsageError
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Recipe, RemoteRecipe, TokenPrice
 from tunesmith.workflow.lineup import Answerer
+from tunesmith.workflow.listener import Listener
+from tunesmith.workflow.material import Material
 
 LABELS = "the likeliest label"
 CALIBRATED = "the likeliest label, each beside how likely it is without a question"
 JSON = "held to the JSON schema of the train answers"
 
 
-def base_answerer(model: LocalModel, recipe: Recipe, form: AnswerForm | None) -> Answerer:
+def base_answerer(model: LocalModel, recipe: Recipe, form: AnswerForm | None, listener: Listener) -> Answerer:
     """The model in memory before it is tuned."""
     told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {_question(recipe)}"
-    return _local("", told, model, recipe, form, 0.0)
+    return _local(told, model, recipe, form, listener, 0.0)
 
 
-def tuned_answerer(model: LocalModel, recipe: Recipe, form: AnswerForm | None, setup_seconds: float) -> Answerer:
+def tuned_answerer(
+    model: LocalModel, recipe: Recipe, form: AnswerForm | None, listener: Listener, setup_seconds: float
+) -> Answerer:
     """The model in memory after tuning."""
-    return _local("", f"tuned model, {_question(recipe)}", model, recipe, form, setup_seconds)
+    return _local(f"tuned model, {_question(recipe)}", model, recipe, form, listener, setup_seconds)
 
 
-def remote_answerers(recipe: Recipe, form: AnswerForm | None) -> Iterator[Answerer]:
-    """Every model behind a URL. Errors: `RecipeError` where its price is not known: nothing is spent blindly."""
+def remote_answerers(material: Material, form: AnswerForm | None, listener: Listener) -> list[Answerer]:
+    """Every model behind a URL. Each is asked one validation question, so that what it refuses is known before the
+    long work.
+
+    Errors: `RecipeError` where its price is not known: nothing is spent blindly; `ProviderError` where it refuses.
+    """
+    recipe = material.recipe
     limit = recipe.evaluation.max_new_tokens or 1
-    for remote in recipe.evaluation.remote:
-        price = _price(remote, recipe)
+    prices = [_price(remote, recipe) for remote in recipe.evaluation.remote]
+    answerers = []
+    for remote, price in zip(recipe.evaluation.remote, prices, strict=True):
+        listener.stage(f"reaching {remote.name}")
+        question = [example.prompt for example in material.validation[:1]]
+        free = RemoteCompleter(remote, limit)
+        free.complete(question)
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
-            held = ((JSON if form.json_schema else "held to the labels", RemoteCompleter(remote, limit, form)),)
+            constrained = RemoteCompleter(remote, limit, form)
+            try:
+                constrained.complete(question)
+                held = ((JSON if form.json_schema else "held to the labels", constrained),)
+            except ProviderError as error:
+                if error.code != "provider/form-refused":
+                    raise
+                listener.note(f"no constrained answers of {remote.name}: {error.what} {error.found}")
         told = f"{remote.model} at {remote.url}, {_question(recipe)}"
-        yield Answerer(remote.name, told, RemoteCompleter(remote, limit), held, price=price)
+        answerers.append(Answerer(remote.name, told, free, held, price=price))
+    return answerers
 
 
 def _local(
-    name: str, told: str, model: LocalModel, recipe: Recipe, form: AnswerForm | None, setup_seconds: float
+    told: str, model: LocalModel, recipe: Recipe, form: AnswerForm | None, listener: Listener, setup_seconds: float
 ) -> Answerer:
     limit = recipe.evaluation.max_new_tokens or 1
     held: tuple[tuple[str, Completer], ...] = ()
     if form is not None and recipe.evaluation.constrained:
-        held = ((LABELS if form.labels else JSON, model.completer(limit, form)),)
-        if form.labels:
-            held += ((CALIBRATED, model.completer(limit, form, is_calibrated=True)),)
-    context = model.loaded.context_length
-    room = Room(model.named.tokenizer, context - limit)
-    return Answerer(name, told, model.completer(limit), held, room, setup_seconds=setup_seconds)
+        held = _held(model, limit, form, listener)
+    room = Room(model.named.tokenizer, model.loaded.context_length - limit)
+    return Answerer("", told, model.completer(limit), held, room, setup_seconds=setup_seconds)
+
+
+def _held(
+    model: LocalModel, limit: int, form: AnswerForm, listener: Listener
+) -> tuple[tuple[str, Completer], ...]:
+    """The ways to hold the model's answers to the form, each with its name; none where that cannot be done."""
+    if form.labels:
+        calibrated = model.completer(limit, form, is_calibrated=True)
+        return (LABELS, model.completer(limit, form)), (CALIBRATED, calibrated)
+    try:
+        return ((JSON, model.completer(limit, form)),)
+    except UsageError as error:
+        if error.code != "usage/form-not-enforced":
+            raise
+        listener.note(f"no constrained answers: {error.what} {error.found}")
+        return ()
 
 
 def _question(recipe: Recipe) -> str:

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
 from tunesmith.evaluation.meter import measure_latency
-from tunesmith.evaluation.outside import read_answers
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.records import Asking, Example, Likelihoods, Look, TestExample, TestSet
 from tunesmith.records.look import name_of_test_set
@@ -50,10 +48,10 @@ class Contest:
                 one = self._with_probabilities(one, likelihoods)
             self._keep(one)
 
-    def take(self, files: Sequence[str]) -> None:
-        """Answers of other systems, from files. Errors: `DataError`."""
-        for file in files:
-            self._keep(read_answers(Path(file), self.task))
+    def take(self, outsiders: Iterable[Asked]) -> None:
+        """Keep what other systems answered."""
+        for one in outsiders:
+            self._keep(one)
 
     def _with_probabilities(self, one: Asked, likelihoods: Likelihoods) -> Asked:
         """The scores of those that have some, and how likely the model finds the reference."""
@@ -95,9 +93,14 @@ def look_of(test_ids: Sequence[str], one: Asked, run: str | None, why: str) -> L
     )
 
 
+def parts_of(scorer: str) -> list[str]:
+    """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
+    return scorer.split(" + ")
+
+
 def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
     """What is kept of the task, so that the verdict can be made again from the answers."""
-    labels = sorted(set(train_answers)) if task.scorer.name == "label" else ()
+    labels = sorted(set(train_answers)) if "label" in parts_of(task.scorer.name) else ()
     return TestSet(
         task=task.name,
         scorer=task.scorer.name,

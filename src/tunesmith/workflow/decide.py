@@ -15,7 +15,7 @@ from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import Decision, Evaluation, GeneralAbility, PowerStatement, Progress, Recipe, Run
+from tunesmith.records import AnswerForm, Decision, Evaluation, GeneralAbility, PowerStatement, Progress, Recipe, Run
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
@@ -28,6 +28,7 @@ from tunesmith.workflow.judging import Judging, open_judging
 from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
+from tunesmith.workflow.outsiders import names_in_decide, read_outsiders
 from tunesmith.workflow.tuning import interrupted, open_run, tune
 
 RIVALS = 3
@@ -57,24 +58,27 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     task = task_of(material)
     power = say_power(material, listener)
     judging = open_judging(task.scorer, material.recipe, listener)
+    outsiders = read_outsiders(material.recipe, judging.task(task), names_in_decide(material.recipe))
+    form, why = form_of([example.answer for example in material.train])
+    listener.note(why)
+    remotes = remote_answerers(material, form, listener)
     with Store.open() as store:  # nothing is written before the store and the model are open
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
         with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
-            contest, lineup = _prepare(material, task, judging, passages, tuning.folder, store, listener, stop)
+            contest, lineup = _prepare(material, task, judging, passages, form, tuning.folder, store, listener, stop)
             tuning.folder.write(power)
-            form = lineup.form
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
-            contest.take(material.recipe.evaluation.answers)
-            contest.ask(lineup.prompted(base_answerer(model, material.recipe, form)), model)
-            for remote in remote_answerers(material.recipe, form):
+            contest.take(outsiders)
+            contest.ask(lineup.prompted(base_answerer(model, material.recipe, form, listener)), model)
+            for remote in remotes:
                 contest.ask(lineup.prompted(remote))
             before = _ability(model, material.recipe, listener, "general ability before", stop, tuning.folder)
             run = tune(tuning, listener, stop)
             if run.result is None or run.status != "finished":
                 raise interrupted(tuning.folder, stop)
             listener.stage("asking the tuned model")
-            contest.ask(lineup.tuned(tuned_answerer(model, material.recipe, form, run.result.seconds)), model)
+            contest.ask(lineup.tuned(tuned_answerer(model, material.recipe, form, listener, run.result.seconds)), model)
             after = _ability(model, material.recipe, listener, "general ability after", stop, tuning.folder)
             forgetting = forgetting_of(before, after) if before and after else None
             found = find(contest, material, run, store, Findings(power, judging.qualification, forgetting), model, form)
@@ -129,6 +133,7 @@ def _prepare(
     task: Task,
     judging: Judging,
     passages: Sequence[Passage],
+    form: AnswerForm | None,
     folder: RunFolder,
     store: Store,
     listener: Listener,
@@ -136,8 +141,6 @@ def _prepare(
 ) -> tuple[Contest, Lineup]:
     """The contest with the scorer that decides, and what contenders are made of: choices use the plain scorer."""
     recipe = material.recipe
-    form, why = form_of([example.answer for example in material.train])
-    listener.note(why)
     chooser = Chooser(material.validation, task.scorer, recipe.seed, listener, stop, folder)
     judged = judging.task(task)
     folder.write(test_set_of(judged, [example.answer for example in material.train]))

@@ -1,16 +1,13 @@
 """Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.baselines.prompt import Instructed
 from tunesmith.data.check import check_examples
 from tunesmith.errors import UsageError
-from tunesmith.evaluation.evaluate import Entrant, Task, check_task, evaluate_answers
-from tunesmith.evaluation.outside import read_answers
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.models.resolve import looks_like_folder
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
@@ -22,6 +19,7 @@ from tunesmith.workflow.contest import ask_one, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of, with_scorer
+from tunesmith.workflow.outsiders import contender_name, read_outsiders
 
 
 def evaluate(
@@ -43,14 +41,15 @@ def evaluate(
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer, LocalEmbedder)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
-    places = {_short(name): folder_if_run(name) for name in models}
+    places = {contender_name(name): folder_if_run(name) for name in models}
     named = {name: NamedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
             "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
         )
+    outsiders = read_outsiders(recipe, task, named)
     folder = RunFolder.create(out, "evaluation") if out else None
-    asked = []
+    asked: list[Asked] = []
     with Store.open() as store, stop_on_signals() as stop:
         for name, model in named.items():
             listener.stage(f"asking {name}")
@@ -59,17 +58,21 @@ def evaluate(
             own = recipe_of(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, examples, recipe)
-            one = ask_one(entrant, task, listener, stop, folder)
-            if folder is not None:
-                folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
-            store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
+            asked.append(ask_one(entrant, task, listener, stop, folder))
+            _keep(asked[-1], wanted, store, folder)
+        for one in outsiders:
             asked.append(one)
-    for path in recipe.evaluation.answers:
-        asked.append(read_answers(path, task))
+            _keep(one, wanted, store, folder)
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
         folder.write(evaluation)
     return evaluation, folder.path if folder else None
+
+
+def _keep(one: Asked, wanted: Sequence[Example], store: Store, folder: RunFolder | None) -> None:
+    if folder is not None:
+        folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
+    store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
 
 
 def trained_on(place: str, examples: Sequence[Example]) -> int:
@@ -78,12 +81,6 @@ def trained_on(place: str, examples: Sequence[Example]) -> int:
         return 0
     split = RunFolder.open(place).read(Split)
     return len({example.id for example in examples} & {*split.train, *split.validation})
-
-
-def _short(name: str) -> str:
-    """A model's name as a contender's: the last part of a path, `org-name` of a hub's."""
-    last = Path(name).resolve().name if looks_like_folder(name) else name.replace("/", "-")
-    return re.sub(r"[^A-Za-z0-9+_.-]+", "-", last).strip("-+_.")[:64] or "model"
 
 
 def _entrant(

@@ -14,6 +14,9 @@ from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
+from tunesmith.baselines.choosing import answers_needed
+from tunesmith.baselines.rag.candidates import USUAL_KS
+from tunesmith.baselines.shots import numbers_to
 from tunesmith.records import Estimate, Range, Recipe, Run
 
 if TYPE_CHECKING:
@@ -115,15 +118,32 @@ def _answering(prospect: "Prospect", work: Work, prompts: int, recipe: Recipe, l
 
 
 def _asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
-    """Five contenders: three of the base model, two of the tuned one; two of them read what was retrieved as well.
+    """All contenders of the model that is tuned, and the choices that are made for them on validation.
 
-    Fixed examples are read once for all. A base model that was not tuned often talks to the limit.
+    Those that read what was retrieved read as much more; fixed examples are read once for all. A base model that was
+    not tuned often talks to the limit, held to a form or not. Every candidate of a choice is asked in both ways.
     """
     example = work.tokens_read / max(1, work.examples)
-    with_found = 1 + (recipe.retrieval.k or 3) * example / max(1.0, work.question)
+    with_found = 1 + (recipe.retrieval.k or USUAL_KS[-1]) * example / max(1.0, work.question)
+    forms = 2 if recipe.evaluation.constrained else 1
+    ks = 1 if recipe.retrieval.k else len(USUAL_KS)
+    shots = 2 * len(numbers_to(recipe.evaluation.shots))
+    validation = len(work.answers)
+
+    def trials(candidates: int) -> int:
+        return answers_needed(forms * candidates, validation)
+
+    asked = [
+        (1.0, False, work.tests * forms),  # zero-shot
+        (1.0, False, work.tests + trials(shots)),  # few-shot
+        (1.0, False, work.tests + trials(recipe.evaluation.trials)),  # searched
+        (with_found, False, work.tests + trials(2 * ks)),  # rag
+        (1.0, True, work.tests * forms),  # tuned
+        (with_found, True, work.tests + trials(ks)),  # tuned+rag
+    ]
     total = exactly(0.0)
-    for longer, is_tuned in ((1.0, False), (1.0, False), (with_found, False), (1.0, True), (with_found, True)):
-        one = _answering(prospect, work, work.tests, recipe, longer)
+    for longer, is_tuned, answers in asked:
+        one = _answering(prospect, work, answers, recipe, longer)
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
         total = plus(total, Range(low=one.low, expected=expected, high=one.high))
     return total

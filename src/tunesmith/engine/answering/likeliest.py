@@ -8,8 +8,9 @@ searched best bound first; a beginning whose bound is below the best whole label
 that of scoring every label (`score.py`).
 
 How much is saved depends on how sure the model is. All prompts of a batch take a step together; those that are not
-through after `MOST_STEPS` have all labels scored in one pass (`score.py`), so that an unsure model loses little. The
-keys of a beginning that was left are overwritten by the next one.
+through after `MOST_STEPS` have all labels scored in one pass (`score.py`), and where that is more than half of those
+that were tried, so have all that follow: an unsure model loses little. The keys of a beginning that was left are
+overwritten by the next one.
 
 Source: best-first branch and bound, Land and Doig 1960, doi:10.2307/1910129.
 
@@ -92,13 +93,15 @@ def likeliest_labels(
     root, depth = tree_of(labels), max(map(len, labels))
     less_PA = np.zeros((len(prompts), len(labels))) if less_PA is None else less_PA
     chosen: dict[int, int] = {}
+    tried = 0
     for group in group_by_beginning(prompts):
         trunk = reader.read_trunk(prompts[group.prompts[0]][: group.length]) if group.length else None
         waiting = sorted(group.prompts, key=lambda p: len(prompts[p]))
-        while waiting:
+        while waiting and (tried < MOST_ROWS // 2 or 2 * len(chosen) >= tried):
             longest = len(prompts[waiting[-1]]) - group.length + depth
             count = max(1, min(MOST_ROWS, (most_tokens - group.length) // longest))
             members, waiting = waiting[-count:], waiting[:-count]
+            tried += count
             bank = Bank(len(members), trunk)
             hidden_BD = reader.read(bank, [prompts[p][group.length :] for p in members])
             for row in _search(reader, bank, [_Row(p, less_PA[p], root) for p in members], hidden_BD):

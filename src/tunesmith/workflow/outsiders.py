@@ -1,0 +1,56 @@
+"""Answers of other systems, read before anything is spent: a file that cannot be used must not end a run in the middle.
+
+A contender bears the name of its file, as far as a name may hold it. Two of one name would be one contender, so that is
+refused here, too.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from tunesmith.errors import UsageError
+from tunesmith.evaluation.evaluate import Asked, Task
+from tunesmith.evaluation.outside import read_answers
+from tunesmith.models.resolve import looks_like_folder
+from tunesmith.records import Recipe
+
+WAYS = ("zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "rag-documents")
+"""How a model that is not tuned is asked (`lineup.py`)."""
+TUNED_WAYS = ("tuned", "tuned-constrained", "tuned+rag", "tuned+rag-documents")
+
+
+def read_outsiders(recipe: Recipe, task: Task, taken: Iterable[str]) -> list[Asked]:
+    """What the recipe's files of answers hold, as contenders. `taken` are the names that others will have.
+
+    Errors: `UsageError` for two of one name, `DataError` for a file that cannot be used.
+    """
+    return [read_answers(path, task, name) for name, path in _named(recipe.evaluation.answers, taken).items()]
+
+
+def names_in_decide(recipe: Recipe) -> Iterator[str]:
+    """The names that contenders other than files may have."""
+    yield from (*WAYS, *TUNED_WAYS)
+    for remote in recipe.evaluation.remote:
+        yield from (f"{remote.name}+{way}" for way in WAYS)
+
+
+def _named(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path]:
+    named: dict[str, Path] = {}
+    taken = {*taken}
+    for file in files:
+        path = Path(file)
+        name = contender_name(path.stem)
+        if name in taken or name in named:
+            raise UsageError(
+                "same-name", f"Another contender is called {name}.", where=f"evaluation.answers {file}",
+                do="rename the file: a contender is called as its file",
+            )  # fmt: skip
+        named[name] = path
+    return named
+
+
+def contender_name(name: str) -> str:
+    """A model's or a file's name as a contender's: the last part of a path, `org-name` of a hub's."""
+    last = Path(name).resolve().name if looks_like_folder(name) else name.replace("/", "-")
+    last = re.sub(r"[^A-Za-z0-9+_.-]+", "-", last)
+    return re.sub(r"\.{2,}", ".", last).strip("-+_.")[:64].rstrip("-+_.") or "model"
