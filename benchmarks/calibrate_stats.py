@@ -2,7 +2,8 @@
 
 The functions of `evaluation/stats/` are called as `evaluate` calls them, on examples whose truth is known. Seeds are
 fixed. Bars are those of issue 4: 93 to 97 % coverage, 3.5 to 6.5 % false positives over 2,000 nulls, power within 5
-points of plan. Rows without bars stand beside them to compare with: what was not chosen, and where chosen means end.
+points of plan. Rows without bars stand beside them to compare with and say so: "(not used)" for what was not chosen,
+"(no bar: why)" where what was chosen ends (docs/decisions/017).
 
 W worlds, N examples.
 """
@@ -79,7 +80,12 @@ class Kind:
     name: str
     mean: float
     draw: Callable[[Random, tuple[int, ...]], Array]
-    held_from: int = 30  # the n from which the bars are held: a handful of examples that differ tells too little
+    held_from: int = 30  # the n from which the bars are held
+    why_not: str = ""  # before that
+
+    def beside(self, n: int) -> str:
+        """What stands in the name of a row that no bar is held against."""
+        return "" if n >= self.held_from else f" (no bar: {self.why_not})"
 
 
 def _mixture(random: Random, shape: tuple[int, ...], zero: float, one: float, rest: Array) -> Array:
@@ -94,14 +100,26 @@ SCORES = (
     Kind(
         "mostly right, some in quarters", 0.8125, lambda r, s: _mixture(r, s, 0, 0.7, r.choice([0, 0.25, 0.5, 0.75], s))
     ),
-    Kind("85 % right, the rest anywhere", 0.925, lambda r, s: _mixture(r, s, 0, 0.85, r.random(s)), held_from=100),
+    Kind(
+        "85 % right, the rest anywhere",
+        0.925,
+        lambda r, s: _mixture(r, s, 0, 0.85, r.random(s)),
+        held_from=100,
+        why_not="4 or 5 of 30 examples tell the spread",
+    ),
 )
 DIFFERENCES = (
     Kind("bell-shaped", 0.05, lambda r, s: r.beta(8, 8, s) - 0.45),
     Kind("half equal, the rest graded", 0.0, lambda r, s: _mixture(r, s, 0.5, 0, _between(r, s))),
-    Kind("80 % equal, the rest anywhere", 0.0, lambda r, s: _mixture(r, s, 0.8, 0, r.uniform(-1, 1, s)), held_from=100),
+    Kind("80 % equal, the rest anywhere", 0.0, lambda r, s: _mixture(r, s, 0.8, 0, r.uniform(-1, 1, s))),
     Kind("half equal, the rest more often better", 0.1, lambda r, s: _mixture(r, s, 0.5, 0, r.uniform(-0.4, 0.8, s))),
-    Kind("15 % better, none worse", 0.075, lambda r, s: _mixture(r, s, 0.85, 0, r.random(s)), held_from=1000),
+    Kind(
+        "15 % better, none worse",
+        0.075,
+        lambda r, s: _mixture(r, s, 0.85, 0, r.random(s)),
+        held_from=1000,
+        why_not="few examples differ, all one way: t errs by skewness",
+    ),
 )
 
 
@@ -124,9 +142,12 @@ def _rates(worlds: int) -> Iterable[Row]:
                 float(stats.binom.pmf(counts, n, p)[(limits[:, 0] <= p) & (p <= limits[:, 1])].sum())
                 for p in np.linspace(0.1, 0.9, 9)
             ]
-            bars = COVERAGE if name == "Wilson" else NONE
-            yield _row(f"coverage: rate, {name}, n={n}, mean of the rates 0.1 to 0.9", np.mean(covered), bars)
-            yield _row(f"coverage: rate, {name}, n={n}, the worst of these rates", min(covered))
+            beside = "" if name == "Wilson" else " (not used)"
+            bars = NONE if beside else COVERAGE
+            yield _row(f"coverage: rate, {name}, n={n}, mean of the rates 0.1 to 0.9{beside}", np.mean(covered), bars)
+            if n == 30 and not beside:
+                beside, bars = " (no bar: counts are whole numbers, so single rates swing around the mean)", NONE
+            yield _row(f"coverage: rate, {name}, n={n}, the worst of these rates{beside}", min(covered), bars)
 
 
 def _means(worlds: int) -> Iterable[Row]:
@@ -134,7 +155,8 @@ def _means(worlds: int) -> Iterable[Row]:
         for n in SIZES:
             draws_WN = kind.draw(np.random.default_rng([1, number, n]), (worlds, n))
             covered = _covered(kind.mean, map(_limits, map(mean_interval, draws_WN)))
-            yield _row(f"coverage: mean, {kind.name}, n={n}", covered, COVERAGE if n >= kind.held_from else NONE)
+            name, bars = f"coverage: mean, {kind.name}, n={n}{kind.beside(n)}", NONE if kind.beside(n) else COVERAGE
+            yield _row(name, covered, bars)
             if n == 30:
                 covered = _covered(kind.mean, map(_limits, map(t_interval, draws_WN)))
                 yield _row(f"coverage: mean, {kind.name}, n={n}, by Student's t (not used)", covered)
@@ -148,7 +170,7 @@ def _whole_sets(worlds: int) -> Iterable[Row]:
     """F1 of one label: hits, false alarms, misses; its truth is that of the expected counts."""
     shares = (0.35, 0.1, 0.15, 0.4)
     truth = 2 * shares[0] / (2 * shares[0] + shares[1] + shares[2])
-    for n, of_each in ((100, 1), (300, 5)):
+    for n, of_each in ((100, 1), (300, 5), (500, 5)):
         random = np.random.default_rng([2, n, of_each])
         intervals = []
         for world in range(worlds):
@@ -156,7 +178,8 @@ def _whole_sets(worlds: int) -> Iterable[Row]:
             groups = [str(i // of_each) for i in range(n)]
             intervals.append(_limits(whole_set_interval(np.eye(4)[outcome_N], _f1, world, groups)))
         name = f"coverage: F1, n={n}" + (f" in groups of {of_each}" if of_each > 1 else "")
-        yield _row(name, _covered(truth, intervals), COVERAGE)
+        beside = " (no bar: 60 outcomes, where BCa is rather too wide)" if n // of_each < 100 else ""
+        yield _row(name + beside, _covered(truth, intervals), NONE if beside else COVERAGE)
 
 
 def _f1(sums: Array) -> Array:
@@ -196,15 +219,12 @@ def _paired_means(worlds: int) -> Iterable[Row]:
         for n in SIZES:
             draws_WN = kind.draw(np.random.default_rng([5, number, n]), (worlds, n))
             found = [paired_difference(*_pair(draw_N)) for draw_N in draws_WN]
-            is_held = n >= kind.held_from
-            bars = COVERAGE if is_held else NONE
-            yield _row(
-                f"coverage: paired difference, {kind.name}, n={n}", _covered(kind.mean, map(_limits, found)), bars
-            )
+            name = f"coverage: paired difference, {kind.name}, n={n}{kind.beside(n)}"
+            bars = NONE if kind.beside(n) else COVERAGE
+            yield _row(name, _covered(kind.mean, map(_limits, found)), bars)
             if kind.mean == 0:
                 told = float(np.mean([one.p < 0.05 for one in found]))
-                bars = FALSE_POSITIVES if is_held else (None, FALSE_POSITIVES[1])
-                yield _row(f"false positives: paired t, {kind.name}, n={n}", told, bars)
+                yield _row(f"false positives: paired t, {kind.name}, n={n}", told, FALSE_POSITIVES)
             if n == 30:
                 boots = (_limits(mean_by_bootstrap(draw_N, 0, scale=(-1, 1))) for draw_N in draws_WN)
                 name = f"coverage: paired difference, {kind.name}, n={n}, by the bootstrap (not used)"

@@ -2,7 +2,7 @@
 
 Each contender is right on each of n test examples with a known chance; a difficulty that all share makes their answers
 agree (Gaussian copula, correlation 0.6), as models do on real data. Scores and paired differences come from the very
-functions that judge real answers (`evaluation/stats/`: Wilson, exact McNemar); equal counts are computed once.
+functions that judge real answers (`evaluation/stats/`: Wilson, mid-p McNemar); equal counts are computed once.
 
 The effect of a truth is twice the smallest difference that n examples show (80 % power, 5 %, one comparison), so that
 a world is as hard at every n. `five` is one contender of each kind, `many` are thirteen. `rows` gives the bars of

@@ -123,3 +123,10 @@ def test_answers_to_other_examples_are_refused(label_world: World) -> None:
         cases_of(evaluation, answers[1:], test)
     with pytest.raises(DataError, match="119 given"):
         cases_of(evaluation, answers, [replace(one) for one in test[1:]])
+
+
+def test_a_judge_beside_the_scorer_hides_no_group(label_world: World, json_world: World) -> None:
+    for (evaluation, *rest), by in ((label_world, "labels"), (json_world, "field")):
+        judged = evaluation.model_copy(update={"scorer": f"{evaluation.scorer} + judge"})
+        plain, beside = analyse(evaluation, *rest, "tuned"), analyse(judged, *rest, "tuned")
+        assert groups(beside, by) and beside.groups == plain.groups

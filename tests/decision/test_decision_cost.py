@@ -115,7 +115,9 @@ def test_a_right_answer_costs_more_by_the_score_and_its_interval() -> None:
 
 def test_failed_answers_are_paid_for_and_not_right() -> None:
     (one,) = report(contender("zero-shot", 0.8, failed=50)).contenders
-    assert one.correct == pytest.approx(0.8 * 150 / 200) and one.usd_per_1000_correct is not None
+    assert (one.correct.low, one.correct.high) == pytest.approx((0.4 * 0.75, 0.9 * 0.75))
+    assert "it gave no answer that could be scored to 50 of 200 requests" in str(one.excluded)
+    assert one.correct.expected == pytest.approx(0.8 * 150 / 200) and one.usd_per_1000_correct is not None
     assert one.usd_per_1000_correct.expected == pytest.approx(0.36 / 0.6)
 
 
@@ -149,7 +151,7 @@ def test_a_provider_is_as_sure_as_its_tokens_and_its_charges_are_in_the_evaluati
     half = 1.972 * 50.125 / N**0.5 / 1e6  # t of 199 degrees times the standard error of 50 tokens
     assert request.high - request.expected == pytest.approx(half, rel=1e-3)
     assert pieces(costs.contenders[0])["evaluation"] == pytest.approx(usd * N / 1000)
-    assert any("a contract, 2026-11-01" in line for line in costs.assumptions)
+    assert any("as a contract, 2026-11-01 says" in line for line in costs.assumptions)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +212,50 @@ def test_what_was_foreseen_stands_beside_what_came() -> None:
         evaluation(contender("tuned")), recipe(), data_examples=N, tuning=TuningSpent(seconds=36_000),
         evaluation_seconds=3600, foreseen=foreseen,
     )  # fmt: skip
-    assert costs.prediction_errors == {"tuning_usd": 1.25, "decide_usd": 1.1}
-    assert [one.is_inside for one in costs.predictions] == [True, False]
+    assert costs.prediction_errors == {"tuning_usd": 1.25}
+    assert [one.is_inside for one in costs.predictions] == [True]
+
+
+def test_the_whole_decision_costs_its_wall_time_and_all_that_was_charged() -> None:
+    """An hour of it beyond tuning and asking (choices, general ability) counts, and so does every provider."""
+    none = Range(low=0, expected=0, high=0)
+    foreseen = Estimate(
+        how="quick", steps=1, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(), seconds=none,
+        parts={}, asking_seconds=none, memory_bytes=none, usd=Range(low=0.4, expected=0.8, high=1.1),
+        decide_usd=Range(low=0.5, expected=1.0, high=3.0),
+    )  # fmt: skip
+    far = contender("far", kind="few-shot", usd=0.5, price=PRICE, setup_usd=0.25)  # 0.25 USD for choosing its prompt
+    told = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=9, usd_charged=7.0)  # paid long ago, not for this
+    old = contender("old", kind="outside").model_copy(update={"usage": told})
+    costs = cost_report(
+        evaluation(far, old, contender("tuned")), recipe(), data_examples=N, tuning=TuningSpent(seconds=36_000),
+        evaluation_seconds=3600, decision_seconds=43_200, judge_usd=9.0, judge_usd_charged=0.15, foreseen=foreseen,
+    )  # fmt: skip
+    assert costs.predictions[1].actual_usd == pytest.approx(12 * 0.1 + 0.5 * N / 1000 + 0.25 + 0.15)
+    assert costs.prediction_errors["decide_usd"] == pytest.approx(1.7)
+
+
+def test_an_outside_system_that_tells_its_price_is_compared_by_it() -> None:
+    told = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=0, usd_charged=0.004)
+    old = contender("old", kind="outside", usd=0.02).model_copy(update={"usage": told})
+    costs = report(old, contender("tuned"), of=recipe(task_changes="never"))
+    assert costs.contender("old").excluded is None
+    assert costs.contender("old").usd("request") == Range(low=0.02 / 1000, expected=0.02 / 1000, high=0.02 / 1000)
+    assert [step.name for step in costs.cheapest] == ["old"]
+    assert any("old costs what its file says" in line for line in costs.assumptions)
+
+
+def test_a_service_that_counts_no_tokens_costs_nobody_knows_what() -> None:
+    silent = contender("far", kind="few-shot", usd=0.0, price=PRICE).model_copy(update={"tokens_in_per_request": 0.0})
+    costs = report(silent, contender("tuned"))
+    assert "does not count tokens" in str(costs.contender("far").excluded)
+    assert [step.name for step in costs.cheapest] == ["tuned"]
+
+
+def test_a_price_says_where_it_comes_from() -> None:
+    own = PRICE.model_copy(update={"source": "the recipe", "date": ""})
+    lines = report(contender("far", kind="few-shot", price=own)).assumptions
+    assert "far is charged 1 USD for a million tokens in and 4 out, as the recipe says" in lines
 
 
 def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> None:

@@ -20,7 +20,7 @@ def exactly(value: float) -> Range:
 def cost(name: str, once: float, request: float, *, correct: float = 1.0, pace: bool = False) -> ContenderCost:
     spread = Range(low=0.5 * request, expected=request, high=2 * request) if pace else exactly(request)
     return ContenderCost(
-        name=name, kind=name, correct=correct, usd_per_1000_correct=None,
+        name=name, kind=name, correct=exactly(correct), usd_per_1000_correct=None,
         parts=(
             CostPart(what="tuning", per="once", usd=exactly(once)),
             CostPart(what="inference", per="request", usd=spread, moves_with="pace" if pace else ""),
@@ -74,6 +74,22 @@ def test_each_right_answer_changes_who_is_cheapest() -> None:
     )
 
 
+def test_a_right_answer_is_as_doubtful_as_the_scores() -> None:
+    """Prices are known for sure; each score moves the crossing by itself, and one that may be 0 makes it "never"."""
+
+    def scored(name: str, once: float, request: float, low: float, middle: float, high: float) -> ContenderCost:
+        right = Range(low=low, expected=middle, high=high)
+        return cost(name, once, request).model_copy(update={"correct": right})
+
+    cheap, good = scored("zero-shot", 0, 0.01, 0.1, 0.2, 0.3), scored("tuned", 12, 0.02, 0.7, 0.8, 0.9)
+    _, step = cheapest_from([cheap, good], 12, each_correct=True)
+    at = [(1 / good) / (0.01 / bad - 0.02 / good) for bad in (0.1, 0.3) for good in (0.7, 0.9)]
+    assert (step.requests.low, step.requests.high) == pytest.approx((min(at), max(at)))
+    assert cheapest_from([cheap, good], 12) == cheapest_from([cost("zero-shot", 0, 0.01), cost("tuned", 12, 0.02)], 12)
+    hopeless = scored("tuned", 12, 0.02, 0.0, 0.8, 0.9)
+    assert cheapest_from([cheap, hopeless], 12, each_correct=True)[1].requests.high is None
+
+
 def test_a_slow_machine_moves_both_contenders_together() -> None:
     """Apart, the tuned one at its high end would never win; together it always does."""
     zero, tuned = cost("zero-shot", 0, 0.01, pace=True), cost("tuned", 120, 0.009, pace=True)
@@ -102,10 +118,13 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
             part("data", "once", "examples", once), part("upkeep", "month", "changes", 1),
             part("inference", "request", "pace", 0.01), part("tokens", "request", name, 0.01),
         )  # fmt: skip
-        return ContenderCost(name=name, kind=name, parts=parts, correct=1, usd_per_1000_correct=None)
+        low, middle, high = sorted(rng.uniform(0.2, 1, 3))
+        correct = Range(low=low, expected=middle, high=high)
+        return ContenderCost(name=name, kind=name, parts=parts, correct=correct, usd_per_1000_correct=None)
 
     pair = [uncertain("a", 1), uncertain("b", 100)]
-    steps = cheapest_from(pair, 12)
+    each_correct = data.draw(st.booleans())
+    steps = cheapest_from(pair, 12, each_correct=each_correct)
     if len(steps) < 2:
         return
     before, after = (next(one for one in pair if one.name == name) for name in (steps[1].before, steps[1].name))
@@ -118,7 +137,8 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
             )
             for part in one.parts
         )
-        return line_of(one.model_copy(update={"parts": parts}), 12, each_correct=False)
+        right = exactly(one.correct.low + rng.uniform() * (one.correct.high - one.correct.low))
+        return line_of(one.model_copy(update={"parts": parts, "correct": right}), 12, each_correct=each_correct)
 
     at = meeting(sampled(before), sampled(after))
     span = steps[1].requests

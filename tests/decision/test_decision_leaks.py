@@ -25,6 +25,8 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
     decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Bar())
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
+        "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores measure memory too: the "
+        "gain of tuning may be smaller on new questions.",
         "The verdict rests on leaked test examples: on the 300 that nothing in training resembles it would be 'prompt' "
         "instead of 'fine-tune'.",
     )
@@ -35,7 +37,12 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
 
 
 def test_a_verdict_that_stands_without_them_is_not() -> None:
-    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}), Bar()).warnings == ()
+    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=40), Bar()).warnings == ()
+
+
+def test_many_leaks_are_warned_of_even_where_the_verdict_stands() -> None:
+    (warning,) = decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=41), Bar()).warnings
+    assert warning.startswith("41 of 400 test examples (10.2 %) resemble training examples")
 
 
 def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals() -> None:

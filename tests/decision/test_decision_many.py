@@ -10,7 +10,7 @@ from tests.decision.cases import HALF, N, contender, evaluation, luck, verdict
 from tunesmith.decision import decide
 from tunesmith.decision.duel import VERDICTS, all_duels, luck_of, standard_errors
 from tunesmith.decision.verdict import simplicity
-from tunesmith.records import Bar, Comparison, Contender, Usage
+from tunesmith.records import Bar, Circumstances, Comparison, Contender, Usage
 
 
 def tuned(number: int, best: float, rest: float = 0.5) -> list[Contender]:
@@ -106,6 +106,32 @@ def test_what_is_there_is_kept_when_nothing_is_better() -> None:
 def test_what_is_there_goes_when_a_prompt_beats_it() -> None:
     assert verdict([contender("outside", 0.5), contender("zero-shot", 0.7)]).verdict == "prompt"
     assert verdict([contender("outside", 0.5), contender("zero-shot", 0.56)], half=0.07).verdict == "cannot tell"
+
+
+def told(seconds: float, usd_charged: float | None) -> Contender:
+    """A system of today whose file says what it takes, as far as it does."""
+    usage = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=seconds, usd_charged=usd_charged)
+    return contender("outside", 0.8, usd=0.5, seconds=3.0, name="old").model_copy(update={"usage": usage})
+
+
+def test_what_the_file_of_an_outside_system_says_is_used_and_the_rest_is_not_known() -> None:
+    both, time, price = (
+        verdict([one, contender("zero-shot", 0.7)], circumstances=Circumstances(requests_per_month=2000)).reasons
+        for one in (told(1200, 0.2), told(1200, None), told(0, 0.2))
+    )
+    assert "1,000 requests take and cost: old 50 min, $0.500; zero-shot 2 min, $0.010." in both
+    assert "2,000 requests a month cost $1.00 with old." in both
+    assert any("old 50 min, a cost that is not known;" in reason for reason in time)
+    assert any("old a time that is not known, $0.500;" in reason for reason in price)
+    assert not any("requests a month cost" in reason for reason in time)
+    assert not any("only its answers were given" in reason for reason in (*both, *time, *price))
+
+
+def test_limits_hold_for_what_an_outside_system_tells() -> None:
+    bar = Bar(max_usd_per_1000=0.1)
+    assert verdict([told(1200, 0.2), contender("zero-shot", 0.7)], bar).winner == "zero-shot"
+    assert verdict([told(1200, None), contender("zero-shot", 0.7)], bar).winner == "old"
+    assert verdict([told(1200, None), contender("zero-shot", 0.7)], Bar(max_latency_seconds=2)).winner == "zero-shot"
 
 
 def test_limits_on_cost_and_wait_do_not_touch_what_nobody_knows() -> None:

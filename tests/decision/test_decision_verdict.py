@@ -323,3 +323,55 @@ def test_useless_contenders_that_join_never_make_a_dearer_verdict_win(
         order = list(dict.fromkeys(VERDICTS.values()))
         assert order.index(VERDICTS[after.best.kind]) <= order.index(VERDICTS[before.best.kind])
     assert after.winner not in joining
+
+
+def failing(one: Contender, failed: int, asked: int = 400) -> Contender:
+    """The same score, on what it answered."""
+    score = one.metrics["exact"].model_copy(update={"n": asked - failed, "failed": failed})
+    return one.model_copy(update={"metrics": {"exact": score}})
+
+
+def test_nobody_wins_by_not_answering() -> None:
+    """97 % of the 100 that it answered, and 300 without an answer, against 60 % of all."""
+    made = [contender("zero-shot", 0.6), failing(contender("tuned", 0.97), 300)]
+    decision = verdict(made)
+    assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
+    assert (
+        "tuned is out: it gave no answer that could be scored to 300 of 400 requests, more than the 5.0 % that may fail."
+        in decision.reasons
+    )
+
+
+def test_up_to_one_answer_in_twenty_may_fail_and_it_is_told() -> None:
+    few, many = (verdict([contender("zero-shot", 0.6), failing(contender("tuned", 0.9), k)]) for k in (20, 21))
+    assert (few.winner, many.winner) == ("tuned", "zero-shot")
+    assert any("were they all wrong, it would score 85.5 %" in reason for reason in few.reasons)
+
+
+def test_where_all_fail_it_says_so() -> None:
+    decision = verdict([failing(contender("zero-shot", 0.9), 100)])
+    assert decision.verdict == "stop"
+    assert decision.reasons[0] == (
+        "Stop: no contender gave enough answers to be judged by them; mend what fails and ask again."
+    )
+
+
+def test_noise_of_the_clock_does_not_choose_between_two_that_cost_the_same() -> None:
+    """Within a step of cost the one that reads and writes fewer tokens is the simpler one, then the name decides."""
+
+    def winner(*usd: float) -> str | None:
+        names = ("long", "short", "twin")
+        tokens = {"long": 300.0, "short": 100.0, "twin": 100.0}
+        made = [
+            contender("few-shot", 0.8, name=name, usd=cost).model_copy(update={"tokens_in_per_request": tokens[name]})
+            for name, cost in zip(names, usd, strict=True)
+        ]
+        return verdict(made).winner
+
+    assert winner(0.020, 0.021, 0.022) == winner(0.022, 0.021, 0.020) == winner(0.021, 0.022, 0.020) == "short"
+    assert winner(0.020, 0.2, 0.2) == "long"
+
+
+def test_two_that_cost_the_same_are_not_called_dearer() -> None:
+    made = [contender("few-shot", 0.8, name="a", usd=0.021), contender("few-shot", 0.7, name="b", usd=0.020)]
+    assert any(reason.startswith("b is about as dear and worse") for reason in verdict(made).reasons)

@@ -1,6 +1,7 @@
 """Evaluation: the same lines for every contender; what failed is counted, what was stored can be judged again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,18 @@ def test_cost_follows_from_time_and_the_machines_price() -> None:
     x = evaluation.contender("x")
     assert (x.seconds_per_request, x.tokens_in_per_request, x.tokens_out_per_request) == (0.5, 10, 2)
     assert x.usd_per_1000 == pytest.approx(0.5 / 3600 * 0.36 * 1000) and x.setup_usd == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("unleaked", [0, 1, 2, 6])
+def test_two_groups_and_a_handful_that_did_not_leak_have_an_interval(unleaked: int) -> None:
+    task = task_of(ANSWERS)
+    examples = [replace(example, group="ab"[i % 2]) for i, example in enumerate(task.examples)]
+    task = replace(task, examples=examples, leaked=frozenset(example.id for example in examples[unleaked:]))
+    evaluation, _ = evaluate_contenders([entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task)
+    for contender in evaluation.contenders:
+        found = [*contender.metrics.values(), *([contender.clean] if contender.clean else [])]
+        assert all(0 <= one.low <= one.value <= one.high <= 1 and one.high - one.low > 0.5 for one in found)
+        assert (contender.clean.n if contender.clean else 0) == unleaked % 6  # all or none: nothing to set apart
 
 
 def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:

@@ -61,6 +61,17 @@ def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Pat
     assert (quantity.n, quantity.failed) == (1, 3)
 
 
+def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
+    rows = [
+        {"doc_id": 0, "doc": {}, "target": "a", "arguments": {"gen_args_0": {"arg_0": "One?", "arg_1": {}}},
+         "filtered_resps": ["a"], "filter": name, "metrics": ["exact_match"], "exact_match": 1.0}
+        for name in ("strict", "loose")
+    ]  # fmt: skip
+    asked = read_answers(written(tmp_path, "\n".join(map(json.dumps, rows)), "samples_log.jsonl"), TASK)
+    assert asked.answers[0].text == "a"
+    assert asked.profile.given.endswith("; lm-eval: the filter 'loose', beside 'strict' (line 2)")
+
+
 def test_an_empty_cell_is_an_empty_answer(tmp_path: Path) -> None:
     asked = read_answers(written(tmp_path, f"id,answer\n{ONE},\n"), TASK)
     assert (asked.answers[0].error, asked.answers[0].scores) == (None, {"accuracy": 0.0})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.evaluation.stats.bootstrap import mean_by_bootstrap, whole_set_interval
+from tunesmith.evaluation.stats.bootstrap import _bca_levels, expanded_level, mean_by_bootstrap, whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, exact_interval, mean_interval, rate_interval
 from tunesmith.evaluation.stats.margin import non_inferiority
 from tunesmith.evaluation.stats.paired import Difference, paired_difference, rate_difference, tango_interval
@@ -43,6 +43,22 @@ def test_one_seen_says_little() -> None:
     one = paired_difference([0.7], [0.2])
     assert one.low < 0 < one.high and one.p == 1.0
     assert whole_set_interval(counts_of([0.5]), mean_of, seed=0)[1:3] == pytest.approx((0.0125, 0.9875))
+
+
+@pytest.mark.parametrize("scores", [[0.2, 0.9], [0.0, 1.0], [0.5, 0.5001], [0.1, 0.1, 0.9], [0.0, 1.0, 1.0, 0.9]])
+def test_a_few_units_have_a_wide_interval(scores: list[float]) -> None:
+    few = whole_set_interval(counts_of(scores), mean_of, seed=0)
+    assert 0 <= few.low < few.value < few.high <= 1
+    assert few.high - few.low > 0.5
+
+
+def test_levels_stay_inside_whatever_bias_and_skewness() -> None:
+    resampled = np.linspace(0, 1, 2000)
+    for value in (-1.0, 0.0005, 0.5, 0.9995, 2.0):
+        for left_out in ([0.1, 0.9], [0.0] * 30 + [1.0], [1.0] * 30 + [0.0], [0.4, 0.4]):
+            for tail in (expanded_level(2), 1e-300, 0.025):
+                low, high = _bca_levels(value, resampled, np.array(left_out), tail)
+                assert 0 <= low <= high <= 1, (value, left_out, tail)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])

@@ -41,8 +41,10 @@ def service() -> Iterator[FakeOpenAI]:
 
 
 def completer(service: FakeOpenAI, patience: Patience = QUICK, form: AnswerForm | None = None, at_once: int = 4) -> Any:
-    recipe = RemoteRecipe(name="remote", url=service.url, model="fake", key_variable="FAKE_KEY", at_once=at_once)
-    return RemoteCompleter(recipe, 16, form, patience)
+    recipe = RemoteRecipe(
+        name="remote", url=service.url, model="fake", key_variable="FAKE_KEY", at_once=at_once, max_tokens=16
+    )
+    return RemoteCompleter(recipe, form, patience)
 
 
 class TestRemote(CompleterConformance):
@@ -182,17 +184,40 @@ def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) ->
     assert sum(answer.error is not None for answer in answers) == 39
 
 
+@pytest.mark.parametrize("code", FATAL)
+def test_whoever_was_reached_once_ends_no_run(service: FakeOpenAI, code: str) -> None:
+    asked = completer(service)
+    assert asked.complete([ask("a")])[0].text == "A"
+    service.reply = lambda request: FATAL[code]
+    answers = asked.complete([ask(str(number)) for number in range(50)])
+    assert all(answer.error for answer in answers) and KEY[:8] not in repr(answers)
+    assert len(service.requests) == 2, "one prompt shows that it is still so"
+    service.reply = lambda request: None
+    assert [answer.text for answer in asked.complete([ask("b"), ask("c")])] == ["B", "C"], "it may come back"
+
+
+def test_a_service_that_died_is_asked_once_in_each_later_round(service: FakeOpenAI) -> None:
+    asked = completer(service, dataclasses.replace(QUICK, attempts=1), at_once=1)
+    asked.complete([ask("a")])
+    service.reply = lambda request: refusal(503, "down")
+    prompts = [ask(str(number)) for number in range(40)]
+    for sent in (remote.MOST_FAILURES, 1, 1):
+        before = len(service.requests)
+        assert all(answer.error for answer in asked.complete(prompts))
+        assert len(service.requests) - before == sent
+
+
 def test_an_unknown_host_is_told_at_once() -> None:
     recipe = RemoteRecipe(name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY")
     with pytest.raises(ProviderError) as raised:
-        RemoteCompleter(recipe, 8, patience=dataclasses.replace(QUICK, attempts=1)).complete([ask("a")])
+        RemoteCompleter(recipe, patience=dataclasses.replace(QUICK, attempts=1)).complete([ask("a")])
     assert raised.value.code in ("provider/unknown-host", "provider/no-answer")  # without a network, no name is known
 
 
 def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
     recipe = RemoteRecipe(name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY")
     with pytest.raises(ProviderError, match=r"no-answer.*ConnectError.*asked 4 times"):
-        RemoteCompleter(recipe, 8, patience=QUICK).complete([ask("a")])
+        RemoteCompleter(recipe, patience=QUICK).complete([ask("a")])
 
 
 def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,14 +247,35 @@ def test_an_answer_cut_at_the_limit_says_so(service: FakeOpenAI) -> None:
     assert (answer.text, answer.finished, answer.error) == ("half", False, None)
 
 
+@pytest.mark.parametrize("text", ["", " \n", None])
+def test_a_model_that_is_cut_while_it_reasons_did_not_answer(service: FakeOpenAI, text: str | None) -> None:
+    service.faults = [Reply(body=chat_answer(text, finish_reason="length"))]
+    cut, whole = completer(service).complete([ask("a"), ask("b")])
+    assert cut.error == "cut before it said anything: raise max_tokens" and not cut.finished
+    assert (whole.text, whole.error) == ("B", None)
+
+
+def test_an_empty_answer_that_ended_by_itself_is_an_answer(service: FakeOpenAI) -> None:
+    service.faults = [Reply(body=chat_answer(""))]
+    (answer,) = completer(service).complete([ask("a")])
+    assert (answer.text, answer.error) == ("", None)
+
+
+def test_a_reasoning_model_has_room_unless_the_recipe_says_less(service: FakeOpenAI) -> None:
+    RemoteCompleter(RemoteRecipe(name="remote", url=service.url, model="fake")).complete([ask("a")])
+    assert service.requests[0]["max_tokens"] == 4096
+
+
 def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
     bare = {"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "3"}}
     service.faults = [Reply(body=bare)]
     asked = completer(service)
-    assert asked.complete([ask("a"), ask("b")])[0].tokens_in == 0
+    silent, counted = asked.complete([ask("a" * 12), ask("b")])
+    assert (silent.tokens_in, silent.tokens_out) == (5, 1)  # (5 + 12) / 4 and 1 / 4, rounded up
+    assert (counted.tokens_in, counted.tokens_out) == (2, 1)
     assert asked.notes == [
-        "The service did not say how many tokens 1 of 2 requests took; they are counted as 0, so what it costs is "
-        "unknown."
+        "The service does not say how many tokens a request took; they are estimated, one for 4 characters, and so is "
+        "what it costs."
     ]
 
 
@@ -333,7 +379,7 @@ def test_a_missing_key_is_told_but_for_this_machine(service: FakeOpenAI, monkeyp
     assert "authorization" not in service.headers[0]
     recipe = RemoteRecipe(name="far", url="https://api.example.com/v1", model="m", key_variable="FAKE_KEY")
     with pytest.raises(ProviderError) as raised:
-        RemoteCompleter(recipe, 8).complete([ask("a")])
+        RemoteCompleter(recipe).complete([ask("a")])
     assert str(raised.value) == (
         "error[provider/no-key]: There is no key for far. where evaluation.remote · found the environment variable "
         "FAKE_KEY is empty · do export FAKE_KEY=..., or name another with key_variable"

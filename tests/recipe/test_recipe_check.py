@@ -1,5 +1,7 @@
 """Rules between fields: every broken one is told, and no sound recipe is refused."""
 
+import json
+
 import pytest
 
 from tunesmith.errors import RecipeError
@@ -33,6 +35,38 @@ def test_a_contradiction_is_told(overrides: list[str], sentence: str) -> None:
     assert caught.value.code == "recipe/contradiction"
     assert sentence in caught.value.found
     assert caught.value.do
+
+
+FAR, NEAR = "https://api.example.com/v1", "http://127.0.0.1:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("where", "url", "usd", "may"),
+    [
+        ("this machine", FAR, 0, False),
+        ("this machine", FAR, None, False),
+        ("this machine", NEAR, 0, True),
+        ("this machine", "http://[::1]:8000/v1", 0, True),
+        ("this machine", "http://localhost.example.com", 0, False),
+        ("this machine", NEAR, 1.5, False),  # whoever charges for tokens is elsewhere: a gateway
+        ("own cloud", FAR, 1.5, False),
+        ("own cloud", FAR, None, False),
+        ("own cloud", FAR, 0, True),
+        ("own cloud", NEAR, 0, True),
+        ("anywhere", FAR, 1.5, True),
+    ],
+)
+def test_data_go_only_where_they_may(where: str, url: str, usd: float | None, may: bool) -> None:
+    remote = {"name": "far", "url": url, "model": "m", "usd_per_million_in": usd, "usd_per_million_out": usd}
+    overrides = [f"evaluation.remote={json.dumps([remote])}", f"circumstances.data_may_go={where}"]
+    if may:
+        assert load_recipe(None, overrides).evaluation.remote[0].url == url
+        return
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, overrides)
+    assert caught.value.found == (
+        f'evaluation.remote far would be sent the questions, but circumstances.data_may_go is "{where}"'
+    )
 
 
 def test_all_contradictions_come_together() -> None:

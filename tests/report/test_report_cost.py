@@ -51,7 +51,12 @@ def test_a_row_for_each_contender_with_what_the_record_says(costs: CostReport) -
 def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(report: ReportInput) -> None:
     costs = costs_of(report)
     unknown = ContenderCost(
-        name="old", kind="outside", parts=(), correct=0.5, usd_per_1000_correct=None, excluded="nobody said"
+        name="old",
+        kind="outside",
+        parts=(),
+        correct=Range(low=0.4, expected=0.5, high=0.6),
+        usd_per_1000_correct=None,
+        excluded="nobody said",
     )
     costs = costs.model_copy(update={"contenders": (*costs.contenders, unknown)})
     *rows, old = cost_rows(costs)
@@ -59,19 +64,21 @@ def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(report: 
     assert [number for number, _ in old.cells[:4]] == ["not known"] * 4
 
 
-def test_the_figure_is_one_that_plotly_draws_with_a_band_for_each_contender(costs: CostReport) -> None:
+def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_cheapest(costs: CostReport) -> None:
     figure = break_even_chart(costs, "tuned")
     assert figure is not None
     go.Figure(_undressed(figure))
-    names = [trace["name"] for trace in figure["data"] if trace.get("name")]
-    assert names == [*(one.name for one in costs.contenders), "the cheapest"]
-    for at, one in enumerate(costs.contenders):
-        low, high, middle = figure["data"][2 * at], figure["data"][2 * at + 1], figure["data"][10 + at]
-        assert high["fill"] == "tonexty"
-        assert len(middle["x"]) == POINTS
-        assert all(a <= b <= c for a, b, c in zip(low["y"], middle["y"], high["y"], strict=True)), one.name
-    lowest = [min(values) for values in zip(*(figure["data"][10 + at]["y"] for at in range(5)), strict=True)]
-    assert figure["data"][-1]["y"] == pytest.approx(lowest)
+    curves = {trace["name"]: trace["y"] for trace in figure["data"] if trace.get("name")}
+    assert list(curves) == [*(one.name for one in costs.contenders), "the cheapest"]
+    edges = [trace for trace in figure["data"] if "name" not in trace]
+    banded = {edge["legendgroup"] for edge in edges}
+    assert banded == {"tuned", *(step.name for step in costs.cheapest)} and edges[-1]["legendgroup"] == "tuned"
+    for low, high in zip(edges[::2], edges[1::2], strict=True):
+        middle = curves[low["legendgroup"]]
+        assert high["fill"] == "tonexty" and len(middle) == POINTS
+        assert all(a <= b <= c for a, b, c in zip(low["y"], middle, high["y"], strict=True))
+    *all_curves, cheapest = curves.values()
+    assert cheapest == pytest.approx([min(values) for values in zip(*all_curves, strict=True)])
     assert figure["layout"]["shapes"][-1]["x0"] == 50_000
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tunesmith.decision import decide
-from tunesmith.records import Bar
+from tunesmith.records import Bar, Contender, Quantity, TokenPrice, Usage
 from tunesmith.report import ReportInput, report_json, write_report
 from tunesmith.report.data import changed_cases, focus_of, rival_of, sides_of, worst_cases
-from tunesmith.report.html import render_html
+from tunesmith.report.html import figures_of, render_html
 from tunesmith.report.markdown import render_markdown
 from tunesmith.report.plain import code
 
@@ -128,3 +128,62 @@ def test_the_rival_is_turned_so_that_the_winner_stands_first(report: ReportInput
     prompt = replace(report, decision=report.decision.model_copy(update={"winner": "few-shot", "verdict": "prompt"}))
     other = rival_of(prompt)
     assert other is not None and (other.a, other.b) == ("few-shot", "tuned") and other.difference < 0
+
+
+def _with(report: ReportInput, **contenders: Contender) -> ReportInput:
+    """The same with some contenders replaced by name."""
+    kept = tuple(contenders.get(one.name.replace("-", "_"), one) for one in report.evaluation.contenders)
+    evaluation = report.evaluation.model_copy(update={"contenders": kept})
+    return replace(report, evaluation=evaluation, decision=decide(evaluation, Bar()))
+
+
+def test_what_nobody_knows_is_no_zero_in_any_format(report: ReportInput) -> None:
+    today = report.evaluation.contender("zero-shot").model_copy(
+        update={"kind": "outside", "usd_per_1000": 0.0, "seconds_per_request": 0.0, "tokens_in_per_request": 0.0}
+    )
+    told = _with(report, zero_shot=today)
+    text, page = render_markdown(told), render_html(told)
+    assert "| not known | not known |" in text and '<td class="number">not known</td>' in page
+    assert not re.search(r"\$0\.00(?!\d)|(?<![\d.])0 s\b", text)
+    chart = figures_of(told)["cost"]["data"][0]
+    assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"] == "not known"
+    told_price = Usage(requests=60, tokens_in=0, tokens_out=0, seconds=0.0, usd_charged=0.06)
+    priced = _with(report, zero_shot=today.model_copy(update={"usd_per_1000": 1.0, "usage": told_price}))
+    chart = figures_of(priced)["cost"]["data"][0]
+    assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"].endswith(" · not known")
+    assert "those of zero-shot from its file where that says so." in unescape(render_html(priced))
+
+
+def test_a_winner_that_is_charged_by_the_token_is_said_to_be(report: ReportInput) -> None:
+    price = TokenPrice(usd_per_million_in=1, usd_per_million_out=2, source="the recipe", date="")
+    tuned = report.evaluation.contender("tuned").model_copy(update={"token_price": price})
+    page = unescape(render_html(_with(report, tuned=tuned)))
+    assert ", charged by the token</small>" in page and ", at $0.10 an hour</small>" not in page
+    assert "$0.10 an hour of this machine, those of tuned from the tokens that are charged." in page
+    assert ", at $0.10 an hour</small>" in render_html(report)
+
+
+def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(report: ReportInput) -> None:
+    none = Quantity(value=0.0, low=0.0, high=1.0, n=0, failed=60)
+    silent = report.evaluation.contender("zero-shot").model_copy(update={"metrics": {"field_f1": none}})
+    told = _with(report, zero_shot=silent)
+    assert "| zero-shot | no score | no score | 60 |" in render_markdown(told)
+    assert "without a score" not in render_markdown(report)
+    assert "zero-shot" not in [trace["y"][0] for trace in figures_of(told)["scores"]["data"]]
+
+
+def test_a_difference_is_told_from_noise_only_after_correction(report: ReportInput) -> None:
+    """One pair of ten at p = 0.02, its interval above zero: alone told from noise, among ten it is not."""
+    pairs = [
+        pair.model_copy(update={"p": 0.02 if i == 0 else 0.9, "low": 0.01, "difference": 0.1, "high": 0.2})
+        for i, pair in enumerate(report.evaluation.comparisons)
+    ]
+    few = report.evaluation.model_copy(update={"comparisons": tuple(pairs)})
+    alone = report.evaluation.model_copy(update={"comparisons": tuple(pairs[:1])})
+    for evaluation, fill, corrected in ((few, "@paper", 0.2), (alone, "@accent", 0.02)):
+        told = replace(report, evaluation=evaluation)
+        traces = figures_of(told)["differences"]["data"]
+        assert traces[-1]["marker"]["color"] == fill
+        assert f"| 0.02 | {corrected:g} |" in render_markdown(told)
+        assert f'<td class="number">0.020</td><td class="number">{corrected:.3f}</td>' in render_html(told)
+    assert "after correction for the 10 shown (Holm)" in render_html(replace(report, evaluation=few))

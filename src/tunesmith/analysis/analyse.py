@@ -64,11 +64,12 @@ def _judged(cases: Cases, evaluation: Evaluation, train_answers: Sequence[str]) 
     if not cases.wrong:
         return []
     sorts: list[tuple[list[Found], int]] = [by_length(cases), by_topic(cases)]
-    if evaluation.scorer == "label" and train_answers:
+    scorers = evaluation.scorers
+    if "label" in scorers and train_answers:
         sorts += [by_labels(cases, train_answers), by_label(cases)]
-    if evaluation.scorer == "json":
+    if "json" in scorers:
         sorts.append(by_field(cases))
-    sorts.append((by_form(cases, evaluation.scorer, train_answers), 0))
+    sorts.append((by_form(cases, scorers, train_answers), 0))
     return [
         pair for found, family in sorts for pair in zip(found, as_groups(found, len(cases.wrong), family), strict=True)
     ]

@@ -10,7 +10,7 @@ from tunesmith.analysis.found import Found
 NO_LABEL, NO_JSON, CUT = "no label named", "not JSON", "cut at the token limit"
 
 
-def by_form(cases: Cases, scorer: str, train_answers: Sequence[str]) -> list[Found]:
+def by_form(cases: Cases, scorers: Sequence[str], train_answers: Sequence[str]) -> list[Found]:
     """The kinds of bad form that occur, most errors first; each wrong answer is in one of them at most."""
     cut = [case for case in cases.wrong if not case.answer.finished]
     whole = {case.example.id for case in cases.wrong if case.answer.finished}
@@ -19,8 +19,7 @@ def by_form(cases: Cases, scorer: str, train_answers: Sequence[str]) -> list[Fou
         "json": (NO_JSON, lambda: [case for case in cases.wrong if is_no_json(case)]),
     }
     kinds = [(CUT, cut)]
-    if scorer in others:
-        name, pick = others[scorer]
+    for name, pick in (others[scorer] for scorer in scorers if scorer in others):
         kinds.append((name, [case for case in pick() if case.example.id in whole]))
     found = [
         Found("form", name, (name,), tuple((case, case.loss) for case in hits), len(cases.answered), None)

@@ -44,7 +44,7 @@ def dspy_candidate(
 
     Errors: `MissingExtraError` when DSPy or optuna is not installed; whatever `measure` raises.
     """
-    dspy = _installed()
+    dspy = installed_dspy()
     known = {example.question: example.prompt for example in (*train[:MOST_TRAIN], *validation)}
     lm = dspy.LM("tunesmith/model", engine=_Engine(dspy, base, known), cache=False, num_retries=0)
     student = dspy.Predict(dspy.Signature("question -> answer", instruction or FIRST_INSTRUCTION))
@@ -143,7 +143,8 @@ def _is_ours(signature: Any) -> bool:
     return set(signature.input_fields) == {"question"} and set(signature.output_fields) == {"answer"}
 
 
-def _installed() -> Any:
+def installed_dspy() -> Any:
+    """The package. Errors: `MissingExtraError`."""
     try:
         import_module("optuna")
         return import_module("dspy")

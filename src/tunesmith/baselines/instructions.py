@@ -61,6 +61,7 @@ def _for_labels(train: Sequence[Example], labels: Sequence[str], seed: int) -> l
 def _for_json(train: Sequence[Example], schema: dict[str, Any], seed: int) -> list[Instruction]:
     short = "Answer with one JSON value and nothing else."
     written = [Instruction("JSON only", short)]
+    schema = schema.get("anyOf", [schema])[0]  # where keys come in several orders there is a schema for each
     properties = schema.get("properties")
     if isinstance(properties, dict) and properties:
         required = set(schema.get("required", ()))

@@ -1,6 +1,6 @@
 """`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +9,7 @@ import typer
 
 from tunesmith.cli.output import parse_columns, print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
+from tunesmith.errors import UsageError
 
 if TYPE_CHECKING:
     from tunesmith.records import Decision, Evaluation, Recipe
@@ -37,6 +38,8 @@ def decide(
     from tunesmith.recipe.load import load_recipe
 
     if _is_run(data):
+        _refuse_for_a_run({"--model": model, "--recipe": recipe, "--minutes": minutes, "--columns": columns,
+                           "--documents": documents})  # fmt: skip
         again_and_tell(data, set_ or (), json)
         return
     given = {"model": model, "data.path": data, "retrieval.documents": documents}
@@ -70,25 +73,37 @@ def _is_run(path: Path) -> bool:
         return False
 
 
+def _refuse_for_a_run(flags: Mapping[str, object]) -> None:
+    """What an earlier run was made with cannot be changed by deciding again."""
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise UsageError(
+            "not-for-a-run", "An earlier run is decided again from the answers that it has.", found=", ".join(given),
+            do="leave them out, or decide on the data again",
+        )  # fmt: skip
+
+
 def again_and_tell(run: Path, changes: Sequence[str], as_json: bool) -> None:
     """The verdict made again from a run's stored answers, and whether it is the one that was given then."""
     from tunesmith.runs.folder import RunFolder
-    from tunesmith.workflow.again import decide_again
+    from tunesmith.workflow.again import decide_again, refuse_warnings
 
     again = decide_again(RunFolder.open(run), changes)
-    if as_json:
+    if not as_json:
+        print_decision(again.decision)
+        say("")
+        print_contenders(again.evaluation)
+        say("", "the same as when it was made" if again.is_same else f"when it was made: {again.before.verdict}")
+        say_next("chat", run)
+    if again.is_strict:
+        refuse_warnings(again.decision, str(run))
+    if as_json:  # one document: the verdict, or that it is refused
         print_json({**again.decision.model_dump(mode="json"), "is_same": again.is_same})
-        return
-    print_decision(again.decision)
-    say("")
-    print_contenders(again.evaluation)
-    say("", "the same as when it was made" if again.is_same else f"when it was made: {again.before.verdict}")
-    say_next("chat", run)
 
 
 def print_decision(decision: "Decision") -> None:
-    """The verdict, then its reasons."""
-    say("", f"verdict: {decision.verdict}")
+    """The verdict, what speaks against it, then its reasons."""
+    say("", f"verdict: {decision.verdict}", *(f"  ! {warning}" for warning in decision.warnings))
     for reason in decision.reasons:
         say(f"  - {reason}")
 
@@ -106,17 +121,17 @@ def print_outcome(outcome: "Outcome") -> None:
 
 
 def print_contenders(evaluation: "Evaluation") -> None:
-    """One row a contender: the deciding metric with its interval, time and cost."""
-    rows = [
-        (
-            contender.name,
-            f"{contender.metrics[evaluation.metric].value:.3f}",
-            f"{contender.metrics[evaluation.metric].low:.3f} to {contender.metrics[evaluation.metric].high:.3f}",
-            contender.metrics[evaluation.metric].n,
-            f"{contender.seconds_per_request:.2f}",
-            f"{contender.usd_per_1000:.4f}",
-        )
-        for contender in evaluation.contenders
-    ]
-    columns = ("contender", evaluation.metric, "95 % interval", "n", "s/request", "USD/1,000")
-    print_table(columns, rows, right=(1, 2, 3, 4, 5))
+    """One row a contender: the deciding metric with its interval, time and cost; failed answers where there are any."""
+    scores = [contender.metrics[evaluation.metric] for contender in evaluation.contenders]
+    has_failed = any(score.failed for score in scores)
+    rows = []
+    for contender, score in zip(evaluation.contenders, scores, strict=True):
+        seconds, cost = contender.known_seconds_per_request, contender.known_usd_per_1000
+        scored = (f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}") if score.n else ("no score", "")
+        failed = (f"{score.failed:,}",) if has_failed else ()
+        time = "not known" if seconds is None else f"{seconds:.2f}"
+        price = "not known" if cost is None else f"{cost:.4f}"
+        rows.append((contender.name, *scored, score.n, *failed, time, price))
+    failed_head = ("failed",) if has_failed else ()
+    columns = ("contender", evaluation.metric, "95 % interval", "n", *failed_head, "s/request", "USD/1,000")
+    print_table(columns, rows, right=tuple(range(1, len(columns))))

@@ -52,7 +52,8 @@ def show_run(
         say(f"held-out loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]
     if decision:
-        say("", f"verdict: {decision['verdict']}", *(f"  - {reason}" for reason in decision["reasons"]))
+        say("", f"verdict: {decision['verdict']}", *(f"  ! {warning}" for warning in decision["warnings"]))
+        say(*(f"  - {reason}" for reason in decision["reasons"]))
     if details["artifacts"]:
         say("")
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]

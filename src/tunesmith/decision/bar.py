@@ -21,8 +21,13 @@ WIDEST_HALF = 0.15
 DOUBTFUL_LUCK = 0.15
 """A gain that luck shows more often (two-sided, corrected for several) is no reason to wait (docs/decisions/015)."""
 
+MOST_FAILED = 0.05
+"""Who gives no answer to more of the requests is out. Scores and differences stand on what was answered, so whoever
+fails on the hard ones would look better than it is; up to here that is worth no more than the smallest gain that makes
+us ask for more data (`WORTHWHILE_GAIN`), whatever the missing answers would have been (docs/decisions/015)."""
+
 OUTSIDE = "outside"
-"""The kind of a system that the user has today: only its answers are known, not what they cost or where it runs."""
+"""The kind of a system that the user has today: what it costs and takes is known where its file says so."""
 
 
 def least_score(bar: Bar) -> float:
@@ -45,17 +50,21 @@ def objection(contender: Contender, metric: str, bar: Bar, circumstances: Circum
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
         return f"it gave no answer that could be scored for {wording(metric)}"
-    found = [*_score_too_low(score, metric, bar)]
-    if contender.kind != OUTSIDE:
-        found += [*_too_dear(contender, bar), *_too_slow(contender, bar, circumstances)]
-        found += _sent_away(contender, circumstances)
+    found = [*_failed_too_often(score), *_score_too_low(score, metric, bar)]
+    found += [*_too_dear(contender, bar), *_too_slow(contender, bar, circumstances)]
+    found += _sent_away(contender, circumstances)
     return " and ".join(found) or None
 
 
-def wait_of(contender: Contender) -> float:
+def fails_too_often(score: Quantity) -> bool:
+    """Too many answers are missing for the others to speak for them."""
+    return score.failed > MOST_FAILED * (score.n + score.failed)
+
+
+def wait_of(contender: Contender) -> float | None:
     """Seconds that one request waits when it is alone; its share of a batch where that was not measured."""
     alone = contender.usage.latency_seconds if contender.usage else None
-    return contender.seconds_per_request if alone is None else alone
+    return contender.known_seconds_per_request if alone is None else alone
 
 
 def least_wording(bar: Bar) -> str:
@@ -65,21 +74,31 @@ def least_wording(bar: Bar) -> str:
     return f"the {percent(LEAST_SCORE)} that anything of use must reach (min_score changes it)"
 
 
+def _failed_too_often(score: Quantity) -> Iterator[str]:
+    if fails_too_often(score):
+        yield (
+            f"it gave no answer that could be scored to {score.failed:,} of {score.n + score.failed:,} requests, "
+            f"more than the {percent(MOST_FAILED)} that may fail"
+        )
+
+
 def _score_too_low(score: Quantity, metric: str, bar: Bar) -> Iterator[str]:
     if score.high < least_score(bar):
         yield f"it scores {interval_of(score)} in {wording(metric)}, below {least_wording(bar)}"
 
 
 def _too_dear(contender: Contender, bar: Bar) -> Iterator[str]:
-    if bar.max_usd_per_1000 is not None and contender.usd_per_1000 > bar.max_usd_per_1000:
-        yield f"it costs {usd(contender.usd_per_1000)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
+    cost = contender.known_usd_per_1000
+    if cost is not None and bar.max_usd_per_1000 is not None and cost > bar.max_usd_per_1000:
+        yield f"it costs {usd(cost)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
 
 
 def _too_slow(contender: Contender, bar: Bar, circumstances: Circumstances) -> Iterator[str]:
     """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds."""
     named = [limit for limit in (bar.max_latency_seconds, circumstances.longest_wait_seconds) if limit is not None]
-    if named and wait_of(contender) > min(named):
-        yield f"it takes {duration(wait_of(contender))} a request, more than {duration(min(named))}"
+    wait = wait_of(contender)
+    if named and wait is not None and wait > min(named):
+        yield f"it takes {duration(wait)} a request, more than {duration(min(named))}"
 
 
 def _sent_away(contender: Contender, circumstances: Circumstances) -> Iterator[str]:

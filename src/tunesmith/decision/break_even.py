@@ -9,12 +9,14 @@ and the cheapest contender at x is the lower envelope of these lines. Two lines 
     x* = (intercept_after - intercept_before) / (slope_before - slope_after)
 
 The envelope has at most one piece for each line, steepest first. Cost for each right answer divides a line by the share
-c of requests answered right; lines stay lines, so the same envelope serves.
+c of requests answered right; lines stay lines, so the same envelope serves. How sure c is belongs to the doubt: each
+contender's score is a cause of its own.
 
-Doubt. x* is a fraction that is linear in each uncertain cause above and below the stroke, so it moves one way with each
-cause and its extremes over all that the causes may be lie where each is at one of its ends: all of these corners are
-tried. A cause moves all of its pieces, of both contenders, together: a machine that turns out slower makes both dearer
-and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper end: "never" is possible.
+Doubt. x* is a fraction that is linear in each uncertain cause (a price, a share) above and below the stroke, so it
+moves one way with each cause and its extremes over all that the causes may be lie where each is at one of its ends: all
+of these corners are tried. A cause moves all of its pieces, of both contenders, together: a machine that turns out
+slower makes both dearer and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper end:
+"never" is possible.
 Source: lower envelopes of lines are textbook (de Berg et al., Computational Geometry, 3rd ed., chapter 8).
 """
 
@@ -45,7 +47,9 @@ def line_of(cost: ContenderCost, horizon_months: float, corner: Corner = EXPECTE
     sums = {"once": 0.0, "month": 0.0, "request": 0.0}
     for part in cost.parts:
         sums[part.per] += _at(part.usd, corner.get(part.moves_with, "expected"))
-    share = cost.correct if each_correct else 1.0
+    share = _at(cost.correct, corner.get(_score_of(cost), "expected")) if each_correct else 1.0
+    if share == 0:  # no right answer at any price
+        return Line(inf, inf)
     return Line((sums["once"] / horizon_months + sums["month"]) / share, sums["request"] / share)
 
 
@@ -101,7 +105,8 @@ def crossing(
     before: ContenderCost, after: ContenderCost, horizon_months: float, at: float, *, each_correct: bool
 ) -> Span:
     """Where `after` becomes the cheaper of the two: expected `at`, and the extremes over all corners."""
-    causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""})
+    scores = {_score_of(before), _score_of(after)} if each_correct else set()
+    causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""} | scores)
     ends: tuple[End, End] = ("low", "high")
     found = [at]
     for places in product(ends, repeat=len(causes)):
@@ -114,6 +119,11 @@ def crossing(
         )
     most = max(found)
     return Span(low=min(found), expected=at, high=None if most == inf else most)
+
+
+def _score_of(one: ContenderCost) -> str:
+    """The cause that makes its share of right answers uncertain."""
+    return f"the score of {one.name}"
 
 
 def _at(one: Range, end: End) -> float:

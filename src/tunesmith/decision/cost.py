@@ -14,7 +14,8 @@ An answer that failed is paid for and is not right.
 
 Doubt. What was spent is known. A request answered here costs what it took in full batches, times `PACE` on other days,
 and up to what it takes when requests come one at a time (the latency), where that is more. A provider's request is
-known as well as the mean number of its tokens is (95 % interval over the test answers).
+known as well as the mean number of its tokens is (95 % interval over the test answers). How often the answers are right
+is as sure as the score, each contender's on its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,14 +103,18 @@ def cost_report(
     data_examples: int,
     tuning: TuningSpent | None,
     evaluation_seconds: float,
+    decision_seconds: float | None = None,
     judge_usd: float = 0.0,
+    judge_usd_charged: float = 0.0,
     foreseen: Estimate | None = None,
     answers: Mapping[str, Sequence[Answer]] | None = None,
 ) -> CostReport:
     """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
 
-    `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders; `answers`
-    by contender tell how sure the tokens of a request are. `foreseen` was made before tuning.
+    `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders,
+    `decision_seconds` that of everything from the first question to the verdict: choices, asking, tuning, general
+    ability, judging here. `judge_usd` is what judging cost, `judge_usd_charged` as much of it as a provider charged.
+    `answers` by contender tell how sure the tokens of a request are. `foreseen` was made before tuning.
     """
     hourly = evaluation.machine_usd_per_hour
     tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
@@ -121,7 +126,13 @@ def cost_report(
     circumstances = recipe.circumstances
     is_once = circumstances.used == "once"
     horizon = 1.0 if is_once else HORIZON_MONTHS
-    right = [one for one in compared if one.correct > 0]
+    right = [one for one in compared if one.correct.expected > 0]
+    spent = {"tuning_usd": tuning_usd} if tuning else {}
+    if decision_seconds is not None:
+        for_choices = sum(one.setup_usd - one.setup_seconds * hourly / 3600 for one in evaluation.contenders)
+        for_tuning = tuning.usd_charged if tuning else 0.0
+        providers = charged + max(0.0, for_choices) + for_tuning + judge_usd_charged
+        spent["decide_usd"] = decision_seconds * hourly / 3600 + providers
     return CostReport(
         metric=evaluation.metric,
         contenders=contenders,
@@ -130,16 +141,21 @@ def cost_report(
         is_once=is_once,
         cheapest=cheapest_from(compared, horizon, is_once=is_once),
         cheapest_correct=cheapest_from(right, horizon, is_once=is_once, each_correct=True),
-        predictions=_predictions(foreseen, tuning_usd if tuning else None, evaluation_usd + judge_usd),
+        predictions=_predictions(foreseen, spent),
         assumptions=_assumptions(bill, contenders, horizon),
     )
 
 
 def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
-    if one.kind == OUTSIDE and one.token_price is None:
+    if one.known_usd_per_1000 is None:
+        why = (
+            "nobody said what it costs: only its answers are known"
+            if one.token_price is None
+            else "its service does not count tokens, so nobody knows what it costs"
+        )
         return ContenderCost(
             name=one.name, kind=one.kind, parts=(), correct=_right_share(one, bill), usd_per_1000_correct=None,
-            excluded="nobody said what it costs: only its answers are known",
+            excluded=why,
         )  # fmt: skip
     inference = _inference(one, bill)
     parts = [*_once(one, bill), *_monthly(one, bill), inference]
@@ -154,10 +170,12 @@ def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
     )
 
 
-def _right_share(one: Contender, bill: _Bill) -> float:
+def _right_share(one: Contender, bill: _Bill) -> Range:
     """Of all requests, failed ones included."""
     score = one.metrics.get(bill.evaluation.metric)
-    return score.value * _answered(score) if score else 0.0
+    if score is None:
+        return _exactly(0.0)
+    return scaled(Range(low=score.low, expected=score.value, high=score.high), _answered(score))
 
 
 def _answered(score: Quantity) -> float:
@@ -177,6 +195,8 @@ def _each_right(usd_per_1000: float, score: Quantity | None) -> Span | None:
 
 def _inference(one: Contender, bill: _Bill) -> CostPart:
     expected = one.usd_per_1000 / 1000
+    if one.usage is not None and one.usage.usd_charged is not None:
+        return CostPart(what="inference", per="request", usd=_exactly(expected))
     if one.token_price is None:
         alone = one.usage.latency_seconds if one.usage else None
         slow = (alone or 0.0) * bill.evaluation.machine_usd_per_hour / 3600
@@ -270,22 +290,19 @@ def months_between(kind: str, recipe: Recipe) -> tuple[float, float, float]:
     return most, expected, least
 
 
-def _predictions(
-    foreseen: Estimate | None, tuning_usd: float | None, evaluation_usd: float
-) -> tuple[CostPrediction, ...]:
-    if foreseen is None or tuning_usd is None:
+def _predictions(foreseen: Estimate | None, spent: Mapping[str, float]) -> tuple[CostPrediction, ...]:
+    """What was foreseen beside what was spent."""
+    if foreseen is None:
         return ()
+    expected = {"tuning_usd": foreseen.usd, "decide_usd": foreseen.decide_usd}
     return tuple(
         CostPrediction(
             what=what,
-            foreseen=expected,
+            foreseen=expected[what],
             actual_usd=actual,
-            ratio=round(actual / expected.expected, 4) if expected.expected > 0 else None,
+            ratio=round(actual / expected[what].expected, 4) if expected[what].expected > 0 else None,
         )
-        for what, expected, actual in (
-            ("tuning_usd", foreseen.usd, tuning_usd),
-            ("decide_usd", foreseen.decide_usd, tuning_usd + evaluation_usd),
-        )
+        for what, actual in spent.items()
     )
 
 
@@ -311,10 +328,13 @@ def _assumptions(bill: _Bill, contenders: Sequence[ContenderCost], horizon: floa
         sentences.append("nobody said how many requests come a month (circumstances.requests_per_month)")
     for one in bill.evaluation.contenders:
         if one.token_price:
+            said_by = ", ".join(part for part in (one.token_price.source, one.token_price.date) if part)
             sentences.append(
                 f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
-                f"{one.token_price.usd_per_million_out:g} out ({one.token_price.source}, {one.token_price.date})"
+                f"{one.token_price.usd_per_million_out:g} out, as {said_by} says"
             )
+        if one.kind == OUTSIDE and one.known_usd_per_1000 is not None:
+            sentences.append(f"{one.name} costs what its file says, however many requests there are")
     sentences += [f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded]
     return tuple(sentences)
 

@@ -17,7 +17,7 @@ Source: Cohen, Statistical Power Analysis for the Behavioral Sciences (1988), no
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, log10
 from statistics import NormalDist
 from typing import Literal
 
@@ -27,6 +27,9 @@ from tunesmith.records import Bar, Comparison, Contender, Evaluation, Verdict
 
 ALPHA = 0.05
 POWER = 0.8
+
+LEAST_STEP = -1000
+"""Of what costs nothing, or nobody knows what: before every number."""
 
 Outcome = Literal["beaten", "open", "blind", "held"]
 
@@ -75,6 +78,12 @@ def all_duels(evaluation: Evaluation, pool: Sequence[Contender], bar: Bar) -> li
         duels += [duel for duel in against if not duel.is_between_verdicts]
         duels += _corrected([duel for duel in against if duel.is_between_verdicts])
     return [_with_outcome(duel, bar) for duel in duels]
+
+
+def cost_step(contender: Contender) -> int:
+    """The running cost in half powers of ten: within a step nobody is called dearer (docs/decisions/015)."""
+    cost = contender.known_usd_per_1000
+    return round(2 * log10(cost)) if cost else LEAST_STEP
 
 
 def luck_of(gain: Comparison, threshold: float) -> float:

@@ -1,85 +1,206 @@
-"""Before money is spent: what a test set of this size can show, and what to do when that is not enough.
+"""What a test set of this size can show: before money is spent as it is assumed, afterwards as it was measured.
 
-A difference d of two contenders that disagree on the share s of the examples is told from noise by n examples with
-80 % power when d reaches the minimum detectable one (`evaluation/stats/power.py`). Where several contenders try to beat
-the same simpler one, Holm asks more of each; the difference grows by the ratio r of the standard errors asked for
-(`duel.standard_errors`), the number of examples by r^2.
+A dearer contender is worth it when the whole interval of its gain lies above g = `min_gain`. So what n examples tell
+from noise with 80 % power is the distance of the true gain from g, and the least that they show is
 
-Nothing measured yet: s = 25 %. Two contenders that are each right 70 % of the time and whose answers correlate with
-0.4 disagree on 2 * 0.7 * 0.3 * (1 - 0.4) = 25 %. A measured share (on the validation examples) is better. Graded scores
-differ by less than 1 where they differ, so for them these numbers are on the safe side.
+    shows = g + the minimum detectable difference (`evaluation/stats/power.py`)
+
+**What must be shown.** A true gain of exactly g is never told from g, however many examples there are: a plan needs a
+gain beyond it. Where g was named, that is 2 g: whoever calls 3 points worth it should learn of 6. Where it was not, it
+is `WORTHWHILE_GAIN` over nothing. Never more than half of what is left up to 1.
+
+**Several.** Where several contenders try to beat the same simpler one, Holm asks more of each; the distance grows by
+the ratio r of the standard errors asked for (`duel.standard_errors`), the number of examples by r^2.
+
+**Nothing measured yet**: they disagree on s = 25 %. Two contenders that are each right 70 % of the time and whose
+answers correlate with 0.4 disagree on 2 * 0.7 * 0.3 * (1 - 0.4) = 25 %. Once both have answered the share is known, and
+for graded scores, which differ by less than 1, the standard deviation of their differences.
+
+**Groups.** With m = n / G examples a group whose differences correlate with c = 0.1, n examples tell as much as
+n / (1 + (m - 1) c) strangers (the design effect), and Student's t on G - 1 takes the place of z. c is assumed, and
+on the safe side of most that were measured elsewhere. Groups of very different sizes show less than this says.
+
+Sources: Kish 1965, "Survey Sampling" (design effect); Adams et al. 2004, Journal of Clinical Epidemiology 57:785 (1,039
+correlations inside groups of patients, median 0.01).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tunesmith.decision.bar import LEAST_EXAMPLES, worthwhile_gain
-from tunesmith.decision.duel import standard_errors
-from tunesmith.records import Bar, PowerStatement
+from tunesmith.decision.duel import ALPHA, POWER, VERDICTS, standard_errors
+from tunesmith.records import Answer, Bar, Contender, Evaluation, PowerStatement
 from tunesmith.records.quantity import hundredths, percent
 
 ASSUMED_DISCORDANT = 0.25
+ASSUMED_ALIKE = 0.1
+"""The correlation of the differences inside a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How two contenders differ: on which share of the examples; `deviation` of the differences for graded scores."""
+
+    discordant: float
+    deviation: float | None = None
 
 
 def what_can_be_shown(
     n: int,
     bar: Bar,
-    discordant: float | None = None,
+    measured: Spread | None = None,
     *,
     comparisons: int = 1,
+    groups: int | None = None,
     train: int = 0,
     unused: int = 0,
 ) -> PowerStatement:
     """What `n` test examples can show, against what the bar asks for.
 
-    `discordant`: the share of examples on which two contenders disagree, None when nothing was measured.
-    `comparisons`: how many dearer contenders try to beat the simplest. `train` examples could be moved to the test
-    side; `unused` are test examples that `evaluation.test_limit` leaves out.
+    `measured` is None before anything was. `comparisons`: how many dearer contenders try to beat the simplest.
+    `groups`: how many groups the examples come in, None where each stands alone. `train` examples could be moved to the
+    test side; `unused` are test examples that `evaluation.test_limit` leaves out.
     """
-    # imported here: numpy and scipy are slow to load, and the rules themselves do without
-    from tunesmith.evaluation.stats.power import minimum_detectable, needed_for
-
-    wanted = worthwhile_gain(bar)
-    share = max(ASSUMED_DISCORDANT if discordant is None else discordant, wanted)
-    harder = standard_errors(max(comparisons, 1)) / standard_errors()
-    smallest = minimum_detectable(n, share) * harder
-    shows = smallest if smallest <= 1 else None
-    needed = max(math.ceil(needed_for(wanted, share) * harder**2), LEAST_EXAMPLES)
+    beyond = _beyond(bar)
+    wanted = bar.min_gain + beyond
+    spread = measured or Spread(ASSUMED_DISCORDANT)
+    spread = Spread(max(spread.discordant, wanted), spread.deviation)
+    rivals = max(comparisons, 1)
+    least = bar.min_gain + _shown(n, bar, spread, rivals, groups)
+    shows = least if least <= 1 else None
+    needed = max(_needed(n, beyond, spread, rivals, groups), LEAST_EXAMPLES)
     is_enough = n >= needed
     return PowerStatement(
         n=n,
         wanted=wanted,
         shows=shows,
         needed=needed,
-        discordant=share,
-        is_assumed=discordant is None,
-        comparisons=max(comparisons, 1),
+        discordant=spread.discordant,
+        deviation=spread.deviation,
+        is_assumed=measured is None,
+        comparisons=rivals,
+        groups=groups,
         is_enough=is_enough,
-        sentence=_sentence(n, shows, bar, needed, is_enough) + _assumption(share, discordant is None),
+        sentence=_sentence(n, groups, shows, bar, wanted, None if is_enough else needed)
+        + _basis(n, groups, spread, measured is None),
         options=() if is_enough else tuple(_options(n, needed, shows, train, unused)),
     )
 
 
-def _sentence(n: int, shows: float | None, bar: Bar, needed: int, is_enough: bool) -> str:
-    """`80 test examples can show 11 points, you asked for 3: about 1,050 are needed`."""
-    examples = f"{n:,} test {'example' if n == 1 else 'examples'}"
-    wanted = hundredths(worthwhile_gain(bar)).removesuffix(".0")
-    asked = f"you asked for {wanted}" if bar.min_gain > 0 else f"{wanted} are worth waiting for (you named no min_gain)"
-    can = f"can show {hundredths(shows).removesuffix('.0')} points" if shows is not None else "can show no difference"
-    if is_enough:
-        return f"{examples} {can}, {asked}: that is enough."
-    return f"{examples} {can}, {asked}: about {_round(needed):,} are needed."
+def spread_seen(evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]) -> Spread | None:
+    """How the best contender and the best of another verdict differ; None where no two can be compared."""
+    metric = evaluation.metric
+
+    def score(one: Contender) -> float:
+        quantity = one.metrics.get(metric)
+        return quantity.value if quantity and quantity.n else -1.0
+
+    ranked = sorted(evaluation.contenders, key=score, reverse=True)
+    other = next((one for one in ranked if VERDICTS.get(one.kind) != VERDICTS.get(ranked[0].kind)), None)
+    if other is None:
+        return None
+    pairs = zip(answers[ranked[0].name], answers[other.name], strict=True)
+    differences = [a.scores[metric] - b.scores[metric] for a, b in pairs if a.scores and b.scores]
+    if not differences:
+        return None
+    n, mean = len(differences), math.fsum(differences) / len(differences)
+    discordant = sum(difference != 0 for difference in differences) / n
+    if n < 2 or all(difference in (-1, 0, 1) for difference in differences):
+        return Spread(discordant)
+    deviation = math.sqrt(math.fsum((difference - mean) ** 2 for difference in differences) / (n - 1))
+    return Spread(discordant, deviation or None)
 
 
-def _assumption(share: float, is_assumed: bool) -> str:
+def _beyond(bar: Bar) -> float:
+    """How far over `min_gain` the gain lies that must be shown."""
+    return min(worthwhile_gain(bar), (1 - bar.min_gain) / 2)
+
+
+def _shown(n: int, bar: Bar, spread: Spread, rivals: int, groups: int | None) -> float:
+    """The least distance from `min_gain` that is told from noise."""
+    # imported here: numpy and scipy are slow to load, and the rules themselves do without
+    from tunesmith.evaluation.stats.power import minimum_detectable, minimum_detectable_mean
+
+    strangers = int(n / _design_effect(n, groups))
+    harder = _harder(rivals, groups)
+    if spread.deviation is not None:
+        return minimum_detectable_mean(strangers, spread.deviation) * harder
+    distance = minimum_detectable(strangers, spread.discordant)
+    # two that differ by so much disagree at least as often
+    return minimum_detectable(strangers, min(1.0, max(spread.discordant, bar.min_gain + distance))) * harder
+
+
+def _needed(n: int, beyond: float, spread: Spread, rivals: int, groups: int | None) -> int:
+    """The examples that tell `beyond` from noise, in groups of the size that they have."""
+    from tunesmith.evaluation.stats.power import needed_for, needed_for_mean
+
+    if spread.deviation is None:
+        strangers = needed_for(beyond, spread.discordant)
+    else:
+        strangers = needed_for_mean(beyond, spread.deviation)
+    if groups is None:
+        return math.ceil(strangers * _harder(rivals, None) ** 2)
+    needed = 0
+    for _ in range(50):  # more examples are more groups, which makes t smaller: settles in a few rounds
+        there = max(groups, math.ceil(needed * groups / n), 2)  # two at least: one tells nothing about others
+        wanted = math.ceil(strangers * _harder(rivals, there) ** 2 * _design_effect(n, groups))
+        if wanted == needed:
+            break
+        needed = wanted
+    return needed
+
+
+def _design_effect(n: int, groups: int | None) -> float:
+    return 1.0 if not groups else 1 + (n / groups - 1) * ASSUMED_ALIKE
+
+
+def _harder(rivals: int, groups: int | None) -> float:
+    """The standard errors asked for, against those of one comparison of strangers."""
+    if groups is None:
+        return standard_errors(rivals) / standard_errors()
+    if groups < 2:
+        return math.inf  # one group tells nothing about others
+    from scipy import special
+
+    freedom = groups - 1
+    quantiles = special.stdtrit(freedom, 1 - ALPHA / (2 * rivals)) + special.stdtrit(freedom, POWER)
+    return float(quantiles) / standard_errors()
+
+
+def _sentence(n: int, groups: int | None, shows: float | None, bar: Bar, wanted: float, needed: int | None) -> str:
+    """`80 test examples can show 13 points to exceed the 3 that you asked for: about 1,050 are needed to show 6`."""
+    examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (f" in {groups:,} groups" if groups else "")
+    can = f"can show {_points(shows)} points" if shows is not None else "can show no gain"
+    if bar.min_gain > 0:
+        asked = f" to exceed the {_points(bar.min_gain)} that you asked for"
+        aim = f" to show {_points(wanted)}"
+    else:
+        asked, aim = f", {_points(wanted)} are worth waiting for (you named no min_gain)", ""
+    if needed is None:
+        return f"{examples} {can}{asked}: that is enough{aim}."
+    return f"{examples} {can}{asked}: about {_round(needed):,} are needed{aim}."
+
+
+def _basis(n: int, groups: int | None, spread: Spread, is_assumed: bool) -> str:
     """What the numbers rest on."""
+    share = percent(spread.discordant)
     if is_assumed:
-        return f" (Assumed: two contenders disagree on {percent(share)} of the examples; nothing was measured yet.)"
-    return f" (Measured: two contenders disagree on {percent(share)} of the examples.)"
+        told = f"Assumed: two contenders disagree on {share} of the examples; nothing was measured yet."
+    else:
+        told = f"Measured: the best two of different verdicts disagree on {share} of the examples"
+        told += f", by {_points(spread.deviation)} points (standard deviation)." if spread.deviation else "."
+    if groups:
+        strangers = int(n / _design_effect(n, groups))
+        told += (
+            f" Assumed: differences inside a group correlate with {ASSUMED_ALIKE:g}, so that {n:,} tell as much as "
+            f"{strangers:,} ungrouped ones."
+        )
+    return f" ({told})"
 
 
 def _options(n: int, needed: int, shows: float | None, train: int, unused: int) -> Iterator[str]:
-    """What costs least comes first: examples that are there, then a smaller claim, then new examples, then nothing."""
+    """What costs least comes first: examples that are there, then new examples, then nothing."""
     missing = _round(needed) - n
     if unused:
         more = "that is enough" if unused >= missing else f"{missing - unused:,} would still be missing"
@@ -93,13 +214,14 @@ def _options(n: int, needed: int, shows: float | None, train: int, unused: int) 
         )
     if missing > 0:
         yield f"Label {missing:,} more test examples."
-    if shows is not None:
-        gain = math.ceil(100 * shows) / 100
-        yield f"Care only about larger gains: bar.min_gain={gain:g} is what these examples can show."
-    yield (
-        "Go on as it is: only a larger difference will be told from noise, and smaller ones end in the simplest "
-        "contender or in 'cannot tell'."
+    told = (
+        f"true gains below {_points(shows)} points will mostly not be told from noise" if shows else "no gain is told"
     )
+    yield f"Go on as it is: {told}, and end in the simplest contender or in 'cannot tell'."
+
+
+def _points(share: float) -> str:
+    return hundredths(share).removesuffix(".0")
 
 
 def _round(count: int) -> int:

@@ -7,15 +7,19 @@ them is told about and the others are counted.
 
 from collections.abc import Iterator, Sequence
 
-from tunesmith.decision.bar import OUTSIDE, is_sure, least_wording, objection, worthwhile_gain
+from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, objection, worthwhile_gain
 from tunesmith.decision.circumstances import leanings, not_known
-from tunesmith.decision.duel import ALPHA, VERDICTS, Duel
+from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step
 from tunesmith.decision.judgement import Case, Judgement
 from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck
 from tunesmith.records import Contender, Quantity, Verdict
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
 TUNED: tuple[Verdict, ...] = ("fine-tune", "fine-tune+rag")
+
+MANY_LEAKED = 0.1
+"""The share of the test examples that may leak before strictness refuses it: the share of the train examples up to
+which they are taken out instead (`data/leaks.py`)."""
 
 
 def reasons_of(found: Judgement, case: Case, settling: Sequence[str]) -> Iterator[str]:
@@ -44,11 +48,16 @@ def warnings_of(found: Judgement, on_clean: Judgement | None, case: Case) -> Ite
             f"Tuning costs general ability: it falls by {_drop(drop)}, more than the {points(limit)} allowed "
             f"(bar.max_forgetting){sure}."
         )
-    if on_clean is not None and on_clean.verdict != found.verdict:
-        kept = len(case.evaluation.examples) - len(case.evaluation.leaked)
+    leaked, asked = len(case.evaluation.leaked), len(case.evaluation.examples)
+    if leaked > MANY_LEAKED * asked:
         yield (
-            f"The verdict rests on leaked test examples: on the {kept:,} that nothing in training resembles it "
-            f"would be {TAKE[on_clean.verdict]!r} instead of {TAKE[found.verdict]!r}."
+            f"{leaked:,} of {asked:,} test examples ({percent(leaked / asked)}) resemble training examples that were "
+            "kept, so scores measure memory too: the gain of tuning may be smaller on new questions."
+        )
+    if on_clean is not None and on_clean.verdict != found.verdict:
+        yield (
+            f"The verdict rests on leaked test examples: on the {asked - leaked:,} that nothing in training resembles "
+            f"it would be {TAKE[on_clean.verdict]!r} instead of {TAKE[found.verdict]!r}."
         )
     for leaning in leanings(case.circumstances):
         if found.verdict in leaning.against:
@@ -122,10 +131,13 @@ def _of_doubt(found: Judgement, best: Contender, case: Case) -> Iterator[str]:
 def _of_stop(found: Judgement, case: Case) -> str:
     """Why nothing here should be used. Why each one is out stands in `_of_the_rest`."""
     metric = case.evaluation.metric
-    scored = [one for one in found.ladder if metric in one.metrics]
+    scored = [one for one in found.ladder if metric in one.metrics and case.score(one).n]
     if not scored:
         return "Stop: no contender could be scored."
-    best = max(scored, key=lambda one: case.score(one).value)
+    answering = [one for one in scored if not fails_too_often(case.score(one))]
+    if not answering:
+        return "Stop: no contender gave enough answers to be judged by them; mend what fails and ask again."
+    best = max(answering, key=lambda one: case.score(one).value)
     score = case.score(best)
     if score.value <= 0:
         return f"Stop: no contender gets a single one of {score.n:,} test examples right in {wording(metric)}."
@@ -155,23 +167,28 @@ def _of_the_rest(found: Judgement, case: Case) -> Iterator[str]:
 
 def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
     """Time and cost per 1,000 requests of the winner and of the cheapest of each other kind, and a month's cost."""
-    cheapest = {one.kind: one for one in reversed(found.ladder) if one.kind != OUTSIDE}
-    if found.winner is not None and found.winner.kind != OUTSIDE:
+    unknown = [one for one in found.ladder if one.known_usd_per_1000 is None and one.known_seconds_per_request is None]
+    cheapest = {one.kind: one for one in reversed(found.ladder) if one not in unknown}
+    if found.winner is not None and found.winner not in unknown:
         cheapest[found.winner.kind] = found.winner
     known = [one for one in found.ladder if one in cheapest.values()]
     if known:
-        prices = [contender.usd_per_1000 for contender in known]
-        costs = (
-            f"{contender.name} {duration(1000 * contender.seconds_per_request)}, {usd(contender.usd_per_1000, prices)}"
-            for contender in known
-        )
-        yield f"1,000 requests take and cost: {'; '.join(costs)}."
-    unknown = [contender.name for contender in found.ladder if contender.kind == OUTSIDE]
+        prices = [one.known_usd_per_1000 or 0.0 for one in known]
+        yield f"1,000 requests take and cost: {'; '.join(_taking(one, prices) for one in known)}."
     if unknown:
-        yield f"What {listed(unknown)} costs and how long it takes is not known: only its answers were given."
+        names = listed([one.name for one in unknown])
+        yield f"What {names} costs and how long it takes is not known: only its answers were given."
     monthly, winner = case.circumstances.requests_per_month, found.winner
-    if monthly is not None and winner is not None and winner.kind != OUTSIDE:
-        yield f"{monthly:,.0f} requests a month cost {usd(monthly / 1000 * winner.usd_per_1000)} with {winner.name}."
+    cost = winner.known_usd_per_1000 if winner is not None else None
+    if monthly is not None and winner is not None and cost is not None:
+        yield f"{monthly:,.0f} requests a month cost {usd(monthly / 1000 * cost)} with {winner.name}."
+
+
+def _taking(contender: Contender, prices: Sequence[float]) -> str:
+    """`tuned 42 s, $0.0012`, with what is not known said so."""
+    seconds, cost = contender.known_seconds_per_request, contender.known_usd_per_1000
+    time = "a time that is not known" if seconds is None else duration(1000 * seconds)
+    return f"{contender.name} {time}, {'a cost that is not known' if cost is None else usd(cost, prices)}"
 
 
 def _of_circumstances(found: Judgement, case: Case) -> Iterator[str]:
@@ -218,28 +235,30 @@ def _why_not(duel: Duel, found: Judgement, case: Case) -> str:
 def _against_dearer(duel: Duel, case: Case) -> str:
     name, gain = duel.dearer.name, duel.gain
     metric, worthwhile = wording(case.evaluation.metric), worthwhile_gain(case.bar)
+    is_same = duel.simpler.kind == duel.dearer.kind and cost_step(duel.simpler) == cost_step(duel.dearer)
+    dearer = "about as dear" if is_same else "dearer"
     if gain.high < 0:
-        return f"{name} is dearer and worse: {gained(duel)} in {metric}."
+        return f"{name} is {dearer} and worse: {gained(duel)} in {metric}."
     if gain.high < worthwhile:
         return (
-            f"{name} is dearer and brings {gained(duel)} in {metric}: "
+            f"{name} is {dearer} and brings {gained(duel)} in {metric}: "
             f"a gain of {points(worthwhile)} or more is excluded."
         )
     if gain.low > 0 and duel.luck > ALPHA and gain.low > case.bar.min_gain:
         return (
-            f"{name} is dearer and looks better by {gained(duel)} in {metric}, but the best of {duel.rivals} dearer "
+            f"{name} is {dearer} and looks better by {gained(duel)} in {metric}, but the best of {duel.rivals} dearer "
             f"contenders does so by luck more than one time in twenty ({luck(duel.luck)} by Holm){_more(duel)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is dearer and better, but not shown to be better by the {points(worthwhile)} that you asked for: "
-            f"{gained(duel)} in {metric}."
+            f"{name} is {dearer} and better, but not shown to be better by the {points(worthwhile)} that you asked "
+            f"for: {gained(duel)} in {metric}."
         )
     if duel.outcome == "blind":
         return _too_few(duel, case)
     if duel.outcome == "open" or gain.difference > worthwhile:
         return f"{name} looks better by {gained(duel)} in {metric}, which may be noise{_family(duel)}{_more(duel)}."
-    return f"{name} is dearer and not shown to be better: {gained(duel)} in {metric}{_more(duel)}."
+    return f"{name} is {dearer} and not shown to be better: {gained(duel)} in {metric}{_more(duel)}."
 
 
 def _looks_better(duel: Duel, case: Case) -> str:

@@ -2,15 +2,16 @@
 
 The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
 to dear: outside (a system the user has today: keeping it costs no work), zero-shot, few-shot, rag, tuned, tuned+rag;
-several of one kind stand by their running cost. Nothing here draws a random number: the same evaluation under the same
-bar and circumstances always gives the same decision.
+several of one kind stand by their running cost where it differs by more than measuring does (`cost_step`). Nothing here
+draws a random number: the same evaluation under the same bar and circumstances always gives the same decision.
 
 **Who may win.** m = `min_score`, or `LEAST_SCORE` where the user named none; the score stands in its 95 % interval
 [low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
 
 | the contender                                               | standing                                      |
 |-------------------------------------------------------------|-----------------------------------------------|
-| has no score, costs more or takes longer than asked, sends  | out: it neither wins nor beats anybody        |
+| has no score, gave no answer to more than `MOST_FAILED` of  | out: it neither wins nor beats anybody        |
+| the requests, costs more or takes longer than asked, sends  |                                               |
 | data where they may not go                                  |                                               |
 | high < m                                                    | out                                           |
 | low < m <= high                                             | unsure: may beat others, but cannot win       |
@@ -54,7 +55,7 @@ from dataclasses import replace
 
 from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score, objection
 from tunesmith.decision.circumstances import NOTHING_SAID, disfavoured
-from tunesmith.decision.duel import VERDICTS, Duel, all_duels, examples_needed
+from tunesmith.decision.duel import VERDICTS, Duel, all_duels, cost_step, examples_needed
 from tunesmith.decision.judgement import Case, Judgement
 from tunesmith.decision.leaks import without_leaks
 from tunesmith.decision.reasons import reasons_of, warnings_of
@@ -117,15 +118,20 @@ def judge(case: Case) -> Judgement:
     return Judgement(verdict, ladder, duels, best)
 
 
-def simplicity(contender: Contender) -> tuple[int, float, str]:
-    """The sort key of the ladder from simple to dear."""
+def simplicity(contender: Contender) -> tuple[int, int, float, str]:
+    """The sort key of the ladder from simple to dear: kind, cost as far as measuring is sure of it, tokens, name.
+
+    Wall time differs by a tenth or two from run to run; two contenders that cost the same must not change places for
+    it. Tokens do not depend on how busy the machine was.
+    """
     kinds = list(VERDICTS)
     if contender.kind not in kinds:
         raise RecordError(
             "unknown-kind", "The rules of the verdict do not know this kind of contender.",
             where=contender.name, found=contender.kind, do=f"use one of {', '.join(kinds)}",
         )  # fmt: skip
-    return kinds.index(contender.kind), contender.usd_per_1000, contender.name
+    tokens = contender.tokens_in_per_request + contender.tokens_out_per_request
+    return kinds.index(contender.kind), cost_step(contender), tokens, contender.name
 
 
 def beaten_ones(duels: Sequence[Duel]) -> set[str]:

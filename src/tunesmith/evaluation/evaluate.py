@@ -290,27 +290,31 @@ def _clean(asked: Asked, task: Task) -> Quantity | None:
     if not task.leaked or not kept:
         return None
     fewer = replace(task, examples=[task.examples[i] for i in kept], leaked=frozenset())
-    return _metrics(replace(asked, answers=[asked.answers[i] for i in kept]), fewer)[task.scorer.metric]
+    return _mean(replace(asked, answers=[asked.answers[i] for i in kept]), task.scorer.metric, fewer.groups)
 
 
 def _metrics(asked: Asked, task: Task) -> dict[str, Quantity]:
     """Every metric with its interval, the deciding one first."""
-    all_groups = task.groups
-
-    def groups_of(which: Sequence[int]) -> list[str] | None:
-        return None if all_groups is None else [all_groups[i] for i in which]
-
-    metrics: dict[str, Quantity] = {}
-    for name in dict.fromkeys([task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)]):
-        which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
-        interval = mean_interval([asked.answers[i].scores[name] for i in which], groups_of(which))
-        metrics[name] = _quantity(interval, len(asked.answers) - len(which))
+    names = dict.fromkeys([task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)])
+    groups = task.groups
+    metrics = {name: _mean(asked, name, groups) for name in names}
     which = [i for i, answer in enumerate(asked.answers) if answer.scores]
     for name, metric in task.scorer.whole_set.items():
         counts_ND = np.array([metric.count(asked.answers[i].text, task.examples[i].answer) for i in which])
-        interval = whole_set_interval(counts_ND, metric.combine, task.seed, groups_of(which))
+        interval = whole_set_interval(counts_ND, metric.combine, task.seed, _some(groups, which))
         metrics[name] = _quantity(interval, len(asked.answers) - len(which))
     return metrics
+
+
+def _mean(asked: Asked, name: str, groups: Sequence[str] | None) -> Quantity:
+    """One metric that each answer has, over the answers that have it."""
+    which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
+    interval = mean_interval([asked.answers[i].scores[name] for i in which], _some(groups, which))
+    return _quantity(interval, len(asked.answers) - len(which))
+
+
+def _some(groups: Sequence[str] | None, which: Sequence[int]) -> list[str] | None:
+    return None if groups is None else [groups[i] for i in which]
 
 
 def _quantity(interval: Interval, failed: int) -> Quantity:

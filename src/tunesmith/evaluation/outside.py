@@ -10,7 +10,7 @@ Files are read as data files are: in bounded memory, and nothing in a cell is ex
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ COLUMNS = {
 """Our names, and what a file may call them."""
 
 NOT_GIVEN = "no answer given"
+_Line = tuple[int, Mapping[str, Any]]
 
 
 class Given(NamedTuple):
@@ -52,7 +53,8 @@ def read_answers(path: str | Path, task: Task, name: str | None = None) -> Asked
     Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
     """
     path = Path(path)
-    matched, unknown = _matched(path, task)
+    rows, not_understood = _rows(path)
+    matched, unknown = _matched(path, rows, task)
     given = [matched.get(example.id) for example in task.examples]
     if not matched:
         raise DataError(
@@ -64,11 +66,12 @@ def read_answers(path: str | Path, task: Task, name: str | None = None) -> Asked
     told = f"answers of another system, read from {path.name} (SHA-256 {sha256_of(path)})"
     if unknown:
         told += f"; {len(unknown):,} of its rows are about no test example (rows {name_some(unknown)})"
+    told = "; ".join((told, *not_understood))
     profile = Profile(name=name or path.stem, kind="outside", given=told)
     return Asked(profile, answers_of(completions, task.examples, task.scorer), _usage([one for one in given if one]))
 
 
-def _matched(path: Path, task: Task) -> tuple[dict[str, Given], list[int]]:
+def _matched(path: Path, rows: Iterable[_Line], task: Task) -> tuple[dict[str, Given], list[int]]:
     """(what was given for each example's id, the rows about no test example)."""
     ids = {example.id for example in task.examples}
     by_question = defaultdict[str, list[str]](list)
@@ -76,7 +79,7 @@ def _matched(path: Path, task: Task) -> tuple[dict[str, Given], list[int]]:
         by_question[normalised(asked.question)].append(asked.id)
     matched: dict[str, Given] = {}
     unknown: list[int] = []
-    for row, values in _rows(path):
+    for row, values in rows:
         given = _given(path, row, values)
         if "id" in values:
             examples = [str(values["id"])] if str(values["id"]) in ids else []
@@ -90,11 +93,12 @@ def _matched(path: Path, task: Task) -> tuple[dict[str, Given], list[int]]:
     return matched, unknown
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Each row with our column names. Errors: `DataError`."""
-    if sniff(path) is not None:
-        yield from _rows_of_a_log(path)
-        return
+def _rows(path: Path) -> tuple[Iterable[_Line], tuple[str, ...]]:
+    """(each row with our column names, what was not understood). Errors: `DataError`."""
+    return _rows_of_a_log(path) if sniff(path) is not None else (_rows_of_a_table(path), ())
+
+
+def _rows_of_a_table(path: Path) -> Iterator[_Line]:
     reader = READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise DataError(
@@ -109,7 +113,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             raise _bad_row(path, row)
 
 
-def _rows_of_a_log(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows_of_a_log(path: Path) -> tuple[Iterable[_Line], tuple[str, ...]]:
     """The answers in a log of another evaluation tool, with the questions that it asked."""
     found = read_outside(path)
     if not isinstance(found, OutsideAnswers):
@@ -117,8 +121,8 @@ def _rows_of_a_log(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             "no-answers-in-log", f"This {found.format} file has questions and no answers.", where=str(path),
             do="give the log of a run",
         )  # fmt: skip
-    for number, example in enumerate(found.task.examples, start=1):
-        yield number, {"question": example.question, "answer": found.answers.get(example.id)}
+    rows = [{"question": one.question, "answer": found.answers.get(one.id)} for one in found.task.examples]
+    return enumerate(rows, start=1), tuple(f"{found.task.format}: {one}" for one in found.task.not_understood)
 
 
 def _renamed(path: Path, row: Row) -> Mapping[str, Any]:

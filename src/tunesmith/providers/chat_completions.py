@@ -14,7 +14,6 @@ Source of codes and waits (doubled, less up to a quarter by chance): the openai 
 """
 
 import email.utils
-import ipaddress
 import json
 import random
 import socket
@@ -30,6 +29,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from tunesmith.errors import RecipeError
+from tunesmith.records.recipe import is_loopback
 
 MOST_RESPONSE_BYTES = 8 * 2**20
 AGAIN = (408, 409, 429)
@@ -144,20 +144,12 @@ def endpoint_of(url: str) -> str:
         raise _bad_url("a name or password inside it", "put the key into an environment variable and name it")
     if parts.query or parts.fragment:
         raise _bad_url("a ? or # inside it", "write it like https://api.example.com/v1")
-    if parts.scheme == "http" and not is_this_machine(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise _bad_url("http to another machine: key and questions would travel open", "use https")
     path = parts.path.rstrip("/")
     return (
         f"{parts.scheme}://{parts.netloc}{path if path.endswith('/chat/completions') else path + '/chat/completions'}"
     )
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a host name or address is the loopback of this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _split(url: str) -> Any:

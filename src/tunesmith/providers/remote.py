@@ -1,12 +1,16 @@
 """A model behind an OpenAI-compatible URL as a `Completer`.
 
-The first prompt is asked alone: a refused key, an unknown host or model is one clear error then, before the others are
-sent. After that trouble is a completion with `error`. No further prompt is sent once the service refuses the key in the
-middle, or after `MOST_FAILURES` prompts in a row without an answer.
+The first prompt of a round is asked alone. That of the first round may be one clear error: a refused key, an unknown
+host or model. Whoever was reached once raises none any more: hours of other work must not end with a service, so
+trouble is a completion with `error` then. No further prompt of a round is sent once the service refuses the key, or
+after `MOST_FAILURES` prompts in a row without an answer; the next round begins with one prompt, to see if it is back.
+
+Where the service does not say how many tokens it took, they are estimated: a request that looks free would win by it.
 
 The key is read from the environment when it is needed; it stands in no attribute, message or log.
 """
 
+import math
 import os
 import threading
 import time
@@ -19,12 +23,20 @@ from urllib.parse import urlsplit
 import httpx2
 
 from tunesmith.errors import ProviderError
-from tunesmith.providers.chat_completions import FATAL, Patience, Refused, Wire, endpoint_of, is_this_machine
+from tunesmith.providers.chat_completions import FATAL, Patience, Refused, Wire, endpoint_of
 from tunesmith.providers.remote_form import form_refused, response_format, unwrapped
 from tunesmith.records import AnswerForm, Completion, Progress, Prompt, RemoteRecipe
+from tunesmith.records.recipe import is_loopback
 
 MOST_FAILURES = 10
 CONNECT_SECONDS = 10.0
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
+ESTIMATED = (
+    f"The service does not say how many tokens a request took; they are estimated, one for {CHARACTERS_PER_TOKEN} "
+    "characters, and so is what it costs."
+)
+CUT = "cut before it said anything: raise max_tokens"
 SUBSTITUTES = {"max_tokens": "max_completion_tokens"}  # what newer models call it
 DECLINED = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted", "deprecated")
 _TELLS = {
@@ -44,23 +56,24 @@ class RemoteCompleter:
     """Asks greedily (temperature 0, one seed), `recipe.at_once` requests at the same time.
 
     `notes` are sentences about what the service would not do, to be told beside its answers; they are complete when
-    everything was asked. Errors: `RecipeError` for a URL that is not asked.
+    everything was asked, and several completers may share them. Errors: `RecipeError` for a URL that is not asked.
     """
 
     recipe: RemoteRecipe
-    max_new_tokens: int
     form: AnswerForm | None = None
     patience: Patience = field(default=Patience(), repr=False)
-    notes: list[str] = field(default_factory=list, init=False)
+    notes: list[str] = field(default_factory=list)
+    is_reached: bool = field(default=False, init=False)
+    failures: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._endpoint = endpoint_of(self.recipe.url)
-        self._settings: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": self.max_new_tokens}
+        self._settings: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": self.recipe.max_tokens}
 
     def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in their order; tokens are those that the service counts.
 
-        Errors: `ProviderError` when the first prompt shows that nothing can be asked.
+        Errors: `ProviderError` when the first prompt ever shows that nothing can be asked.
         """
         if not prompts:
             return []
@@ -81,13 +94,12 @@ class RemoteCompleter:
                     asking.wire.stop.set()  # after Ctrl-C nobody waits or is asked any more
                     _cancel(futures)
         done = [completion for completion in completions if completion is not None]
-        self._note_unknown_tokens(done)
         return _with_shares(done, time.perf_counter() - began)
 
     def _key(self) -> str:
         """Empty where this machine's own service needs none. Errors: `ProviderError`."""
         key = os.environ.get(self.recipe.key_variable, "").strip()
-        if not key and not is_this_machine(urlsplit(self._endpoint).hostname or ""):
+        if not key and not is_loopback(urlsplit(self._endpoint).hostname or ""):
             raise ProviderError(
                 "no-key", f"There is no key for {self.recipe.name}.", where="evaluation.remote",
                 found=f"the environment variable {self.recipe.key_variable} is empty",
@@ -110,16 +122,13 @@ class RemoteCompleter:
             timeout=httpx2.Timeout(self.patience.request_seconds, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=self.recipe.at_once),
             follow_redirects=False,
-            trust_env=not is_this_machine(urlsplit(self._endpoint).hostname or ""),
+            trust_env=not is_loopback(urlsplit(self._endpoint).hostname or ""),
         )
 
-    def _note_unknown_tokens(self, completions: Sequence[Completion]) -> None:
-        silent = sum(1 for c in completions if c.error is None and not c.tokens_in)
-        if silent:
-            self.notes.append(
-                f"The service did not say how many tokens {silent:,} of {len(completions):,} requests took; "
-                "they are counted as 0, so what it costs is unknown."
-            )
+    def note(self, sentence: str) -> None:
+        """Each is told once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
 
 @dataclass
@@ -129,20 +138,28 @@ class _Asking:
     completer: RemoteCompleter
     wire: Wire
     why_stopped: str = ""
-    failures: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def first(self, prompt: Prompt) -> Completion:
-        """The first answer; settings that the service declines are left out from then on. Errors: `ProviderError`."""
+        """The first answer; settings that the service declines are left out from then on.
+
+        Errors: `ProviderError` as long as the service was never reached.
+        """
         while True:
             try:
-                return self._ask(prompt)
+                completion = self._ask(prompt)
+                self.completer.failures = 0
             except Refused as refused:
                 if refused.kind == "request" and self._drop_declined(refused):
                     continue
-                if refused.kind == "request" and not form_refused(self.completer.form, refused):
-                    return _failed(refused.told)
-                raise self._provider_error("form" if refused.kind == "request" else refused.kind, refused) from None
+                is_about_prompt = refused.kind == "request" and not form_refused(self.completer.form, refused)
+                if is_about_prompt or self.completer.is_reached:
+                    self._count(refused)
+                    completion = _failed(refused.told)
+                else:
+                    raise self._provider_error("form" if refused.kind == "request" else refused.kind, refused) from None
+            self.completer.is_reached = True
+            return completion
 
     def answer(self, prompt: Prompt) -> Completion:
         """One answer, or why there is none; never an exception."""
@@ -155,7 +172,7 @@ class _Asking:
             self._count(refused)
             return replace(_failed(refused.told), seconds=time.perf_counter() - began)
         with self.lock:
-            self.failures = 0
+            self.completer.failures = 0
         return completion
 
     def _ask(self, prompt: Prompt) -> Completion:
@@ -167,12 +184,21 @@ class _Asking:
             **response_format(self.completer.form),
         }
         response = self.wire.post(payload)
-        return _completion_of(response, self.completer.form, time.perf_counter() - began)
+        completion = _completion_of(response, self.completer.form, time.perf_counter() - began)
+        if completion.error is not None or completion.tokens_in:
+            return completion
+        self.completer.note(ESTIMATED)
+        asked = sum(len(message.content) for message in prompt)
+        return replace(
+            completion,
+            tokens_in=_estimated(asked),
+            tokens_out=completion.tokens_out or _estimated(len(completion.text)),
+        )
 
     def _count(self, refused: Refused) -> None:
         with self.lock:
-            self.failures += refused.kind == "gone"
-            if refused.kind in FATAL or self.failures >= MOST_FAILURES:
+            self.completer.failures += refused.kind == "gone"
+            if refused.kind in FATAL or self.completer.failures >= MOST_FAILURES:
                 self.why_stopped = self.why_stopped or refused.told
                 self.wire.stop.set()
 
@@ -188,7 +214,7 @@ class _Asking:
         if named[0] in SUBSTITUTES:
             settings[SUBSTITUTES[named[0]]] = value
         else:
-            self.completer.notes.append(f"The service takes no {named[0]}, so its answers may differ when asked again.")
+            self.completer.note(f"The service takes no {named[0]}, so its answers may differ when asked again.")
         return True
 
     def _provider_error(self, kind: str, refused: Refused) -> ProviderError:
@@ -207,6 +233,8 @@ def _completion_of(response: Mapping[str, Any], form: AnswerForm | None, seconds
     usage = response.get("usage")
     tokens_in, tokens_out = (_count_of(usage, name) for name in ("prompt_tokens", "completion_tokens"))
     reason = choice.get("finish_reason")
+    if reason == "length" and not (isinstance(text, str) and text.strip()):
+        return Completion("", tokens_in, tokens_out, seconds, finished=False, error=CUT)
     if not isinstance(text, str):
         told = f"no text in the answer (finish_reason {str(reason)[:40]!r})"
         return Completion("", tokens_in, tokens_out, seconds, finished=False, error=told)
@@ -217,6 +245,10 @@ def _completion_of(response: Mapping[str, Any], form: AnswerForm | None, seconds
 def _count_of(usage: Any, name: str) -> int:
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def _estimated(characters: int) -> int:
+    return math.ceil(characters / CHARACTERS_PER_TOKEN)
 
 
 def _failed(why: str) -> Completion:

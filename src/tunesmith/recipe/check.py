@@ -95,11 +95,15 @@ def _passages_can_be_cut(recipe: Recipe) -> Iterator[str]:
 
 def _data_stays_where_it_may(recipe: Recipe) -> Iterator[str]:
     """Remote contenders are sent the questions: what must not leave is not sent only to be ruled out afterwards."""
-    if recipe.circumstances.data_may_go == "this machine":
-        for remote in recipe.evaluation.remote:
+    where = recipe.circumstances.data_may_go
+    if where in (None, "anywhere"):
+        return
+    for remote in recipe.evaluation.remote:
+        if not (remote.is_this_machine or (where == "own cloud" and remote.is_free)):
             yield (
                 f"evaluation.remote {remote.name} would be sent the questions, but circumstances.data_may_go is "
-                '"this machine"; remove one of them'
+                f'"{where}"; remove one of them, or give a server of your own the prices 0 '
+                "(usd_per_million_in, usd_per_million_out)"
             )
 
 

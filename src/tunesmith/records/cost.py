@@ -67,15 +67,15 @@ class CostPart(Record):
 class ContenderCost(Record):
     """The pieces of one contender; without a piece per request nobody knows what it costs.
 
-    `correct` is the share of requests answered right, failed ones counted as not; `usd_per_1000_correct` has the
-    interval of the score. `excluded` says why it is not compared with the others: the bar forbids it, or its cost is
-    not known.
+    `correct` is the share of requests answered right, failed ones counted as not, in the interval of the score;
+    `usd_per_1000_correct` follows from it. `excluded` says why it is not compared with the others: the bar forbids it,
+    or its cost is not known.
     """
 
     name: str
     kind: str
     parts: tuple[CostPart, ...]
-    correct: float
+    correct: Range
     usd_per_1000_correct: Span | None
     excluded: str | None = None
 

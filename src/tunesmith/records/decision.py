@@ -51,9 +51,10 @@ class Decision(Record):
 class PowerStatement(Record):
     """What a test set can show, said before anything is spent. Differences are those of the deciding metric.
 
-    `shows` is the smallest difference that `n` examples tell from noise in four of five evaluations, None where no
-    difference could be told at all; `wanted` the one that matters; `needed` the examples that show that one.
-    `discordant` is the share of examples on which two contenders disagree, `is_assumed` that nothing was measured yet.
+    `shows` is the smallest true gain that `n` examples (in so many `groups`) prove to exceed `min_gain` in four of five
+    evaluations, None where none could be proven; `wanted` the one that matters; `needed` the examples that show it.
+    `discordant` is the share of examples on which two contenders disagree, `deviation` the standard deviation of their
+    differences where scores are graded and it was measured; `is_assumed` says that nothing was measured yet.
     `sentence` says it; `options` are what to do about it, the best first, empty when the examples are enough.
     """
 
@@ -62,8 +63,10 @@ class PowerStatement(Record):
     shows: float | None
     needed: int
     discordant: float
+    deviation: float | None = None
     is_assumed: bool
     comparisons: int
+    groups: int | None = None
     is_enough: bool
     sentence: str
     options: tuple[str, ...] = ()

@@ -135,6 +135,21 @@ class Contender(Record):
     token_price: TokenPrice | None = None
     retrieval_hits: Quantity | None = None
 
+    @property
+    def known_usd_per_1000(self) -> float | None:
+        """None where nobody knows: an outside system that tells no price, a service that counts no tokens."""
+        if self.token_price is not None:
+            is_free = self.token_price.usd_of(1, 1) == 0
+            return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
+        is_told = self.kind != "outside" or (self.usage is not None and self.usage.usd_charged is not None)
+        return self.usd_per_1000 if is_told else None
+
+    @property
+    def known_seconds_per_request(self) -> float | None:
+        """None for an outside system that does not tell its time."""
+        is_told = self.kind != "outside" or (self.usage is not None and self.usage.seconds > 0)
+        return self.seconds_per_request if is_told else None
+
 
 class Comparison(Record):
     """Paired difference a - b of one metric on the same examples, with 95 % interval and p value.
@@ -174,6 +189,11 @@ class Evaluation(Record):
     machine_usd_per_hour: float
     leaked: tuple[str, ...] = ()
     clusters: int | None = None
+
+    @property
+    def scorers(self) -> list[str]:
+        """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
+        return self.scorer.split(" + ")
 
     def contender(self, name: str) -> Contender:
         """The contender of that name. Errors: KeyError."""

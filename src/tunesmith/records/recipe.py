@@ -3,7 +3,9 @@
 Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/check.py`.
 """
 
+import ipaddress
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
@@ -115,7 +117,9 @@ class RemoteRecipe(Record):
     """A model behind an OpenAI-compatible `url`.
 
     `key_variable` names the environment variable that holds the key, which stands in no file; prices are looked up
-    under `model` where they are not given; `at_once` requests are under way at the same time.
+    under `model` where they are not given; `at_once` requests are under way at the same time. `max_tokens` bounds what
+    one answer is charged for: a model that reasons before it answers needs thousands. A server of your own has the
+    prices 0: at a loopback `url` it is this machine, elsewhere your own cloud.
     """
 
     name: str
@@ -125,6 +129,32 @@ class RemoteRecipe(Record):
     usd_per_million_in: float | None = Field(None, ge=0)
     usd_per_million_out: float | None = Field(None, ge=0)
     at_once: int = Field(4, ge=1, le=64)
+    max_tokens: int = Field(4096, ge=1)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the recipe says that nobody charges for tokens: then it is a server of the user's own."""
+        return self.usd_per_million_in == 0 and self.usd_per_million_out == 0
+
+    @property
+    def is_this_machine(self) -> bool:
+        """A free server on the loopback; one that charges for tokens is the gateway of a provider."""
+        return self.is_free and is_loopback(_host_of(self.url))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is the loopback of this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class EvaluationRecipe(Record):
@@ -169,7 +199,7 @@ class JudgeRecipe(Record):
     """A model that judges free text. `model` is a local model's name or that of a `evaluation.remote` one.
 
     It decides only after it has qualified on `labels`, a file of answers that people judged; `rubric` says what is
-    good.
+    good. A remote model that judges is no contender.
     """
 
     model: str | None = None

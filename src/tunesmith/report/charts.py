@@ -5,36 +5,43 @@ A figure is the dictionary that plotly.js draws. Where a colour stands it says `
 make a difference look larger than it is. Names are escaped because plotly.js reads a little HTML in its labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
-from tunesmith.records.quantity import duration, usd, wording
+from tunesmith.records.quantity import wording
+from tunesmith.report.told import cost_told, time_told
 
 Figure = dict[str, Any]
+
+TOLD = 0.05
+"""Up to this corrected p a difference is told from noise."""
 
 
 def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
     """Dot and whisker: the deciding score of each contender with its 95 % interval, simplest on top."""
-    scored = [one for one in evaluation.contenders if evaluation.metric in one.metrics]
+    metric = evaluation.metric
+    scored = [one for one in evaluation.contenders if metric in one.metrics and one.metrics[metric].n]
     traces = []
     for contender in reversed(scored):
-        score = contender.metrics[evaluation.metric]
+        score = contender.metrics[metric]
         colour = "@accent" if contender.name == winner else "@ink"
         traces.append(
             _whisker(escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid")
         )
-    high = max((one.metrics[evaluation.metric].high for one in scored), default=1.0)
-    axis = {"title": {"text": f"{wording(evaluation.metric)}, %"}, "range": [-1.5, min(104.0, 112 * high + 4)]}
+    high = max((one.metrics[metric].high for one in scored), default=1.0)
+    axis = {"title": {"text": f"{wording(metric)}, %"}, "range": [-1.5, min(104.0, 112 * high + 4)]}
     return _figure(traces, xaxis=_axis(**axis), yaxis=_rows(len(traces)), height=96 + 42 * len(traces))
 
 
-def differences_chart(evaluation: Evaluation, pairs: Sequence[Comparison]) -> Figure:
-    """Forest plot: paired differences, the better one first; hollow where the interval reaches zero (may be noise)."""
+def differences_chart(
+    evaluation: Evaluation, pairs: Sequence[Comparison], corrected: Mapping[tuple[str, str], float]
+) -> Figure:
+    """Forest plot: paired differences, the better one first; hollow where the corrected p leaves it open (noise?)."""
     traces = []
     for pair in reversed(pairs):
-        told = pair.low > 0
+        told = corrected[pair.a, pair.b] <= TOLD
         label = f"{escape(pair.a)} − {escape(pair.b)}"
         traces.append(
             _whisker(
@@ -86,18 +93,22 @@ def validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None)
 def cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
     """Bars: what 1,000 requests cost with each contender; the time that they take stands at the end of the bar."""
     shown = list(reversed(contenders))
-    prices = [one.usd_per_1000 for one in shown]
     bar = {
         "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
         "y": [escape(one.name) for one in shown],
-        "x": [one.usd_per_1000 for one in shown],
+        "x": [one.known_usd_per_1000 or 0.0 for one in shown],
         "marker": {"color": ["@accent" if one.name == winner else "@bar" for one in shown]},
-        "text": [f"{usd(one.usd_per_1000, prices)} · {duration(1000 * one.seconds_per_request)}" for one in shown],
+        "text": [_spent(one, shown) for one in shown],
         "textposition": "outside", "textfont": {"color": "@ink"},
     }  # fmt: skip
-    most = max((one.usd_per_1000 for one in shown), default=1.0) or 1.0
+    most = max((one.known_usd_per_1000 or 0.0 for one in shown), default=1.0) or 1.0
     axis = _axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
     return _figure([bar], xaxis=axis, yaxis=_rows(len(shown)), height=96 + 36 * len(shown))
+
+
+def _spent(one: Contender, shown: Sequence[Contender]) -> str:
+    cost, time = cost_told(one, shown), time_told(one, 1000)
+    return cost if cost == time else f"{cost} · {time}"
 
 
 def _whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:

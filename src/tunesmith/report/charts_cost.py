@@ -1,8 +1,9 @@
 """The break-even chart: what each contender costs a month over the requests of a month, both axes logarithmic.
 
-Each contender is a curve with a band from everything at its low end to everything at its high end. The cheapest one at
-each volume is drawn strong, so the lower edge reads as the answer; dotted lines mark the break-even volumes and a solid
-one the requests that the user named. The volumes reach ten times beyond the outermost of these, both ways.
+Each contender is a curve. The winner and those that are the cheapest somewhere have a band too, from everything at its
+low end to everything at its high end; more bands would hide each other. The cheapest one at each volume is drawn
+strong, so the lower edge reads as the answer; dotted lines mark the break-even volumes and a solid one the requests
+that the user named. The volumes reach ten times beyond the outermost of these, both ways.
 """
 
 from html import escape
@@ -26,7 +27,8 @@ def break_even_chart(report: CostReport, winner: str | None) -> Figure | None:
         return None
     unit = "in all" if report.is_once else "a month"
     colours = ["@accent" if one.name == winner else "@muted" for one in shown]
-    traces = [edge for one, colour in zip(shown, colours, strict=True) for edge in _band(one, report, volumes, colour)]
+    banded = _banded(shown, report, winner)
+    traces = [edge for one in banded for edge in _band(one, report, volumes, one.name == winner)]
     traces += [
         _curve(one, report, volumes, colour, DASHES[number % len(DASHES)])
         for number, (one, colour) in enumerate(zip(shown, colours, strict=True))
@@ -56,16 +58,21 @@ def volumes_of(report: CostReport) -> list[float]:
     return [float(low * (high / low) ** (i / (POINTS - 1))) for i in range(POINTS)]
 
 
-def _band(one: ContenderCost, report: CostReport, volumes: list[float], colour: str) -> list[Figure]:
-    """Its lower and its upper edge, with the area between them; which of the two plotly.js draws it with is its own
-    affair, so both are as faint."""
+def _banded(shown: list[ContenderCost], report: CostReport, winner: str | None) -> list[ContenderCost]:
+    """Whose doubt is drawn, the winner's last: it lies on top."""
+    names = {step.name for step in report.cheapest} | {winner}
+    return sorted((one for one in shown if one.name in names), key=lambda one: one.name == winner)
+
+
+def _band(one: ContenderCost, report: CostReport, volumes: list[float], is_winner: bool) -> list[Figure]:
+    """Its lower and its upper edge, with the area between them in a colour that lines can be read on."""
     costs = [one.usd_a_month(volume, report.horizon_months) for volume in volumes]
     edge = {
         "type": "scatter", "mode": "lines", "x": volumes, "line": {"width": 0}, "hoverinfo": "skip",
-        "showlegend": False, "legendgroup": escape(one.name), "opacity": 0.12,
+        "showlegend": False, "legendgroup": escape(one.name),
     }  # fmt: skip
     low, high = _drawable([cost.low for cost in costs]), _drawable([cost.high for cost in costs])
-    return [{**edge, "y": low}, {**edge, "y": high, "fill": "tonexty", "fillcolor": colour}]
+    return [{**edge, "y": low}, {**edge, "y": high, "fill": "tonexty", "fillcolor": "@tint" if is_winner else "@wash"}]
 
 
 def _curve(one: ContenderCost, report: CostReport, volumes: list[float], colour: str, dash: str) -> Figure:

@@ -6,8 +6,7 @@ from tunesmith.records import ContenderCost, CostReport, Range, Span
 from tunesmith.records.cost import volume
 from tunesmith.records.quantity import usd
 from tunesmith.report.plain import table, visible
-
-UNKNOWN = "not known"
+from tunesmith.report.told import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

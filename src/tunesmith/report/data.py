@@ -1,9 +1,11 @@
 """The numbers of a report: what `decide --json` prints, and which examples are worth looking at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.evaluation.stats.several import holm
 from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example, Record
 from tunesmith.report.content import ReportInput
 
@@ -113,6 +115,13 @@ def differences_of(evaluation: Evaluation, focus: str | None) -> list[Comparison
     if len(evaluation.contenders) <= MOST_IN_ALL_PAIRS or focus is None:
         return pairs
     return [pair for pair in pairs if focus in (pair.a, pair.b)]
+
+
+def corrected_p(pairs: Sequence[Comparison]) -> dict[tuple[str, str], float]:
+    """The p value of each of these pairs, corrected for their number (Holm): of many one looks real by luck."""
+    return {
+        (pair.a, pair.b): p for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)
+    }  # fmt: skip
 
 
 def turned(pair: Comparison) -> Comparison:

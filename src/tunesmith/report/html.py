@@ -26,6 +26,7 @@ from tunesmith.report.cost import cost_head, cost_parts, cost_rows, cost_sentenc
 from tunesmith.report.data import (
     MOST_IN_ALL_PAIRS,
     changed_cases,
+    corrected_p,
     differences_of,
     focus_of,
     metric_names,
@@ -36,6 +37,7 @@ from tunesmith.report.data import (
 )
 from tunesmith.report.plain import visible
 from tunesmith.report.repeat import facts_of, recipe_yaml
+from tunesmith.report.told import UNKNOWN, bases_told, basis_told, cost_told, time_told
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
     "prompt": ("Prompt", "On your data a prompt is enough: nothing dearer is shown to be worth its price."),
@@ -68,6 +70,10 @@ def render_html(content: ReportInput) -> str:
         "signed": lambda share: ("+" if share > 0 else "") + hundredths(share),
         "bare": hundredths,
         "usd": usd,
+        "time_told": time_told,
+        "cost_told": cost_told,
+        "tokens": lambda number: f"{number:.0f}" if number else UNKNOWN,
+        "p_value": lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
         "wording": wording,
         "count": lambda number: f"{number:,}",
     }
@@ -105,7 +111,7 @@ def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
         "cost": charts.cost_chart(evaluation.contenders, winner),
     }
     if pairs := differences_of(evaluation, focus_of(content)):
-        figures["differences"] = charts.differences_chart(evaluation, pairs)
+        figures["differences"] = charts.differences_chart(evaluation, pairs, corrected_p(pairs))
     if content.cost is not None and (curves := break_even_chart(content.cost, winner)) is not None:
         figures["break_even"] = curves
     if content.metrics:
@@ -120,6 +126,8 @@ def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
 def _parts(content: ReportInput) -> dict[str, Any]:
     """Everything that the template names, apart from scripts and figures."""
     evaluation, decision = content.evaluation, content.decision
+    winner = evaluation.contender(decision.winner) if decision.winner else None
+    shown = differences_of(evaluation, focus_of(content))
     title, plain_words = HEADLINES[decision.verdict]
     gained, lost = changed_cases(content)
     return {
@@ -128,7 +136,10 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "evaluation": evaluation,
         "title": title,
         "plain_words": plain_words,
-        "winner": evaluation.contender(decision.winner) if decision.winner else None,
+        "winner": winner,
+        "basis": basis_told(winner, evaluation) if winner else "",
+        "bases": bases_told(evaluation),
+        "corrected": corrected_p(shown),
         "rival": rival_of(content),
         "focus": focus_of(content),
         "metrics": metric_names(evaluation),

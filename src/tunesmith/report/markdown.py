@@ -7,12 +7,21 @@ from collections.abc import Iterable
 
 from tunesmith.data.leaks import notes_of
 from tunesmith.evaluation.forgetting.wording import sentences_of
-from tunesmith.records import Quantity
-from tunesmith.records.quantity import duration, percent, usd, wording
+from tunesmith.records import Contender, Quantity
+from tunesmith.records.quantity import duration, percent, wording
 from tunesmith.report.content import ReportInput
 from tunesmith.report.cost import cost_markdown
-from tunesmith.report.data import metric_names, ordered_differences, sides_of, worst_cases
-from tunesmith.report.plain import code, table, visible
+from tunesmith.report.data import (
+    corrected_p,
+    differences_of,
+    focus_of,
+    metric_names,
+    ordered_differences,
+    sides_of,
+    worst_cases,
+)
+from tunesmith.report.plain import code, table, visible, words
+from tunesmith.report.told import bases_told, cost_told, time_told
 
 
 def render_markdown(content: ReportInput) -> str:
@@ -51,7 +60,13 @@ def _trust(content: ReportInput) -> str:
     if content.leaks:
         told += notes_of(content.leaks, len(content.split.train) + len(content.leaks.left_out))
     if content.qualification:
-        told += [*content.qualification.reasons, *content.judge_told]
+        judge = content.qualification
+        did = (
+            "qualified and decides"
+            if judge.is_qualified
+            else "did not qualify: its scores are shown and decide nothing"
+        )
+        told += [f"The judge {words(judge.judge)} {did}.", *judge.reasons, *content.judge_told]
     return f"## The test\n\n{_listed(told)}" if told else ""
 
 
@@ -70,32 +85,48 @@ def _suggestions(content: ReportInput) -> str:
 def _contenders(content: ReportInput) -> str:
     evaluation = content.evaluation
     metrics = metric_names(evaluation)
-    head = ["contender", *map(wording, metrics), "per request", "per 1,000 requests", "given"]
-    rows, prices = [], [one.usd_per_1000 for one in evaluation.contenders]
+    head = ["contender", *(words(wording(metric)) for metric in metrics), "per request", "per 1,000 requests", "given"]
+    missing = {one.name: _missing(one, evaluation.metric) for one in evaluation.contenders}
+    if any(missing.values()):
+        head.insert(1 + len(metrics), "without a score")
+    rows = []
     for one in evaluation.contenders:
         name = f"**{one.name}**" if one.name == content.decision.winner else one.name
         cells = [_score(one.metrics.get(metric)) for metric in metrics]
-        rows.append([name, *cells, duration(one.seconds_per_request), usd(one.usd_per_1000, prices), code(one.given)])
-    note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {evaluation.scorer}."
+        cells += [f"{missing[one.name]:,}"] if any(missing.values()) else []
+        rows.append([name, *cells, time_told(one), cost_told(one, evaluation.contenders), code(one.given)])
+    note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {words(evaluation.scorer)}. "
+    note += bases_told(evaluation)
     return f"## Contenders\n\n{table(head, rows)}\n\n{note}"
 
 
 def _score(score: Quantity | None) -> str:
-    return "no score" if score is None else f"{percent(score.value)} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+    if score is None or score.n == 0:
+        return "no score"
+    return f"{percent(score.value)} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+
+
+def _missing(one: Contender, metric: str) -> int:
+    """Requests that failed, or whose answers could not be judged."""
+    return one.metrics[metric].failed if metric in one.metrics else 0
 
 
 def _differences(content: ReportInput) -> str:
+    shown = differences_of(content.evaluation, focus_of(content))
+    corrected = corrected_p(shown)
     rows = [
         [
             f"{pair.a} − {pair.b}",
             f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})",
             f"{pair.p:.2g}",
+            f"{corrected[pair.a, pair.b]:.2g}" if (pair.a, pair.b) in corrected else "",
             f"{pair.n:,}",
         ]
         for pair in ordered_differences(content.evaluation)
     ]
-    head = ["pair", f"points of {wording(content.evaluation.metric)}", "p", "n"]
-    return f"## Differences on the same examples\n\n{table(head, rows)}" if rows else ""
+    head = ["pair", f"points of {wording(content.evaluation.metric)}", "p", "p, corrected", "n"]
+    note = f"Intervals are of each pair by itself; p is corrected for the {len(shown):,} pairs that have one (Holm)."
+    return f"## Differences on the same examples\n\n{table(head, rows)}\n\n{note}" if rows else ""
 
 
 def _training(content: ReportInput) -> str:

@@ -27,6 +27,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def words(text: str) -> str:
+    """A name as it is where it is only words, else as a code span."""
+    return text if all(sign.isalnum() or sign in " _-+.:" for sign in text) else code(text)
+
+
 def code(text: str, limit: int = 200) -> str:
     """The text as an inert code span in one line, fit for a table cell; what is left out is counted."""
     line = " ".join(visible(text).split())

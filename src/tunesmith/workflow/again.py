@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tunesmith.decision import decide as decide_by_rules
-from tunesmith.errors import RecipeError, RunError
+from tunesmith.errors import GateFailed, RecipeError, RunError
 from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import SCORERS
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric
@@ -27,6 +27,7 @@ class Again:
     decision: Decision
     evaluation: Evaluation
     before: Decision
+    is_strict: bool
 
     @property
     def is_same(self) -> bool:
@@ -60,7 +61,8 @@ def decide_again(folder: RunFolder, changes: Sequence[str] = ()) -> Again:
     task = replace(task_of_stored(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
     evaluation = evaluate_answers(asked, task)
     before = folder.read(Decision)
-    return Again(decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting), evaluation, before)
+    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting)
+    return Again(decision, evaluation, before, recipe.strict)
 
 
 def _recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
@@ -72,6 +74,15 @@ def _recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
             found=f"changes in {', '.join(others)}", do=f"change only {', '.join(FREE)}, or decide on the data again",
         )  # fmt: skip
     return changed
+
+
+def refuse_warnings(decision: Decision, where: str) -> None:
+    """What strictness refuses once a verdict is there. Errors: `GateFailed`."""
+    if decision.warnings:
+        raise GateFailed(
+            "warned", "The verdict has warnings, and strict refuses them.", where=where,
+            found=" ".join(decision.warnings), do="mend their cause, or decide without strict",
+        )  # fmt: skip
 
 
 def task_of_stored(test: TestSet) -> Task:
@@ -99,7 +110,8 @@ def _asked(folder: RunFolder, name: str, test: TestSet) -> Asked:
     asking, answers = folder.asking(name), folder.answers(name).records
     if len(answers) != len(test.examples):
         raise RunError(
-            "damaged", f"The stored answers of {name} are not whole.", where=str(folder.path),
+            "damaged", f"The stored answers of {name} are not whole.",
+            where=str(folder.path / "answers" / f"{name}.jsonl"),
             found=f"{len(answers):,} answers to {len(test.examples):,} examples",
             do="restore the file from a copy, or make the run again",
         )  # fmt: skip

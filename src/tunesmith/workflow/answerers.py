@@ -1,4 +1,4 @@
-"""Who is asked: the base model and the tuned one (the same, before and after), and every remote model.
+"""Who is asked: the base model and the tuned one (the same, before and after), and every remote model but the judge.
 
 Where answers cannot be held to the form of the train answers, the contenders that would be are left out with a note.
 """
@@ -32,23 +32,23 @@ def tuned_answerer(
 
 
 def remote_answerers(material: Material, form: AnswerForm | None, listener: Listener) -> list[Answerer]:
-    """Every model behind a URL. Each is asked one validation question, so that what it refuses is known before the
-    long work.
+    """Every model behind a URL but the judge, which would mark its own answers. Each is asked one validation question,
+    so that what it refuses is known before the long work.
 
     Errors: `RecipeError` where its price is not known: nothing is spent blindly; `ProviderError` where it refuses.
     """
     recipe = material.recipe
-    limit = recipe.evaluation.max_new_tokens or 1
-    prices = [_price(remote, recipe) for remote in recipe.evaluation.remote]
+    priced = [(one, price_of_remote(one, recipe)) for one in recipe.evaluation.remote if one.name != recipe.judge.model]
     answerers = []
-    for remote, price in zip(recipe.evaluation.remote, prices, strict=True):
+    for remote, price in priced:
         listener.stage(f"reaching {remote.name}")
         question = [example.prompt for example in material.validation[:1]]
-        free = RemoteCompleter(remote, limit)
-        free.complete(question)
+        free = RemoteCompleter(remote)
+        for error in filter(None, (completion.error for completion in free.complete(question))):
+            listener.note(f"{remote.name} does not answer a first question: {error}")
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
-            constrained = RemoteCompleter(remote, limit, form)
+            constrained = RemoteCompleter(remote, form, notes=free.notes)
             try:
                 constrained.complete(question)
                 held = ((JSON if form.json_schema else "held to the labels", constrained),)
@@ -57,7 +57,7 @@ def remote_answerers(material: Material, form: AnswerForm | None, listener: List
                     raise
                 listener.note(f"no constrained answers of {remote.name}: {error.what} {error.found}")
         told = f"{remote.model} at {remote.url}, {_question(recipe)}"
-        answerers.append(Answerer(remote.name, told, free, held, price=price))
+        answerers.append(Answerer(remote.name, told, free, held, price=price, notes=free.notes))
     return answerers
 
 
@@ -72,9 +72,7 @@ def _local(
     return Answerer("", told, model.completer(limit), held, room, setup_seconds=setup_seconds)
 
 
-def _held(
-    model: LocalModel, limit: int, form: AnswerForm, listener: Listener
-) -> tuple[tuple[str, Completer], ...]:
+def _held(model: LocalModel, limit: int, form: AnswerForm, listener: Listener) -> tuple[tuple[str, Completer], ...]:
     """The ways to hold the model's answers to the form, each with its name; none where that cannot be done."""
     if form.labels:
         calibrated = model.completer(limit, form, is_calibrated=True)
@@ -92,7 +90,10 @@ def _question(recipe: Recipe) -> str:
     return "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
 
 
-def _price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice:
+def price_of_remote(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
+    """What it charges; None on this machine, whose hours are counted. Errors: `RecipeError` where nobody knows."""
+    if remote.is_this_machine:
+        return None
     if remote.usd_per_million_in is not None and remote.usd_per_million_out is not None:
         return TokenPrice(
             usd_per_million_in=remote.usd_per_million_in, usd_per_million_out=remote.usd_per_million_out,

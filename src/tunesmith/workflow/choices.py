@@ -31,8 +31,8 @@ class Choice:
 
     @property
     def seconds(self) -> float:
-        """Of this machine."""
-        return self.chosen.seconds
+        """Of this machine; nothing where there was nothing to choose."""
+        return self.chosen.seconds if len(self.chosen.trials) > 1 else 0.0
 
 
 @dataclass

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from tunesmith.errors import RecipeError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
 from tunesmith.evaluation.meter import measure_latency
+from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
+from tunesmith.evaluation.scorers.scorer import Item, Unscored
 from tunesmith.records import Asking, Example, Likelihoods, Look, TestExample, TestSet
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
@@ -19,6 +22,8 @@ FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
 """Scorers beside which the likelihood of the reference says something."""
 PROBABILITY = "reference_probability"
 LATENCIES = 5
+TRIED = 8
+"""Wanted answers on which a scorer of the user's own is tried before anything is spent."""
 
 
 @dataclass
@@ -34,8 +39,11 @@ class Contest:
     stop: Stop
     asked: list[Asked] = field(default_factory=list, init=False)
 
-    def ask(self, entrants: Iterable[Entrant], likelihoods: Likelihoods | None = None) -> None:
-        """Ask each when it is its turn; `likelihoods` is the model that the bare ones (zero-shot, tuned) are.
+    def ask(
+        self, entrants: Iterable[Entrant], likelihoods: Likelihoods | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        """Ask each when it is its turn; `likelihoods` is the model that the bare ones (zero-shot, tuned) are, `notes`
+        what is to be told beside their answers, complete when they were asked.
 
         Errors: `Interrupted` when somebody asks to stop.
         """
@@ -46,7 +54,7 @@ class Contest:
                 one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
             if likelihoods and one.name == one.profile.kind and self.task.scorer.name in FREE_TEXT:
                 one = self._with_probabilities(one, likelihoods)
-            self._keep(one)
+            self._keep(_with_notes(one, notes))
 
     def take(self, outsiders: Iterable[Asked]) -> None:
         """Keep what other systems answered."""
@@ -70,6 +78,14 @@ class Contest:
         self.asked.append(one)
 
 
+def _with_notes(one: Asked, notes: Sequence[str]) -> Asked:
+    """With what a service would not do, so that the report shows it."""
+    if not notes:
+        return one
+    given = " ".join((f"{one.profile.given}.", *notes))
+    return replace(one, profile=one.profile.model_copy(update={"given": given}))
+
+
 def ask_one(entrant: Entrant, task: Task, listener: Listener, stop: Stop, folder: RunFolder | None) -> Asked:
     """Ask one contender. Errors: `Interrupted` when somebody asks to stop."""
 
@@ -79,6 +95,22 @@ def ask_one(entrant: Entrant, task: Task, listener: Listener, stop: Stop, folder
             raise interrupted(folder, stop)
 
     return ask(entrant, task, tell)
+
+
+def check_own_scorer(task: Task) -> None:
+    """A function of the user's own that fails on the wanted answers themselves would find nothing to decide on.
+
+    Errors: `RecipeError`.
+    """
+    if not isinstance(task.scorer, FunctionScorer):
+        return
+    found = task.scorer.score_items([Item(e.answer, e.answer, e.question) for e in task.examples[:TRIED]])
+    faults = [one.why for one in found if isinstance(one, Unscored)]
+    if len(faults) == len(found):
+        raise RecipeError(
+            "failing-scorer", f"Your scorer judges none of {len(found):,} wanted answers.", where="evaluation.scorer",
+            found=faults[0], do="mend it: it is given the answer and the reference, here the same text twice",
+        )  # fmt: skip
 
 
 def look_of(test_ids: Sequence[str], one: Asked, run: str | None, why: str) -> Look:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from tunesmith.baselines.dspy import installed_dspy
 from tunesmith.baselines.form import form_of
 from tunesmith.baselines.rag.documents import Passage, read_passages
-from tunesmith.decision.power import what_can_be_shown
 from tunesmith.errors import GateFailed
 from tunesmith.evaluation.evaluate import Task, check_task
 from tunesmith.evaluation.forgetting.change import forgetting_of
@@ -19,9 +20,10 @@ from tunesmith.records import AnswerForm, Decision, Evaluation, GeneralAbility, 
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
+from tunesmith.workflow.again import refuse_warnings
 from tunesmith.workflow.answerers import base_answerer, remote_answerers, tuned_answerer
 from tunesmith.workflow.choices import Chooser
-from tunesmith.workflow.contest import Contest, test_set_of
+from tunesmith.workflow.contest import Contest, check_own_scorer, test_set_of
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.findings import Findings, find
 from tunesmith.workflow.judging import Judging, open_judging
@@ -29,10 +31,8 @@ from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 from tunesmith.workflow.outsiders import names_in_decide, read_outsiders
+from tunesmith.workflow.showing import planned
 from tunesmith.workflow.tuning import interrupted, open_run, tune
-
-RIVALS = 3
-"""Dearer verdicts that may try to beat a prompt: retrieval, tuning, both."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
     """
     passages = _passages(recipe)  # quick to fail, so before all that is slow
+    if recipe.evaluation.optimiser == "dspy":
+        installed_dspy()
     material = gather(recipe, listener)
     task = task_of(material)
     power = say_power(material, listener)
@@ -68,11 +70,12 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
         with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
             contest, lineup = _prepare(material, task, judging, passages, form, tuning.folder, store, listener, stop)
             tuning.folder.write(power)
+            began = perf_counter()
             listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
             contest.take(outsiders)
             contest.ask(lineup.prompted(base_answerer(model, material.recipe, form, listener)), model)
             for remote in remotes:
-                contest.ask(lineup.prompted(remote))
+                contest.ask(lineup.prompted(remote), notes=remote.notes)
             before = _ability(model, material.recipe, listener, "general ability before", stop, tuning.folder)
             run = tune(tuning, listener, stop)
             if run.result is None or run.status != "finished":
@@ -81,13 +84,14 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
             contest.ask(lineup.tuned(tuned_answerer(model, material.recipe, form, listener, run.result.seconds)), model)
             after = _ability(model, material.recipe, listener, "general ability after", stop, tuning.folder)
             forgetting = forgetting_of(before, after) if before and after else None
-            found = find(contest, material, run, store, Findings(power, judging.qualification, forgetting), model, form)
-    outcome = Outcome(found.decision, found.evaluation, run, contest.folder, found.reports, found.document)
-    if recipe.strict and found.decision.warnings:
-        raise GateFailed(
-            "warned", "The verdict has warnings, and strict refuses them.", where=str(found.reports[0]),
-            found=" ".join(found.decision.warnings), do="mend their cause, or decide without strict",
-        )  # fmt: skip
+            elapsed = perf_counter() - began
+            known = Findings(
+                power, judging.qualification, forgetting, judging.usd, judging.usd if judging.price else 0.0, elapsed
+            )
+            found = find(contest, material, run, store, known, model, form)
+    outcome = Outcome(found.decision, found.evaluation, found.run, contest.folder, found.reports, found.document)
+    if recipe.strict:
+        refuse_warnings(found.decision, str(found.reports[0]))
     return outcome
 
 
@@ -99,15 +103,14 @@ def task_of(material: Material) -> Task:
     name, leaked = material.check.dataset.name, frozenset(material.leaks.leaked)
     task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
     check_task(task)
+    check_own_scorer(task)
     return task
 
 
 def say_power(material: Material, listener: Listener) -> PowerStatement:
     """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
     recipe, n = material.recipe, len(material.test)
-    power = what_can_be_shown(
-        n, recipe.bar, comparisons=RIVALS, train=len(material.train), unused=len(material.split.test) - n
-    )
+    power = planned(material)
     listener.note(power.sentence)
     if power.is_enough:
         return power

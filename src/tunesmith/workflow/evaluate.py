@@ -15,8 +15,9 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.check import refuse_errors
-from tunesmith.workflow.contest import ask_one, look_of
+from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
+from tunesmith.workflow.judging import open_judging
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of, with_scorer
 from tunesmith.workflow.outsiders import contender_name, read_outsiders
@@ -25,12 +26,43 @@ from tunesmith.workflow.outsiders import contender_name, read_outsiders
 def evaluate(
     models: Sequence[str], recipe: Recipe, out: Path | None = None, listener: Listener = SILENT
 ) -> tuple[Evaluation, Path | None]:
-    """Score models on all examples of the recipe's data. With `out`, a folder in there keeps evaluation and answers.
+    """Score models on all examples of the recipe's data, with its judge. With `out`, a folder in there keeps
+    evaluation and answers.
 
     A run is asked with the instruction it was trained with, every other model with the recipe's.
-    Errors: `InputError`, `GateFailed` when the data has errors, `Interrupted`.
+    Errors: `InputError`, `GateFailed` when the data has errors, `ProviderError` of a judge, `Interrupted`.
     """
     recipe = with_scorer(recipe)
+    plain, wanted = _task(recipe, listener)
+    places, named = _named(models, recipe)
+    judging = open_judging(plain.scorer, recipe, listener)
+    task = judging.task(plain)
+    outsiders = read_outsiders(recipe, task, named)
+    folder = RunFolder.create(out, "evaluation") if out else None
+    asked: list[Asked] = []
+    with Store.open() as store, stop_on_signals() as stop:
+        for name, model in named.items():
+            listener.stage(f"asking {name}")
+            if known := trained_on(places[name], task.examples):
+                listener.note(f"warning: {name} was trained on {known:,} of these {len(task.examples):,} examples")
+            own = recipe_of(places[name])
+            instruction = (own and own.data.instruction) or recipe.data.instruction
+            entrant = _entrant(name, model, instruction, task.examples, recipe)
+            asked.append(ask_one(entrant, task, listener, stop, folder))
+            _keep(asked[-1], wanted, store, folder)
+        for one in outsiders:
+            asked.append(one)
+            _keep(one, wanted, store, folder)
+    evaluation = evaluate_answers(asked, task)
+    if folder is not None:
+        folder.write(evaluation)
+        if judging.qualification is not None:
+            folder.write(judging.qualification)
+    return evaluation, folder.path if folder else None
+
+
+def _task(recipe: Recipe, listener: Listener) -> tuple[Task, list[Example]]:
+    """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
     loaded = read_examples(recipe)
     refuse_errors(check_examples(loaded))
     wanted = wanted_of("given", loaded.examples)
@@ -41,32 +73,19 @@ def evaluate(
     scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer, LocalEmbedder)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
+    check_own_scorer(task)
+    return task, wanted
+
+
+def _named(models: Sequence[str], recipe: Recipe) -> tuple[dict[str, str], dict[str, NamedModel]]:
+    """Each model's place and the model, by its name as a contender."""
     places = {contender_name(name): folder_if_run(name) for name in models}
     named = {name: NamedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
             "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
         )
-    outsiders = read_outsiders(recipe, task, named)
-    folder = RunFolder.create(out, "evaluation") if out else None
-    asked: list[Asked] = []
-    with Store.open() as store, stop_on_signals() as stop:
-        for name, model in named.items():
-            listener.stage(f"asking {name}")
-            if known := trained_on(places[name], examples):
-                listener.note(f"warning: {name} was trained on {known:,} of these {len(examples):,} examples")
-            own = recipe_of(places[name])
-            instruction = (own and own.data.instruction) or recipe.data.instruction
-            entrant = _entrant(name, model, instruction, examples, recipe)
-            asked.append(ask_one(entrant, task, listener, stop, folder))
-            _keep(asked[-1], wanted, store, folder)
-        for one in outsiders:
-            asked.append(one)
-            _keep(one, wanted, store, folder)
-    evaluation = evaluate_answers(asked, task)
-    if folder is not None:
-        folder.write(evaluation)
-    return evaluation, folder.path if folder else None
+    return places, named
 
 
 def _keep(one: Asked, wanted: Sequence[Example], store: Store, folder: RunFolder | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tunesmith.analysis.analyse import analyse
 from tunesmith.analysis.to_label import write_to_label
 from tunesmith.decision import decide as decide_by_rules
+from tunesmith.decision.bar import OUTSIDE
 from tunesmith.decision.cost import cost_report
 from tunesmith.evaluation.evaluate import Asked, evaluate_answers
 from tunesmith.evaluation.judge.scorer import JudgedScorer
@@ -38,6 +39,7 @@ from tunesmith.report.write import write_report
 from tunesmith.store.store import Store
 from tunesmith.workflow.contest import Contest
 from tunesmith.workflow.material import Material
+from tunesmith.workflow.showing import as_measured
 from tunesmith.workflow.tuning import artifact_of
 
 BELIEFS = 1000
@@ -47,17 +49,25 @@ TO_LABEL = "to_label.csv"
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found on the way, before the verdict."""
+    """What was found on the way, before the verdict.
+
+    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `elapsed_seconds` is wall time
+    since the first question.
+    """
 
     power: PowerStatement
     qualification: Qualification | None
     forgetting: Forgetting | None
+    judge_usd: float
+    judge_usd_charged: float
+    elapsed_seconds: float
 
 
 @dataclass(frozen=True)
 class Found:
     """What all of it comes to; `document` is what `report.json` holds."""
 
+    run: Run
     evaluation: Evaluation
     decision: Decision
     reports: tuple[Path, ...]
@@ -78,10 +88,13 @@ def find(
     evaluation = evaluate_answers(asked, contest.task)
     drop = known.forgetting.drop if known.forgetting else None
     decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, drop)
-    cost = _cost(evaluation, asked, material, run)
-    for record in (known.forgetting, known.qualification, evaluation, decision, cost):
+    cost = _cost(evaluation, asked, material, run, known)
+    run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
+    answers = {one.name: one.answers for one in asked}
+    for record in (known.forgetting, known.qualification, evaluation, decision, cost, run):
         if record is not None:
             folder.write(record)
+    store.update_run(run)
     store.add_evaluation(evaluation, run.id)
     content = ReportInput(
         run=run,
@@ -91,14 +104,14 @@ def find(
         mask=material.proof,
         metrics=folder.metrics().records,
         evaluation=evaluation,
-        answers={one.name: one.answers for one in asked},
+        answers=answers,
         examples={example.id: example for example in material.test},
         decision=decision,
         command=shlex.join(
             ["tunesmith", "decide", str(recipe.data.path), "--recipe", str(folder.path / "recipe.yaml")]
         ),
         defaults=[(default.key, f"{default.value:g}", default.source) for default in material.defaults],
-        power=known.power,
+        power=as_measured(known.power, material, evaluation, answers),
         leaks=material.leaks,
         looks=looks_told(store.looks(name_of_test_set(contest.test_ids))),
         qualification=known.qualification,
@@ -110,7 +123,7 @@ def find(
     reports = write_report(folder.path, content)
     for path in reports:
         store.add_artifact(artifact_of("report", path, run.id))
-    return Found(evaluation, decision, reports, report_json(content, reports[0]))
+    return Found(run, evaluation, decision, reports, report_json(content, reports[0]))
 
 
 def told_by(scorer: Scorer) -> tuple[str, ...]:
@@ -118,14 +131,18 @@ def told_by(scorer: Scorer) -> tuple[str, ...]:
     return tuple(scorer.told()) if isinstance(scorer, JudgedScorer) else ()
 
 
-def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, run: Run) -> CostReport:
+def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, run: Run, known: Findings) -> CostReport:
+    """Answers from outside took nothing of this machine."""
     split, result = material.split, run.result
     return cost_report(
         evaluation,
         material.recipe,
         data_examples=len(split.train) + len(split.validation) + len(split.test),
         tuning=TuningSpent(seconds=result.seconds) if result else None,
-        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage),
+        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and one.profile.kind != OUTSIDE),
+        decision_seconds=known.elapsed_seconds,
+        judge_usd=known.judge_usd,
+        judge_usd_charged=known.judge_usd_charged,
         foreseen=run.estimate,
         answers={one.name: one.answers for one in asked},
     )

@@ -5,22 +5,40 @@ from pathlib import Path
 
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.evaluate import Task
+from tunesmith.evaluation.judge.counted import CountedCompleter
 from tunesmith.evaluation.judge.labels import read_labels
 from tunesmith.evaluation.judge.qualify import open_judge, qualify, with_judge
 from tunesmith.evaluation.judge.verdict import REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.providers.remote import RemoteCompleter
-from tunesmith.records import AnswerForm, Completer, Qualification, Recipe
+from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.workflow.answerers import price_of_remote
 from tunesmith.workflow.listener import Listener
 
 
 @dataclass(frozen=True)
 class Judging:
-    """How answers are judged: by the plain scorer, or by one that has a judge beside it."""
+    """How answers are judged: by the plain scorer, or by one that has a judge beside it.
+
+    A remote judge has a `price`; a local one takes hours of this machine.
+    """
 
     scorer: Scorer
     qualification: Qualification | None = None
+    judge: CountedCompleter | None = None
+    price: TokenPrice | None = None
+    machine_usd_per_hour: float = 0.0
+
+    @property
+    def usd(self) -> float:
+        """What judging cost so far, the examination included."""
+        if self.judge is None:
+            return 0.0
+        usage = self.judge.usage
+        if self.price is not None:
+            return self.price.usd_of(usage.tokens_in, usage.tokens_out)
+        return usage.seconds * self.machine_usd_per_hour / 3600
 
     def task(self, task: Task) -> Task:
         """The task with this scorer."""
@@ -37,19 +55,21 @@ def open_judging(plain: Scorer, recipe: Recipe, listener: Listener) -> Judging:
             "judge-without-labels", "A judge must show first that it judges as people do.", where="judge.labels",
             do="name a file of answers that people judged (columns question, answer, label)",
         )  # fmt: skip
+    remote = next((one for one in recipe.evaluation.remote if one.name == name), None)
+    price = price_of_remote(remote, recipe) if remote else None
     listener.stage(f"examining the judge {name}")
     people = read_labels(Path(labels))
-    judge = open_judge(name, lambda form: _completer(name, recipe, form), people, recipe.judge.rubric)
+    judge = open_judge(name, lambda form: _completer(name, remote, recipe, form), people, recipe.judge.rubric)
     qualification = qualify(judge, people, labels)
     for reason in qualification.reasons:
         listener.note(reason)
-    return Judging(with_judge(plain, judge, qualification.is_qualified), qualification)
+    scorer = with_judge(plain, judge, qualification.is_qualified)
+    return Judging(scorer, qualification, judge.completer, price, recipe.machine_usd_per_hour)
 
 
-def _completer(name: str, recipe: Recipe, form: AnswerForm | None) -> Completer:
+def _completer(name: str, remote: RemoteRecipe | None, recipe: Recipe, form: AnswerForm | None) -> Completer:
     """The judge as a local model, or as the remote one of that name."""
-    for remote in recipe.evaluation.remote:
-        if remote.name == name:
-            return RemoteCompleter(remote, REPLY_TOKENS, form)
+    if remote is not None:
+        return RemoteCompleter(remote, form)
     model = NamedModel.open(name).load(recipe.training.precision, recipe.evaluation.batch_size)
     return model.completer(REPLY_TOKENS, form) if form else model.completer(REPLY_TOKENS)

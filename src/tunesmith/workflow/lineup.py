@@ -39,7 +39,7 @@ class Answerer:
     """A model that can be asked: freely, and in the form of the train answers (each way with its name).
 
     `name` begins the names of its contenders ("" for the base model), `told` what each was given; `setup_seconds` is
-    what had to be done before the first question.
+    what had to be done before the first question; `notes` grow while it is asked.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Answerer:
     room: Room | None = None
     price: TokenPrice | None = None
     setup_seconds: float = 0.0
+    notes: Sequence[str] = ()
 
 
 @dataclass

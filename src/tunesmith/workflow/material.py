@@ -55,6 +55,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors or leaks.
     """
     listener.stage("reading and checking the data")
+    _refuse_patterns(recipe)
     loaded = read_examples(recipe)
     given_test = read_test(recipe)
     named = NamedModel.open(recipe.model, recipe.revision)
@@ -112,6 +113,17 @@ def _read(path: str, recipe: Recipe) -> Loaded:
     if sniff(path) is not None:
         return load_outside(path)[0]
     return read_dataset(path, recipe.data.columns, recipe.data.group)
+
+
+def _refuse_patterns(recipe: Recipe) -> None:
+    """A model tuned on checks would learn to write checks. Errors: `DataError`."""
+    path = recipe.data.path
+    if path is not None and sniff(path) is not None and load_outside(path)[1].scorer == "regex":
+        raise DataError(
+            "no-answers-but-checks", "This task says how answers are checked and gives none to learn from.", where=path,
+            found="patterns in place of answers",
+            do="score models on it (tunesmith evaluate MODEL --data FILE), or test on it: --test-path FILE",
+        )  # fmt: skip
 
 
 def read_test(recipe: Recipe) -> Loaded | None:

@@ -52,5 +52,5 @@ def _named(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path]:
 def contender_name(name: str) -> str:
     """A model's or a file's name as a contender's: the last part of a path, `org-name` of a hub's."""
     last = Path(name).resolve().name if looks_like_folder(name) else name.replace("/", "-")
-    last = re.sub(r"[^A-Za-z0-9+_.-]+", "-", last)
+    last = re.sub(r"[^A-Za-z0-9+_.]+", "-", last)
     return re.sub(r"\.{2,}", ".", last).strip("-+_.")[:64].rstrip("-+_.") or "model"

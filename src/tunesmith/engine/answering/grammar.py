@@ -39,12 +39,15 @@ class JsonGrammar:
     """A schema compiled against a tokenizer, for any number of answers. `tokenizer_path` is its tokenizer.json.
 
     Errors: `UsageError` when the schema is too large, too deep, contradicts itself, or says what llguidance does not
-    know.
+    know; or when it does not know the tokenizer.
     """
 
     def __init__(self, tokenizer_path: Path, schema: Mapping[str, Any], stop_ids: Iterable[int]) -> None:
         text = _bounded(schema)
-        tokenizer = LLTokenizer(tokenizer_path.read_text(encoding="utf-8"), eos_token=sorted(stop_ids))
+        try:
+            tokenizer = LLTokenizer(tokenizer_path.read_text(encoding="utf-8"), eos_token=sorted(stop_ids))
+        except ValueError as error:
+            raise _not_enforced(f"a tokenizer that llguidance does not read: {str(error)[:200]}") from None
         self._matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_json_schema(text, overrides=SPACES), log_level=0)
         self._matcher.compute_bitmask()  # a schema that nothing fits is found here
         _refuse_error(self._matcher)

@@ -35,24 +35,28 @@ def open_work(setup: Any) -> Callable[[Any], Any]:
 
 
 def compare(schema: str, query: str, reference: str) -> dict[str, Any]:
-    """On every filling. Errors: ValueError when the schema or the reference itself does not run."""
-    rows = 0
+    """On every filling; `rows` are those of the reference, whatever the query does: what cannot be judged must not
+    depend on who is right. Errors: ValueError when the schema or the reference itself does not run."""
+    databases: list[tuple[sqlite3.Connection, Rows]] = []
     for filling in range(FILLINGS):
         database, is_filled = _database(schema, reference, filling)
         try:
-            wanted = _rows(database, reference)
+            databases.append((database, _rows(database, reference)))
         except sqlite3.Error as error:
             raise ValueError(f"the reference query does not run: {error}") from None
-        try:
-            found = _rows(database, query)
-        except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError) as error:
-            return {"right": False, "rows": -1, "why": str(error)[:200]}
-        rows += len(wanted)
-        if not same_rows(found, wanted, is_ordered=_ORDERED.search(reference) is not None):
-            return {"right": False, "rows": -1, "why": "other rows"}
         if not is_filled:
             break
-    return {"right": True, "rows": rows, "why": ""}
+    why = next(filter(None, (_fault(database, query, reference, wanted) for database, wanted in databases)), "")
+    return {"right": not why, "rows": sum(len(wanted) for _, wanted in databases), "why": why}
+
+
+def _fault(database: sqlite3.Connection, query: str, reference: str, wanted: Rows) -> str:
+    """Why the query is wrong on this database; empty where it is right."""
+    try:
+        found = _rows(database, query)
+    except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError) as error:
+        return str(error)[:200] or type(error).__name__
+    return "" if same_rows(found, wanted, is_ordered=_ORDERED.search(reference) is not None) else "other rows"
 
 
 def same_rows(found: Rows, wanted: Rows, is_ordered: bool) -> bool:

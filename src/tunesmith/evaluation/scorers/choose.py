@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tunesmith.data.label_set import SHORT_CHARACTERS, is_label_set
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
@@ -48,9 +49,6 @@ OPTIONS: dict[str, Callable[[str], Scorer]] = {
 }
 """`name:option`, for those that take one."""
 
-SHORT_CHARACTERS = 60
-MOST_LABELS = 200
-USES_OF_A_LABEL = 3
 
 
 def choose_scorer(
@@ -142,7 +140,7 @@ def _look_at_text(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
     longest = max(len(reference) for reference in references)
     distinct = len({normalised(reference) for reference in references})
-    if longest <= SHORT_CHARACTERS and distinct <= MOST_LABELS and distinct * USES_OF_A_LABEL <= n:
+    if is_label_set(references, distinct):
         return "label", f"The {n:,} train answers are {distinct:,} labels of at most {longest} characters."
     usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
     if usual <= SHORT_CHARACTERS:

@@ -65,7 +65,7 @@ class SqlScorer:
     def _scored(self, told: dict[str, object] | Failed) -> dict[str, float] | Unscored:
         if isinstance(told, Failed):
             return Unscored(told.why.removeprefix("ValueError: "))
-        if told["right"] and told["rows"] == 0:
+        if told["rows"] == 0:
             return Unscored("the reference query gives no row here, so that any query without one would be right")
         return {self.metric: float(bool(told["right"]))}
 

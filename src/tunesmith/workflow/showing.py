@@ -1,0 +1,44 @@
+"""What this test set can show: planned before anything is spent, and told again as it was measured."""
+
+from collections.abc import Mapping, Sequence
+
+from tunesmith.baselines.form import form_of
+from tunesmith.decision.power import Spread, spread_seen, what_can_be_shown
+from tunesmith.records import Answer, Evaluation, PowerStatement, Recipe
+from tunesmith.workflow.material import Material
+
+
+def planned(material: Material, measured: Spread | None = None) -> PowerStatement:
+    """The statement for the test examples of a run, with how contenders differ where that was seen."""
+    recipe, split, test = material.recipe, material.split, material.test
+    groups = len({example.group or f"(alone) {example.id}" for example in test})
+    limit = recipe.evaluation.test_limit
+    return what_can_be_shown(
+        len(test),
+        recipe.bar,
+        measured,
+        comparisons=rivals(recipe, form_of([example.answer for example in material.train])[0] is not None),
+        groups=groups if groups < len(test) else None,
+        train=len(material.train) if split.method == "hash" else 0,  # given sides are not ours to move
+        unused=len(split.test[limit:]) if limit else 0,
+    )
+
+
+def as_measured(
+    before: PowerStatement, material: Material, evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
+) -> PowerStatement:
+    """The statement with the disagreement that was seen; the one made before where nothing can be compared."""
+    seen = spread_seen(evaluation, answers)
+    return planned(material, seen) if seen else before
+
+
+def rivals(recipe: Recipe, has_form: bool) -> int:
+    """The most contenders of dearer verdicts that will try to beat the same simpler one, as `lineup.py` makes them."""
+    indexes = 2 if recipe.retrieval.documents is not None else 1
+    held = 1 if has_form and recipe.evaluation.constrained else 0
+    models = 1 + len(recipe.evaluation.remote)
+    dearer = models * indexes + 1 + held + indexes  # retrieval, tuned, tuned and held to the form, tuned and retrieval
+    if not recipe.evaluation.answers:
+        return dearer
+    prompts = 2 + held + (1 if recipe.evaluation.trials else 0)
+    return dearer + models * prompts  # what is there today is simpler than any prompt
