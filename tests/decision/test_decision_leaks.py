@@ -25,8 +25,8 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
     decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Bar())
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
-        "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores measure memory too: the "
-        "gain of tuning may be smaller on new questions.",
+        "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores measure memory too: "
+        "the gain of tuning may be smaller on new questions.",
         "The verdict rests on leaked test examples: on the 300 that nothing in training resembles it would be 'prompt' "
         "instead of 'fine-tune'.",
     )

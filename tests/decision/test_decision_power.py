@@ -112,9 +112,15 @@ def evaluation_of(scores: dict[str, tuple[str, list[float | None]]]) -> tuple[Ev
         quantity = Quantity(value=float(np.mean(known)) if known else 0.0, low=0, high=1, n=len(known))
         contenders.append(
             Contender(
-                name=name, kind=kind, given="", metrics={"m": quantity}, seconds_per_request=1,
-                tokens_in_per_request=1, tokens_out_per_request=1, usd_per_1000=1,
-            )  # fmt: skip
+                name=name,
+                kind=kind,
+                given="",
+                metrics={"m": quantity},
+                seconds_per_request=1,
+                tokens_in_per_request=1,
+                tokens_out_per_request=1,
+                usd_per_1000=1,
+            )
         )
         answers[name] = [
             Answer(example=str(i), text="", scores={} if score is None else {"m": score}, tokens_in=1, tokens_out=1,

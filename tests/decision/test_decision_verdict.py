@@ -10,7 +10,7 @@ from tunesmith.decision.duel import VERDICTS, standard_errors
 from tunesmith.decision.judgement import Case
 from tunesmith.decision.verdict import judge
 from tunesmith.errors import RecordError
-from tunesmith.records import Bar, Quantity
+from tunesmith.records import Bar, Contender, Quantity
 
 
 @pytest.mark.parametrize(
@@ -337,8 +337,8 @@ def test_nobody_wins_by_not_answering() -> None:
     decision = verdict(made)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
     assert (
-        "tuned is out: it gave no answer that could be scored to 300 of 400 requests, more than the 5.0 % that may fail."
-        in decision.reasons
+        "tuned is out: it gave no answer that could be scored to 300 of 400 requests, more than the 5.0 % that may "
+        "fail." in decision.reasons
     )
 
 

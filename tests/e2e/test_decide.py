@@ -16,7 +16,7 @@ from tunesmith.data.split import examples_on
 from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.records import Decision, Evaluation, Run, Split
+from tunesmith.records import CostReport, Decision, Evaluation, Run, Split
 from tunesmith.records.look import looks_told, name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
@@ -91,6 +91,17 @@ def test_the_run_folder_holds_what_was_promised(decided: Decided) -> None:
     kinds = [line.kind for line in decided.folder.metrics().records]
     assert kinds.count("validation") == 3 and kinds[0] == "validation"
     assert decided.folder.samples().records
+
+
+def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_store(decided: Decided) -> None:
+    run, cost = decided.folder.read(Run), decided.folder.read(CostReport)
+    assert {"tuning_usd", "decide_usd"} <= run.estimate_error.keys()
+    assert run.estimate_error.items() >= cost.prediction_errors.items()
+    with Store.open() as store:
+        assert store.run(run.id).run.estimate_error == run.estimate_error
+    tuning, whole = (one.actual_usd for one in cost.predictions)
+    asking = sum(one.usage.seconds for one in decided.folder.read(Evaluation).contenders if one.usage)
+    assert whole > tuning + asking * 0.1 / 3600, "choices and general ability took their time, too"
 
 
 def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:

@@ -61,8 +61,10 @@ def test_rag_reads_the_documents(tunesmith: Door, labels_csv: Path, settings: li
     )  # fmt: skip
     assert printed.code == 0, printed.err
     contenders = {one["name"]: one for one in printed.document["contenders"]}
-    assert "passages of" in contenders["rag"]["given"] and str(documents) in contenders["rag"]["given"]
-    assert contenders["rag"]["tokens_in_per_request"] > contenders["zero-shot"]["tokens_in_per_request"]
+    assert (
+        "passages of" in contenders["rag-documents"]["given"] and str(documents) in contenders["rag-documents"]["given"]
+    )
+    assert contenders["rag-documents"]["tokens_in_per_request"] > contenders["zero-shot"]["tokens_in_per_request"]
 
 
 def test_train_leaves_an_adapter_and_says_where(tunesmith: Door, recipe: Path, tmp_path: Path) -> None:

@@ -8,23 +8,32 @@ from pathlib import Path
 import pytest
 import typer
 
+from tunesmith.cli.flags import with_recipe_flags
 from tunesmith.cli.main import app
+from tunesmith.decision.power import what_can_be_shown
+from tunesmith.records.decision import Bar
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    tunesmith ")]
 
 
-def test_every_command_is_shown_once() -> None:
-    assert sorted(shlex.split(line)[1] for line in COMMANDS) == sorted(typer.main.get_command(app).commands)
+def test_every_command_is_shown() -> None:
+    assert {shlex.split(line)[1] for line in COMMANDS} == set(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_is_one_that_the_program_takes(line: str) -> None:
     _, name, *words = shlex.split(line)
     command = typer.main.get_command(app).commands[name]
+    words = with_recipe_flags(words, {flag for one in command.params for flag in one.opts})
     context = command.make_context(name, words)
     assert context.command is command
+
+
+def test_what_a_test_set_can_show_is_quoted_as_it_is_printed() -> None:
+    sentence, _, _ = what_can_be_shown(80, Bar(min_gain=0.03)).sentence.partition(". (Assumed")
+    assert f'"{sentence}"' in " ".join(README.split())
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))

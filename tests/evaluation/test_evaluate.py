@@ -90,7 +90,9 @@ def test_two_groups_and_a_handful_that_did_not_leak_have_an_interval(unleaked: i
     task = task_of(ANSWERS)
     examples = [replace(example, group="ab"[i % 2]) for i, example in enumerate(task.examples)]
     task = replace(task, examples=examples, leaked=frozenset(example.id for example in examples[unleaked:]))
-    evaluation, _ = evaluate_contenders([entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task)
+    evaluation, _ = evaluate_contenders(
+        [entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task
+    )
     for contender in evaluation.contenders:
         found = [*contender.metrics.values(), *([contender.clean] if contender.clean else [])]
         assert all(0 <= one.low <= one.value <= one.high <= 1 and one.high - one.low > 0.5 for one in found)

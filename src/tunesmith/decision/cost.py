@@ -151,7 +151,7 @@ def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
         why = (
             "nobody said what it costs: only its answers are known"
             if one.token_price is None
-            else "its service does not count tokens, so nobody knows what it costs"
+            else "no tokens were counted, so nobody knows what it costs"
         )
         return ContenderCost(
             name=one.name, kind=one.kind, parts=(), correct=_right_share(one, bill), usd_per_1000_correct=None,
@@ -328,10 +328,11 @@ def _assumptions(bill: _Bill, contenders: Sequence[ContenderCost], horizon: floa
         sentences.append("nobody said how many requests come a month (circumstances.requests_per_month)")
     for one in bill.evaluation.contenders:
         if one.token_price:
-            said_by = ", ".join(part for part in (one.token_price.source, one.token_price.date) if part)
+            source, date = one.token_price.source, one.token_price.date
+            said_by = f"({source}, {date})" if date else f"as {source} says"
             sentences.append(
                 f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
-                f"{one.token_price.usd_per_million_out:g} out, as {said_by} says"
+                f"{one.token_price.usd_per_million_out:g} out {said_by}"
             )
         if one.kind == OUTSIDE and one.known_usd_per_1000 is not None:
             sentences.append(f"{one.name} costs what its file says, however many requests there are")

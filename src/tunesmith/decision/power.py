@@ -25,6 +25,7 @@ correlations inside groups of patients, median 0.01).
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -141,14 +142,12 @@ def _needed(n: int, beyond: float, spread: Spread, rivals: int, groups: int | No
         strangers = needed_for_mean(beyond, spread.deviation)
     if groups is None:
         return math.ceil(strangers * _harder(rivals, None) ** 2)
-    needed = 0
-    for _ in range(50):  # more examples are more groups, which makes t smaller: settles in a few rounds
-        there = max(groups, math.ceil(needed * groups / n), 2)  # two at least: one tells nothing about others
-        wanted = math.ceil(strangers * _harder(rivals, there) ** 2 * _design_effect(n, groups))
-        if wanted == needed:
-            break
-        needed = wanted
-    return needed
+
+    def asked(count: int) -> int:  # more examples are more groups, and t is smaller; one group tells nothing of others
+        there = max(2, int(count * groups / n))
+        return math.ceil(strangers * _harder(rivals, there) ** 2 * _design_effect(n, groups))
+
+    return bisect_left(range(asked(0)), True, key=lambda count: count >= asked(count))
 
 
 def _design_effect(n: int, groups: int | None) -> float:
@@ -214,10 +213,11 @@ def _options(n: int, needed: int, shows: float | None, train: int, unused: int) 
         )
     if missing > 0:
         yield f"Label {missing:,} more test examples."
-    told = (
-        f"true gains below {_points(shows)} points will mostly not be told from noise" if shows else "no gain is told"
+    lost = f"true gains below {_points(shows)} points" if shows is not None else "true gains"
+    yield (
+        f"Go on as it is: {lost} will mostly not be told from noise, and end in the simplest contender or in "
+        "'cannot tell'."
     )
-    yield f"Go on as it is: {told}, and end in the simplest contender or in 'cannot tell'."
 
 
 def _points(share: float) -> str:

@@ -137,7 +137,7 @@ class Contender(Record):
 
     @property
     def known_usd_per_1000(self) -> float | None:
-        """None where nobody knows: an outside system that tells no price, a service that counts no tokens."""
+        """None where nobody knows: an outside system that tells no price, a provider whose tokens nobody counted."""
         if self.token_price is not None:
             is_free = self.token_price.usd_of(1, 1) == 0
             return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
