@@ -513,3 +513,16 @@ def test_answers_called_as_a_model_are_refused_by_evaluate_before_it_is_asked(
     other = written(tmp_path / f"{tiny_model.name}.csv", rows(96), "question,answer")
     printed = call("evaluate", tiny_model, "--data", coloured, "--json", "--answers", other)
     assert "rename the file" in refused(printed, 2, "usage/same-name") and "asking" not in printed.err
+
+
+def test_evaluate_asks_remote_models_beside_local_ones(
+    tiny_model: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", CANARY)
+    with FakeOpenAI(colour_in) as service:
+        words = ["--set", "evaluation.test_limit=20", "--set", "evaluation.max_new_tokens=4"]
+        printed = call("evaluate", tiny_model, "--data", coloured, "--json", *words, *remotes(service))
+    assert printed.code == 0, printed.err
+    tiny, acme = printed.document["contenders"]
+    assert acme["name"] == "acme" and acme["metrics"]["accuracy"]["value"] == 1.0 and acme["usd_per_1000"] > 0
+    assert acme["given"].startswith("fake at http://127.0.0.1") and tiny["kind"] == "zero-shot"

@@ -10,10 +10,12 @@ from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, eval
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
+from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
+from tunesmith.workflow.answerers import price_of_remote
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
@@ -38,6 +40,7 @@ def evaluate(
     judging = open_judging(plain.scorer, recipe, listener)
     task = judging.task(plain)
     outsiders = read_outsiders(recipe, task, named)
+    remotes = _remotes(recipe)
     folder = RunFolder.create(out, "evaluation") if out else None
     asked: list[Asked] = []
     with Store.open() as store, stop_on_signals() as stop:
@@ -48,6 +51,10 @@ def evaluate(
             own = recipe_of(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, task.examples, recipe)
+            asked.append(ask_one(entrant, task, listener, stop, folder))
+            _keep(asked[-1], wanted, store, folder)
+        for entrant in remotes:
+            listener.stage(f"asking {entrant.profile.name}")
             asked.append(ask_one(entrant, task, listener, stop, folder))
             _keep(asked[-1], wanted, store, folder)
         for one in outsiders:
@@ -88,6 +95,29 @@ def _named(models: Sequence[str], recipe: Recipe) -> tuple[dict[str, str], dict[
     return places, named
 
 
+def _remotes(recipe: Recipe) -> list[Entrant]:
+    """The recipe's remote models but the judge, with the bare question. Errors: `RecipeError` without a price."""
+    return [
+        _instructed(
+            Profile(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price),
+            RemoteCompleter(one),
+            recipe.data.instruction,
+        )
+        for one in recipe.evaluation.remote
+        if one.name != recipe.judge.model
+        for price in [price_of_remote(one, recipe)]
+    ]
+
+
+def _instructed(profile: Profile, completer: Completer, instruction: str | None) -> Entrant:
+    """The contender with an instruction in front of every question that has none; it says so."""
+    if instruction is None:
+        given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
+        return Entrant(profile.model_copy(update={"given": given}), completer)
+    given = f'{profile.given}, the instruction "{instruction}" and the question'.removeprefix(", ")
+    return Entrant(profile.model_copy(update={"given": given}), Instructed(completer, instruction))
+
+
 def _keep(one: Asked, wanted: Sequence[Example], store: Store, folder: RunFolder | None) -> None:
     if folder is not None:
         folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
@@ -111,7 +141,4 @@ def _entrant(
     completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).completer(limit)
     is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
     kind = "tuned" if is_tuned else "zero-shot"
-    if instruction is None:
-        return Entrant(Profile(name=name, kind=kind, given="the question as it stands in the data"), completer)
-    profile = Profile(name=name, kind=kind, given=f'the instruction "{instruction}" and the question')
-    return Entrant(profile, Instructed(completer, instruction))
+    return _instructed(Profile(name=name, kind=kind, given=""), completer, instruction)

@@ -19,11 +19,14 @@ READERS: dict[str, Callable[[Path], OutsideTask | OutsideAnswers]] = {
     "lm-eval": lm_eval.read_lm_eval,
 }
 HEAD_BYTES = 2**16
+SUFFIXES = (".yaml", ".yml", ".eval", ".json", ".jsonl")
 
 
 def sniff(path: str | Path) -> str | None:
     """The format of this file, None when it is none of other tools that we know."""
     path = Path(path)
+    if path.suffix not in SUFFIXES:
+        return None
     try:
         if path.suffix in (".yaml", ".yml"):
             return _sniff_yaml(path)

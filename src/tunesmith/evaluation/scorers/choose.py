@@ -50,7 +50,6 @@ OPTIONS: dict[str, Callable[[str], Scorer]] = {
 """`name:option`, for those that take one."""
 
 
-
 def choose_scorer(
     references: Sequence[str], name: str = "auto", embedder: Callable[[], Embedder] | None = None
 ) -> tuple[Scorer, str]:
