@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -319,3 +320,8 @@ def test_no_odd_value_ends_in_a_traceback(tmp_path: Path, name: str, line: int |
             task = found.task if isinstance(found, OutsideAnswers) else found
             assert task.examples
     assert tried > 15
+
+
+def test_a_pipe_is_not_looked_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    assert sniff(tmp_path / "rows.jsonl") is None

@@ -16,7 +16,7 @@ from tunesmith.data.split import examples_on
 from tunesmith.decision.verdict import decide as decide_by_rules
 from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.records import CostReport, Decision, Evaluation, Run, Split
+from tunesmith.records import CostReport, Decision, Evaluation, PowerStatement, Run, Split
 from tunesmith.records.look import looks_told, name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
@@ -71,6 +71,8 @@ def test_the_document_has_the_promised_fields(decided: Decided) -> None:
     for comparison in document["comparisons"]:
         assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
     assert document["run"] == decided.folder.id
+    before = decided.folder.read(PowerStatement)
+    assert before.is_assumed and before.comparisons == 4 and not document["power"]["is_assumed"]
 
 
 def test_the_report_is_what_was_printed(decided: Decided) -> None:

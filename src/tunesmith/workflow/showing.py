@@ -11,7 +11,7 @@ from tunesmith.workflow.material import Material
 def planned(material: Material, measured: Spread | None = None) -> PowerStatement:
     """The statement for the test examples of a run, with how contenders differ where that was seen."""
     recipe, split, test = material.recipe, material.split, material.test
-    groups = len({example.group or f"(alone) {example.id}" for example in test})
+    groups = len({f"(alone) {example.id}" if example.group is None else example.group for example in test})
     limit = recipe.evaluation.test_limit
     return what_can_be_shown(
         len(test),

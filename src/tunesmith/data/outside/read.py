@@ -28,6 +28,8 @@ def sniff(path: str | Path) -> str | None:
     if path.suffix not in SUFFIXES:
         return None
     try:
+        if not path.is_file():  # opening a pipe would wait for whoever writes into it
+            return None
         if path.suffix in (".yaml", ".yml"):
             return _sniff_yaml(path)
         if path.suffix == ".eval":
