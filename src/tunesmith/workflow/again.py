@@ -16,8 +16,8 @@ from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, Te
 from tunesmith.runs.folder import RunFolder
 from tunesmith.workflow.contest import parts_of
 
-FREE = ("bar", "circumstances", "cost", "machine_usd_per_hour", "strict")
-"""The parts of a recipe on which no answer depends."""
+FREE = ("bar", "circumstances", "machine_usd_per_hour", "strict")
+"""The parts of a recipe on which no answer depends and the verdict does."""
 
 
 @dataclass(frozen=True)

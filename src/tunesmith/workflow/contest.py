@@ -52,7 +52,8 @@ class Contest:
             wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
             if one.usage and wait is not None:
                 one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
-            if likelihoods and one.name == one.profile.kind and self.task.scorer.name in FREE_TEXT:
+            is_text = any(part in FREE_TEXT for part in parts_of(self.task.scorer.name))
+            if likelihoods and one.name == one.profile.kind and is_text:
                 one = self._with_probabilities(one, likelihoods)
             self._keep(_with_notes(one, notes))
 
