@@ -15,8 +15,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypedDict
 
+from benchmarks.calibrate_stats import Row
 from tunesmith.data.leaks import find_leaks
 from tunesmith.data.read import read_dataset
 from tunesmith.records import Example, Message
@@ -97,16 +97,6 @@ WISHES = (
 BEFORE = ("Hi there,", "Hello,", "Good morning,", "Dear team,", "Sorry to bother you,")
 AFTER = ("Thanks", "Thank you very much", "Kind regards", "please", "Thanks in advance")
 OTHER_WORDS = ("really", "parcel", "support", "quickly", "yesterday", "green", "still", "nobody")
-
-
-class Row(TypedDict):
-    """One measured number and the bars that it must keep."""
-
-    name: str
-    value: float
-    low_bar: float | None
-    high_bar: float | None
-    holds: bool
 
 
 def rows(quick: bool = False, banking77: str | None = None) -> list[Row]:

@@ -14,9 +14,9 @@ from statistics import median
 from typing import Any
 
 from tunesmith.baselines.prompt import choose_shots
+from tunesmith.data.label_set import MOST_LABELS
 from tunesmith.records import AnswerForm, Example
 
-MOST_LABELS = 200
 SHORT_WORDS = 12
 SAME_BEGINNING_SHARE = 0.95
 

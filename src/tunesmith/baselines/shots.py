@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from tunesmith.baselines.choosing import Candidate
 from tunesmith.baselines.prompt import FewShot, choose_shots, with_shots
 from tunesmith.baselines.room import Room
+from tunesmith.data.label_set import MOST_LABELS
 from tunesmith.records import Completer, Example, Prompt
 
 SETS = 2
-MOST_LABELS = 200
 
 
 def shot_candidates(

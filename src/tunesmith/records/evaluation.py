@@ -193,8 +193,13 @@ class Evaluation(Record):
     @property
     def scorers(self) -> list[str]:
         """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
-        return self.scorer.split(" + ")
+        return parts_of(self.scorer)
 
     def contender(self, name: str) -> Contender:
         """The contender of that name. Errors: KeyError."""
         return {contender.name: contender for contender in self.contenders}[name]
+
+
+def parts_of(scorer: str) -> list[str]:
+    """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
+    return scorer.split(" + ")

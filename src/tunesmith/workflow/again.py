@@ -13,8 +13,8 @@ from tunesmith.evaluation.scorers.choose import SCORERS
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
+from tunesmith.records.evaluation import parts_of
 from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.contest import parts_of
 
 FREE = ("bar", "circumstances", "machine_usd_per_hour", "strict")
 """The parts of a recipe on which no answer depends and the verdict does."""

@@ -11,6 +11,7 @@ from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.evaluation.scorers.scorer import Item, Unscored
 from tunesmith.records import Asking, Example, Likelihoods, Look, TestExample, TestSet
+from tunesmith.records.evaluation import parts_of
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop
@@ -20,7 +21,6 @@ from tunesmith.workflow.tuning import interrupted
 
 FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
 """Scorers beside which the likelihood of the reference says something."""
-PROBABILITY = "reference_probability"
 LATENCIES = 5
 TRIED = 8
 """Wanted answers on which a scorer of the user's own is tried before anything is spent."""
@@ -124,11 +124,6 @@ def look_of(test_ids: Sequence[str], one: Asked, run: str | None, why: str) -> L
         n=len(one.answers),
         why=why,
     )
-
-
-def parts_of(scorer: str) -> list[str]:
-    """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
-    return scorer.split(" + ")
 
 
 def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
