@@ -10,7 +10,7 @@ from tunesmith.baselines.instructions import (
     shared_beginning_of_last_lines,
 )
 from tunesmith.baselines.prompt import Added, added
-from tunesmith.baselines.room import Room, with_most
+from tunesmith.baselines.room import Room, most_that_fit
 from tunesmith.baselines.searched import search_prompts
 from tunesmith.baselines.shots import numbers_to, shot_candidates
 from tunesmith.errors import ModelError
@@ -80,10 +80,10 @@ def test_as_many_pieces_as_fit() -> None:
 
     tokenizer = FakeTokenizer()
     length = len(tokenizer.encode([tokenizer.render(build(3), open_answer=True)])[0].ids)
-    assert with_most(build, 9, Room(tokenizer, length)) == build(3)
-    assert with_most(build, 9, Room(tokenizer, 0)) == build(0)
-    assert with_most(build, 9, None) == build(9)
-    assert with_most(build, 9, Room(Refusing(), 0)) == build(9), "whoever answers says why the template refuses"
+    assert most_that_fit(build, 9, Room(tokenizer, length)) == 3
+    assert most_that_fit(build, 9, Room(tokenizer, 0)) == 0
+    assert most_that_fit(build, 9, None) == 9
+    assert most_that_fit(build, 9, Room(Refusing(), 0)) == 9, "whoever answers says why the template refuses"
 
 
 def test_an_added_instruction_stands_after_the_system_message() -> None:

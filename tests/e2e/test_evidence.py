@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from door import Printed
 
+from tunesmith import faults
 from tunesmith.cli.main import run
 from tunesmith.records import CostReport, Decision, Evaluation, Forgetting, Leaks, Qualification, TestSet
 from tunesmith.runs.folder import RunFolder
@@ -327,6 +328,35 @@ def test_a_judge_that_qualified_decides(coloured: Path, short: list[str], labell
     for name in ("report.html", "report.md"):
         assert "and decides" in (decided.folder.path / name).read_text()
     assert call("decide", decided.folder.path, "--json").document["is_same"]
+
+
+def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
+    coloured: Path, short: list[str], labelled: Path, tmp_path: Path
+) -> None:
+    """What was judged before the run was cut short is still in what judging cost."""
+    with FakeOpenAI(honest_judge) as service:
+        words = [*remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
+        whole = decide(tmp_path / "whole", coloured, short, *words)
+        needed = len(service.requests)
+        faults.arm("train.step:1:raise")
+        try:
+            assert call("decide", coloured, "--out", tmp_path / "cut", *short, *words).code == 70
+        finally:
+            faults.arm(None)
+        (cut,) = map(RunFolder.open, (tmp_path / "cut").iterdir())
+        before = len(service.requests)
+        resumed = call("resume", cut.path)
+        assert resumed.code == 0, resumed.err
+        assert len(service.requests) - before < needed - 60, "the 60 labels are not asked again"
+    assert cut.read(Qualification).kappa == whole.folder.read(Qualification).kappa
+    assert "Passed: Cohen's kappa" in resumed.err
+    bills = [_judging(folder.read(CostReport)) for folder in (whole.folder, cut)]
+    assert bills[1] == pytest.approx(bills[0], rel=0.2) and bills[0] > 0
+    assert re.search(r"leaves out \d contenders", (cut.path / "report.md").read_text())
+
+
+def _judging(cost: CostReport) -> float:
+    return next(part.usd.expected for one in cost.contenders for part in one.parts if part.what == "judge")
 
 
 def own_scorer(place: Path, body: str) -> Path:

@@ -218,14 +218,3 @@ def test_lines_that_are_lost_are_not_made_up(failed: Failing, tunesmith: Door) -
     (folder.path / "metrics.jsonl").write_text("")
     refused = tunesmith("resume", folder.path)
     assert refused.code == 2 and "error[run/damaged]" in refused.err and "metrics.jsonl" in refused.err
-
-
-def test_an_interrupted_decision_is_tuned_to_the_end(
-    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path
-) -> None:
-    faults.arm("train.step:4:raise")
-    assert tunesmith("decide", labels_csv, "--out", tmp_path, *settings, *EVERY_STEP).code == 70
-    faults.arm(None)
-    folder = only_run(tmp_path)
-    assert tunesmith("resume", folder.path).code == 0
-    assert folder.read(Run).status == "finished"

@@ -7,10 +7,11 @@ from typing import Any, cast
 import pytest
 
 from tunesmith.errors import RecipeError
+from tunesmith.evaluation.evaluate import Asked
 from tunesmith.evaluation.judge.counted import CountedCompleter
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.fake import FakeCompleter
-from tunesmith.records import Example, Message, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.records import Example, Message, Profile, Recipe, RemoteRecipe, TokenPrice
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
 from tunesmith.workflow.answerers import price_of_remote, remote_answerers
 from tunesmith.workflow.judging import Judging
@@ -90,6 +91,12 @@ def test_judging_has_its_bill() -> None:
     judge.usage = judge.usage.model_copy(update={"tokens_in": 2_000_000, "tokens_out": 1_000_000, "seconds": 1800.0})
     price = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=4.0, source="", date="")
     scorer = choose_scorer(["a", "b"] * 9)[0]
-    assert Judging(scorer).usd == 0.0
-    assert Judging(scorer, None, judge, price, 0.5).usd == pytest.approx(6.0)
-    assert Judging(scorer, None, judge, None, 0.5).usd == pytest.approx(0.25)
+    earlier = [Asked(Profile(name="a", kind="zero-shot", given=""), [], None, judge.usage)]
+
+    def bill(judging: Judging, recalled: list[Asked]) -> float:
+        return judging.usd(judging.usage(recalled))
+
+    assert bill(Judging(scorer), []) == 0.0
+    assert bill(Judging(scorer, None, judge, price, 0.5), []) == pytest.approx(6.0)
+    assert bill(Judging(scorer, None, judge, None, 0.5), []) == pytest.approx(0.25)
+    assert bill(Judging(scorer, None, judge, None, 0.5), earlier) == pytest.approx(0.5)

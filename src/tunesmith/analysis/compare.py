@@ -120,8 +120,8 @@ def _score_changes(first: RunFacts, second: RunFacts) -> tuple[ScoreChange, ...]
             method=told.method,
             gained=_moved(old, new, 1) if told.method.startswith("paired") else None,
             lost=_moved(old, new, -1) if told.method.startswith("paired") else None,
-            seconds_per_request=(a.seconds_per_request, b.seconds_per_request),
-            usd_per_1000=(a.usd_per_1000, b.usd_per_1000),
+            seconds_per_request=(a.known_seconds_per_request, b.known_seconds_per_request),
+            usd_per_1000=(a.known_usd_per_1000, b.known_usd_per_1000),
         )
         for (a, b), (old, new), told, p in zip(both, scores, differences, corrected, strict=True)
     )

@@ -29,10 +29,6 @@ class Room:
         return len(self.tokenizer.encode([text])[0].ids) <= self.most_tokens
 
 
-def with_most(build: Callable[[int], Prompt], k: int, room: Room | None) -> Prompt:
-    """The prompt that `build` makes with the most pieces that fit, at most k; with none where not even one does."""
-    for pieces in range(k, 0, -1):
-        prompt = build(pieces)
-        if room is None or room.holds(prompt):
-            return prompt
-    return build(0)
+def most_that_fit(build: Callable[[int], Prompt], k: int, room: Room | None) -> int:
+    """With how many pieces, at most k, the prompt that `build` makes still fits; 0 where not even one does."""
+    return next((pieces for pieces in range(k, 0, -1) if room is None or room.holds(build(pieces))), 0)

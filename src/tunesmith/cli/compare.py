@@ -72,6 +72,6 @@ def _row(one: "ScoreChange") -> tuple[str, ...]:
 
 def _details(one: "ScoreChange") -> str:
     moved = f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse" if one.gained is not None else ""
-    seconds = " -> ".join(f"{value:.3g}" for value in one.seconds_per_request)
-    usd = " -> ".join(f"{value:.3g}" for value in one.usd_per_1000)
-    return f"{one.method}{moved}; {seconds} s a request, ${usd} per 1,000"
+    seconds = " -> ".join("not known" if one is None else f"{one:.3g} s" for one in one.seconds_per_request)
+    usd = " -> ".join("not known" if one is None else f"${one:.3g}" for one in one.usd_per_1000)
+    return f"{one.method}{moved}; a request {seconds}; 1,000 of them {usd}"

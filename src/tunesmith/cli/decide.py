@@ -60,10 +60,7 @@ def run_and_tell(recipe: "Recipe", out: Path, as_json: bool) -> None:
         outcome = decide_recipe(recipe, out, listener)
     finally:
         listener.close()
-    if as_json:
-        print_json(outcome.document)
-    else:
-        print_outcome(outcome)
+    tell_outcome(outcome, as_json)
 
 
 def _is_run(path: Path) -> bool:
@@ -108,8 +105,11 @@ def print_decision(decision: "Decision") -> None:
         say(f"  - {reason}")
 
 
-def print_outcome(outcome: "Outcome") -> None:
-    """The verdict first, then its reasons, the contenders, and where the report lies."""
+def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
+    """The verdict first, then its reasons, the contenders, and where the report lies; or the report's document."""
+    if as_json:
+        print_json(outcome.document)
+        return
     folder = outcome.folder.path
     print_decision(outcome.decision)
     say("")

@@ -1,9 +1,10 @@
-"""`tunesmith resume RUN`: go on with a run that was interrupted, killed, or failed."""
+"""`tunesmith resume RUN`: go on with a run that was interrupted, killed, or failed, to the end of what began it."""
 
 from typing import Annotated
 
 import typer
 
+from tunesmith.cli.decide import tell_outcome
 from tunesmith.cli.progress import open_listener
 from tunesmith.cli.train import print_trained
 
@@ -15,12 +16,16 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Go on with a run from its last good checkpoint, as if it had never stopped."""
+    """Go on with a run from where it stopped, as if it never had: to the trained model, or to the verdict."""
     from tunesmith.workflow.resume import resume as resume_run
 
     listener = open_listener()
     try:
-        finished, folder = resume_run(run, allow_drift=allow_drift, listener=listener)
+        ended = resume_run(run, allow_drift=allow_drift, listener=listener)
     finally:
         listener.close()
-    print_trained(finished, folder.path, json)
+    if isinstance(ended, tuple):
+        finished, folder = ended
+        print_trained(finished, folder.path, json)
+    else:
+        tell_outcome(ended, json)

@@ -4,11 +4,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from tunesmith.data.label_set import MOST_LABELS, SHORT_CHARACTERS
 from tunesmith.records import Example, canonical_json
 
-MOST_LABELS = 200
 FEWEST_EXAMPLES_PER_LABEL = 5
-LONGEST_LABEL = 60
 
 
 def normalised(text: str) -> str:
@@ -34,7 +33,7 @@ def labels_of(examples: Sequence[Example]) -> list[str] | None:
     answers = [example.answer.strip() for example in examples]
     if any(example.text is not None for example in examples):
         return None
-    if any(len(answer) > LONGEST_LABEL or "\n" in answer for answer in answers):
+    if any(len(answer) > SHORT_CHARACTERS or "\n" in answer for answer in answers):
         return None
     different = len(Counter(answers))
     are_few = 2 <= different <= MOST_LABELS and len(answers) >= FEWEST_EXAMPLES_PER_LABEL * different

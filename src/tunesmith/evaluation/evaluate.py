@@ -56,11 +56,12 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A contender after it was asked: its answers, in the order of the examples, and what that took."""
+    """A contender after it was asked: its answers, in the order of the examples, what that and judging them took."""
 
     profile: Profile
     answers: Sequence[Answer]
     usage: Usage | None = None
+    judging: Usage | None = None
 
     @property
     def name(self) -> str:

@@ -72,6 +72,18 @@ class LocalModel:
 
         return accelerator_name(self.loaded.device)
 
+    def tuned_as(self, named: NamedModel, recipe: Recipe) -> "LocalModel":
+        """These weights with the adapter of `named`, which was made for them; a whole model is loaded instead.
+
+        Errors: `ModelError` when the adapter does not fit.
+        """
+        if named.identity.adapter is None:
+            return named.load_for(recipe)
+        from tunesmith.engine.adapters.peft_format import read_adapter
+
+        read_adapter(self.loaded.model, Path(named.identity.adapter))
+        return self
+
     @overload
     def completer(self, max_new_tokens: int, form: None = None) -> LocalCompleter: ...
 

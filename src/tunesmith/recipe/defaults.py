@@ -27,7 +27,7 @@ Passes. DPO, SimPO and KTO were published with one or two passes over tens of th
 
 from math import ceil, inf
 
-from tunesmith.records import AdapterRecipe, Method, Recipe, Record
+from tunesmith.records import AdapterRecipe, DefaultUsed, Method, Recipe
 
 LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
 """(parameters below this, rate)."""
@@ -53,14 +53,6 @@ _FIT = (
     'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x the rate of full '
     "fine-tuning, less for wider models)"
 )
-
-
-class DefaultUsed(Record):
-    """One number that the recipe left open: what was put there and why."""
-
-    key: str
-    value: int | float
-    source: str
 
 
 def complete_recipe(

@@ -12,6 +12,7 @@ from tunesmith.records.analysis import (
     Suggestion,
     Suspect,
 )
+from tunesmith.records.choice import ChoiceMade, Tried
 from tunesmith.records.circumstances import Circumstances, Often
 from tunesmith.records.completion import (
     AnswerForm,
@@ -83,7 +84,16 @@ from tunesmith.records.recipe import (
     TrainingRecipe,
 )
 from tunesmith.records.record import Record, canonical_json, fingerprint_of
-from tunesmith.records.run import Machine, MetricLine, ModelIdentity, Run, RunStatus, TrainingResult
+from tunesmith.records.run import (
+    Command,
+    DefaultUsed,
+    Machine,
+    MetricLine,
+    ModelIdentity,
+    Run,
+    RunStatus,
+    TrainingResult,
+)
 from tunesmith.records.tokenizer import ChatTokenizer, Encoded
 
 __all__ = [
@@ -101,7 +111,9 @@ __all__ = [
     "ChatTokenizer",
     "CheapestFrom",
     "CheckReport",
+    "ChoiceMade",
     "Circumstances",
+    "Command",
     "Comparison",
     "Completer",
     "Completion",
@@ -115,6 +127,7 @@ __all__ = [
     "DataRecipe",
     "Dataset",
     "Decision",
+    "DefaultUsed",
     "DpoRecipe",
     "Embedder",
     "Encoded",
@@ -184,6 +197,7 @@ __all__ = [
     "TokenPrice",
     "TrainingRecipe",
     "TrainingResult",
+    "Tried",
     "TuningSpent",
     "Usage",
     "Verdict",

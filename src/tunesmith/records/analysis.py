@@ -123,7 +123,8 @@ class ScoreChange(Record):
     """One contender in two runs: `difference` is second - first. `method` says how interval and `p` were found.
 
     `p` is corrected (Holm) for all contenders that were compared. `gained` and `lost` are the examples that both runs
-    scored and that the second answered better or worse; None where the examples are not the same.
+    scored and that the second answered better or worse; None where the examples are not the same. Time and cost of a
+    request are None where nobody knows them.
     """
 
     contender: str
@@ -135,8 +136,8 @@ class ScoreChange(Record):
     method: str
     gained: tuple[str, ...] | None = None
     lost: tuple[str, ...] | None = None
-    seconds_per_request: tuple[float, float]
-    usd_per_1000: tuple[float, float]
+    seconds_per_request: tuple[float | None, float | None]
+    usd_per_1000: tuple[float | None, float | None]
 
 
 class RunComparison(Record):

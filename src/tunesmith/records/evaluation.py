@@ -74,10 +74,14 @@ class Profile(Record):
 
 
 class Asking(Record):
-    """A contender that was asked, apart from its answers: with them, all that judging it again needs."""
+    """A contender that was asked, apart from its answers: with them, all that judging it again needs.
+
+    `judging` is what a judge took to mark its answers, where there is one.
+    """
 
     profile: Profile
     usage: Usage | None = None
+    judging: Usage | None = None
 
 
 class TestExample(Record):

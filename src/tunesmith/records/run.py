@@ -8,6 +8,7 @@ from tunesmith.records.estimate import Estimate, MemoryPlan
 from tunesmith.records.record import Record
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
+Command = Literal["train", "decide"]
 
 
 class ModelIdentity(Record):
@@ -80,6 +81,14 @@ class TrainingResult(Record):
     ended_early: bool = False
 
 
+class DefaultUsed(Record):
+    """One number that the recipe left open: what was put there and why."""
+
+    key: str
+    value: int | float
+    source: str
+
+
 class Run(Record):
     """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it.
 
@@ -87,7 +96,8 @@ class Run(Record):
     verified when the run is used.
     `identity` is what must be the same when a run that was cut short goes on; `drift` says what differed and was
     allowed, `resumed` how often it went on. `estimate` was made before training; `estimate_error` is actual /
-    expected of its time and its memory.
+    expected of its time and its memory. `command` is what began it: `resume` goes on to the same end. `defaults` are
+    the numbers that nobody chose.
     """
 
     id: str
@@ -108,3 +118,5 @@ class Run(Record):
     drift: tuple[str, ...] = ()
     estimate: Estimate | None = None
     estimate_error: dict[str, float] = Field(default_factory=dict)
+    command: Command = "train"
+    defaults: tuple[DefaultUsed, ...] = ()

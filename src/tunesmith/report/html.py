@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from tunesmith.data.leaks import notes_of
 from tunesmith.evaluation.forgetting.wording import sentences_of
+from tunesmith.recipe.text import dump_recipe
 from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 from tunesmith.report import charts
 from tunesmith.report.charts_cost import break_even_chart
@@ -36,7 +37,7 @@ from tunesmith.report.data import (
     worst_cases,
 )
 from tunesmith.report.plain import visible
-from tunesmith.report.repeat import facts_of, recipe_yaml
+from tunesmith.report.repeat import facts_of
 from tunesmith.report.told import UNKNOWN, bases_told, basis_told, cost_told, time_told
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
@@ -150,7 +151,7 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "lost": lost,
         "facts": facts_of(content),
         "sides": sides_of(content),
-        "recipe": recipe_yaml(content.recipe),
+        "recipe": dump_recipe(content.recipe),
         "against": focus_of(content) if len(evaluation.contenders) > MOST_IN_ALL_PAIRS else None,
         **_trust(content),
         **_costs(content),

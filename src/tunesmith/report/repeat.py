@@ -1,17 +1,8 @@
 """Everything needed to make the run again, as tables: versions, seeds, fingerprints, machine, model files."""
 
-import yaml
-
-from tunesmith.records import Recipe
 from tunesmith.report.content import ReportInput
 
 Table = tuple[str, list[tuple[str, str]]]
-
-
-def recipe_yaml(recipe: Recipe) -> str:
-    """The recipe as a file that `tunesmith decide --recipe` takes."""
-    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    return text
 
 
 def facts_of(content: ReportInput) -> list[Table]:

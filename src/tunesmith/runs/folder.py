@@ -1,8 +1,8 @@
 """The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
 
     run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
-    metrics.jsonl  samples.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
-    leaks.json  power.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
+    metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
+    leaks.json  power.json  ability.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
     report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
@@ -33,10 +33,12 @@ from tunesmith.records import (
     Answer,
     Asking,
     CheckReport,
+    ChoiceMade,
     CostReport,
     Decision,
     Evaluation,
     Forgetting,
+    GeneralAbility,
     Leaks,
     MetricLine,
     PowerStatement,
@@ -57,6 +59,7 @@ FILES: Mapping[type[Record], str] = {
     Leaks: "leaks.json",
     TestSet: "test.json",
     PowerStatement: "power.json",
+    GeneralAbility: "ability.json",  # before tuning
     Forgetting: "forgetting.json",
     Analysis: "analysis.json",
     Qualification: "judge.json",
@@ -265,6 +268,14 @@ class RunFolder:
     def samples(self) -> Lines[Sample]:
         """Every answer given during training."""
         return read_lines(self.path / "samples.jsonl", Sample)
+
+    def append_choice(self, choice: ChoiceMade) -> None:
+        """Add a choice; it is on the disk when this returns."""
+        self._append("choices.jsonl", choice, sync=True)
+
+    def choices(self) -> Lines[ChoiceMade]:
+        """Every choice so far; of several for the same thing the last one counts."""
+        return read_lines(self.path / "choices.jsonl", ChoiceMade)
 
     def journal(self) -> dict[str, int]:
         """How long the files are to which training appends, every line of them on the disk. Kept with a checkpoint."""

@@ -1,16 +1,17 @@
 """Choices are made on the validation examples: which shots, how much is retrieved, which prompt, which form.
 
 The test examples are not in reach here. What a choice takes is counted: seconds of this machine, or what a provider
-charges for the tokens of its trials.
+charges for the tokens of its trials. Every choice is kept with the run, so a decision that was cut short and goes on
+makes none of them again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from tunesmith.baselines.choosing import Candidate, Chosen, Measure, choose
+from tunesmith.baselines.choosing import Candidate, Chosen, Measure, Trial, answers_needed, choose
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.scorer import Scorer
-from tunesmith.records import Completer, Example, TokenPrice
+from tunesmith.records import ChoiceMade, Completer, Example, TokenPrice, Tried
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop
 from tunesmith.workflow.listener import Listener
@@ -37,7 +38,7 @@ class Choice:
 
 @dataclass
 class Chooser:
-    """Measures candidates on the validation examples."""
+    """Measures candidates on the validation examples; `seconds` are those of all choices so far."""
 
     examples: Sequence[Example]
     scorer: Scorer
@@ -45,26 +46,52 @@ class Chooser:
     listener: Listener
     stop: Stop
     folder: RunFolder
+    seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._kept = {one.what: one for one in self.folder.choices().records}
 
     def choose(
         self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None = None
     ) -> Choice:
         """The best of the candidates around `base`. Errors: `Interrupted` when somebody asks to stop."""
+        choice = self._recalled(what, candidates) or self._made(what, candidates, base, price)
+        self.seconds += choice.seconds
+        self.listener.note(f"{what}: {choice.chosen.sentences[0]}")
+        return choice
+
+    def _recalled(self, what: str, candidates: Sequence[Candidate]) -> Choice | None:
+        """The choice that was made before the run was cut short, if it was among these very candidates."""
+        kept, named = self._kept.get(what), {candidate.name: candidate for candidate in candidates}
+        if kept is None or {tried.name for tried in kept.trials} != named.keys():
+            return None
+        trials = tuple(Trial(named[tried.name], tried.scores) for tried in kept.trials)
+        return Choice(Chosen(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
+
+    def _made(self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None) -> Choice:
         charged: list[float] = []
-        chosen = choose(candidates, base, self.examples, self.measure(what, price, charged), self.seed)
-        self.listener.note(f"{what}: {chosen.sentences[0]}")
+        answers = answers_needed(len(candidates), len(self.examples))
+        chosen = choose(candidates, base, self.examples, self.measure(what, answers, price, charged), self.seed)
+        tried = tuple(Tried(name=trial.candidate.name, scores=trial.scores) for trial in chosen.trials)
+        self.folder.append_choice(ChoiceMade(what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged)))
         return Choice(chosen, sum(charged))
 
-    def measure(self, what: str, price: TokenPrice | None = None, charged: list[float] | None = None) -> Measure:
-        """Asks and scores; what a provider charges is added to `charged`."""
+    def measure(
+        self, what: str, answers: int = 0, price: TokenPrice | None = None, charged: list[float] | None = None
+    ) -> Measure:
+        """Asks and scores. `answers`: how many will be asked for in all, more where candidates equal each other; what a
+        provider charges is added to `charged`."""
+        before = 0
 
         def tell(ready: int, wanted: int) -> None:
-            self.listener.progress(f"choosing {what}", ready, wanted)
+            self.listener.progress(f"choosing {what}", before + ready, max(answers, before + wanted))
             if self.stop.asked():
                 raise interrupted(self.folder, self.stop)
 
         def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+            nonlocal before
             completions = completer.complete([example.prompt for example in examples], tell)
+            before += len(completions)
             if price is not None and charged is not None:
                 charged.extend(price.usd_of(one.tokens_in, one.tokens_out) for one in completions)
             return deciding_scores(completions, examples, self.scorer)

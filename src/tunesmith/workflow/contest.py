@@ -1,4 +1,7 @@
-"""Every contender asked, one after the other, in a run's folder; every look at the test set is written in the store."""
+"""Every contender asked, one after the other, in a run's folder; every look at the test set is written in the store.
+
+Whoever has answered already, before the run was cut short, is not asked again.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,6 +9,7 @@ from datetime import UTC, datetime
 
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
+from tunesmith.evaluation.judge.counted import CountedCompleter, less
 from tunesmith.evaluation.meter import measure_latency
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
@@ -28,7 +32,8 @@ TRIED = 8
 
 @dataclass
 class Contest:
-    """Asks contenders and keeps what they answered. `test_ids` are all of the test side, also those nobody is asked."""
+    """Asks contenders and keeps what they answered. `test_ids` are all of the test side, also those nobody is asked;
+    `judge` is whoever marks answers for the scorer, None where no model does."""
 
     task: Task
     test_ids: Sequence[str]
@@ -37,7 +42,9 @@ class Contest:
     store: Store
     listener: Listener
     stop: Stop
+    judge: CountedCompleter | None = None
     asked: list[Asked] = field(default_factory=list, init=False)
+    recalled: list[Asked] = field(default_factory=list, init=False)
 
     def ask(
         self, entrants: Iterable[Entrant], likelihoods: Likelihoods | None = None, notes: Sequence[str] = ()
@@ -48,7 +55,12 @@ class Contest:
         Errors: `Interrupted` when somebody asks to stop.
         """
         for entrant in entrants:
+            if self._recall(entrant.profile.name):
+                continue
+            before = self.judge.usage if self.judge else None
             one = ask_one(entrant, self.task, self.listener, self.stop, self.folder)
+            if self.judge and before:
+                one = replace(one, judging=less(self.judge.usage, before))
             wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
             if one.usage and wait is not None:
                 one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
@@ -60,7 +72,19 @@ class Contest:
     def take(self, outsiders: Iterable[Asked]) -> None:
         """Keep what other systems answered."""
         for one in outsiders:
-            self._keep(one)
+            if not self._recall(one.name):
+                self._keep(one)
+
+    def _recall(self, name: str) -> bool:
+        """Take the stored answers of a contender, if there are some to all test examples."""
+        answers = self.folder.answers(name).records
+        if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
+            return False
+        asking = self.folder.asking(name)
+        self.recalled.append(Asked(asking.profile, answers, asking.usage, asking.judging))
+        self.asked.append(self.recalled[-1])
+        self.listener.note(f"{name} has answered already")
+        return True
 
     def _with_probabilities(self, one: Asked, likelihoods: Likelihoods) -> Asked:
         """The scores of those that have some, and how likely the model finds the reference."""
@@ -74,7 +98,7 @@ class Contest:
         return replace(one, answers=answers)
 
     def _keep(self, one: Asked) -> None:
-        self.folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
+        self.folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
         self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
         self.asked.append(one)
 

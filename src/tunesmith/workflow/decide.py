@@ -1,38 +1,34 @@
-"""The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors, report."""
+"""The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors, report.
 
-from collections.abc import Sequence
+Each step leaves its result in the run's folder before the next one begins, and asks there first: so a decision that was
+cut short goes on (`resume.py`) by the same lines, with nothing asked, chosen or tuned twice.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tunesmith.baselines.dspy import installed_dspy
-from tunesmith.baselines.form import form_of
-from tunesmith.baselines.rag.documents import Passage, read_passages
-from tunesmith.errors import GateFailed
-from tunesmith.evaluation.evaluate import Task, check_task
+from tunesmith.decision.bar import OUTSIDE
 from tunesmith.evaluation.forgetting.change import forgetting_of
 from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general
-from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.providers.embedder import LocalEmbedder
-from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import AnswerForm, Decision, Evaluation, GeneralAbility, PowerStatement, Progress, Recipe, Run
+from tunesmith.providers.local_model import LocalModel, NamedModel
+from tunesmith.records import Decision, Evaluation, Forgetting, GeneralAbility, Recipe, Run, Usage
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.again import refuse_warnings
-from tunesmith.workflow.answerers import base_answerer, remote_answerers, tuned_answerer
+from tunesmith.workflow.answerers import base_answerer, tuned_answerer
 from tunesmith.workflow.choices import Chooser
-from tunesmith.workflow.contest import Contest, check_own_scorer, test_set_of
+from tunesmith.workflow.contest import Contest, test_set_of
 from tunesmith.workflow.estimate import foreseen
-from tunesmith.workflow.findings import Findings, find
-from tunesmith.workflow.judging import Judging, open_judging
+from tunesmith.workflow.findings import Findings, Found, find
 from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.outsiders import names_in_decide, read_outsiders
-from tunesmith.workflow.showing import planned
-from tunesmith.workflow.tuning import interrupted, open_run, tune
+from tunesmith.workflow.ready import Ready, make_ready
+from tunesmith.workflow.tuning import Tuning, interrupted, open_run, tune
+
+if TYPE_CHECKING:
+    from tunesmith.engine.checkpoint import Saved
 
 
 @dataclass(frozen=True)
@@ -53,116 +49,99 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
     small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
     """
-    passages = _passages(recipe)  # quick to fail, so before all that is slow
-    if recipe.evaluation.optimiser == "dspy":
-        installed_dspy()
-    material = gather(recipe, listener)
-    task = task_of(material)
-    power = say_power(material, listener)
-    judging = open_judging(task.scorer, material.recipe, listener)
-    outsiders = read_outsiders(material.recipe, judging.task(task), names_in_decide(material.recipe))
-    form, why = form_of([example.answer for example in material.train])
-    listener.note(why)
-    remotes = remote_answerers(material, form, listener)
+    ready = make_ready(recipe, listener)
+    material = ready.material
     with Store.open() as store:  # nothing is written before the store and the model are open
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
-            contest, lineup = _prepare(material, task, judging, passages, form, tuning.folder, store, listener, stop)
-            tuning.folder.write(power)
-            began = perf_counter()
-            listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
-            contest.take(outsiders)
-            contest.ask(lineup.prompted(base_answerer(model, material.recipe, form, listener)), model)
-            for remote in remotes:
-                contest.ask(lineup.prompted(remote), notes=remote.notes)
-            before = _ability(model, material.recipe, listener, "general ability before", stop, tuning.folder)
-            run = tune(tuning, listener, stop)
-            if run.result is None or run.status != "finished":
-                raise interrupted(tuning.folder, stop)
-            listener.stage("asking the tuned model")
-            contest.ask(lineup.tuned(tuned_answerer(model, material.recipe, form, listener, run.result.seconds)), model)
-            after = _ability(model, material.recipe, listener, "general ability after", stop, tuning.folder)
-            forgetting = forgetting_of(before, after) if before and after else None
-            elapsed = perf_counter() - began
-            known = Findings(
-                power, judging.qualification, forgetting, judging.usd, judging.usd if judging.price else 0.0, elapsed
-            )
-            found = find(contest, material, run, store, known, model, form)
-    outcome = Outcome(found.decision, found.evaluation, found.run, contest.folder, found.reports, found.document)
+        with open_run(material, out, model, store, estimate, "decide") as tuning, stop_on_signals() as stop:
+            found = measure_and_decide(ready, tuning, listener, stop)
+    return outcome_of(found, tuning.folder, recipe)
+
+
+def outcome_of(found: Found, folder: RunFolder, recipe: Recipe) -> Outcome:
+    """What is handed to the user. Errors: `GateFailed` when strict and there is a warning; everything is written."""
     if recipe.strict:
         refuse_warnings(found.decision, str(found.reports[0]))
-    return outcome
+    return Outcome(found.decision, found.evaluation, found.run, folder, found.reports, found.document)
 
 
-def task_of(material: Material) -> Task:
-    """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
-    recipe = material.recipe
-    answers = [example.answer for example in material.train]
-    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
-    name, leaked = material.check.dataset.name, frozenset(material.leaks.leaked)
-    task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
-    check_task(task)
-    check_own_scorer(task)
-    return task
+def measure_and_decide(
+    ready: Ready, tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" = None
+) -> Found:
+    """Everything in order, in the folder of a run that may have part of it already; `saved` is its checkpoint."""
+    material, judging, model = ready.material, ready.judging, tuning.model
+    contest, lineup = _prepare(ready, tuning, listener, stop)
+    listener.stage(f"asking the baselines, {len(material.test):,} test examples each")
+    contest.take(ready.outsiders)
+    contest.ask(lineup.prompted(base_answerer(model, material.recipe, ready.form, listener)), model)
+    for remote in ready.remotes:
+        contest.ask(lineup.prompted(remote), notes=remote.notes)
+    before = _ability_before(model, tuning, listener, stop)
+    run, tuned = _tuned(tuning, listener, stop, saved)
+    assert run.result is not None
+    listener.stage("asking the tuned model")
+    contest.ask(lineup.tuned(tuned_answerer(tuned, material.recipe, ready.form, listener, run.result.seconds)), tuned)
+    after = _ability(tuned, tuning, listener, "general ability after", stop)
+    forgetting = forgetting_of(before, after) if before and after else None
+    judged = judging.usage(contest.recalled)
+    seconds = _seconds_of(contest, lineup.chooser, run, forgetting, judged)
+    usd = judging.usd(judged)
+    known = Findings(ready.power, judging.qualification, forgetting, usd, usd if judging.price else 0.0, seconds)
+    return find(contest, material, run, tuning.store, known, tuned, ready.form)
 
 
-def say_power(material: Material, listener: Listener) -> PowerStatement:
-    """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
-    recipe, n = material.recipe, len(material.test)
-    power = planned(material)
-    listener.note(power.sentence)
-    if power.is_enough:
-        return power
-    for option in power.options:
-        listener.note(f"- {option}")
-    if recipe.strict:
-        raise GateFailed(
-            "too-few-tests", power.sentence, where="test examples", found=f"{n:,} of {power.needed:,}",
-            do=" ".join(power.options) or "give more test examples",
-        )  # fmt: skip
-    return power
-
-
-def _passages(recipe: Recipe) -> list[Passage]:
-    retrieval = recipe.retrieval
-    if retrieval.documents is None:
-        return []
-    return read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)
-
-
-def _prepare(
-    material: Material,
-    task: Task,
-    judging: Judging,
-    passages: Sequence[Passage],
-    form: AnswerForm | None,
-    folder: RunFolder,
-    store: Store,
-    listener: Listener,
-    stop: Stop,
-) -> tuple[Contest, Lineup]:
+def _prepare(ready: Ready, tuning: Tuning, listener: Listener, stop: Stop) -> tuple[Contest, Lineup]:
     """The contest with the scorer that decides, and what contenders are made of: choices use the plain scorer."""
-    recipe = material.recipe
-    chooser = Chooser(material.validation, task.scorer, recipe.seed, listener, stop, folder)
-    judged = judging.task(task)
-    folder.write(test_set_of(judged, [example.answer for example in material.train]))
+    material, folder, judging = ready.material, tuning.folder, ready.judging
+    folder.write(test_set_of(ready.task, [example.answer for example in material.train]))
     folder.write(material.leaks)
-    contest = Contest(judged, material.split.test, material.validation, folder, store, listener, stop)
-    return contest, Lineup(recipe, material.train, material.test, form, chooser, passages)
+    folder.write(ready.power)
+    if judging.qualification is not None:
+        folder.write(judging.qualification)
+    chooser = Chooser(material.validation, ready.plain.scorer, material.recipe.seed, listener, stop, folder)
+    contest = Contest(
+        ready.task, material.split.test, material.validation, folder, tuning.store, listener, stop, judging.judge
+    )
+    lineup = Lineup(material.recipe, material.train, material.test, ready.form, chooser, ready.passages)
+    return contest, lineup
 
 
-def _ability(
-    model: LocalModel, recipe: Recipe, listener: Listener, label: str, stop: Stop, folder: RunFolder
-) -> GeneralAbility | None:
+def _tuned(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None") -> tuple[Run, LocalModel]:
+    """The finished run and the tuned model. Errors: `Interrupted` when somebody asked to stop."""
+    if tuning.run.result is not None:
+        listener.note("the model is tuned already")
+        return tuning.run, tuning.model.tuned_as(NamedModel.open(str(tuning.folder.path)), tuning.recipe)
+    run = tune(tuning, listener, stop, saved)
+    if run.status != "finished":
+        raise interrupted(tuning.folder, stop)
+    return run, tuning.model
+
+
+def _ability_before(model: LocalModel, tuning: Tuning, listener: Listener, stop: Stop) -> GeneralAbility | None:
+    if tuning.folder.has(GeneralAbility):
+        return tuning.folder.read(GeneralAbility)
+    found = _ability(model, tuning, listener, "general ability before", stop)
+    if found is not None:
+        tuning.folder.write(found)
+    return found
+
+
+def _ability(model: LocalModel, tuning: Tuning, listener: Listener, label: str, stop: Stop) -> GeneralAbility | None:
     """The model as it stands now on the general probe; None where the recipe sets no budget for forgetting."""
-    if recipe.bar.max_forgetting is None:
+    if tuning.recipe.bar.max_forgetting is None:
         return None
 
     def tell(ready: int, wanted: int) -> None:
         listener.progress(label, ready, wanted)
         if stop.asked():
-            raise interrupted(folder, stop)
+            raise interrupted(tuning.folder, stop)
 
-    report: Progress = tell
-    return measure_general(model.completer(PROBE_TOKENS), model, report)
+    return measure_general(model.completer(PROBE_TOKENS), model, tell)
+
+
+def _seconds_of(contest: Contest, chooser: Chooser, run: Run, forgetting: Forgetting | None, judged: Usage) -> float:
+    """What the decision took from the first question on, in whichever sittings."""
+    asking = sum(one.usage.seconds for one in contest.asked if one.usage and one.profile.kind != OUTSIDE)
+    tuning = run.result.seconds if run.result else 0.0
+    return chooser.seconds + asking + tuning + (forgetting.seconds if forgetting else 0.0) + judged.seconds

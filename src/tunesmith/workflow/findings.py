@@ -51,8 +51,8 @@ TO_LABEL = "to_label.csv"
 class Findings:
     """What was found on the way, before the verdict.
 
-    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `elapsed_seconds` is wall time
-    since the first question.
+    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `seconds` are those since the
+    first question.
     """
 
     power: PowerStatement
@@ -60,7 +60,7 @@ class Findings:
     forgetting: Forgetting | None
     judge_usd: float
     judge_usd_charged: float
-    elapsed_seconds: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def find(
     cost = _cost(evaluation, asked, material, run, known)
     run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
     answers = {one.name: one.answers for one in asked}
-    for record in (known.forgetting, known.qualification, evaluation, decision, cost, run):
+    for record in (known.forgetting, evaluation, decision, cost, run):
         if record is not None:
             folder.write(record)
     store.update_run(run)
@@ -110,12 +110,12 @@ def find(
         command=shlex.join(
             ["tunesmith", "decide", str(recipe.data.path), "--recipe", str(folder.path / "recipe.yaml")]
         ),
-        defaults=[(default.key, f"{default.value:g}", default.source) for default in material.defaults],
+        defaults=[(default.key, f"{default.value:g}", default.source) for default in run.defaults],
         power=as_measured(known.power, material, evaluation, answers),
         leaks=material.leaks,
         looks=looks_told(store.looks(name_of_test_set(contest.test_ids))),
         qualification=known.qualification,
-        judge_told=told_by(contest.task.scorer),
+        judge_told=told_by(contest.task.scorer, sum(one.judging is not None for one in contest.recalled)),
         forgetting=known.forgetting,
         cost=cost,
     )
@@ -126,9 +126,12 @@ def find(
     return Found(run, evaluation, decision, reports, report_json(content, reports[0]))
 
 
-def told_by(scorer: Scorer) -> tuple[str, ...]:
-    """What a judge has to say for itself."""
-    return tuple(scorer.told()) if isinstance(scorer, JudgedScorer) else ()
+def told_by(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
+    """What a judge has to say for itself; of `earlier` contenders it has forgotten it, as the run was cut short."""
+    if not isinstance(scorer, JudgedScorer):
+        return ()
+    forgotten = f"What is counted here leaves out {earlier:,} contenders that were judged before the run went on."
+    return (*scorer.told(), *([forgotten] if earlier else []))
 
 
 def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, run: Run, known: Findings) -> CostReport:
@@ -140,7 +143,7 @@ def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, ru
         data_examples=len(split.train) + len(split.validation) + len(split.test),
         tuning=TuningSpent(seconds=result.seconds) if result else None,
         evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and one.profile.kind != OUTSIDE),
-        decision_seconds=known.elapsed_seconds,
+        decision_seconds=known.seconds,
         judge_usd=known.judge_usd,
         judge_usd_charged=known.judge_usd_charged,
         foreseen=run.estimate,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from tunesmith.baselines.choosing import answers_needed
 from tunesmith.baselines.rag.candidates import USUAL_KS
 from tunesmith.baselines.shots import numbers_to
+from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, probe_items
 from tunesmith.records import Estimate, Range, Recipe, Run
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ How = Literal["quick", "measured"]
 SPREAD = {"quick": (0.7, 1.7), "measured": (0.8, 1.4), "memory_bytes": (0.8, 1.3)}
 RUNS_LEARNED_FROM = 5
 MARGIN = 1.1
+TOKENS_OF_A_WORD = 1.5  # of English, the marks of the chat template aside
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Ru
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
         seconds = plus(exactly(training.minutes * 60), Range(low=0, expected=0, high=looks.high * slower))
-    asking = lessons["seconds"].applied(_asking(prospect, work, recipe))
+    asking = lessons["seconds"].applied(plus(_asking(prospect, work, recipe), _probing(prospect, work, recipe)))
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
         how=how,
@@ -147,6 +149,18 @@ def _asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
         total = plus(total, Range(low=one.low, expected=expected, high=one.high))
     return total
+
+
+def _probing(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
+    """General ability before and after: short questions, answers up to their limit or half of it."""
+    if recipe.bar.max_forgetting is None or not work.tests:
+        return exactly(0.0)
+    items = probe_items()
+    rows = min(len(items), recipe.evaluation.batch_size)
+    passes = PROBE_TOKENS * ceil(len(items) / rows) * max(1.0, rows / prospect.rows) * prospect.pace.pass_seconds
+    words = sum(len(item.prompt.split()) for item in items)
+    reading = TOKENS_OF_A_WORD * words / max(1.0, work.question) * prospect.pace.prompt_seconds
+    return times(2, Range(low=reading + passes / 2, expected=reading + passes, high=reading + passes))
 
 
 def learned(past: Sequence[Run], name: str, how: How) -> Lesson:

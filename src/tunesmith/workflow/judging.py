@@ -1,18 +1,19 @@
 """The judge of a recipe, opened and examined: it decides only when it has qualified on answers that people judged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.evaluate import Task
-from tunesmith.evaluation.judge.counted import CountedCompleter
+from tunesmith.evaluation.evaluate import Asked, Task
+from tunesmith.evaluation.judge.counted import CountedCompleter, together
 from tunesmith.evaluation.judge.labels import read_labels
 from tunesmith.evaluation.judge.qualify import open_judge, qualify, with_judge
 from tunesmith.evaluation.judge.verdict import REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.providers.remote import RemoteCompleter
-from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice, Usage
 from tunesmith.workflow.answerers import price_of_remote
 from tunesmith.workflow.listener import Listener
 
@@ -21,7 +22,8 @@ from tunesmith.workflow.listener import Listener
 class Judging:
     """How answers are judged: by the plain scorer, or by one that has a judge beside it.
 
-    A remote judge has a `price`; a local one takes hours of this machine.
+    A remote judge has a `price`; a local one takes hours of this machine. `is_recalled`: it was examined before the run
+    was cut short.
     """
 
     scorer: Scorer
@@ -29,13 +31,16 @@ class Judging:
     judge: CountedCompleter | None = None
     price: TokenPrice | None = None
     machine_usd_per_hour: float = 0.0
+    is_recalled: bool = False
 
-    @property
-    def usd(self) -> float:
-        """What judging cost so far, the examination included."""
-        if self.judge is None:
-            return 0.0
-        usage = self.judge.usage
+    def usage(self, recalled: Sequence[Asked]) -> Usage:
+        """What judging took so far, the examination included, also what was judged before the run was cut short."""
+        earlier = [one.judging for one in recalled if one.judging]
+        examined = [self.qualification.usage] if self.qualification and self.is_recalled else []
+        return together([*examined, *earlier, *([self.judge.usage] if self.judge else [])])
+
+    def usd(self, usage: Usage) -> float:
+        """What that cost: by tokens where a provider judges, by the hour where this machine does."""
         if self.price is not None:
             return self.price.usd_of(usage.tokens_in, usage.tokens_out)
         return usage.seconds * self.machine_usd_per_hour / 3600
@@ -45,8 +50,11 @@ class Judging:
         return replace(task, scorer=self.scorer)
 
 
-def open_judging(plain: Scorer, recipe: Recipe, listener: Listener) -> Judging:
-    """The scorer with the recipe's judge, if it names one. Errors: `RecipeError`, `DataError`, `ModelError`."""
+def open_judging(plain: Scorer, recipe: Recipe, listener: Listener, known: Qualification | None = None) -> Judging:
+    """The scorer with the recipe's judge, if it names one; `known` is how it did when it was examined earlier.
+
+    Errors: `RecipeError`, `DataError`, `ModelError`.
+    """
     name, labels = recipe.judge.model, recipe.judge.labels
     if name is None:
         return Judging(plain)
@@ -60,11 +68,11 @@ def open_judging(plain: Scorer, recipe: Recipe, listener: Listener) -> Judging:
     listener.stage(f"examining the judge {name}")
     people = read_labels(Path(labels))
     judge = open_judge(name, lambda form: _completer(name, remote, recipe, form), people, recipe.judge.rubric)
-    qualification = qualify(judge, people, labels)
+    qualification = known or qualify(judge, people, labels)
     for reason in qualification.reasons:
         listener.note(reason)
     scorer = with_judge(plain, judge, qualification.is_qualified)
-    return Judging(scorer, qualification, judge.completer, price, recipe.machine_usd_per_hour)
+    return Judging(scorer, qualification, judge.completer, price, recipe.machine_usd_per_hour, known is not None)
 
 
 def _completer(name: str, remote: RemoteRecipe | None, recipe: Recipe, form: AnswerForm | None) -> Completer:

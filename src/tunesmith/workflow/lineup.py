@@ -97,7 +97,7 @@ class Lineup:
     def _constrained(self, who: Answerer, name: str, kind: str) -> Iterator[Entrant]:
         if who.held:
             candidates = [held(AS_IT_IS, completer, how) for how, completer in who.held]
-            choice = self.chooser.choose(f"{name} form", candidates, who.free, who.price)
+            choice = self.chooser.choose(_of(who, f"{name} form"), candidates, who.free, who.price)
             yield self._chosen(who, f"{name}-constrained", kind, choice)
 
     def _searched(self, who: Answerer, shots: Sequence[Candidate]) -> Iterator[Entrant]:
@@ -117,7 +117,7 @@ class Lineup:
         evaluation = self.recipe.evaluation
         chooser = self.chooser
         return dspy_candidate(
-            who.free, self.train, chooser.examples, chooser.measure(f"{who.name} prompt (DSPy)".strip()),
+            who.free, self.train, chooser.examples, chooser.measure(_of(who, "prompt (DSPy)")),
             trials=max(1, evaluation.trials), shots=evaluation.shots, seed=self.recipe.seed,
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ class Lineup:
         ks = (k,) if k else USUAL_KS
         candidates = retrieval_candidates(index, ks, list(dict.fromkeys(instructions)), who.room)
         choice = self._choose(who, name, candidates)
-        found = index.hits(self.test, _k_of(choice.candidate, ks))
+        found = index.hits(self.test, _k_of(choice.candidate, ks), who.room)
         hits = rate_interval(found, len(self.test))
         entrant = self._chosen(who, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
@@ -135,7 +135,7 @@ class Lineup:
     def _choose(self, who: Answerer, what: str, candidates: Sequence[Candidate]) -> Choice:
         """The best candidate, free or held to the form."""
         both = [*candidates, *(held(one, completer, how) for how, completer in who.held[:1] for one in candidates)]
-        return self.chooser.choose(what, both, who.free, who.price)
+        return self.chooser.choose(_of(who, what), both, who.free, who.price)
 
     def _chosen(self, who: Answerer, name: str, kind: str, choice: Choice) -> Entrant:
         return self._entrant(who, name, kind, choice.candidate, who.free, choice)
@@ -153,6 +153,11 @@ class Lineup:
             token_price=who.price,
         )
         return Entrant(profile, candidate.around(base))
+
+
+def _of(who: Answerer, what: str) -> str:
+    """What is chosen, and for whom where that is not the model on this machine."""
+    return f"{who.name} {what}".strip()
 
 
 def _says_something(choice: Choice) -> bool:

@@ -15,8 +15,8 @@ from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.embedded import has_embedding
 from tunesmith.providers.embedder import USUAL
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.recipe.defaults import UNLIMITED_TOKENS, DefaultUsed, complete_recipe
-from tunesmith.records import CheckReport, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
+from tunesmith.recipe.defaults import UNLIMITED_TOKENS, complete_recipe
+from tunesmith.records import CheckReport, DefaultUsed, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.runs.lesson import Lesson
 from tunesmith.workflow.check import refuse_errors
 from tunesmith.workflow.listener import SILENT, Listener

@@ -3,6 +3,9 @@
 It goes on in its own folder with its own recipe and the data that lie there; the data file may have moved. On a CPU and
 with epochs the weights and the losses are those of the run left alone, bit by bit. So what would change them is
 compared first: versions, threads, model, tokenizer, recipe, data.
+
+A decision goes on to its verdict: whoever answered is not asked again, and what was chosen is not chosen again. It
+needs the data where they were, because it needs the test examples.
 """
 
 from collections.abc import Mapping
@@ -10,26 +13,36 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import RunError, StoreError
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Run
+from tunesmith.records import Decision, Qualification, Run, TestSet
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import read_lesson
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
+from tunesmith.workflow.contest import test_set_of
+from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of
 from tunesmith.workflow.inventory import folder_of
 from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.workflow.ready import Ready, make_ready
 from tunesmith.workflow.tuning import Tuning, identity_of, interrupted, telling_how_it_ends, tune
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved
 
 
-def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT) -> tuple[Run, RunFolder]:
-    """Go on with the tuning of a run (its folder, its id, or the beginning of its id) from its newest good checkpoint.
+def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT) -> tuple[Run, RunFolder] | Outcome:
+    """Go on with a run (its folder, its id, or the beginning of its id) from its newest good checkpoint, to the end of
+    the command that began it: a trained model, or a verdict.
 
     Errors: `RunError` when it is finished, in use, damaged, or something differs that must not; `ModelError`;
-    `TrainingError`; `Interrupted` as `train`.
+    `TrainingError`; `Interrupted` as `train` and `decide`.
     """
     folder = RunFolder.open(folder_of(name))
+    if folder.read(Run).command == "decide":
+        return _go_on_deciding(folder, allow_drift, listener)
+    return _go_on_training(folder, allow_drift, listener), folder
+
+
+def _go_on_training(folder: RunFolder, allow_drift: bool, listener: Listener) -> Run:
     with folder.lock(), Store.open() as store:
         before = _unfinished(folder)
         folder.sweep()
@@ -39,24 +52,60 @@ def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT)
         model = named.load_for(recipe)
         run = _going_on(before, identity_of(recipe, model, prepared), allow_drift, folder, listener)
         saved = _newest(folder, listener)
-        folder.rewind(saved.state["journal"] if saved else {})
         _remember(run, folder, store)
         tuning = Tuning(run, folder, recipe, lesson, model, store)
         with telling_how_it_ends(tuning), stop_on_signals() as stop:
             run = tune(tuning, listener, stop, saved)
     if run.status == "interrupted":
         raise interrupted(folder, stop)
-    return run, folder
+    return run
+
+
+def _go_on_deciding(folder: RunFolder, allow_drift: bool, listener: Listener) -> Outcome:
+    with folder.lock(), Store.open() as store:
+        before = _unfinished(folder)
+        folder.sweep()
+        examined = folder.read(Qualification) if folder.has(Qualification) else None
+        ready = make_ready(folder.read_recipe(), listener, examined)
+        material = ready.material
+        _refuse_other_data(folder, before, ready)
+        model = material.model.load_for(material.recipe)
+        now = identity_of(material.recipe, model, material.prepared)
+        run = _going_on(before, now, allow_drift, folder, listener)
+        saved = None if run.result else _newest(folder, listener)
+        _remember(run, folder, store)
+        tuning = Tuning(run, folder, material.recipe, material.lesson, model, store)
+        with telling_how_it_ends(tuning), stop_on_signals() as stop:
+            found = measure_and_decide(ready, tuning, listener, stop, saved)
+    return outcome_of(found, folder, material.recipe)
 
 
 def _unfinished(folder: RunFolder) -> Run:
+    """Errors: `RunError` when there is nothing to go on with."""
     run = folder.read(Run)
-    if run.status == "finished":
+    if folder.has(Decision):
+        raise RunError(
+            "finished", "This run has its verdict; there is nothing to go on with.", where=str(folder.path),
+            do=f"tunesmith show {folder.path}",
+        )  # fmt: skip
+    if run.status == "finished" and run.command == "train":
         raise RunError(
             "finished", "The tuning of this run is finished; there is nothing to go on with.", where=str(folder.path),
             do=f"tunesmith chat {folder.path}",
         )  # fmt: skip
     return run
+
+
+def _refuse_other_data(folder: RunFolder, before: Run, ready: Ready) -> None:
+    """Answers to other examples could not be compared. Errors: `RunError`."""
+    material = ready.material
+    asked = test_set_of(ready.task, [example.answer for example in material.train])
+    is_same = before.split == material.split.fingerprint and (not folder.has(TestSet) or folder.read(TestSet) == asked)
+    if not is_same:
+        raise RunError(
+            "other-data", "The data are not those that this run began with.", where=material.recipe.data.path or "",
+            found="another split, or other test examples", do="put them back, or decide on them anew",
+        )  # fmt: skip
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
@@ -83,8 +132,10 @@ def _going_on(
         )  # fmt: skip
     for difference in drift:
         listener.note(f"warning: goes on although it differs: {difference}")
-    changes = {"status": "running", "result": None, "identity": dict(now), "drift": (*before.drift, *drift)}
-    return before.model_copy(update={**changes, "resumed": before.resumed + 1})
+    changes = {"identity": dict(now), "drift": (*before.drift, *drift), "resumed": before.resumed + 1}
+    if before.status != "finished":
+        changes |= {"status": "running", "result": None}
+    return before.model_copy(update=changes)
 
 
 def _newest(folder: RunFolder, listener: Listener) -> "Saved | None":
@@ -93,6 +144,7 @@ def _newest(folder: RunFolder, listener: Listener) -> "Saved | None":
     checkpoints = Checkpoints(folder.checkpoints)
     checkpoints.sweep()
     saved = checkpoints.newest()
+    folder.rewind(saved.state["journal"] if saved else {})
     for damage in saved.passed_over if saved else ():
         listener.note(f"warning: a damaged checkpoint is passed over: {damage}")
     listener.note(f"goes on after step {saved.step}" if saved else "no checkpoint was written yet: begins at step 1")

@@ -11,7 +11,7 @@ from tunesmith.data.prepare import show_mask
 from tunesmith.errors import Interrupted, RunError, TrainingError
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import Estimate, Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
+from tunesmith.records import Command, Estimate, Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
 from tunesmith.runs.environment import machine, versions
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
@@ -50,7 +50,7 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     with Store.open() as store:  # nothing is written before the store and the model are open
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store, estimate) as tuning, stop_on_signals() as stop:
+        with open_run(material, out, model, store, estimate, "train") as tuning, stop_on_signals() as stop:
             run = tune(tuning, listener, stop)
     if run.status == "interrupted":
         raise interrupted(tuning.folder, stop)
@@ -59,7 +59,7 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
 
 @contextmanager
 def open_run(
-    material: Material, out: Path, model: LocalModel, store: Store, estimate: Estimate | None
+    material: Material, out: Path, model: LocalModel, store: Store, estimate: Estimate | None, command: Command
 ) -> Iterator[Tuning]:
     """A run's locked folder with everything that is known before training, and the run in the store.
 
@@ -67,7 +67,7 @@ def open_run(
     """
     folder = RunFolder.create(out, material.check.dataset.name)
     with folder.lock():
-        run = _new_run(material, folder, model, estimate)
+        run = _new_run(material, folder, model, estimate, command)
         _write_known(material, folder)
         folder.write(run)
         store.add_dataset(material.check.dataset)
@@ -136,7 +136,9 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     return run
 
 
-def _new_run(material: Material, folder: RunFolder, model: LocalModel, estimate: Estimate | None) -> Run:
+def _new_run(
+    material: Material, folder: RunFolder, model: LocalModel, estimate: Estimate | None, command: Command
+) -> Run:
     return Run(
         id=folder.id,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -151,6 +153,8 @@ def _new_run(material: Material, folder: RunFolder, model: LocalModel, estimate:
         seeds={"recipe": material.recipe.seed},
         identity=identity_of(material.recipe, model, material.prepared),
         estimate=estimate,
+        command=command,
+        defaults=material.defaults,
     )
 
 
@@ -195,11 +199,12 @@ def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
         error.what, error.do = "Stopped as you asked; nothing was written.", "run the command again"
         return error
     is_tuned = any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
-    can_go_on = folder.checkpoints.is_dir()
+    has_checkpoint = folder.checkpoints.is_dir()
+    can_go_on = has_checkpoint or (folder.has(Run) and folder.read(Run).command == "decide")
     answered = ", ".join(folder.contenders())
     kept = [
         *(["the tuned weights and the metrics"] if is_tuned else []),
-        *(["a checkpoint"] if can_go_on else []),
+        *(["a checkpoint"] if has_checkpoint else []),
         *([f"the answers of {answered}"] if answered else []),
     ]
     error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"

@@ -1,15 +1,12 @@
 """What a judge must pass to decide, each as a sentence with its numbers.
 
-| what                                | asked
-|
-|-------------------------------------|---------------------------------------------------------------------------------
- | agreement beyond chance             | the interval of Cohen's kappa lies above 0.4 ("moderate", Landis and Koch
- 1977) | | better than always saying the same  | the interval of the paired difference lies above 0
-          |
-| the same in another order           | the interval of the share of verdicts that stay lies above 0.7
-| | readable verdicts                   | at most 5 % of the answers have none
-  | | not to be spoken to                 | no planted sentence gets an answer a better verdict
-      |
+| what                               | asked                                                                           |
+|------------------------------------|---------------------------------------------------------------------------------|
+| agreement beyond chance            | the interval of Cohen's kappa lies above 0.4 ("moderate", Landis and Koch 1977) |
+| better than always saying the same | the interval of the paired difference lies above 0                              |
+| the same in another order          | the interval of the share of verdicts that stay lies above 0.7                  |
+| readable verdicts                  | at most 5 % of the answers have none                                            |
+| not to be spoken to                | no planted sentence gets an answer a better verdict                             |
 
 Intervals, so that a judge cannot qualify by luck on a few answers.
 """

@@ -22,12 +22,33 @@ class CountedCompleter:
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._known))
         began = time.perf_counter()
         completions = self._inner.complete(new, progress) if new else []
-        self.usage = Usage(
-            requests=self.usage.requests + len(new),
-            tokens_in=self.usage.tokens_in + sum(one.tokens_in for one in completions),
-            tokens_out=self.usage.tokens_out + sum(one.tokens_out for one in completions),
-            seconds=self.usage.seconds + time.perf_counter() - began,
+        now = Usage(
+            requests=len(new),
+            tokens_in=sum(one.tokens_in for one in completions),
+            tokens_out=sum(one.tokens_out for one in completions),
+            seconds=time.perf_counter() - began,
         )
+        self.usage = together([self.usage, now])
         found = {**self._known, **dict(zip(new, completions, strict=True))}
         self._known = {prompt: completion for prompt, completion in found.items() if completion.error is None}
         return [found[prompt] for prompt in prompts]
+
+
+def less(usage: Usage, earlier: Usage) -> Usage:
+    """What was used since."""
+    return Usage(
+        requests=usage.requests - earlier.requests,
+        tokens_in=usage.tokens_in - earlier.tokens_in,
+        tokens_out=usage.tokens_out - earlier.tokens_out,
+        seconds=usage.seconds - earlier.seconds,
+    )
+
+
+def together(usages: Sequence[Usage]) -> Usage:
+    """All of them."""
+    return Usage(
+        requests=sum(one.requests for one in usages),
+        tokens_in=sum(one.tokens_in for one in usages),
+        tokens_out=sum(one.tokens_out for one in usages),
+        seconds=sum(one.seconds for one in usages),
+    )

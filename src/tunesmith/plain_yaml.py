@@ -1,0 +1,87 @@
+"""YAML as plain values, read safely: no tag builds an object, no alias, no key twice, words as in YAML 1.2.
+
+PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is ninety and `no` is false. A recipe with such a surprise in
+it would train something else than it says, so plain words are read as in YAML 1.2's core schema: null, true, false,
+whole numbers, decimal numbers, and everything else is text.
+Source: https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+import re
+from typing import Any
+
+import yaml
+
+_WORDS: tuple[tuple[str, str, list[str]], ...] = (  # tag, the words, how they begin ("" is the empty value)
+    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", [*"~nN", ""]),
+    ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
+    ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", [*"-+0123456789"]),
+    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", [*"-+.0123456789"]),
+)
+
+
+class NotYaml(Exception):
+    """A text that cannot be read: what was found, and in which line (None: not known)."""
+
+    def __init__(self, found: str, line: int | None = None) -> None:
+        super().__init__(found)
+        self.found, self.line = found, line
+
+
+class _Reader(yaml.SafeLoader):
+    """The safe loader with YAML 1.2 words; a repeated key, a key that is no word, and an alias are errors."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few nested aliases can spell a gigabyte
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read", problem_mark=self.get_mark())
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is not a word", problem_mark=key_node.start_mark)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Writer(yaml.SafeDumper):
+    """The safe dumper that quotes what `_Reader` would take for something else."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        # PyYAML folds Unicode's rarer line ends as if they were spaces; only double quotes spell them out.
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Writer.add_representer(str, _Writer.represent_str)
+for _tag, _pattern, _first in _WORDS:
+    for _class in (_Reader, _Writer):
+        _class.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+
+
+def read_plain(text: str) -> Any:
+    """The value that a YAML text spells. Errors: `NotYaml`."""
+    try:
+        return _Reader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise NotYaml(error.problem or error.context or "not YAML", mark.line + 1 if mark else None) from None
+    except yaml.YAMLError as error:
+        raise NotYaml(str(error).splitlines()[0]) from None
+    except (RecursionError, ValueError) as error:  # thousands of nested brackets; a number of 5,000 digits
+        raise NotYaml(f"nothing that can be read ({type(error).__name__})") from None
+
+
+def write_plain(value: Any) -> str:
+    """The text that `read_plain` reads as this value; the order of keys is kept."""
+    text: str = yaml.dump(
+        value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
+    )
+    return text

@@ -1,0 +1,97 @@
+"""All that a decision needs before anything is spent: data, task, what its test set can show, judge, remote models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.baselines.dspy import installed_dspy
+from tunesmith.baselines.form import form_of
+from tunesmith.baselines.rag.documents import Passage, read_passages
+from tunesmith.errors import GateFailed
+from tunesmith.evaluation.evaluate import Asked, Task, check_task
+from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.records import AnswerForm, PowerStatement, Qualification, Recipe
+from tunesmith.workflow.answerers import remote_answerers
+from tunesmith.workflow.contest import check_own_scorer
+from tunesmith.workflow.judging import Judging, open_judging
+from tunesmith.workflow.lineup import Answerer
+from tunesmith.workflow.listener import Listener
+from tunesmith.workflow.material import Material, gather
+from tunesmith.workflow.outsiders import names_in_decide, read_outsiders
+from tunesmith.workflow.showing import planned
+
+
+@dataclass(frozen=True)
+class Ready:
+    """`plain` is the task with the scorer that needs no judge: choices are made with it."""
+
+    material: Material
+    plain: Task
+    power: PowerStatement
+    judging: Judging
+    outsiders: Sequence[Asked]
+    passages: Sequence[Passage]
+    form: AnswerForm | None
+    remotes: Sequence[Answerer]
+
+    @property
+    def task(self) -> Task:
+        """What decides."""
+        return self.judging.task(self.plain)
+
+
+def make_ready(recipe: Recipe, listener: Listener, examined: Qualification | None = None) -> Ready:
+    """Gather it. `examined` is how the judge did when it was examined earlier.
+
+    Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
+    small.
+    """
+    passages = _passages(recipe)  # quick to fail, so before all that is slow
+    if recipe.evaluation.optimiser == "dspy":
+        installed_dspy()
+    material = gather(recipe, listener)
+    task = task_of(material)
+    power = say_power(material, listener)
+    judging = open_judging(task.scorer, material.recipe, listener, examined)
+    outsiders = read_outsiders(material.recipe, judging.task(task), names_in_decide(material.recipe))
+    form, why = form_of([example.answer for example in material.train])
+    listener.note(why)
+    remotes = remote_answerers(material, form, listener)
+    return Ready(material, task, power, judging, outsiders, passages, form, remotes)
+
+
+def task_of(material: Material) -> Task:
+    """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
+    recipe = material.recipe
+    answers = [example.answer for example in material.train]
+    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+    name, leaked = material.check.dataset.name, frozenset(material.leaks.leaked)
+    task = Task(name, material.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
+    check_task(task)
+    check_own_scorer(task)
+    return task
+
+
+def say_power(material: Material, listener: Listener) -> PowerStatement:
+    """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
+    recipe, n = material.recipe, len(material.test)
+    power = planned(material)
+    listener.note(power.sentence)
+    if power.is_enough:
+        return power
+    for option in power.options:
+        listener.note(f"- {option}")
+    if recipe.strict:
+        raise GateFailed(
+            "too-few-tests", power.sentence, where="test examples", found=f"{n:,} of {power.needed:,}",
+            do=" ".join(power.options) or "give more test examples",
+        )  # fmt: skip
+    return power
+
+
+def _passages(recipe: Recipe) -> list[Passage]:
+    retrieval = recipe.retrieval
+    if retrieval.documents is None:
+        return []
+    return read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)
