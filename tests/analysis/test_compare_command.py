@@ -94,3 +94,26 @@ def test_a_damaged_answer_file(tunesmith: Door, runs: Runs) -> None:
     (runs[1].path / "answers" / "tuned.jsonl").write_text("{}\n")
     printed = tunesmith("compare", runs[0].path, runs[1].path)
     assert printed.code == 2 and "error[run/damaged]" in printed.err
+
+
+def test_several_seeds_show_their_spread(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
+    """40, 55 and 60 of 80 right: their mean, their standard deviation, Student's t with 2 degrees of freedom."""
+    third = facts({"zero-shot": HALF, "tuned": [i >= 20 for i in range(80)]}, TEST, "third", Recipe(seed=4))
+    folder = stored(third, tmp_path / "runs")
+    printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
+    assert printed.code == 0, printed.err
+    assert "3 runs of one recipe, seeds 0, 3, 4; accuracy, %" in printed.out
+    row = next(line.split() for line in printed.out.splitlines() if line.startswith("tuned"))
+    assert row == ["tuned", "50.0", "68.8", "75.0", "64.6", "13.0", "32.3", "to", "96.9"]
+    assert "the chance of these examples is not in the intervals" in printed.out
+    document = json.loads(tunesmith("compare", *(one.path for one in (*runs, folder)), "--json").out)
+    assert [one["contender"] for one in document["contenders"]] == ["zero-shot", "tuned"]
+
+
+def test_several_runs_that_differ_in_more_than_the_seed_are_refused(
+    tunesmith: Door, runs: Runs, tmp_path: Path
+) -> None:
+    recipe = Recipe.model_validate({"seed": 4, "training": {"epochs": 2.0}})
+    folder = stored(facts({"tuned": HALF}, TEST, "third", recipe), tmp_path / "runs")
+    printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
+    assert printed.code == 2 and "error[usage/more-than-seeds]" in printed.err and "training.epochs" in printed.err

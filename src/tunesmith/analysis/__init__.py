@@ -10,6 +10,7 @@
     to_label.py    a file to fill in
     analyse.py     all of these in order: `analyse`
     compare.py     two runs: `compare_runs`
+    seeds.py       several runs that differ in their seed: `compare_seeds`
 
 Everything is found from stored answers; no model is asked here.
 """

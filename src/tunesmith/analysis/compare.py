@@ -68,14 +68,8 @@ class _Difference(NamedTuple):
 
 def compare_runs(first: RunFacts, second: RunFacts) -> RunComparison:
     """What changed from the first run to the second."""
-    changes = {
-        "recipe": _changes(_of_recipe(first.recipe), _of_recipe(second.recipe)),
-        "data": _changes(_of_data(first), _of_data(second)),
-        "model": _changes(_of_model(first.run), _of_model(second.run)),
-        "versions": _changes(_of_machine(first.run), _of_machine(second.run)),
-        "training": _changes(_of_training(first.run), _of_training(second.run)),
-    }
-    only_seed = _only_seed_differs(changes)
+    changes = changes_between(first, second)
+    only_seed = only_seed_differs(changes)
     scores = _score_changes(first, second)
     names = [[contender.name for contender in facts.evaluation.contenders] for facts in (first, second)]
     same = set(first.evaluation.examples) & set(second.evaluation.examples)
@@ -92,6 +86,17 @@ def compare_runs(first: RunFacts, second: RunFacts) -> RunComparison:
         seed_spread=_seed_spread(scores, second.evaluation) if only_seed else {},
         notes=tuple(_notes(first, second, changes, only_seed, len(same))),
     )
+
+
+def changes_between(first: RunFacts, second: RunFacts) -> dict[str, tuple[Change, ...]]:
+    """What is not the same, by recipe, data, model, versions (with the machine) and training."""
+    return {
+        "recipe": _changes(_of_recipe(first.recipe), _of_recipe(second.recipe)),
+        "data": _changes(_of_data(first), _of_data(second)),
+        "model": _changes(_of_model(first.run), _of_model(second.run)),
+        "versions": _changes(_of_machine(first.run), _of_machine(second.run)),
+        "training": _changes(_of_training(first.run), _of_training(second.run)),
+    }
 
 
 def _score_changes(first: RunFacts, second: RunFacts) -> tuple[ScoreChange, ...]:
@@ -174,7 +179,7 @@ def _seed_spread(scores: Sequence[ScoreChange], evaluation: Evaluation) -> dict[
     }
 
 
-def _only_seed_differs(changes: Mapping[str, Sequence[Change]]) -> bool:
+def only_seed_differs(changes: Mapping[str, Sequence[Change]]) -> bool:
     """The split may differ, because the seed makes it; what it is made of may not."""
     recipe = {change.key for change in changes["recipe"]}
     content = {change.key for change in changes["data"]} & {"content", "examples", "shape"}

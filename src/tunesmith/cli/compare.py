@@ -1,4 +1,5 @@
-"""`tunesmith compare RUN RUN`: what changed between two runs, and whether it is beyond noise."""
+"""`tunesmith compare RUN RUN`: what changed between two runs, and whether it is beyond noise. Several runs of one recipe
+with different seeds: how far they lie apart."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,17 +8,26 @@ import typer
 from tunesmith.cli.output import print_json, print_table, say, say_next
 
 if TYPE_CHECKING:
-    from tunesmith.records import RunComparison, ScoreChange
+    from tunesmith.records import RunComparison, ScoreChange, SeedComparison
 
 
 def compare(
     first: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
     second: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    more: Annotated[list[str] | None, typer.Argument(help="Further runs that differ in their seed only.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Compare two runs: recipe, data, model and versions, and each contender's score on the same test examples."""
-    from tunesmith.workflow.compare import compare as compare_two
+    """Compare two runs: recipe, data, model and versions, and each contender's score on the same test examples.
 
+    With three runs or more, which may differ in their seed only: the spread between seeds.
+    """
+    from tunesmith.workflow.compare import compare as compare_two
+    from tunesmith.workflow.compare import compare_several
+
+    if more:
+        seeds = compare_several([first, second, *more])
+        print_json(seeds.model_dump(mode="json")) if json else _print_seeds(seeds)
+        return
     comparison = compare_two(first, second)
     if json:
         print_json(comparison.model_dump(mode="json"))
@@ -28,6 +38,21 @@ def compare(
     for note in comparison.notes:
         say(note)
     say_next("show", second)
+
+
+def _print_seeds(found: "SeedComparison") -> None:
+    numbers = ", ".join(map(str, found.seeds))
+    say(f"{len(found.runs)} runs of one recipe, seeds {numbers}; {found.metric}, %", "")
+    rows = [
+        (
+            one.contender, " ".join(f"{100 * score:.1f}" for score in one.scores), f"{100 * one.mean.value:.1f}",
+            f"{100 * one.standard_deviation:.1f}", f"{100 * one.mean.low:.1f} to {100 * one.mean.high:.1f}",
+        )
+        for one in found.contenders
+    ]  # fmt: skip
+    print_table(("contender", "by seed", "mean", "between seeds", "95 % interval of the mean"), rows, right=(2, 3, 4))
+    say("", *found.notes)
+    say_next("show", found.runs[-1])
 
 
 def _print_changes(comparison: "RunComparison") -> None:

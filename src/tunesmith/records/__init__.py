@@ -9,6 +9,8 @@ from tunesmith.records.analysis import (
     Neighbour,
     RunComparison,
     ScoreChange,
+    SeedComparison,
+    SeedScores,
     Suggestion,
     Suspect,
 )
@@ -181,6 +183,8 @@ __all__ = [
     "RunComparison",
     "RunStatus",
     "ScoreChange",
+    "SeedComparison",
+    "SeedScores",
     "Severity",
     "Shape",
     "SimpoRecipe",

@@ -140,6 +140,25 @@ class ScoreChange(Record):
     usd_per_1000: tuple[float | None, float | None]
 
 
+class SeedScores(Record):
+    """One contender in runs that differ in their seed; `mean` with the interval of the recipe's mean over seeds."""
+
+    contender: str
+    scores: tuple[float, ...]
+    mean: Quantity
+    standard_deviation: float
+
+
+class SeedComparison(Record):
+    """Runs of one recipe with different seeds, and the spread of every contender's deciding score."""
+
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    contenders: tuple[SeedScores, ...]
+    notes: tuple[str, ...] = ()
+
+
 class RunComparison(Record):
     """What changed between two runs. `only_in` names contenders that only the first, or only the second, asked.
 

@@ -4,8 +4,8 @@
     material   examples -> dataset -> prepared data, recipe completed, mask proven
     estimate   recipe -> time, memory and money
     tuning     material -> run
-    decide     recipe -> baselines, run, evaluation, verdict, costs, errors, report: `ready` gathers what it needs, `lineup`
-               makes the contenders, `choices` chooses for them, `contest` asks them, `findings` draws the conclusions
+    decide     recipe -> baselines, run, evaluation, verdict, costs, errors, report: `ready` gathers what it needs,
+               `lineup` makes the contenders, `choices` chooses for them, `contest` asks them, `findings` concludes
     again      a run's stored answers -> its verdict, made again
     resume     a run that was cut short -> its end
     compare    two runs -> what changed

@@ -1,8 +1,11 @@
-"""Two runs -> what changed between them, from what they stored; no model is loaded."""
+"""Runs -> what changed between two, or how far seeds lie apart; from what they stored, no model is loaded."""
+
+from collections.abc import Sequence
 
 from tunesmith.analysis.compare import RunFacts, compare_runs
+from tunesmith.analysis.seeds import compare_seeds
 from tunesmith.errors import RunError, UsageError
-from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, Split, TestSet
+from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, SeedComparison, Split, TestSet
 from tunesmith.runs.folder import RunFolder
 from tunesmith.workflow.inventory import folder_of
 
@@ -12,10 +15,21 @@ def compare(first: str, second: str) -> RunComparison:
 
     Errors: `RunError` when one of them was not evaluated or is damaged, `StoreError`, `UsageError` for one run twice.
     """
-    folders = [RunFolder.open(folder_of(name)) for name in (first, second)]
-    if folders[0].path == folders[1].path:
+    before, after = _all_facts((first, second))
+    return compare_runs(before, after)
+
+
+def compare_several(runs: Sequence[str]) -> SeedComparison:
+    """How far three runs or more lie apart that differ in their seed only. Errors: as `compare`, and `UsageError` where
+    more than the seed differs."""
+    return compare_seeds(_all_facts(runs))
+
+
+def _all_facts(names: Sequence[str]) -> list[RunFacts]:
+    folders = [RunFolder.open(folder_of(name)) for name in names]
+    if len({folder.path for folder in folders}) < len(folders):
         raise UsageError(
-            "same-run", "A run cannot be compared with itself.", found=f"{first} and {second}", do="name two runs"
+            "same-run", "A run cannot be compared with itself.", found=" and ".join(names), do="name different runs"
         )
     unfit = [f"{folder.path} ({missing})" for folder in folders if (missing := _missing(folder))]
     if unfit:
@@ -25,7 +39,7 @@ def compare(first: str, second: str) -> RunComparison:
             where=" and ".join(unfit),
             do="evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data",
         )
-    return compare_runs(*(_facts(folder) for folder in folders))
+    return [_facts(folder) for folder in folders]
 
 
 def _missing(folder: RunFolder) -> str:

@@ -1,0 +1,58 @@
+"""Several runs that differ in their seed only: what the recipe is worth, and how far one run may lie from that.
+
+The interval is Student's t over the runs (`stats.seeds`): it speaks of the recipe, not of the one model that is kept,
+and the chance of the test set is not in it where all runs have the same test examples. Where the seed also made the
+split, each run has test examples of its own, and that chance is part of the spread.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from tunesmith.analysis.compare import RunFacts, changes_between, only_seed_differs
+from tunesmith.errors import UsageError, name_some
+from tunesmith.evaluation.stats.seeds import seed_spread
+from tunesmith.records import Quantity, SeedComparison, SeedScores
+
+
+def compare_seeds(runs: Sequence[RunFacts]) -> SeedComparison:
+    """The scores of every contender that all runs have. Errors: `UsageError` where more than the seed differs."""
+    first, *others = runs
+    for other in others:
+        changes = changes_between(first, other)
+        if not only_seed_differs(changes):
+            keys = [change.key for part in ("recipe", "data", "model") for change in changes[part]]
+            raise UsageError(
+                "more-than-seeds", "Several runs are compared as seeds of one recipe, and these differ in more.",
+                where=f"{first.run.id} and {other.run.id}", found=name_some(keys, 6) or "nothing at all",
+                do="compare two runs, or runs that differ in their seed only",
+            )  # fmt: skip
+    metric = first.evaluation.metric
+    names = [one.name for one in first.evaluation.contenders if all(_score(run, one.name, metric) for run in runs)]
+    is_same = len({run.evaluation.examples for run in runs}) == 1
+    return SeedComparison(
+        runs=tuple(run.run.id for run in runs),
+        seeds=tuple(run.recipe.seed for run in runs),
+        metric=metric,
+        contenders=tuple(_spread(name, [_score(run, name, metric) for run in runs]) for name in names),
+        notes=tuple(_notes(is_same)),
+    )
+
+
+def _score(run: RunFacts, name: str, metric: str) -> Quantity | None:
+    known = {one.name: one for one in run.evaluation.contenders}
+    score = known[name].metrics.get(metric) if name in known else None
+    return score if score and score.n else None
+
+
+def _spread(name: str, scores: Sequence[Quantity | None]) -> SeedScores:
+    values = [score.value for score in scores if score]
+    told = seed_spread(values)
+    mean = Quantity(value=told.mean, low=told.low, high=told.high, n=len(values))
+    return SeedScores(contender=name, scores=tuple(values), mean=mean, standard_deviation=told.standard_deviation)
+
+
+def _notes(is_same: bool) -> Iterator[str]:
+    if is_same:
+        yield "All runs have the same test examples: the chance of these examples is not in the intervals."
+    else:
+        yield "The seed also made the split: each run has test examples of its own, and their chance is in the spread."
+    yield "The intervals are of the recipe's mean (Student's t over the runs); a single run lies further off."
