@@ -72,6 +72,23 @@ def test_equals_give_way_to_the_simpler() -> None:
     assert [trial.candidate.name for trial in chosen.trials] == names
 
 
+@pytest.mark.parametrize(("right", "best"), [(0.95, "b, dear"), (0.9, "b")])
+def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> None:
+    """On all examples; the plain one stays where the variant is no better."""
+    measure = Scores({"a": 0.1, "b": 0.9, "c": 0.5, "b, dear": right})
+    chosen = choose(
+        [candidate(name) for name in "abc"], BASE, EXAMPLES, measure, 0, lambda one: [candidate(f"{one.name}, dear")]
+    )
+    assert chosen.candidate.name == best
+    assert len(measure.asked["b, dear"]) == 64 and measure.asked.keys() == {"a", "b", "c", "b, dear"}
+    assert "among 4 candidates" in chosen.sentences[0]
+
+
+def test_alone_there_is_nothing_to_choose_and_no_variant_is_tried() -> None:
+    chosen = choose([candidate("a")], BASE, EXAMPLES, Scores({}), 0, lambda one: [candidate("b")])
+    assert [trial.candidate.name for trial in chosen.trials] == ["a"]
+
+
 def test_nobody_is_dropped_for_equalling_one_that_stays() -> None:
     """Where nothing is right at first, a longer prompt that wakes up later must still be there."""
     answered: dict[str, int] = {}

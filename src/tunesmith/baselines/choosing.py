@@ -6,6 +6,9 @@ Who equals the last that stays, stays too: where a weak model gets nothing right
 not decide. Each round adds to the scores of the rounds before, and all candidates of a round are compared on the same
 examples.
 
+Variants of whoever comes out first may be tried last, on all examples: so a way to ask that costs twice as much need
+not be tried around every candidate.
+
 A question that got no score (no answer, or one that the scorer could not judge) counts as 0 *for this choice*: whoever
 leaves questions open must not win by it. The sentences say how many there were.
 
@@ -89,8 +92,22 @@ class Chosen:
         return tuple(told)
 
 
+Variants = Callable[[Candidate], Sequence[Candidate]]
+"""What else to try around the best candidate."""
+
+
+def no_variants(best: Candidate) -> Sequence[Candidate]:
+    """Nothing else."""
+    return ()
+
+
 def choose(
-    candidates: Sequence[Candidate], base: Completer, examples: Sequence[Example], measure: Measure, seed: int = 0
+    candidates: Sequence[Candidate],
+    base: Completer,
+    examples: Sequence[Example],
+    measure: Measure,
+    seed: int = 0,
+    variants: Variants = no_variants,
 ) -> Chosen:
     """The candidate that does best around `base`. Give the simplest first: among equals, it is taken.
 
@@ -111,8 +128,12 @@ def choose(
         dropped = [c for c in ranked if c not in standing] + dropped
         for c in standing:
             scores[c] += measure(candidates[c].around(base), order[len(scores[c]) : n])
-    ranked = sorted(standing, key=lambda c: -_mean(scores[c])) + dropped
-    trials = tuple(Trial(candidates[c], tuple(scores[c])) for c in ranked)
+    ranked = sorted(standing, key=lambda c: -_mean(scores[c]))
+    whole = [Trial(candidates[c], tuple(scores[c])) for c in ranked]
+    if whole[0].scores:
+        whole += [Trial(one, tuple(measure(one.around(base), order))) for one in variants(whole[0].candidate)]
+    whole.sort(key=lambda trial: -trial.mean)
+    trials = (*whole, *(Trial(candidates[c], tuple(scores[c])) for c in dropped))
     return Chosen(trials[0].candidate, trials, time.perf_counter() - began)
 
 

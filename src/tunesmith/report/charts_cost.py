@@ -15,7 +15,7 @@ POINTS = 61
 USUAL_VOLUMES = (100.0, 1_000_000.0)
 """What is drawn where no crossing and no wish says where to look."""
 
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,8px", "12px,3px,2px,3px,2px,3px")
 """Contenders are told apart without colours, in print too."""
 
 

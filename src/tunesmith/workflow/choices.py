@@ -8,7 +8,16 @@ makes none of them again.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tunesmith.baselines.choosing import Candidate, Chosen, Measure, Trial, answers_needed, choose
+from tunesmith.baselines.choosing import (
+    Candidate,
+    Chosen,
+    Measure,
+    Trial,
+    Variants,
+    answers_needed,
+    choose,
+    no_variants,
+)
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.records import ChoiceMade, Completer, Example, TokenPrice, Tried
@@ -52,26 +61,38 @@ class Chooser:
         self._kept = {one.what: one for one in self.folder.choices().records}
 
     def choose(
-        self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None = None
+        self,
+        what: str,
+        candidates: Sequence[Candidate],
+        base: Completer,
+        price: TokenPrice | None = None,
+        variants: Variants = no_variants,
     ) -> Choice:
-        """The best of the candidates around `base`. Errors: `Interrupted` when somebody asks to stop."""
-        choice = self._recalled(what, candidates) or self._made(what, candidates, base, price)
+        """The best of the candidates around `base`, or the best of its variants.
+
+        Errors: `Interrupted` when somebody asks to stop.
+        """
+        choice = self._recalled(what, candidates, variants) or self._made(what, candidates, base, price, variants)
         self.seconds += choice.seconds
         self.listener.note(f"{what}: {choice.chosen.sentences[0]}")
         return choice
 
-    def _recalled(self, what: str, candidates: Sequence[Candidate]) -> Choice | None:
+    def _recalled(self, what: str, candidates: Sequence[Candidate], variants: Variants) -> Choice | None:
         """The choice that was made before the run was cut short, if it was among these very candidates."""
-        kept, named = self._kept.get(what), {candidate.name: candidate for candidate in candidates}
-        if kept is None or {tried.name for tried in kept.trials} != named.keys():
+        kept = self._kept.get(what)
+        named = {one.name: one for candidate in candidates for one in (candidate, *variants(candidate))}
+        tried = {one.name for one in kept.trials} if kept else set()
+        if kept is None or not {candidate.name for candidate in candidates} <= tried <= named.keys():
             return None
-        trials = tuple(Trial(named[tried.name], tried.scores) for tried in kept.trials)
+        trials = tuple(Trial(named[one.name], one.scores) for one in kept.trials)
         return Choice(Chosen(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
 
-    def _made(self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None) -> Choice:
+    def _made(
+        self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None, variants: Variants
+    ) -> Choice:
         charged: list[float] = []
-        answers = answers_needed(len(candidates), len(self.examples))
-        chosen = choose(candidates, base, self.examples, self.measure(what, answers, price, charged), self.seed)
+        measure = self.measure(what, answers_needed(len(candidates), len(self.examples)), price, charged)
+        chosen = choose(candidates, base, self.examples, measure, self.seed, variants)
         tried = tuple(Tried(name=trial.candidate.name, scores=trial.scores) for trial in chosen.trials)
         self.folder.append_choice(ChoiceMade(what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged)))
         return Choice(chosen, sum(charged))

@@ -133,9 +133,11 @@ class Lineup:
         return Entrant(entrant.profile.model_copy(update={"retrieval_hits": quantity}), entrant.completer)
 
     def _choose(self, who: Answerer, what: str, candidates: Sequence[Candidate]) -> Choice:
-        """The best candidate, free or held to the form."""
-        both = [*candidates, *(held(one, completer, how) for how, completer in who.held[:1] for one in candidates)]
-        return self.chooser.choose(_of(who, what), both, who.free, who.price)
+        """The best candidate, free or held to the form in the first way; then that one in the other ways."""
+        ways = {one.name: [held(one, completer, how) for how, completer in who.held] for one in candidates}
+        others = {first.name: rest for first, *rest in filter(None, ways.values())}
+        both = [*candidates, *(first for first, *_ in filter(None, ways.values()))]
+        return self.chooser.choose(_of(who, what), both, who.free, who.price, lambda best: others.get(best.name, ()))
 
     def _chosen(self, who: Answerer, name: str, kind: str, choice: Choice) -> Entrant:
         return self._entrant(who, name, kind, choice.candidate, who.free, choice)
