@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith.records import Estimate, MemoryPlan, Range, Recipe, Run, TrainingRecipe
+from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS
+from tunesmith.records import (
+    Bar,
+    Estimate,
+    EvaluationRecipe,
+    MemoryPlan,
+    Range,
+    Recipe,
+    RetrievalRecipe,
+    Run,
+    TrainingRecipe,
+)
 from tunesmith.runs.folder import RunFolder
 from tunesmith.workflow.forecast import Work, errors_of, forecast, learned
 
@@ -126,6 +137,24 @@ def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert found.seconds.low == found.seconds.expected == 60
     assert found.steps == int((60 - 7) / 2)
+
+
+def test_labels_are_read_after_each_question() -> None:
+    """100 tests and 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the question does."""
+    work = replace(WORK, tests=100, label_tokens=300)
+    recipe = RECIPE.model_copy(update={"bar": Bar(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)})
+    free = recipe.model_copy(update={"evaluation": EvaluationRecipe(constrained=False)})
+    with_labels, without = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free))
+    held = 4 * 100 * 0.1 * (1 + 4.5) + 2 * 100 * 0.1 * (1 + 0.1 * 4.5)  # four ways, then tuned
+    assert with_labels.expected - without.expected == pytest.approx(held, rel=0.35), "and what choices take"
+    assert with_labels.high > with_labels.expected > with_labels.low
+
+
+def test_general_ability_is_foreseen_unless_it_is_switched_off() -> None:
+    work = replace(WORK, tests=100)
+    off = RECIPE.model_copy(update={"bar": Bar(max_forgetting=None)})
+    asked, not_asked = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (RECIPE, off))
+    assert asked.expected - not_asked.expected > 2 * PROBE_TOKENS * 0.2, "passes before and after"
 
 
 def test_past_errors_move_the_middle_and_set_the_interval() -> None:

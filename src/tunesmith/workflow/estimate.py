@@ -1,10 +1,14 @@
 """Recipe -> time, memory and money, before anything is spent; and what came of it, after the run."""
 
+from collections.abc import Sequence
+
 import psutil
 
+from tunesmith.baselines.form import form_of
+from tunesmith.data.label_set import USES_OF_A_LABEL, is_label_set
 from tunesmith.errors import ModelError
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import Estimate, Machine, Recipe, Run, TokenArrays
+from tunesmith.records import ChatTokenizer, Estimate, Machine, Recipe, Run, TokenArrays
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
 from tunesmith.store.store import Store
@@ -96,7 +100,20 @@ def work_of(material: Material) -> Work:
         question=(validation.tokens_read - validation.tokens_trained) / max(1, validation.examples),
         tests=len(material.test) if has_questions else 0,
         longest=material.recipe.evaluation.max_new_tokens or max(answers, default=1),
+        label_tokens=label_tokens([example.answer for example in material.train], material.model.tokenizer),
     )
+
+
+def label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
+    """Tokens of all labels, what they begin with in common counted once; 0 where the answers are no labels."""
+    different = list(dict.fromkeys(answers))
+    if not is_label_set(answers, len(different)):
+        return 0
+    form, _ = form_of(different * USES_OF_A_LABEL)  # each as often as a label must stand: there may be 100,000
+    if form is None or not form.labels:
+        return 0
+    encoded = tokenizer.encode(list(form.labels))
+    return len({tuple(one.ids[:t]) for one in encoded for t in range(1, len(one.ids) + 1)})
 
 
 def answer_lengths(arrays: TokenArrays) -> tuple[int, ...]:
