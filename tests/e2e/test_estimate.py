@@ -140,7 +140,7 @@ def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
 
 
 def test_labels_are_read_after_each_question() -> None:
-    """100 tests and 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the question does."""
+    """100 tests, 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the question does."""
     work = replace(WORK, tests=100, label_tokens=300)
     recipe = RECIPE.model_copy(update={"bar": Bar(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)})
     free = recipe.model_copy(update={"evaluation": EvaluationRecipe(constrained=False)})

@@ -35,3 +35,6 @@ def test_leaks_are_counted_and_told_strongest_first() -> None:
         "exact 4 (lines 4, 9, 12 (1 more) like train lines 5, 10, 13); near 1 (line 5 like train line 88)"
     )
     assert Leaks.model_validate_json(leaks.model_dump_json()) == leaks
+    stayed = leaks.model_copy(update={"leaked": (leaks.found[0].held_out,)})
+    assert stayed.told(stays=True) == "near 1 (line 5 like train line 88)"
+    assert stayed.told(stays=False).startswith("exact 4 (lines 4, 9, 12") and "near" not in stayed.told(stays=False)

@@ -116,7 +116,7 @@ def notes_of(leaks: Leaks, train: int) -> list[str]:
     if leaks.left_out:
         notes.append(
             f"{len(leaks.left_out):,} of {train:,} train examples are left out: held-out examples are like them "
-            f"({leaks.told()})"
+            f"({leaks.told(stays=False)})"
         )
     if leaks.templated:
         notes.append(
@@ -126,8 +126,8 @@ def notes_of(leaks: Leaks, train: int) -> list[str]:
         )
     elif leaks.leaked:
         notes.append(
-            f"warning: {len(leaks.leaked):,} test examples that training resembles are allowed ({leaks.told()}): the "
-            "score on the others stands beside the full one"
+            f"warning: {len(leaks.leaked):,} test examples that training resembles are allowed "
+            f"({leaks.told(stays=True)}): the score on the others stands beside the full one"
         )
     return notes
 

@@ -44,11 +44,16 @@ class Leaks(Record):
         counted = Counter(leak.kind for leak in self.found)
         return {kind: counted[kind] for kind in LEAK_KINDS if counted[kind]}
 
-    def told(self, limit: int = 3) -> str:
-        """`exact 3 (lines 4, 9, 12 like train lines 7, 7, 30); near 1 (line 5 like train line 88)`."""
+    def told(self, limit: int = 3, *, stays: bool | None = None) -> str:
+        """`exact 3 (lines 4, 9, 12 like train lines 7, 7, 30); near 1 (line 5 like train line 88)`.
+
+        `stays`: only of those whose likeness stayed in training, or only of the others.
+        """
         parts = []
+        leaked = set(self.leaked)
+        told = [leak for leak in self.found if stays is None or (leak.held_out in leaked) == stays]
         for kind in LEAK_KINDS:
-            own = [leak for leak in self.found if leak.kind == kind]
+            own = [leak for leak in told if leak.kind == kind]
             if own:
                 word = "line" if len(own) == 1 else "lines"
                 here = name_some([leak.held_out_line for leak in own], limit)
