@@ -492,7 +492,7 @@ def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
     kept = ["few-shot", "rag", "zero-shot"] if when == "asked" else ["acme+zero-shot", "few-shot", "rag", "zero-shot"]
     assert f"kept the answers of {', '.join(kept)}" in message and list(folder.contenders()) == kept
-    assert not folder.has(Evaluation) and "do run the command again" in message
+    assert not folder.has(Evaluation) and f"do tunesmith resume {folder.path}" in message
 
 
 def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
@@ -514,6 +514,7 @@ def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
     printed = call("evaluate", tiny_model, "--data", task, "--json", "--out", tmp_path / "kept", "--answers", log,
                    *sets("evaluation.max_new_tokens=4"))  # fmt: skip
     assert printed.code == 0, printed.err
+    assert "warning[data/not-understood]: promptfoo: left out of the configuration (providers: ['x'])" in printed.err
     theirs = {one["name"]: one for one in printed.document["contenders"]}["samples_sums_2026-01-01"]
     assert theirs["kind"] == "outside" and theirs["metrics"][printed.document["metric"]]["value"] == 1.0
     (folder,) = map(RunFolder.open, (tmp_path / "kept").iterdir())

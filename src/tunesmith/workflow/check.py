@@ -9,6 +9,7 @@ from tunesmith.errors import GateFailed
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import CheckReport, Recipe
+from tunesmith.workflow.listener import Listener
 
 
 def check(
@@ -39,8 +40,12 @@ def _default_model() -> str | None:
     return default if any(known.name == default and known.ready for known in known_models()) else None
 
 
-def refuse_errors(report: CheckReport) -> None:
-    """Errors: `GateFailed` when the report holds an error."""
+def tell_or_refuse(report: CheckReport, listener: Listener) -> None:
+    """Every warning as a note. Errors: `GateFailed` when the report holds an error."""
+    for problem in report.problems:
+        if problem.severity == "warning":
+            where = f"{problem.file or report.dataset.name} {problem.places()}".strip()
+            listener.note(f"warning[{problem.code}]: {problem.message.rstrip('.')} ({where})")
     if report.errors:
         first = report.errors[0]
         kinds = ", ".join(problem.code for problem in report.errors)

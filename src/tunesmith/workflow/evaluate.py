@@ -16,7 +16,7 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.answerers import price_of_remote
-from tunesmith.workflow.check import refuse_errors
+from tunesmith.workflow.check import tell_or_refuse
 from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.judging import open_judging
@@ -71,7 +71,7 @@ def evaluate(
 def _task(recipe: Recipe, listener: Listener) -> tuple[Task, list[Example]]:
     """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
     loaded = read_examples(recipe)
-    refuse_errors(check_examples(loaded))
+    tell_or_refuse(check_examples(loaded), listener)
     wanted = wanted_of("given", loaded.examples)
     once = sorted({example.id: example for example in wanted}.values(), key=lambda example: example.id)
     examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample

@@ -18,7 +18,7 @@ from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, complete_recipe
 from tunesmith.records import CheckReport, DefaultUsed, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.runs.lesson import Lesson
-from tunesmith.workflow.check import refuse_errors
+from tunesmith.workflow.check import tell_or_refuse
 from tunesmith.workflow.listener import SILENT, Listener
 
 
@@ -63,7 +63,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
     report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
-    refuse_errors(report)
+    tell_or_refuse(report, listener)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
         grouped_by=recipe.data.group, test=given_test.examples if given_test else None, sides=loaded.sides,
