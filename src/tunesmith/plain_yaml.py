@@ -19,6 +19,9 @@ _WORDS: tuple[tuple[str, str, list[str]], ...] = (  # tag, the words, how they b
 )
 
 
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+
+
 class NotYaml(Exception):
     """A text that cannot be read: what was found, and in which line (None: not known)."""
 
@@ -28,25 +31,34 @@ class NotYaml(Exception):
 
 
 class _Reader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2 words; a repeated key, a key that is no word, and an alias are errors."""
+    """The safe loader with YAML 1.2 words; a repeated key, a key that is no word, a tag that makes anything else than
+    plain values, and an alias are errors."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+    keys: tuple[type, ...] = (str,)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):  # a few nested aliases can spell a gigabyte
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not read", problem_mark=self.get_mark())
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if node is not None and node.tag not in _TAGS:
+            raise yaml.MarkedYAMLError(problem=f"the tag {node.tag} is not read", problem_mark=node.start_mark)
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
+            if not isinstance(key, self.keys):
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} is not a word", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _NumberKeysToo(_Reader):
+    keys = (str, int, float)
 
 
 class _Writer(yaml.SafeDumper):
@@ -66,10 +78,10 @@ for _tag, _pattern, _first in _WORDS:
         _class.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
 
-def read_plain(text: str) -> Any:
-    """The value that a YAML text spells. Errors: `NotYaml`."""
+def read_plain(text: str, *, number_keys: bool = False) -> Any:
+    """The value that a YAML text spells; keys are words, with `number_keys` numbers too. Errors: `NotYaml`."""
     try:
-        return _Reader(text).get_single_data()
+        return (_NumberKeysToo if number_keys else _Reader)(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise NotYaml(error.problem or error.context or "not YAML", mark.line + 1 if mark else None) from None

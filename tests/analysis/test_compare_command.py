@@ -117,3 +117,17 @@ def test_several_runs_that_differ_in_more_than_the_seed_are_refused(
     folder = stored(facts({"tuned": HALF}, TEST, "third", recipe), tmp_path / "runs")
     printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
     assert printed.code == 2 and "error[usage/more-than-seeds]" in printed.err and "training.epochs" in printed.err
+
+
+def test_one_seed_twice_is_no_spread(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
+    folder = stored(facts({"tuned": HALF}, TEST, "third", Recipe(seed=3)), tmp_path / "runs")
+    for order in ((*runs, folder), (runs[1], folder, runs[0])):
+        printed = tunesmith("compare", *(one.path for one in order))
+        assert printed.code == 2 and "error[usage/same-seed]" in printed.err and "found seed 3" in printed.err
+
+
+def test_who_is_not_in_all_runs_is_named(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
+    folder = stored(facts({"rag": HALF, "zero-shot": HALF}, TEST, "third", Recipe(seed=4)), tmp_path / "runs")
+    printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
+    assert "Not in all runs with a score, so left out: tuned, rag." in printed.out
+    assert "Scored the same in all runs, which is no proof that another seed would: zero-shot." in printed.out

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.baselines.dspy import dspy_candidate
+from tunesmith.baselines.dspy import candidate_of, search_by_dspy
 from tunesmith.errors import MissingExtraError
 from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
 
@@ -47,7 +47,7 @@ def test_it_finds_shots_and_an_instruction() -> None:
     pytest.importorskip("optuna")
     pupil = Pupil()
     train, validation = [example(i) for i in range(20)], [example(i) for i in range(20, 30)]
-    candidate = dspy_candidate(pupil, train, validation, measure, trials=4, shots=3, seed=1)
+    candidate = candidate_of(search_by_dspy(pupil, train, validation, measure, trials=4, shots=3, seed=1))
     assert len(candidate.shots) >= 2 and candidate.instruction
     asked = list(pupil.prompts)
     assert measure(candidate.around(pupil), validation) == [1.0] * 10
@@ -61,7 +61,7 @@ def test_without_dspy_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("tunesmith.baselines.dspy.import_module", refuse)
     with pytest.raises(MissingExtraError) as caught:
-        dspy_candidate(Pupil(), [example(1)], [example(2)], measure, trials=2, shots=1, seed=0)
+        search_by_dspy(Pupil(), [example(1)], [example(2)], measure, trials=2, shots=1, seed=0)
     assert str(caught.value) == (
         "error[install/missing-extra]: A prompt search by DSPy needs an optional part. "
         'found it is not installed · do pip install "tunesmith[dspy]"'

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction
+from tunesmith.baselines.prompt import added
 from tunesmith.baselines.rag.answer import ExampleIndex, PassageIndex, RetrievedPassages, RetrievedShots, with_passages
 from tunesmith.baselines.rag.candidates import retrieval_candidates
 from tunesmith.baselines.rag.documents import Passage, cut, read_passages
@@ -81,6 +83,23 @@ def test_what_does_not_fit_is_left_out_the_farthest_first() -> None:
     passages = PassageIndex([Passage("a", "red " + "long " * 99), Passage("b", "red")])
     passages.around(inner, 2, Room(tokenizer, 40)).complete([asking("red")])
     assert inner.prompts[2] == asking("red")
+
+
+def test_the_instruction_takes_room_too() -> None:
+    """What is found is cut to what fits beside it, and what was cut is no hit."""
+    train = [example("red apple " + "pie " * n, str(n)) for n in (4, 8)]
+    tokenizer, inner = FakeTokenizer(), Recorder()
+    long = Instruction("long", "Say it briefly. " * 20)
+    asked = example("red apple pie pie", "8")
+    index = ExampleIndex(train)
+    for room in (Room(tokenizer, most) for most in range(100, 800, 25)):
+        (candidate,) = retrieval_candidates(index, [2], [long], room)
+        candidate.around(inner).complete([asked.prompt])
+        prompt = inner.prompts[-1]
+        with_long = replace(asked, messages=(*added(asked.prompt, long.text), asked.messages[-1]))
+        assert room.holds(prompt) or prompt == added(asked.prompt, long.text)
+        has_it = any(message.content == "8" for message in prompt)
+        assert index.hits([with_long], 2, room) == has_it
 
 
 def test_hits_of_examples_and_of_passages() -> None:

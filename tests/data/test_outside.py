@@ -112,7 +112,8 @@ def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
     [
         ("tests: &a [1]\nprompts: *a\n", "aliases"),
         ("tests: 1\ntests: 2\nprompts: x\n", "stands twice"),
-        ("tests: !!python/object/apply:os.system [ls]\nprompts: x\n", "could not determine a constructor"),
+        ("tests: !!python/object/apply:os.system [ls]\nprompts: x\n", "object/apply:os.system is not read"),
+        ("tests: !!set {x}\nprompts: x\n", "the tag tag:yaml.org,2002:set is not read"),
         ("tests: " + "[" * 2000, ""),
     ],
 )

@@ -334,8 +334,10 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
     coloured: Path, short: list[str], labelled: Path, tmp_path: Path
 ) -> None:
     """What was judged before the run was cut short is still in what judging cost."""
+    other = written(tmp_path / "today.csv", [(q, f"{a}!") for q, a in rows(96)], "question,answer")
     with FakeOpenAI(honest_judge) as service:
-        words = [*remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
+        words = [*remotes(service, "referee"), "--answers", str(other),
+                 *sets("judge.model=referee", f"judge.labels={labelled}")]  # fmt: skip
         whole = decide(tmp_path / "whole", coloured, short, *words)
         needed = len(service.requests)
         faults.arm("train.step:1:raise")
@@ -348,6 +350,8 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
         resumed = call("resume", cut.path)
         assert resumed.code == 0, resumed.err
         assert len(service.requests) - before < needed - 60, "the 60 labels are not asked again"
+        judged_again = [one for one in service.requests[before:] if "!" in one["messages"][-1]["content"]]
+        assert not judged_again, "nor are the answers of the other system judged again"
     assert cut.read(Qualification).kappa == whole.folder.read(Qualification).kappa
     assert "Passed: Cohen's kappa" in resumed.err
     bills = [_judging(folder.read(CostReport)) for folder in (whole.folder, cut)]

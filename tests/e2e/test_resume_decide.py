@@ -11,11 +11,11 @@ from door import Door
 from tunesmith import faults
 from tunesmith.cli.main import run
 from tunesmith.files import sha256_of
-from tunesmith.records import Evaluation, Run, Split
+from tunesmith.records import Decision, Evaluation, Run, Split
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.workflow import contest
+from tunesmith.workflow import contest, findings, tuning
 
 CONTENDERS = (
     "zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "tuned", "tuned-constrained", "tuned+rag",
@@ -136,3 +136,78 @@ def test_what_differs_is_named(failed: Failing, tunesmith: Door) -> None:
     assert refused.code == 2 and "error[run/drift]" in refused.err and "torch 2.12.1 then" in refused.err
     allowed = tunesmith("resume", folder.path, "--allow-drift")
     assert allowed.code == 0 and "warning: goes on although it differs: torch" in allowed.err
+
+
+def test_a_report_that_could_not_be_written_is_written(
+    tunesmith: Door, words: list[str], clean: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision is the last that is written: until then the run is not finished."""
+    with monkeypatch.context() as patch:
+        patch.setattr(findings, "write_report", _full_disk)
+        assert tunesmith(*words, "--out", tmp_path).code == 2
+    folder = only_run(tmp_path)
+    assert not folder.has(Decision)
+    listed = tunesmith("runs", "--json").document["runs"]
+    assert next(row["status"] for row in listed if row["id"] == folder.id) == "interrupted"
+    assert tunesmith("resume", folder.path).code == 0
+    assert told(folder) == clean and not folder.checkpoints.exists() and not (folder.path / "lesson").exists()
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_what_tuning_needed_goes_away_in_the_end(
+    tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short between the last step and the clearing up."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "clear_what_tuning_needed", _full_disk)
+        assert tunesmith(*words, "--out", tmp_path).code == 2
+    folder = only_run(tmp_path)
+    assert folder.checkpoints.exists() and folder.read(Run).status == "finished"
+    assert tunesmith("resume", folder.path).code == 0
+    assert not folder.checkpoints.exists() and not (folder.path / "lesson").exists()
+
+
+def test_a_lost_look_is_made_up_and_damaged_answers_are_asked_for_again(
+    failed: Failing, tunesmith: Door, clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(contest.Contest, "_remember_look", lambda *_: None)
+        folder = failed("rag")
+    (folder.path / "answers/few-shot.json").unlink()
+    (folder.path / "answers/searched.jsonl").write_text("{}\n")
+    resumed = tunesmith("resume", folder.path)
+    assert resumed.code == 0, resumed.err
+    assert "warning: few-shot is asked again" in resumed.err and "warning: searched is asked again" in resumed.err
+    assert told(folder) == clean
+    with Store.open() as store:
+        looks = store.looks(name_of_test_set(folder.read(Split).test))
+    assert sorted(look.contender for look in looks if look.run == folder.id) == sorted(CONTENDERS)
+
+
+def test_from_another_folder(
+    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was named relatively is found again."""
+    monkeypatch.chdir(labels_csv.parent)
+    faults.arm("train.step:1:raise")
+    cut = tunesmith("decide", labels_csv.name, *settings, *QUICK, "--out", tmp_path)
+    faults.arm(None)
+    folder = only_run(tmp_path)
+    assert cut.code == 70 and f"go on with tunesmith resume {folder.path}" in cut.err
+    monkeypatch.chdir("/")
+    assert tunesmith("resume", folder.path).code == 0
+
+
+def test_documents_that_changed_are_named(tunesmith: Door, words: list[str], tmp_path: Path) -> None:
+    (documents := tmp_path / "docs").mkdir()
+    (documents / "a.txt").write_text("Boats are painted blue.")
+    faults.arm("train.step:1:raise")
+    assert tunesmith(*words, "--documents", documents, "--out", tmp_path / "runs").code == 70
+    faults.arm(None)
+    folder = only_run(tmp_path / "runs")
+    (documents / "a.txt").write_text("Boats are painted red.")
+    refused = tunesmith("resume", folder.path)
+    assert refused.code == 2 and "error[run/drift]" in refused.err and "documents " in refused.err

@@ -161,7 +161,7 @@ BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
         ("training:\n  epochs: 1\n  epochs: 2\n", "recipe/not-yaml", "the key 'epochs' stands twice"),
         ("1: 2\n", "recipe/not-yaml", "the key 1 is not a word"),
         ("training: [\n", "recipe/not-yaml", "expected the node content"),
-        ("model: !!python/object/apply:os.system [echo]\n", "recipe/not-yaml", "could not determine a constructor"),
+        ("model: !!python/object/apply:os.system [echo]\n", "recipe/not-yaml", "object/apply:os.system is not read"),
         (BILLION, "recipe/not-yaml", "aliases (*name) are not read"),
         ("[" * 100_000, "recipe/not-yaml", "nothing that can be read (RecursionError)"),
         ("seed: " + "9" * 5_000, "recipe/not-yaml", "nothing that can be read (ValueError)"),

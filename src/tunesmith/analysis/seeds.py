@@ -6,6 +6,7 @@ split, each run has test examples of its own, and that chance is part of the spr
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from tunesmith.analysis.compare import RunFacts, changes_between, only_seed_differs
 from tunesmith.errors import UsageError, name_some
@@ -14,26 +15,37 @@ from tunesmith.records import Quantity, SeedComparison, SeedScores
 
 
 def compare_seeds(runs: Sequence[RunFacts]) -> SeedComparison:
-    """The scores of every contender that all runs have. Errors: `UsageError` where more than the seed differs."""
+    """The scores of every contender that all runs have.
+
+    Errors: `UsageError` where more than the seed differs, or the seed does not.
+    """
     first, *others = runs
+    for one, other in combinations(runs, 2):
+        if one.recipe.seed == other.recipe.seed:
+            raise UsageError(
+                "same-seed", "Two of the runs have the same seed; they are one run of the recipe.",
+                where=f"{one.run.id} and {other.run.id}", found=f"seed {one.recipe.seed}", do="name one of them",
+            )  # fmt: skip
     for other in others:
         changes = changes_between(first, other)
         if not only_seed_differs(changes):
             keys = [change.key for part in ("recipe", "data", "model") for change in changes[part]]
             raise UsageError(
                 "more-than-seeds", "Several runs are compared as seeds of one recipe, and these differ in more.",
-                where=f"{first.run.id} and {other.run.id}", found=name_some(keys, 6) or "nothing at all",
+                where=f"{first.run.id} and {other.run.id}", found=name_some(keys, 6),
                 do="compare two runs, or runs that differ in their seed only",
             )  # fmt: skip
     metric = first.evaluation.metric
-    names = [one.name for one in first.evaluation.contenders if all(_score(run, one.name, metric) for run in runs)]
+    known = dict.fromkeys(one.name for run in runs for one in run.evaluation.contenders)
+    names = [name for name in known if all(_score(run, name, metric) for run in runs)]
+    spreads = [_spread(name, [_score(run, name, metric) for run in runs]) for name in names]
     is_same = len({run.evaluation.examples for run in runs}) == 1
     return SeedComparison(
         runs=tuple(run.run.id for run in runs),
         seeds=tuple(run.recipe.seed for run in runs),
         metric=metric,
-        contenders=tuple(_spread(name, [_score(run, name, metric) for run in runs]) for name in names),
-        notes=tuple(_notes(is_same)),
+        contenders=tuple(spreads),
+        notes=tuple(_notes(is_same, [name for name in known if name not in names], spreads)),
     )
 
 
@@ -50,9 +62,14 @@ def _spread(name: str, scores: Sequence[Quantity | None]) -> SeedScores:
     return SeedScores(contender=name, scores=tuple(values), mean=mean, standard_deviation=told.standard_deviation)
 
 
-def _notes(is_same: bool) -> Iterator[str]:
+def _notes(is_same: bool, missing: Sequence[str], spreads: Sequence[SeedScores]) -> Iterator[str]:
     if is_same:
         yield "All runs have the same test examples: the chance of these examples is not in the intervals."
     else:
         yield "The seed also made the split: each run has test examples of its own, and their chance is in the spread."
     yield "The intervals are of the recipe's mean (Student's t over the runs); a single run lies further off."
+    if missing:
+        yield f"Not in all runs with a score, so left out: {', '.join(missing)}."
+    alike = [one.contender for one in spreads if one.standard_deviation == 0]
+    if alike:
+        yield f"Scored the same in all runs, which is no proof that another seed would: {', '.join(alike)}."

@@ -22,14 +22,14 @@ from typing import Any
 from tunesmith.baselines.choosing import Candidate, Measure
 from tunesmith.baselines.prompt import Added, FewShot, added, with_shots
 from tunesmith.errors import MissingExtraError
-from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+from tunesmith.records import Completer, Completion, Example, FoundPrompt, Message, Progress, Prompt
 
 FIRST_INSTRUCTION = "Answer in the form in which such questions are answered."
 MOST_TRAIN = 200
 """Of so many train examples DSPy draws its shots."""
 
 
-def dspy_candidate(
+def search_by_dspy(
     base: Completer,
     train: Sequence[Example],
     validation: Sequence[Example],
@@ -39,7 +39,7 @@ def dspy_candidate(
     shots: int,
     seed: int,
     instruction: str = "",
-) -> Candidate:
+) -> FoundPrompt:
     """The instruction and shots that MIPROv2 finds for `base` in `trials` prompts, beginning with `instruction`.
 
     Errors: `MissingExtraError` when DSPy or optuna is not installed; whatever `measure` raises.
@@ -63,11 +63,13 @@ def dspy_candidate(
             student, trainset=_given(dspy, train[:MOST_TRAIN]), valset=_given(dspy, validation),
             num_trials=trials, minibatch=False, program_aware_proposer=False,
         )  # fmt: skip
-    return _candidate(found.signature.instructions, [_shot(demo.question, demo.answer) for demo in found.demos])
+    pairs = tuple((str(demo.question), str(demo.answer)) for demo in found.demos)
+    return FoundPrompt(instruction=str(found.signature.instructions), shots=pairs)
 
 
-def _candidate(instruction: str, found: Sequence[Example]) -> Candidate:
-    shots = tuple(found)
+def candidate_of(found: FoundPrompt) -> Candidate:
+    """The prompt that was found as one of our candidates."""
+    instruction, shots = found.instruction, tuple(_shot(*pair) for pair in found.shots)
 
     def around(completer: Completer) -> Completer:
         return Added(FewShot(completer, shots) if shots else completer, instruction)

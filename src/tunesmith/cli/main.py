@@ -106,9 +106,14 @@ def run(arguments: Sequence[str]) -> int:
             "defect",
             "Something went wrong that is not your fault.",
             found=f"{type(error).__name__}: {error}",
-            do="run the command again with --debug and report what it prints",
+            do="; ".join(["run the command again with --debug and report what it prints", *_notes(error)]),
         )
         return _fail(defect, 70, as_json, debug=False)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What stages added to an error on its way: how to go on."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def _with_keys_of_recipes(words: list[str]) -> list[str]:

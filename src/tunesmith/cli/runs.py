@@ -59,8 +59,7 @@ def show_run(
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]
         print_table(("kind", "bytes", "path"), rows, right=(1,))
     is_tuned = any(artifact["kind"] in ("adapter", "model") for artifact in details["artifacts"])
-    is_open = head["command"] == "decide" and decision is None and details["status"] != "running"
-    if is_open or details["status"] in ("interrupted", "failed", "killed"):
+    if details["status"] in ("interrupted", "failed", "killed"):
         say_next("resume", details["folder"])
     else:
         say_next(*("chat", details["folder"]) if is_tuned else ("runs",))

@@ -112,9 +112,9 @@ def cost_report(
     """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
 
     `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders,
-    `decision_seconds` that of everything from the first question to the verdict: choices, asking, tuning, general
-    ability, judging here. `judge_usd` is what judging cost, `judge_usd_charged` as much of it as a provider charged.
-    `answers` by contender tell how sure the tokens of a request are. `foreseen` was made before tuning.
+    `decision_seconds` what choices, asking, tuning, general ability and judging took together. `judge_usd` is what
+    judging cost, `judge_usd_charged` as much of it as a provider charged. `answers` by contender tell how sure the
+    tokens of a request are. `foreseen` was made before tuning.
     """
     hourly = evaluation.machine_usd_per_hour
     tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0

@@ -11,6 +11,7 @@ Files are read as data files are: in bounded memory, and nothing in a cell is ex
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.errors import DataError, name_some
 from tunesmith.evaluation.evaluate import Asked, Task, answers_of
 from tunesmith.files import sha256_of
-from tunesmith.records import Completion, Profile, Usage, canonical_json
+from tunesmith.records import Completion, Example, Profile, Usage, canonical_json
 
 READERS = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
 COLUMNS = {
@@ -38,6 +39,19 @@ NOT_GIVEN = "no answer given"
 _Line = tuple[int, Mapping[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Outsider:
+    """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that."""
+
+    profile: Profile
+    completions: Sequence[Completion]
+    usage: Usage | None
+
+    def scored(self, task: Task) -> Asked:
+        """As a contender that was asked."""
+        return Asked(self.profile, answers_of(self.completions, task.examples, task.scorer), self.usage)
+
+
 class Given(NamedTuple):
     """One row: the answer (None: none was given), and what it took where the file says so."""
 
@@ -47,19 +61,19 @@ class Given(NamedTuple):
     usd: float | None
 
 
-def read_answers(path: str | Path, task: Task, name: str | None = None) -> Asked:
-    """The file's answers to the test examples, scored. Its name is that of the file.
+def read_answers(path: str | Path, examples: Sequence[Example], name: str | None = None) -> Outsider:
+    """The file's answers to the test examples. Its name is that of the file.
 
     Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
     """
     path = Path(path)
     rows, not_understood = _rows(path)
-    matched, unknown = _matched(path, rows, task)
-    given = [matched.get(example.id) for example in task.examples]
+    matched, unknown = _matched(path, rows, examples)
+    given = [matched.get(example.id) for example in examples]
     if not matched:
         raise DataError(
             "no-matching-answers", "No row of this file answers a test example.", where=str(path),
-            found=f"{len(unknown):,} rows, {len(task.examples):,} test examples",
+            found=f"{len(unknown):,} rows, {len(examples):,} test examples",
             do="give the test examples' id, or their question as it stands in the data",
         )  # fmt: skip
     completions = [_completion(one) for one in given]
@@ -68,27 +82,27 @@ def read_answers(path: str | Path, task: Task, name: str | None = None) -> Asked
         told += f"; {len(unknown):,} of its rows are about no test example (rows {name_some(unknown)})"
     told = "; ".join((told, *not_understood))
     profile = Profile(name=name or path.stem, kind="outside", given=told)
-    return Asked(profile, answers_of(completions, task.examples, task.scorer), _usage([one for one in given if one]))
+    return Outsider(profile, completions, _usage([one for one in given if one]))
 
 
-def _matched(path: Path, rows: Iterable[_Line], task: Task) -> tuple[dict[str, Given], list[int]]:
+def _matched(path: Path, rows: Iterable[_Line], examples: Sequence[Example]) -> tuple[dict[str, Given], list[int]]:
     """(what was given for each example's id, the rows about no test example)."""
-    ids = {example.id for example in task.examples}
+    ids = {example.id for example in examples}
     by_question = defaultdict[str, list[str]](list)
-    for asked in task.examples:
+    for asked in examples:
         by_question[normalised(asked.question)].append(asked.id)
     matched: dict[str, Given] = {}
     unknown: list[int] = []
     for row, values in rows:
         given = _given(path, row, values)
         if "id" in values:
-            examples = [str(values["id"])] if str(values["id"]) in ids else []
+            answered = [str(values["id"])] if str(values["id"]) in ids else []
         else:
-            examples = by_question.get(normalised(str(values["question"])), [])
-        for example in examples:
+            answered = by_question.get(normalised(str(values["question"])), [])
+        for example in answered:
             _refuse_twice(path, matched.get(example), given, by_id="id" in values)
             matched[example] = given
-        if not examples:
+        if not answered:
             unknown.append(row)
     return matched, unknown
 

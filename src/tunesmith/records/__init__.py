@@ -14,7 +14,7 @@ from tunesmith.records.analysis import (
     Suggestion,
     Suspect,
 )
-from tunesmith.records.choice import ChoiceMade, Tried
+from tunesmith.records.choice import ChoiceMade, FoundPrompt, Tried
 from tunesmith.records.circumstances import Circumstances, Often
 from tunesmith.records.completion import (
     AnswerForm,
@@ -140,6 +140,7 @@ __all__ = [
     "Example",
     "Failure",
     "Forgetting",
+    "FoundPrompt",
     "GeneralAbility",
     "GroupedBy",
     "JudgeRecipe",

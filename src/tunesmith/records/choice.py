@@ -10,10 +10,21 @@ class Tried(Record):
     scores: tuple[float | None, ...]
 
 
+class FoundPrompt(Record):
+    """A prompt that was written by a search of its own: an instruction, and shots as (question, answer)."""
+
+    instruction: str
+    shots: tuple[tuple[str, str], ...]
+
+
 class ChoiceMade(Record):
-    """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and what that took."""
+    """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and what that took.
+
+    `found` is the prompt where there were no candidates to choose from and one was searched for.
+    """
 
     what: str
     trials: tuple[Tried, ...]
     seconds: float
     usd_charged: float = 0.0
+    found: FoundPrompt | None = None

@@ -8,7 +8,7 @@
                `lineup` makes the contenders, `choices` chooses for them, `contest` asks them, `findings` concludes
     again      a run's stored answers -> its verdict, made again
     resume     a run that was cut short -> its end
-    compare    two runs -> what changed
+    compare    two runs -> what changed; more of them -> how far their seeds lie apart
     evaluate   models + examples -> evaluation
     export     a run -> a model folder
     talk       model -> answers

@@ -5,7 +5,8 @@ charges for the tokens of its trials. Every choice is kept with the run, so a de
 makes none of them again.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from tunesmith.baselines.choosing import (
@@ -19,8 +20,9 @@ from tunesmith.baselines.choosing import (
     no_variants,
 )
 from tunesmith.evaluation.evaluate import deciding_scores
+from tunesmith.evaluation.judge.counted import CountedCompleter
 from tunesmith.evaluation.scorers.scorer import Scorer
-from tunesmith.records import ChoiceMade, Completer, Example, TokenPrice, Tried
+from tunesmith.records import ChoiceMade, Completer, Example, FoundPrompt, TokenPrice, Tried
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop
 from tunesmith.workflow.listener import Listener
@@ -43,6 +45,13 @@ class Choice:
     def seconds(self) -> float:
         """Of this machine; nothing where there was nothing to choose."""
         return self.chosen.seconds if len(self.chosen.trials) > 1 else 0.0
+
+    def after(self, search: ChoiceMade | None) -> "Choice":
+        """The choice with what a search before it took."""
+        if search is None:
+            return self
+        chosen = replace(self.chosen, seconds=self.chosen.seconds + search.seconds)
+        return Choice(chosen, self.usd_charged + search.usd_charged)
 
 
 @dataclass
@@ -96,6 +105,26 @@ class Chooser:
         tried = tuple(Tried(name=trial.candidate.name, scores=trial.scores) for trial in chosen.trials)
         self.folder.append_choice(ChoiceMade(what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged)))
         return Choice(chosen, sum(charged))
+
+    def search(
+        self,
+        what: str,
+        search: Callable[[Completer, Measure], FoundPrompt],
+        base: Completer,
+        price: TokenPrice | None = None,
+    ) -> ChoiceMade:
+        """A prompt that a search of its own finds for `base`, and what that took; kept like a choice."""
+        kept = self._kept.get(what)
+        if kept is not None and kept.found is not None:
+            self.seconds += kept.seconds
+            return kept
+        asked, began = CountedCompleter(base), time.perf_counter()
+        found = search(asked, self.measure(what))
+        charged = price.usd_of(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
+        made = ChoiceMade(what=what, trials=(), seconds=time.perf_counter() - began, usd_charged=charged, found=found)
+        self.folder.append_choice(made)
+        self.seconds += made.seconds
+        return made
 
     def measure(
         self, what: str, answers: int = 0, price: TokenPrice | None = None, charged: list[float] | None = None

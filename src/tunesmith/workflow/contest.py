@@ -3,14 +3,16 @@
 Whoever has answered already, before the run was cut short, is not asked again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from tunesmith.errors import RecipeError
+from tunesmith.errors import RecipeError, RunError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
 from tunesmith.evaluation.judge.counted import CountedCompleter, less
 from tunesmith.evaluation.meter import measure_latency
+from tunesmith.evaluation.outside import Outsider
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.evaluation.scorers.scorer import Item, Unscored
@@ -57,10 +59,7 @@ class Contest:
         for entrant in entrants:
             if self._recall(entrant.profile.name):
                 continue
-            before = self.judge.usage if self.judge else None
-            one = ask_one(entrant, self.task, self.listener, self.stop, self.folder)
-            if self.judge and before:
-                one = replace(one, judging=less(self.judge.usage, before))
+            one = self._judged(partial(ask_one, entrant, self.task, self.listener, self.stop, self.folder))
             wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
             if one.usage and wait is not None:
                 one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
@@ -69,21 +68,35 @@ class Contest:
                 one = self._with_probabilities(one, likelihoods)
             self._keep(_with_notes(one, notes))
 
-    def take(self, outsiders: Iterable[Asked]) -> None:
+    def take(self, outsiders: Iterable[Outsider]) -> None:
         """Keep what other systems answered."""
-        for one in outsiders:
-            if not self._recall(one.name):
-                self._keep(one)
+        for outsider in outsiders:
+            if not self._recall(outsider.profile.name):
+                self._keep(self._judged(partial(outsider.scored, self.task)))
+
+    def _judged(self, make: Callable[[], Asked]) -> Asked:
+        """The contender, with what judging its answers took."""
+        before = self.judge.usage if self.judge else None
+        made = make()
+        return replace(made, judging=less(self.judge.usage, before)) if self.judge and before else made
 
     def _recall(self, name: str) -> bool:
-        """Take the stored answers of a contender, if there are some to all test examples."""
-        answers = self.folder.answers(name).records
+        """Take the stored answers of a contender, if there are some to all test examples and they can be read."""
+        if name not in self.folder.contenders():
+            return False
+        try:
+            answers, asking = self.folder.answers(name).records, self.folder.asking(name)
+        except RunError as error:
+            self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+            return False
         if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
             return False
-        asking = self.folder.asking(name)
         self.recalled.append(Asked(asking.profile, answers, asking.usage, asking.judging))
         self.asked.append(self.recalled[-1])
         self.listener.note(f"{name} has answered already")
+        test = name_of_test_set(self.test_ids)
+        if not any((look.run, look.contender) == (self.folder.id, name) for look in self.store.looks(test)):
+            self._remember_look(self.recalled[-1])  # it was lost between the answers and the store
         return True
 
     def _with_probabilities(self, one: Asked, likelihoods: Likelihoods) -> Asked:
@@ -99,8 +112,11 @@ class Contest:
 
     def _keep(self, one: Asked) -> None:
         self.folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
-        self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
+        self._remember_look(one)
         self.asked.append(one)
+
+    def _remember_look(self, one: Asked) -> None:
+        self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
 
 
 def _with_notes(one: Asked, notes: Sequence[str]) -> Asked:
@@ -158,11 +174,14 @@ def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
         scorer=task.scorer.name,
         scorer_reason=task.scorer_reason,
         metric=task.scorer.metric,
-        examples=tuple(
-            TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in task.examples
-        ),
+        examples=tested_examples(task.examples),
         labels=tuple(labels),
         leaked=tuple(sorted(task.leaked)),
         machine_usd_per_hour=task.machine_usd_per_hour,
         seed=task.seed,
     )
+
+
+def tested_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
+    """As much of the test examples as is kept."""
+    return tuple(TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in examples)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.decision.bar import OUTSIDE
 from tunesmith.evaluation.forgetting.change import forgetting_of
-from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general
+from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general, probe_name
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.records import Decision, Evaluation, Forgetting, GeneralAbility, Recipe, Run, Usage
 from tunesmith.runs.folder import RunFolder
@@ -25,7 +25,7 @@ from tunesmith.workflow.findings import Findings, Found, find
 from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.ready import Ready, make_ready
-from tunesmith.workflow.tuning import Tuning, interrupted, open_run, tune
+from tunesmith.workflow.tuning import Tuning, clear_what_tuning_needed, interrupted, open_run, tune
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved
@@ -54,7 +54,10 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     with Store.open() as store:  # nothing is written before the store and the model are open
         estimate = foreseen(material, store, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store, estimate, "decide") as tuning, stop_on_signals() as stop:
+        with (
+            open_run(material, out, model, store, estimate, "decide", ready.inputs) as tuning,
+            stop_on_signals() as stop,
+        ):
             found = measure_and_decide(ready, tuning, listener, stop)
     return outcome_of(found, tuning.folder, recipe)
 
@@ -111,6 +114,7 @@ def _tuned(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None"
     """The finished run and the tuned model. Errors: `Interrupted` when somebody asked to stop."""
     if tuning.run.result is not None:
         listener.note("the model is tuned already")
+        clear_what_tuning_needed(tuning.folder)
         return tuning.run, tuning.model.tuned_as(NamedModel.open(str(tuning.folder.path)), tuning.recipe)
     run = tune(tuning, listener, stop, saved)
     if run.status != "finished":
@@ -119,8 +123,13 @@ def _tuned(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None"
 
 
 def _ability_before(model: LocalModel, tuning: Tuning, listener: Listener, stop: Stop) -> GeneralAbility | None:
-    if tuning.folder.has(GeneralAbility):
-        return tuning.folder.read(GeneralAbility)
+    """What was measured before the run was cut short, if it was by the same probe; a tuned model is not the one."""
+    kept = tuning.folder.read(GeneralAbility) if tuning.folder.has(GeneralAbility) else None
+    if kept and kept.probe == probe_name():
+        return kept
+    if tuning.run.result is not None:
+        listener.note("warning: forgetting is left out: general ability before tuning was measured by another probe")
+        return None
     found = _ability(model, tuning, listener, "general ability before", stop)
     if found is not None:
         tuning.folder.write(found)
@@ -141,7 +150,7 @@ def _ability(model: LocalModel, tuning: Tuning, listener: Listener, label: str, 
 
 
 def _seconds_of(contest: Contest, chooser: Chooser, run: Run, forgetting: Forgetting | None, judged: Usage) -> float:
-    """What the decision took from the first question on, in whichever sittings."""
+    """What choices, asking, tuning, general ability and judging took, added up over all sittings."""
     asking = sum(one.usage.seconds for one in contest.asked if one.usage and one.profile.kind != OUTSIDE)
     tuning = run.result.seconds if run.result else 0.0
     return chooser.seconds + asking + tuning + (forgetting.seconds if forgetting else 0.0) + judged.seconds

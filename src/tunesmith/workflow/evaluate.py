@@ -39,7 +39,7 @@ def evaluate(
     places, named = _named(models, recipe)
     judging = open_judging(plain.scorer, recipe, listener)
     task = judging.task(plain)
-    outsiders = read_outsiders(recipe, task, named)
+    outsiders = read_outsiders(recipe, task.examples, named)
     remotes = _remotes(recipe)
     folder = RunFolder.create(out, "evaluation") if out else None
     asked: list[Asked] = []
@@ -57,9 +57,9 @@ def evaluate(
             listener.stage(f"asking {entrant.profile.name}")
             asked.append(ask_one(entrant, task, listener, stop, folder))
             _keep(asked[-1], wanted, store, folder)
-        for one in outsiders:
-            asked.append(one)
-            _keep(one, wanted, store, folder)
+        for outsider in outsiders:
+            asked.append(outsider.scored(task))
+            _keep(asked[-1], wanted, store, folder)
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
         folder.write(evaluation)

@@ -51,8 +51,8 @@ TO_LABEL = "to_label.csv"
 class Findings:
     """What was found on the way, before the verdict.
 
-    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `seconds` are those since the
-    first question.
+    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `seconds` are those of choices,
+    asking, tuning, general ability and judging together.
     """
 
     power: PowerStatement
@@ -83,7 +83,8 @@ def find(
     model: LocalModel,
     form: AnswerForm | None,
 ) -> Found:
-    """Judge, decide, reckon, explain, report; everything is kept in the run's folder and the store."""
+    """Judge, decide, reckon, explain, report; everything is kept in the run's folder and the store, the decision last:
+    a run that has one is finished."""
     recipe, folder, asked = material.recipe, contest.folder, contest.asked
     evaluation = evaluate_answers(asked, contest.task)
     drop = known.forgetting.drop if known.forgetting else None
@@ -91,7 +92,7 @@ def find(
     cost = _cost(evaluation, asked, material, run, known)
     run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
     answers = {one.name: one.answers for one in asked}
-    for record in (known.forgetting, evaluation, decision, cost, run):
+    for record in (known.forgetting, evaluation, cost, run):
         if record is not None:
             folder.write(record)
     store.update_run(run)
@@ -123,6 +124,7 @@ def find(
     reports = write_report(folder.path, content)
     for path in reports:
         store.add_artifact(artifact_of("report", path, run.id))
+    folder.write(decision)
     return Found(run, evaluation, decision, reports, report_json(content, reports[0]))
 
 

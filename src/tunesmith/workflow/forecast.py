@@ -130,29 +130,30 @@ def _asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
 
     Those that read what was retrieved read as much more; fixed examples are read once for all. A base model that was
     not tuned often talks to the limit. Every candidate of a choice is asked freely and held to a form, where there is
-    one; whoever can be held is, as a rule, better so.
+    one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
     """
     example = work.tokens_read / max(1, work.examples)
     with_found = 1 + (recipe.retrieval.k or USUAL_KS[-1]) * example / max(1.0, work.question)
     forms = 2 if recipe.evaluation.constrained else 1
     ks = 1 if recipe.retrieval.k else len(USUAL_KS)
     shots = 2 * len(numbers_to(recipe.evaluation.shots))
-    tests, held_only = work.tests, forms - 1
+    are_labels = recipe.evaluation.constrained and work.label_tokens > 0
+    tests, held_only = work.tests, (work.tests if forms == 2 else 0)
+    beside = len(work.answers) if are_labels else 0  # calibrated: a second way, for the form and around each best
 
     def trials(candidates: int) -> int:
         return answers_needed(forms * candidates, len(work.answers)) // forms
 
     asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
-        (1.0, False, tests, held_only * tests),  # zero-shot
-        (1.0, False, trials(shots), trials(shots) + tests),  # few-shot
-        (1.0, False, trials(recipe.evaluation.trials), trials(recipe.evaluation.trials) + tests),  # searched
-        (with_found, False, trials(2 * ks), trials(2 * ks) + tests),  # rag
-        (1.0, True, tests, held_only * tests),  # tuned
-        (with_found, True, trials(ks), trials(ks) + tests),  # tuned+rag
+        (1.0, False, tests, held_only + 2 * beside),  # zero-shot
+        (1.0, False, trials(shots), trials(shots) + beside + tests),  # few-shot
+        (1.0, False, trials(recipe.evaluation.trials), trials(recipe.evaluation.trials) + beside + tests),  # searched
+        (with_found, False, trials(2 * ks), trials(2 * ks) + beside + tests),  # rag
+        (1.0, True, tests, held_only + 2 * beside),  # tuned
+        (with_found, True, trials(ks), trials(ks) + beside + tests),  # tuned+rag
     ]
     total = exactly(0.0)
     for longer, is_tuned, free, held in asked:
-        are_labels = recipe.evaluation.constrained and work.label_tokens > 0
         one = _answering(prospect, work, free if are_labels else free + held, recipe, longer)
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
         total = plus(total, Range(low=one.low, expected=expected, high=one.high))
@@ -227,6 +228,8 @@ def _assumptions(
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
         "reading and preparing the data and loading the model are not counted",
     ]
+    if recipe.retrieval.documents is not None or recipe.evaluation.remote:
+        said.append("what documents and remote models add to deciding is not counted")
     if recipe.training.patience is not None and recipe.training.patience < recipe.training.evaluations:
         said.append(f"it goes to its end: {recipe.training.patience} looks in a row without gain would end it earlier")
     if prospect.unshared:

@@ -108,9 +108,17 @@ def recipe_of(folder: str) -> Recipe | None:
 
 
 def _status(run: Run, folder: Path) -> str:
-    """A run that says it is running, and that no process holds, was killed."""
-    is_alive = run.status != "running" or (folder.is_dir() and RunFolder(folder).is_in_use())
-    return run.status if is_alive else "killed"
+    """A run that says it is running, and that no process holds, was killed; a decision goes on after its tuning is
+    finished, to its verdict."""
+    opened = RunFolder(folder)
+    is_tuned_only = (
+        run.command == "decide" and run.status == "finished" and folder.is_dir() and not opened.has(Decision)
+    )
+    if run.status != "running" and not is_tuned_only:
+        return run.status
+    if folder.is_dir() and opened.is_in_use():
+        return "running"
+    return "interrupted" if is_tuned_only else "killed"
 
 
 def _verdict(folder: Path) -> str | None:

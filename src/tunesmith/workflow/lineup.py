@@ -13,11 +13,12 @@ after the other, because each makes its choices when it is its turn.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tunesmith.baselines.choosing import Candidate
-from tunesmith.baselines.dspy import dspy_candidate
+from tunesmith.baselines.choosing import Candidate, Measure
+from tunesmith.baselines.dspy import candidate_of, search_by_dspy
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
+from tunesmith.baselines.prompt import added
 from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
 from tunesmith.baselines.rag.candidates import USUAL_KS, retrieval_candidates
 from tunesmith.baselines.rag.documents import Passage
@@ -28,7 +29,17 @@ from tunesmith.baselines.shots import shot_candidates
 from tunesmith.evaluation.evaluate import Entrant
 from tunesmith.evaluation.stats.intervals import rate_interval
 from tunesmith.providers.embedder import LocalEmbedder
-from tunesmith.records import AnswerForm, Completer, Example, Profile, Prompt, Quantity, Recipe, TokenPrice
+from tunesmith.records import (
+    AnswerForm,
+    Completer,
+    Example,
+    FoundPrompt,
+    Profile,
+    Prompt,
+    Quantity,
+    Recipe,
+    TokenPrice,
+)
 from tunesmith.workflow.choices import Choice, Chooser, held
 
 AS_IT_IS = Candidate("as it is", "", lambda completer: completer)
@@ -104,20 +115,23 @@ class Lineup:
         trials = self.recipe.evaluation.trials
         instructions = instructions_for(self.train, self.form, self.recipe.seed)
         prompts = search_prompts(instructions, shots, trials, self.longest, who.room)
-        if self.recipe.evaluation.optimiser == "dspy":
-            prompts = [*prompts, self._from_dspy(who)]
+        is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
+        by_dspy = (
+            self.chooser.search(_of(who, "prompt (DSPy)"), self._by_dspy, who.free, who.price) if is_by_dspy else None
+        )
+        if by_dspy and by_dspy.found:
+            prompts = [*prompts, candidate_of(by_dspy.found)]
         if prompts:
-            choice = self._choose(who, "prompt", prompts)
+            choice = self._choose(who, "prompt", prompts).after(by_dspy)
             self.instruction = next(
                 (one for one in instructions if one.text == choice.candidate.instruction), NOTHING_ADDED
             )
             yield self._chosen(who, "searched", "few-shot", choice)
 
-    def _from_dspy(self, who: Answerer) -> Candidate:
+    def _by_dspy(self, free: Completer, measure: Measure) -> FoundPrompt:
         evaluation = self.recipe.evaluation
-        chooser = self.chooser
-        return dspy_candidate(
-            who.free, self.train, chooser.examples, chooser.measure(_of(who, "prompt (DSPy)")),
+        return search_by_dspy(
+            free, self.train, self.chooser.examples, measure,
             trials=max(1, evaluation.trials), shots=evaluation.shots, seed=self.recipe.seed,
         )  # fmt: skip
 
@@ -126,7 +140,8 @@ class Lineup:
         ks = (k,) if k else USUAL_KS
         candidates = retrieval_candidates(index, ks, list(dict.fromkeys(instructions)), who.room)
         choice = self._choose(who, name, candidates)
-        found = index.hits(self.test, _k_of(choice.candidate, ks), who.room)
+        asked = [_with_instruction(example, choice.candidate.instruction) for example in self.test]
+        found = index.hits(asked, _k_of(choice.candidate, ks), who.room)
         hits = rate_interval(found, len(self.test))
         entrant = self._chosen(who, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
@@ -160,6 +175,13 @@ class Lineup:
 def _of(who: Answerer, what: str) -> str:
     """What is chosen, and for whom where that is not the model on this machine."""
     return f"{who.name} {what}".strip()
+
+
+def _with_instruction(example: Example, instruction: str) -> Example:
+    """The example as a contender with this instruction is asked."""
+    if not instruction:
+        return example
+    return replace(example, messages=(*added(example.prompt, instruction), example.messages[-1]))
 
 
 def _says_something(choice: Choice) -> bool:

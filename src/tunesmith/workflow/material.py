@@ -146,13 +146,35 @@ def with_scorer(recipe: Recipe) -> Recipe:
 
 
 def pinned(recipe: Recipe, named: NamedModel) -> Recipe:
-    """The recipe with the model named so that it is found again: an absolute folder, a hub's commit."""
+    """The recipe with everything named so that it is found again, from whichever folder: absolute paths, a hub's
+    commit."""
+    recipe = with_absolute_paths(recipe)
     identity = named.identity
     if identity.source == "hub":
         return recipe.model_copy(update={"revision": identity.revision})
     if identity.source == "folder" and identity.adapter is None:
         return recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
     return recipe
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The files and folders that it names."""
+
+    def absolute(path: str | None) -> str | None:
+        return path and str(Path(path).expanduser().absolute())
+
+    data, retrieval, evaluation = recipe.data, recipe.retrieval, recipe.evaluation
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update={"path": absolute(data.path), "test_path": absolute(data.test_path)}),
+            "retrieval": retrieval.model_copy(update={"documents": absolute(retrieval.documents)}),
+            "evaluation": evaluation.model_copy(
+                update={"answers": tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers)}
+            ),
+            "judge": recipe.judge.model_copy(update={"labels": absolute(recipe.judge.labels)}),
+            "cost": recipe.cost.model_copy(update={"prices": absolute(recipe.cost.prices)}),
+        }
+    )
 
 
 def searched(recipe: Recipe, listener: Listener) -> Recipe:

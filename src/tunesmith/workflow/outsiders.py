@@ -5,26 +5,25 @@ refused here, too.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tunesmith.errors import UsageError
-from tunesmith.evaluation.evaluate import Asked, Task
-from tunesmith.evaluation.outside import read_answers
+from tunesmith.evaluation.outside import Outsider, read_answers
 from tunesmith.models.resolve import looks_like_folder
-from tunesmith.records import Recipe
+from tunesmith.records import Example, Recipe
 
 WAYS = ("zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "rag-documents")
 """How a model that is not tuned is asked (`lineup.py`)."""
 TUNED_WAYS = ("tuned", "tuned-constrained", "tuned+rag", "tuned+rag-documents")
 
 
-def read_outsiders(recipe: Recipe, task: Task, taken: Iterable[str]) -> list[Asked]:
-    """What the recipe's files of answers hold, as contenders. `taken` are the names that others will have.
+def read_outsiders(recipe: Recipe, examples: Sequence[Example], taken: Iterable[str]) -> list[Outsider]:
+    """What the recipe's files of answers hold. `taken` are the names that contenders will have.
 
     Errors: `UsageError` for two of one name, `DataError` for a file that cannot be used.
     """
-    return [read_answers(path, task, name) for name, path in _named(recipe.evaluation.answers, taken).items()]
+    return [read_answers(path, examples, name) for name, path in _named(recipe.evaluation.answers, taken).items()]
 
 
 def names_in_decide(recipe: Recipe) -> Iterator[str]:

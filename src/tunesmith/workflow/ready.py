@@ -1,6 +1,6 @@
 """All that a decision needs before anything is spent: data, task, what its test set can show, judge, remote models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,12 @@ from tunesmith.baselines.dspy import installed_dspy
 from tunesmith.baselines.form import form_of
 from tunesmith.baselines.rag.documents import Passage, read_passages
 from tunesmith.errors import GateFailed
-from tunesmith.evaluation.evaluate import Asked, Task, check_task
+from tunesmith.evaluation.evaluate import Task, check_task
+from tunesmith.evaluation.outside import Outsider
 from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.files import sha256_of
 from tunesmith.providers.embedder import LocalEmbedder
-from tunesmith.records import AnswerForm, PowerStatement, Qualification, Recipe
+from tunesmith.records import AnswerForm, PowerStatement, Qualification, Recipe, fingerprint_of
 from tunesmith.workflow.answerers import remote_answerers
 from tunesmith.workflow.contest import check_own_scorer
 from tunesmith.workflow.judging import Judging, open_judging
@@ -24,16 +26,18 @@ from tunesmith.workflow.showing import planned
 
 @dataclass(frozen=True)
 class Ready:
-    """`plain` is the task with the scorer that needs no judge: choices are made with it."""
+    """`plain` is the task with the scorer that needs no judge: choices are made with it. `inputs` are the fingerprints
+    of all that is read besides data and model: a run that goes on should find them as they were."""
 
     material: Material
     plain: Task
     power: PowerStatement
     judging: Judging
-    outsiders: Sequence[Asked]
+    outsiders: Sequence[Outsider]
     passages: Sequence[Passage]
     form: AnswerForm | None
     remotes: Sequence[Answerer]
+    inputs: Mapping[str, str]
 
     @property
     def task(self) -> Task:
@@ -41,24 +45,45 @@ class Ready:
         return self.judging.task(self.plain)
 
 
-def make_ready(recipe: Recipe, listener: Listener, examined: Qualification | None = None) -> Ready:
-    """Gather it. `examined` is how the judge did when it was examined earlier.
+def make_ready(
+    recipe: Recipe,
+    listener: Listener,
+    examined: Qualification | None = None,
+    check: Callable[[Material], None] = lambda material: None,
+) -> Ready:
+    """Gather it. `examined` is how the judge did when it was examined earlier; `check` hears of the data before
+    anything is asked that costs.
 
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
-    small.
+    small; whatever `check` raises.
     """
     passages = _passages(recipe)  # quick to fail, so before all that is slow
     if recipe.evaluation.optimiser == "dspy":
         installed_dspy()
     material = gather(recipe, listener)
+    check(material)
     task = task_of(material)
     power = say_power(material, listener)
+    outsiders = read_outsiders(material.recipe, task.examples, names_in_decide(material.recipe))
     judging = open_judging(task.scorer, material.recipe, listener, examined)
-    outsiders = read_outsiders(material.recipe, judging.task(task), names_in_decide(material.recipe))
     form, why = form_of([example.answer for example in material.train])
     listener.note(why)
     remotes = remote_answerers(material, form, listener)
-    return Ready(material, task, power, judging, outsiders, passages, form, remotes)
+    inputs = _inputs(material.recipe, passages)
+    return Ready(material, task, power, judging, outsiders, passages, form, remotes, inputs)
+
+
+def _inputs(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
+    scorer = recipe.evaluation.scorer
+    own, _, _ = scorer.rpartition(":")
+    files = {
+        "scorer": own if own.endswith(".py") else scorer.removeprefix("sql:") if scorer.startswith("sql:") else None,
+        "judge.labels": recipe.judge.labels,
+        "cost.prices": recipe.cost.prices,
+        **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
+    }
+    documents = {"documents": fingerprint_of([[one.source, one.text] for one in passages])} if passages else {}
+    return {**documents, **{name: sha256_of(Path(file)) for name, file in files.items() if file is not None}}
 
 
 def task_of(material: Material) -> Task:

@@ -9,6 +9,7 @@ needs the data where they were, because it needs the test examples.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import RunError, StoreError
@@ -18,11 +19,12 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import read_lesson
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
-from tunesmith.workflow.contest import test_set_of
+from tunesmith.workflow.contest import tested_examples
 from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of
 from tunesmith.workflow.inventory import folder_of
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.ready import Ready, make_ready
+from tunesmith.workflow.material import Material
+from tunesmith.workflow.ready import make_ready
 from tunesmith.workflow.tuning import Tuning, identity_of, interrupted, telling_how_it_ends, tune
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT)
     `TrainingError`; `Interrupted` as `train` and `decide`.
     """
     folder = RunFolder.open(folder_of(name))
-    if folder.read(Run).command == "decide":
+    if folder.read(Run).command == "decide" or folder.has(TestSet):  # older versions did not say which
         return _go_on_deciding(folder, allow_drift, listener)
     return _go_on_training(folder, allow_drift, listener), folder
 
@@ -66,11 +68,11 @@ def _go_on_deciding(folder: RunFolder, allow_drift: bool, listener: Listener) ->
         before = _unfinished(folder)
         folder.sweep()
         examined = folder.read(Qualification) if folder.has(Qualification) else None
-        ready = make_ready(folder.read_recipe(), listener, examined)
+        check = partial(_refuse_other_data, folder, before)
+        ready = make_ready(folder.read_recipe(), listener, examined, check)
         material = ready.material
-        _refuse_other_data(folder, before, ready)
         model = material.model.load_for(material.recipe)
-        now = identity_of(material.recipe, model, material.prepared)
+        now = {**identity_of(material.recipe, model, material.prepared), **ready.inputs}
         run = _going_on(before, now, allow_drift, folder, listener)
         saved = None if run.result else _newest(folder, listener)
         _remember(run, folder, store)
@@ -88,7 +90,7 @@ def _unfinished(folder: RunFolder) -> Run:
             "finished", "This run has its verdict; there is nothing to go on with.", where=str(folder.path),
             do=f"tunesmith show {folder.path}",
         )  # fmt: skip
-    if run.status == "finished" and run.command == "train":
+    if run.status == "finished" and run.command == "train" and not folder.has(TestSet):
         raise RunError(
             "finished", "The tuning of this run is finished; there is nothing to go on with.", where=str(folder.path),
             do=f"tunesmith chat {folder.path}",
@@ -96,12 +98,10 @@ def _unfinished(folder: RunFolder) -> Run:
     return run
 
 
-def _refuse_other_data(folder: RunFolder, before: Run, ready: Ready) -> None:
+def _refuse_other_data(folder: RunFolder, before: Run, material: Material) -> None:
     """Answers to other examples could not be compared. Errors: `RunError`."""
-    material = ready.material
-    asked = test_set_of(ready.task, [example.answer for example in material.train])
-    is_same = before.split == material.split.fingerprint and (not folder.has(TestSet) or folder.read(TestSet) == asked)
-    if not is_same:
+    tested = folder.read(TestSet).examples if folder.has(TestSet) else tested_examples(material.test)
+    if before.split != material.split.fingerprint or tested != tested_examples(material.test):
         raise RunError(
             "other-data", "The data are not those that this run began with.", where=material.recipe.data.path or "",
             found="another split, or other test examples", do="put them back, or decide on them anew",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import Interrupted, RunError, TrainingError
+from tunesmith.errors import Interrupted, RunError, TunesmithError
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import Command, Estimate, Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
@@ -26,6 +26,9 @@ from tunesmith.workflow.material import Material, gather
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved
+
+
+NOTHING_ELSE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,22 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
 
 @contextmanager
 def open_run(
-    material: Material, out: Path, model: LocalModel, store: Store, estimate: Estimate | None, command: Command
+    material: Material,
+    out: Path,
+    model: LocalModel,
+    store: Store,
+    estimate: Estimate | None,
+    command: Command,
+    inputs: Mapping[str, str] = NOTHING_ELSE,
 ) -> Iterator[Tuning]:
-    """A run's locked folder with everything that is known before training, and the run in the store.
+    """A run's locked folder with everything that is known before training, and the run in the store; `inputs` are
+    fingerprints of what is read besides data and model.
 
     When the block is left before the training ended, the run's status says how.
     """
     folder = RunFolder.create(out, material.check.dataset.name)
     with folder.lock():
-        run = _new_run(material, folder, model, estimate, command)
+        run = _new_run(material, folder, model, estimate, command, inputs)
         _write_known(material, folder)
         folder.write(run)
         store.add_dataset(material.check.dataset)
@@ -87,8 +97,17 @@ def telling_how_it_ends(tuning: Tuning) -> Iterator[None]:
         if folder.read(Run).status == "running":
             with suppress(RunError):  # on a full disk: the error under way says more
                 _finish(tuning, "interrupted" if is_interruption(error) else "failed", None)
-        if isinstance(error, TrainingError) and folder.checkpoints.is_dir():
-            error.do += f"; then go on with tunesmith resume {folder.path}"
+        if isinstance(error, Interrupted) or not can_go_on(folder):
+            raise
+        go_on = f"tunesmith resume {folder.path}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(
+                "stopped", "Stopped at once, as you asked twice.", where=str(folder.path),
+                found="what was finished before is kept", do=go_on,
+            ) from None  # fmt: skip
+        if isinstance(error, TunesmithError):
+            error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
+        error.add_note(f"go on with {go_on}")
         raise
 
 
@@ -131,13 +150,25 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     )
     run = _finish(tuning, result.status, result)
     if result.status == "finished":
-        checkpoints.clear()
-        clear_lesson(folder)
+        clear_what_tuning_needed(folder)
     return run
 
 
+def clear_what_tuning_needed(folder: RunFolder) -> None:
+    """Checkpoints and lesson of a finished tuning: nobody will go on with it."""
+    from tunesmith.engine.checkpoint import Checkpoints
+
+    Checkpoints(folder.checkpoints).clear()
+    clear_lesson(folder)
+
+
 def _new_run(
-    material: Material, folder: RunFolder, model: LocalModel, estimate: Estimate | None, command: Command
+    material: Material,
+    folder: RunFolder,
+    model: LocalModel,
+    estimate: Estimate | None,
+    command: Command,
+    inputs: Mapping[str, str],
 ) -> Run:
     return Run(
         id=folder.id,
@@ -151,7 +182,7 @@ def _new_run(
         machine=machine(model.accelerator),
         versions=versions(),
         seeds={"recipe": material.recipe.seed},
-        identity=identity_of(material.recipe, model, material.prepared),
+        identity={**identity_of(material.recipe, model, material.prepared), **inputs},
         estimate=estimate,
         command=command,
         defaults=material.defaults,
@@ -200,18 +231,23 @@ def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
         return error
     is_tuned = any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
     has_checkpoint = folder.checkpoints.is_dir()
-    can_go_on = has_checkpoint or (folder.has(Run) and folder.read(Run).command == "decide")
     answered = ", ".join(folder.contenders())
     kept = [
         *(["the tuned weights and the metrics"] if is_tuned else []),
         *(["a checkpoint"] if has_checkpoint else []),
         *([f"the answers of {answered}"] if answered else []),
+        *(["the choices made"] if folder.choices().records else []),
     ]
     error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"
-    error.do = f"tunesmith resume {folder.path}" if can_go_on else "run the command again"
+    error.do = f"tunesmith resume {folder.path}" if can_go_on(folder) else "run the command again"
     if is_tuned:
         error.do = f"{error.do}, or try what is there: tunesmith chat {folder.path}"
     return error
+
+
+def can_go_on(folder: RunFolder) -> bool:
+    """Whether `resume` has something to go on with: a decision always, a training from its first checkpoint on."""
+    return folder.checkpoints.is_dir() or (folder.has(Run) and folder.read(Run).command == "decide")
 
 
 def artifact_of(kind: str, path: Path, run: str) -> Artifact:

@@ -29,7 +29,7 @@ def _candidate(index: Index, k: int, instruction: Instruction, room: Room | None
         given, name = f'the instruction "{instruction.name}" and {given}', f"{name} + {instruction.name}"
 
     def around(completer: Completer) -> Completer:
-        inner = Added(completer, instruction.text) if instruction.text else completer
-        return index.around(inner, k, room)
+        found = index.around(completer, k, room)  # what fits beside the instruction
+        return Added(found, instruction.text) if instruction.text else found
 
     return Candidate(name, given, around, instruction.text)

@@ -14,7 +14,7 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise NotYaml(f"{path.stat().st_size / 2**20:,.0f} MiB; at most {LARGEST_BYTES // 2**20} are read")
-        return read_plain(path.read_text(encoding="utf-8-sig"))
+        return read_plain(path.read_text(encoding="utf-8-sig"), number_keys=True)
     except NotYaml as error:
         place, found = f"{path} line {error.line}" if error.line else str(path), error.found
     except UnicodeDecodeError as error:

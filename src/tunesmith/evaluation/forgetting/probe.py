@@ -74,7 +74,7 @@ def measure_general(
         for item, completion in zip(items, completions, strict=True)
     )
     texts = _losses(likelihoods, general_texts()) if likelihoods is not None else ()
-    return GeneralAbility(probe=_probe(), answers=answers, texts=texts, seconds=time.perf_counter() - began)
+    return GeneralAbility(probe=probe_name(), answers=answers, texts=texts, seconds=time.perf_counter() - began)
 
 
 def is_right(item: Item, text: str) -> bool:
@@ -87,7 +87,7 @@ def _losses(likelihoods: Likelihoods, texts: Sequence[str]) -> tuple[TextLoss, .
     return tuple(TextLoss(nats=-one.log_probability, tokens=one.tokens) for one in found)
 
 
-def _probe() -> str:
+def probe_name() -> str:
     """Fingerprint of everything that is asked and of the rules' arguments."""
     return fingerprint_of([[[item.prompt, item.rules] for item in probe_items()], general_texts()])
 
