@@ -20,7 +20,8 @@ from tunesmith.records import (
     TrainingRecipe,
 )
 from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.forecast import Work, errors_of, forecast, learned
+from tunesmith.workflow.forecast import errors_of, forecast, learned
+from tunesmith.workflow.forecast_asking import Work
 
 
 @pytest.fixture(scope="module")

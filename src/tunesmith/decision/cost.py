@@ -44,7 +44,7 @@ from tunesmith.records import (
     Span,
     TuningSpent,
 )
-from tunesmith.records.cost import scaled
+from tunesmith.records.estimate import exactly, scaled
 from tunesmith.records.quantity import usd, wording
 
 HORIZON_MONTHS = 12.0
@@ -174,7 +174,7 @@ def _right_share(one: Contender, bill: _Bill) -> Range:
     """Of all requests, failed ones included."""
     score = one.metrics.get(bill.evaluation.metric)
     if score is None:
-        return _exactly(0.0)
+        return exactly(0.0)
     return scaled(Range(low=score.low, expected=score.value, high=score.high), _answered(score))
 
 
@@ -196,7 +196,7 @@ def _each_right(usd_per_1000: float, score: Quantity | None) -> Span | None:
 def _inference(one: Contender, bill: _Bill) -> CostPart:
     expected = one.usd_per_1000 / 1000
     if one.usage is not None and one.usage.usd_charged is not None:
-        return CostPart(what="inference", per="request", usd=_exactly(expected))
+        return CostPart(what="inference", per="request", usd=exactly(expected))
     if one.token_price is None:
         alone = one.usage.latency_seconds if one.usage else None
         slow = (alone or 0.0) * bill.evaluation.machine_usd_per_hour / 3600
@@ -208,7 +208,7 @@ def _inference(one: Contender, bill: _Bill) -> CostPart:
         for answer in bill.answers.get(one.name, ())
     ]
     if len(each) < 2:
-        return CostPart(what="inference", per="request", usd=_exactly(expected))
+        return CostPart(what="inference", per="request", usd=exactly(expected))
     return CostPart(what="inference", per="request", usd=_mean(each), moves_with=f"the tokens of {one.name}")
 
 
@@ -225,17 +225,17 @@ def _once(one: Contender, bill: _Bill) -> list[CostPart]:
         _part(
             "data", "once", scaled(_examples(one, bill), bill.recipe.cost.usd_per_example), "how many examples it needs"
         ),
-        _part("tuning", "once", _exactly(tuning)),
-        _part("search", "once", _exactly(_search_usd(one, bill))),
-        _part("evaluation", "once", _exactly(bill.evaluation_usd)),
-        _part("judge", "once", _exactly(bill.judge_usd)),
+        _part("tuning", "once", exactly(tuning)),
+        _part("search", "once", exactly(_search_usd(one, bill))),
+        _part("evaluation", "once", exactly(bill.evaluation_usd)),
+        _part("judge", "once", exactly(bill.judge_usd)),
     ]
 
 
 def _monthly(one: Contender, bill: _Bill) -> list[CostPart]:
     hosting = bill.recipe.cost.hosting_usd_per_month if one.kind in TUNED and not one.token_price else 0.0
     return [
-        _part("hosting", "month", _exactly(hosting)),
+        _part("hosting", "month", exactly(hosting)),
         _part("upkeep", "month", _upkeep(one, bill), "how often the task changes"),
     ]
 
@@ -245,7 +245,7 @@ def _examples(one: Contender, bill: _Bill) -> Range:
     everything, tests = float(bill.data_examples), float(min(bill.tests, bill.data_examples))
     looks_up_examples = one.kind == "rag" and bill.recipe.retrieval.documents is None
     if one.kind in TUNED or looks_up_examples:
-        return _exactly(everything)
+        return exactly(everything)
     return Range(low=tests, expected=tests, high=everything if one.kind == "few-shot" else tests)
 
 
@@ -359,7 +359,3 @@ def _of_changes(recipe: Recipe) -> str:
 def _part(what: str, per: Per, amount: Range, moves_with: str = "") -> CostPart:
     is_sure = amount.low == amount.high
     return CostPart(what=what, per=per, usd=amount, moves_with="" if is_sure else moves_with)
-
-
-def _exactly(value: float) -> Range:
-    return Range(low=value, expected=value, high=value)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from tunesmith.records.estimate import Range
+from tunesmith.records.estimate import Range, scaled, total
 from tunesmith.records.record import Record
 
 Per = Literal["once", "month", "request"]
@@ -142,20 +142,6 @@ class CostReport(Record):
     def prediction_errors(self) -> dict[str, float]:
         """Actual / expected by what was foreseen, as in `Run.estimate_error`."""
         return {one.what: one.ratio for one in self.predictions if one.ratio is not None}
-
-
-def scaled(one: Range, factor: float) -> Range:
-    """All three, multiplied."""
-    return Range(low=one.low * factor, expected=one.expected * factor, high=one.high * factor)
-
-
-def total(ranges: list[Range]) -> Range:
-    """As if all went wrong together."""
-    return Range(
-        low=sum(one.low for one in ranges),
-        expected=sum(one.expected for one in ranges),
-        high=sum(one.high for one in ranges),
-    )
 
 
 def volume(requests: float) -> str:

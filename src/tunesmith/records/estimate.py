@@ -1,5 +1,6 @@
 """What a training will need, told before anything is spent."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -27,6 +28,25 @@ class Range(Record):
     low: float
     expected: float
     high: float
+
+
+def exactly(value: float) -> Range:
+    """No doubt about it."""
+    return Range(low=value, expected=value, high=value)
+
+
+def scaled(one: Range, factor: float) -> Range:
+    """All three, multiplied."""
+    return Range(low=one.low * factor, expected=one.expected * factor, high=one.high * factor)
+
+
+def total(ranges: Sequence[Range]) -> Range:
+    """As if all went wrong together."""
+    return Range(
+        low=sum(one.low for one in ranges),
+        expected=sum(one.expected for one in ranges),
+        high=sum(one.high for one in ranges),
+    )
 
 
 class Estimate(Record):

@@ -25,8 +25,8 @@ from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.records import ChoiceMade, Completer, Example, FoundPrompt, TokenPrice, Tried
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop
+from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.listener import Listener
-from tunesmith.workflow.tuning import interrupted
 
 
 @dataclass(frozen=True)

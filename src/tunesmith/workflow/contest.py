@@ -22,8 +22,8 @@ from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop
 from tunesmith.store.store import Store
+from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.listener import Listener
-from tunesmith.workflow.tuning import interrupted
 
 FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
 """Scorers beside which the likelihood of the reference says something."""

@@ -20,12 +20,13 @@ from tunesmith.workflow.again import refuse_warnings
 from tunesmith.workflow.answerers import base_answerer, tuned_answerer
 from tunesmith.workflow.choices import Chooser
 from tunesmith.workflow.contest import Contest, test_set_of
+from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.findings import Findings, Found, find
 from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.ready import Ready, make_ready
-from tunesmith.workflow.tuning import Tuning, clear_what_tuning_needed, interrupted, open_run, tune
+from tunesmith.workflow.tuning import Tuning, clear_what_tuning_needed, open_run, tune
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved

@@ -12,7 +12,8 @@ from tunesmith.records import ChatTokenizer, Estimate, Machine, Recipe, Run, Tok
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
 from tunesmith.store.store import Store
-from tunesmith.workflow.forecast import How, Work, forecast
+from tunesmith.workflow.forecast import How, forecast
+from tunesmith.workflow.forecast_asking import Work
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 

@@ -2,7 +2,6 @@
 
     tuning = steps * (tokens of a step * seconds of a token + optimizer) + looks + reference
     look   = validation tokens forward + answers generated             (none at the first look)
-    answers to n prompts in batches of B = n * prompt + passes * pass,     passes = max(longest, sum of answers / B)
 
 What came of past estimates on this machine corrects this one: the middle of actual / expected moves the expectation,
 the extremes of it (and a tenth beyond) are the interval. Before there are any, the interval is a guess: `SPREAD`.
@@ -14,11 +13,9 @@ from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from tunesmith.baselines.choosing import answers_needed
-from tunesmith.baselines.rag.candidates import USUAL_KS
-from tunesmith.baselines.shots import numbers_to
-from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, probe_items
 from tunesmith.records import Estimate, Range, Recipe, Run
+from tunesmith.records.estimate import exactly, scaled, total
+from tunesmith.workflow.forecast_asking import Work, answering, asking, probing
 
 if TYPE_CHECKING:
     from tunesmith.engine.pace import Prospect
@@ -27,27 +24,6 @@ How = Literal["quick", "measured"]
 SPREAD = {"quick": (0.7, 1.7), "measured": (0.8, 1.4), "memory_bytes": (0.8, 1.3)}
 RUNS_LEARNED_FROM = 5
 MARGIN = 1.1
-TOKENS_OF_A_WORD = 1.5  # of English, the marks of the chat template aside
-WITH_HEAD = 1.5
-"""A label's token is not only read, as a prompt's is, but looked up among all of the vocabulary."""
-SURE_READS = 0.1
-"""The share of the labels' tokens that a tuned model reads until it is sure (banking77: 0.03 s against 0.25)."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to do. `answers`: tokens of each validation answer, () where nothing is generated; `question`:
-    tokens of a prompt on average; `tests`: examples that `decide` asks; `longest`: the limit of an answer;
-    `label_tokens`: of all labels, what they begin with in common counted once (0: answers are no labels)."""
-
-    examples: int
-    tokens_read: int
-    tokens_trained: int
-    answers: tuple[int, ...]
-    question: float
-    tests: int
-    longest: int
-    label_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,19 +50,20 @@ def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Ru
     lessons = {name: learned(past, name, how) for name in ("seconds", "memory_bytes")}
     step = prospect.tokens_per_step * pace.token_seconds + pace.update_seconds
     reading = (training.evaluations + 1) * prospect.look_tokens * pace.look_token_seconds
-    answering = times(training.evaluations, _answering(prospect, work, len(work.answers), recipe))
-    looks = plus(exactly(reading), answering)
+    answers = scaled(answering(prospect, work, len(work.answers), recipe), training.evaluations)
+    looks = total([exactly(reading), answers])
     reference = prospect.reference_tokens * pace.look_token_seconds
     per_epoch = ceil(work.examples / training.batch_size)
     slower = lessons["seconds"].middle
     if training.minutes is None:
         steps = max(1, round((training.epochs or 1.0) * per_epoch))
-        seconds = lessons["seconds"].applied(plus(exactly(steps * step + reference), looks))
+        seconds = lessons["seconds"].applied(total([exactly(steps * step + reference), looks]))
     else:
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
-        seconds = plus(exactly(training.minutes * 60), Range(low=0, expected=0, high=looks.high * slower))
-    asking = lessons["seconds"].applied(plus(_asking(prospect, work, recipe), _probing(prospect, work, recipe)))
+        seconds = total([exactly(training.minutes * 60), Range(low=0, expected=0, high=looks.high * slower)])
+    deciding = total([asking(prospect, work, recipe), probing(prospect, work, recipe)])
+    asked = lessons["seconds"].applied(deciding)
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
         how=how,
@@ -97,91 +74,13 @@ def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Ru
         plan=prospect.plan,
         seconds=seconds,
         parts={"steps": steps * step * slower, "looks": looks.expected * slower, "reference": reference * slower},
-        asking_seconds=asking,
+        asking_seconds=asked,
         memory_bytes=lessons["memory_bytes"].applied(exactly(prospect.base_bytes + pace.held_bytes)),
-        usd=times(per_second, seconds),
-        decide_usd=times(per_second, plus(seconds, asking)),
+        usd=scaled(seconds, per_second),
+        decide_usd=scaled(total([seconds, asked]), per_second),
         factors={name: lesson.middle for name, lesson in lessons.items()},
         assumptions=_assumptions(prospect, work, recipe, lessons, how),
     )
-
-
-def _answering(prospect: "Prospect", work: Work, prompts: int, recipe: Recipe, longer: float = 1.0) -> Range:
-    """Seconds to answer some prompts, each `longer` times as long as a question: as the right answers, or to the limit.
-
-    Expected are the right answers' lengths: a look asks the tuned model.
-    """
-    if not prompts or not work.answers:
-        return exactly(0.0)
-    rows = min(prompts, recipe.evaluation.batch_size)
-    mean = sum(work.answers) / len(work.answers)
-
-    def seconds(longest: float, total: float) -> float:
-        passes = max(longest, total / rows)
-        wider = max(1.0, rows / prospect.rows)  # a pass was timed with fewer rows
-        return prompts * prospect.pace.prompt_seconds * longer + passes * prospect.pace.pass_seconds * wider
-
-    usual = seconds(max(work.answers), mean * prompts)
-    return Range(low=usual, expected=usual, high=seconds(work.longest, float(work.longest * prompts)))
-
-
-def _asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
-    """All contenders of the model that is tuned, and the choices that are made for them on validation.
-
-    Those that read what was retrieved read as much more; fixed examples are read once for all. A base model that was
-    not tuned often talks to the limit. Every candidate of a choice is asked freely and held to a form, where there is
-    one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
-    """
-    example = work.tokens_read / max(1, work.examples)
-    with_found = 1 + (recipe.retrieval.k or USUAL_KS[-1]) * example / max(1.0, work.question)
-    forms = 2 if recipe.evaluation.constrained else 1
-    ks = 1 if recipe.retrieval.k else len(USUAL_KS)
-    shots = 2 * len(numbers_to(recipe.evaluation.shots))
-    are_labels = recipe.evaluation.constrained and work.label_tokens > 0
-    tests, held_only = work.tests, (work.tests if forms == 2 else 0)
-    beside = len(work.answers) if are_labels else 0  # calibrated: a second way, for the form and around each best
-
-    def trials(candidates: int) -> int:
-        return answers_needed(forms * candidates, len(work.answers)) // forms
-
-    asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
-        (1.0, False, tests, held_only + 2 * beside),  # zero-shot
-        (1.0, False, trials(shots), trials(shots) + beside + tests),  # few-shot
-        (1.0, False, trials(recipe.evaluation.trials), trials(recipe.evaluation.trials) + beside + tests),  # searched
-        (with_found, False, trials(2 * ks), trials(2 * ks) + beside + tests),  # rag
-        (1.0, True, tests, held_only + 2 * beside),  # tuned
-        (with_found, True, trials(ks), trials(ks) + beside + tests),  # tuned+rag
-    ]
-    total = exactly(0.0)
-    for longer, is_tuned, free, held in asked:
-        one = _answering(prospect, work, free if are_labels else free + held, recipe, longer)
-        expected = one.expected if is_tuned else (one.expected + one.high) / 2
-        total = plus(total, Range(low=one.low, expected=expected, high=one.high))
-        if are_labels:
-            total = plus(total, _labelling(prospect, work, held, longer, is_tuned))
-    return total
-
-
-def _labelling(prospect: "Prospect", work: Work, prompts: int, longer: float, is_tuned: bool) -> Range:
-    """Seconds to find the likeliest label for some prompts: all labels are read after each, by a model that is sure
-    (a tuned one) a few of them."""
-    read = work.label_tokens / max(1.0, work.question) * WITH_HEAD
-    few, usual, all_of_them = (
-        prompts * prospect.pace.prompt_seconds * (longer + share * read) for share in (SURE_READS, 0.5, 1.0)
-    )
-    return Range(low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them)
-
-
-def _probing(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
-    """General ability before and after: short questions, answers up to their limit or half of it."""
-    if recipe.bar.max_forgetting is None or not work.tests:
-        return exactly(0.0)
-    items = probe_items()
-    rows = min(len(items), recipe.evaluation.batch_size)
-    passes = PROBE_TOKENS * ceil(len(items) / rows) * max(1.0, rows / prospect.rows) * prospect.pace.pass_seconds
-    words = sum(len(item.prompt.split()) for item in items)
-    reading = TOKENS_OF_A_WORD * words / max(1.0, work.question) * prospect.pace.prompt_seconds
-    return times(2, Range(low=reading + passes / 2, expected=reading + passes, high=reading + passes))
 
 
 def learned(past: Sequence[Run], name: str, how: How) -> Lesson:
@@ -244,18 +143,3 @@ def _assumptions(
             else f"{word}: no estimate of a finished run on this machine to learn from yet; the interval is a guess"
         )  # fmt: skip
     return tuple(said)
-
-
-def exactly(value: float) -> Range:
-    """No doubt about it."""
-    return Range(low=value, expected=value, high=value)
-
-
-def plus(one: Range, other: Range) -> Range:
-    """As if both went wrong together."""
-    return Range(low=one.low + other.low, expected=one.expected + other.expected, high=one.high + other.high)
-
-
-def times(factor: float, one: Range) -> Range:
-    """All three, multiplied."""
-    return Range(low=one.low * factor, expected=one.expected * factor, high=one.high * factor)

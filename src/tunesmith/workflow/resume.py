@@ -21,11 +21,12 @@ from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.contest import tested_examples
 from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of
+from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.inventory import folder_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material
 from tunesmith.workflow.ready import make_ready
-from tunesmith.workflow.tuning import Tuning, identity_of, interrupted, telling_how_it_ends, tune
+from tunesmith.workflow.tuning import Tuning, identity_of, telling_how_it_ends, tune
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved

@@ -18,6 +18,7 @@ from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.entries import Artifact
 from tunesmith.store.store import Store
+from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.forecast import errors_of
 from tunesmith.workflow.listener import SILENT, Listener
@@ -109,11 +110,6 @@ def telling_how_it_ends(tuning: Tuning) -> Iterator[None]:
             error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
         error.add_note(f"go on with {go_on}")
         raise
-
-
-def is_interruption(error: BaseException) -> bool:
-    """Whether somebody asked to stop, as against something going wrong."""
-    return isinstance(error, Interrupted | KeyboardInterrupt)
 
 
 def _write_known(material: Material, folder: RunFolder) -> None:
@@ -220,34 +216,6 @@ def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) ->
 def _place_of(tuning: Tuning) -> Path:
     """Where the result goes: full fine-tuning leaves a whole model, every other kind an adapter."""
     return tuning.folder.model if tuning.recipe.adapter.kind == "full" else tuning.folder.adapter
-
-
-def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
-    """Says what an interrupted command leaves behind, and how to go on."""
-    error = Interrupted("stopped", "Stopped as you asked.")
-    error.exit_code = stop.exit_code
-    if folder is None:
-        error.what, error.do = "Stopped as you asked; nothing was written.", "run the command again"
-        return error
-    is_tuned = any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
-    has_checkpoint = folder.checkpoints.is_dir()
-    answered = ", ".join(folder.contenders())
-    kept = [
-        *(["the tuned weights and the metrics"] if is_tuned else []),
-        *(["a checkpoint"] if has_checkpoint else []),
-        *([f"the answers of {answered}"] if answered else []),
-        *(["the choices made"] if folder.choices().records else []),
-    ]
-    error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"
-    error.do = f"tunesmith resume {folder.path}" if can_go_on(folder) else "run the command again"
-    if is_tuned:
-        error.do = f"{error.do}, or try what is there: tunesmith chat {folder.path}"
-    return error
-
-
-def can_go_on(folder: RunFolder) -> bool:
-    """Whether `resume` has something to go on with: a decision always, a training from its first checkpoint on."""
-    return folder.checkpoints.is_dir() or (folder.has(Run) and folder.read(Run).command == "decide")
 
 
 def artifact_of(kind: str, path: Path, run: str) -> Artifact:
