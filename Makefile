@@ -26,8 +26,8 @@ setup: $(READY) ## .venv with everything in it, the embedded model, the sample d
 demo: setup ## the whole way on the sample data: baselines, tuning, evaluation, verdict, report.html
 	@$(BIN)/tunesmith demo
 
-test: setup ## the tests
-	$(BIN)/python -m pytest
+test: setup ## the tests, a process for each core (at most 4) with one thread of its own
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/ruff check .
