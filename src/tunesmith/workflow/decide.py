@@ -128,8 +128,8 @@ def _ability_before(model: LocalModel, tuning: Tuning, listener: Listener, stop:
     kept = tuning.folder.read(GeneralAbility) if tuning.folder.has(GeneralAbility) else None
     if kept and kept.probe == probe_name():
         return kept
-    if tuning.run.result is not None:
-        listener.note("warning: forgetting is left out: general ability before tuning was measured by another probe")
+    if tuning.run.result is not None and tuning.recipe.bar.max_forgetting is not None:
+        listener.note("warning: forgetting is left out: this probe was not asked before the model was tuned")
         return None
     found = _ability(model, tuning, listener, "general ability before", stop)
     if found is not None:
