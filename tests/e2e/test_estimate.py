@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from door import Door
@@ -20,6 +21,7 @@ from tunesmith.records import (
     TrainingRecipe,
 )
 from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow import looks
 from tunesmith.workflow.forecast import errors_of, forecast, learned
 from tunesmith.workflow.forecast_asking import Work
 
@@ -86,6 +88,19 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     assert set(errors_of(early)) == {"memory_bytes"}, "a training that ended early says nothing about its time"
     again = Estimate.model_validate_json(tunesmith("estimate", recipe, labels_csv, "--json").out)
     assert again.factors["seconds"] != 1.0, "the run is in the store, and was learned from"
+
+
+def test_a_training_keeps_the_energy_that_the_machine_tells(
+    tunesmith: Door, recipe: Path, labels_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read with every line, so that no counter begins again unseen."""
+    joules = iter(range(100, 10_000, 100))
+    monkeypatch.setattr(looks, "EnergyCounters", lambda: SimpleNamespace(add_up=lambda: float(next(joules))))
+    assert tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path).code == 0
+    (path,) = tmp_path.iterdir()
+    folder = RunFolder.open(path)
+    result, lines = folder.read(Run).result, folder.metrics().records
+    assert result is not None and result.energy_joules == 100.0 * (len(lines) + 1)
 
 
 # --- the arithmetic

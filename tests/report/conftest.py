@@ -227,6 +227,7 @@ def run_of(recipe: Recipe) -> Run:
             tokens_read=204_800,
             peak_memory_bytes=int(1.4 * 2**30),
             trainable_parameters=4_884_480,
+            energy_joules=12_340.0,
         ),
     )
 

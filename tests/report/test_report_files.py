@@ -51,6 +51,15 @@ def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
     assert all(f"- {reason}" in text for reason in report.decision.reasons)
 
 
+def test_both_reports_tell_the_energy_of_a_training_where_it_is_known(report: ReportInput) -> None:
+    assert "peak memory 1.4 GiB, 12.3 kJ." in render_markdown(report)
+    assert "peak memory 1.4 GiB; 12.3 kJ." in " ".join(render_html(report).split())
+    assert report.run is not None and report.run.result is not None
+    untold = report.run.result.model_copy(update={"energy_joules": None})
+    bare = replace(report, run=report.run.model_copy(update={"result": untold}))
+    assert "peak memory 1.4 GiB." in render_markdown(bare) and "12.3 kJ" not in render_html(bare)
+
+
 def test_the_data_section_says_how_many_examples_were_used(report: ReportInput) -> None:
     told = "2,996 train, 64 of 428 validation and 60 of 857 test examples used"
     assert sides_of(report) == told

@@ -63,7 +63,8 @@ class MetricLine(Record):
 class TrainingResult(Record):
     """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end.
 
-    `ended_early`: the recipe's patience was at its end before the steps or minutes were.
+    `ended_early`: the recipe's patience was at its end before the steps or minutes were. `energy_joules` is None where
+    the machine does not tell, and where the training was cut short in between.
     """
 
     status: RunStatus
@@ -79,6 +80,7 @@ class TrainingResult(Record):
     trainable_parameters: int
     plan: MemoryPlan | None = None
     ended_early: bool = False
+    energy_joules: float | None = None
 
 
 class DefaultUsed(Record):

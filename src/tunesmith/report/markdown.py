@@ -137,7 +137,8 @@ def _training(content: ReportInput) -> str:
     return (
         f"## Training\n\n{result.steps:,} steps in {duration(result.seconds)}; kept step {result.best_step:,}{loss}. "
         f"{result.tokens_trained:,} tokens trained of {result.tokens_read:,} read, "
-        f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB."
+        f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB"
+        + (f", {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
@@ -14,12 +15,15 @@ from tunesmith.workflow.listener import Listener
 
 
 class Lines:
-    """Keeps every metric line and shows progress, rate and loss. `step` is the last one that was told."""
+    """Keeps every metric line and shows progress, rate and loss. `step` is the last one that was told; `energy` is read
+    with every line, because its counters begin again."""
 
     def __init__(self, folder: RunFolder, listener: Listener, recipe: Recipe, step: int) -> None:
         self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
+        self.energy = EnergyCounters()
 
     def __call__(self, line: MetricLine) -> None:
+        self.energy.add_up()
         self.step = line.step
         self.folder.append_metric(line)
         if line.warning:

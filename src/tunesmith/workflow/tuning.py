@@ -144,6 +144,8 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
         tell=listener.progress,
         safekeeping=Safekeeping(checkpoints, folder.journal, saved),
     )
+    if saved is None:
+        result = result.model_copy(update={"energy_joules": lines.energy.add_up()})
     run = _finish(tuning, result.status, result)
     if result.status == "finished":
         clear_what_tuning_needed(folder)
