@@ -201,16 +201,20 @@ def test_what_the_bar_forbids_and_what_nobody_knows_is_not_compared() -> None:
     assert [step.name for step in costs.cheapest] == ["tuned"]
 
 
-def test_what_was_foreseen_stands_beside_what_came() -> None:
+def foreseen(*, high: float) -> Estimate:
+    """Tuning at about 0.8 USD, the whole decision at 1 USD and `high` at most."""
     none = Range(low=0, expected=0, high=0)
-    foreseen = Estimate(
+    return Estimate(
         how="quick", steps=1, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(), seconds=none,
         parts={}, asking_seconds=none, memory_bytes=none, usd=Range(low=0.4, expected=0.8, high=1.1),
-        decide_usd=Range(low=0.5, expected=1.0, high=1.05),
+        decide_usd=Range(low=0.5, expected=1.0, high=high),
     )  # fmt: skip
+
+
+def test_what_was_foreseen_stands_beside_what_came() -> None:
     costs = cost_report(
         evaluation(contender("tuned")), recipe(), data_examples=N, tuning=TuningSpent(seconds=36_000),
-        evaluation_seconds=3600, foreseen=foreseen,
+        evaluation_seconds=3600, foreseen=foreseen(high=1.05),
     )  # fmt: skip
     assert costs.prediction_errors == {"tuning_usd": 1.25}
     assert [one.is_inside for one in costs.predictions] == [True]
@@ -218,18 +222,13 @@ def test_what_was_foreseen_stands_beside_what_came() -> None:
 
 def test_the_whole_decision_costs_its_wall_time_and_all_that_was_charged() -> None:
     """An hour of it beyond tuning and asking (choices, general ability) counts, and so does every provider."""
-    none = Range(low=0, expected=0, high=0)
-    foreseen = Estimate(
-        how="quick", steps=1, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(), seconds=none,
-        parts={}, asking_seconds=none, memory_bytes=none, usd=Range(low=0.4, expected=0.8, high=1.1),
-        decide_usd=Range(low=0.5, expected=1.0, high=3.0),
-    )  # fmt: skip
     far = contender("far", kind="few-shot", usd=0.5, price=PRICE, setup_usd=0.25)  # 0.25 USD for choosing its prompt
     told = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=9, usd_charged=7.0)  # paid long ago, not for this
     old = contender("old", kind="outside").model_copy(update={"usage": told})
     costs = cost_report(
         evaluation(far, old, contender("tuned")), recipe(), data_examples=N, tuning=TuningSpent(seconds=36_000),
-        evaluation_seconds=3600, decision_seconds=43_200, judge_usd=9.0, judge_usd_charged=0.15, foreseen=foreseen,
+        evaluation_seconds=3600, decision_seconds=43_200, judge_usd=9.0, judge_usd_charged=0.15,
+        foreseen=foreseen(high=3.0),
     )  # fmt: skip
     assert costs.predictions[1].actual_usd == pytest.approx(12 * 0.1 + 0.5 * N / 1000 + 0.25 + 0.15)
     assert costs.prediction_errors["decide_usd"] == pytest.approx(1.7)
