@@ -73,7 +73,7 @@ def test_products_over_bundles_are_the_rule(
     monkeypatch.setattr(bundles, "LONGEST_KEPT", longest_kept)
     monkeypatch.setattr(bundles, "REPEATED", repeated)
     forest = varied_forest(0)
-    assert any(bundle.seen_T is None for bundle in bundles.plan(forest)) == (repeated == 0)
+    assert any(not bundle.is_joined for bundle in bundles.plan(forest).bundles) == (repeated == 0)
     torch.manual_seed(0)
     parts = [
         torch.randn(len(forest), h, 8, dtype=torch.float64, requires_grad=True) for h in (heads[0], *heads[1:] * 2)
@@ -101,6 +101,6 @@ def test_attention_costs_what_the_attended_pairs_cost() -> None:
     shared = random.integers(0, 99, 600)
     forest = plant([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
     plan = bundles.plan(forest)
-    scores = sum(b.nodes * b.length * (b.length + len(b.path_P)) for b in plan)
+    scores = sum(b.places_BL.size * (b.places_BL.shape[1] + len(b.path_P)) for b in plan.bundles)
     pairs = sum(len(places) * (len(places) + 1) // 2 for places in ([*range(600)],)) + 32 * (25 * 600 + 25 * 13)
     assert pairs <= scores <= 1.25 * pairs

@@ -11,9 +11,9 @@ Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values as in PEFT (`peft/
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,54 +72,88 @@ class LoraLinear(nn.Module):
 
     def updated(self, x: Tensor, dropped: Tensor, bias: Tensor | None) -> Tensor:
         """x W^T + s dropped A^T B^T + bias."""
-        other = None if dropped is x else dropped
-        y: Tensor = _Updated.apply(x, other, self.lora_A, self.lora_B, self, bias, note_of(dropped))
-        return y
+        return _updated([self], x, None if dropped is x else dropped, [bias])[0]
+
+    @staticmethod
+    def together(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
+        """What layers that read the same input make of it; see `fused/together.py`."""
+        if not all(type(layer) is LoraLinear and layer.is_plain for layer in layers):
+            return tuple(layer(x) for layer in layers)
+        plain = cast(Sequence[LoraLinear], layers)
+        return _updated(plain, x, None, [layer.frozen.bias for layer in plain])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether x reaches A as it is."""
+        return self.is_on and (isinstance(self.dropout, nn.Identity) or not self.training)
+
+
+def _updated(
+    layers: Sequence[LoraLinear], x: Tensor, dropped: Tensor | None, biases: Sequence[Tensor | None]
+) -> tuple[Tensor, ...]:
+    note = note_of(x if dropped is None else dropped)
+    weights = [layer.lora_A for layer in layers] + [layer.lora_B for layer in layers]
+    ys: tuple[Tensor, ...] = _Updated.apply(x, dropped, layers, biases, note, *weights)
+    return ys
 
 
 class _Updated(torch.autograd.Function):
-    """y = x W^T + s z A^T B^T + b, where z is x or what dropout left of it.
+    """y = x W^T + s z A^T B^T + b of every layer that reads x; z is x or what dropout left of it.
 
-    Written out because autograd's own version makes two more passes over every activation and keeps more. N = all
-    leading dimensions together; s = scaling; d_ marks gradients:
+    Written out because autograd's own version makes two more passes over every activation and keeps more. The A of all
+    layers stand under each other, scaled, so that each input is read once for all of them. N = all leading dimensions
+    together; R = the ranks of all layers; d_ marks gradients; W, B, d and d_low of one layer after the other:
 
-        low = z A^T,   d_low = s d B,   d_A = d_low^T z,   d_B = s d^T low,   d_z = d_low A,   d_x = d W  (+ d_z)
+        low = z (s A)^T,   d_low = d B,   d_A = s d_low^T z,   d_B = d^T low,   d_z = d_low (s A),   d_x = d W  (+ d_z)
 
     z is not kept where it can be made again (`fused/again.py`).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, dropped: Tensor | None, lora_A: Tensor, lora_B: Tensor, layer: LoraLinear,
-        bias: Tensor | None, note: Note | None,
-    ) -> Tensor:  # fmt: skip
-        A_RI, B_OR = lora_A.to(x.dtype), lora_B.to(x.dtype)
+        ctx: Any, x: Tensor, dropped: Tensor | None, layers: Sequence[LoraLinear], biases: Sequence[Tensor | None],
+        note: Note | None, *weights: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        As, Bs = weights[: len(layers)], [B_OR.to(x.dtype) for B_OR in weights[len(layers) :]]
+        A_RI = torch.cat([A_rI * layer.scaling for layer, A_rI in zip(layers, As, strict=True)]).to(x.dtype)
         z = x if dropped is None else dropped
         low_NR = z.flatten(end_dim=-2) @ A_RI.T
-        y = product_with_bias(layer.frozen, x, bias)
-        y.view(-1, y.shape[-1]).addmm_(low_NR, B_OR.T, alpha=layer.scaling)
-        ctx.save_for_backward(low_NR, A_RI, B_OR, *(note.sources if note else (z,)))
-        ctx.maker, ctx.frozen, ctx.scaling = note and note.maker, layer.frozen, layer.scaling
-        ctx.dtype = lora_A.dtype
+        ys = []
+        ctx.ranks = [len(A_rI) for A_rI in As]
+        for layer, bias, B_Or, low_Nr in zip(layers, biases, Bs, low_NR.split(ctx.ranks, 1), strict=True):
+            ys.append(product_with_bias(layer.frozen, x, bias))
+            ys[-1].view(-1, len(B_Or)).addmm_(low_Nr, B_Or.T)
+        ctx.save_for_backward(low_NR, A_RI, *Bs, *(note.sources if note else (z,)))
+        ctx.maker, ctx.layers, ctx.dtype = note and note.maker, layers, As[0].dtype
         if note:
             note.maker.wanted += 1
-        return y
+        return tuple(ys)
 
     @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
-        low_NR, A_RI, B_OR, *kept = ctx.saved_tensors
-        z_NI = (ctx.maker.make(kept) if ctx.maker else kept[0]).flatten(end_dim=-2)
-        d_NO = d.reshape(-1, d.shape[-1])
-        d_low_NR = (d_NO @ B_OR).mul_(ctx.scaling)
-        d_A, d_B = d_low_NR.T @ z_NI, (d_NO.T @ low_NR).mul_(ctx.scaling)
-        d_x = d_NO @ dense_OI(ctx.frozen, d.dtype) if ctx.needs_input_grad[0] else None
+    def backward(ctx: Any, *ds: Tensor) -> tuple[Any, ...]:
+        low_NR, A_RI, *others = ctx.saved_tensors
+        Bs, kept, layers = others[: len(ds)], others[len(ds) :], ctx.layers
+        z = ctx.maker.make(kept) if ctx.maker else kept[0]
+        z_NI = z.flatten(end_dim=-2)
+        ds_NO = [d.reshape(-1, d.shape[-1]) for d in ds]
+        d_lows = [d_NO @ B_Or for d_NO, B_Or in zip(ds_NO, Bs, strict=True)]
+        d_low_NR = torch.cat(d_lows, 1) if len(ds) > 1 else d_lows[0]
+        lows = low_NR.split(ctx.ranks, 1)
+        d_Bs = [(d_NO.T @ low_Nr).to(ctx.dtype) for d_NO, low_Nr in zip(ds_NO, lows, strict=True)]
+        d_As = (d_low_NR.T @ z_NI).to(ctx.dtype).split(ctx.ranks)
+        d_As = [d_A.mul_(layer.scaling) for d_A, layer in zip(d_As, layers, strict=True)]
+        d_x_NI = None
+        if ctx.needs_input_grad[0]:
+            for d_NO, layer in zip(ds_NO, layers, strict=True):
+                weight_OI = dense_OI(layer.frozen, d_NO.dtype)
+                d_x_NI = d_NO @ weight_OI if d_x_NI is None else d_x_NI.addmm_(d_NO, weight_OI)
         d_dropped = None
         if ctx.needs_input_grad[1]:
-            d_dropped = (d_low_NR @ A_RI).view(*d.shape[:-1], z_NI.shape[-1])
-        elif d_x is not None:
-            d_x.addmm_(d_low_NR, A_RI)
-        d_x = None if d_x is None else d_x.view(*d.shape[:-1], z_NI.shape[-1])
-        return d_x, d_dropped, d_A.to(ctx.dtype), d_B.to(ctx.dtype), None, None, None
+            d_dropped = (d_low_NR @ A_RI).view(z.shape)
+        elif d_x_NI is not None:
+            d_x_NI.addmm_(d_low_NR, A_RI)
+        d_x = None if d_x_NI is None else d_x_NI.view(z.shape)
+        return d_x, d_dropped, None, None, None, *d_As, *d_Bs
 
 
 def attach_lora(

@@ -1,59 +1,63 @@
 """Attention of a bundle with a long way from the root: products with the way and with the own node, never joined.
 
-    E = exp(s Q K^T + causal - m),    z = rowsum(E),    O = E V / z        m is the largest score of a row
+    E = exp(Q K^T + mask - m),    z = rowsum(E),    O = E V / z        m is the largest score of a row
 
 The keys on the way are the same for all nodes and not repeated; both parts share m and z. E is kept, in the model's
 dtype, or made again (`Bundle.is_kept`).
 
     d = dO / z,    dS = E * (d V^T - rowsum(d * O)),    dQ = dS K,    dK = dS^T Q,    dV = E^T d
 
-Shapes: `rows.py`; Z = B * M * L.
+Queries come scaled, and the gradient is that of the scaled ones. Shapes: `rows.py`; Z = B * M * L.
 """
 
 import torch
 from torch import Tensor
 
-from tunesmith.engine.attention.bundles import Bundle
-from tunesmith.engine.attention.rows import add_to_path, causal_YL, put, take, take_path
+from tunesmith.engine.attention.rows import Part
 
 
-def forward(q_XYe: Tensor, k_NGe: Tensor, v_NGe: Tensor, bundle: Bundle) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """What the queries (scaled) attend to, XYe, and what the way back needs."""
-    own_XYL, path_GZP, sum_XY1 = weights = _weights(q_XYe, k_NGe, bundle)
-    out_XYe = _add_path(own_XYL @ take(v_NGe, bundle, k_NGe.shape[1]), path_GZP, v_NGe, bundle)
-    return out_XYe.div_(sum_XY1), weights if bundle.is_kept else ()
+def forward(part: Part, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie: Tensor) -> tuple[Tensor, ...]:
+    """Writes what the bundle's queries attend to into `out_Ie`; returns what the way back needs."""
+    own_XYL, path_GZP, sum_XY1 = weights = _weights(part, q_Ie, k_Je)
+    out_XYe = part.of_queries(out_Ie)
+    torch.bmm(own_XYL, part.of_keys(v_Je), out=out_XYe)
+    _by_group(part, out_XYe).baddbmm_(path_GZP, part.of_path(v_Je))
+    out_XYe.div_(sum_XY1)
+    return weights
 
 
 def backward(
-    q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, d_NHe: Tensor, out_NHe: Tensor, kept: tuple[Tensor, ...],
-    bundle: Bundle, dk_NGe: Tensor, dv_NGe: Tensor,
-) -> Tensor:  # fmt: skip
-    """Gradient with respect to the scaled queries, XYe; those of keys and values are added to `dk_NGe`, `dv_NGe`."""
-    groups = k_NGe.shape[1]
-    q_XYe, k_XLe, v_XLe = (take(x_Nhe, bundle, groups) for x_Nhe in (q_NHe, k_NGe, v_NGe))
-    own_XYL, path_GZP, sum_XY1 = kept or _weights(q_XYe, k_NGe, bundle)
-    d_XYe, out_XYe = (take(x_NHe, bundle, groups, blank_padding=True) for x_NHe in (d_NHe, out_NHe))
-    d_XYe = (d_XYe / sum_XY1).to(d_NHe.dtype)
-    dot_XY1 = torch.linalg.vecdot(d_XYe, out_XYe)[..., None]
-    ds_XYL = (d_XYe @ v_XLe.mT).sub_(dot_XY1).mul_(own_XYL)
-    ds_GZP = _over_path(d_XYe, v_NGe, bundle).sub_(dot_XY1.view(groups, -1, 1)).mul_(path_GZP)
-    for s_XYL, s_GZP, x_XYe, out_NGe in ((ds_XYL, ds_GZP, q_XYe, dk_NGe), (own_XYL, path_GZP, d_XYe, dv_NGe)):
-        put(s_XYL.mT @ x_XYe, bundle, out_NGe, add=True)
-        add_to_path(s_GZP.mT @ x_XYe.view(groups, -1, x_XYe.shape[-1]), bundle, out_NGe)
-    return _add_path(ds_XYL @ k_XLe, ds_GZP, k_NGe, bundle)
+    part: Part, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, d_Ie: Tensor, out_Ie: Tensor | None,
+    kept: tuple[Tensor, ...], dq_Ie: Tensor, dk_Je: Tensor, dv_Je: Tensor,
+) -> None:  # fmt: skip
+    """Writes the gradients with respect to the bundle's queries, keys and values into the last three."""
+    assert out_Ie is not None
+    own_XYL, path_GZP, sum_XY1 = kept or _weights(part, q_Ie, k_Je)
+    q_XYe, d_XYe = part.of_queries(q_Ie), part.of_queries(d_Ie)
+    d_XYe = (d_XYe / sum_XY1).to(d_Ie.dtype)
+    dot_XY1 = torch.linalg.vecdot(d_XYe, part.of_queries(out_Ie))[..., None]
+    ds_XYL = (d_XYe @ part.of_keys(v_Je).mT).sub_(dot_XY1).mul_(own_XYL)
+    ds_GZP = _by_group(part, d_XYe) @ part.of_path(v_Je).mT
+    ds_GZP.sub_(_by_group(part, dot_XY1)).mul_(path_GZP)
+    for s_XYL, s_GZP, x_XYe, out_Je in ((ds_XYL, ds_GZP, q_XYe, dk_Je), (own_XYL, path_GZP, d_XYe, dv_Je)):
+        torch.bmm(s_XYL.mT, x_XYe, out=part.of_keys(out_Je))
+        torch.bmm(s_GZP.mT, _by_group(part, x_XYe), out=part.of_path(out_Je))
+    dq_XYe = part.of_queries(dq_Ie)
+    torch.bmm(ds_XYL, part.of_keys(k_Je), out=dq_XYe)
+    _by_group(part, dq_XYe).baddbmm_(ds_GZP, part.of_path(k_Je))
 
 
-def _weights(q_XYe: Tensor, k_NGe: Tensor, bundle: Bundle) -> tuple[Tensor, Tensor, Tensor]:
+def _weights(part: Part, q_Ie: Tensor, k_Je: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """E over the own node and over the way, and z."""
-    k_XLe = take(k_NGe, bundle, k_NGe.shape[1])
-    own_XYL = torch.baddbmm(causal_YL(q_XYe.shape[1], bundle.length, q_XYe), q_XYe, k_XLe.mT)
-    path_GZP = _over_path(q_XYe, k_NGe, bundle)
+    q_XYe = part.of_queries(q_Ie)
+    own_XYL = torch.baddbmm(part.mask, q_XYe, part.of_keys(k_Je).mT)
+    path_GZP = _by_group(part, q_XYe) @ part.of_path(k_Je).mT
     return own_XYL, path_GZP, _exponentiate(own_XYL, path_GZP)
 
 
-def _over_path(q_XYe: Tensor, k_NGe: Tensor, bundle: Bundle) -> Tensor:
-    """Products of all rows with the keys on the way from the root, GZP."""
-    return q_XYe.view(k_NGe.shape[1], -1, q_XYe.shape[-1]) @ take_path(k_NGe, bundle).mT
+def _by_group(part: Part, x_XYk: Tensor) -> Tensor:
+    """The rows of all nodes under each other, for each key head: GZk, a view."""
+    return x_XYk.view(part.groups, -1, x_XYk.shape[-1])
 
 
 def _exponentiate(own_XYL: Tensor, path_GZP: Tensor) -> Tensor:
@@ -64,9 +68,3 @@ def _exponentiate(own_XYL: Tensor, path_GZP: Tensor) -> Tensor:
     sum_XY1 = own_XYL.sub_(largest_XY1).exp_().sum(-1, keepdim=True, dtype=exact)
     path_GZP.sub_(largest_XY1.view(len(path_GZP), -1, 1)).exp_()
     return sum_XY1.add_(path_GZP.sum(-1, keepdim=True, dtype=exact).view_as(sum_XY1))
-
-
-def _add_path(x_XYe: Tensor, s_GZP: Tensor, v_NGe: Tensor, bundle: Bundle) -> Tensor:
-    """Adds S V over the way from the root to what the own node gave, in place."""
-    x_XYe.view(len(s_GZP), -1, x_XYe.shape[-1]).baddbmm_(s_GZP, take_path(v_NGe, bundle))
-    return x_XYe

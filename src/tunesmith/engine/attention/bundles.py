@@ -10,12 +10,12 @@ filled and Q not, T = B * (P + L).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from tunesmith.engine.attention.rows import Rows, rows_of
 from tunesmith.engine.forest import Forest
 
 LONGEST_NODE = 256
@@ -27,30 +27,19 @@ SHORT = 24  # ... up to this length: their padding costs less than another round
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The padded rows of several nodes: `places_R` in the forest (padding repeats one), `padding_Q` which are
-    padding, `filled_O` which are not, and `places_O` the places of those."""
-
-    places_R: Tensor
-    padding_Q: Tensor
-    filled_O: Tensor
-    places_O: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Bundle:
-    """`nodes` nodes of up to `length` tokens; a single one is the slice `span` of the forest and needs no `rows`.
+    """Some nodes with the same way from the root. `places_BL`: where their tokens stand in the forest, the last one
+    repeated as padding; `lengths_B`: how many are there; `path_P`: the places of the tokens on the way."""
 
-    `path_P`: the places of the tokens on the way from the root; `seen_T`: for every node those and its own (padded)
-    behind each other, None where that would repeat too many.
-    """
+    places_BL: np.ndarray
+    lengths_B: np.ndarray
+    path_P: np.ndarray
 
-    nodes: int
-    length: int
-    path_P: Tensor
-    span: slice
-    rows: Rows | None
-    seen_T: Tensor | None
+    @property
+    def is_joined(self) -> bool:
+        """Whether every node has its own copy of the keys on the way (`joined.py`), which must not be too many."""
+        nodes, length = self.places_BL.shape
+        return len(self.path_P) <= max(REPEATED * length, LONGEST_KEPT if nodes == 1 else 0)
 
     @property
     def is_kept(self) -> bool:
@@ -61,34 +50,33 @@ class Bundle:
         return len(self.path_P) <= LONGEST_KEPT
 
 
-Plan = tuple[Bundle, ...]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All bundles of a forest, and their rows for the heads of the layers that asked so far (mostly one kind)."""
+
+    bundles: tuple[Bundle, ...]
+    _rows: dict[tuple[int, int, torch.dtype], Rows] = field(default_factory=dict)
+
+    def rows(self, heads: int, groups: int, dtype: torch.dtype) -> Rows:
+        """`rows_of` for so many query and key heads, made once."""
+        key = (heads, groups, dtype)
+        if key not in self._rows:
+            self._rows[key] = rows_of(self.bundles, heads, groups, dtype)
+        return self._rows[key]
 
 
 def plan(forest: Forest) -> Plan:
     """Bundle the nodes of a forest. Every token is in exactly one bundle."""
-    return tuple(
-        _bundle(spans, torch.from_numpy(siblings.path_P))
-        for siblings in _siblings(forest)
-        for spans in _alike(siblings.spans)
+    return Plan(
+        tuple(_bundle(spans, siblings.path_P) for siblings in _siblings(forest) for spans in _alike(siblings.spans))
     )
 
 
-def _bundle(spans: Sequence[tuple[int, int]], path_P: Tensor) -> Bundle:
-    length = max(stop - start for start, stop in spans)
-    span = slice(*spans[0])
-    if len(spans) == 1:
-        return Bundle(1, length, path_P, span, None, torch.cat([path_P, torch.arange(*spans[0])]))
+def _bundle(spans: Sequence[tuple[int, int]], path_P: np.ndarray) -> Bundle:
     starts_B, stops_B = (np.array(ends) for ends in zip(*spans, strict=True))
-    own_BL = starts_B[:, None] + np.arange(length)
-    is_filled_BL = own_BL < stops_B[:, None]
-    own_BL = np.minimum(own_BL, stops_B[:, None] - 1)
-    places_R, filled_O = own_BL.reshape(-1), np.flatnonzero(is_filled_BL)
-    arrays = (places_R, np.flatnonzero(~is_filled_BL), filled_O, places_R[filled_O])
-    rows = Rows(*(torch.from_numpy(array) for array in arrays))
-    if len(path_P) > REPEATED * length:
-        return Bundle(len(spans), length, path_P, span, rows, None)
-    seen_T = torch.cat([path_P.expand(len(spans), -1), torch.from_numpy(own_BL)], 1).flatten()
-    return Bundle(len(spans), length, path_P, span, rows, seen_T)
+    lengths_B = stops_B - starts_B
+    places_BL = starts_B[:, None] + np.arange(lengths_B.max())
+    return Bundle(np.minimum(places_BL, stops_B[:, None] - 1), lengths_B, path_P)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 Query heads of one key head are stacked into rows of one product. A bundle's products go one of two ways: `joined.py`
 where the way from the root is short, `apart.py` where it is long.
 
-Shapes: N tokens, H query heads, G key heads, e size of a head; X and Y as in `rows.py`.
+Shapes: `rows.py`.
 Formula: Vaswani et al. 2017, arXiv:1706.03762; its backward pass: Dao et al. 2022, arXiv:2205.14135; grouped heads:
 Ainslie et al. 2023, arXiv:2305.13245.
 """
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from tunesmith.engine.attention import apart, joined
-from tunesmith.engine.attention.bundles import Bundle, Plan
-from tunesmith.engine.attention.rows import put, take
+from tunesmith.engine.attention.bundles import Plan
+from tunesmith.engine.attention.rows import Part
 
 
 def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float) -> Tensor:
@@ -28,34 +28,34 @@ def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float) -> Tensor:
-        q_NHe = q_NHe * scale
-        out_NHe = torch.empty_like(q_NHe, memory_format=torch.contiguous_format)
+        rows = plan.rows(q_NHe.shape[1], k_NGe.shape[1], q_NHe.dtype)
+        q_Ie = rows.take_queries(q_NHe).mul_(scale)
+        k_Je, v_Je = rows.take_keys(k_NGe), rows.take_keys(v_NGe)
+        out_Ie = torch.empty_like(q_Ie)
         kept: list[Tensor] = []
         ctx.ends = []
-        for bundle in plan:
-            q_XYe = take(q_NHe, bundle, k_NGe.shape[1])
-            out_XYe, of_bundle = _way(bundle).forward(q_XYe, k_NGe, v_NGe, bundle)
-            put(out_XYe, bundle, out_NHe)
-            kept += of_bundle
+        for part in rows.parts:
+            of_part = _way(part).forward(part, q_Ie, k_Je, v_Je, out_Ie)
+            kept += of_part if part.is_kept else ()
             ctx.ends.append(len(kept))
-        ctx.save_for_backward(q_NHe, k_NGe, v_NGe, out_NHe, *kept)
-        ctx.plan, ctx.scale = plan, scale
+        out_NHe = rows.put_queries(out_Ie)
+        ctx.save_for_backward(q_Ie, k_Je, v_Je, out_NHe, *kept)
+        ctx.rows, ctx.scale = rows, scale
         return out_NHe
 
     @staticmethod
     def backward(ctx: Any, d_NHe: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q_NHe, k_NGe, v_NGe, out_NHe, *kept = ctx.saved_tensors
-        dq_NHe = torch.empty_like(q_NHe, memory_format=torch.contiguous_format)
-        dk_NGe, dv_NGe = torch.zeros_like(k_NGe), torch.zeros_like(v_NGe)
+        q_Ie, k_Je, v_Je, out_NHe, *kept = ctx.saved_tensors
+        rows = ctx.rows
+        d_Ie = rows.take_queries(d_NHe, blank_padding=True)
+        out_Ie = None if all(part.is_joined for part in rows.parts) else rows.take_queries(out_NHe)
+        dq_Ie, dk_Je, dv_Je = torch.empty_like(q_Ie), torch.empty_like(k_Je), torch.empty_like(v_Je)
         begin = 0
-        for bundle, end in zip(ctx.plan, ctx.ends, strict=True):
-            of_bundle, begin = kept[begin:end], end
-            dq_XYe = _way(bundle).backward(
-                q_NHe, k_NGe, v_NGe, d_NHe, out_NHe, of_bundle, bundle, dk_NGe, dv_NGe
-            )  # fmt: skip
-            put(dq_XYe, bundle, dq_NHe)
-        return dq_NHe.mul_(ctx.scale), dk_NGe, dv_NGe, None, None
+        for part, end in zip(rows.parts, ctx.ends, strict=True):
+            of_part, begin = tuple(kept[begin:end]), end
+            _way(part).backward(part, q_Ie, k_Je, v_Je, d_Ie, out_Ie, of_part, dq_Ie, dk_Je, dv_Je)
+        return rows.put_queries(dq_Ie.mul_(ctx.scale)), rows.add_keys(dk_Je), rows.add_keys(dv_Je), None, None
 
 
-def _way(bundle: Bundle) -> ModuleType:
-    return apart if bundle.seen_T is None else joined
+def _way(part: Part) -> ModuleType:
+    return joined if part.is_joined else apart

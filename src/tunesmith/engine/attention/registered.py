@@ -45,7 +45,7 @@ def _attention(
 ) -> tuple[Tensor, None]:  # fmt: skip
     q_NHd, k_NGd, v_NGd = (x_1hNd[0].transpose(0, 1) for x_1hNd in (q_1HNd, k_1GNd, v_1GNd))
     scale = q_NHd.shape[-1] ** -0.5 if scaling is None else scaling
-    if isinstance(forest.rule, tuple):
+    if isinstance(forest.rule, Plan):
         return cpu.attend(q_NHd, k_NGd, v_NGd, forest.rule, scale)[None], None
     return flex.attend(q_NHd, k_NGd, v_NGd, forest.rule, scale)[None], None
 

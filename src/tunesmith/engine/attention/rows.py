@@ -1,71 +1,152 @@
-"""A bundle's tokens as rows of batched products, and back into their places in the forest.
+"""The rows of batched products: which (token, head) stands where, for all bundles of a forest behind each other.
+
+Queries, keys and values are gathered once for a whole layer; a bundle's operands are slices of what was gathered, its
+results are written into slices, and one gather (queries) or one sum (keys and values, of which some stand several
+times) brings everything back into the order of the tokens. So the cost of moving does not grow with the bundles.
 
 Shapes: N tokens, H query heads, G key heads, M = H / G query heads to a key head, e size of a head, h either H or G;
-B nodes, L tokens of the longest, P on the way from the root, S = P + L; X = G * B, Y = M * L; R, O, T: `bundles.py`.
+I rows of queries, J rows of keys; of a bundle: B nodes, L tokens of the longest, P on the way from the root, S keys of a
+row (P + L, rounded up); X = G * B products at once, Y = M * L rows of each.
 """
 
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.attention.bundles import Bundle
+SOFTMAX_WIDTH = 32
+"""Rows of scores are padded to a multiple of this: others take two to three times as long in bfloat16 (docs/lab)."""
 
 
-def take(x_Nhe: Tensor, bundle: Bundle, groups: int, *, blank_padding: bool = False) -> Tensor:
-    """A bundle's rows with the heads of a group under each other: XYe; M is 1 for keys and values."""
-    if bundle.rows is None:
-        rows_Rhe = x_Nhe[bundle.span]
-    else:
-        rows_Rhe = x_Nhe.index_select(0, bundle.rows.places_R)
-        if blank_padding:
-            rows_Rhe.index_fill_(0, bundle.rows.padding_Q, 0)
-    rows_BLGMe = rows_Rhe.unflatten(1, (groups, -1)).unflatten(0, (bundle.nodes, bundle.length))
-    return rows_BLGMe.permute(2, 0, 3, 1, 4).reshape(groups * bundle.nodes, -1, x_Nhe.shape[-1])
+class Bundled(Protocol):
+    """What is asked of a bundle (`bundles.py`)."""
+
+    places_BL: np.ndarray
+    lengths_B: np.ndarray
+    path_P: np.ndarray
+
+    @property
+    def is_joined(self) -> bool: ...
+
+    @property
+    def is_kept(self) -> bool: ...
 
 
-def take_seen(x_NGe: Tensor, bundle: Bundle) -> Tensor:
-    """Keys or values of the way from the root and of the own node behind each other, for every node: XSe."""
-    assert bundle.seen_T is not None
-    seen_BSGe = x_NGe.index_select(0, bundle.seen_T).unflatten(0, (bundle.nodes, -1))
-    return seen_BSGe.permute(2, 0, 1, 3).flatten(end_dim=1)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One bundle's slices of the rows. `path` is empty where the keys on the way stand with the node's own.
+
+    `mask`: 0 where a query may see a key, minus infinity where not: YS if joined, else YL.
+    """
+
+    queries: slice
+    keys: slice
+    path: slice
+    products: int
+    groups: int
+    mask: Tensor
+    is_joined: bool
+    is_kept: bool
+
+    def of_queries(self, x_Ie: Tensor) -> Tensor:
+        """The bundle's queries, or what belongs to them: XYe, a view."""
+        return x_Ie[self.queries].view(self.products, -1, x_Ie.shape[-1])
+
+    def of_keys(self, x_Je: Tensor) -> Tensor:
+        """The bundle's keys or values: XSe if joined, else XLe; a view."""
+        return x_Je[self.keys].view(self.products, -1, x_Je.shape[-1])
+
+    def of_path(self, x_Je: Tensor) -> Tensor:
+        """Those on the way from the root, the same for all nodes: GPe, a view."""
+        return x_Je[self.path].view(self.groups, -1, x_Je.shape[-1])
 
 
-def put(x_XYe: Tensor, bundle: Bundle, out_Nhe: Tensor, *, add: bool = False) -> None:
-    """The way back from `take`: a bundle's rows into their places, or added to what is there."""
-    x_GBMLe = x_XYe.unflatten(1, (-1, bundle.length)).unflatten(0, (-1, bundle.nodes))
-    rows_RGMe = x_GBMLe.permute(1, 3, 0, 2, 4).flatten(0, 1)
-    if bundle.rows is None:
-        out_RGMe = out_Nhe[bundle.span].view(rows_RGMe.shape)
-        if add:
-            out_RGMe += rows_RGMe
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`queries_I` and `keys_J`: which row of x.view(N * h, e) each one is; `padding_Q`: which queries are padding;
+    `places_NH`: where the row of every (token, query head) went."""
+
+    queries_I: Tensor
+    padding_Q: Tensor
+    places_NH: Tensor
+    keys_J: Tensor
+    parts: tuple[Part, ...]
+    heads: int
+    groups: int
+
+    def take_queries(self, x_NHe: Tensor, *, blank_padding: bool = False) -> Tensor:
+        """Ie; a padded query is some other one again, or zero."""
+        x_Ie = x_NHe.flatten(0, 1).index_select(0, self.queries_I)
+        return x_Ie.index_fill_(0, self.padding_Q, 0) if blank_padding else x_Ie
+
+    def take_keys(self, x_NGe: Tensor) -> Tensor:
+        """Je"""
+        return x_NGe.flatten(0, 1).index_select(0, self.keys_J)
+
+    def put_queries(self, x_Ie: Tensor) -> Tensor:
+        """The way back: NHe."""
+        return x_Ie.index_select(0, self.places_NH).unflatten(0, (-1, self.heads))
+
+    def add_keys(self, x_Je: Tensor) -> Tensor:
+        """The way back: what belongs to the same key is added up, in float32 or better: NGe."""
+        exact = torch.promote_types(x_Je.dtype, torch.float32)
+        sum_Ke = torch.zeros(len(self.places_NH) // self.heads * self.groups, x_Je.shape[-1], dtype=exact)
+        return sum_Ke.index_add_(0, self.keys_J, x_Je.to(exact)).to(x_Je.dtype).unflatten(0, (-1, self.groups))
+
+
+def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dtype) -> Rows:
+    """The rows of all bundles, for this many query and key heads; `dtype` is the masks'."""
+    parts: list[Part] = []
+    queries: list[np.ndarray] = []
+    filled: list[np.ndarray] = []
+    keys: list[np.ndarray] = []
+    for bundle in bundles:
+        nodes, length = bundle.places_BL.shape
+        many = heads // groups
+        is_filled_BL = np.arange(length) < bundle.lengths_B[:, None]
+        heads_GM = np.arange(heads).reshape(groups, many)
+        rows_GBML = bundle.places_BL[:, None] * heads + heads_GM[:, None, :, None]
+        own_GBL, path_GP = (_key_rows(places, groups) for places in (bundle.places_BL, bundle.path_P))
+        at, at_key = sum(map(len, queries)), sum(map(len, keys))
+        queries.append(rows_GBML.reshape(-1))
+        filled.append(np.broadcast_to(is_filled_BL[:, None], rows_GBML.shape).reshape(-1))
+        if bundle.is_joined:
+            seen = -len(bundle.path_P) - length
+            padding_GBk = np.zeros((groups, nodes, seen % SOFTMAX_WIDTH), own_GBL.dtype)
+            path_GBP = np.broadcast_to(path_GP[:, None], (groups, nodes, path_GP.shape[-1]))
+            keys.append(np.concatenate([path_GBP, own_GBL, padding_GBk], -1).reshape(-1))
+            mask = _causal(many, length, len(bundle.path_P), seen % SOFTMAX_WIDTH, dtype)
+            own = slice(at_key, at_key + keys[-1].size)
+            path = slice(own.stop, own.stop)
         else:
-            out_RGMe.copy_(rows_RGMe)
-        return
-    filled_Ohe = rows_RGMe.index_select(0, bundle.rows.filled_O).flatten(1, 2)
-    if add:
-        out_Nhe.index_add_(0, bundle.rows.places_O, filled_Ohe)
-    else:
-        out_Nhe.index_copy_(0, bundle.rows.places_O, filled_Ohe)
+            keys += [own_GBL.reshape(-1), path_GP.reshape(-1)]
+            mask = _causal(many, length, 0, 0, dtype)
+            own = slice(at_key, at_key + own_GBL.size)
+            path = slice(own.stop, own.stop + path_GP.size)
+        parts.append(
+            Part(
+                slice(at, at + rows_GBML.size), own, path, groups * nodes, groups, mask, bundle.is_joined, bundle.is_kept
+            )
+        )
+    queries_I, is_filled_I = np.concatenate(queries), np.concatenate(filled)
+    filled_I = np.flatnonzero(is_filled_I)
+    places_NH = np.empty(len(filled_I), np.int64)
+    places_NH[queries_I[filled_I]] = filled_I
+    arrays = (queries_I, np.flatnonzero(~is_filled_I), places_NH, np.concatenate(keys))
+    return Rows(*map(torch.from_numpy, arrays), tuple(parts), heads, groups)
 
 
-def take_path(x_NGe: Tensor, bundle: Bundle) -> Tensor:
-    """Keys or values on the way from the root, the same for every node: GPe."""
-    return x_NGe.index_select(0, bundle.path_P).transpose(0, 1)
+def _key_rows(places: np.ndarray, groups: int) -> np.ndarray:
+    """The rows of some tokens' keys, with the heads in front."""
+    return places * groups + np.arange(groups).reshape(-1, *[1] * places.ndim)
 
 
-def add_to_path(x_GPe: Tensor, bundle: Bundle, out_NGe: Tensor) -> None:
-    """The way back from `take_path`."""
-    if len(bundle.path_P):
-        out_NGe.index_add_(0, bundle.path_P, x_GPe.transpose(0, 1))
-
-
-def causal_YL(rows: int, length: int, like: Tensor) -> Tensor:
-    """0 where a query of its node's `length` tokens may see a key of it, minus infinity where the key comes later."""
-    return _triangle(length, rows // length, like.dtype, like.device)
-
-
-@lru_cache(maxsize=256)  # up to 256 lengths (bundles.LONGEST_NODE), 3 MB in all with 64 heads
-def _triangle(length: int, heads: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    later_LL = torch.full((length, length), float("-inf"), dtype=dtype, device=device).triu_(1)
-    return later_LL.repeat(heads, 1)
+def _causal(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
+    """The mask of `many` heads' queries over the way from the root, their own node causally, and no padding: YS."""
+    mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
+    mask_LS[:, path:].fill_(float("-inf")).triu_(1)
+    mask_LS[:, path + length :] = float("-inf")
+    return mask_LS.repeat(many, 1)

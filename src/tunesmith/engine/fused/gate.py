@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, silu
 
 from tunesmith.engine.fused.again import noted
+from tunesmith.engine.fused.together import outputs_of
 
 
 class GatedMlp(nn.Module):
@@ -27,7 +28,7 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)"""
-        g, u = self.gate_proj(x), self.up_proj(x)
+        g, u = outputs_of((self.gate_proj, self.up_proj), x)
         h = noted(_Gate.apply(g, u, self.activation), partial(_gated, self.activation), g, u)
         y: Tensor = self.down_proj(h)
         return y
