@@ -97,8 +97,9 @@ class _Others:
         e_UP = hidden_UD @ head_PD.mT
         largest_U1 = torch.maximum(self.largest_U1, e_UP.amax(-1, keepdim=True))
         e_UP.sub_(largest_U1.to(e_UP.dtype)).exp_()
-        here_U1 = targets_U.clamp(0, len(head_PD) - 1)[:, None]
-        e_UP.scatter_(1, here_U1, e_UP.gather(1, here_U1).masked_fill_(here_U1 == targets_U[:, None], 0))
+        here_U = targets_U.clamp(0, len(head_PD) - 1)
+        at = torch.arange(len(targets_U), device=targets_U.device), here_U
+        e_UP[at] = e_UP[at].masked_fill_(here_U == targets_U, 0)  # `scatter_` would copy all of it
         shrunk_U1 = (self.largest_U1 - largest_U1).exp_()
         self.largest_U1 = largest_U1
         self.sum_U1.mul_(shrunk_U1).add_(e_UP.sum(-1, keepdim=True, dtype=self.sum_U1.dtype))

@@ -13,7 +13,7 @@ Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values as in PEFT (`peft/
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,9 @@ class LoraLinear(nn.Module):
     @staticmethod
     def together(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
         """What layers that read the same input make of it; see `fused/together.py`."""
-        if not all(type(layer) is LoraLinear and layer.is_plain for layer in layers):
+        plain = [layer for layer in layers if type(layer) is LoraLinear and layer.is_plain]
+        if len(plain) < len(layers) or len({layer.scaling for layer in plain}) > 1:
             return tuple(layer(x) for layer in layers)
-        plain = cast(Sequence[LoraLinear], layers)
         return _updated(plain, x, None, [layer.frozen.bias for layer in plain])
 
     @property
@@ -115,7 +115,7 @@ class _Updated(torch.autograd.Function):
         note: Note | None, *weights: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         As, Bs = weights[: len(layers)], [B_OR.to(x.dtype) for B_OR in weights[len(layers) :]]
-        A_RI = torch.cat([A_rI * layer.scaling for layer, A_rI in zip(layers, As, strict=True)]).to(x.dtype)
+        A_RI = torch.cat(As).mul_(layers[0].scaling).to(x.dtype)
         z = x if dropped is None else dropped
         low_NR = z.flatten(end_dim=-2) @ A_RI.T
         ys = []
@@ -140,8 +140,7 @@ class _Updated(torch.autograd.Function):
         d_low_NR = torch.cat(d_lows, 1) if len(ds) > 1 else d_lows[0]
         lows = low_NR.split(ctx.ranks, 1)
         d_Bs = [(d_NO.T @ low_Nr).to(ctx.dtype) for d_NO, low_Nr in zip(ds_NO, lows, strict=True)]
-        d_As = (d_low_NR.T @ z_NI).to(ctx.dtype).split(ctx.ranks)
-        d_As = [d_A.mul_(layer.scaling) for d_A, layer in zip(d_As, layers, strict=True)]
+        d_As = (d_low_NR.T @ z_NI).to(ctx.dtype).mul_(layers[0].scaling).split(ctx.ranks)
         d_x_NI = None
         if ctx.needs_input_grad[0]:
             for d_NO, layer in zip(ds_NO, layers, strict=True):

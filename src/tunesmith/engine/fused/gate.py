@@ -8,7 +8,6 @@ Source: Shazeer 2020, arXiv:2002.05202.
 Shapes: N tokens, F width of the layer.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -29,37 +28,53 @@ class GatedMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)"""
         g, u = outputs_of((self.gate_proj, self.up_proj), x)
-        h = noted(_Gate.apply(g, u, self.activation), partial(_gated, self.activation), g, u)
+        activated = _Activated(self.activation)
+        h = noted(_Gate.apply(g, u, activated), activated.gated_again, g, u)
         y: Tensor = self.down_proj(h)
         return y
 
 
+class _Activated:
+    """act(g), and what the backward pass makes of it: h for `down_proj` first, then the gradients of g and u."""
+
+    def __init__(self, activation: str) -> None:
+        self.activation = activation
+        self._made: Tensor | None = None
+
+    def __call__(self, g: Tensor) -> Tensor:
+        if self.activation == "silu":
+            return silu(g)
+        return gelu(g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+    def gated_again(self, g: Tensor, u: Tensor) -> Tensor:
+        """h; keeps act(g) for `taken`."""
+        self._made = self(g)
+        return self._made * u
+
+    def taken(self, g: Tensor) -> Tensor:
+        """act(g), the caller's to change."""
+        made, self._made = self._made, None
+        return self(g) if made is None else made
+
+    def backward(self, d: Tensor, g: Tensor) -> Tensor:
+        """d * act'(g)"""
+        if self.activation == "silu":
+            return torch.ops.aten.silu_backward(d, g)
+        return torch.ops.aten.gelu_backward(d, g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+
 class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, g: Tensor, u: Tensor, activation: str) -> Tensor:
+    def forward(ctx: Any, g: Tensor, u: Tensor, activated: _Activated) -> Tensor:
         ctx.save_for_backward(g, u)
-        ctx.activation = activation
-        return _gated(activation, g, u)
+        ctx.activated = activated
+        return activated(g).mul_(u)
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, None]:
         g, u = ctx.saved_tensors
-        du = _activated(g, ctx.activation).mul_(dh)
-        d_act = dh * u
-        if ctx.activation == "silu":
-            return torch.ops.aten.silu_backward(d_act, g), du, None
-        approximate = "tanh" if ctx.activation == "gelu_tanh" else "none"
-        return torch.ops.aten.gelu_backward(d_act, g, approximate=approximate), du, None
-
-
-def _gated(activation: str, g: Tensor, u: Tensor) -> Tensor:
-    return _activated(g, activation).mul_(u)
-
-
-def _activated(g: Tensor, activation: str) -> Tensor:
-    if activation == "silu":
-        return silu(g)
-    return gelu(g, approximate="tanh" if activation == "gelu_tanh" else "none")
+        du = ctx.activated.taken(g).mul_(dh)
+        return ctx.activated.backward(dh * u, g), du, None
 
 
 LAYERS = ("gate_proj", "up_proj", "down_proj")

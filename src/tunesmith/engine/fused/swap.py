@@ -4,35 +4,64 @@ The proof is a random input through both, once for each kind of module of a mode
 else under the same name keeps its own code.
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from tunesmith.engine.fused.attention import as_attention
 from tunesmith.engine.fused.gate import as_gated_mlp
 from tunesmith.engine.fused.norm import RmsNorm, as_rms_norm
 
+PROBED = 3  # tokens
+
 
 def fuse(model: PreTrainedModel) -> None:
-    """Replace normalisations and gated feed-forward layers; weights keep their names."""
+    """Replace normalisations, gated feed-forward and attention layers; weights keep their names.
+
+    Attention comes last, because normalisations may stand inside of it.
+    """
     text = model.config.get_text_config()
     hidden_act = getattr(text, "hidden_activation", None) or getattr(text, "hidden_act", None)
-    proved: dict[tuple[type[nn.Module], int], bool] = {}
-    for owner in list(model.modules()):
-        for name, child in list(owner.named_children()):
-            fused = as_rms_norm(child) or as_gated_mlp(child, hidden_act)
-            if fused is None:
-                continue
-            width = len(fused.weight) if isinstance(fused, RmsNorm) else model.config.get_text_config().hidden_size
+    for as_fused in (as_rms_norm, partial(as_gated_mlp, hidden_act=hidden_act), as_attention):
+        proved: dict[tuple[type[nn.Module], int], bool] = {}
+        for owner, name, child, fused in _replacements(model, as_fused):
+            width = len(fused.weight) if isinstance(fused, RmsNorm) else text.hidden_size
             if (type(child), width) not in proved:
                 proved[type(child), width] = _is_the_same(child, fused, width, model)
             if proved[type(child), width]:
                 setattr(owner, name, fused.train(child.training))
 
 
+def _replacements(
+    model: nn.Module, as_fused: Callable[[nn.Module], nn.Module | None]
+) -> Iterator[tuple[nn.Module, str, nn.Module, nn.Module]]:
+    """(owner, name, module, what could take its place)"""
+    for owner in list(model.modules()):
+        for name, child in list(owner.named_children()):
+            fused = as_fused(child)
+            if fused is not None:
+                yield owner, name, child, fused
+
+
 @torch.inference_mode()
 def _is_the_same(module: nn.Module, fused: nn.Module, width: int, model: PreTrainedModel) -> bool:
     random = torch.Generator().manual_seed(0)
-    x = torch.randn(3, width, generator=random).to(model.device, model.dtype)
-    theirs, ours = module(x).float(), fused(x).float()
+    x = torch.randn(1, PROBED, width, generator=random).to(model.device, model.dtype)
+    more = _positions(x, model) if hasattr(module, "layer_idx") else {}
+    theirs, ours = (_tensor(part(x, **more)).float() for part in (module, fused))
     tolerance = 2e-2 if model.dtype.itemsize == 2 else 1e-5
     return bool((ours - theirs).norm() <= tolerance * theirs.norm())
+
+
+def _positions(x: Tensor, model: PreTrainedModel) -> dict[str, Any]:
+    """What an attention layer is called with besides its input."""
+    position_ids = torch.arange(PROBED, device=x.device)[None]
+    return {"position_embeddings": model.base_model.rotary_emb(x, position_ids), "attention_mask": None}
+
+
+def _tensor(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]

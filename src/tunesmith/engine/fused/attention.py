@@ -1,0 +1,98 @@
+"""The attention layer of Llama and its kin with fewer passes over memory.
+
+Its three input layers are asked together, and queries and keys are turned by their positions in three passes each way
+instead of five and seven:
+
+    y = x * cos + swap(x) * s,    dx = dy * cos + swap(dy * s)        s is sin with its first half negated
+
+where swap exchanges the halves of a head. Everything else is transformers' own, function of attention and cache too.
+Source: Su et al. 2021, arXiv:2104.09864.
+
+Shapes: B rows, T tokens, h heads, e size of a head, D hidden.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from tunesmith.engine.fused.together import outputs_of
+
+FAMILIES = {"LlamaAttention", "MistralAttention", "Qwen2Attention", "Qwen3Attention"}
+"""Classes of transformers that are this and nothing else; Qwen 3 also normalises queries and keys."""
+LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj"}
+NORMS = {"q_norm", "k_norm"}
+
+
+class RotaryAttention(nn.Module):
+    """Takes the place of a transformers attention module; its layers keep their names."""
+
+    def __init__(self, theirs: nn.Module) -> None:
+        super().__init__()
+        for name, child in theirs.named_children():
+            self.add_module(name, child)
+        # what functions of attention ask a module for, by transformers' names
+        for name in ("config", "layer_idx", "head_dim", "num_key_value_groups", "scaling", "is_causal"):
+            setattr(self, name, getattr(theirs, name))
+        self.attention_dropout: float = theirs.attention_dropout
+        self.sliding_window = getattr(theirs, "sliding_window", getattr(self.config, "sliding_window", None))
+        self.has_norms = NORMS <= dict(theirs.named_children()).keys()
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **of_the_call: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """BTD -> BTD, and the weights if the function of attention gives them."""
+        of_heads = (*hidden_states.shape[:-1], -1, self.head_dim)
+        qkv = outputs_of((self.q_proj, self.k_proj, self.v_proj), hidden_states)
+        q_BThe, k_BThe, v_BThe = (x.view(of_heads) for x in qkv)
+        if self.has_norms:
+            q_BThe, k_BThe = self.q_norm(q_BThe), self.k_norm(k_BThe)
+        cos_BT1e, sin_BT1e = (x.unsqueeze(2) for x in position_embeddings)
+        q_BThe, k_BThe = (_Turned.apply(x, cos_BT1e, sin_BT1e) for x in (q_BThe, k_BThe))
+        q, k, v = (x.transpose(1, 2) for x in (q_BThe, k_BThe, v_BThe))
+        if past_key_values is not None:
+            k, v = past_key_values.update(k, v, self.layer_idx)
+        function: Callable[..., tuple[Tensor, Tensor | None]]
+        function = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
+        out, weights = function(
+            self, q, k, v, attention_mask, dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling, sliding_window=self.sliding_window, **of_the_call,
+        )  # fmt: skip
+        return self.o_proj(out.reshape(*hidden_states.shape[:-1], -1)), weights
+
+
+class _Turned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)  # the same for all layers
+        return x.roll(x.shape[-1] // 2, -1).mul_(_half_negated(sin)).addcmul_(x, cos)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return (dy * _half_negated(sin)).roll(dy.shape[-1] // 2, -1).addcmul_(dy, cos), None, None
+
+
+def _half_negated(sin: Tensor) -> Tensor:
+    return sin * _signs(sin.shape[-1], sin.dtype, sin.device)
+
+
+@cache
+def _signs(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones(size, dtype=dtype, device=device).index_fill_(0, torch.arange(size // 2, device=device), -1)
+
+
+def as_attention(module: nn.Module) -> RotaryAttention | None:
+    """The module's replacement if it is of a family known here; whether it does the same `swap.py` proves."""
+    children = dict(module.named_children()).keys()
+    is_known = type(module).__name__ in FAMILIES and type(module).__module__.startswith("transformers.models.")
+    return RotaryAttention(module) if is_known and children - NORMS == LAYERS else None
