@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunesmith.engine.adapters import peft_format
 from tunesmith.engine.adapters.lora import LoraLinear, adapter_off, attach_lora, lora_layers, lora_parameters
 from tunesmith.engine.adapters.peft_format import CONFIG, WEIGHTS, write_adapter
+from tunesmith.engine.fused.together import outputs_of
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.errors import ModelError
 
@@ -197,3 +198,25 @@ def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, saved: Path, fi
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
     assert str(saved) in caught.value.where
+
+
+@pytest.mark.parametrize("are_alike", [True, False])
+def test_layers_that_read_the_same_are_what_they_are_alone(are_alike: bool) -> None:
+    """Together, by the formula written down, with a bias and ranks of their own; unlike scales are not joined."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
+    layers = []
+    for rank, outputs in ((2, 3), (3, 4), (1, 7)):
+        frozen = nn.Linear(6, outputs, bias=outputs != 3).double().requires_grad_(False)
+        layers.append(LoraLinear(frozen, rank, 2.0 * (rank if are_alike else 1), 0.0, dtype=torch.float64))
+        nn.init.normal_(layers[-1].lora_B)
+    weights = [weight for layer in layers for weight in (layer.lora_A, layer.lora_B)]
+    expected = [layer.frozen(x) + layer.scaling * (x @ layer.lora_A.T @ layer.lora_B.T) for layer in layers]
+    ups = [torch.randn_like(y) for y in expected]
+    joined = outputs_of(layers, x)
+    assert (len({y.grad_fn for y in joined}) == 1) == are_alike
+    for mine, theirs in zip(joined, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    found, wanted = (torch.autograd.grad(ys, [x, *weights], ups) for ys in (joined, expected))
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)

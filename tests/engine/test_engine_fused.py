@@ -8,6 +8,7 @@ import transformers
 from torch import nn
 from transformers import PretrainedConfig
 
+from tunesmith.engine.fused.attention import RotaryAttention, _Turned, as_attention
 from tunesmith.engine.fused.gate import GatedMlp
 from tunesmith.engine.fused.norm import RmsNorm
 from tunesmith.engine.fused.swap import fuse
@@ -17,14 +18,15 @@ SIZES = {
     "num_key_value_heads": 2, "max_position_embeddings": 64, "initializer_range": 0.3, "pad_token_id": 2,
 }  # fmt: skip
 FAMILIES = {
-    "llama": (transformers.LlamaConfig(**SIZES), 5, 2),
-    "qwen3": (transformers.Qwen3Config(**SIZES, head_dim=8), 9, 2),
-    "mistral": (transformers.MistralConfig(**SIZES), 5, 2),
-    "gemma": (transformers.GemmaConfig(**SIZES, head_dim=8), 5, 2),
-    "gemma3": (transformers.Gemma3TextConfig(**SIZES, head_dim=8), 13, 2),
-    "phi3": (transformers.Phi3Config(**SIZES), 5, 0),
+    "llama": (transformers.LlamaConfig(**SIZES), 5, 2, 2),
+    "qwen2": (transformers.Qwen2Config(**SIZES), 5, 2, 2),
+    "qwen3": (transformers.Qwen3Config(**SIZES, head_dim=8), 9, 2, 2),
+    "mistral": (transformers.MistralConfig(**SIZES), 5, 2, 2),
+    "gemma": (transformers.GemmaConfig(**SIZES, head_dim=8), 5, 2, 0),
+    "gemma3": (transformers.Gemma3TextConfig(**SIZES, head_dim=8), 13, 2, 0),
+    "phi3": (transformers.Phi3Config(**SIZES), 5, 0, 0),
 }
-"""Name -> (configuration, normalisations, gated layers) that can be replaced."""
+"""Name -> (configuration, normalisations, gated layers, attention layers) that can be replaced."""
 
 
 def model_of(config: PretrainedConfig) -> transformers.PreTrainedModel:
@@ -44,12 +46,13 @@ def loss_and_gradients(model: transformers.PreTrainedModel) -> tuple[torch.Tenso
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loss_and_every_gradient_stay_the_same(family: str) -> None:
-    config, norms, gates = FAMILIES[family]
+    config, norms, gates, attentions = FAMILIES[family]
     model = model_of(config)
     loss, gradients = loss_and_gradients(model)
     fuse(model)
     assert sum(isinstance(module, RmsNorm) for module in model.modules()) == norms
     assert sum(isinstance(module, GatedMlp) for module in model.modules()) == gates
+    assert sum(isinstance(module, RotaryAttention) for module in model.modules()) == attentions
     fused_loss, fused_gradients = loss_and_gradients(model)
     torch.testing.assert_close(fused_loss, loss, rtol=1e-6, atol=0)
     assert fused_gradients.keys() == gradients.keys()
@@ -73,6 +76,29 @@ def test_gradients_of_the_norm_are_exact(from_one: bool) -> None:
     assert torch.autograd.gradcheck(
         lambda x, weight: torch.func.functional_call(norm, {"weight": weight}, x), (x, norm.weight)
     )
+
+
+def test_gradients_of_the_rotation_are_exact() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 2, 6, dtype=torch.float64, requires_grad=True)
+    cos, sin = torch.randn(2, 1, 3, 1, 6, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: _Turned.apply(x, cos, sin), (x,))
+
+
+def test_attention_of_another_family_keeps_its_place() -> None:
+    class LlamaAttention(nn.Module):
+        """Named like transformers' own, and not of transformers."""
+
+    class Turning(transformers.models.llama.modeling_llama.LlamaAttention):
+        def forward(self, hidden_states: torch.Tensor, **of_the_call: object) -> object:
+            return super().forward(-hidden_states, **of_the_call)
+
+    assert as_attention(LlamaAttention()) is None
+    model = model_of(FAMILIES["llama"][0])
+    Turning.__name__, Turning.__module__ = "LlamaAttention", "transformers.models.llama.modeling_llama"
+    model.model.layers[1].self_attn = Turning(model.config, 1)
+    fuse(model)
+    assert [type(layer.self_attn).__name__ for layer in model.model.layers] == ["RotaryAttention", "LlamaAttention"]
 
 
 def test_a_module_that_does_something_else_under_the_same_name_keeps_its_place() -> None:

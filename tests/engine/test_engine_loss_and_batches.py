@@ -105,18 +105,19 @@ def test_micro_batches_hold_the_whole_step_within_the_limits(
 ) -> None:
     arrays = TokenArrays(
         np.concatenate([np.array(row, np.int32) for row in rows]),
-        np.zeros(sum(map(len, rows)), np.float32),
+        np.ones(sum(map(len, rows)), np.float32),
         np.cumsum([0, *map(len, rows)]).astype(np.int64),
     )
+    read = [row[: max(1, len(row) - 1)] for row in rows]
     pieces = micro_batches(arrays, range(len(rows)), most_examples, most_tokens, as_forest=as_forest)
     assert sorted(itertools.chain(*pieces)) == list(range(len(rows)))
     for piece in pieces:
         assert len(piece) <= most_examples
         if len(piece) > 1 and as_forest:
-            forest = plant([np.array(rows[e], np.int32) for e in piece], least_saved=1)
+            forest = plant([np.array(read[e], np.int32) for e in piece], least_saved=1)
             assert len(forest) <= most_tokens
         elif len(piece) > 1:
-            assert len(piece) * max(len(rows[e]) for e in piece) <= most_tokens
+            assert len(piece) * max(len(read[e]) for e in piece) <= most_tokens
 
 
 def test_examples_that_share_most_stand_together(arrays_of: ArraysOf) -> None:
@@ -134,13 +135,21 @@ def test_collate_predicts_each_trained_token_from_the_position_before_it(arrays_
     assert said == [30, 31, 30]
     assert batch.targets_U[batch.prediction_K].tolist() == [31, 2, 2]
     assert batch.sequence_K.tolist() == [0, 0, 1] and batch.weight_K.tolist() == [1.0, 0.5, 1.0]
-    assert batch.tokens_BT.shape == ((1, 24) if as_forest else (2, 23))
+    assert batch.tokens_BT.shape == ((1, 22) if as_forest else (2, 22))  # 2 is predicted and not read, 31 is read once
+
+
+@pytest.mark.parametrize("as_forest", [True, False])
+def test_what_stands_behind_the_last_trained_token_is_not_read(arrays_of: ArraysOf, as_forest: bool) -> None:
+    arrays = arrays_of([([3, 4, 5, 6, 7, 8], [0, 0, 1, 0, 0, 0]), ([9, 10, 11], [0.0] * 3)])
+    batch = collate(arrays, [0, 1], torch.device("cpu"), as_forest=as_forest)
+    assert sorted(batch.tokens_BT.flatten().tolist()) == ([3, 4, 9] if as_forest else [0, 3, 4, 9])
+    assert batch.targets_U.tolist() == [5]
 
 
 def test_a_prediction_that_sequences_share_is_made_once_and_counts_for_each(arrays_of: ArraysOf) -> None:
     row = (list(range(3, 30)), [0.0] * 20 + [1.0] * 7)
     batch = collate(arrays_of([row, row]), [0, 1], torch.device("cpu"), as_forest=True)
-    assert len(batch.targets_U) == 7 and len(batch.prediction_K) == 14 and batch.tokens_BT.shape == (1, 27)
+    assert len(batch.targets_U) == 7 and len(batch.prediction_K) == 14 and batch.tokens_BT.shape == (1, 26)
 
 
 def gradient_of(loaded: LoadedModel, stepper: Stepper, arrays: TokenArrays) -> tuple[float, torch.Tensor]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from tunesmith import faults
 from tunesmith.engine import step as step_module
+from tunesmith.engine.batches import MicroBatch
 from tunesmith.engine.checkpoint import Checkpoints
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.engine.snapshot import Safekeeping
@@ -236,10 +237,11 @@ def test_how_much_fits_into_memory_is_remembered(
     cut, alone = place("cut"), place("alone")
     original = step_module.collate
 
-    def small(arrays: TokenArrays, examples: list[int], *rest: object, **more: object) -> object:
-        if len(examples) > 1:
+    def small(arrays: TokenArrays, examples: list[int], *rest: Any, **more: Any) -> MicroBatch:
+        batch = original(arrays, examples, *rest, **more)
+        if batch.tokens_BT.numel() > 40:
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
-        return original(arrays, examples, *rest, **more)
+        return batch
 
     with monkeypatch.context() as patch:
         patch.setattr(step_module, "collate", small)

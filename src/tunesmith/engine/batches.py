@@ -9,6 +9,9 @@ prefix forest (`forest.py`). The pieces' gradients add up, so the cut and the or
 rounding. For a model that cannot have forests a piece is padded rows instead, each example for itself; padding stands
 on the right, where a causal model cannot see it from any trained position.
 
+A sequence is read up to its last trained token, which is predicted but not read: what stands behind would be computed
+for nobody.
+
 Shapes: B rows, T tokens of a row (one row of all tokens for a forest), U predictions, K trained tokens of all
 sequences (a prediction that several sequences share is made once), S sequences."""
 
@@ -59,7 +62,7 @@ def micro_batches(
 
     A piece has at most `most_examples` examples and `most_tokens` tokens: of its forest, or of its padded rows.
     """
-    first = [arrays.sequence(arrays.sequences_of(e)[0])[0] for e in batch]
+    first = [_read(arrays, arrays.sequences_of(e)[0]) for e in batch]
     if as_forest:
         order, added = [batch[k] for k in reading_order(first)], partial(_added_to_forest, arrays)
     else:
@@ -90,11 +93,11 @@ def _cut(
 
 def _added_to_forest(arrays: TokenArrays, piece: list[int], e: int) -> int:
     """Tokens that an example adds to a forest that ends with its neighbour in reading order."""
-    tokens = [arrays.sequence(s)[0] for s in arrays.sequences_of(e)]
+    tokens = [_read(arrays, s) for s in arrays.sequences_of(e)]
     alone = sum(map(len, tokens)) - sum(common_length(tokens[0], other) for other in tokens[1:])
     if not piece:
         return alone
-    return alone - common_length(tokens[0], arrays.sequence(arrays.sequences_of(piece[-1])[0])[0])
+    return alone - common_length(tokens[0], _read(arrays, arrays.sequences_of(piece[-1])[0]))
 
 
 def _added_to_rows(arrays: TokenArrays, piece: list[int], e: int) -> int:
@@ -115,13 +118,20 @@ def longest_first(arrays: TokenArrays) -> list[int]:
 
 
 def _longest(arrays: TokenArrays, e: int) -> int:
-    return max(len(arrays.sequence(s)[0]) for s in arrays.sequences_of(e))
+    return max(len(_read(arrays, s)) for s in arrays.sequences_of(e))
+
+
+def _read(arrays: TokenArrays, s: int) -> np.ndarray:
+    """The tokens of a sequence that predict something trained, or stand before one that does; at least one."""
+    tokens_T, weights_T = arrays.sequence(s)
+    trained = np.flatnonzero(weights_T[1:])
+    return tokens_T[: trained[-1] + 1 if len(trained) else 1]
 
 
 def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
     """The tensors of one micro-batch."""
-    sequences = [arrays.sequence(s) for e in examples for s in arrays.sequences_of(e)]
-    tokens = [sequence_T for sequence_T, _ in sequences]
+    numbers = [s for e in examples for s in arrays.sequences_of(e)]
+    sequences, tokens = [arrays.sequence(s) for s in numbers], [_read(arrays, s) for s in numbers]
     forest = plant(tokens) if as_forest else None
     if forest is None:
         tokens_BT = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
@@ -132,7 +142,7 @@ def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, 
         tokens_BT, places = forest.tokens_N[None], list(forest.places)
     trained = [np.flatnonzero(weights_T[1:]) + 1 for _, weights_T in sequences]
     place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])  # token t is predicted at t - 1
-    target_K = np.concatenate([sequence_T[t] for sequence_T, t in zip(tokens, trained, strict=True)]).astype(np.int64)
+    target_K = np.concatenate([all_T[t] for (all_T, _), t in zip(sequences, trained, strict=True)]).astype(np.int64)
     pairs_U2, prediction_K = np.unique(np.stack([place_K, target_K], 1), axis=0, return_inverse=True)
     return MicroBatch(
         examples=tuple(examples),

@@ -115,7 +115,7 @@ def find_plan(wish: Wish, trial: Trial, budget_bytes: int) -> MemoryPlan:
     if saving.tokens < longest and plain.tokens < longest:
         raise TrainingError(
             "out-of-memory", "The longest example does not fit into memory.",
-            found=f"it has {longest:,} tokens; about {max(plain.tokens, saving.tokens):,} tokens fit into "
+            found=f"{longest:,} tokens of it are read; about {max(plain.tokens, saving.tokens):,} fit into "
             f"{max(budget_bytes, 0) / 1e9:,.1f} GB",
             do="lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller model",
         )  # fmt: skip

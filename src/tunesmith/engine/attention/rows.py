@@ -5,8 +5,8 @@ results are written into slices, and one gather (queries) or one sum (keys and v
 times) brings everything back into the order of the tokens. So the cost of moving does not grow with the bundles.
 
 Shapes: N tokens, H query heads, G key heads, M = H / G query heads to a key head, e size of a head, h either H or G;
-I rows of queries, J rows of keys; of a bundle: B nodes, L tokens of the longest, P on the way from the root, S keys of a
-row (P + L, rounded up); X = G * B products at once, Y = M * L rows of each.
+I rows of queries, J rows of keys; of a bundle: B nodes, L tokens of the longest, P on the way from the root, S keys of
+a row (P + L, rounded up); X = G * B products at once, Y = M * L rows of each.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,14 @@ SOFTMAX_WIDTH = 32
 class Bundled(Protocol):
     """What is asked of a bundle (`bundles.py`)."""
 
-    places_BL: np.ndarray
-    lengths_B: np.ndarray
-    path_P: np.ndarray
+    @property
+    def places_BL(self) -> np.ndarray: ...
+
+    @property
+    def lengths_B(self) -> np.ndarray: ...
+
+    @property
+    def path_P(self) -> np.ndarray: ...
 
     @property
     def is_joined(self) -> bool: ...
@@ -105,38 +110,53 @@ def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dt
     keys: list[np.ndarray] = []
     for bundle in bundles:
         nodes, length = bundle.places_BL.shape
-        many = heads // groups
-        is_filled_BL = np.arange(length) < bundle.lengths_B[:, None]
-        heads_GM = np.arange(heads).reshape(groups, many)
+        heads_GM = np.arange(heads).reshape(groups, -1)
         rows_GBML = bundle.places_BL[:, None] * heads + heads_GM[:, None, :, None]
-        own_GBL, path_GP = (_key_rows(places, groups) for places in (bundle.places_BL, bundle.path_P))
-        at, at_key = sum(map(len, queries)), sum(map(len, keys))
+        is_filled_B1L = (np.arange(length) < bundle.lengths_B[:, None])[:, None]
+        own, on_path, mask_LS = _keys_of(bundle, groups, dtype)
+        begin, begin_keys = sum(map(len, queries)), sum(map(len, keys))
+        end_own = begin_keys + len(own)
         queries.append(rows_GBML.reshape(-1))
-        filled.append(np.broadcast_to(is_filled_BL[:, None], rows_GBML.shape).reshape(-1))
-        if bundle.is_joined:
-            seen = -len(bundle.path_P) - length
-            padding_GBk = np.zeros((groups, nodes, seen % SOFTMAX_WIDTH), own_GBL.dtype)
-            path_GBP = np.broadcast_to(path_GP[:, None], (groups, nodes, path_GP.shape[-1]))
-            keys.append(np.concatenate([path_GBP, own_GBL, padding_GBk], -1).reshape(-1))
-            mask = _causal(many, length, len(bundle.path_P), seen % SOFTMAX_WIDTH, dtype)
-            own = slice(at_key, at_key + keys[-1].size)
-            path = slice(own.stop, own.stop)
-        else:
-            keys += [own_GBL.reshape(-1), path_GP.reshape(-1)]
-            mask = _causal(many, length, 0, 0, dtype)
-            own = slice(at_key, at_key + own_GBL.size)
-            path = slice(own.stop, own.stop + path_GP.size)
+        filled.append(np.broadcast_to(is_filled_B1L, rows_GBML.shape).reshape(-1))
+        keys += [own, on_path]
         parts.append(
             Part(
-                slice(at, at + rows_GBML.size), own, path, groups * nodes, groups, mask, bundle.is_joined, bundle.is_kept
+                queries=slice(begin, begin + rows_GBML.size),
+                keys=slice(begin_keys, end_own),
+                path=slice(end_own, end_own + len(on_path)),
+                products=groups * nodes,
+                groups=groups,
+                mask=mask_LS.repeat(heads // groups, 1),
+                is_joined=bundle.is_joined,
+                is_kept=bundle.is_kept,
             )
         )
     queries_I, is_filled_I = np.concatenate(queries), np.concatenate(filled)
     filled_I = np.flatnonzero(is_filled_I)
     places_NH = np.empty(len(filled_I), np.int64)
     places_NH[queries_I[filled_I]] = filled_I
-    arrays = (queries_I, np.flatnonzero(~is_filled_I), places_NH, np.concatenate(keys))
-    return Rows(*map(torch.from_numpy, arrays), tuple(parts), heads, groups)
+    return Rows(
+        queries_I=torch.from_numpy(queries_I),
+        padding_Q=torch.from_numpy(np.flatnonzero(~is_filled_I)),
+        places_NH=torch.from_numpy(places_NH),
+        keys_J=torch.from_numpy(np.concatenate(keys)),
+        parts=tuple(parts),
+        heads=heads,
+        groups=groups,
+    )
+
+
+def _keys_of(bundle: Bundled, groups: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """The rows of a bundle's keys, of those on the way that stand apart, and the mask over the former for one head."""
+    nodes, length = bundle.places_BL.shape
+    own_GBL, path_GP = (_key_rows(places, groups) for places in (bundle.places_BL, bundle.path_P))
+    if not bundle.is_joined:
+        return own_GBL.reshape(-1), path_GP.reshape(-1), _causal(length, 0, 0, dtype)
+    path = path_GP.shape[1]
+    padding = -(path + length) % SOFTMAX_WIDTH
+    path_GBP = np.broadcast_to(path_GP[:, None], (groups, nodes, path))
+    seen_GBS = np.concatenate([path_GBP, own_GBL, np.zeros((groups, nodes, padding), np.int64)], -1)
+    return seen_GBS.reshape(-1), path_GP[:, :0].reshape(-1), _causal(length, path, padding, dtype)
 
 
 def _key_rows(places: np.ndarray, groups: int) -> np.ndarray:
@@ -144,9 +164,9 @@ def _key_rows(places: np.ndarray, groups: int) -> np.ndarray:
     return places * groups + np.arange(groups).reshape(-1, *[1] * places.ndim)
 
 
-def _causal(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
-    """The mask of `many` heads' queries over the way from the root, their own node causally, and no padding: YS."""
+def _causal(length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
+    """The mask of a node's queries over the way from the root, the node itself, causally, and no padding: LS."""
     mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
     mask_LS[:, path:].fill_(float("-inf")).triu_(1)
     mask_LS[:, path + length :] = float("-inf")
-    return mask_LS.repeat(many, 1)
+    return mask_LS

@@ -24,23 +24,25 @@ from tunesmith.engine.fused.together import outputs_of
 
 FAMILIES = {"LlamaAttention", "MistralAttention", "Qwen2Attention", "Qwen3Attention"}
 """Classes of transformers that are this and nothing else; Qwen 3 also normalises queries and keys."""
-LAYERS = {"q_proj", "k_proj", "v_proj", "o_proj"}
-NORMS = {"q_norm", "k_norm"}
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj")
+NORMS = ("q_norm", "k_norm")
 
 
 class RotaryAttention(nn.Module):
     """Takes the place of a transformers attention module; its layers keep their names."""
 
-    def __init__(self, theirs: nn.Module) -> None:
+    def __init__(self, theirs: Any) -> None:
         super().__init__()
-        for name, child in theirs.named_children():
-            self.add_module(name, child)
+        layers: dict[str, nn.Module] = dict(theirs.named_children())
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (layers[name] for name in LAYERS)
+        self.norms = tuple(name for name in NORMS if name in layers)
+        for name in self.norms:
+            self.add_module(name, layers[name])
         # what functions of attention ask a module for, by transformers' names
-        for name in ("config", "layer_idx", "head_dim", "num_key_value_groups", "scaling", "is_causal"):
-            setattr(self, name, getattr(theirs, name))
-        self.attention_dropout: float = theirs.attention_dropout
-        self.sliding_window = getattr(theirs, "sliding_window", getattr(self.config, "sliding_window", None))
-        self.has_norms = NORMS <= dict(theirs.named_children()).keys()
+        self.config, self.layer_idx, self.is_causal = theirs.config, theirs.layer_idx, theirs.is_causal
+        self.head_dim, self.num_key_value_groups = theirs.head_dim, theirs.num_key_value_groups
+        self.scaling, self.attention_dropout = theirs.scaling, theirs.attention_dropout
+        self.sliding_window = getattr(theirs, "sliding_window", getattr(theirs.config, "sliding_window", None))
 
     def forward(
         self,
@@ -51,11 +53,11 @@ class RotaryAttention(nn.Module):
         **of_the_call: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """BTD -> BTD, and the weights if the function of attention gives them."""
-        of_heads = (*hidden_states.shape[:-1], -1, self.head_dim)
+        before = hidden_states.shape[:-1]
         qkv = outputs_of((self.q_proj, self.k_proj, self.v_proj), hidden_states)
-        q_BThe, k_BThe, v_BThe = (x.view(of_heads) for x in qkv)
-        if self.has_norms:
-            q_BThe, k_BThe = self.q_norm(q_BThe), self.k_norm(k_BThe)
+        q_BThe, k_BThe, v_BThe = (x.view(*before, -1, self.head_dim) for x in qkv)
+        if self.norms:
+            q_BThe, k_BThe = (self.get_submodule(n)(x) for n, x in zip(self.norms, (q_BThe, k_BThe), strict=True))
         cos_BT1e, sin_BT1e = (x.unsqueeze(2) for x in position_embeddings)
         q_BThe, k_BThe = (_Turned.apply(x, cos_BT1e, sin_BT1e) for x in (q_BThe, k_BThe))
         q, k, v = (x.transpose(1, 2) for x in (q_BThe, k_BThe, v_BThe))
@@ -67,7 +69,7 @@ class RotaryAttention(nn.Module):
             self, q, k, v, attention_mask, dropout=self.attention_dropout if self.training else 0.0,
             scaling=self.scaling, sliding_window=self.sliding_window, **of_the_call,
         )  # fmt: skip
-        return self.o_proj(out.reshape(*hidden_states.shape[:-1], -1)), weights
+        return self.o_proj(out.reshape(*before, -1)), weights
 
 
 class _Turned(torch.autograd.Function):
@@ -95,4 +97,4 @@ def as_attention(module: nn.Module) -> RotaryAttention | None:
     """The module's replacement if it is of a family known here; whether it does the same `swap.py` proves."""
     children = dict(module.named_children()).keys()
     is_known = type(module).__name__ in FAMILIES and type(module).__module__.startswith("transformers.models.")
-    return RotaryAttention(module) if is_known and children - NORMS == LAYERS else None
+    return RotaryAttention(module) if is_known and children - set(NORMS) == set(LAYERS) else None

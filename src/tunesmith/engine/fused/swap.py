@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.engine.fused.attention import as_attention
+from tunesmith.engine.fused.attention import RotaryAttention, as_attention
 from tunesmith.engine.fused.gate import as_gated_mlp
 from tunesmith.engine.fused.norm import RmsNorm, as_rms_norm
 
@@ -51,16 +51,17 @@ def _replacements(
 def _is_the_same(module: nn.Module, fused: nn.Module, width: int, model: PreTrainedModel) -> bool:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(1, PROBED, width, generator=random).to(model.device, model.dtype)
-    more = _positions(x, model) if hasattr(module, "layer_idx") else {}
+    more = _positions(x, model) if isinstance(fused, RotaryAttention) else {}
     theirs, ours = (_tensor(part(x, **more)).float() for part in (module, fused))
     tolerance = 2e-2 if model.dtype.itemsize == 2 else 1e-5
     return bool((ours - theirs).norm() <= tolerance * theirs.norm())
 
 
 def _positions(x: Tensor, model: PreTrainedModel) -> dict[str, Any]:
-    """What an attention layer is called with besides its input."""
+    """What an attention layer is called with besides its input; without a mask it is causal."""
     position_ids = torch.arange(PROBED, device=x.device)[None]
-    return {"position_embeddings": model.base_model.rotary_emb(x, position_ids), "attention_mask": None}
+    rotary_emb = model.base_model.get_submodule("rotary_emb")
+    return {"position_embeddings": rotary_emb(x, position_ids), "attention_mask": None}
 
 
 def _tensor(output: Tensor | tuple[Tensor, ...]) -> Tensor:
