@@ -102,6 +102,8 @@ def sft_trainer(job: Job) -> SFTTrainer:
 
 def packed(rows: list[dict[str, list[int]]], pieces: int) -> list[dict[str, list[int]]]:
     """The examples of one step in exactly this many rows, by TRL's own packing at the least length that does it."""
+    if pieces == len(rows):
+        return [row for one in rows for row in pack_dataset(Dataset.from_list([one]), len(one["input_ids"]), "bfd")]
     total, longest = sum(len(row["input_ids"]) for row in rows), max(len(row["input_ids"]) for row in rows)
     for length in range(max(longest, -(-total // pieces)), total + 1):
         dataset = pack_dataset(Dataset.from_list(rows), length, "bfd")

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunesmith.engine.adapters import peft_format
+from tunesmith.engine.adapters.dora import DoraLinear
 from tunesmith.engine.adapters.lora import LoraLinear, adapter_off, attach_lora, lora_layers, lora_parameters
 from tunesmith.engine.adapters.peft_format import CONFIG, WEIGHTS, write_adapter
 from tunesmith.engine.fused.together import outputs_of
@@ -198,6 +199,28 @@ def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, saved: Path, fi
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
     assert str(saved) in caught.value.where
+
+
+@pytest.mark.parametrize("change", ["off", "dropout", "dora", "plain"])
+def test_layers_that_cannot_be_asked_together_are_asked_alone(change: str) -> None:
+    torch.manual_seed(0)
+    x, frozen = torch.randn(2, 6), [nn.Linear(6, 3).requires_grad_(False) for _ in range(2)]
+    layers: list[nn.Module] = [LoraLinear(frozen[0], 2, 4.0, 0.0)]
+    layers.append(
+        frozen[1] if change == "plain" else DoraLinear(frozen[1], 2, 4.0, 0.0) if change == "dora"
+        else LoraLinear(frozen[1], 2, 4.0, 0.5 if change == "dropout" else 0.0).train()
+    )  # fmt: skip
+    for layer in layers:
+        if isinstance(layer, LoraLinear):
+            nn.init.normal_(layer.lora_B)
+    if change == "off":
+        layers[1].is_on = False
+    torch.manual_seed(1)
+    alone = [layer(x) for layer in layers]
+    torch.manual_seed(1)
+    for mine, theirs in zip(outputs_of(layers, x), alone, strict=True):
+        assert torch.equal(mine, theirs)
+    assert change != "off" or torch.equal(alone[1], frozen[1](x))
 
 
 @pytest.mark.parametrize("are_alike", [True, False])

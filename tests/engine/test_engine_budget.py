@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tunesmith.engine import budget as budget_module
 from tunesmith.engine import step as step_module
 from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
-from tunesmith.engine.batches import tokens_at_once
+from tunesmith.engine.batches import longest_first, tokens_at_once
 from tunesmith.engine.budget import Wish, find_plan, plan_of, preferred_tokens, shortened
 from tunesmith.engine.forest import plant
 from tunesmith.engine.load import LoadedModel, load_model
@@ -173,11 +173,20 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
             assert trial(arrays, piece, plan.checkpointing) <= budget
 
 
+def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -> None:
+    """What stands behind the last trained token takes no memory; only the trial of the second example shows what does."""
+    rows = [([*range(2, 202)], [0.0] * 20 + [1.0] + [0.0] * 179), ([*range(2, 102)], [0.0] * 99 + [1.0])]
+    assert longest_first(arrays_of(rows)) == [1, 0]
+    with pytest.raises(TrainingError) as caught:
+        find_plan(wish_for(arrays_of(rows)), FakeTrial(saves=1.0), budget_bytes=7_000)
+    assert "99 tokens" in caught.value.found
+
+
 def test_shortened_keeps_the_ends_and_something_to_learn(arrays_of: Rows) -> None:
     arrays = arrays_of([([1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 1, 1]), ([7, 8, 9, 10], [0, 1, 0, 0])])
     short = shortened(arrays, [1, 0], 3)
-    assert [short.sequence(s)[0].tolist() for s in range(2)] == [[8, 9, 10], [4, 5, 6]]
-    assert [short.sequence(s)[1].tolist() for s in range(2)] == [[0, 0, 1], [0, 1, 1]]
+    assert [short.sequence(s)[0].tolist() for s in range(2)] == [[7, 8], [3, 4, 5, 6]]
+    assert [short.sequence(s)[1].tolist() for s in range(2)] == [[0, 1], [0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("as_forest", [True, False])

@@ -101,6 +101,10 @@ def test_attention_costs_what_the_attended_pairs_cost() -> None:
     shared = random.integers(0, 99, 600)
     forest = plant([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
     plan = bundles.plan(forest)
-    scores = sum(b.places_BL.size * (b.places_BL.shape[1] + len(b.path_P)) for b in plan.bundles)
+    parts = plan.rows(1, 1, torch.float32).parts
+    scores = sum(
+        part.products * part.mask.numel() + part.mask.shape[0] * part.products * (part.path.stop - part.path.start)
+        for part in parts
+    )
     pairs = sum(len(places) * (len(places) + 1) // 2 for places in ([*range(600)],)) + 32 * (25 * 600 + 25 * 13)
     assert pairs <= scores <= 1.25 * pairs

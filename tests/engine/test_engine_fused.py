@@ -1,5 +1,6 @@
 """The fused parts compute what transformers' modules compute, and take the place of nothing else."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,21 @@ def test_gradients_of_the_rotation_are_exact() -> None:
     x = torch.randn(1, 3, 2, 6, dtype=torch.float64, requires_grad=True)
     cos, sin = torch.randn(2, 1, 3, 1, 6, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: _Turned.apply(x, cos, sin), (x,))
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+def test_windows_shorter_than_the_text_and_a_cache_are_kept(family: str) -> None:
+    config = copy.deepcopy(FAMILIES[family][0])
+    config.sliding_window, config.use_sliding_window = 4, True
+    if family != "mistral":
+        config.layer_types = ["sliding_attention", "full_attention"]
+    model = model_of(config)
+    tokens = torch.arange(3, 13)[None]
+    before, answer = model(input_ids=tokens).logits, model.generate(tokens, max_new_tokens=6, do_sample=False)
+    fuse(model)
+    assert sum(isinstance(module, RotaryAttention) for module in model.modules()) == 2
+    torch.testing.assert_close(model(input_ids=tokens).logits, before, rtol=1e-5, atol=1e-5)
+    assert model.generate(tokens, max_new_tokens=6, do_sample=False).tolist() == answer.tolist()
 
 
 def test_attention_of_another_family_keeps_its_place() -> None:

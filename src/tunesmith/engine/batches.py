@@ -62,7 +62,7 @@ def micro_batches(
 
     A piece has at most `most_examples` examples and `most_tokens` tokens: of its forest, or of its padded rows.
     """
-    first = [_read(arrays, arrays.sequences_of(e)[0]) for e in batch]
+    first = [read_of(arrays, arrays.sequences_of(e)[0]) for e in batch]
     if as_forest:
         order, added = [batch[k] for k in reading_order(first)], partial(_added_to_forest, arrays)
     else:
@@ -93,11 +93,11 @@ def _cut(
 
 def _added_to_forest(arrays: TokenArrays, piece: list[int], e: int) -> int:
     """Tokens that an example adds to a forest that ends with its neighbour in reading order."""
-    tokens = [_read(arrays, s) for s in arrays.sequences_of(e)]
+    tokens = [read_of(arrays, s) for s in arrays.sequences_of(e)]
     alone = sum(map(len, tokens)) - sum(common_length(tokens[0], other) for other in tokens[1:])
     if not piece:
         return alone
-    return alone - common_length(tokens[0], _read(arrays, arrays.sequences_of(piece[-1])[0]))
+    return alone - common_length(tokens[0], read_of(arrays, arrays.sequences_of(piece[-1])[0]))
 
 
 def _added_to_rows(arrays: TokenArrays, piece: list[int], e: int) -> int:
@@ -112,16 +112,20 @@ def tokens_at_once(arrays: TokenArrays, piece: Sequence[int], *, as_forest: bool
 
 
 def longest_first(arrays: TokenArrays) -> list[int]:
-    """The numbers of all examples, those with the most tokens first."""
-    lengths_E = np.diff(arrays.starts_S1[:: arrays.sequences_per_example])
-    return np.argsort(-lengths_E, kind="stable").tolist()
+    """The numbers of all examples, those of which most tokens are read first."""
+    starts_S, places_N = arrays.starts_S1[:-1], np.arange(len(arrays.tokens_N))
+    is_predicted_N = arrays.weights_N > 0
+    is_predicted_N[starts_S] = False
+    last_S = np.maximum.reduceat(np.where(is_predicted_N, places_N, 0), starts_S)
+    read_S = np.maximum(1, last_S - starts_S)
+    return np.argsort(-read_S.reshape(-1, arrays.sequences_per_example).sum(1), kind="stable").tolist()
 
 
 def _longest(arrays: TokenArrays, e: int) -> int:
-    return max(len(_read(arrays, s)) for s in arrays.sequences_of(e))
+    return max(len(read_of(arrays, s)) for s in arrays.sequences_of(e))
 
 
-def _read(arrays: TokenArrays, s: int) -> np.ndarray:
+def read_of(arrays: TokenArrays, s: int) -> np.ndarray:
     """The tokens of a sequence that predict something trained, or stand before one that does; at least one."""
     tokens_T, weights_T = arrays.sequence(s)
     trained = np.flatnonzero(weights_T[1:])
@@ -131,7 +135,7 @@ def _read(arrays: TokenArrays, s: int) -> np.ndarray:
 def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
     """The tensors of one micro-batch."""
     numbers = [s for e in examples for s in arrays.sequences_of(e)]
-    sequences, tokens = [arrays.sequence(s) for s in numbers], [_read(arrays, s) for s in numbers]
+    sequences, tokens = [arrays.sequence(s) for s in numbers], [read_of(arrays, s) for s in numbers]
     forest = plant(tokens) if as_forest else None
     if forest is None:
         tokens_BT = np.zeros((len(tokens), max(map(len, tokens))), np.int64)

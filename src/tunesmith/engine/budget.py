@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tunesmith.engine.batches import batches, longest_first, micro_batches, tokens_at_once
+from tunesmith.engine.batches import batches, longest_first, micro_batches, read_of, tokens_at_once
 from tunesmith.engine.memory import free_memory_bytes, held_memory_bytes, is_out_of_memory, return_unused_memory
 from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, TokenArrays, TrainingRecipe
@@ -225,10 +225,13 @@ def _next(needs: Sequence[int]) -> int:
 
 
 def shortened(arrays: TokenArrays, examples: Iterable[int], tokens: int) -> TokenArrays:
-    """Some examples, each with no more than its last tokens (a share for each sequence), something of it trained."""
-    most = max(2, tokens // arrays.sequences_per_example)
+    """Some examples, of each of which no more than so many tokens (a share for each sequence) are read, the last ones,
+    with something of it trained."""
+    most = max(1, tokens // arrays.sequences_per_example) + 1
     chosen = list(examples)
-    pieces = [arrays.sequence(s) for e in chosen for s in arrays.sequences_of(e)]
+    numbers = [s for e in chosen for s in arrays.sequences_of(e)]
+    ends = [len(read_of(arrays, s)) + 1 for s in numbers]
+    pieces = [[x_T[:end] for x_T in arrays.sequence(s)] for s, end in zip(numbers, ends, strict=True)]
     weights = [weights_T[-most:].copy() for _, weights_T in pieces]
     for weights_T in weights:
         weights_T[0] = 0.0

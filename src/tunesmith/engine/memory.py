@@ -96,7 +96,7 @@ def keep_few_kernels() -> None:
 def return_unused_memory() -> None:
     """Give freed memory back to the system where the C library keeps it (glibc).
 
-    Activations of ever new sizes leave holes that glibc holds on to. It costs about 0.1 s, hence only every few steps.
+    Activations of ever new sizes leave holes that glibc holds on to. It costs about 0.1 s, hence not in every step.
     """
     if sys.platform == "linux":
         malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none

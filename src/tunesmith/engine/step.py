@@ -33,9 +33,8 @@ from tunesmith.engine.methods.method import Method, Scores, Totals
 from tunesmith.errors import TrainingError, name_some
 from tunesmith.records import MemoryPlan, TokenArrays
 
-STEPS_BETWEEN_TRIMS = (
-    64  # the peak is the same with 8, whose steps take 1 to 3 % longer: docs/lab/2026-11-26-engine-again.md
-)
+STEPS_BETWEEN_TRIMS = 64
+"""With 8 the peak is the same and a step takes 1 to 3 % longer (docs/lab)."""
 
 
 class Stepper:

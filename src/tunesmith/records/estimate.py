@@ -53,9 +53,9 @@ class Estimate(Record):
     """Time, memory and money of one training; `asking_seconds` is what `decide` adds for asking all contenders.
 
     `seconds` is for the steps and the looks at the validation split, as in `TrainingResult`; `parts` are its expected
-    pieces. `tokens_computed` is what is left of `tokens_read` when shared beginnings are computed once. `how`: "quick"
-    from a few layers of the model, "measured" from the whole model. `factors` are the corrections that were learned
-    from past runs on this machine and are contained in `expected`.
+    pieces. `tokens_computed` is what is left of `tokens_read` when shared beginnings are computed once and nothing is
+    behind the last trained token. `how`: "quick" from a few layers of the model, "measured" from the whole model.
+    `factors` are the corrections that were learned from past runs on this machine and are contained in `expected`.
     """
 
     how: Literal["quick", "measured"]

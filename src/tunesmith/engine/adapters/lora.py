@@ -102,7 +102,7 @@ class _Updated(torch.autograd.Function):
 
     Written out because autograd's own version makes two more passes over every activation and keeps more. The A of all
     layers stand under each other, scaled, so that each input is read once for all of them. N = all leading dimensions
-    together; R = the ranks of all layers; d_ marks gradients; W, B, d and d_low of one layer after the other:
+    together; r = rank of a layer, R = those of all; d_ marks gradients; W, B, d and d_low of one layer after the other:
 
         low = z (s A)^T,   d_low = d B,   d_A = s d_low^T z,   d_B = d^T low,   d_z = d_low (s A),   d_x = d W  (+ d_z)
 

@@ -5,8 +5,7 @@ see every key on that way, without a mask, and the keys of their own node causal
 the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which leaves at most half of
 a short square to the mask.
 
-Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root, R = B * L rows, O of them
-filled and Q not, T = B * (P + L).
+Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,9 @@ from tunesmith.engine.forest import Forest
 LONGEST_NODE = 256
 LONGEST_BUNDLED = 64  # nodes up to this length are padded and computed together, longer ones each for itself
 FILLED = 0.6  # a bundle takes nodes at least this share as long as its longest, or any nodes ...
+SHORT = 24  # ... up to this length: their padding costs less than another round of small products
 REPEATED = 2  # the way from the root is repeated for each node of a bundle if it is at most so many times as long
 LONGEST_KEPT = 256  # tokens on the way from the root; making weights again takes a sixth of the attention's products
-SHORT = 24  # ... up to this length: their padding costs less than another round of small products
 
 
 @dataclass(frozen=True, slots=True)

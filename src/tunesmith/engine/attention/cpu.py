@@ -39,14 +39,15 @@ class _Attend(torch.autograd.Function):
             kept += of_part if part.is_kept else ()
             ctx.ends.append(len(kept))
         out_NHe = rows.put_queries(out_Ie)
-        ctx.save_for_backward(q_Ie, k_Je, v_Je, out_NHe, *kept)
+        ctx.save_for_backward(q_Ie, k_NGe, v_NGe, out_NHe, *kept)  # gathered keys repeat the ways from the root
         ctx.rows, ctx.scale = rows, scale
         return out_NHe
 
     @staticmethod
     def backward(ctx: Any, d_NHe: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q_Ie, k_Je, v_Je, out_NHe, *kept = ctx.saved_tensors
+        q_Ie, k_NGe, v_NGe, out_NHe, *kept = ctx.saved_tensors
         rows = ctx.rows
+        k_Je, v_Je = rows.take_keys(k_NGe), rows.take_keys(v_NGe)
         d_Ie = rows.take_queries(d_NHe, blank_padding=True)
         out_Ie = None if all(part.is_joined for part in rows.parts) else rows.take_queries(out_NHe)
         dq_Ie, dk_Je, dv_Je = torch.empty_like(q_Ie), torch.empty_like(k_Je), torch.empty_like(v_Je)

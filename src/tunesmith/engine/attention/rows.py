@@ -11,33 +11,18 @@ a row (P + L, rounded up); X = G * B products at once, Y = M * L rows of each.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from tunesmith.engine.attention.bundles import Bundle
+
 SOFTMAX_WIDTH = 32
 """Rows of scores are padded to a multiple of this: others take two to three times as long in bfloat16 (docs/lab)."""
-
-
-class Bundled(Protocol):
-    """What is asked of a bundle (`bundles.py`)."""
-
-    @property
-    def places_BL(self) -> np.ndarray: ...
-
-    @property
-    def lengths_B(self) -> np.ndarray: ...
-
-    @property
-    def path_P(self) -> np.ndarray: ...
-
-    @property
-    def is_joined(self) -> bool: ...
-
-    @property
-    def is_kept(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +83,13 @@ class Rows:
     def add_keys(self, x_Je: Tensor) -> Tensor:
         """The way back: what belongs to the same key is added up, in float32 or better: NGe."""
         exact = torch.promote_types(x_Je.dtype, torch.float32)
-        sum_Ke = torch.zeros(len(self.places_NH) // self.heads * self.groups, x_Je.shape[-1], dtype=exact)
-        return sum_Ke.index_add_(0, self.keys_J, x_Je.to(exact)).to(x_Je.dtype).unflatten(0, (-1, self.groups))
+        tokens = len(self.places_NH) // self.heads
+        sum_NGe = torch.zeros(tokens, self.groups, x_Je.shape[-1], dtype=exact)
+        sum_NGe.flatten(0, 1).index_add_(0, self.keys_J, x_Je.to(exact))
+        return sum_NGe.to(x_Je.dtype)
 
 
-def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dtype) -> Rows:
+def rows_of(bundles: Sequence["Bundle"], heads: int, groups: int, dtype: torch.dtype) -> Rows:
     """The rows of all bundles, for this many query and key heads; `dtype` is the masks'."""
     parts: list[Part] = []
     queries: list[np.ndarray] = []
@@ -113,7 +100,8 @@ def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dt
         heads_GM = np.arange(heads).reshape(groups, -1)
         rows_GBML = bundle.places_BL[:, None] * heads + heads_GM[:, None, :, None]
         is_filled_B1L = (np.arange(length) < bundle.lengths_B[:, None])[:, None]
-        own, on_path, mask_LS = _keys_of(bundle, groups, dtype)
+        own, on_path, padding = _keys_of(bundle, groups)
+        path = len(bundle.path_P) if bundle.is_joined else 0
         begin, begin_keys = sum(map(len, queries)), sum(map(len, keys))
         end_own = begin_keys + len(own)
         queries.append(rows_GBML.reshape(-1))
@@ -126,7 +114,7 @@ def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dt
                 path=slice(end_own, end_own + len(on_path)),
                 products=groups * nodes,
                 groups=groups,
-                mask=mask_LS.repeat(heads // groups, 1),
+                mask=_causal(heads // groups, length, path, padding, dtype),
                 is_joined=bundle.is_joined,
                 is_kept=bundle.is_kept,
             )
@@ -146,17 +134,17 @@ def rows_of(bundles: Sequence[Bundled], heads: int, groups: int, dtype: torch.dt
     )
 
 
-def _keys_of(bundle: Bundled, groups: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """The rows of a bundle's keys, of those on the way that stand apart, and the mask over the former for one head."""
+def _keys_of(bundle: "Bundle", groups: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The rows of a bundle's keys, of those on the way that stand apart, and how many of a row's keys are padding."""
     nodes, length = bundle.places_BL.shape
     own_GBL, path_GP = (_key_rows(places, groups) for places in (bundle.places_BL, bundle.path_P))
     if not bundle.is_joined:
-        return own_GBL.reshape(-1), path_GP.reshape(-1), _causal(length, 0, 0, dtype)
+        return own_GBL.reshape(-1), path_GP.reshape(-1), 0
     path = path_GP.shape[1]
     padding = -(path + length) % SOFTMAX_WIDTH
     path_GBP = np.broadcast_to(path_GP[:, None], (groups, nodes, path))
     seen_GBS = np.concatenate([path_GBP, own_GBL, np.zeros((groups, nodes, padding), np.int64)], -1)
-    return seen_GBS.reshape(-1), path_GP[:, :0].reshape(-1), _causal(length, path, padding, dtype)
+    return seen_GBS.reshape(-1), np.empty(0, np.int64), padding
 
 
 def _key_rows(places: np.ndarray, groups: int) -> np.ndarray:
@@ -164,9 +152,10 @@ def _key_rows(places: np.ndarray, groups: int) -> np.ndarray:
     return places * groups + np.arange(groups).reshape(-1, *[1] * places.ndim)
 
 
-def _causal(length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
-    """The mask of a node's queries over the way from the root, the node itself, causally, and no padding: LS."""
+@lru_cache(maxsize=64)  # the links of a long node have the same; of up to 768 x 768 numbers
+def _causal(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
+    """The mask of `many` heads' queries over the way from the root, their own node, causally, and no padding: YS."""
     mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
     mask_LS[:, path:].fill_(float("-inf")).triu_(1)
     mask_LS[:, path + length :] = float("-inf")
-    return mask_LS
+    return mask_LS.repeat(many, 1)

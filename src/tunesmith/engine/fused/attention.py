@@ -42,6 +42,7 @@ class RotaryAttention(nn.Module):
         self.config, self.layer_idx, self.is_causal = theirs.config, theirs.layer_idx, theirs.is_causal
         self.head_dim, self.num_key_value_groups = theirs.head_dim, theirs.num_key_value_groups
         self.scaling, self.attention_dropout = theirs.scaling, theirs.attention_dropout
+        # Mistral has it in its configuration, Llama nowhere; the masks know it in any case
         self.sliding_window = getattr(theirs, "sliding_window", getattr(theirs.config, "sliding_window", None))
 
     def forward(
@@ -63,7 +64,7 @@ class RotaryAttention(nn.Module):
         q, k, v = (x.transpose(1, 2) for x in (q_BThe, k_BThe, v_BThe))
         if past_key_values is not None:
             k, v = past_key_values.update(k, v, self.layer_idx)
-        function: Callable[..., tuple[Tensor, Tensor | None]]
+        function: Callable[..., tuple[Tensor, Tensor | None]]  # never "eager", which `load.py` does not ask for
         function = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         out, weights = function(
             self, q, k, v, attention_mask, dropout=self.attention_dropout if self.training else 0.0,
@@ -88,7 +89,7 @@ def _half_negated(sin: Tensor) -> Tensor:
     return sin * _signs(sin.shape[-1], sin.dtype, sin.device)
 
 
-@cache
+@cache  # first made by a probe in inference mode, which is well where autograd does not look: inside of `_Turned`
 def _signs(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.ones(size, dtype=dtype, device=device).index_fill_(0, torch.arange(size // 2, device=device), -1)
 

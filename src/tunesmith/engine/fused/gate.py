@@ -29,7 +29,8 @@ class GatedMlp(nn.Module):
         """(..., D) -> (..., D)"""
         g, u = outputs_of((self.gate_proj, self.up_proj), x)
         activated = _Activated(self.activation)
-        h = noted(_Gate.apply(g, u, activated), activated.gated_again, g, u)
+        is_followed = g.requires_grad or u.requires_grad  # else nobody would take act(g) away again
+        h = noted(_Gate.apply(g, u, activated), activated.gated_again if is_followed else activated.gated, g, u)
         y: Tensor = self.down_proj(h)
         return y
 
@@ -45,6 +46,10 @@ class _Activated:
         if self.activation == "silu":
             return silu(g)
         return gelu(g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+    def gated(self, g: Tensor, u: Tensor) -> Tensor:
+        """h"""
+        return self(g).mul_(u)
 
     def gated_again(self, g: Tensor, u: Tensor) -> Tensor:
         """h; keeps act(g) for `taken`."""
@@ -68,7 +73,7 @@ class _Gate(torch.autograd.Function):
     def forward(ctx: Any, g: Tensor, u: Tensor, activated: _Activated) -> Tensor:
         ctx.save_for_backward(g, u)
         ctx.activated = activated
-        return activated(g).mul_(u)
+        return activated.gated(g, u)
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, None]:

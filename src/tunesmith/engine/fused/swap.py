@@ -6,7 +6,6 @@ else under the same name keeps its own code.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,17 +50,18 @@ def _replacements(
 def _is_the_same(module: nn.Module, fused: nn.Module, width: int, model: PreTrainedModel) -> bool:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(1, PROBED, width, generator=random).to(model.device, model.dtype)
-    more = _positions(x, model) if isinstance(fused, RotaryAttention) else {}
+    more = {}
+    if isinstance(fused, RotaryAttention):
+        rotary_emb = getattr(model.base_model, "rotary_emb", None)
+        if rotary_emb is None:  # a model around a model
+            return False
+        more = {
+            "position_embeddings": rotary_emb(x, torch.arange(PROBED, device=x.device)[None]),
+            "attention_mask": None,
+        }
     theirs, ours = (_tensor(part(x, **more)).float() for part in (module, fused))
     tolerance = 2e-2 if model.dtype.itemsize == 2 else 1e-5
     return bool((ours - theirs).norm() <= tolerance * theirs.norm())
-
-
-def _positions(x: Tensor, model: PreTrainedModel) -> dict[str, Any]:
-    """What an attention layer is called with besides its input; without a mask it is causal."""
-    position_ids = torch.arange(PROBED, device=x.device)[None]
-    rotary_emb = model.base_model.get_submodule("rotary_emb")
-    return {"position_embeddings": rotary_emb(x, position_ids), "attention_mask": None}
 
 
 def _tensor(output: Tensor | tuple[Tensor, ...]) -> Tensor:
