@@ -174,7 +174,7 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
 
 
 def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -> None:
-    """What stands behind the last trained token takes no memory; only the trial of the second example shows what does."""
+    """What stands behind the last trained token takes no memory; trials are made with what does."""
     rows = [([*range(2, 202)], [0.0] * 20 + [1.0] + [0.0] * 179), ([*range(2, 102)], [0.0] * 99 + [1.0])]
     assert longest_first(arrays_of(rows)) == [1, 0]
     with pytest.raises(TrainingError) as caught:
