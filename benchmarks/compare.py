@@ -9,7 +9,7 @@ from benchmarks.arrays import Arrays
 from benchmarks.jobs import Bench, ChildFailed, Job, Report, answering_job, has_bf16, run_ours, run_peer, training_job
 from benchmarks.results import Row, last_row, paired
 from benchmarks.search import speed_of
-from benchmarks.settings import best_settings
+from benchmarks.settings import best_settings, peaks_by_examples
 from benchmarks.workloads import Answering, Training, question_tokens, training_arrays, write_prompts
 
 TRL, TRANSFORMERS = "TRL + PEFT", "transformers.generate"
@@ -66,10 +66,14 @@ def whole_steps(workload: Training, settings: Job, ours: list[Report], searched:
 
 
 def _fits(workload: Training, settings: Job, searched: Report) -> bool:
-    """Whether the peer may hold a whole step, by what one example took."""
-    examples = settings["pack"] or settings["micro_batch"]
-    each = max(1.0, (searched["peak_memory_bytes"] - PEER_BASE_BYTES) / examples)
-    return PEER_BASE_BYTES + workload.batch_size * each < MOST_MEMORY * psutil.virtual_memory().available
+    """Whether the peer may hold a whole step, by what more examples at once took in the search."""
+    peaks = peaks_by_examples(workload.name, has_bf16=has_bf16())
+    if len(peaks) < 2:
+        examples = settings["pack"] or settings["micro_batch"]
+        peaks = {0: PEER_BASE_BYTES, examples: searched["peak_memory_bytes"]}
+    few, many = min(peaks), max(peaks)
+    each = (peaks[many] - peaks[few]) / (many - few)
+    return peaks[few] + (workload.batch_size - few) * each < MOST_MEMORY * psutil.virtual_memory().available
 
 
 class Sides:

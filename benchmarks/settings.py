@@ -31,6 +31,13 @@ def best_settings(workload: str, *, has_bf16: bool) -> Settings:
     return settings
 
 
+def peaks_by_examples(workload: str, *, has_bf16: bool) -> dict[int, int]:
+    """Examples that the peer held at once, padded, with its best precision -> its peak in bytes, of those searched."""
+    found = _read()[_name(workload, has_bf16)]
+    alike = [c for c in found["candidates"] if c["precision"] == found["best"]["precision"] and not c["pack"]]
+    return {c["micro_batch"]: c["peak_mib"] << 20 for c in alike if not c["reference_first"]}
+
+
 def _name(workload: str, has_bf16: bool) -> str:
     return workload if has_bf16 else f"{workload}-float32"
 
