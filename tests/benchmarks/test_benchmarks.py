@@ -80,3 +80,17 @@ def test_best_settings_are_kept_with_all_candidates(tmp_path: Path, monkeypatch:
     assert settings.knows("other", has_bf16=True) and not settings.knows("dpo-gsm8k", has_bf16=True)
     assert not settings.knows("gsm8k", has_bf16=False), "another kind of machine has settings of its own"
     assert "examples_per_cpu_second = 2.5, peak_mib = 2" in (tmp_path / "best.toml").read_text()
+
+
+def test_what_examples_took_at_once_is_told_for_the_best_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "BEST", tmp_path / "best.toml")
+    kinds = [("float32", 1, 0), ("bf16", 1, 0), ("bf16", 2, 0), ("bf16", 1, 2)]
+    candidates = [
+        {"precision": precision, "micro_batch": size, "pack": pack, "reference_first": False}
+        for precision, size, pack in kinds
+    ]
+    peaks = [9 << 20, 4 << 20, 6 << 20, 7 << 20]
+    settings.keep_best("gsm8k", candidates, [1.0, 2.0, 1.5, 1.7], peaks, "seconds", has_bf16=True)
+    assert settings.peaks_by_examples("gsm8k", has_bf16=True) == {1: 4 << 20, 2: 6 << 20}
