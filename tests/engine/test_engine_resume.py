@@ -234,7 +234,7 @@ def test_how_much_fits_into_memory_is_remembered(
     place: Callable[[str], Place], settings: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another cut of the batch would round differently."""
-    cut, alone = place("cut"), place("alone")
+    cut, alone, whole = place("cut"), place("alone"), place("whole")
     original = step_module.collate
 
     def small(arrays: TokenArrays, examples: list[int], *rest: Any, **more: Any) -> MicroBatch:
@@ -249,6 +249,8 @@ def test_how_much_fits_into_memory_is_remembered(
         cut.go(settings, stop=cut.stop_at(4))
     cut.go(settings)
     assert cut.outcome() == alone.outcome()
+    whole.go(settings)
+    assert whole.outcome() != alone.outcome(), "with all the memory the steps are cut otherwise"
 
 
 def test_what_was_counted_and_the_time_used_go_on(place: Callable[[str], Place], settings: Recipe) -> None:

@@ -62,7 +62,7 @@ def micro_batches(
 
     A piece has at most `most_examples` examples and `most_tokens` tokens: of its forest, or of its padded rows.
     """
-    first = [read_of(arrays, arrays.sequences_of(e)[0]) for e in batch]
+    first = [needed_of(arrays, arrays.sequences_of(e)[0]) for e in batch]
     if as_forest:
         order, added = [batch[k] for k in reading_order(first)], partial(_added_to_forest, arrays)
     else:
@@ -93,11 +93,11 @@ def _cut(
 
 def _added_to_forest(arrays: TokenArrays, piece: list[int], e: int) -> int:
     """Tokens that an example adds to a forest that ends with its neighbour in reading order."""
-    tokens = [read_of(arrays, s) for s in arrays.sequences_of(e)]
+    tokens = [needed_of(arrays, s) for s in arrays.sequences_of(e)]
     alone = sum(map(len, tokens)) - sum(common_length(tokens[0], other) for other in tokens[1:])
     if not piece:
         return alone
-    return alone - common_length(tokens[0], read_of(arrays, arrays.sequences_of(piece[-1])[0]))
+    return alone - common_length(tokens[0], needed_of(arrays, arrays.sequences_of(piece[-1])[0]))
 
 
 def _added_to_rows(arrays: TokenArrays, piece: list[int], e: int) -> int:
@@ -122,10 +122,10 @@ def longest_first(arrays: TokenArrays) -> list[int]:
 
 
 def _longest(arrays: TokenArrays, e: int) -> int:
-    return max(len(read_of(arrays, s)) for s in arrays.sequences_of(e))
+    return max(len(needed_of(arrays, s)) for s in arrays.sequences_of(e))
 
 
-def read_of(arrays: TokenArrays, s: int) -> np.ndarray:
+def needed_of(arrays: TokenArrays, s: int) -> np.ndarray:
     """The tokens of a sequence that predict something trained, or stand before one that does; at least one."""
     tokens_T, weights_T = arrays.sequence(s)
     trained = np.flatnonzero(weights_T[1:])
@@ -135,7 +135,7 @@ def read_of(arrays: TokenArrays, s: int) -> np.ndarray:
 def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
     """The tensors of one micro-batch."""
     numbers = [s for e in examples for s in arrays.sequences_of(e)]
-    sequences, tokens = [arrays.sequence(s) for s in numbers], [read_of(arrays, s) for s in numbers]
+    sequences, tokens = [arrays.sequence(s) for s in numbers], [needed_of(arrays, s) for s in numbers]
     forest = plant(tokens) if as_forest else None
     if forest is None:
         tokens_BT = np.zeros((len(tokens), max(map(len, tokens))), np.int64)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tunesmith.engine.batches import batches, longest_first, micro_batches, read_of, tokens_at_once
+from tunesmith.engine.batches import batches, longest_first, micro_batches, needed_of, tokens_at_once
 from tunesmith.engine.memory import free_memory_bytes, held_memory_bytes, is_out_of_memory, return_unused_memory
 from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, TokenArrays, TrainingRecipe
@@ -115,7 +115,7 @@ def find_plan(wish: Wish, trial: Trial, budget_bytes: int) -> MemoryPlan:
     if saving.tokens < longest and plain.tokens < longest:
         raise TrainingError(
             "out-of-memory", "The longest example does not fit into memory.",
-            found=f"{longest:,} tokens of it are read; about {max(plain.tokens, saving.tokens):,} fit into "
+            found=f"{longest:,} tokens of it are needed; about {max(plain.tokens, saving.tokens):,} fit into "
             f"{max(budget_bytes, 0) / 1e9:,.1f} GB",
             do="lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller model",
         )  # fmt: skip
@@ -230,7 +230,7 @@ def shortened(arrays: TokenArrays, examples: Iterable[int], tokens: int) -> Toke
     most = max(1, tokens // arrays.sequences_per_example) + 1
     chosen = list(examples)
     numbers = [s for e in chosen for s in arrays.sequences_of(e)]
-    ends = [len(read_of(arrays, s)) + 1 for s in numbers]
+    ends = [len(needed_of(arrays, s)) + 1 for s in numbers]
     pieces = [[x_T[:end] for x_T in arrays.sequence(s)] for s, end in zip(numbers, ends, strict=True)]
     weights = [weights_T[-most:].copy() for _, weights_T in pieces]
     for weights_T in weights:
