@@ -45,7 +45,9 @@ import json, sys, torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 job = json.load(open(sys.argv[1]))
 torch.manual_seed(0)
-AutoModelForCausalLM.from_config(LlamaConfig(**job["config"]), dtype=torch.bfloat16).save_pretrained(job["folder"])
+with torch.device("cuda"):  # on a CPU the random numbers take a minute
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**job["config"]), dtype=torch.bfloat16)
+model.save_pretrained(job["folder"])
 print("{}")
 """
 

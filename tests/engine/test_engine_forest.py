@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
 
 from tunesmith.engine.attention import bundles, cpu, flex
 from tunesmith.engine.forest import Forest, plant
@@ -91,8 +92,28 @@ def test_the_block_mask_of_flex_attention_is_the_rule() -> None:
     forest = varied_forest(1)
     torch.manual_seed(0)
     parts = [torch.randn(len(forest), h, 16) for h in (4, 2, 2)]
-    mine = flex.attend(*parts, flex.block_mask(forest, torch.device("cpu")), 0.3)
+    mine = flex.attend(*parts, flex.Rule(forest, torch.device("cpu")), 0.3)
     torch.testing.assert_close(mine, dense(*parts, forest, 0.3), rtol=1e-5, atol=1e-5)
+
+
+@given(rows=st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), min_size=1, max_size=12))
+def test_blocks_are_those_that_looking_at_every_pair_finds(rows: list[list[int]]) -> None:
+    forest = plant(arrays(rows), least_saved=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flex, "BLOCK", 16)
+        mine = flex.Rule(forest, torch.device("cpu")).mask(1)
+    N = len(forest)
+    theirs = create_block_mask(mine.mask_mod, None, None, N, N, device="cpu", BLOCK_SIZE=16)
+    assert torch.equal(mine.to_dense(), theirs.to_dense())
+    assert listed(mine.kv_num_blocks, mine.kv_indices) == listed(theirs.kv_num_blocks, theirs.kv_indices)
+    assert listed(mine.full_kv_num_blocks, mine.full_kv_indices) == listed(
+        theirs.full_kv_num_blocks, theirs.full_kv_indices
+    )
+
+
+def listed(counts: Tensor, indices: Tensor) -> list[list[int]]:
+    """The blocks of keys of each block of queries."""
+    return [row[:count].tolist() for count, row in zip(counts[0, 0], indices[0, 0], strict=True)]
 
 
 def test_attention_costs_what_the_attended_pairs_cost() -> None:

@@ -56,7 +56,10 @@ class Training:
         self.peak_rate = self.recipe.learning_rate
         self.trained, self.weights = best.trained, best.trained.weights()
         self.parameters = list(self.weights.values())
-        self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay,
+            fused=loaded.device.type == "cuda",
+        )  # fmt: skip
         self.stepper = Stepper(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         self.progress = Progress.of(self.recipe, self.steps_per_epoch)

@@ -2,35 +2,87 @@
 
 Source: Dong et al. 2024, "Flex Attention", arXiv:2412.05496; PyTorch's `torch.nn.attention.flex_attention`.
 
-Shapes: N tokens, H query heads, G key heads, d size of a head.
+Shapes: N tokens, in B blocks, H query heads, G key heads, M query heads of each of them, d size of a head.
 """
 
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask, FlexKernelOptions, flex_attention
 
 from tunesmith.engine.forest import Forest
 
-
-def block_mask(forest: Forest, device: torch.device) -> BlockMask:
-    """Which blocks of 128 x 128 tokens see each other at all, and the rule inside of them."""
-    end_N = torch.from_numpy(forest.end_N).to(device)
-
-    def may_attend(batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        return (j <= i) & (i < end_N[j])
-
-    return create_block_mask(may_attend, B=None, H=None, Q_LEN=len(forest), KV_LEN=len(forest), device=str(device))
+BLOCK = 128  # tokens
+KERNEL_OPTIONS: FlexKernelOptions = {
+    "ROWS_GUARANTEED_SAFE": True,  # every token sees itself
+    "FORCE_USE_FLEX_ATTENTION": True,  # the kernel for short queries does not compile for every number of heads
+}
 
 
-def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, mask: BlockMask, scale: float) -> Tensor:
-    """Every token's attention to the tokens that its sequences allow: (N, H, d)."""
-    q, k, v = (x_Nhd.transpose(0, 1)[None] for x_Nhd in (q_NHd, k_NGd, v_NGd))
-    out_1HNd = _kernel(q.device.type)(q, k, v, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
-    return out_1HNd[0].transpose(0, 1)
+class Rule:
+    """The forest's rule for FlexAttention: which blocks of queries and keys see each other, and which pairs in them."""
+
+    def __init__(self, forest: Forest, device: torch.device) -> None:
+        self._length = len(forest)
+        self._end_N = torch.from_numpy(forest.end_N.astype(np.int32)).to(device)
+        self._listed = [x_BB.to(device) for seen in _blocks(forest.end_N) for x_BB in _listed(seen)]
+        self._masks: dict[int, BlockMask] = {}
+
+    def mask(self, times: int) -> BlockMask:
+        """For a batch that repeats the forest so many times; made once."""
+        if times not in self._masks:
+            end_N = self._end_N
+
+            def may_attend(batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
+                return (j <= i) & (i < end_N[j])
+
+            counts, indices, all_counts, all_indices = (
+                x[None, None].repeat(times, 1, *[1] * x.dim()) for x in self._listed
+            )
+            self._masks[times] = BlockMask.from_kv_blocks(
+                counts, indices, all_counts, all_indices, BLOCK, may_attend, seq_lengths=(self._length, self._length)
+            )
+        return self._masks[times]
+
+
+def _blocks(end_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of queries (rows) that see some pair of a block of keys (columns) but not all, and that see all.
+
+    From the largest and the smallest `end` of each block: PyTorch's own way looks at all N x N pairs.
+    """
+    begins_B = np.arange(0, len(end_N), BLOCK)
+    most_B, least_B = np.maximum.reduceat(end_N, begins_B), np.minimum.reduceat(end_N, begins_B)
+    is_before_BB = begins_B[None, :] < begins_B[:, None]
+    sees_some_BB = is_before_BB & (most_B[None, :] > begins_B[:, None])
+    sees_all_BB = is_before_BB & (least_B[None, :] >= begins_B[:, None] + BLOCK)  # never a last block that is not full
+    return sees_some_BB & ~sees_all_BB | np.eye(len(begins_B), dtype=bool), sees_all_BB
+
+
+def _listed(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
+    """For each block of queries how many blocks of keys, and which ones, those first."""
+    indices_BB = np.argsort(~seen_BB, axis=-1, kind="stable").astype(np.int32)
+    return torch.from_numpy(seen_BB.sum(-1, dtype=np.int32)), torch.from_numpy(indices_BB)
+
+
+def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: Rule, scale: float) -> Tensor:
+    """Every token's attention to the tokens that its sequences allow: (N, H, d).
+
+    The M query heads of a key head stand beside each other as a batch over the same keys. What all branches share is a
+    block of keys with all queries of a step; the gradient of such a block is one thread block's work, and this way it
+    is that of one query head instead of M (docs/lab/2026-11-26-cuda.md).
+    """
+    (N, H, d), G = q_NHd.shape, k_NGd.shape[1]
+    q_MGNd = q_NHd.reshape(N, G, H // G, d).permute(2, 1, 0, 3)
+    k_1GNd, v_1GNd = (x_NGd.transpose(0, 1)[None] for x_NGd in (k_NGd, v_NGd))
+    mask = rule.mask(H // G)
+    out_MGNd = _kernel(q_NHd.device.type)(
+        q_MGNd, k_1GNd, v_1GNd, block_mask=mask, scale=scale, kernel_options=KERNEL_OPTIONS
+    )
+    return out_MGNd.permute(2, 1, 0, 3).reshape(N, H, -1)
 
 
 @cache

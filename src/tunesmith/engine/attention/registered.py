@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
@@ -29,14 +28,14 @@ NAME = "tunesmith_forest"
 
 @dataclass(frozen=True, slots=True)
 class ForestAttention:
-    """How the tokens of one forest attend: a plan of products (CPU) or a block mask (CUDA)."""
+    """How the tokens of one forest attend: a plan of products (CPU) or a rule for FlexAttention (CUDA)."""
 
-    rule: Plan | BlockMask
+    rule: Plan | flex.Rule
 
     @classmethod
     def of(cls, forest: Forest, device: torch.device) -> "ForestAttention":
         """What the device needs."""
-        return cls(flex.block_mask(forest, device) if device.type == "cuda" else plan(forest))
+        return cls(flex.Rule(forest, device) if device.type == "cuda" else plan(forest))
 
 
 def _attention(

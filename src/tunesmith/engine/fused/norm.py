@@ -11,10 +11,12 @@ float64, which transformers takes to float32.
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import rms_norm
 
 from tunesmith.engine.fused.again import noted
 
@@ -28,8 +30,19 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)"""
+        if x.is_cuda and not self.from_one:  # there PyTorch has one kernel for each way
+            return noted(
+                _by_one_kernel(x, self.weight, self.epsilon),
+                partial(_by_one_kernel, epsilon=self.epsilon),
+                x,
+                self.weight,
+            )
         normed, scale = _RmsNorm.apply(x, self.weight, self.epsilon, self.from_one)
         return noted(normed, _weighted if not self.from_one else _weighted_from_one, x, self.weight, scale)
+
+
+def _by_one_kernel(x: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:
+    return rms_norm(x, weight_D.shape, weight_D, epsilon)
 
 
 def _weighted(x: Tensor, weight_D: Tensor, scale: Tensor) -> Tensor:
