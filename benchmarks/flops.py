@@ -1,4 +1,4 @@
-"""Useful floating-point operations of one optimizer step of LoRA: what the mathematics needs, however it is computed.
+"""Useful floating-point operations: what the mathematics of a LoRA step, or of answers, needs, however it is computed.
 
 Counted per step, with the prefix forest of the whole step (a token that examples share at their beginning counts once):
 
@@ -11,6 +11,8 @@ A token's attended pairs are itself and all before it in its example. The last t
 is not counted. Not counted either: norms, activations, rotations, the softmax, the optimizer, and anything computed
 twice (checkpointing, a prefix repeated in several micro-batches). The gradient of the first layer's inputs to q, k and
 v is counted although nothing needs it (0.3 % on SmolLM2-135M).
+
+Answers are the forward products alone: prompts and new tokens as one forest, the head for each new token.
 """
 
 import json
@@ -60,6 +62,14 @@ class Shape:
         return (
             self.layers * (per_token * forest.tokens + attention)
             + head * self.hidden * self.vocabulary * forest.predicted
+        )
+
+    def answers(self, forest: "ForestSize") -> int:
+        """Operations of answers: of the forest of all prompts, each with its answer as the trained part."""
+        per_token = 2 * sum(i * o for i, o in self.linears)
+        attention = 4 * self.head_size * self.query_heads * forest.pairs
+        return (
+            self.layers * (per_token * forest.tokens + attention) + 2 * self.hidden * self.vocabulary * forest.predicted
         )
 
 

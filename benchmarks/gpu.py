@@ -23,9 +23,9 @@ LLAMA_1B = {
     "max_position_embeddings": 8192,
 }  # fmt: skip
 ON_GPU = (
-    Training("llama-1b-lora", batch_size=64, search_batch_size=64, steps=5, kind="lora", learning_rate=1e-4),
-    Training("llama-1b-qlora", batch_size=64, search_batch_size=64, steps=5, kind="qlora", learning_rate=1e-4),
-    Training("llama-1b-full", batch_size=64, search_batch_size=64, steps=5, kind="full", learning_rate=1e-5),
+    Training("llama-1b-lora", batch_size=64, search_batch_size=64, steps=10, kind="lora", learning_rate=1e-4),
+    Training("llama-1b-qlora", batch_size=64, search_batch_size=64, steps=10, kind="qlora", learning_rate=1e-4),
+    Training("llama-1b-full", batch_size=64, search_batch_size=64, steps=10, kind="full", learning_rate=1e-5),
 )
 
 

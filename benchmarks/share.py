@@ -7,9 +7,17 @@ import statistics
 
 from benchmarks.compare import Sides
 from benchmarks.flops import Shape, forest_size
-from benchmarks.jobs import Bench, Report, run_matmul
+from benchmarks.jobs import Bench, Report, answering_job, run_matmul, run_ours
 from benchmarks.results import Row, last_row, paired
-from benchmarks.workloads import TRAININGS, Training, training_arrays
+from benchmarks.workloads import (
+    ANSWERINGS,
+    TRAININGS,
+    Answering,
+    Training,
+    question_tokens,
+    training_arrays,
+    write_prompts,
+)
 
 SQUARE = "torch matmul, large square, our dtype"
 
@@ -32,17 +40,42 @@ def matmul_share(bench: Bench) -> list[Row]:
     assert row.ratio is not None
     share = Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)
     known = [workload for workload in TRAININGS if last_row(workload.name, "examples_per_second").tunesmith]
-    return [row, share, *(beside_the_limit(workload, bench, statistics.median(rates)) for workload in known)]
+    rate = statistics.median(rates)
+    limits = [beside_the_limit(workload.name, *training_step(workload, bench), rate) for workload in known]
+    asked = [workload for workload in ANSWERINGS if last_row(workload.name, "examples_per_second").tunesmith]
+    return [
+        row,
+        share,
+        *limits,
+        *(beside_the_limit(workload.name, *answers(workload, bench), rate) for workload in asked),
+    ]
 
 
-def beside_the_limit(workload: Training, bench: Bench, rate: float) -> Row:
-    """Our last examples per second beside those of a step that is nothing but useful products at the full rate."""
+def training_step(workload: Training, bench: Bench) -> tuple[int, float]:
+    """Examples of a step and their useful operations, the mean of the steps."""
     arrays, shape = training_arrays(workload, bench.data, bench.tokenizer), Shape.of(bench.model)
     size = workload.batch_size * (2 if workload.method == "dpo" else 1)
     steps = [arrays.sequences[at : at + size] for at in range(0, len(arrays.sequences), size)]
-    operations = statistics.mean(shape.step(forest_size(step)) for step in steps)
-    most, ours = workload.batch_size * rate / operations, last_row(workload.name, "examples_per_second").tunesmith
-    return Row("matmul-share", f"limit_of_{workload.name}", ours, most, "useful products at that rate", ours / most, 1)
+    return workload.batch_size, statistics.mean(shape.step(forest_size(step)) for step in steps)
+
+
+def answers(workload: Answering, bench: Bench) -> tuple[int, int]:
+    """The questions and the useful operations of our answers to them."""
+    prompts = question_tokens(workload, bench.data, bench.tokenizer)
+    data, stop_ids = bench.folder / f"{workload.name}.json", bench.tokenizer.stop_ids
+    write_prompts(prompts, data)
+    report = run_ours(answering_job(workload, data, bench.model, stop_ids) | {"precision": "auto"})
+    texts = []
+    for prompt, answer in zip(prompts, report["answers"], strict=True):
+        made = answer if len(answer) == workload.max_new_tokens else [*answer, stop_ids[0]]
+        texts.append((prompt + made, [0] * len(prompt) + [1] * len(made)))
+    return len(prompts), Shape.of(bench.model).answers(forest_size(texts))
+
+
+def beside_the_limit(name: str, examples: int, operations: float, rate: float) -> Row:
+    """Our last examples per second beside those of work that is nothing but useful products at the full rate."""
+    most, ours = examples * rate / operations, last_row(name, "examples_per_second").tunesmith
+    return Row("matmul-share", f"limit_of_{name}", ours, most, "useful products at that rate", ours / most, 1)
 
 
 def useful_rate(workload: Training, sides: Sides, shape: Shape, report: Report) -> float:

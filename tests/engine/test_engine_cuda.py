@@ -128,7 +128,7 @@ def test_the_gradients_are_those_of_a_cpu(folder: Path, arrays: TokenArrays) -> 
 def test_forests_of_many_sizes_need_no_new_kernels(folder: Path) -> None:
     """Compiled once for all lengths: a kernel takes seconds to compile, and every step has a length of its own."""
     loaded, random = load_model(folder, "auto"), np.random.default_rng(0)
-    sizes = (300, 517, 640, 901, 77, 1000)
+    sizes = (300, 517, 640, 901, 129, 1000)
     compiled = []
     with torch.no_grad(), attending_by_forest(loaded.model):
         for size in sizes:
@@ -197,24 +197,26 @@ def test_the_plan_keeps_within_the_devices_memory(
     wide = plan_of(stepper, arrays, given, 0)
     assert wide.most_tokens >= 512 and not wide.checkpointing
     held = torch.cuda.memory_allocated()
-    tight = plan_of(stepper, arrays, given.model_copy(update={"memory_gb": (held + 3e6) / 0.9e9}), 0)
+    tight = plan_of(stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0)
     assert tight.checkpointing or tight.most_tokens < wide.most_tokens
     stepper.follow(tight)
     torch.cuda.reset_peak_memory_stats()
     stepper.backward(arrays, range(len(arrays)), 1)
-    assert torch.cuda.max_memory_allocated() - held < 3e6
+    assert torch.cuda.max_memory_allocated() - held < 5.5e6
     assert free_memory_bytes(loaded.device) < torch.cuda.get_device_properties(0).total_memory
 
 
-def test_running_out_of_memory_halves_the_step(folder: Path, arrays: TokenArrays) -> None:
+def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf) -> None:
+    random = np.random.default_rng(0)
+    rows = [(random.integers(3, VOCABULARY, 300).tolist(), [0.0] * 100 + [1.0] * 200) for _ in range(32)]
+    arrays = arrays_of(rows)
     loaded = load_model(folder, "float32")
     weights = scrambled(loaded, "lora")
     expected = gradients(loaded, weights, arrays, as_forest=True)
     torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(0).total_memory
-    allowed = torch.cuda.memory_reserved() + (10 << 20)  # tensors of more than 1 MB take 20
-    stepper = Stepper(loaded, Sft())
-    torch.cuda.set_per_process_memory_fraction(allowed / total)
+    allowed = torch.cuda.memory_reserved() + (60 << 20)
+    stepper = Stepper(loaded, Sft(), MemoryPlan(most_tokens=1 << 20))
+    torch.cuda.set_per_process_memory_fraction(allowed / torch.cuda.get_device_properties(0).total_memory)
     try:
         loss = stepper.backward(arrays, range(len(arrays)), 1)
     finally:

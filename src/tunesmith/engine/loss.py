@@ -27,7 +27,8 @@ from transformers import PreTrainedModel
 from tunesmith.engine.head import logits_of
 
 POSITIONS_AT_ONCE = 1024
-WHOLE_AT_ONCE = 256  # positions whose logits over the whole vocabulary are held, where the head is more than a product
+WHOLE_AT_ONCE = {"cpu": 256, "cuda": 1024}
+"""Positions whose logits over the whole vocabulary are held, where the head is trained or more than a product."""
 VOCABULARY_AT_ONCE = {"cpu": 4096, "cuda": 32768}  # 1,024 x 4,096 logits are 8 MB in bfloat16, 16 MB in float32
 
 
@@ -37,7 +38,8 @@ def token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -
     if is_plain(model) and not head.weight.requires_grad:
         losses: Tensor = _LossesInPieces.apply(hidden_UD, targets_U, head.weight)
         return losses
-    pieces = zip(hidden_UD.split(WHOLE_AT_ONCE), targets_U.split(WHOLE_AT_ONCE), strict=True)
+    at_once = WHOLE_AT_ONCE[hidden_UD.device.type]
+    pieces = zip(hidden_UD.split(at_once), targets_U.split(at_once), strict=True)
     return torch.cat([checkpoint(_losses, model, *piece, use_reentrant=False) for piece in pieces])
 
 

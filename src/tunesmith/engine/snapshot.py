@@ -125,7 +125,8 @@ def put_tensors(
     for key, value in saved.groups["optimizer"].items():
         kind, _, name = key.partition("/")
         weight = weights[name]
-        where = weight.device if value.shape == weight.shape else value.device  # the step counts stay where they were
+        is_moment = value.shape == weight.shape  # a step count stays where it was, but the fused optimizer has it along
+        where = weight.device if is_moment or optimizer.defaults["fused"] else value.device
         optimizer.state[weight][kind] = value.to(where, copy=True)
     torch.set_rng_state(saved.groups["random"]["cpu"])
     if device.type == "cuda":

@@ -94,21 +94,14 @@ class Stepper:
 
     def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
         totals = self._totals(arrays, batch)
-        total = 0.0
+        shares: list[tuple[list[int], Tensor]] = []
         for piece in self._pieces(arrays, batch):
             with self._attending():
                 share = self.method.loss(self._scores(arrays, piece), totals)
                 faults.hit("train.micro_batch")
-                value = faults.value("train.loss", share.item())
-                if not math.isfinite(value):
-                    raise TrainingError(
-                        "loss-not-finite", "The loss is not a finite number; the step was not applied.",
-                        where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {value}",
-                        do="lower training.learning_rate, or set training.precision to float32",
-                    )  # fmt: skip
                 share.backward()
-            total += value
-        return total
+            shares.append((piece, share.detach()))  # to read it now would be to wait for the device
+        return sum(_finite(share, piece, step) for piece, share in shares)
 
     def _attending(self) -> AbstractContextManager[None]:
         return nullcontext() if self.why_no_forest else attending_by_forest(self.loaded.model)
@@ -197,6 +190,18 @@ class Stepper:
             reference_S=reference_of(arrays, piece).to(device, losses_U.dtype) if has_reference else None,
             is_desirable_E=None if is_desirable_E is None else torch.from_numpy(is_desirable_E[piece]).to(device),
         )
+
+
+def _finite(share: Tensor, piece: Sequence[int], step: int) -> float:
+    """A micro-batch's part of the loss. Errors: `TrainingError` when it is not finite; its gradient is of no use."""
+    value = faults.value("train.loss", share.item())
+    if not math.isfinite(value):
+        raise TrainingError(
+            "loss-not-finite", "The loss is not a finite number; the step was not applied.",
+            where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {value}",
+            do="lower training.learning_rate, or set training.precision to float32",
+        )  # fmt: skip
+    return value
 
 
 def reference_of(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:

@@ -24,6 +24,7 @@ from tunesmith.engine.attention.bundles import Plan, plan
 from tunesmith.engine.forest import Forest, plant
 
 NAME = "tunesmith_forest"
+PROBED = {"cpu": 16, "cuda": flex.BLOCK}  # tokens that two sequences share; with one block a kernel of its own is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,11 @@ def why_not_plainly_causal(model: PreTrainedModel, longest: int) -> str | None:
     return None if _agrees_on_a_probe(model) else "its attention is more than the softmax of scaled products"
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: on CUDA that would compile a kernel that nothing else asks for
 def _agrees_on_a_probe(model: PreTrainedModel) -> bool:
     """Token by token, and by the median: in bfloat16 thirty layers blow rounding up at a few odd tokens."""
     random = np.random.default_rng(0)
-    begin = random.integers(0, model.config.vocab_size, 16)
+    begin = random.integers(0, model.config.vocab_size, PROBED[model.device.type])
     probes = [np.append(begin, random.integers(0, model.config.vocab_size, 8)).astype(np.int32) for _ in range(2)]
     forest = plant(probes, least_saved=1)
     try:
