@@ -14,7 +14,7 @@ from benchmarks.jobs import Bench, Job, has_bf16, run_code, run_matmul
 from benchmarks.results import Row, paired
 from benchmarks.search import speed_of
 from benchmarks.settings import best_settings
-from benchmarks.share import SQUARE, useful_rate
+from benchmarks.share import share_of, useful_rate
 from benchmarks.workloads import Training, training_arrays
 
 LLAMA_1B = {
@@ -66,6 +66,6 @@ def compare_on_gpu(workload: Training, bench: Bench) -> list[Row]:
     return [
         *speed_and_memory(workload.name, ours, peer, workload.batch_size, f"{TRL} + Liger"),
         paired(workload.name, "tokens_per_second", own, other, f"{TRL} + Liger"),
-        paired(workload.name, "matmul_share", rates, [rate] * len(rates), SQUARE),
+        *share_of(workload.name, rates, [rate] * len(rates)),
         loss_row(workload.name, "loss_difference", ours[-1], peer[-1]),
     ]

@@ -4,6 +4,7 @@ The rate is that of the dtype we compute in: bfloat16 where the machine has it, 
 """
 
 import statistics
+from collections.abc import Sequence
 
 from benchmarks.compare import Sides
 from benchmarks.flops import Shape, forest_size
@@ -36,19 +37,22 @@ def matmul_share(bench: Bench) -> list[Row]:
         best = f"best shape {after['best_shape']}: {after['best'] / 1e9:.1f}"
         print(f"  {ours[-1] / 1e9:.1f} of {rates[-1] / 1e9:.1f} Gflop/s; {best}", flush=True)
         before = after
-    row = paired("matmul-share", "flops_per_second", ours, rates, SQUARE)
-    assert row.ratio is not None
-    share = Row("matmul-share", "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)
     known = [workload for workload in TRAININGS if last_row(workload.name, "examples_per_second").tunesmith]
     rate = statistics.median(rates)
     limits = [beside_the_limit(workload.name, *training_step(workload, bench), rate) for workload in known]
     asked = [workload for workload in ANSWERINGS if last_row(workload.name, "examples_per_second").tunesmith]
     return [
-        row,
-        share,
+        *share_of("matmul-share", ours, rates),
         *limits,
         *(beside_the_limit(workload.name, *answers(workload, bench), rate) for workload in asked),
     ]
+
+
+def share_of(name: str, ours: Sequence[float], rates: Sequence[float]) -> list[Row]:
+    """Our useful operations per second beside those of the square measured beside them, and their share."""
+    row = paired(name, "flops_per_second", ours, rates, SQUARE)
+    assert row.ratio is not None
+    return [row, Row(name, "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)]
 
 
 def training_step(workload: Training, bench: Bench) -> tuple[int, float]:

@@ -226,18 +226,24 @@ def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf
     assert difference({name: weight.grad for name, weight in weights.items()}, expected[1]) < 1e-4
 
 
-def test_the_attention_kernel_is_the_rule_in_bfloat16(arrays: TokenArrays) -> None:
-    random = np.random.default_rng(0)
-    forest = plant([arrays.sequence(s)[0] for s in range(len(arrays))])
-    parts = [
-        torch.from_numpy(random.standard_normal((len(forest), h, 64))).to("cuda", torch.bfloat16).requires_grad_()
-        for h in (8, 2, 2)
-    ]
-    out = flex.attend(*parts, flex.Rule(forest, torch.device("cuda")), 0.125)
-    q, k, v = (part.detach().float() for part in parts)
+@pytest.mark.parametrize("shared", [0, 40, 150, 500])
+def test_the_attention_kernel_is_the_rule(shared: int) -> None:
+    """Many trees and one with a long trunk, in float32: the kernel's masks, not its rounding."""
+    random = np.random.default_rng(shared)
+    begin = random.integers(0, 99, shared)
+    rows = [np.concatenate([begin, random.integers(0, 99, 20 + 37 * k)]).astype(np.int32) for k in range(9)]
+    forest = plant(rows)
+    parts = [torch.from_numpy(random.standard_normal((len(forest), h, 64))) for h in (8, 2, 2)]
+    ours, exact = ([x.to("cuda", dtype).requires_grad_() for x in parts] for dtype in (torch.float32, torch.float64))
+    upstream = torch.from_numpy(random.standard_normal((len(forest), 8, 64))).cuda()
+    out = flex.attend(*ours, flex.Rule(forest, torch.device("cuda")), 0.125)
+    q, k, v = exact
     i, j = torch.arange(len(forest))[:, None], torch.arange(len(forest))[None, :]
     may = ((j <= i) & (i < torch.from_numpy(forest.end_N)[None, :])).cuda()
     k, v = k.repeat_interleave(4, 1), v.repeat_interleave(4, 1)
     scores = torch.einsum("ihd,jhd->hij", q * 0.125, k).masked_fill(~may, float("-inf"))
     expected = torch.einsum("hij,jhd->ihd", scores.softmax(-1), v)
-    assert float((out.detach().float() - expected).norm() / expected.norm()) < 1e-2
+    torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-4)
+    mine, theirs = torch.autograd.grad(out, ours, upstream.float()), torch.autograd.grad(expected, exact, upstream)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-3)

@@ -89,7 +89,8 @@ class Training:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
         faults.hit("train.step")
         rate = self.peak_rate * rate_share(progress.middle_of_next_step, recipe.warmup_share, recipe.decay)
-        self.loaded.model.train()
+        if not self.loaded.model.training:  # all its parts are switched together, and there are many
+            self.loaded.model.train()
         try:
             loss = self.stepper.backward(self.train, batch, progress.step + 1)
             self.trained.collect()

@@ -17,10 +17,9 @@ from torch.nn.attention.flex_attention import BlockMask, FlexKernelOptions, flex
 from tunesmith.engine.forest import Forest
 
 BLOCK = 128  # tokens
-KERNEL_OPTIONS: FlexKernelOptions = {
-    "ROWS_GUARANTEED_SAFE": True,  # every token sees itself
-    "FORCE_USE_FLEX_ATTENTION": True,  # the kernel for short queries does not compile for every number of heads
-}
+# The kernel for fewer than 128 queries does not compile for every number of heads. "ROWS_GUARANTEED_SAFE" is not for a
+# forest: it means that a row sees something in the first block it looks at, a later tree's first rows do not (NaN).
+KERNEL_OPTIONS: FlexKernelOptions = {"FORCE_USE_FLEX_ATTENTION": True}
 
 
 class Rule:
