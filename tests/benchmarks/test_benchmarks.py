@@ -33,13 +33,15 @@ def test_the_forest_is_counted_as_the_set_of_all_prefixes(given_sequences: list[
     assert counted.predicted == len(predicted)
 
 
-def test_operations_of_a_step_by_hand(tmp_path: Path) -> None:
+def test_operations_of_a_step_and_of_answers_by_hand(tmp_path: Path) -> None:
     config = {"hidden_size": 4, "intermediate_size": 6, "num_attention_heads": 2, "num_key_value_heads": 1,
               "num_hidden_layers": 3, "vocab_size": 10}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     weights, ends = 16 + 8 + 8 + 16 + 3 * 24, 8 + 6 + 6 + 8 + 3 * 10
     expected = 3 * (5 * (4 * weights + 6 * 16 * ends) + 12 * 4 * 15) + 4 * 40 * 2
-    assert Shape.of(tmp_path).step(ForestSize(tokens=5, pairs=15, predicted=2)) == expected
+    forest = ForestSize(tokens=5, pairs=15, predicted=2)
+    assert Shape.of(tmp_path).step(forest) == expected
+    assert Shape.of(tmp_path).answers(forest) == 3 * (5 * 2 * weights + 4 * 4 * 15) + 2 * 40 * 2
 
 
 def test_arrays_come_back_from_their_file_and_their_digest_does_not_depend_on_order(tmp_path: Path) -> None:
