@@ -3,8 +3,9 @@
 TRL's candidates: weights and products in float32, in bf16, float32 weights with bf16 products (autocast), or bf16
 weights under autocast (float32 alone where the machine has no bfloat16 products); micro-batches by halves and doubles
 until that is slower; a step's examples packed into rows, `pack` to a row.
-Not tried because they cannot run on a CPU: padding-free batches without packing, and Liger kernels; nor activation
-checkpointing and offloading, which only cost time. Every measured candidate is kept.
+On CUDA always with Liger kernels, which a CPU cannot run. Not tried: padding-free batches without packing and other
+attention than torch's own, which need FlashAttention; activation checkpointing and offloading, which only cost time.
+Every measured candidate is kept.
 
 Candidates are judged by the clock, as whoever waits would: search on a machine that does nothing else.
 """

@@ -36,7 +36,7 @@ ArraysOf = Callable[..., TokenArrays]
 VOCABULARY = 512
 SIZE = {
     "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 1024,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 2048,
     "tie_word_embeddings": True, "initializer_range": 0.1, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
 }  # fmt: skip
 
@@ -128,14 +128,15 @@ def test_the_gradients_are_those_of_a_cpu(folder: Path, arrays: TokenArrays) -> 
 def test_forests_of_many_sizes_need_no_new_kernels(folder: Path) -> None:
     """Compiled once for all lengths: a kernel takes seconds to compile, and every step has a length of its own."""
     loaded, random = load_model(folder, "auto"), np.random.default_rng(0)
+    assert Stepper(loaded, Sft()).why_no_forest is None  # the probe compiles what validation will need
     sizes = (300, 517, 640, 901, 129, 1000)
-    compiled = []
+    compiled = [torch._dynamo.utils.counters["stats"]["unique_graphs"]]
     with torch.no_grad(), attending_by_forest(loaded.model):
         for size in sizes:
             hidden = forest_hidden_states(loaded.model, plant([random.integers(3, 500, size).astype(np.int32)]))
             assert bool(hidden.isfinite().all())
             compiled.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    assert compiled[-1] == compiled[1], compiled
+    assert len(set(compiled)) == 1, compiled
 
 
 def test_training_learns_and_goes_on_from_a_checkpoint(folder: Path, arrays: TokenArrays, tmp_path: Path) -> None:

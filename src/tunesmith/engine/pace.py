@@ -203,7 +203,8 @@ def _pace(
     tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
     arrays = _referred(for_method(stepper.method, train))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0)
+    on_cuda = stepper.loaded.device.type == "cuda"
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0, fused=on_cuda)  # as `loop.py`
     model.train()
     step_seconds = _seconds(lambda: stepper.backward(arrays, piece, 1))
     update_seconds = _seconds(optimizer.step)

@@ -80,7 +80,8 @@ class Stepper:
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
         """Add the gradient of the batch's loss to the trained weights; return that loss.
 
-        Errors: `TrainingError` when the loss is not finite, or one example alone does not fit into memory.
+        Errors: `TrainingError` when the loss is not finite, or one example alone does not fit into memory. There may be
+        some gradient then; whoever goes on takes it away.
         """
         while True:
             try:
@@ -100,7 +101,9 @@ class Stepper:
                 share = self.method.loss(self._scores(arrays, piece), totals)
                 faults.hit("train.micro_batch")
                 share.backward()
-            shares.append((piece, share.detach()))  # to read it now would be to wait for the device
+            shares.append(
+                (piece, share.detach())
+            )  # to read it before its backward pass would be to wait for the device
         return sum(_finite(share, piece, step) for piece, share in shares)
 
     def _attending(self) -> AbstractContextManager[None]:
@@ -193,7 +196,7 @@ class Stepper:
 
 
 def _finite(share: Tensor, piece: Sequence[int], step: int) -> float:
-    """A micro-batch's part of the loss. Errors: `TrainingError` when it is not finite; its gradient is of no use."""
+    """A micro-batch's part of the loss. Errors: `TrainingError` when it is not finite."""
     value = faults.value("train.loss", share.item())
     if not math.isfinite(value):
         raise TrainingError(

@@ -5,6 +5,7 @@ Source: Dong et al. 2024, "Flex Attention", arXiv:2412.05496; PyTorch's `torch.n
 Shapes: N tokens, in B blocks, H query heads, G key heads, M query heads of each of them, d size of a head.
 """
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from torch.nn.attention.flex_attention import BlockMask, FlexKernelOptions, flex
 from tunesmith.engine.forest import Forest
 
 BLOCK = 128  # tokens
+VARIANTS = 64  # of the compiled kernel, at most
 # The kernel for fewer than 128 queries does not compile for every number of heads. "ROWS_GUARANTEED_SAFE" is not for a
 # forest: it means that a row sees something in the first block it looks at, a later tree's first rows do not (NaN).
 KERNEL_OPTIONS: FlexKernelOptions = {"FORCE_USE_FLEX_ATTENTION": True}
@@ -28,7 +30,7 @@ class Rule:
     def __init__(self, forest: Forest, device: torch.device) -> None:
         self._length = len(forest)
         self._end_N = torch.from_numpy(forest.end_N.astype(np.int32)).to(device)
-        self._listed = [x_BB.to(device) for seen in _blocks(forest.end_N) for x_BB in _listed(seen)]
+        self._listed = [listed.to(device) for seen_BB in _blocks(forest.end_N) for listed in _listed(seen_BB)]
         self._masks: dict[int, BlockMask] = {}
 
     def mask(self, times: int) -> BlockMask:
@@ -40,7 +42,7 @@ class Rule:
                 return (j <= i) & (i < end_N[j])
 
             counts, indices, all_counts, all_indices = (
-                x[None, None].repeat(times, 1, *[1] * x.dim()) for x in self._listed
+                torch.stack([listed] * times).unsqueeze(1) for listed in self._listed
             )
             self._masks[times] = BlockMask.from_kv_blocks(
                 counts, indices, all_counts, all_indices, BLOCK, may_attend, seq_lengths=(self._length, self._length)
@@ -62,7 +64,7 @@ def _blocks(end_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _listed(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
-    """For each block of queries how many blocks of keys, and which ones, those first."""
+    """For each block of queries how many blocks of keys (B), and which ones, those first (BB)."""
     indices_BB = np.argsort(~seen_BB, axis=-1, kind="stable").astype(np.int32)
     return torch.from_numpy(seen_BB.sum(-1, dtype=np.int32)), torch.from_numpy(indices_BB)
 
@@ -72,7 +74,8 @@ def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: Rule, scale: float
 
     The M query heads of a key head stand beside each other as a batch over the same keys. What all branches share is a
     block of keys with all queries of a step; the gradient of such a block is one thread block's work, and this way it
-    is that of one query head instead of M (docs/lab/2026-11-26-cuda.md).
+    is that of one query head instead of M (docs/lab/2026-11-26-cuda.md). In bfloat16 each of the M gradients is rounded
+    before they are added up.
     """
     (N, H, d), G = q_NHd.shape, k_NGd.shape[1]
     q_MGNd = q_NHd.reshape(N, G, H // G, d).permute(2, 1, 0, 3)
@@ -88,4 +91,16 @@ def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: Rule, scale: float
 def _kernel(device_type: str) -> Callable[..., Tensor]:
     """Compiled on CUDA, where the eager form would hold all N x N scores; eager elsewhere, where only tests come by."""
     kernel: Any = flex_attention
-    return torch.compile(kernel, dynamic=True) if device_type == "cuda" else kernel
+    if device_type != "cuda":
+        return kernel
+    import torch._dynamo.config  # a second that a CPU need not wait
+
+    # Past its limit of variants (with and without gradient, dtypes, sizes of heads) it would be eager without a word.
+    torch._dynamo.config.recompile_limit = max(VARIANTS, torch._dynamo.config.recompile_limit)
+    return torch.compile(kernel, dynamic=True, fullgraph=True)
+
+
+def is_of_the_compiler(error: BaseException) -> bool:
+    """Whether the kernel could not be compiled."""
+    compiler = sys.modules.get("torch._dynamo.exc")
+    return compiler is not None and isinstance(error, compiler.TorchDynamoException)

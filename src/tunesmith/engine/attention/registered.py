@@ -22,9 +22,13 @@ from transformers.cache_utils import DynamicLayer
 from tunesmith.engine.attention import cpu, flex
 from tunesmith.engine.attention.bundles import Plan, plan
 from tunesmith.engine.forest import Forest, plant
+from tunesmith.engine.memory import is_out_of_memory
 
 NAME = "tunesmith_forest"
-PROBED = {"cpu": 16, "cuda": flex.BLOCK}  # tokens that two sequences share; with one block a kernel of its own is made
+NOT_PLAIN = "its attention is more than the softmax of scaled products"
+PROBED, BRANCH = {"cpu": 16, "cuda": 12 * flex.BLOCK}, 8
+"""Tokens that the probe's two sequences share, and that each has of its own. On CUDA so many blocks that none of the
+model's other sizes is likely to be their number: a kernel compiled for equal sizes serves no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +98,34 @@ def why_not_plainly_causal(model: PreTrainedModel, longest: int) -> str | None:
             return f"its layers look back {window:,} tokens and the longest example has {longest:,}"
     if getattr(model.config, "attn_logit_softcapping", None) is not None:
         return "its attention caps the scores"
-    return None if _agrees_on_a_probe(model) else "its attention is more than the softmax of scaled products"
+    return _why_not_by_a_probe(model)
 
 
-@torch.no_grad()  # not inference mode: on CUDA that would compile a kernel that nothing else asks for
-def _agrees_on_a_probe(model: PreTrainedModel) -> bool:
-    """Token by token, and by the median: in bfloat16 thirty layers blow rounding up at a few odd tokens."""
+@torch.no_grad()  # as validation: inference mode would have kernels of its own compiled on CUDA
+def _why_not_by_a_probe(model: PreTrainedModel) -> str | None:
+    """Two sequences as a forest and one by one: the shared tokens and each branch must have the same hidden states.
+
+    By medians: in bfloat16 thirty layers blow rounding up at a few odd tokens.
+    """
     random = np.random.default_rng(0)
-    begin = random.integers(0, model.config.vocab_size, PROBED[model.device.type])
-    probes = [np.append(begin, random.integers(0, model.config.vocab_size, 8)).astype(np.int32) for _ in range(2)]
+    longest = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    shared = min(PROBED[model.device.type], longest - BRANCH)
+    begin, *branches = (random.integers(0, model.config.vocab_size, size) for size in (shared, BRANCH, BRANCH))
+    probes = [np.append(begin, branch).astype(np.int32) for branch in branches]
     forest = plant(probes, least_saved=1)
     try:
         with attending_by_forest(model):
             mine_ND = forest_hidden_states(model, forest).float()
-    except (TypeError, ValueError, RuntimeError):  # an architecture that does not ask the registered functions
-        return False
+    except (TypeError, ValueError, RuntimeError) as error:  # an architecture that does not ask the registered functions
+        if is_out_of_memory(error):
+            raise
+        if flex.is_of_the_compiler(error):
+            return f"FlexAttention does not compile here ({' '.join(str(error).split())[:200]})"
+        return NOT_PLAIN
     differences = []
     for probe, places in zip(probes, forest.places, strict=True):
         tokens_1T = torch.from_numpy(probe.astype(np.int64)).to(model.device)[None]
         own_TD = model.base_model(input_ids=tokens_1T, use_cache=False).last_hidden_state[0].float()
-        differences.append((mine_ND[places] - own_TD).norm(dim=-1) / own_TD.norm(dim=-1))
-    return float(torch.cat(differences).median()) < (0.2 if model.dtype.itemsize == 2 else 1e-3)
+        difference_T = (mine_ND[places] - own_TD).norm(dim=-1) / own_TD.norm(dim=-1)
+        differences += [difference_T[:shared].median(), difference_T[shared:].median()]
+    return None if float(max(differences)) < (0.2 if model.dtype.itemsize == 2 else 1e-3) else NOT_PLAIN

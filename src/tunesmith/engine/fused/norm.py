@@ -6,7 +6,8 @@
 
 Kept for the backward pass are x, which the residual stream holds anyway, and one number a token; y is noted to be made
 again from them (`again.py`). Half precision is computed in float32 and rounded where transformers rounds; float64 stays
-float64, which transformers takes to float32.
+float64, which transformers takes to float32. On CUDA PyTorch's own kernels take the place of all this, but for Gemma's:
+they round once where transformers rounds twice.
 
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """
