@@ -27,7 +27,7 @@ from tunesmith.engine.memory import is_out_of_memory
 NAME = "tunesmith_forest"
 NOT_PLAIN = "its attention is more than the softmax of scaled products"
 PROBED, BRANCH = {"cpu": 16, "cuda": 12 * flex.BLOCK}, 8
-"""Tokens that the probe's two sequences share, and that each has of its own. On CUDA so many blocks that none of the
+"""Tokens that two of the probe's sequences share, and that each has of its own. On CUDA so many blocks that none of the
 model's other sizes is likely to be their number: a kernel compiled for equal sizes serves no others."""
 
 
@@ -103,15 +103,16 @@ def why_not_plainly_causal(model: PreTrainedModel, longest: int) -> str | None:
 
 @torch.no_grad()  # as validation: inference mode would have kernels of its own compiled on CUDA
 def _why_not_by_a_probe(model: PreTrainedModel) -> str | None:
-    """Two sequences as a forest and one by one: the shared tokens and each branch must have the same hidden states.
+    """Three sequences as a forest and one by one, two of which share their beginning: the beginning, each branch and
+    the other tree must have the same hidden states.
 
     By medians: in bfloat16 thirty layers blow rounding up at a few odd tokens.
     """
     random = np.random.default_rng(0)
     longest = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     shared = min(PROBED[model.device.type], longest - BRANCH)
-    begin, *branches = (random.integers(0, model.config.vocab_size, size) for size in (shared, BRANCH, BRANCH))
-    probes = [np.append(begin, branch).astype(np.int32) for branch in branches]
+    begin, one, two, other = (random.integers(0, model.config.vocab_size, n) for n in (shared, BRANCH, BRANCH, BRANCH))
+    probes = [tokens.astype(np.int32) for tokens in (np.append(begin, one), np.append(begin, two), other)]
     forest = plant(probes, least_saved=1)
     try:
         with attending_by_forest(model):
@@ -127,5 +128,5 @@ def _why_not_by_a_probe(model: PreTrainedModel) -> str | None:
         tokens_1T = torch.from_numpy(probe.astype(np.int64)).to(model.device)[None]
         own_TD = model.base_model(input_ids=tokens_1T, use_cache=False).last_hidden_state[0].float()
         difference_T = (mine_ND[places] - own_TD).norm(dim=-1) / own_TD.norm(dim=-1)
-        differences += [difference_T[:shared].median(), difference_T[shared:].median()]
-    return None if float(max(differences)) < (0.2 if model.dtype.itemsize == 2 else 1e-3) else NOT_PLAIN
+        differences += [part.median() for part in (difference_T[:shared], difference_T[shared:]) if len(part)]
+    return None if float(torch.stack(differences).max()) < (0.2 if model.dtype.itemsize == 2 else 1e-3) else NOT_PLAIN
