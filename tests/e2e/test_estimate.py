@@ -53,7 +53,7 @@ def test_estimate_tells_low_expected_and_high(
     assert found.usd.expected == pytest.approx(found.seconds.expected), "a dollar a second"
     assert found.decide_usd.expected > found.usd.expected
     assert found.tokens_trained < found.tokens_computed <= found.tokens_read
-    assert found.plan.most_tokens == 512 and found.plan.bytes_per_token > 0
+    assert found.plan.most_tokens == 1024 and found.plan.bytes_per_token > 0
     assert found.assumptions
 
 
