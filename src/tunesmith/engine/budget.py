@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tunesmith.engine.step import Stepper
 
 PREFERRED_BYTES = {"cpu": 4096, "cuda": 32768}  # of one number for each token: 2,048 or 16,384 tokens in bfloat16
-FIRST_TRIAL_TOKENS, FIRST_TRIAL_SHARE = 128, 8  # the second of what is preferred, if that is more
+FIRST_TRIAL_TOKENS = 128  # or an eighth of what is preferred, if that is more
 LEAST_TRIAL_TOKENS = 4
 MOMENT_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials
 STEPS_LOOKED_AT = 16
@@ -170,7 +170,7 @@ class _Search:
     def reach(self, *, checkpointing: bool) -> _Reached:
         """Grow until the wanted size is certain or the next one would not fit; shrink while not even the first does."""
         needs: list[int] = []
-        first = max(FIRST_TRIAL_TOKENS, self.wish.preferred_tokens // FIRST_TRIAL_SHARE)
+        first = max(FIRST_TRIAL_TOKENS, self.wish.preferred_tokens // 8)
         tokens, per_token, shrinks = min(first, self.wanted), 0, False
         while tokens >= LEAST_TRIAL_TOKENS:
             need, tried, is_whole = self._needed(tokens, checkpointing)
