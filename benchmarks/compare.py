@@ -130,12 +130,17 @@ def compare_float32(workload: Training, settings: Job, bench: Bench) -> Row:
     return loss_row(workload.name, "loss_difference_float32", ours, peer)
 
 
+def asked(workload: Answering, prompts: list[list[int]], bench: Bench) -> Job:
+    """The job of answering these prompts, which are written down for it."""
+    data = bench.folder / f"{workload.name}.json"
+    write_prompts(prompts, data)
+    return answering_job(workload, data, bench.model, bench.tokenizer.stop_ids)
+
+
 def compare_answering(workload: Answering, bench: Bench) -> list[Row]:
     prompts = question_tokens(workload, bench.data, bench.tokenizer)
     print(f"  {sum(map(len, prompts)) / len(prompts):.1f} tokens a prompt")
-    data = bench.folder / f"{workload.name}.json"
-    write_prompts(prompts, data)
-    job = answering_job(workload, data, bench.model, bench.tokenizer.stop_ids)
+    job = asked(workload, prompts, bench)
     settings = {} if bench.only_ours else best_settings(workload.name, has_bf16=has_bf16())
     ours, peer = [], []
     for _ in range(workload.repetitions):

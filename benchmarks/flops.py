@@ -58,18 +58,17 @@ class Shape:
             per_token, head = 6 * weights, 6
         else:
             per_token, head = 4 * weights + 6 * RANK * sum(i + o for i, o in self.linears), 4
-        attention = 12 * self.head_size * self.query_heads * forest.pairs
-        return (
-            self.layers * (per_token * forest.tokens + attention)
-            + head * self.hidden * self.vocabulary * forest.predicted
-        )
+        return self._of(forest, per_token, per_pair=12, head=head)
 
     def answers(self, forest: "ForestSize") -> int:
         """Operations of answers: of the forest of all prompts, each with its answer as the trained part."""
-        per_token = 2 * sum(i * o for i, o in self.linears)
-        attention = 4 * self.head_size * self.query_heads * forest.pairs
+        return self._of(forest, 2 * sum(i * o for i, o in self.linears), per_pair=4, head=2)
+
+    def _of(self, forest: "ForestSize", per_token: int, *, per_pair: int, head: int) -> int:
+        attention = per_pair * self.head_size * self.query_heads * forest.pairs
         return (
-            self.layers * (per_token * forest.tokens + attention) + 2 * self.hidden * self.vocabulary * forest.predicted
+            self.layers * (per_token * forest.tokens + attention)
+            + head * self.hidden * self.vocabulary * forest.predicted
         )
 
 

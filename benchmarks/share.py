@@ -7,9 +7,9 @@ at the same rate. The rate is that of the dtype we compute in: bfloat16 where th
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.compare import Sides, tell
+from benchmarks.compare import Sides, asked, tell
 from benchmarks.flops import Shape, forest_size
-from benchmarks.jobs import Bench, Report, answering_job, run_matmul, run_ours
+from benchmarks.jobs import Bench, Report, run_matmul, run_ours
 from benchmarks.results import Row, paired
 from benchmarks.search import speed_of
 from benchmarks.workloads import (
@@ -19,7 +19,6 @@ from benchmarks.workloads import (
     Training,
     question_tokens,
     training_arrays,
-    write_prompts,
 )
 
 SQUARE = "torch matmul, large square, our dtype"
@@ -68,13 +67,11 @@ def training_beside_the_limit(workload: Training, bench: Bench, rate: float) -> 
 def answering_beside_the_limit(workload: Answering, bench: Bench, rate: float) -> Row:
     """One run of ours; the operations are those of its answers."""
     prompts = question_tokens(workload, bench.data, bench.tokenizer)
-    data, stop_ids = bench.folder / f"{workload.name}.json", bench.tokenizer.stop_ids
-    write_prompts(prompts, data)
-    report = run_ours(answering_job(workload, data, bench.model, stop_ids) | {"precision": "auto"})
+    report = run_ours(asked(workload, prompts, bench) | {"precision": "auto"})
     tell("tunesmith", report, len(prompts))
     texts = []
     for prompt, answer in zip(prompts, report["answers"], strict=True):
-        made = answer if len(answer) == workload.max_new_tokens else [*answer, stop_ids[0]]
+        made = answer if len(answer) == workload.max_new_tokens else [*answer, bench.tokenizer.stop_ids[0]]
         texts.append((prompt + made, [0] * len(prompt) + [1] * len(made)))
     operations = Shape.of(bench.model).answers(forest_size(texts))
     return beside_the_limit(workload.name, speed_of(report, len(prompts)), len(prompts) * rate / operations)

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tunesmith import faults
@@ -25,7 +24,7 @@ from tunesmith.engine.odd import may_skip, spike
 from tunesmith.engine.reference import Tell, for_method, refer
 from tunesmith.engine.schedule import Progress, rate_share
 from tunesmith.engine.snapshot import Keeper
-from tunesmith.engine.step import Stepper, clip_gradient
+from tunesmith.engine.step import Stepper, adamw, clip_gradient
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
@@ -56,10 +55,7 @@ class Training:
         self.peak_rate = self.recipe.learning_rate
         self.trained, self.weights = best.trained, best.trained.weights()
         self.parameters = list(self.weights.values())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, betas=(0.9, 0.95), weight_decay=self.recipe.weight_decay,
-            fused=loaded.device.type == "cuda",
-        )  # fmt: skip
+        self.optimizer = adamw(self.parameters, loaded.device, weight_decay=self.recipe.weight_decay)
         self.stepper = Stepper(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         self.progress = Progress.of(self.recipe, self.steps_per_epoch)

@@ -30,7 +30,7 @@ from tunesmith.engine.load import UNLOADABLE, LoadedModel, accelerator_name, cho
 from tunesmith.engine.memory import held_memory_bytes, return_unused_memory
 from tunesmith.engine.methods.choose import method_of
 from tunesmith.engine.reference import for_method
-from tunesmith.engine.step import Stepper
+from tunesmith.engine.step import Stepper, adamw
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 
@@ -203,8 +203,7 @@ def _pace(
     tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
     arrays = _referred(for_method(stepper.method, train))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
-    on_cuda = stepper.loaded.device.type == "cuda"
-    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0, fused=on_cuda)  # as `loop.py`
+    optimizer = adamw(parameters, stepper.loaded.device, lr=0.0, weight_decay=0.0)
     model.train()
     step_seconds = _seconds(lambda: stepper.backward(arrays, piece, 1))
     update_seconds = _seconds(optimizer.step)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -101,9 +102,8 @@ class Stepper:
                 share = self.method.loss(self._scores(arrays, piece), totals)
                 faults.hit("train.micro_batch")
                 share.backward()
-            shares.append(
-                (piece, share.detach())
-            )  # to read it before its backward pass would be to wait for the device
+            shares.append((piece, share.detach()))
+        # Not read before: a device that has to tell the loss first has nothing queued to go on with.
         return sum(_finite(share, piece, step) for piece, share in shares)
 
     def _attending(self) -> AbstractContextManager[None]:
@@ -199,12 +199,17 @@ def _finite(share: Tensor, piece: Sequence[int], step: int) -> float:
     """A micro-batch's part of the loss. Errors: `TrainingError` when it is not finite."""
     value = faults.value("train.loss", share.item())
     if not math.isfinite(value):
-        raise TrainingError(
-            "loss-not-finite", "The loss is not a finite number; the step was not applied.",
-            where=f"step {step}, train examples number {name_some(piece, 8)}", found=f"loss {value}",
-            do="lower training.learning_rate, or set training.precision to float32",
-        )  # fmt: skip
+        raise _not_finite("loss", value, piece, step)
     return value
+
+
+def _not_finite(what: Literal["loss", "gradient"], found: float, examples: Sequence[int], step: int) -> TrainingError:
+    return TrainingError(
+        f"{what}-not-finite", f"The {what} is not finite; the step was not applied.",
+        where=f"step {step}, train examples number {name_some(examples, 8)}",
+        found=f"{'norm' if what == 'gradient' else what} {found}",
+        do="lower training.learning_rate, or set training.precision to float32",
+    )  # fmt: skip
 
 
 def reference_of(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
@@ -247,13 +252,14 @@ def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
     model.disable_input_require_grads()  # only reentrant checkpointing needs gradients of the embedded tokens
 
 
+def adamw(parameters: Sequence[nn.Parameter], device: torch.device, **options: float) -> torch.optim.AdamW:
+    """The optimizer of all trainings; where there is a kernel for the whole of it, with that."""
+    return torch.optim.AdamW(parameters, betas=(0.9, 0.95), fused=device.type == "cuda", **options)  # type: ignore[arg-type]
+
+
 def clip_gradient(parameters: Sequence[nn.Parameter], most: float, batch: Sequence[int], step: int) -> float:
     """Scale the gradient down to norm `most`; return its norm before. Errors: `TrainingError` when it is not finite."""
     norm = faults.value("train.gradient", float(nn.utils.clip_grad_norm_(parameters, most)))
     if not math.isfinite(norm):
-        raise TrainingError(
-            "gradient-not-finite", "The gradient is not finite; the step was not applied.",
-            where=f"step {step}, train examples number {name_some(batch, 8)}", found=f"norm {norm}",
-            do="lower training.learning_rate, or set training.precision to float32",
-        )  # fmt: skip
+        raise _not_finite("gradient", norm, batch, step)
     return norm

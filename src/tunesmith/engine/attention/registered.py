@@ -25,7 +25,7 @@ from tunesmith.engine.forest import Forest, plant
 from tunesmith.engine.memory import is_out_of_memory
 
 NAME = "tunesmith_forest"
-NOT_PLAIN = "its attention is more than the softmax of scaled products"
+NOT_PLAIN = "its attention or its positions are not those of a plain causal model"
 PROBED, BRANCH = {"cpu": 16, "cuda": 12 * flex.BLOCK}, 8
 """Tokens that two of the probe's sequences share, and that each has of its own. On CUDA so many blocks that none of the
 model's other sizes is likely to be their number: a kernel compiled for equal sizes serves no others."""
