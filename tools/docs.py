@@ -10,15 +10,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from tunesmith.data.encode import REFUSALS
 from tunesmith.data.read.faults import KINDS
 from tunesmith.data.read.shapes import RULES
 from tunesmith.evaluation.scorers.choose import SCORERS
 from tunesmith.recipe.defaults import complete_recipe
+from tunesmith.recipe.keys import OWN, described_groups
 from tunesmith.records import Recipe
-from tunesmith.records.recipe import AS_TUPLE
 
 FILLED = {
     default.key
@@ -68,34 +66,12 @@ def shapes() -> Iterator[str]:
 
 def recipe_keys() -> Iterator[str]:
     """A row for each key of a recipe, after the sentences of its section."""
-    yield from _keys(Recipe, "")
-
-
-def _keys(record: type[BaseModel], prefix: str) -> Iterator[str]:
-    title = prefix.rstrip(".") or "The recipe itself"
-    sentences = " ".join((record.__doc__ or "").split())
-    yield f"\n### {title}\n\n{sentences}\n"
-    yield "| key | default | allowed |\n|---|---|---|"
-    inner: list[tuple[type[BaseModel], str]] = []
-    for name, field in record.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            inner.append((field.annotation, f"{prefix}{name}."))
-            continue
-        default = field.get_default(call_default_factory=True)
-        nothing = "chosen for you" if f"{prefix}{name}" in FILLED else "none"
-        shown = nothing if default is None else f"`{default}`"
-        limits = ", ".join(_limit(limit) for limit in field.metadata if limit is not AS_TUPLE)
-        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
-        kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
-        yield f"| `{prefix}{name}` | {shown} | {kind}{', ' if limits else ''}{limits} |"
-    for record_type, deeper in inner:
-        yield from _keys(record_type, deeper)
-
-
-def _limit(limit: object) -> str:
-    signs = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
-    words = signs[type(limit).__name__]
-    return f"{words} {getattr(limit, type(limit).__name__.lower())}"
+    for name, (sentences, keys) in described_groups().items():
+        yield f"\n### {'The recipe itself' if name == OWN else name}\n\n{sentences}\n"
+        yield "| key | default | allowed |\n|---|---|---|"
+        for key in keys:
+            nothing = "chosen for you" if key.path in FILLED else "none"
+            yield f"| `{key.path}` | {f'`{key.default}`' if key.default else nothing} | {key.allowed} |"
 
 
 def scorers() -> Iterator[str]:

@@ -1,9 +1,16 @@
 """Recipe keys as flags: what a person types, and what the parser is given."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tunesmith.cli.flags import with_recipe_flags
+from tunesmith.cli.main import run
+from tunesmith.cli.sources import recipe_and_data
 from tunesmith.errors import UsageError
+from tunesmith.recipe.keys import is_section, known_keys
+from tunesmith.recipe.other_tools import OTHER_NAMES
 
 DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
 
@@ -20,13 +27,86 @@ DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
         ("d --answers a.csv --answers b.csv", 'd --set evaluation.answers=["a.csv", "b.csv"]'),
         ("d --allow-leaks near", 'd --set data.allow_leaks=["near"]'),
         ("d --minutes 3", "d --minutes 3"),
-        ("d --no-such-flag", "d --no-such-flag"),
+        ("d --no-strict", "d --set strict=false"),
+        ("d --constrained false x.csv", "d x.csv --set evaluation.constrained=false"),
+        ("d --constrained x.csv", "d x.csv --set evaluation.constrained=true"),
+        (
+            "d --columns prompt=question,completion=answer",
+            'd --set data.columns={"prompt": "question", "completion": "answer"}',
+        ),
         ("d --strict -- --strict", "d --set strict=true -- --strict"),
     ],
 )
 def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
     found = with_recipe_flags(typed.split(), DECLARED)
     assert " ".join(found) == given
+
+
+@pytest.mark.parametrize(
+    ("flag", "advice"),
+    [
+        ("--min-gian", "did you mean --min-gain?"),
+        ("--no-constraned", "did you mean --no-constrained?"),
+        ("--mintes", "did you mean --minutes?"),
+        ("--lr", "did you mean --learning-rate?"),
+        ("--max-grad-norm", "did you mean --clip-norm?"),
+        ("--num_train_epochs", "did you mean --epochs?"),
+        ("--lora-r", "did you mean --rank?"),
+        ("--max-seq-length", "did you mean --max-tokens?"),
+        ("--no-minutes", "did you mean --minutes?"),
+        ("--zzqq", "see --help, and tunesmith keys for those of recipes"),
+    ],
+)
+def test_a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant(flag: str, advice: str) -> None:
+    with pytest.raises(UsageError, match="There is no flag") as caught:
+        with_recipe_flags(["d", flag, "1"], DECLARED)
+    assert caught.value.do == advice
+
+
+def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why_none_is_needed() -> None:
+    known = known_keys()
+    assert [name for name, ours in OTHER_NAMES.items() if not (ours.key in known if ours.key else ours.how)] == []
+    assert [name for name in OTHER_NAMES if any(key.rpartition(".")[2] == name for key in known)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "recipe", "data"),
+    [
+        (("quick", None, None), "quick", None),
+        (("quick", "x.jsonl", None), "quick", "x.jsonl"),
+        (("mine.yaml", None, None), "mine.yaml", None),
+        (("x.jsonl", None, None), None, "x.jsonl"),
+        (("x.jsonl", None, "quick"), "quick", "x.jsonl"),
+        (("quik", None, None), "quik", None),
+    ],
+)
+def test_examples_may_stand_where_a_recipe_may(words: tuple[str, str | None, str | None], recipe: str | None,
+                                               data: str | None) -> None:  # fmt: skip
+    first, second, named = words
+    found = recipe_and_data(first, Path(second) if second else None, named)
+    assert found == (recipe, Path(data) if data else None)
+
+
+def test_two_recipes_or_two_data_sets_are_refused() -> None:
+    with pytest.raises(UsageError, match="two-recipes"):
+        recipe_and_data("quick", None, "names-demo")
+    with pytest.raises(UsageError, match="two-data"):
+        recipe_and_data("a.jsonl", Path("b.jsonl"), None)
+
+
+def test_the_list_of_commands_shows_each_summary_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
+def test_keys_lists_each_key_with_its_flag_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", "--json"]) == 0
+    rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)["keys"]}
+    assert rows.keys() == {key for key in known_keys() if not is_section(key)}
+    assert rows["bar.min_gain"]["flag"] == "--min-gain"
+    assert rows["training.batch_size"]["flag"] == "--set training.batch_size="
+    assert run(["keys", "lora_alpha"]) == 0
+    assert "--alpha" in capsys.readouterr().out
 
 
 def test_a_flag_that_means_two_keys_is_refused_with_both() -> None:

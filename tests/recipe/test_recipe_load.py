@@ -120,7 +120,41 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> Non
 
 
 def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
-    assert refusal(None, "zzzzqqqq=1").do == "remove it"
+    assert refusal(None, "zzzzqqqq=1").do == "see all keys: tunesmith keys"
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("training.max_grad_norm", "did you mean training.clip_norm?"),
+        ("training.lr", "did you mean training.learning_rate?"),
+        ("num_train_epochs", "did you mean training.epochs?"),
+        ("lora_r", "did you mean adapter.rank?"),
+        ("training.rank", "did you mean adapter.rank?"),
+        ("cutoff_len", "did you mean data.max_tokens?"),
+        ("val_set_size", "did you mean data.validation_share? a share: 0.1"),
+        ("load_in_4bit", "did you mean adapter.kind? qlora holds the weights in 4 bits"),
+        ("training.gradient_checkpointing",
+         "leave it out: the cut into micro-batches and the recomputing of activations are found by trial before "
+         "step 1"),
+    ],
+)  # fmt: skip
+def test_another_tools_name_of_a_key_is_answered_with_ours(key: str, advice: str) -> None:
+    assert refusal(None, f"{key}=1").do == advice
+
+
+def test_a_presets_duration_gives_way_to_the_one_on_the_command_line(tmp_path: Path) -> None:
+    training = load_recipe("quick", ["training.epochs=2"]).training
+    assert (training.epochs, training.minutes) == (2, None)
+    path = written(tmp_path, "training: {epochs: 3}\n")
+    training = load_recipe(path, ["training.minutes=5"]).training
+    assert (training.epochs, training.minutes) == (None, 5)
+    assert load_recipe("quick", ["training.epochs=null"]).training.minutes == 2
+
+
+def test_two_durations_in_one_place_still_contradict(tmp_path: Path) -> None:
+    assert refusal(None, "training.epochs=2", "training.minutes=5").code == "recipe/contradiction"
+    assert refusal(written(tmp_path, "training: {epochs: 2, minutes: 5}\n")).code == "recipe/contradiction"
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
@@ -131,7 +165,7 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     assert str(error) == (
         f"error[recipe/unknown-key]: 6 keys of the recipe are wrong. where {path} · found "
         "\n  modle: no such key; did you mean model?"
-        "\n  adapter: 3; give a group of keys"
+        "\n  adapter: 3; write its keys below it, one a line, for example kind: VALUE"
         "\n  seed: True; give a valid integer"
         "\n  training.batch_size: '16'; give a valid integer"
         "\n  training.decay: 'exp'; give 'linear', 'cosine' or 'constant'"

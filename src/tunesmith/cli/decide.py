@@ -26,14 +26,14 @@ def decide(
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
     documents: Annotated[Path | None, typer.Option(help="Folder of .txt and .md files for retrieval.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: bar.min_gain=0.02.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
 
-    Every recipe key is a flag too: --min-gain 0.02, --max-latency 2, --strict, --answers other.csv. An earlier run's
-    folder is decided again from its stored answers, without a model.
+    Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2, --strict,
+    --answers other.csv. An earlier run's folder is decided again from its stored answers, without a model.
     """
     from tunesmith.recipe.load import load_recipe
 
@@ -47,7 +47,7 @@ def decide(
     if columns is not None:
         changes.append(f"data.columns={dumps(parse_columns(columns))}")
     if minutes is not None:
-        changes += ["training.epochs=null", f"training.minutes={minutes}"]
+        changes.append(f"training.minutes={minutes}")
     run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json)
 
 

@@ -8,24 +8,30 @@ import typer
 
 from tunesmith.cli.output import print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
+from tunesmith.cli.sources import recipe_and_data
 
 if TYPE_CHECKING:
     from tunesmith.records import Estimate, Range
 
 
 def estimate(
-    recipe: Annotated[str, typer.Argument(help="A recipe file (YAML) or the name of a preset.")],
-    data: Annotated[Path | None, typer.Argument(help="Your examples, if the recipe names none.")] = None,
+    source: Annotated[str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")],
+    data: Annotated[Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe file or preset, where your examples come first.")] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Load the whole model and time real steps instead of a few layers.")
     ] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set training.epochs=2.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say what a training will take: low, expected, high. Nothing is trained or written."""
+    """Say what a training will take: low, expected, high. Nothing is trained or written.
+
+    Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --test-limit 100.
+    """
     from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.estimate import estimate as estimate_recipe
 
+    recipe, data = recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     listener = open_listener()
     try:
@@ -36,7 +42,7 @@ def estimate(
         print_json(found.model_dump(mode="json"))
         return
     print_estimate(found)
-    say_next("train", recipe, *(word for change in changes for word in ("--set", change)))
+    say_next("train", *([recipe] if recipe else []), *(word for change in changes for word in ("--set", change)))
 
 
 def print_estimate(found: "Estimate") -> None:

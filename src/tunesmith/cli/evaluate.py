@@ -14,7 +14,7 @@ def evaluate(
     models: Annotated[list[str], typer.Argument(help="Known names, folders, org/name, or run folders.")],
     data: Annotated[Path, typer.Option(help="The test examples.")],
     recipe: Annotated[str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

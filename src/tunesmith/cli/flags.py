@@ -1,12 +1,14 @@
 """Every key of a recipe is a flag too, under its last name: `--min-gain 0.02` says `--set bar.min_gain=0.02`.
 
 So the commands declare few flags and nothing has to be learned twice. A flag that a command declares is its own. The
-unit at the end of a name may be left out (`--max-latency 2`), a yes-or-no key needs no value (`--strict`), a list grows
-with every flag (`--answers a.csv --answers b.csv`). What means two keys is refused, what means none is left to the
-parser, which says that there is no such option.
+unit at the end of a name may be left out (`--max-latency 2`); a yes-or-no key needs no value (`--strict`,
+`--no-strict`, `--strict false`); a list grows with every flag (`--answers a.csv --answers b.csv`); a mapping is
+written `--columns ours=theirs,...`. What means two keys is refused, and so is what means none, with the flag that was probably
+meant.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from json import dumps
 from typing import Any, get_args, get_origin
 
@@ -18,65 +20,123 @@ _UNITS = ("_seconds",)
 def with_recipe_flags(words: Sequence[str], declared: Collection[str]) -> list[str]:
     """The command line with flags that name recipe keys turned into `--set KEY=VALUE`.
 
-    Errors: `UsageError` for a flag that means several keys or lacks its value.
+    Errors: `UsageError` for a flag that means several keys or none, or lacks its value.
     """
     if not any(_is_foreign(word, declared) for word in words):
         return list(words)
     rest: list[str] = []
     given: dict[str, list[str]] = {}
-    waiting = iter(words)
-    for word in waiting:
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
         if word == "--":
             return [*rest, *_overrides(given), word, *waiting]
-        key = _key_of(word, declared)
-        if key is None:
+        if not _is_foreign(word, declared):
             rest.append(word)
             continue
-        given.setdefault(key, []).append(_value_of(word, key, waiting))
+        key, is_negated = _key_of(word, declared)
+        given.setdefault(key, []).append("false" if is_negated else _value_of(word, key, waiting))
     return [*rest, *_overrides(given)]
+
+
+def flag_of(key: str) -> str:
+    """The flag that sets a key: its last name, or `--set KEY=` where several keys have that name."""
+    flag = f"--{key.rpartition('.')[2].replace('_', '-')}"
+    return flag if len(_keys_named(flag)) == 1 else f"--set {key}="
+
+
+def nearest_flag(flag: str, declared: Collection[str], *, with_keys: bool = True) -> str:
+    """What to type in place of a flag that there is not: ours for another tool's name, else the nearest by spelling.
+
+    `declared` are the command's own flags, which go first; `with_keys`: it takes those of recipes too.
+    """
+    from tunesmith.recipe.keys import is_section, known_keys
+    from tunesmith.recipe.other_tools import find_ours
+
+    ours = find_ours(flag.removeprefix("--"))
+    if ours is not None and (with_keys or _typed(ours.key, declared) in declared):
+        meant = [f"did you mean {_typed(ours.key, declared)}?"] if ours.key else []
+        return " ".join([*meant, *([ours.how] if ours.how else [])])
+    flags = set(declared)
+    if with_keys:
+        flags |= {flag_of(key) for key in known_keys() if not is_section(key)}
+        flags |= {_negated(key) for key, kind in known_keys().items() if kind is bool}
+    near = get_close_matches(flag, sorted(one for one in flags if " " not in one), n=1, cutoff=0.7)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _negated(key: str) -> str:
+    return f"--no-{key.rpartition('.')[2].replace('_', '-')}"
+
+
+def _typed(key: str, declared: Collection[str]) -> str:
+    """How a key is set on this command line: the command's own flag for it goes first."""
+    from tunesmith.recipe.keys import is_section
+
+    if is_section(key):
+        return f"--set {key}.KEY=VALUE"
+    own = f"--{key.rpartition('.')[2].replace('_', '-')}"
+    return own if own in declared else flag_of(key)
 
 
 def _is_foreign(word: str, declared: Collection[str]) -> bool:
     return word.startswith("--") and len(word) > 2 and word.partition("=")[0] not in declared
 
 
-def _key_of(word: str, declared: Collection[str]) -> str | None:
-    """The recipe key that a flag names, None when it names none."""
-    from tunesmith.recipe.keys import is_section, known_keys
+def _key_of(word: str, declared: Collection[str]) -> tuple[str, bool]:
+    """The recipe key that a flag names, and whether it says no to it."""
+    from tunesmith.recipe.keys import known_keys
 
-    if not _is_foreign(word, declared):
-        return None
-    name = word.partition("=")[0].removeprefix("--").replace("-", "_")
-    spelled = {name, *(f"{name}{unit}" for unit in _UNITS)}
-    keys = [key for key in known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)]
+    flag, equals, _ = word.partition("=")
+    keys, is_negated = _keys_named(flag), False
+    if not keys and flag.startswith("--no-") and not equals:
+        keys = [key for key in _keys_named(f"--{flag.removeprefix('--no-')}") if known_keys()[key] is bool]
+        is_negated = True
     if len(keys) > 1:
         raise UsageError(
-            "two-keys", f"{word.partition('=')[0]} may mean several keys of a recipe.", found=", ".join(keys),
+            "two-keys", f"{flag} may mean several keys of a recipe.", found=", ".join(keys),
             do=f"write --set {keys[0]}=VALUE",
         )  # fmt: skip
-    return keys[0] if keys else None
+    if not keys:
+        advice = nearest_flag(flag, declared) or "see --help, and tunesmith keys for those of recipes"
+        raise UsageError("arguments", f"There is no flag {flag}.", do=advice)
+    return keys[0], is_negated
 
 
-def _value_of(word: str, key: str, waiting: Iterator[str]) -> str:
+def _keys_named(flag: str) -> list[str]:
+    from tunesmith.recipe.keys import is_section, known_keys
+
+    name = flag.removeprefix("--").replace("-", "_")
+    spelled = {name, *(f"{name}{unit}" for unit in _UNITS)}
+    return [key for key in known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)]
+
+
+def _value_of(word: str, key: str, waiting: list[str]) -> str:
+    """The value behind the flag, taken out of the words that wait."""
     from tunesmith.recipe.keys import known_keys
 
     flag, equals, value = word.partition("=")
     if equals:
         return value
     if known_keys()[key] is bool:
-        return "true"
-    found = next(waiting, None)
-    if found is None or found.startswith("--"):
-        raise UsageError("arguments", f"{flag} needs a value.", found=found or "nothing after it", do=f"{flag} VALUE")
-    return found
+        return waiting.pop(0) if waiting and waiting[0] in ("true", "false") else "true"
+    if not waiting or waiting[0].startswith("--"):
+        found = waiting[0] if waiting else "nothing after it"
+        raise UsageError("arguments", f"{flag} needs a value.", found=found, do=f"{flag} VALUE")
+    return waiting.pop(0)
 
 
 def _overrides(given: dict[str, list[str]]) -> list[str]:
+    from tunesmith.cli.output import parse_columns
     from tunesmith.recipe.keys import known_keys
 
     words: list[str] = []
     for key, values in given.items():
-        text = dumps(values) if _is_list(known_keys()[key]) else values[-1]
+        kind = known_keys()[key]
+        if get_origin(kind) is dict:
+            text = dumps(parse_columns(",".join(values)))
+        else:
+            text = dumps(values) if _is_list(kind) else values[-1]
         words += ["--set", f"{key}={text}"]
     return words
 

@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training coul
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -22,19 +22,21 @@ from tunesmith.cli import (
     evaluate,
     export,
     init,
+    keys,
     models,
     prices,
     resume,
     runs,
     train,
 )
-from tunesmith.cli.flags import with_recipe_flags
+from tunesmith.cli.flags import nearest_flag, with_recipe_flags
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
 
 app = typer.Typer(
     name="tunesmith",
-    epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error.",
+    epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error. "
+    "tunesmith keys lists what recipes, and so the flags of decide, estimate, train and evaluate, can say.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -66,11 +68,16 @@ COMMANDS = (
     demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat,
     compare.compare, export.export, prices.prices, init.init,
 )  # fmt: skip
-for command in COMMANDS:
-    app.command()(command)
-app.command("runs")(runs.list_runs)
-app.command("show")(runs.show_run)
-app.command("models")(models.list_models)
+NAMES: dict[Callable[..., None], str] = {
+    runs.list_runs: "runs",
+    runs.show_run: "show",
+    models.list_models: "models",
+    keys.list_keys: "keys",
+}
+every: tuple[Callable[..., None], ...] = (*COMMANDS, *NAMES)
+for command in every:
+    # The first line of its help whole: typer would cut it off where the terminal ends.
+    app.command(NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -138,6 +145,11 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     said = error.format_message()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tunesmith"
+    flag = getattr(error, "option_name", None)
+    if flag is not None and context is not None:
+        declared = {name for one in context.command.params for name in one.opts}
+        if advice := nearest_flag(flag, declared, with_keys="--set" in declared):
+            return UsageError("arguments", f"There is no flag {flag}.", do=advice)
     return UsageError("arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help")
 
 

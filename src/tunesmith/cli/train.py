@@ -7,24 +7,33 @@ import typer
 
 from tunesmith.cli.output import print_json, say, say_next
 from tunesmith.cli.progress import open_listener
+from tunesmith.cli.sources import recipe_and_data
 
 if TYPE_CHECKING:
     from tunesmith.records import Run
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe file (YAML) or the name of a preset.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a key: --set training.epochs=2.")] = None,
+    source: Annotated[str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")],
+    data: Annotated[Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe file or preset, where your examples come first.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step; resume goes on."""
+    """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step; resume goes on.
+
+    Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
+    """
     from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.tuning import train as train_recipe
 
+    recipe, data = recipe_and_data(source, data, recipe)
+    changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
+    loaded = load_recipe(recipe, changes)
     listener = open_listener()
     try:
-        run, folder = train_recipe(load_recipe(recipe, set_ or ()), out, listener)
+        run, folder = train_recipe(loaded, out, listener)
     finally:
         listener.close()
     print_trained(run, folder.path, json)

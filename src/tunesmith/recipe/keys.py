@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from tunesmith.recipe.other_tools import find_ours
 from tunesmith.records import Recipe
+from tunesmith.records.recipe import AS_TUPLE
 
 
 def _walk(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -16,6 +18,44 @@ def _walk(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
         yield f"{prefix}{name}", kind
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _walk(kind, f"{prefix}{name}.")
+
+
+class Key(NamedTuple):
+    """A key as people read it: its dotted path, what holds when it is left out, and what it may be."""
+
+    path: str
+    default: str
+    allowed: str
+
+
+_SIGNS = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
+OWN = "recipe"
+"""The name of the group of keys that stand in no section."""
+
+
+def described_groups() -> dict[str, tuple[str, list[Key]]]:
+    """Each group of keys by its name: the sentences about it, and its keys."""
+    return dict(_describe(Recipe, ""))
+
+
+def _describe(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[str, list[Key]]]]:
+    keys, inner = [], []
+    for name, field in record.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner.append((field.annotation, f"{prefix}{name}."))
+            continue
+        default = field.get_default(call_default_factory=True)
+        limits = [
+            f"{_SIGNS[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower())}"
+            for limit in field.metadata
+            if limit is not None and limit is not AS_TUPLE
+        ]
+        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
+        keys.append(Key(f"{prefix}{name}", "" if default is None else str(default), ", ".join((kind, *limits))))
+    yield prefix.rstrip(".") or OWN, (" ".join((record.__doc__ or "").split()), keys)
+    for record_type, deeper in inner:
+        yield from _describe(record_type, deeper)
 
 
 @cache
@@ -35,9 +75,14 @@ def takes_text(path: str) -> bool:
     return path.startswith("data.columns.") or known_keys().get(path) in (str, str | None)
 
 
+def _word_of(path: str) -> str:
+    """The last name in a path, as keys are written."""
+    return path.rsplit(".", 1)[-1].replace("-", "_").lower()
+
+
 def nearest_key(path: str) -> str | None:
     """The known key that was probably meant: the same word in another section, else the best match by spelling."""
-    word = path.rsplit(".", 1)[-1].replace("-", "_").lower()
+    word = _word_of(path)
     words: dict[str, list[str]] = {}
     for known in known_keys():
         words.setdefault(known.rsplit(".", 1)[-1], []).append(known)
@@ -49,3 +94,15 @@ def nearest_key(path: str) -> str | None:
             found = words[match[0]]
             return next((known for known in found if known.rpartition(".")[0] == section), found[0])
     return None
+
+
+def advice_for(path: str) -> str:
+    """What to write in place of a key that no recipe knows: ours for another tool's name, else the nearest by spelling.
+
+    An exact word of ours in another section goes before other tools' names: `training.rank` means `adapter.rank`.
+    """
+    near, ours = nearest_key(path), find_ours(path)
+    if ours is not None and (near is None or near.rsplit(".", 1)[-1] != _word_of(path)):
+        meant = [f"did you mean {ours.key}?"] if ours.key else []
+        return " ".join([*meant, *([ours.how] if ours.how else [])])
+    return f"did you mean {near}?" if near else "see all keys: tunesmith keys"

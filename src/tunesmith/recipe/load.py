@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tunesmith.errors import RecipeError
 from tunesmith.recipe.check import check_recipe
-from tunesmith.recipe.keys import is_section, nearest_key, takes_text
+from tunesmith.recipe.keys import advice_for, is_section, known_keys, takes_text
 from tunesmith.recipe.text import parse_yaml
 from tunesmith.records import Recipe
 
@@ -42,6 +42,7 @@ def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Rec
     tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
     for override in overrides:
         _override(tree, override)
+    _give_way(tree, overrides)
     try:
         # Strict: "16" and `true` are not numbers. Whole numbers may stand where decimals are asked for.
         recipe = Recipe.model_validate(tree, strict=True)
@@ -113,6 +114,21 @@ def _override(tree: dict[str, Any], override: str) -> None:
     tree[last] = _value(key.strip(), text)
 
 
+DURATIONS = ("training.epochs", "training.minutes")
+"""Two ways to say how long a training lasts."""
+
+
+def _give_way(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A file's or a preset's duration gives way to the other one on the command line; two there contradict."""
+    training = tree.get("training")
+    named = {override.partition("=")[0].strip() for override in overrides}
+    if not isinstance(training, dict) or named.issuperset(DURATIONS):
+        return
+    for mine, other in (DURATIONS, DURATIONS[::-1]):
+        if mine in named and training.get(mine.rpartition(".")[2]) is not None:
+            training.pop(other.rpartition(".")[2], None)
+
+
 def _value(key: str, text: str) -> Any:
     """The value of an override. Text fields take what was written (a path may hold `#` or be all digits)."""
     is_plain_text = takes_text(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
@@ -123,16 +139,16 @@ def _faults(error: ValidationError) -> Iterator[_Fault]:
     for item in error.errors():
         key = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            near = nearest_key(key)
-            yield _Fault("unknown-key", key, "no such key", f"did you mean {near}?" if near else "remove it")
+            yield _Fault("unknown-key", key, "no such key", advice_for(key))
         else:
-            yield _Fault("wrong-value", key, reprlib.repr(item["input"]), _allowed(item["type"], item["msg"]))
+            yield _Fault("wrong-value", key, reprlib.repr(item["input"]), _allowed(key, item["type"], item["msg"]))
 
 
-def _allowed(kind: str, message: str) -> str:
+def _allowed(key: str, kind: str, message: str) -> str:
     """What would be right, from what the validator said is wrong."""
     if kind == "model_type":
-        return "give a group of keys"
+        inner = next((known for known in known_keys() if known.startswith(f"{key}.")), f"{key}.KEY")
+        return f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}: VALUE"
     for said in ("Input should be greater", "Input should be less"):
         message = message.replace(said, said.replace("Input should be", "give a number"))
     return message.replace("Input should be", "give")
