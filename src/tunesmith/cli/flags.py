@@ -3,8 +3,8 @@
 So the commands declare few flags and nothing has to be learned twice. A flag that a command declares is its own. The
 unit at the end of a name may be left out (`--max-latency 2`); a yes-or-no key needs no value (`--strict`,
 `--no-strict`, `--strict false`); a list grows with every flag (`--answers a.csv --answers b.csv`); a mapping is
-written `--columns ours=theirs,...`. What means two keys is refused, and so is what means none, with the flag that was probably
-meant.
+written `--columns ours=theirs,...`. What means two keys is refused, and so is what means none, with the flag that was
+probably meant.
 """
 
 from collections.abc import Collection, Sequence
