@@ -15,7 +15,7 @@ PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench calibrate clean
+.PHONY: help setup demo test check fuzz bench calibrate clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/lint-imports
 	$(BIN)/python tools/budgets.py
 	$(BIN)/python tools/docs.py --check
+
+fuzz: $(READY) ## search for inputs that break a reader (MINUTES=5, TARGET=name for one, SEED=0)
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(if $(TARGET),--target $(TARGET)) --seed $(or $(SEED),0)
 
 bench: setup $(PEERS_READY) ## tunesmith beside TRL and transformers (WORKLOAD=name runs one, SEARCH=1 finds their best settings anew)
 	@$(BIN)/python -m benchmarks $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(SEARCH),--search)

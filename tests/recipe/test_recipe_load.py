@@ -169,7 +169,7 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
         "\n  seed: True; give a valid integer"
         "\n  training.batch_size: '16'; give a valid integer"
         "\n  training.decay: 'exp'; give 'linear', 'cosine' or 'constant'"
-        "\n  training.warmup_share: 2; give a number less than 1"
+        "\n  training.warmup_share: 2; give a number less than 1 · do change each key as its line says"
     )
 
 

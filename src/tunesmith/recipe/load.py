@@ -165,4 +165,5 @@ def _as_recipe_error(faults: Iterable[_Fault], where: str) -> RecipeError:
         )
         return RecipeError(slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do)
     lines = "".join(f"\n  {fault.key}: {fault.found}; {fault.do}" for fault in listed)
-    return RecipeError(slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines)
+    do = "change each key as its line says"
+    return RecipeError(slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines, do=do)

@@ -33,6 +33,8 @@ from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Message
 
+LONGEST_NAME = 250
+"""Characters of a file name; file systems take no longer one."""
 ASKED = ("input", "messages", "question", "prompt", "query")
 IDEAL = ("ideal", "answer", "expected", "expected_output", "reference", "correct_label", "label", "target")
 USED_ARGS = {"samples_jsonl", "ignore_case"}
@@ -83,12 +85,14 @@ def read_registry(path: Path) -> OutsideTask:
 
 def _beside(path: Path, samples: Any) -> Path:
     """The samples' file: beside the registry file or in the `data` folder beside its folder, nowhere else."""
-    for root in (path.parent, path.parent.parent / "data"):
-        candidate = (root / str(samples)).resolve()
-        if isinstance(samples, str) and candidate.is_relative_to(root.resolve()) and candidate.is_file():
+    is_name = isinstance(samples, str) and len(samples) <= LONGEST_NAME and "\0" not in samples
+    for root in (path.parent, path.parent.parent / "data") if is_name else ():
+        candidate = (root / samples).resolve()
+        if candidate.is_relative_to(root.resolve()) and candidate.is_file():
             return candidate
     raise DataError(
-        "no-samples", "The samples of this eval are not there.", where=str(path), found=f"samples_jsonl {samples!r}",
+        "no-samples", "The samples of this eval are not there.", where=str(path),
+        found=f"samples_jsonl {samples!r:.200}",
         do=f"put the file into {path.parent}, or give the samples file itself",
     )  # fmt: skip
 

@@ -95,6 +95,8 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
         raise _bad_header(path, str(error)) from None
     except BadRow as bad:
         raise _bad_header(path, bad.found, bad.code) from None
+    if any(_has_broken_bytes(name) for name in header):
+        raise _bad_header(path, "bytes that are not UTF-8", "broken-utf8")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(
@@ -117,11 +119,15 @@ def _bad_header(path: Path, found: str, slug: str = "bad-header") -> DataError:
     )
 
 
+def _has_broken_bytes(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _values(header: list[str], cells: list[str]) -> dict[str, str]:
     if len(cells) != len(header):
         raise BadRow("cell-count", f"{len(cells)} cells under {len(header)} column names")
     for cell in cells:
-        if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
+        if _has_broken_bytes(cell):
             raise BadRow("broken-utf8", "bytes that are not UTF-8")
         if "\0" in cell:
             refuse_broken_string(cell)
