@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 PIECES = (
-    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b'"', b'""', b"'", b"\\", b"\\u0000", b"\\ud800",
-    b",", b";", b"\t", b"[", b"]", b"{", b"}", b"{}", b"[]", b"null", b"true", b"NaN", b"-Infinity", b"1e999",
-    b"1" * 400, b"0.1", b":", b"&a", b"*a", b"!!python/object:os.system", b"---\n", b"- ", b"<<: *a", b"PAR1", b"\x1f\x8b\x08",
-    b"\x28\xb5\x2f\xfd", b"[" * 300, b'{"a":' * 300, b"\xc3", b"\xed\xa0\x80", b" " * 200, b"a" * 5000, b"%s", b"{{x}}",
+    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b'"', b'""', b"'", b"\\", b"\\u0000",
+    b"\\ud800", b",", b";", b"\t", b"[", b"]", b"{", b"}", b"{}", b"[]", b"null", b"true", b"NaN", b"-Infinity",
+    b"1e999", b"1" * 400, b"0.1", b":", b"&a", b"*a", b"---\n", b"- ", b"<<: *a", b"PAR1", b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd", b"[" * 300, b'{"a":' * 300, b"\xc3", b"\xed\xa0\x80", b" " * 200, b"a" * 5000, b"%s",
+    b"{{x}}",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 3, 2.5, 1e300, "", " ", "a", "7", "true", "\ud83d\ude00", "\ud800", "\0", "line\nline",
