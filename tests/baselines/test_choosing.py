@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.baselines.choosing import Candidate, answers_needed, choose, rounds
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.providers.fake import FakeCompleter
 from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
 
@@ -27,7 +28,7 @@ class Named:
 
 
 def candidate(name: str, instruction: str = "") -> Candidate:
-    return Candidate(name, f"given {name}", lambda base: Named(name), instruction)
+    return Candidate(name, f"given {name}", lambda base: Named(name), Prompting(instruction))
 
 
 class Scores:

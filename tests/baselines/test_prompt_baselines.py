@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.baselines.prompt import FewShot, choose_shots
+from tunesmith.baselines.prompt import choose_shots
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.records import Completion, Example, Message, Progress, Prompt
 
 
@@ -34,7 +35,7 @@ def test_shots_stand_between_the_system_message_and_the_question() -> None:
     shots = (example("1+1", "2", system="Add."), example("2+2", "4"))
     told: list[tuple[int, int]] = []
     prompts = [(Message("system", "Add."), Message("user", "3+3")), (Message("user", "4+4"),)]
-    completions = FewShot(inner, shots).complete(prompts, lambda *ready: told.append(ready))
+    completions = Prompting(shots=shots).around(inner).complete(prompts, lambda *ready: told.append(ready))
     turns = [("user", "1+1"), ("assistant", "2"), ("user", "2+2"), ("assistant", "4")]
     assert [[(m.role, m.content) for m in prompt] for prompt in inner.prompts] == [
         [("system", "Add."), *turns, ("user", "3+3")],

@@ -9,7 +9,8 @@ from tunesmith.baselines.instructions import (
     instructions_for,
     shared_beginning_of_last_lines,
 )
-from tunesmith.baselines.prompt import Added, added
+from tunesmith.baselines.prompt import added
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.room import Room, most_that_fit
 from tunesmith.baselines.searched import search_prompts
 from tunesmith.baselines.shots import numbers_to, shot_candidates
@@ -88,7 +89,7 @@ def test_as_many_pieces_as_fit() -> None:
 
 def test_an_added_instruction_stands_after_the_system_message() -> None:
     inner = Recorder()
-    Added(inner, "Be short.").complete([ASKING, (Message("system", "Sort mail."), *ASKING)])
+    Prompting("Be short.").around(inner).complete([ASKING, (Message("system", "Sort mail."), *ASKING)])
     assert inner.prompts == [
         (Message("system", "Be short."), *ASKING),
         (Message("system", "Sort mail.\n\nBe short."), *ASKING),

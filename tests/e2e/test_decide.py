@@ -146,7 +146,7 @@ def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -
 
 def test_pain_5_the_deployed_model_answers_as_the_evaluated_one(decided: Decided, data: Path) -> None:
     questions = {one.id: one.question for one in read_dataset(data).examples}
-    talk = open_talk(str(decided.folder.path), None, decided.folder.read_recipe().evaluation.max_new_tokens or 1)
+    talk = open_talk(str(decided.folder.path), None, contender="tuned")
     measured = decided.folder.answers("tuned").records
     assert len(measured) == 12
     assert [talk.answer(questions[one.example]).text for one in measured] == [one.text for one in measured]

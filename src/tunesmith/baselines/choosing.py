@@ -23,9 +23,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.records import Completer, Example
 from tunesmith.records.quantity import duration, percent
 
+NOTHING_AROUND = Prompting()
 LEAST_EXAMPLES = 16
 """Fewer would drop candidates by mere luck."""
 
@@ -37,15 +39,30 @@ Measure = Callable[[Completer, Sequence[Example]], Sequence[float | None]]
 class Candidate:
     """One way to ask: `around` puts whatever it is around a completer, the base model's or the tuned one's.
 
-    `name` is short and unlike the others'; `given` tells in words what stands before the question; `instruction` is
-    what it adds to the system message, in full, and `shots` the examples that it always shows.
+    `name` is short and unlike the others'; `given` tells in words what stands before the question; `prompting` says
+    how a prompt is changed; `held` names the way in which answers are held to a form, "" where they are free.
     """
 
     name: str
     given: str
     around: Callable[[Completer], Completer]
-    instruction: str = ""
-    shots: tuple[Example, ...] = ()
+    prompting: Prompting = NOTHING_AROUND
+    held: str = ""
+
+    @classmethod
+    def of(cls, name: str, given: str, prompting: Prompting) -> "Candidate":
+        """The candidate that asks so."""
+        return cls(name, given, prompting.around, prompting)
+
+    @property
+    def instruction(self) -> str:
+        """What it adds to the system message, in full."""
+        return self.prompting.instruction
+
+    @property
+    def shots(self) -> tuple[Example, ...]:
+        """The examples that it always shows."""
+        return self.prompting.shots
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from io import StringIO
 from typing import Any
 
 from tunesmith.baselines.choosing import Candidate, Measure
-from tunesmith.baselines.prompt import Added, FewShot, added, with_shots
+from tunesmith.baselines.prompt import added, with_shots
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.errors import MissingExtraError
 from tunesmith.records import Completer, Completion, Example, FoundPrompt, Message, Progress, Prompt
 
@@ -70,12 +71,8 @@ def search_by_dspy(
 def candidate_of(found: FoundPrompt) -> Candidate:
     """The prompt that was found as one of our candidates."""
     instruction, shots = found.instruction, tuple(_shot(*pair) for pair in found.shots)
-
-    def around(completer: Completer) -> Completer:
-        return Added(FewShot(completer, shots) if shots else completer, instruction)
-
     given = f"an instruction and {len(shots):,} examples found by DSPy (MIPROv2)"
-    return Candidate(f"DSPy ({len(shots):,} shots)", given, around, instruction, shots)
+    return Candidate.of(f"DSPy ({len(shots):,} shots)", given, Prompting(instruction, shots))
 
 
 def _shot(question: str, answer: str) -> Example:

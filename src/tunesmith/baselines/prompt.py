@@ -29,36 +29,11 @@ class Instructed:
         return prompt if prompt[:1] and prompt[0].role == "system" else (self._instruction, *prompt)
 
 
-class Added:
-    """A further instruction at the end of every system message, which is made where there is none.
-
-    What the data's own system message says stays first: it may differ from question to question, and it was there
-    before.
-    """
-
-    def __init__(self, completer: Completer, instruction: str) -> None:
-        self._completer = completer
-        self._instruction = instruction
-
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
-        """See `records.Completer`."""
-        return self._completer.complete([added(prompt, self._instruction) for prompt in prompts], progress)
-
-
-class FewShot:
-    """The same shots before every question."""
-
-    def __init__(self, completer: Completer, shots: Sequence[Example]) -> None:
-        self._completer = completer
-        self._shots = tuple(shots)
-
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
-        """See `records.Completer`."""
-        return self._completer.complete([with_shots(prompt, self._shots) for prompt in prompts], progress)
-
-
 def added(prompt: Prompt, instruction: str) -> Prompt:
-    """The prompt with an instruction at the end of its system message."""
+    """The prompt with an instruction at the end of its system message, which is made where there is none.
+
+    What the data's own system message says stays first: it may differ from question to question.
+    """
     if prompt[:1] and prompt[0].role == "system":
         return (replace(prompt[0], content=f"{prompt[0].content}\n\n{instruction}"), *prompt[1:])
     return (Message("system", instruction), *prompt)

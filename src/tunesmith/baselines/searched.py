@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from tunesmith.baselines.choosing import Candidate
 from tunesmith.baselines.instructions import Instruction
-from tunesmith.baselines.prompt import Added, FewShot, added, with_shots
+from tunesmith.baselines.prompt import added, with_shots
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.room import Room
-from tunesmith.records import Completer, Example, Prompt
+from tunesmith.records import Example, Prompt
 
 
 def search_prompts(
@@ -54,10 +55,5 @@ def _candidate(instruction: Instruction, shots: Candidate | None) -> Candidate:
     names = [part for part in (instruction.text and instruction.name, shots and shots.name) if part]
     given = [f'the instruction "{instruction.name}"'] if instruction.text else []
     given += [shots.given] if shots else []
-    fixed = shots.shots if shots else ()
-
-    def around(completer: Completer) -> Completer:
-        inner = FewShot(completer, fixed) if fixed else completer
-        return Added(inner, instruction.text) if instruction.text else inner
-
-    return Candidate(" + ".join(names), " and ".join(given), around, instruction.text, fixed)
+    prompting = Prompting(instruction.text, shots.shots if shots else ())
+    return Candidate.of(" + ".join(names), " and ".join(given), prompting)

@@ -9,10 +9,11 @@ it stands before every question alike, so it is read once.
 from collections.abc import Sequence
 
 from tunesmith.baselines.choosing import Candidate
-from tunesmith.baselines.prompt import FewShot, choose_shots, with_shots
+from tunesmith.baselines.prompt import choose_shots, with_shots
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.room import Room
 from tunesmith.data.label_set import MOST_LABELS
-from tunesmith.records import Completer, Example, Prompt
+from tunesmith.records import Example, Prompt
 
 SETS = 2
 
@@ -51,8 +52,4 @@ def numbers_to(most: int) -> list[int]:
 def _candidate(name: str, shots: tuple[Example, ...]) -> Candidate:
     count = f"{len(shots):,} shot{'s' if len(shots) > 1 else ''} ({name})"
     given = f"{len(shots):,} fixed train example{'s' if len(shots) > 1 else ''} ({name})"
-
-    def around(completer: Completer) -> Completer:
-        return FewShot(completer, shots)
-
-    return Candidate(count, given, around, shots=shots)
+    return Candidate.of(count, given, Prompting(shots=shots))

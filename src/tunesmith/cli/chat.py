@@ -1,4 +1,4 @@
-"""`tunesmith chat MODEL`: talk to a base model or to what a run left."""
+"""`tunesmith chat MODEL`: talk to a model, or to the winner of a run."""
 
 import sys
 from dataclasses import asdict
@@ -17,13 +17,23 @@ def chat(
     model: Annotated[str, typer.Argument(help="A known name, a folder, org/name, or a run folder.")],
     message: Annotated[str | None, typer.Option(help="Ask this once and stop.")] = None,
     instruction: Annotated[str | None, typer.Option(help="System message (default: the run's own).")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, max=8192, help="Longest answer, in tokens.")] = 256,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, max=8192, help="Longest answer, in tokens (default: the run's own, else 256).")
+    ] = None,
+    contender: Annotated[
+        str | None, typer.Option(help="Of a run: who answers (default: the winner of its verdict).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each answer.")] = False,
 ) -> None:
-    """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one question."""
+    """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one question.
+
+    A run answers by the winner of its verdict, with its prompt, its examples and what it retrieves.
+    """
     from tunesmith.workflow.talk import open_talk
 
-    talk = open_talk(model, instruction, max_new_tokens)
+    talk = open_talk(model, instruction, max_new_tokens, contender)
+    if talk.why:
+        print(plain(talk.why), file=sys.stderr)
     if message is not None:
         _tell(talk, message, json)
     elif sys.stdin.isatty() and not json:

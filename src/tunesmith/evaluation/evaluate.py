@@ -39,6 +39,7 @@ from tunesmith.records import (
     Profile,
     Progress,
     Quantity,
+    Serving,
     Usage,
 )
 
@@ -48,10 +49,11 @@ ContenderProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A contender before it is asked."""
+    """A contender before it is asked; `serving` says how it is, where that can be done again without the data."""
 
     profile: Profile
     completer: Completer
+    serving: Serving | None = None
 
 
 @dataclass(frozen=True, slots=True)

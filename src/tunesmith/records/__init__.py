@@ -96,6 +96,7 @@ from tunesmith.records.run import (
     RunStatus,
     TrainingResult,
 )
+from tunesmith.records.serving import Serving
 from tunesmith.records.tokenizer import ChatTokenizer, Encoded
 
 __all__ = [
@@ -186,6 +187,7 @@ __all__ = [
     "ScoreChange",
     "SeedComparison",
     "SeedScores",
+    "Serving",
     "Severity",
     "Shape",
     "SimpoRecipe",

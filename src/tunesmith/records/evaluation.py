@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from tunesmith.records.example import Message
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
@@ -85,7 +86,8 @@ class Asking(Record):
 
 
 class TestExample(Record):
-    """A test example as a scorer needs it. `group`: those of one group count as one observation."""
+    """A test example as a scorer needs it. `group`: those of one group count as one observation. `prompt` is what
+    contenders were given, where that is more than the question as a user's turn."""
 
     __test__ = False  # not for pytest
 
@@ -93,6 +95,7 @@ class TestExample(Record):
     question: str
     answer: str
     group: str | None = None
+    prompt: tuple[Message, ...] = ()
 
 
 class TestSet(Record):

@@ -3,18 +3,20 @@
 Where answers cannot be held to the form of the train answers, the contenders that would be are left out with a note.
 """
 
+from dataclasses import replace
+
 from tunesmith.baselines.room import Room
 from tunesmith.decision.prices import load_prices, price_of, token_price
 from tunesmith.errors import ProviderError, RecipeError, UsageError
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.workflow.choices import CALIBRATED
 from tunesmith.workflow.lineup import Answerer
 from tunesmith.workflow.listener import Listener
 from tunesmith.workflow.material import Material
 
 LABELS = "the likeliest label"
-CALIBRATED = "the likeliest label, each beside how likely it is without a question"
 JSON = "held to the JSON schema of the train answers"
 
 
@@ -28,7 +30,8 @@ def tuned_answerer(
     model: LocalModel, recipe: Recipe, form: AnswerForm | None, listener: Listener, setup_seconds: float
 ) -> Answerer:
     """The model in memory after tuning."""
-    return _local(f"tuned model, {_question(recipe)}", model, recipe, form, listener, setup_seconds)
+    answerer = _local(f"tuned model, {_question(recipe)}", model, recipe, form, listener, setup_seconds)
+    return replace(answerer, model="tuned")
 
 
 def remote_answerers(material: Material, form: AnswerForm | None, listener: Listener) -> list[Answerer]:
@@ -57,7 +60,9 @@ def remote_answerers(material: Material, form: AnswerForm | None, listener: List
                     raise
                 listener.note(f"no constrained answers of {remote.name}: {error.what} {error.found}")
         told = f"{remote.model} at {remote.url}, {_question(recipe)}"
-        answerers.append(Answerer(remote.name, told, free, held, price=price, notes=free.notes))
+        answerers.append(
+            Answerer(remote.name, told, free, held, price=price, notes=free.notes, model="remote", remote=remote)
+        )
     return answerers
 
 

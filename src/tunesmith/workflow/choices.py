@@ -28,6 +28,9 @@ from tunesmith.runs.stop import Stop
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.listener import Listener
 
+CALIBRATED = "the likeliest label, each beside how likely it is without a question"
+"""The way to hold answers to labels that corrects for how common each label is."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -157,4 +160,5 @@ def held(candidate: Candidate, completer: Completer, how: str) -> Candidate:
         name=f"{candidate.name}, {how}",
         given=", ".join(part for part in (candidate.given, how) if part),
         around=lambda _: candidate.around(completer),
+        held=how,
     )

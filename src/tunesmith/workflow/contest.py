@@ -16,10 +16,11 @@ from tunesmith.evaluation.outside import Outsider
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.evaluation.scorers.scorer import Item, Unscored
-from tunesmith.records import Asking, Example, Likelihoods, Look, TestExample, TestSet
+from tunesmith.records import Asking, Example, Likelihoods, Look, Message, TestExample, TestSet
 from tunesmith.records.evaluation import parts_of
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.prompts import write_serving
 from tunesmith.runs.stop import Stop
 from tunesmith.store.store import Store
 from tunesmith.workflow.ending import interrupted
@@ -59,6 +60,8 @@ class Contest:
         for entrant in entrants:
             if self._recall(entrant.profile.name):
                 continue
+            if entrant.serving:
+                write_serving(self.folder, entrant.serving)
             one = self._judged(partial(ask_one, entrant, self.task, self.listener, self.stop, self.folder))
             wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
             if one.usage and wait is not None:
@@ -184,4 +187,10 @@ def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
 
 def tested_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
     """As much of the test examples as is kept."""
-    return tuple(TestExample(id=one.id, question=one.question, answer=one.answer, group=one.group) for one in examples)
+    return tuple(
+        TestExample(
+            id=one.id, question=one.question, answer=one.answer, group=one.group,
+            prompt=() if one.prompt == (Message("user", one.question),) else one.prompt,
+        )
+        for one in examples
+    )  # fmt: skip

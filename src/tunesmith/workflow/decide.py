@@ -14,6 +14,7 @@ from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general,
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.records import Decision, Evaluation, Forgetting, GeneralAbility, Recipe, Run, Usage
 from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.prompts import write_index
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.again import refuse_warnings
@@ -108,6 +109,8 @@ def _prepare(ready: Ready, tuning: Tuning, listener: Listener, stop: Stop) -> tu
         ready.task, material.split.test, material.validation, folder, tuning.store, listener, stop, judging.judge
     )
     lineup = Lineup(material.recipe, material.train, material.test, ready.form, chooser, ready.passages)
+    for name, index in lineup.indexes.items():
+        write_index(folder.path / "index", name, index.entries, index.vectors)
     return contest, lineup
 
 

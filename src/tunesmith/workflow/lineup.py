@@ -14,8 +14,9 @@ after the other, because each makes its choices when it is its turn.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from tunesmith.baselines.choosing import Candidate, Measure
+from tunesmith.baselines.choosing import NOTHING_AROUND, Candidate, Measure
 from tunesmith.baselines.dspy import candidate_of, search_by_dspy
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
 from tunesmith.baselines.prompt import added
@@ -38,11 +39,13 @@ from tunesmith.records import (
     Prompt,
     Quantity,
     Recipe,
+    RemoteRecipe,
+    Serving,
     TokenPrice,
 )
-from tunesmith.workflow.choices import Choice, Chooser, held
+from tunesmith.workflow.choices import CALIBRATED, Choice, Chooser, held
 
-AS_IT_IS = Candidate("as it is", "", lambda completer: completer)
+AS_IT_IS = Candidate.of("as it is", "", NOTHING_AROUND)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Answerer:
     price: TokenPrice | None = None
     setup_seconds: float = 0.0
     notes: Sequence[str] = ()
+    model: Literal["base", "tuned", "remote"] = "base"
+    remote: RemoteRecipe | None = None
 
 
 @dataclass
@@ -141,11 +146,11 @@ class Lineup:
         candidates = retrieval_candidates(index, ks, list(dict.fromkeys(instructions)), who.room)
         choice = self._choose(who, name, candidates)
         asked = [_with_instruction(example, choice.candidate.instruction) for example in self.test]
-        found = index.hits(asked, _k_of(choice.candidate, ks), who.room)
+        found = index.hits(asked, choice.candidate.prompting.k, who.room)
         hits = rate_interval(found, len(self.test))
         entrant = self._chosen(who, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
-        return Entrant(entrant.profile.model_copy(update={"retrieval_hits": quantity}), entrant.completer)
+        return replace(entrant, profile=entrant.profile.model_copy(update={"retrieval_hits": quantity}))
 
     def _choose(self, who: Answerer, what: str, candidates: Sequence[Candidate]) -> Choice:
         """The best candidate, free or held to the form in the first way; then that one in the other ways."""
@@ -169,7 +174,28 @@ class Lineup:
             setup_usd_charged=choice.usd_charged if choice else 0.0,
             token_price=who.price,
         )
-        return Entrant(profile, candidate.around(base))
+        return Entrant(profile, candidate.around(base), self._serving(who, profile, candidate))
+
+    def _serving(self, who: Answerer, profile: Profile, candidate: Candidate) -> Serving:
+        """How this contender is asked, as data."""
+        recipe, prompting = self.recipe, candidate.prompting
+        return Serving(
+            contender=profile.name,
+            kind=profile.kind,
+            model=who.model,
+            remote=who.remote,
+            system=recipe.data.instruction,
+            template=prompting.template,
+            instruction=prompting.instruction,
+            shots=tuple(shot.messages for shot in prompting.shots),
+            index=next((name for name, index in self.indexes.items() if index is prompting.index), None),
+            k=prompting.k,
+            search=recipe.retrieval.search or "bm25",
+            most_tokens=who.room.most_tokens if who.room else None,
+            form=self.form if candidate.held else None,
+            is_calibrated=candidate.held == CALIBRATED,
+            max_new_tokens=recipe.evaluation.max_new_tokens or 1,
+        )
 
 
 def _of(who: Answerer, what: str) -> str:
@@ -193,11 +219,6 @@ def _in_order(candidates: Sequence[Candidate], choice: Choice) -> list[Candidate
     """The shot sets, the best first, each once, as they are without a form."""
     ranked = [trial.candidate.shots for trial in choice.chosen.trials]
     return sorted(candidates, key=lambda one: ranked.index(one.shots))
-
-
-def _k_of(candidate: Candidate, ks: Sequence[int]) -> int:
-    """How much a retrieval candidate finds: its name begins with `k = `."""
-    return next(k for k in sorted(ks, reverse=True) if candidate.name.startswith(f"k = {k}"))
 
 
 def _characters(prompt: Prompt) -> int:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from tunesmith.baselines.choosing import Candidate
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction
-from tunesmith.baselines.prompt import Added
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import Index
 from tunesmith.baselines.room import Room
-from tunesmith.records import Completer
 
 USUAL_KS = (1, 3, 5, 8)
 
@@ -27,9 +26,4 @@ def _candidate(index: Index, k: int, instruction: Instruction, room: Room | None
     name = f"k = {k}"
     if instruction.text:
         given, name = f'the instruction "{instruction.name}" and {given}', f"{name} + {instruction.name}"
-
-    def around(completer: Completer) -> Completer:
-        found = index.around(completer, k, room)  # what fits beside the instruction
-        return Added(found, instruction.text) if instruction.text else found
-
-    return Candidate(name, given, around, instruction.text)
+    return Candidate.of(name, given, Prompting(instruction.text, index=index, k=k, room=room))

@@ -37,10 +37,11 @@ QUESTIONS_AT_ONCE = 256
 class Search(Protocol):
     """Texts, searched by questions. The same texts and question give the same result: ties go to the earlier text.
 
-    `name` tells a reader how it searches.
+    `name` tells a reader how it searches; `vectors` are those of the texts, None where it needs none.
     """
 
     name: str
+    vectors: NDArray[np.float32] | None
 
     def nearest(
         self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
@@ -50,22 +51,28 @@ class Search(Protocol):
 
 
 def search_over(
-    kind: Literal["bm25", "dense", "both"], embedder: Embedder | None = None
+    kind: Literal["bm25", "dense", "both"],
+    embedder: Embedder | None = None,
+    vectors: NDArray[np.float32] | None = None,
 ) -> Callable[[Sequence[str]], Search]:
-    """What makes an index of texts. Errors: ValueError when vectors are asked for and nothing can make them."""
+    """What makes an index of texts, whose `vectors` may be known already.
+
+    Errors: ValueError when vectors are asked for and nothing can make them.
+    """
     if kind == "bm25":
         return Bm25Index
     if embedder is None:
         raise ValueError(f"search {kind!r} needs an embedder")
     if kind == "dense":
-        return lambda texts: DenseIndex(texts, embedder)
-    return lambda texts: JoinedIndex([Bm25Index(texts), DenseIndex(texts, embedder)])
+        return lambda texts: DenseIndex(texts, embedder, vectors)
+    return lambda texts: JoinedIndex([Bm25Index(texts), DenseIndex(texts, embedder, vectors)])
 
 
 class Bm25Index:
     """A `Search` by words and pieces of words; finds nothing where nothing is in common."""
 
     name = "BM25"
+    vectors: NDArray[np.float32] | None = None
 
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s  # here, because it costs a third of a second and most commands never search
@@ -95,10 +102,11 @@ class Bm25Index:
 class DenseIndex:
     """A `Search` by meaning; it finds k texts for every question that says anything."""
 
-    def __init__(self, texts: Sequence[str], embedder: Embedder) -> None:
+    def __init__(self, texts: Sequence[str], embedder: Embedder, vectors: NDArray[np.float32] | None = None) -> None:
         self.name = f"vectors of {embedder.name}"
         self._embedder = embedder
-        self._texts_ND = np.asarray(embedder.embed(texts), np.float64) if texts else None
+        self.vectors = embedder.embed(texts) if vectors is None and texts else vectors
+        self._texts_ND = None if self.vectors is None else np.asarray(self.vectors, np.float64)
 
     def nearest(
         self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
@@ -130,6 +138,7 @@ class JoinedIndex:
     def __init__(self, searches: Sequence[Search]) -> None:
         self._searches = tuple(searches)
         self.name = " and ".join(search.name for search in searches) + ", joined by rank"
+        self.vectors = next((search.vectors for search in searches if search.vectors is not None), None)
 
     def nearest(
         self, questions: Sequence[str], k: int, leave_out: Sequence[Collection[int]] | None = None
