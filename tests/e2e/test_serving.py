@@ -43,7 +43,8 @@ def labels(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def fields(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return decide_and_forget(fields_jsonl, settings, tmp_path_factory.mktemp("fields"), "--set", "retrieval.search=bm25")
+    more = ("--set", "retrieval.search=bm25")
+    return decide_and_forget(fields_jsonl, settings, tmp_path_factory.mktemp("fields"), *more)
 
 
 def answers_again(folder: RunFolder, served: Served) -> list[tuple[str, int]]:
