@@ -23,6 +23,7 @@ Each says what is wrong, where, what was found and what to do, in this one form:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class TunesmithError(Exception):
@@ -40,7 +41,15 @@ class TunesmithError(Exception):
         self.where = where
         self.found = found
         self.do = do
-        super().__init__(str(self))
+        super().__init__(what)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={text!r}" for name, text in self.as_dict().items() if text)
+        return f"{type(self).__name__}({parts})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled by its state: constructors differ, and a message may change after it was made."""
+        return _restored, (type(self), self.__dict__.copy())
 
     def __str__(self) -> str:
         details = [
@@ -51,6 +60,13 @@ class TunesmithError(Exception):
     def as_dict(self) -> dict[str, str]:
         """The same five parts, for `--json`."""
         return {"code": self.code, "what": self.what, "where": self.where, "found": self.found, "do": self.do}
+
+
+def _restored(kind: type[TunesmithError], state: dict[str, Any]) -> TunesmithError:
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = (error.what,)
+    return error
 
 
 class InputError(TunesmithError):

@@ -6,12 +6,13 @@ leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`
 
 import hashlib
 import os
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunesmith import faults
+from tunesmith.temporaries import temporary_path
 
 
 def home_folder() -> Path:
@@ -23,6 +24,29 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def what_stands_at(path: Path) -> str:
+    """`file`, `folder`, `nothing`, or what else a name on the disk can be, such as `a symbolic link`.
+
+    Nothing is followed or opened: a link or a pipe in a folder that came from elsewhere must not steer what is
+    read, written or removed.
+    Errors: `OSError` where the place cannot be examined.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    kinds = {
+        stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "something unknown")
+
+
+def is_own_folder(path: Path) -> bool:
+    """Whether a real folder stands here, and no link to one."""
+    return what_stands_at(path) == "folder"
 
 
 def sync_folder(folder: Path) -> None:
@@ -38,12 +62,12 @@ def sync_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well it takes the place of `path`, else it goes away.
 
-    The temporary file is in the same folder, so the rename never crosses a file system.
+    The temporary file is in the same folder, so the rename never crosses a file system. Who may read it is for the
+    user's umask to say.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".tmp-{path.name}-")
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = temporary_path(path)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -8,11 +8,11 @@ is used without any network.
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from tunesmith.errors import InputError
 from tunesmith.files import sha256_of, sync_folder
+from tunesmith.temporaries import temporary_folder
 
 
 def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
@@ -25,11 +25,10 @@ def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = 
     for path in sorted(folder.glob(f"*-{version}*")):
         if path.is_file() and sha256_of(path) == sha256:
             return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-fetch-") as temporary:
-        wanted = Path(temporary, "wanted.txt")
+    with temporary_folder(folder / "fetch") as temporary:
+        wanted = temporary / "wanted.txt"
         wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        arrivals = Path(temporary, "arrivals")
+        arrivals = temporary / "arrivals"
         form = "--no-binary" if source_archive else "--only-binary"
         _run_pip(
             ["download", "--no-deps", "--require-hashes", form, name, "-r", str(wanted), "-d", str(arrivals)],

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tunesmith import faults
 from tunesmith.engine import checkpoint as checkpoint_module
 from tunesmith.engine.checkpoint import MANIFEST, Checkpoints, bytes_of
 from tunesmith.errors import DiskFull, RunError, TrainingError
+from tunesmith.temporaries import temporary_path
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -241,11 +243,11 @@ def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older
     monkeypatch.setattr(os, "fsync", traced_sync)
     monkeypatch.setattr(Path, "rename", traced_rename)
     checkpoints.save(3, {}, some_groups(3))
-    temporary = f".tmp-{os.getpid()}-step-00000003"
-    assert calls == [
+    owner = temporary_path(tmp_path / "x").name.partition("-x-")[0] + "-"
+    assert [re.sub(f"{owner}(.*?)-[0-9a-f]{{8}}(?= |$)", r"hidden \1", call) for call in calls] == [
         "sync weights.safetensors", "sync optimizer.safetensors", "sync random.safetensors", f"sync {MANIFEST}",
-        f"sync {temporary}", f"{temporary} -> step-00000003", "sync checkpoints",
-        f"step-00000001 -> .tmp-{os.getpid()}-dropped-step-00000001",
+        "sync hidden step-00000003", "hidden step-00000003 -> step-00000003", "sync checkpoints",
+        "step-00000001 -> hidden dropped-step-00000001",
     ]  # fmt: skip
 
 
@@ -310,20 +312,49 @@ def test_room_is_asked_for_before_the_first_step(tmp_path: Path) -> None:
     assert caught.value.need_bytes == 3 * too_much and "--out" in caught.value.do
 
 
-def test_only_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
+def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-            dead.wait()
-        for pid in (alive.pid, dead.pid, os.getpid()):
-            (checkpoints.folder / f".tmp-{pid}-step-00000007").mkdir()
+    code = "import sys; from pathlib import Path; from tunesmith.temporaries import temporary_path as t; "
+    code += "p = t(Path(sys.argv[1])); p.mkdir(); print(p.name, flush=True); input()"
+    command = [sys.executable, "-c", code, str(checkpoints.folder / "step-00000007")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as alive:
+        assert alive.stdout is not None
+        name = alive.stdout.readline().strip()
         checkpoints.sweep()
-        assert hidden(tmp_path) == [f".tmp-{alive.pid}-step-00000007"]
-        assert alive.stdin is not None
-        alive.stdin.close()
+        assert hidden(tmp_path) == [name]
+        alive.kill()
     checkpoints.sweep()
     assert hidden(tmp_path) == []
     assert checkpoints.newest().step == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["step-00000000", "step-00000009"])
+def test_a_planted_link_in_place_of_a_checkpoint_is_named_and_its_target_is_left_alone(
+    tmp_path: Path, name: str
+) -> None:
+    """`rmtree` refuses a link, but the files behind it were deleted one by one before."""
+    checkpoints = saved(tmp_path, 1, 2)
+    (victim := tmp_path / "victim").mkdir()
+    (victim / "precious").write_text("x")
+    (checkpoints.folder / name).symlink_to(victim)
+    newest = checkpoints.newest()
+    assert newest is not None and newest.step == 2
+    assert newest.passed_over == (f"{name} is a symbolic link, not a folder",)
+    for step in (3, 4, 5):
+        checkpoints.save(step, {}, some_groups(step))
+    checkpoints.clear()
+    assert (victim / "precious").read_text() == "x"
+    assert [path.name for path in checkpoints.folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "weights.safetensors"])
+def test_a_pipe_in_place_of_a_checkpoints_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    (path := checkpoints.folder / "step-00000002" / name).unlink()
+    os.mkfifo(path)
+    newest = checkpoints.newest()
+    assert newest is not None and newest.step == 1
+    assert newest.passed_over == (f"step-00000002/{name} is a pipe",)
 
 
 def test_a_bit_that_the_disk_turns_over_while_writing_is_found(tmp_path: Path) -> None:

@@ -48,12 +48,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
     """A table on standard output; `right` numbers the columns that are right-aligned."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table: Table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(plain(cell).replace("[", "\\[") for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))  # Text knows no markup, so nothing is escaped
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 

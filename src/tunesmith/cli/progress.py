@@ -61,8 +61,9 @@ class TerminalListener(LogListener):
         super().__init__()
         self.console = Console(stderr=True, highlight=False)
         self.bars: Progress = Progress(
-            TextColumn("   {task.description:<28}"), BarColumn(24), TaskProgressColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"), console=self.console, transient=False,
+            TextColumn("   {task.description:<28}", markup=False), BarColumn(24), TaskProgressColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[detail]}", markup=False),
+            console=self.console, transient=False,
         )  # fmt: skip
         self.tasks: dict[str, TaskID] = {}
         self.bars.start()

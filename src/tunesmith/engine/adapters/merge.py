@@ -12,9 +12,9 @@ move when it is computed in bfloat16 is measured and told (docs/decisions/030-me
 Shapes: K places where probes are compared, V vocabulary, O outputs, I inputs.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from tunesmith.engine.load import Precision, load_model
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.files import sync_folder
 from tunesmith.records import Record
+from tunesmith.temporaries import temporary_folder
 
 TOLERANCE = 1e-3
 """Nats. The order of float32 sums alone moved a log-probability by up to 7e-5 on SmolLM2-135M (docs/lab)."""
@@ -67,7 +68,7 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
     Errors: `ModelError` when `to` is there already, or the adapter changes nothing or sits where it cannot be merged;
     `GateFailed` when the answers would differ. Nothing is left behind then.
     """
-    if to.exists():
+    if os.path.lexists(to):  # also a link to nowhere
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
@@ -78,8 +79,7 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
     merge(model)
     merged = _proven(tuned_KV, log_probabilities(model, probes), "merged in memory")
     to.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=to.parent, prefix=f".tmp-{to.name}-") as temporary:
-        place = Path(temporary) / to.name
+    with temporary_folder(to) as place:
         write_model(model, place)
         del model  # one at a time in memory
         read_back = _proven(tuned_KV, _answers_of(place, "float32", probes), "read back from the disk")

@@ -9,13 +9,13 @@ import os
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from tunesmith.engine.load import UNLOADABLE, quiet_transformers
 from tunesmith.errors import ModelError
 from tunesmith.files import replacing, write_atomically
+from tunesmith.temporaries import temporary_folder
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -33,8 +33,7 @@ def write_model(model: PreTrainedModel, folder: Path) -> None:
     for name in COPIED:
         if (source / name).is_file():
             write_atomically(folder / name, (source / name).read_bytes())
-    with TemporaryDirectory(dir=folder, prefix=".tmp-") as temporary:
-        saved = Path(temporary)
+    with temporary_folder(folder / "saved") as saved:
         _save(model, saved)
         write_atomically(folder / CONFIG, (saved / CONFIG).read_bytes())
         with replacing(folder / WEIGHTS) as place:
