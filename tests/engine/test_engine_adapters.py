@@ -15,6 +15,7 @@ from tunesmith.engine.adapters.peft_format import CONFIG, WEIGHTS, write_adapter
 from tunesmith.engine.fused.together import outputs_of
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.errors import ModelError
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 
 
 def logits(loaded: LoadedModel) -> Tensor:
@@ -239,7 +240,7 @@ def test_layers_that_read_the_same_are_what_they_are_alone(are_alike: bool) -> N
     joined = outputs_of(layers, x)
     assert (len({y.grad_fn for y in joined}) == 1) == are_alike
     for mine, theirs in zip(joined, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+        assert_equal_but_for_rounding(mine, theirs)
     found, wanted = (torch.autograd.grad(ys, [x, *weights], ups) for ys in (joined, expected))
     for mine, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+        assert_equal_but_for_rounding(mine, theirs)

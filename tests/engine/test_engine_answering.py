@@ -14,6 +14,7 @@ from tunesmith.engine.attention.decode import Bank
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel
 from tunesmith.errors import UsageError
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 
 SYSTEM, OTHER = [1, *range(10, 50)], [1, *range(30, 63)]
 PROMPTS = [
@@ -118,7 +119,7 @@ def test_label_scores_are_the_log_probabilities_of_the_texts(tiny: LoadedModel) 
             with torch.no_grad():
                 logits = tiny.model(input_ids=torch.tensor([prompt + label])).logits[0, len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1).gather(1, torch.tensor(label)[:, None]).sum()
-            assert float(scores[p, a]) == pytest.approx(float(expected), abs=1e-4)
+            assert_equal_but_for_rounding(float(scores[p, a]), float(expected))
 
 
 def test_label_scores_do_not_depend_on_how_much_fits(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ def test_label_scores_do_not_depend_on_how_much_fits(tiny: LoadedModel, monkeypa
     whole = Generator(tiny).score_labels(PROMPTS, LABELS)
     monkeypatch.setattr(score, "TOKENS_AT_ONCE", 1)
     monkeypatch.setattr(score, "LOGITS_AT_ONCE", 1)
-    assert torch.allclose(Generator(tiny).score_labels(PROMPTS, LABELS), whole, atol=1e-5)
+    assert_equal_but_for_rounding(Generator(tiny).score_labels(PROMPTS, LABELS), whole)
 
 
 def test_no_prompts_no_labels_no_scores(tiny: LoadedModel) -> None:

@@ -18,6 +18,7 @@ from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.errors import UsageError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 PROMPTS = [[1, 20, 21, 22], [1, 20, 21, 30, 31], [1, 9]]
@@ -222,7 +223,7 @@ def test_log_probabilities_are_those_of_the_model(
     monkeypatch.setattr(likelihood, "TEXTS_AT_ONCE", at_once)
     told: list[tuple[int, int]] = []
     found = Generator(tiny).log_probabilities(TEXTS, BEGINS, lambda ready, wanted: told.append((ready, wanted)))
-    assert found == pytest.approx([expected_of(tiny.model, *one) for one in zip(TEXTS, BEGINS, strict=True)], abs=1e-4)
+    assert_equal_but_for_rounding(found, [expected_of(tiny.model, *text) for text in zip(TEXTS, BEGINS, strict=True)])
     assert told[-1] == (6, 6)
 
 
@@ -232,7 +233,7 @@ def test_log_probabilities_agree_with_label_scores(tiny: LoadedModel) -> None:
     texts = [prompt + label for prompt in PROMPTS for label in labels]
     begins = [len(prompt) for prompt in PROMPTS for _ in labels]
     found = Generator(tiny).log_probabilities(texts, begins)
-    assert np.allclose(np.reshape(found, (3, 3)), scores.numpy(), atol=1e-4)
+    assert_equal_but_for_rounding(np.reshape(found, (3, 3)), scores)
 
 
 def test_nothing_asked_nothing_found_and_the_model_stays_in_training(tiny: LoadedModel) -> None:
@@ -264,7 +265,7 @@ def test_the_likeliest_label_is_that_of_all_scores(
         found = Generator(tiny).likeliest_labels(prompts, labels, lambda *ready: told.append(ready), less=less)
     scores = Generator(tiny).score_labels(prompts, labels) - (0 if less is None else less)
     best = scores.max(-1).values
-    assert [float(scores[p, a]) for p, a in enumerate(found)] == pytest.approx(best.tolist(), abs=1e-4)
+    assert_equal_but_for_rounding([float(scores[p, a]) for p, a in enumerate(found)], best)
     assert told[-1] == (len(prompts), len(prompts))
 
 

@@ -10,6 +10,7 @@ from torch.nn.attention.flex_attention import create_block_mask
 
 from tunesmith.engine.attention import bundles, cpu, flex
 from tunesmith.engine.forest import Forest, plant
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 
 some_sequences = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=1, max_size=10)
 
@@ -81,11 +82,11 @@ def test_products_over_bundles_are_the_rule(
     ]
     upstream = torch.randn(len(forest), heads[0], 8, dtype=torch.float64)
     mine, expected = cpu.attend(*parts, bundles.plan(forest), 0.3), dense(*parts, forest, 0.3)
-    torch.testing.assert_close(mine, expected, rtol=1e-11, atol=1e-12)
+    assert_equal_but_for_rounding(mine, expected)
     for ours, theirs in zip(
         torch.autograd.grad(mine, parts, upstream), torch.autograd.grad(expected, parts, upstream), strict=True
     ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+        assert_equal_but_for_rounding(ours, theirs)
 
 
 def test_the_block_mask_of_flex_attention_is_the_rule() -> None:
@@ -93,7 +94,7 @@ def test_the_block_mask_of_flex_attention_is_the_rule() -> None:
     torch.manual_seed(0)
     parts = [torch.randn(len(forest), h, 16) for h in (4, 2, 2)]
     mine = flex.attend(*parts, flex.Rule(forest, torch.device("cpu")), 0.3)
-    torch.testing.assert_close(mine, dense(*parts, forest, 0.3), rtol=1e-5, atol=1e-5)
+    assert_equal_but_for_rounding(mine, dense(*parts, forest, 0.3))
 
 
 @given(rows=st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), min_size=1, max_size=12))

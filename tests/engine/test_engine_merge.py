@@ -19,6 +19,7 @@ from tunesmith.engine.load import load_model
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.models.folder import inspect_model_folder
 from tunesmith.records import AdapterRecipe
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 PROBES = [list(range(3, 20)), [5, 9, 30, 31, 2]]
@@ -80,10 +81,10 @@ def test_pain_7_the_merged_model_is_the_adapter(base: Path, kind: str, tmp_path:
     proof = export_merged(base, adapter, PROBES, to)
     assert max(proof.merged, proof.read_back) < TOLERANCE / 5 and proof.moved > 0.1
     assert proof.places == len(PROBES[0]) + len(PROBES[1]) and proof.from_four_bits == (kind == "qlora")
-    torch.testing.assert_close(logits(to), logits(base, adapter), rtol=1e-4, atol=1e-4)
+    assert_equal_but_for_rounding(logits(to), logits(base, adapter))
     plain = AutoModelForCausalLM.from_pretrained(to)
     with torch.inference_mode():
-        torch.testing.assert_close(plain(torch.tensor([PROBES[0]])).logits, logits(to), rtol=1e-4, atol=1e-4)
+        assert_equal_but_for_rounding(plain(torch.tensor([PROBES[0]])).logits, logits(to))
     assert Proof.read(to / PROOF) == proof
     assert [path.name for path in to.parent.iterdir()] == ["merged"]
 

@@ -16,6 +16,7 @@ from tunesmith.engine.step import Stepper
 from tunesmith.engine.train import train_adapter
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
+from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
 
 Task = Callable[..., TokenArrays]
 MakeRecipe = Callable[..., Recipe]
@@ -301,8 +302,11 @@ def test_out_of_memory_halves_the_micro_batch_and_nothing_else(
     plain = Trained(load_model(tiny_folder, "float32"), task(24), recipe(), tmp_path / "plain")
     fail_above(2, monkeypatch)
     halved = Trained(load_model(tiny_folder, "float32"), task(24), recipe(), tmp_path / "halved")
-    assert [line.loss for line in halved.lines] == pytest.approx([line.loss for line in plain.lines], rel=1e-4)
+    losses, expected = ([line.loss for line in run.lines] for run in (halved, plain))
+    assert_equal_but_for_rounding(losses, expected, LOSS_TERMS * len(expected))
     assert halved.result.steps == plain.result.steps
+    # AdamW divides by the root of second moments near 0, which magnifies rounding without a bound:
+    # a tenth of one step's length, far below what a missing example would move
     for ours, theirs in zip(halved.weights, plain.weights, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 

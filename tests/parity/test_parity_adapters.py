@@ -26,8 +26,8 @@ from tunesmith.engine.adapters.lora import lora_layers, lora_parameters
 from tunesmith.engine.adapters.peft_format import PARTS, PREFIX, read_adapter, write_adapter
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe
+from tunesmith.testing.rounding import assert_equal_but_for_rounding
 
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 SIZES = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": 1,
@@ -98,7 +98,7 @@ def test_peft_loads_ours_with_equal_logits(folder: Path, kind: str, tmp_path: Pa
     loaded = adapted(folder, kind)
     write_adapter(loaded.model, tmp_path, "tiny")
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
-    torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
+    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
     assert not torch.allclose(logits(peft), logits(load_model(folder, "float32").model), atol=1e-2), "nothing to prove"
     assert peft.peft_config["default"].use_rslora == (kind == "rslora")
 
@@ -108,10 +108,10 @@ def test_we_load_pefts_with_equal_logits(folder: Path, kind: str, tmp_path: Path
     peft = of_peft(folder, **PEFT_OPTIONS[kind])
     peft.save_pretrained(tmp_path)
     loaded = load_model(folder, "float32", tmp_path)
-    torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
+    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
     again = tmp_path / "again"
     write_adapter(loaded.model, again, "tiny")
-    torch.testing.assert_close(logits(load_model(folder, "float32", again).model), logits(peft), **TOLERANCE)
+    assert_equal_but_for_rounding(logits(load_model(folder, "float32", again).model), logits(peft))
 
 
 def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> None:
@@ -119,12 +119,12 @@ def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> 
     peft = of_peft(llama, **patterns)
     peft.save_pretrained(tmp_path / "theirs")
     loaded = load_model(llama, "float32", tmp_path / "theirs")
-    torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
+    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
     ranks = {name: layer.lora_A.shape[0] for name, layer in lora_layers(loaded.model).items()}
     assert sorted(set(ranks.values())) == [2, 4, 8] and ranks["model.layers.0.mlp.up_proj"] == 8
     write_adapter(loaded.model, tmp_path / "ours", "tiny")
     back = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), tmp_path / "ours")
-    torch.testing.assert_close(logits(back), logits(peft), **TOLERANCE)
+    assert_equal_but_for_rounding(logits(back), logits(peft))
 
 
 @pytest.mark.parametrize("kind", PEFT_OPTIONS)
@@ -144,9 +144,7 @@ def test_gradients_are_pefts(folder: Path, kind: str, dropout: float, tmp_path: 
         for part, weight in layer.named_parameters(recurse=False):
             key = f"{PREFIX}{name}.{PARTS[part]}"
             grad = theirs.get(key, theirs.get(f"{key}.weight"))
-            torch.testing.assert_close(
-                weight.grad, grad, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}"
-            )
+            assert_equal_but_for_rounding(weight.grad, grad)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -25,6 +25,7 @@ from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel, load_model
 from tunesmith.engine.train import train_adapter
 from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingRecipe
+from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -166,7 +167,7 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
         loss = _textbook_loss(peft, arrays)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        assert line.loss == pytest.approx(loss.item(), rel=1e-5)
+        assert_equal_but_for_rounding(line.loss, loss.item(), LOSS_TERMS)
         assert line.gradient_norm == pytest.approx(norm.item(), rel=1e-3)
         optimizer.param_groups[0]["lr"] = line.learning_rate
         optimizer.step()
