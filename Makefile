@@ -14,11 +14,15 @@ PEERS_WANTED := benchmarks/peers/requirements.txt $(if $(shell command -v nvidia
 PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
+# What depends on the processor and on time; the kill sweep writes the same bytes on each.
+NUMERIC_TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	--ignore tests/engine/test_kill_sweep.py tests/engine tests/parity tests/e2e
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fuzz bench calibrate clean
+.PHONY: help setup demo test test-smaller test-busy check fuzz bench calibrate clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) ## .venv with everything in it, the embedded model, the sample data
 	@$(BIN)/tunesmith models --fetch
@@ -28,6 +32,12 @@ demo: setup ## the whole way on the sample data: baselines, tuning, evaluation, 
 
 test: setup ## the tests, a process for each core (at most 4) with one thread of its own
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+test-smaller: setup ## engine, parity and end-to-end tests as on a processor with AVX2 only, two threads a process
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OMP_NUM_THREADS=2 $(NUMERIC_TESTS)
+
+test-busy: setup ## the same tests while every core is kept busy by other work
+	OMP_NUM_THREADS=1 $(BIN)/python tools/keep_busy.py $(NUMERIC_TESTS)
 
 check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/ruff check .

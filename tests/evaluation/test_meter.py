@@ -11,17 +11,37 @@ import numpy as np
 import pytest
 
 from tunesmith.evaluation.energy import EnergyCounters
-from tunesmith.evaluation.meter import Meter, measure_latency
+from tunesmith.evaluation.meter import EVERY_SECONDS, Meter, measure_latency
 from tunesmith.records import Answer, Completion, Message, Progress, Prompt
 
 MEGABYTE = 2**20
 
 
+class Clock:
+    """Stands in for the module `time` of the meter: it moves by sleeps alone."""
+
+    now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("tunesmith.evaluation.meter.time", clock)
+    return clock
+
+
 class Sleeper:
     """Waits as long as the prompt says; a prompt that says "no" fails at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.asked: list[str] = []
+        self.clock = clock
 
     def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
         (prompt,) = prompts
@@ -29,7 +49,7 @@ class Sleeper:
         self.asked.append(text)
         if text == "no":
             return [Completion("", 0, 0, 0.0, error="refused")]
-        time.sleep(float(text))
+        self.clock.sleep(float(text))
         return [Completion(text, 1, 1, 0.0)]
 
 
@@ -37,26 +57,34 @@ def prompt(text: object) -> Prompt:
     return (Message("user", str(text)),)
 
 
-def test_seconds_and_tokens_are_counted() -> None:
+def test_seconds_and_tokens_are_counted(clock: Clock) -> None:
     with Meter() as meter:
-        time.sleep(0.02)
+        clock.sleep(0.02)
     answers = [
         Answer(example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True)
     ] * 2  # fmt: skip
     usage = meter.usage(answers, latency_seconds=0.5)
     assert (usage.requests, usage.tokens_in, usage.tokens_out, usage.latency_seconds) == (2, 6, 10, 0.5)
-    assert 0.02 <= usage.seconds < 1
+    assert usage.seconds == pytest.approx(0.02)
 
 
 def test_a_peak_that_is_gone_at_the_end_was_seen() -> None:
     with Meter() as before:
-        time.sleep(0.06)
+        wait_until_sampled(before)
     with Meter() as meter:
         held = np.ones(200 * MEGABYTE // 8)
-        time.sleep(0.12)
+        wait_until_sampled(meter)
         del held
     assert before.peak_memory_bytes is not None and meter.peak_memory_bytes is not None
-    assert meter.peak_memory_bytes - before.peak_memory_bytes == pytest.approx(200 * MEGABYTE, rel=0.25)
+    grown = meter.peak_memory_bytes - before.peak_memory_bytes
+    assert grown == pytest.approx(200 * MEGABYTE, rel=0.25)
+
+
+def wait_until_sampled(meter: Meter) -> None:
+    """Return once the meter's thread has read the memory after this call began."""
+    meter._most = 0
+    while not meter._most:
+        time.sleep(EVERY_SECONDS / 10)
 
 
 def test_the_watch_ends_with_an_error_too() -> None:
@@ -66,10 +94,14 @@ def test_the_watch_ends_with_an_error_too() -> None:
     assert not meter._watcher.is_alive() and meter.seconds > 0
 
 
-def test_energy_is_none_where_nothing_tells_and_never_negative() -> None:
+def test_energy_is_none_where_no_counter_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = EnergyCounters(tmp_path)
+    counters._gpus._devices = []
+    counters._last = {}
+    monkeypatch.setattr("tunesmith.evaluation.meter.EnergyCounters", lambda: counters)
     with Meter() as meter:
-        time.sleep(0.01)
-    assert meter.energy_joules is None or meter.energy_joules >= 0
+        pass
+    assert meter.energy_joules is None
 
 
 def test_energy_counters_are_added_up_over_their_beginning_again(tmp_path: Path) -> None:
@@ -145,15 +177,16 @@ def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     assert meter.peak_memory_bytes == 500
 
 
-def test_the_wait_is_the_median_of_single_requests_spread_over_the_prompts() -> None:
-    sleeper = Sleeper()
+def test_the_wait_is_the_median_of_single_requests_spread_over_the_prompts(clock: Clock) -> None:
+    sleeper = Sleeper(clock)
     waits = [0.2, 0, 0.01, 0, 0.01, 0, 0.01, 0]
     latency = measure_latency(sleeper, [prompt(wait) for wait in waits], limit=4)
     assert sleeper.asked == ["0.2", "0.01", "0.01", "0.01"]
-    assert latency == pytest.approx(0.01, abs=0.01)
+    assert latency == pytest.approx(0.01)
 
 
-def test_failed_requests_say_nothing_of_the_wait() -> None:
-    assert measure_latency(Sleeper(), [prompt("no"), prompt(0.02), prompt("no")]) == pytest.approx(0.02, abs=0.01)
-    assert measure_latency(Sleeper(), [prompt("no")]) is None
+def test_failed_requests_say_nothing_of_the_wait(clock: Clock) -> None:
+    prompts = [prompt("no"), prompt(0.02), prompt("no")]
+    assert measure_latency(Sleeper(clock), prompts) == pytest.approx(0.02)
+    assert measure_latency(Sleeper(clock), [prompt("no")]) is None
     assert measure_latency(Sleeper(), []) is None

@@ -11,7 +11,9 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -99,10 +101,11 @@ def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.Monkey
     assert first.id != second.id
 
 
-def test_ids_sort_by_time(tmp_path: Path) -> None:
-    first = RunFolder.create(tmp_path, "zzz").id
-    time.sleep(1.1)
-    assert first < RunFolder.create(tmp_path, "aaa").id
+def test_ids_sort_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(datetime(2026, 11, 30, 9, 59, second, tzinfo=UTC) for second in (58, 59))
+    clock = SimpleNamespace(now=lambda zone: next(times))
+    monkeypatch.setattr("tunesmith.runs.folder.datetime", clock)
+    assert RunFolder.create(tmp_path, "zzz").id < RunFolder.create(tmp_path, "aaa").id
 
 
 @pytest.mark.parametrize("run", ["no-such-run", "20260101-000000-x-aaaaaa", "a\0b", "x" * 5_000, "../nowhere"])
