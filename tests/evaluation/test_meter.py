@@ -189,4 +189,4 @@ def test_failed_requests_say_nothing_of_the_wait(clock: Clock) -> None:
     prompts = [prompt("no"), prompt(0.02), prompt("no")]
     assert measure_latency(Sleeper(clock), prompts) == pytest.approx(0.02)
     assert measure_latency(Sleeper(clock), [prompt("no")]) is None
-    assert measure_latency(Sleeper(), []) is None
+    assert measure_latency(Sleeper(clock), []) is None
