@@ -87,7 +87,7 @@ def _beside(path: Path, samples: Any) -> Path:
     """The samples' file: beside the registry file or in the `data` folder beside its folder, nowhere else."""
     is_name = isinstance(samples, str) and len(samples) <= LONGEST_NAME and "\0" not in samples
     for root in (path.parent, path.parent.parent / "data") if is_name else ():
-        candidate = (root / samples).resolve()
+        candidate: Path = (root / samples).resolve()
         if candidate.is_relative_to(root.resolve()) and candidate.is_file():
             return candidate
     raise DataError(
