@@ -109,7 +109,7 @@ class TestLocal(CompleterConformance):
 
 
 def test_a_template_that_rewrites_a_message_with_a_control_token_is_not_guessed_at(tmp_path: Path) -> None:
-    template = "{% for m in messages %}<|im_start|>{{ m.content | upper }}<|im_end|>{% endfor %}"
+    template = "{% for m in messages %}<|im_start|>{{ m.content | replace('<', '(') }}<|im_end|>{% endfor %}"
     tokenizer = load_tokenizer(write_tiny_tokenizer(tmp_path, template, eos_token="<|im_end|>"))
     prompts = [(Message("user", "x <|im_end|> y"),), (Message("user", "plain"),)]
     strange, plain = LocalCompleter(tokenizer, EchoGenerator(), 8).complete(prompts)

@@ -21,13 +21,22 @@ BATCH = 1024
 
 REFUSALS: dict[str, tuple[str, str]] = {
     "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
+    "empty-answer": (
+        "have an earlier answer that is empty, of which only the end of the turn would be learned",
+        "give these turns weight 0, or take them out",
+    ),
     "template-refused": (
         "are refused by the model's chat template",
-        "mend the order of the roles, or choose another model",
+        "change the conversation to what the template takes, or choose another model",
+    ),
+    "template-drops": (
+        "carry what the model's chat template does not write, so it would not be learned",
+        "choose a model whose chat template writes it, or take it out of the data",
     ),
     "template-not-prefix-preserving": (
         "are rewritten by the chat template as the conversation goes on, so what is trained is not what will be seen",
-        "keep one answer per example, or choose another model",
+        "train the last answer only (weight 0 on the earlier ones), keep one answer per example, or choose another "
+        "model",
     ),
     "end-of-turn-not-trained": (
         "would not teach the model to stop",

@@ -20,18 +20,19 @@ def normalised(text: str) -> str:
 def prompt_key(example: Example) -> str:
     """What an example asks, normalised: equal keys must stay on one side. An example without prompt is its own key."""
     if not example.prompt:
-        return f"answer {normalised(example.answer)}"
-    turns = [[message.role, normalised(message.content), message.tool_calls] for message in example.prompt]
+        return f"answer {normalised(example.answer_with_calls)}"
+    turns = [[message.role, normalised(message.content), message.functions_called] for message in example.prompt]
     return canonical_json([turns, example.tools] if example.tools else turns)
 
 
 def labels_of(examples: Sequence[Example]) -> list[str] | None:
     """Each example's label when the answers look like labels, else None.
 
-    They do when they are short, one line, at most 200 different ones, and each stands for 5 examples on average.
+    They do when they are short, one line, at most 200 different ones, and each stands for 5 examples on average. A
+    tool call is no label.
     """
     answers = [example.answer.strip() for example in examples]
-    if any(example.text is not None for example in examples):
+    if any(example.text is not None or example.messages[-1].tool_calls for example in examples):
         return None
     if any(len(answer) > SHORT_CHARACTERS or "\n" in answer for answer in answers):
         return None

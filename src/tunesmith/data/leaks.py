@@ -178,7 +178,7 @@ def _pairs_by_kind(train: Sequence[Example], test: Sequence[Example]) -> Iterato
 
 def _asked(example: Example) -> str:
     """All that is asked, or the plain text."""
-    return "\n".join(message.content for message in example.prompt) or example.answer
+    return "\n".join(message.content for message in example.prompt) or example.answer_with_calls
 
 
 def _equal(test: Sequence[str | None], train: Sequence[str | None]) -> Pairs:
@@ -213,7 +213,7 @@ def _near(
 def _answers_agree(a: Example, b: Example, has_labels: bool) -> bool:
     from tunesmith.data.check.minhash import jaccard  # numpy
 
-    one, other = normalised(a.answer), normalised(b.answer)
+    one, other = normalised(a.answer_with_calls), normalised(b.answer_with_calls)
     if one == other or not (a.prompt and b.prompt):
         return True
     return not has_labels and jaccard(one, other) >= ANSWER_SIMILARITY

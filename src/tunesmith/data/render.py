@@ -7,18 +7,24 @@ The answer of assistant turn i is what the template adds between "open for an an
     answer = after[len(before) : end of the last end-of-turn token]
 
 This holds only if before is the beginning of after, and after is the beginning of the whole conversation. Some
-templates rewrite earlier turns (they drop `<think>` blocks, for one); such an example is refused, because what would be
-trained is not what would be seen. Line ends after the end-of-turn token are not trained: a model stops before it writes
-them.
+templates rewrite earlier turns (they drop `<think>` blocks, for one); an example that trains such a turn is refused,
+because what would be trained is not what would be seen. Line ends after the end-of-turn token are not trained: a model
+stops before it writes them.
+
+What the messages carry must be found in the text (`carried.py`), each trained turn's in its own characters.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from tunesmith.data.carried import Carried
 from tunesmith.data.written import spells_control_token, written_ranges
 from tunesmith.errors import TunesmithError
 from tunesmith.records import ChatTokenizer, Example, canonical_json
+
+SHOWN = 30
+"""Characters of a difference in one message."""
 
 TrainOn = Literal["answers", "everything"]
 
@@ -58,6 +64,7 @@ class Renderer:
     def __init__(self, tokenizer: ChatTokenizer, train_on: TrainOn = "answers") -> None:
         self._tokenizer = tokenizer
         self._train_on = train_on
+        self._carried = Carried(tokenizer)
 
     def render(self, example: Example) -> Rendered:
         """Errors: `RenderRefused`."""
@@ -78,28 +85,40 @@ class Renderer:
     def _chat(self, example: Example) -> Rendered:
         if not example.messages or example.messages[-1].role != "assistant":
             raise RenderRefused("no-answer", "the last message is not the assistant's")
-        if not example.messages[-1].content.strip() and not example.messages[-1].tool_calls:
-            raise RenderRefused("no-answer", "an empty answer")
         whole = self._tokenizer.render(example.messages, example.tools)
-        turns = [
-            self._turn(example, i, whole) for i, message in enumerate(example.messages) if message.role == "assistant"
-        ]
-        text = whole[: turns[-1].end]
-        spans = turns if self._train_on == "answers" else _with_gaps(turns)
-        return Rendered(text, tuple(spans), self._content(example, whole))
+        turns = {
+            i: turn
+            for i, message in enumerate(example.messages)
+            if message.role == "assistant" and (turn := self._turn(example, i, whole)) is not None
+        }
+        spans = list(turns.values())
+        text = whole[: spans[-1].end]
+        answers = {i: whole[turn.begin : turn.end] for i, turn in turns.items() if turn.weight > 0}
+        if lost := self._carried.lost(example, whole, answers):
+            raise RenderRefused("template-drops", lost)
+        content = self._content(example, whole)
+        return Rendered(text, tuple(spans if self._train_on == "answers" else _with_gaps(spans)), content)
 
-    def _turn(self, example: Example, i: int, whole: str) -> Span:
-        """The characters of assistant turn i, its end-of-turn token included."""
+    def _turn(self, example: Example, i: int, whole: str) -> Span | None:
+        """The characters of assistant turn i, its end-of-turn token included.
+
+        None for an earlier turn of weight 0 that the template writes differently later on: what stands in the whole
+        conversation is what the model will see.
+        """
         messages, end_of_turn = example.messages, self._tokenizer.end_of_turn
+        message, is_last = messages[i], i == len(messages) - 1
+        if (is_last or message.is_trained) and not (message.content.strip() or message.tool_calls):
+            raise RenderRefused("no-answer" if is_last else "empty-answer", f"turn {i + 1} is an empty answer")
         before = self._tokenizer.render(messages[:i], example.tools, open_answer=True)
-        is_last = i == len(messages) - 1
         after = whole if is_last else self._tokenizer.render(messages[: i + 1], example.tools)
         if not (after.startswith(before) and whole.startswith(after)):
-            raise RenderRefused("template-not-prefix-preserving", f"turn {i + 1} is written differently later on")
+            if not is_last and not message.is_trained and self._train_on == "answers":
+                return None
+            raise RenderRefused("template-not-prefix-preserving", _difference(i, before, after, whole))
         end = after.rfind(end_of_turn, len(before))
         if end < 0 or after[end + len(end_of_turn) :].strip():
             raise RenderRefused("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
-        weight = messages[i].weight
+        weight = message.weight
         return Span(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
 
     def _content(self, example: Example, whole: str) -> tuple[tuple[int, int], ...]:
@@ -125,3 +144,17 @@ def _with_gaps(turns: Sequence[Span]) -> list[Span]:
         spans += [Span(position, turn.begin, 1.0), turn]
         position = turn.end
     return [span for span in spans if span.begin < span.end]
+
+
+def _difference(i: int, before: str, after: str, whole: str) -> str:
+    """Where turn i as it is asked for, as it is answered and as it is later seen go apart."""
+    if not after.startswith(before):
+        shared = _shared(before, after)
+        return f"the prompt of turn {i + 1} has {before[shared:][:SHOWN]!r}, where the answered turn has none of it"
+    shared = _shared(after, whole)
+    return f"turn {i + 1} is written differently later on, from {after[shared:][:SHOWN]!r} on"
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -2,7 +2,15 @@
 
 import re
 
-_FOR_ONE = {"are": "is", "ask": "asks", "have": "has", "repeat": "repeats", "share": "shares", "spell": "spells"}
+_FOR_ONE = {
+    "are": "is",
+    "ask": "asks",
+    "carry": "carries",
+    "have": "has",
+    "repeat": "repeats",
+    "share": "shares",
+    "spell": "spells",
+}
 _FIRST_VERB = re.compile(rf"\b({'|'.join(_FOR_ONE)})\b")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 from tunesmith.errors import ModelError
+from tunesmith.models.conversation import messages_for
 from tunesmith.models.template import TemplateRefused, render_template, try_template
 from tunesmith.records import Encoded, Message
 
@@ -54,9 +55,11 @@ class FolderTokenizer:
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins."""
-        variables = _variables([message.as_dict() for message in messages], self.named_tokens, tools, open_answer)
+        template = self.tool_template if tools else self.template
+        given = messages_for(template, self.named_tokens, messages)
+        variables = _variables(given, self.named_tokens, tools, open_answer)
         try:
-            text = render_template(self.tool_template if tools else self.template, variables)
+            text = render_template(template, variables)
             text.encode("utf-8")  # half a surrogate pair from a damaged file would end in the tokenizer as a TypeError
             return text
         except (TemplateRefused, UnicodeEncodeError) as refusal:

@@ -7,6 +7,7 @@ the end of turn behind it; where the two would share a token, which no asked mod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tunesmith.data.carried import Carried
 from tunesmith.data.written import spells_control_token, written_ranges
 from tunesmith.errors import ModelError
 from tunesmith.records import ChatTokenizer, Message, Prompt
@@ -27,7 +28,8 @@ class Opened:
 
 def open_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[Opened]:
     """Every prompt; with an error where the template refuses it."""
-    rendered = [_render(tokenizer, prompt) for prompt in prompts]
+    carried = Carried(tokenizer)
+    rendered = [_render(tokenizer, prompt, carried) for prompt in prompts]
     encoded = tokenizer.encode([text for text, _, _ in rendered], [written for _, written, _ in rendered])
     return [
         Opened(text, written, one.ids, error) for (text, written, error), one in zip(rendered, encoded, strict=True)
@@ -85,7 +87,9 @@ def _alone(tokenizer: ChatTokenizer, answer: str) -> list[int]:
     return tokenizer.encode([answer + tokenizer.end_of_turn], [[(0, len(answer))]])[0].ids
 
 
-def _render(tokenizer: ChatTokenizer, prompt: Prompt) -> tuple[str, list[tuple[int, int]], str | None]:
+def _render(
+    tokenizer: ChatTokenizer, prompt: Prompt, carried: Carried
+) -> tuple[str, list[tuple[int, int]], str | None]:
     """(text, the ranges that people wrote, why it cannot be answered)."""
     try:
         text = tokenizer.render(prompt, open_answer=True)
@@ -94,4 +98,6 @@ def _render(tokenizer: ChatTokenizer, prompt: Prompt) -> tuple[str, list[tuple[i
         return "", [], str(error)
     if written is None:
         return text, [], "a message spells a control token, and the chat template rewrites the message"
+    if lost := carried.lost_from(prompt, (), text, open_answer=True):
+        return text, [], f"the model's chat template writes no {', no '.join(lost)}"
     return text, written, None

@@ -25,7 +25,7 @@ import httpx2
 from tunesmith.errors import ProviderError
 from tunesmith.providers.chat_completions import FATAL, Patience, Refused, Wire, endpoint_of
 from tunesmith.providers.remote_form import form_refused, response_format, unwrapped
-from tunesmith.records import AnswerForm, Completion, Progress, Prompt, RemoteRecipe
+from tunesmith.records import AnswerForm, Completion, Message, Progress, Prompt, RemoteRecipe
 from tunesmith.records.recipe import is_loopback
 
 MOST_FAILURES = 10
@@ -179,7 +179,7 @@ class _Asking:
         began = time.perf_counter()
         payload = {
             "model": self.completer.recipe.model,
-            "messages": [message.as_dict() for message in prompt],
+            "messages": [_as_request(message) for message in prompt],
             **self.completer._settings,
             **response_format(self.completer.form),
         }
@@ -222,6 +222,12 @@ class _Asking:
         slug, what, do = _TELLS[kind]
         do = do.format(variable=recipe.key_variable, model=recipe.model)
         return ProviderError(slug, what, where=f"{recipe.name}, {self.wire.url}", found=refused.told, do=do)
+
+
+def _as_request(message: Message) -> dict[str, Any]:
+    """As services take it: arguments as JSON text, and no reasoning of earlier turns, which they refuse to be sent."""
+    parts = message.as_dict(arguments_as_text=True)
+    return {name: part for name, part in parts.items() if name != "reasoning_content"}
 
 
 def _completion_of(response: Mapping[str, Any], form: AnswerForm | None, seconds: float) -> Completion:

@@ -4,10 +4,11 @@ Examples are counted in hundreds of thousands, so they are slotted dataclasses, 
 reader, then passed around. Every shape becomes the same thing: a conversation that ends with the answer, or a text.
 """
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tunesmith.records.record import fingerprint_of
+from tunesmith.records.record import canonical_json, fingerprint_of
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -15,7 +16,11 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `weight` 0 keeps an assistant turn out of the loss; None means the default (1 for assistant turns)."""
+    """One turn. `weight` 0 keeps an assistant turn out of the loss; None means the default (1 for assistant turns).
+
+    A tool call is `{"id"?, "type": "function", "function": {"name", "arguments"}}` with `arguments` as an object,
+    whichever form the data had. `reasoning` is what the assistant wrote before its answer, apart from `content`.
+    """
 
     role: Role
     content: str
@@ -23,14 +28,31 @@ class Message:
     name: str | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
     tool_call_id: str | None = None
+    reasoning: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The chat format's dictionary: what templates and providers take. Absent parts are left out."""
+    @property
+    def is_trained(self) -> bool:
+        """Whether this turn is learned: an assistant turn with a weight above 0."""
+        return self.role == "assistant" and self.weight != 0
+
+    @property
+    def functions_called(self) -> list[dict[str, Any]]:
+        """Name and arguments of each tool call: what is said by it. Its id only says which result is whose."""
+        return [call.get("function", {}) for call in self.tool_calls]
+
+    def as_dict(self, *, arguments_as_text: bool = False) -> dict[str, Any]:
+        """The chat format's dictionary: what templates take. Absent parts are left out.
+
+        Reasoning is `reasoning_content`, the name that transformers' templates read. With `arguments_as_text` the
+        arguments of calls are JSON text, as services take them.
+        """
         parts: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.reasoning is not None:
+            parts["reasoning_content"] = self.reasoning
         if self.name is not None:
             parts["name"] = self.name
         if self.tool_calls:
-            parts["tool_calls"] = [dict(call) for call in self.tool_calls]
+            parts["tool_calls"] = [_with_text(call) if arguments_as_text else dict(call) for call in self.tool_calls]
         if self.tool_call_id is not None:
             parts["tool_call_id"] = self.tool_call_id
         return parts
@@ -45,6 +67,7 @@ class Example:
     instead of messages for plain text. `line` counts from 1 in the source file (for CSV and Parquet the row, the header
     not counted). `group` names examples that must stay on one side of a split.
     `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
+    The order of keys in arguments and the ids of tool calls are no content (docs/decisions/093).
     """
 
     line: int
@@ -60,9 +83,9 @@ class Example:
         if self.id:  # a changed copy keeps the id of the example it was made from
             return
         content = [
-            [[m.as_dict(), m.weight] for m in self.messages],
+            [[parts, _weight_in_id(m)] for parts, m in zip(_contents(self.messages), self.messages, strict=True)],
             self.text,
-            [m.as_dict() for m in self.rejected],
+            _contents(self.rejected),
             self.tools,
             *([] if self.is_desirable is None else [self.is_desirable]),
         ]
@@ -79,6 +102,14 @@ class Example:
         return self.messages[-1].content if self.messages else self.text or ""
 
     @property
+    def answer_with_calls(self) -> str:
+        """The answer and its tool calls as one text: what two answers are compared by. Reasoning is no part of it."""
+        if not self.messages or not self.messages[-1].tool_calls:
+            return self.answer
+        calls = (canonical_json(function) for function in self.messages[-1].functions_called)
+        return "\n".join((self.answer, *calls)).lstrip("\n")
+
+    @property
     def question(self) -> str:
         """The last user turn before the answer: the text that retrieval searches with."""
         return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")
@@ -88,3 +119,36 @@ class Example:
         if not self.messages or self.messages[0].role == "system":
             return self
         return replace(self, messages=(Message("system", instruction), *self.messages))
+
+
+def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
+
+
+def _weight_in_id(message: Message) -> float | None:
+    """Only a weight that changes what is trained is content: 1 is the default, and other turns are never trained."""
+    return message.weight if message.role == "assistant" and message.weight != 1 else None
+
+
+def _contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    """The messages without the ids of their calls; a result that stands out of order says whose it is.
+
+    Ids are drawn anew each time a conversation is recorded, so the same one recorded twice would be two.
+    """
+    contents = []
+    numbers: dict[str | None, int] = {}
+    results = 0
+    for message in messages:
+        parts = message.as_dict()
+        if message.tool_calls:
+            parts["tool_calls"] = message.functions_called
+            numbers = {call.get("id"): number for number, call in enumerate(message.tool_calls)}
+            results = 0
+        if message.role == "tool":
+            parts.pop("tool_call_id", None)
+            number = numbers.get(message.tool_call_id, results) if message.tool_call_id else results
+            parts |= {"answers": number} if number != results else {}
+            results += 1
+        contents.append(parts)
+    return contents

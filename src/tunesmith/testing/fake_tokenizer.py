@@ -59,7 +59,8 @@ class FakeTokenizer:
         content = messages[i].content
         if self.rewrites_earlier_turns and i < len(messages) - 1:
             content = re.sub(r"<think>.*?</think>", "", content)
-        return content + "".join(json.dumps(call) for call in messages[i].tool_calls)
+        reasoning = f"<think>{messages[i].reasoning}</think>" if messages[i].reasoning else ""
+        return reasoning + content + "".join(json.dumps(call) for call in messages[i].tool_calls)
 
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None) -> list[Encoded]:
         ranges = content if content is not None else [()] * len(texts)

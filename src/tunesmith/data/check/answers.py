@@ -20,6 +20,13 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "have weight 0 on every answer",
         "give one answer a weight",
     )
+    yield from context.problems(
+        "empty-answer",
+        "error",
+        [i for i, example in enumerate(context.examples) if _has_empty_turn(example)],
+        "have an earlier answer that is empty, of which only the end of the turn would be learned",
+        "give these turns weight 0, or take them out",
+    )
 
 
 def _has_answer(example: Example) -> bool:
@@ -28,6 +35,13 @@ def _has_answer(example: Example) -> bool:
     last = example.messages[-1]
     is_empty = not last.content.strip() and not last.tool_calls
     return last.role == "assistant" and not is_empty and _has_rejected_answer(example)
+
+
+def _has_empty_turn(example: Example) -> bool:
+    """Whether a trained answer before the last says nothing; of pairs and rated answers only the last is trained."""
+    if example.rejected or example.is_desirable is not None:
+        return False
+    return any(m.is_trained and not m.content.strip() and not m.tool_calls for m in example.prompt)
 
 
 def _has_rejected_answer(example: Example) -> bool:

@@ -45,12 +45,12 @@ def check_examples(
 
     With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length.
     """
-    context = CheckContext(loaded, test, tokenizer, max_tokens)
+    context = CheckContext(loaded, test, tokenizer, max_tokens, model)
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
     for check in CHECKS:
         found += check(context)
     if test is not None:
         for check in CHECKS_OF_TEST:
-            found += check(CheckContext(test, None, tokenizer, max_tokens))
+            found += check(CheckContext(test, None, tokenizer, max_tokens, model))
     found.sort(key=lambda problem: _WORST_FIRST.index(problem.severity))
     return CheckReport(dataset=loaded.dataset, model=model, problems=tuple(found))

@@ -19,6 +19,7 @@ class CheckContext:
     test: Loaded | None = None
     tokenizer: ChatTokenizer | None = None
     max_tokens: int | None = None
+    model: str | None = None
 
     @property
     def examples(self) -> list[Example]:

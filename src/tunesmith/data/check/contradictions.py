@@ -16,7 +16,7 @@ def check_contradictions(context: CheckContext) -> Iterator[Problem]:
     found = [
         i
         for same in by_prompt.values()
-        if len(same) > 1 and len({normalised(context.examples[i].answer) for i in same}) > 1
+        if len(same) > 1 and len({normalised(context.examples[i].answer_with_calls) for i in same}) > 1
         for i in same
     ]
     yield from context.problems(

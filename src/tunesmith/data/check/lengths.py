@@ -14,7 +14,9 @@ from tunesmith.data.render import Rendered, Renderer, RenderRefused
 from tunesmith.data.sequences import answers_of
 from tunesmith.records import Problem
 
-REPORTED_ELSEWHERE = "no-answer"
+REASONS = 3
+"""Different reasons named in one message."""
+REPORTED_ELSEWHERE = ("no-answer", "empty-answer")
 
 
 def check_lengths(context: CheckContext) -> Iterator[Problem]:
@@ -24,6 +26,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
 
     renderer = Renderer(context.tokenizer)
     refused: defaultdict[str, list[int]] = defaultdict(list)
+    reasons: defaultdict[str, dict[str, None]] = defaultdict(dict)
     shares: dict[int, float] = {}
     limit = context.max_tokens
     for i, example in ((i, answer) for i, whole in enumerate(context.examples) for answer in answers_of(whole)):
@@ -31,6 +34,8 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             rendered: Rendered = renderer.render(example)
         except RenderRefused as error:
             refused[error.slug] += [i] if i not in refused[error.slug][-1:] else []
+            if len(reasons[error.slug]) < REASONS:
+                reasons[error.slug][error.found] = None
             continue
         if limit is None or len(rendered.text.encode("utf-8")) <= limit:
             continue
@@ -40,8 +45,10 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             lost = float(is_trained[limit:].sum() / max(is_trained.sum(), 1))
             shares[i] = max(lost, shares.get(i, 0.0))
     for slug, found in refused.items():
-        if slug != REPORTED_ELSEWHERE:
-            yield from context.problems(slug, "error", found, *REFUSALS[slug])
+        if slug not in REPORTED_ELSEWHERE:
+            what, do = REFUSALS[slug]
+            model = f"{context.model}: " if context.model else ""
+            yield from context.problems(slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do)
     if shares:
         mean, worst = sum(shares.values()) / len(shares), max(shares.values())
         yield from context.problems(

@@ -30,4 +30,5 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
 
 def compared_text(example: Example) -> str:
     """The last question and its answer, normalised: what a reader would look at to tell copies."""
-    return normalised(f"{example.question} {example.answer}" if example.messages else example.answer)
+    answer = example.answer_with_calls
+    return normalised(f"{example.question} {answer}" if example.messages else answer)

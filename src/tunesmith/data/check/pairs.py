@@ -19,4 +19,5 @@ def check_pairs(context: CheckContext) -> Iterator[Problem]:
 
 def _says_the_same(example: Example) -> bool:
     chosen, rejected = example.messages[-1], example.rejected[-1]
-    return chosen.content.strip() == rejected.content.strip() and chosen.tool_calls == rejected.tool_calls
+    one, other = ((m.content.strip(), (m.reasoning or "").strip(), m.functions_called) for m in (chosen, rejected))
+    return one == other

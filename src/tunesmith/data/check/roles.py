@@ -24,11 +24,15 @@ def check_roles(context: CheckContext) -> Iterator[Problem]:
 def _order_fault(messages: tuple[Message, ...]) -> str | None:
     """What is unusual, or None."""
     turns = [message for message in messages if message.role != "system"]
+    called: set[str | None] = {None}
     if any(message.role == "system" for message in messages[1:]):
         return "system after the beginning"
     if not turns or turns[0].role != "user":
         return f"{turns[0].role if turns else 'nothing'} before any user"
     for before, after in pairwise(turns):
+        called |= {call.get("id") for call in before.tool_calls}
+        if after.role == "tool" and after.tool_call_id not in called:
+            return f"a tool result for {after.tool_call_id!r}, an id that no call before it has"
         is_called = before.role == "tool" or bool(before.tool_calls)
         if after.role == "tool" and not is_called:
             return "tool without a call"

@@ -13,6 +13,7 @@ from typing import Any
 
 from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
 from tunesmith.data.read.folder import Side, Source, find_sources, unreadable
+from tunesmith.data.read.message_keys import unused_keys
 from tunesmith.data.read.shapes import COLUMN_NAMES, RULES, ShapeRule, find_shape, read_example
 from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
@@ -113,7 +114,11 @@ def _read_source(
     for row in chain(first, rows):
         unused.update(name for name in row.values if name not in used)
         try:
-            examples.append(read_example(rule, renaming.ours(row.values), row.line, _group_of(row.values, group)))
+            values = renaming.ours(row.values)
+            passed_over = unused_keys(values, rule.columns)
+            examples.append(read_example(rule, values, row.line, _group_of(row.values, group)))
+            for key in passed_over:
+                log.add(Fault("unused-keys", row.line, key))
         except BadRow as bad:
             log.add(Fault(bad.code, row.line, bad.found))
     _note_unused(log, rule, unused)

@@ -13,6 +13,9 @@ from tunesmith.records import CountedIn, Problem, Severity
 LINES_KEPT = 1000
 """Line numbers kept per problem; `count` always counts all."""
 
+FOUND_KEPT = 20
+"""Different things named in one message, where all are to be named."""
+
 LONGEST_LINE_BYTES = 16 * 2**20
 """A longer line is refused unread: no example is that long, but a file without line ends is."""
 
@@ -45,9 +48,12 @@ class BadRow(Exception):
 
 
 class _Kind(NamedTuple):
+    """`names_all`: every different thing that stood there is named with its number of rows, not only the first."""
+
     severity: Severity
     message: str
     do: str
+    names_all: bool = False
 
 
 KINDS: dict[str, _Kind] = {
@@ -92,6 +98,27 @@ KINDS: dict[str, _Kind] = {
         "Columns that are not used, for only the text is trained",
         "say which is which if they belong together, for example --columns prompt=text,completion=category",
     ),
+    "unknown-key": _Kind(
+        "error",
+        "Rows with a key inside a message, call or tool that changes what is trained, and is not understood",
+        "write it as the guide's page on data says, or take it out if it says nothing",
+        names_all=True,
+    ),
+    "unused-keys": _Kind(
+        "warning",
+        "Keys inside messages, calls or tools that are not used",
+        "take them out, or tell us what they mean if they change what should be learned",
+        names_all=True,
+    ),
+    "keys-disagree": _Kind("error", "Rows where two keys that mean the same say different things", "keep one of them"),
+    "broken-call": _Kind(
+        "error",
+        "Rows with a tool call that cannot be read",
+        'write it as {"type": "function", "function": {"name": ..., "arguments": {...}}}',
+    ),
+    "not-text": _Kind(
+        "error", "Rows with a message that is not text", "leave the row out; only text can be trained here"
+    ),
     "unused-columns": _Kind(
         "note", "Columns that are not used", "map them with --columns if they belong to the example"
     ),
@@ -102,7 +129,7 @@ KINDS: dict[str, _Kind] = {
 class _Tally:
     count: int = 0
     lines: list[int] = field(default_factory=list)
-    found: str = ""
+    found: dict[str, int] = field(default_factory=dict)
 
 
 class FaultLog:
@@ -114,14 +141,18 @@ class FaultLog:
         self._tallies: dict[str, _Tally] = {}
 
     def add(self, fault: Fault) -> None:
-        tally = self._tallies.setdefault(fault.code, _Tally(found=fault.found))
+        tally = self._tallies.setdefault(fault.code, _Tally())
         tally.count += 1
-        if fault.line and len(tally.lines) < LINES_KEPT:
+        if not tally.found or (KINDS[fault.code].names_all and len(tally.found) < FOUND_KEPT):
+            tally.found.setdefault(fault.found, 0)
+        if fault.found in tally.found:
+            tally.found[fault.found] += 1
+        if fault.line and fault.line not in tally.lines[-1:] and len(tally.lines) < LINES_KEPT:
             tally.lines.append(fault.line)
 
     def problems(self) -> Iterator[Problem]:
         for code, tally in self._tallies.items():
-            severity, message, do = KINDS[code]
+            severity, message, do, names_all = KINDS[code]
             if self._counted_in == "rows":
                 message = message.replace("Lines", "Rows")
             yield Problem(
@@ -129,8 +160,14 @@ class FaultLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{message}: {tally.count:,}. First: {tally.found}",
+                message=f"{message}: {tally.count:,}. {_told(tally.found, names_all)}",
                 do=do,
                 file=self._file,
                 counted_in=self._counted_in,
             )
+
+
+def _told(found: dict[str, int], names_all: bool) -> str:
+    if not names_all:
+        return f"First: {next(iter(found))}"
+    return ", ".join(f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items())

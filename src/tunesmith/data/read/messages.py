@@ -1,33 +1,47 @@
-"""Messages from the values of a row: chat and ShareGPT forms, tools, weights.
+"""Messages from the values of a row: chat and ShareGPT forms, reasoning, tool calls, weights.
 
 Roles that other formats use for the same thing are translated (`human` is user, `gpt` is assistant, `developer` is
-system, `function` is tool); any other role is a fault of the row. An absent answer becomes an empty one, so that the
+system, `function` is tool); any other role is a fault of the row. A turn of role `function_call` or `tool_call` is the
+assistant's, and its content is the call (LLaMA-Factory, ms-swift). An absent answer becomes an empty one, so that the
 check can count it with the empty ones.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from tunesmith.data.read.calls import as_calls, calls_of, parsed
 from tunesmith.data.read.faults import BadRow
-from tunesmith.data.read.jsonl import parse_json
+from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, WEIGHT_KEYS
+from tunesmith.data.read.wrong_type import wrong_type
 from tunesmith.records import Message, Role
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
     "user": "user", "human": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant",
-    "model": "assistant", "function_call": "assistant",
-    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool",
+    "model": "assistant", "function_call": "assistant", "tool_call": "assistant",
+    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
 }  # fmt: skip
+_CALL_ROLES = ("function_call", "tool_call")
+_TEXT_PARTS = (None, "text", "input_text", "output_text")
+_REASONING_PARTS = ("thinking", "reasoning")
 
 
 def messages_of(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
     """The list of messages in this column, at least one. In CSV it may stand as JSON text."""
-    items = _parsed(values.get(name))
+    items = parsed(values.get(name))
     if not isinstance(items, list) or not items:
-        raise _wrong_type(name, "a list of messages", items)
-    return tuple(_message(item, name) for item in items)
+        raise wrong_type(name, "a list of messages", items)
+    messages: list[Message] = []
+    for item in items:
+        message = _message(item, name)
+        if _role_name(item) in _CALL_ROLES and messages and _is_same_turn(messages[-1], message):
+            before = messages.pop()
+            message = replace(before, tool_calls=before.tool_calls + message.tool_calls)
+        messages.append(message)
+    return _with_names_of_results(messages)
 
 
 def conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
@@ -48,62 +62,134 @@ def required_text(values: Mapping[str, Any], name: str) -> str:
     """The text in this column; null counts as empty."""
     value = values.get(name)
     if value is not None and not isinstance(value, str):
-        raise _wrong_type(name, "text", value)
+        raise wrong_type(name, "text", value)
     return value or ""
 
 
 optional_text = required_text
 
 
-def as_tools(value: Any) -> tuple[dict[str, Any], ...]:
-    """The tool definitions: a list of objects, or the same as JSON text; absent and null are none."""
-    items = _parsed(value) or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise _wrong_type("tools", "a list of objects", items)
-    return tuple(items)
-
-
 def _message(item: Any, name: str) -> Message:
     if not isinstance(item, dict):
-        raise _wrong_type(name, "a list of objects", item)
-    role_name = item.get("role", item.get("from"))
+        raise wrong_type(name, "a list of objects", item)
+    role_name = _role_name(item)
     if not isinstance(role_name, str) or role_name not in _ROLES:
         raise BadRow("unknown-role", f"role {role_name!r}")
-    calls = _parsed(item.get("tool_calls")) or []
-    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise _wrong_type("tool_calls", "a list of objects", calls)
+    role = _ROLES[role_name]
+    given = _one_value(item, ("content", "value"))
+    calls = calls_of(item)
+    if role_name in _CALL_ROLES and not calls:
+        calls, given = as_calls(given, f"content of {role_name}"), None
+        if not calls:
+            raise BadRow("broken-call", f"a turn of role {role_name!r} that is no call")
+    content, reasoning = _result(given) if role == "tool" else _content(given, name)
+    reasoning = _reasoning(item) or reasoning
+    for what, is_there in (("tool calls", bool(calls)), ("reasoning", reasoning is not None)):
+        if is_there and role != "assistant":
+            raise BadRow("unknown-key", f"{what} of a message whose role is {role_name!r}")
     return Message(
-        _ROLES[role_name],
-        _content(item.get("content", item.get("value")), name),
-        weight=_weight(item.get("weight")),
-        name=required_text(item, "name") or None,
-        tool_calls=tuple(calls),
+        role,
+        content,
+        weight=_weight(item),
+        name=required_text({"name": _one_value(item, NAME_KEYS)}, "name") or None,
+        tool_calls=calls,
         tool_call_id=required_text(item, "tool_call_id") or None,
+        reasoning=reasoning,
     )
 
 
-def _content(value: Any, name: str) -> str:
-    """Text, null (a message that only calls tools), or OpenAI's list of text parts."""
+def _role_name(item: Mapping[str, Any]) -> Any:
+    return _one_value(item, ("role", "from"))
+
+
+def _one_value(item: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    """The value under these names, of which a message may have several that say the same. Errors: `BadRow`."""
+    given = [(name, item[name]) for name in names if item.get(name) is not None]
+    for name, value in given[1:]:
+        if value != given[0][1]:
+            raise BadRow("keys-disagree", f'"{given[0][0]}" and "{name}" of one message')
+    return given[0][1] if given else None
+
+
+def _is_same_turn(before: Message, call: Message) -> bool:
+    """Whether a call that stands as a message of its own belongs to the message before it."""
+    return before.role == "assistant" and before.weight == call.weight
+
+
+def _content(value: Any, name: str) -> tuple[str, str | None]:
+    """(text, reasoning) of text, null (a message that only calls tools), or a list of parts."""
     if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in value):
-        return "".join(part["text"] for part in value)
-    raise _wrong_type(f"{name}: content", "text", value)
+        return value or "", None
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise wrong_type(f"{name}: content", "text", value)
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in value:
+        kind = part.get("type")
+        if kind in _REASONING_PARTS:
+            thoughts.append(_reasoning(part) or _text_of(part, name))
+        elif kind in _TEXT_PARTS:
+            texts.append(_text_of(part, name))
+        else:
+            raise BadRow("not-text", f"a content part of type {kind!r}")
+    return "".join(texts), "".join(thoughts) or None
 
 
-def _weight(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise _wrong_type("weight", "a number from 0 to 1", value)
+def _text_of(part: Mapping[str, Any], name: str) -> str:
+    if not isinstance(part.get("text"), str):
+        raise wrong_type(f"{name}: content", "text", part)
+    return str(part["text"])
+
+
+def _result(value: Any) -> tuple[str, None]:
+    """What a tool gave: text, parts of text, or any JSON value, which is written as JSON."""
+    if isinstance(value, list) and value and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
+        return _content(value, "tool")[0], None
+    if value is None or isinstance(value, str):
+        return value or "", None
+    return json.dumps(value, ensure_ascii=False), None
+
+
+def _reasoning(item: Mapping[str, Any]) -> str | None:
+    """What the assistant thought before its answer, under any of its names. Errors: `BadRow`."""
+    value = _one_value(item, REASONING_KEYS)
+    if isinstance(value, list) and all(isinstance(part, dict) for part in value):
+        value = "".join(_text_of(part, "reasoning") for part in value)
+    if value is not None and not isinstance(value, str):
+        raise wrong_type("reasoning", "text", value)
+    return value if value and value.strip() else None
+
+
+def _weight(item: Mapping[str, Any]) -> float | None:
+    """The weight of a turn, under any of its names: a number from 0 to 1, or true and false. Errors: `BadRow`."""
+    found = [(name, _one_weight(name, item[name])) for name in WEIGHT_KEYS if item.get(name) is not None]
+    for name, weight in found[1:]:
+        if weight != found[0][1]:
+            raise BadRow("keys-disagree", f'"{found[0][0]}" and "{name}" of one message')
+    return found[0][1] if found else None
+
+
+def _one_weight(name: str, value: Any) -> float:
+    if not isinstance(value, (bool, int, float)) or not 0 <= value <= 1:
+        raise wrong_type(name, "a number from 0 to 1, or true or false", value)
     return float(value)
 
 
-def _parsed(value: Any) -> Any:
-    """Lists that a table holds as JSON text."""
-    return parse_json(value.encode()) if isinstance(value, str) and value.lstrip().startswith("[") else value
+def _with_names_of_results(messages: list[Message]) -> tuple[Message, ...]:
+    """Each tool's result with the name of the function that was called, by its id or else by its place.
 
-
-def _wrong_type(name: str, wanted: str, value: Any) -> BadRow:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return BadRow("wrong-type", f'"{name}" should be {wanted}, is {shown[:40]}{"…" if len(shown) > 40 else ""}')
+    OpenAI's form has only the id, older ones only the name, and templates that need the name say "undefined" without.
+    """
+    named: list[Message] = []
+    waiting: list[dict[str, Any]] = []
+    for message in messages:
+        if message.tool_calls:
+            waiting = list(message.tool_calls)
+        elif message.role == "tool" and waiting:
+            own = [call for call in waiting if call.get("id", "") == message.tool_call_id]
+            same = [call for call in waiting if call["function"]["name"] == message.name]
+            call = (own or same or waiting)[0]
+            waiting.remove(call)
+            message = message if message.name else replace(message, name=call["function"]["name"])
+        named.append(message)
+    return tuple(named)

@@ -18,8 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tunesmith.data.read.calls import tools_of
 from tunesmith.data.read.faults import BadRow
-from tunesmith.data.read.messages import as_tools, conversation, messages_of, optional_text, required_text, system_of
+from tunesmith.data.read.messages import conversation, messages_of, optional_text, required_text, system_of
 from tunesmith.records import Example, Message, Shape
 
 Values = Mapping[str, Any]
@@ -50,17 +51,17 @@ class ShapeRule(NamedTuple):
 
 
 def _messages(values: Values) -> Parts:
-    return Parts(messages_of(values, "messages"), tools=as_tools(values.get("tools")))
+    return Parts(messages_of(values, "messages"), tools=tools_of(values))
 
 
 def _sharegpt(values: Values) -> Parts:
-    return Parts((*system_of(values), *messages_of(values, "conversations")), tools=as_tools(values.get("tools")))
+    return Parts((*system_of(values), *messages_of(values, "conversations")), tools=tools_of(values))
 
 
 def _prompt_completion(values: Values) -> Parts:
     prompt = conversation(values, "prompt", "user")
     answer = conversation(values, "completion", "assistant")
-    return Parts((*system_of(values), *prompt, *answer), tools=as_tools(values.get("tools")))
+    return Parts((*system_of(values), *prompt, *answer), tools=tools_of(values))
 
 
 def _rated(values: Values) -> Parts:
@@ -92,7 +93,7 @@ def _preference(values: Values) -> Parts:
 
     Each answer is one turn: with more of them it would be unclear where the prompt ends.
     """
-    system, tools = system_of(values), as_tools(values.get("tools"))
+    system, tools = system_of(values), tools_of(values)
     chosen = conversation(values, "chosen", "assistant")
     rejected = conversation(values, "rejected", "assistant")
     if chosen[0].role == "assistant":
@@ -115,25 +116,26 @@ def _preference_pair(values: Values) -> Parts:
     given = values["input"]
     is_request = isinstance(given, dict)
     prompt = messages_of(given, "messages") if is_request else conversation(values, "input", "user")
-    tools = as_tools(given.get("tools")) if is_request else ()
+    tools = tools_of(given) if is_request else ()
     chosen = _one(conversation(values, "preferred_output", "assistant"), "preferred_output")
     rejected = _one(conversation(values, "non_preferred_output", "assistant"), "non_preferred_output")
     return Parts((*prompt, *chosen), rejected=rejected, tools=tools)
 
 
+_TOOLS = ("tools", "functions")
 RULES: tuple[ShapeRule, ...] = (
-    ShapeRule("messages", ("messages",), ("tools",), _messages),
-    ShapeRule("sharegpt", ("conversations",), ("system", "tools"), _sharegpt),
+    ShapeRule("messages", ("messages",), _TOOLS, _messages),
+    ShapeRule("sharegpt", ("conversations",), ("system", *_TOOLS), _sharegpt),
     ShapeRule("preference-pair", ("input", "preferred_output", "non_preferred_output"), (), _preference_pair),
-    ShapeRule("preference", ("chosen", "rejected"), ("prompt", "system", "tools"), _preference),
+    ShapeRule("preference", ("chosen", "rejected"), ("prompt", "system", *_TOOLS), _preference),
     ShapeRule(
         "rated",
         ("prompt", "completion", "label"),
-        ("system", "tools"),
+        ("system", *_TOOLS),
         _rated,
         fits=lambda values: as_rating(values["label"]) is not None,
     ),
-    ShapeRule("prompt-completion", ("prompt", "completion"), ("system", "tools"), _prompt_completion),
+    ShapeRule("prompt-completion", ("prompt", "completion"), ("system", *_TOOLS), _prompt_completion),
     ShapeRule("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
     ShapeRule("text", ("text",), (), _text),
 )

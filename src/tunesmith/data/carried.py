@@ -1,0 +1,197 @@
+"""What a conversation carries must stand in the text that the model reads, or it is not trained as it stands.
+
+A chat template writes what it knows and passes over the rest without a word: tools, tool calls, reasoning. So the
+rendered text is searched for each part, twice:
+
+- In a copy of the conversation with a marker in place of every value ("qzx7310017q"), which no template writes by
+  chance. That tells what the template does with a conversation of this form: one copy for each form is enough.
+- In the text itself, for each value, because a template may also look at the words ("</think>"). A value may stand
+  there as it is or with JSON's escapes; spaces and line ends do not count.
+
+An assistant turn that is not trained may lose its reasoning: templates leave it out of earlier turns, and there the
+text is what the model will see (docs/decisions/094).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunesmith.errors import TunesmithError
+from tunesmith.records import ChatTokenizer, Example, Message
+
+Tools = Sequence[dict[str, Any]]
+TOOLS, CALLS = "tool definitions", "tool calls"
+_FIRST = 7_310_000  # markers of numbers are numbers, and long enough to stand nowhere by chance
+
+
+class Carried:
+    """Searches rendered conversations for what they carry; remembers what the template does with each form."""
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._lost_of_form: dict[Any, tuple[str, ...]] = {}
+
+    def lost(self, example: Example, whole: str, answers: dict[int, str]) -> str | None:
+        """What is not in the text, as a sentence for a message, None when everything is.
+
+        `whole` is the rendered example; `answers` gives the text of each trained turn by the number of its message.
+        """
+        lost = self.lost_from(example.messages, example.tools, whole, answers)
+        return f"the chat template writes no {', no '.join(lost)}" if lost else None
+
+    def lost_from(
+        self,
+        messages: Sequence[Message],
+        tools: Tools,
+        whole: str,
+        answers: dict[int, str] | None = None,
+        *,
+        open_answer: bool = False,
+    ) -> tuple[str, ...]:
+        """The kinds of parts that the template does not write, in the order in which they stand."""
+        form = (tuple(map(_form_of, messages)), len(tools), open_answer)
+        if form not in self._lost_of_form:
+            self._lost_of_form[form] = self._lost_of(messages, tools, open_answer)
+        return self._lost_of_form[form] or _without_parts(_lost_values(messages, tools, whole, answers or {}))
+
+    def _lost_of(self, messages: Sequence[Message], tools: Tools, open_answer: bool) -> tuple[str, ...]:
+        """What the template does not write of a conversation of this form."""
+        marks = _Marks()
+        marked_tools = [marks.tool(tool) for tool in tools]
+        marked = [marks.message(message) for message in messages]
+        try:
+            text = self._tokenizer.render(marked, marked_tools, open_answer=open_answer)
+        except TunesmithError:  # it looks at the words, so that only the words themselves can tell
+            return ()
+        return _without_parts(marks.lost(text))
+
+
+def _without_parts(lost: Iterable[str]) -> tuple[str, ...]:
+    """Each once; of a call that is not written at all the arguments need not be named."""
+    found = dict.fromkeys(lost)
+    return tuple(what for what in found if CALLS not in found or what in (CALLS, TOOLS) or "argument" not in what)
+
+
+class _Marks:
+    """Markers in place of values, each with what it stands for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._parts: list[tuple[str, str]] = []
+        self._keys: list[str] = []
+
+    def message(self, message: Message) -> Message:
+        """The same message with markers; what is empty stays empty, for templates ask that."""
+        calls = tuple(self._call(call) for call in message.tool_calls)
+        return replace(
+            message,
+            content=self._mark(_name_of_content(message)) if message.content.strip() else message.content,
+            reasoning=None if message.reasoning is None else self._mark("reasoning" if message.is_trained else None),
+            tool_calls=calls,
+        )
+
+    def tool(self, tool: dict[str, Any]) -> dict[str, Any]:
+        """The same tool with a marker as its name."""
+        return {**tool, "function": {**tool.get("function", {}), "name": self._mark(TOOLS)}}
+
+    def lost(self, text: str) -> Iterator[str]:
+        """Each part whose marker is not in the text, and arguments that are not written as they should be."""
+        yield from (what for what, mark in self._parts if mark not in text)
+        for key in self._keys:
+            if f'\\"{key}' in text or f"'{key}'" in text:
+                yield "arguments of tool calls as JSON (it writes them as text in quotes, or in Python's form)"
+
+    def _mark(self, what: str | None, form: str = "qzx{}q") -> str:
+        """A new marker, which stands for `what`; None for what may be missing."""
+        self._count += 1
+        mark = form.format(_FIRST + self._count)
+        if what is not None:
+            self._parts.append((what, mark))
+        return mark
+
+    def _call(self, call: dict[str, Any]) -> dict[str, Any]:
+        name = self._mark(CALLS)
+        arguments = self._arguments(call.get("function", {}).get("arguments", {}))
+        return {**call, "function": {"name": name, "arguments": arguments}}
+
+    def _arguments(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._key(): self._arguments(child) for child in value.values()}
+        if isinstance(value, list):
+            return [self._arguments(child) for child in value]
+        if isinstance(value, str):
+            return self._mark("arguments of tool calls") if value else value
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return int(self._mark("arguments of tool calls", "{}"))
+        return value
+
+    def _key(self) -> str:
+        self._keys.append(self._mark("names of arguments"))
+        return self._keys[-1]
+
+
+def _form_of(message: Message) -> Any:
+    """All of a message that a template can look at but for the words."""
+    functions = tuple(_form_of_value(call.get("arguments")) for call in message.functions_called)
+    has_content, has_reasoning = bool(message.content.strip()), message.reasoning is not None
+    has_ids = any("id" in call for call in message.tool_calls), message.tool_call_id is not None
+    return message.role, has_content, has_reasoning, message.is_trained, bool(message.name), has_ids, functions
+
+
+def _form_of_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "object", tuple(_form_of_value(child) for child in value.values())
+    if isinstance(value, list):
+        return "list", tuple(_form_of_value(child) for child in value)
+    return value if value in (None, True, False, "") else type(value).__name__
+
+
+def _name_of_content(message: Message) -> str:
+    if message.role == "assistant":
+        return "text of answers that call tools" if message.tool_calls else "answers"
+    return {"system": "system messages", "user": "user messages", "tool": "tool results"}[message.role]
+
+
+def _lost_values(messages: Sequence[Message], tools: Tools, whole: str, answers: dict[int, str]) -> Iterator[str]:
+    for tool in tools:
+        if not _stands_in(str(tool.get("function", {}).get("name", "")), whole):
+            yield TOOLS
+    for i, message in enumerate(messages):
+        text = answers.get(i, whole)
+        if not _stands_in(message.content, text) and (i in answers or not _stands_in(_answer_of(message), text)):
+            yield _name_of_content(message)
+        if i in answers and message.reasoning is not None and not _stands_in(message.reasoning, text):
+            yield "reasoning"
+        for function in message.functions_called:
+            if not _stands_in(str(function.get("name", "")), text):
+                yield CALLS
+            if not all(_stands_in(value, text) for value in _leaves(function.get("arguments"))):
+                yield "arguments of tool calls"
+
+
+def _answer_of(message: Message) -> str:
+    """What stands behind the reasoning that some people write into the content itself."""
+    return message.content.rpartition("</think>")[2]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Every name and every value of arguments that must stand in the text."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield key
+            yield from _leaves(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(child)
+    elif isinstance(value, str):
+        yield value
+    elif value is not None and not isinstance(value, bool):
+        yield json.dumps(value)
+
+
+def _stands_in(value: str, text: str) -> bool:
+    if value in text or value.strip() in text:
+        return True
+    escaped = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))
+    return any(form in text for form in escaped) or "".join(value.split()) in "".join(text.split())

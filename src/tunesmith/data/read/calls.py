@@ -1,0 +1,111 @@
+"""Tool calls and tool definitions, in whichever form they stand, as one form.
+
+    call    {"id"?, "type": "function", "function": {"name", "arguments": {...}}}
+    tool    {"type": "function", "function": {"name", "description"?, "parameters"?, ...}}
+
+Other forms of the same: the call without its "function" level, OpenAI's older `function_call` and `functions`,
+arguments as JSON text (what OpenAI's API returns), a whole call or list as JSON text (what LLaMA-Factory and ms-swift
+write), Anthropic's `input_schema`. Arguments become an object, which is what transformers asks of a conversation: a
+template that writes them with `tojson` would write JSON text as a string with escaped quotes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.jsonl import parse_json
+from tunesmith.data.read.wrong_type import wrong_type
+
+
+def parsed(value: Any) -> Any:
+    """A list or object that stands as JSON text, parsed; anything else as it is. Errors: `BadRow`."""
+    is_json = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+    return parse_json(value.encode("utf-8", "surrogatepass")) if is_json else value
+
+
+def calls_of(item: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The tool calls of a message. Errors: `BadRow`."""
+    calls = as_calls(item.get("tool_calls"), "tool_calls")
+    older = as_calls(item.get("function_call"), "function_call")
+    if calls and older and [call["function"] for call in calls] != [call["function"] for call in older]:
+        raise BadRow("keys-disagree", '"tool_calls" and "function_call" of one message')
+    return calls or older
+
+
+def as_calls(value: Any, name: str) -> tuple[dict[str, Any], ...]:
+    """One call or a list of calls, perhaps as JSON text; absent, null and empty are none. Errors: `BadRow`."""
+    found = _parsed_call(value, name) or []
+    found = [found] if isinstance(found, dict) else found
+    if not isinstance(found, list):
+        raise wrong_type(name, "a list of objects", found)
+    return tuple(_call(_parsed_call(call, name), name) for call in found)
+
+
+def _parsed_call(value: Any, name: str) -> Any:
+    try:
+        return parsed(value)
+    except BadRow as bad:
+        raise BadRow("broken-call", f'"{name}" is not valid JSON: {bad.found}') from None
+
+
+def _call(call: Any, name: str) -> dict[str, Any]:
+    if not isinstance(call, dict):
+        raise wrong_type(name, "a list of objects", call)
+    if call.get("type") not in (None, "", "function"):
+        raise BadRow("broken-call", f"a call of type {call['type']!r}, where only functions can be called")
+    inner = call.get("function")
+    function = inner if isinstance(inner, dict) else call
+    called = function.get("name")
+    if not isinstance(called, str) or not called.strip():
+        raise BadRow("broken-call", f'a call without the "name" of its function (its keys: {", ".join(call)})')
+    number = call.get("id")
+    if number is not None and not isinstance(number, str):
+        raise wrong_type(f"{name}: id", "text", number)
+    value = {"type": "function", "function": {"name": called, "arguments": _arguments(function, called)}}
+    return {"id": number, **value} if number else value
+
+
+def _arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
+    """The arguments as an object; absent, null and empty text are none. Errors: `BadRow`."""
+    value = function.get("arguments", function.get("parameters"))
+    if isinstance(value, str) and value.strip():
+        try:
+            value = parse_json(value.encode("utf-8", "surrogatepass"))
+        except BadRow as bad:
+            raise BadRow("broken-call", f'the arguments of "{called}" are not valid JSON: {bad.found}') from None
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return {}
+    if not isinstance(value, dict):
+        raise BadRow("broken-call", f'the arguments of "{called}" are {str(value)[:40]!r}, not an object with names')
+    return value
+
+
+def tools_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The tool definitions of a row, from `tools` or OpenAI's older `functions`. Errors: `BadRow`."""
+    tools, older = _as_tools(values.get("tools"), "tools"), _as_tools(values.get("functions"), "functions")
+    if tools and older and tools != older:
+        raise BadRow("keys-disagree", '"tools" and "functions" of one row')
+    return tools or older
+
+
+def _as_tools(value: Any, name: str) -> tuple[dict[str, Any], ...]:
+    items = parsed(value) or []
+    if not isinstance(items, list):
+        raise wrong_type(name, "a list of objects", items)
+    return tuple(_tool(parsed(item), name) for item in items)
+
+
+def _tool(tool: Any, name: str) -> dict[str, Any]:
+    if not isinstance(tool, dict):
+        raise wrong_type(name, "a list of objects", tool)
+    if tool.get("type") not in (None, "", "function"):
+        raise wrong_type(name, "a list of functions", tool["type"])
+    function = tool.get("function", {key: part for key, part in tool.items() if key != "type"})
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
+        raise wrong_type(name, "a list of functions with a name each", tool)
+    if "input_schema" in function and "parameters" not in function:
+        function = {"parameters" if key == "input_schema" else key: part for key, part in function.items()}
+    function = {key: part for key, part in function.items() if part is not None}
+    if isinstance(function.get("parameters"), str):
+        function["parameters"] = parsed(function["parameters"])
+    return {"type": "function", "function": function}

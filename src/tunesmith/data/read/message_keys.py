@@ -1,0 +1,110 @@
+"""The keys that messages, calls and tools may have, and what is said of any other.
+
+A key that is not read is never passed over in silence. It is an error where it changes what is trained or what is read
+(a misspelt key, a mask, images, reasoning under another name), and a warning otherwise (`id`, timestamps). A key
+without a value (null, empty) carries nothing: exports of typed records and Parquet give every message every key.
+
+Spellings of a turn's weight: `weight` (OpenAI), `train` and `training` (axolotl's `message_field_training`), `loss`
+(ms-swift, XTuner), `loss_weight` (LLaMA-Factory). Of reasoning: `reasoning_content` (DeepSeek, vLLM, Qwen),
+`reasoning` (OpenRouter, newer vLLM), `thinking` (gpt-oss, Ollama).
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tunesmith.data.read.calls import parsed
+from tunesmith.data.read.faults import BadRow
+
+WEIGHT_KEYS = ("weight", "train", "training", "trainable", "train_on", "train_on_turn", "loss", "loss_weight")
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+NAME_KEYS = ("name", "tool_name")
+MESSAGE_KEYS = frozenset(
+    ("role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id",
+     *WEIGHT_KEYS, *REASONING_KEYS, *NAME_KEYS)
+)  # fmt: skip
+CALL_KEYS = frozenset(("id", "type", "function", "name", "arguments", "parameters"))
+FUNCTION_KEYS = frozenset(("name", "arguments", "parameters"))
+PART_KEYS = frozenset(("type", "text", *REASONING_KEYS))
+TOOL_KEYS = frozenset(("type", "function", "name", "description", "parameters", "input_schema", "strict", "return"))
+
+_CHANGES_TRAINING = frozenset((
+    "train", "trained", "training", "trainable", "loss", "mask", "masked", "masks", "weight", "weights",
+    "supervise", "supervised", "learn", "ignore", "ignored", "skip", "reasoning", "thinking", "think", "thought",
+    "thoughts", "cot", "rationale", "image", "images", "audio", "audios", "video", "videos", "content", "contents",
+    "text", "tool", "tools", "function", "functions", "call", "calls", "argument", "arguments", "refusal", "prefix",
+    "part", "parts",
+))  # fmt: skip
+_HARMLESS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_JSON_COLUMNS = ("messages", "conversations")
+_CLOSE = 0.83
+"""A key so like a known one (difflib's ratio) is that key misspelt: "wieght", "toolcalls", "Content"."""
+
+
+def unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, None]:
+    """The keys of all messages, calls and tools of a row that are not used and change nothing, each once.
+
+    Errors: `BadRow` for a key that is not understood and changes what is trained.
+    """
+    found: dict[str, None] = {}
+    for column in columns:
+        value = values.get(column)
+        if column in ("tools", "functions"):
+            _refuse_misspelt_in_tools(parsed(value))
+        elif isinstance(value := parsed(value) if column in _JSON_COLUMNS else value, list):
+            found |= dict.fromkeys(_in_messages(value))
+        elif isinstance(value, dict):  # OpenAI's {"messages": [...], "tools": [...]}
+            found |= unused_keys(value, ("messages", "tools"))
+            found |= dict.fromkeys(_unread(value, frozenset(("messages", "tools", "functions")), column))
+    return found
+
+
+def nearest_key(key: str, known: Iterable[str]) -> str | None:
+    """The known key that this one is a misspelling of, None when it is like none of them."""
+    plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
+    near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_CLOSE)
+    return plain[near[0]] if near else None
+
+
+def _in_messages(messages: list[Any]) -> Iterator[str]:
+    for message in messages:
+        if not isinstance(message, dict):
+            continue  # the reader of messages says so
+        yield from _unread(message, MESSAGE_KEYS, "message")
+        content = message.get("content")
+        for part in content if isinstance(content, list) and message.get("role") != "tool" else ():
+            yield from _unread(part, PART_KEYS, "content part")
+        for name in ("tool_calls", "function_call"):
+            calls = message.get(name)
+            for call in calls if isinstance(calls, list) else [calls]:
+                yield from _unread(call, CALL_KEYS, "tool call")
+                function = call.get("function") if isinstance(call, dict) else None
+                for key in _unread(function, FUNCTION_KEYS, "function of a tool call"):
+                    raise BadRow("unknown-key", key)
+
+
+def _unread(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
+    """Each key of an object that is not read and has a value, as `"id" of a message`."""
+    if not isinstance(item, dict):
+        return
+    for key in item.keys() - known:
+        if item[key] is None or item[key] in ("", [], {}):
+            continue
+        near = nearest_key(key, known)
+        words = {word.lower() for word in _WORD.findall(key)}
+        if near or (words & _CHANGES_TRAINING and key not in _HARMLESS):
+            meant = f', did you mean "{near}"?' if near else ""
+            raise BadRow("unknown-key", f'"{key}" of a {where}{meant}')
+        yield f'"{key}" of a {where}'
+
+
+def _refuse_misspelt_in_tools(tools: Any) -> None:
+    """Tools are written by the template as they are, so that only a misspelt key loses anything."""
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        for item in (tool, function):
+            for key in item.keys() - TOOL_KEYS if isinstance(item, dict) else ():
+                if near := nearest_key(key, TOOL_KEYS):
+                    raise BadRow("unknown-key", f'"{key}" of a tool, did you mean "{near}"?')
