@@ -46,21 +46,6 @@ def test_a_piece_that_goes_wrong_goes_wrong_alone(tmp_path: Path, does: str, why
     assert isinstance(bad, Failed) and bad.why.startswith(why), bad
 
 
-def test_what_a_child_began_ends_with_it(tmp_path: Path) -> None:
-    mark, orphan = tmp_path / "mark", tmp_path / "orphan.py"
-    orphan.write_text(f"import time\ntime.sleep(2)\nopen({str(mark)!r}, 'w')\n")
-    body = (
-        "import subprocess, sys, time\n"
-        "def f(a, r):\n"
-        f"    subprocess.Popen([sys.executable, {str(orphan)!r}])\n"
-        "    time.sleep(60)\n"
-    )
-    [late] = run(tmp_path, body, ["x"])
-    assert isinstance(late, Failed)
-    time.sleep(2)
-    assert not mark.exists()
-
-
 def test_time_for_all_ends_all(tmp_path: Path) -> None:
     began = time.monotonic()
     limits = Limits(piece_seconds=1.0, all_seconds=2.0)

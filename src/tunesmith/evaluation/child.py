@@ -6,13 +6,16 @@ leader of its own process group. It gets all pieces at once in a file and gives 
 reads, so neither can block the other. A piece that takes too long, or takes the process down, fails alone: the next
 child goes on behind it.
 
-This holds back accidents. It is no jail: the child runs with the user's rights.
+This holds back accidents. It is no jail: the child runs with the user's rights, unless its work gives
+them up (`in_child/confine.py`).
 """
 
 import json
 import math
 import os
+import secrets
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +30,8 @@ from typing import Any
 START_SECONDS = 60.0
 """For the interpreter and what the work imports, on a busy machine."""
 LONGEST_LINE_BYTES = 2**20
+EVERY_SECONDS = 0.2
+"""Between two measurements of the files that a child holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,9 @@ class Limits:
     piece_seconds: float = 10.0
     all_seconds: float = 900.0
     memory_bytes: int = 4 * 2**30
-    file_bytes: int = 64 * 2**20
+    file_bytes: int = 64 * 2**20  # of one file
+    folder_bytes: int = 256 * 2**20  # of all files that one piece leaves at any moment
+    folder_files: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ def in_child(
         while True:
             behind = len(results)
             left = list(pieces[behind : behind + 1] if is_fresh else pieces[behind:])
-            order = {"work": work, "setup": setup, "pieces": left}
+            order = {"work": work, "setup": setup, "pieces": left, "token": secrets.token_hex(16)}
             results += _one_child(Path(folder), order, limits, ends)
             if len(results) >= len(pieces):
                 return results
@@ -87,6 +94,9 @@ def _one_child(folder: Path, order: dict[str, Any], limits: Limits, ends: float)
                 return results
             if isinstance(told, Failed):
                 return [*results, told]
+            over = child.check_files()
+            if over is not None:
+                return [*results, over]
             results.append(told["done"] if "done" in told else Failed(told["failed"]))
     return results
 
@@ -95,8 +105,8 @@ class _Child:
     """A running child; leaving the block ends it and every process that it began."""
 
     def __init__(self, folder: Path, order: dict[str, Any], limits: Limits) -> None:
-        self._limits, self._waiting = limits, b""
-        place = Path(tempfile.mkdtemp(dir=folder))
+        self._limits, self._waiting, self._token = limits, b"", order["token"]
+        place = self._place = Path(tempfile.mkdtemp(dir=folder))
         most = {
             "memory_bytes": limits.memory_bytes,
             "cpu_seconds": math.ceil(min(limits.all_seconds, 86_400)) + 1,
@@ -125,14 +135,20 @@ class _Child:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        shutil.rmtree(self._place, ignore_errors=True)  # now: the next child needs the room
 
     def line(self, until: float) -> dict[str, Any] | Failed:
         """The next line that the child gives, or why there is none."""
         began = time.monotonic()
         while b"\n" not in self._waiting:
             left = until - time.monotonic()
-            if left <= 0 or not select.select([self._pipe], [], [], left)[0]:
+            if left <= 0:
                 return Failed(f"it took longer than {max(until - began, 0):.3g} seconds")
+            if not select.select([self._pipe], [], [], min(left, EVERY_SECONDS))[0]:
+                over = self.check_files()
+                if over is not None:
+                    return over
+                continue
             got = os.read(self._pipe, 2**16)
             if not got:
                 return Failed(f"its process ended: {self._ending()}")
@@ -142,9 +158,24 @@ class _Child:
         line, _, self._waiting = self._waiting.partition(b"\n")
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
-        return told if isinstance(told, dict) and len(told) == 1 else Failed("what it gave is not readable")
+        if not isinstance(told, dict) or told.pop("token", None) != self._token or len(told) != 1:
+            return Failed("what it gave is not readable")
+        return told
+
+    def check_files(self) -> Failed | None:
+        """Whether its folder is over the quota, in bytes or in files. Files that vanish meanwhile are none."""
+        limits, size, files = self._limits, 0, 0
+        for parent, _, names in os.walk(self._place):
+            files += len(names) + 1
+            for name in names:
+                with suppress(OSError):
+                    size += os.lstat(os.path.join(parent, name)).st_size
+            if size > limits.folder_bytes or files > limits.folder_files:
+                mebibytes = limits.folder_bytes // 2**20
+                return Failed(f"its files took more than {mebibytes} MiB or were more than {limits.folder_files:,}")
+        return None
 
     def _ending(self) -> str:
         try:

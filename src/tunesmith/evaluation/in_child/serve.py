@@ -2,9 +2,12 @@
 
     python -I -m tunesmith.evaluation.in_child.serve ORDER.json
 
-ORDER.json holds {"work": module, "setup": ..., "pieces": [...], "limits": {...}}. One JSON line a piece
-goes to what was standard output when the process began: {"done": value} or {"failed": why}; before them {"ready": true}
-or {"broken": why}. Whatever the work itself prints goes nowhere, and it finds nothing on standard input.
+ORDER.json holds {"work": module, "setup": ..., "pieces": [...], "limits": {...}, "token": ...} and
+is removed once it is read, so that the work cannot read it. One JSON line a piece goes to what was
+standard output when the process began: {"done": value, "token": ...} or {"failed": why, "token":
+...}; before them {"ready": true} or {"broken": why}. A line without the token is not ours: code that
+finds the descriptor and writes to it proves nothing. Whatever the work itself prints goes nowhere,
+and it finds nothing on standard input.
 """
 
 import importlib
@@ -19,8 +22,10 @@ from typing import Any
 
 def main() -> None:
     """Do what the order says."""
-    order = json.loads(Path(sys.argv[1]).read_bytes())
-    tell = _Channel()
+    paper = Path(sys.argv[1])
+    order = json.loads(paper.read_bytes())
+    paper.unlink()
+    tell = _Channel(order["token"])
     _limit(**order["limits"])
     try:
         work = importlib.import_module(f"tunesmith.evaluation.in_child.{order['work']}").open_work(order["setup"])
@@ -40,14 +45,15 @@ def main() -> None:
 class _Channel:
     """The only way out: a copy of standard output that nothing else writes to."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str) -> None:
+        self._token = token
         self._descriptor = os.dup(1)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
 
     def __call__(self, value: dict[str, Any]) -> None:
-        line = json.dumps(value).encode() + b"\n"
+        line = json.dumps({**value, "token": self._token}).encode() + b"\n"
         while line:
             line = line[os.write(self._descriptor, line) :]
 

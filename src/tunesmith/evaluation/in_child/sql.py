@@ -8,7 +8,11 @@ which the constants of the reference query occur: with empty tables every query 
 tried, as two queries can agree on one by chance (Zhong, Yu, Klein 2020, "Semantic Evaluation for Text-to-SQL with
 Distilled Test Suites").
 
-A query only reads: SQLite's authorizer refuses everything else, a progress handler ends what takes too many steps.
+The schema comes from a data file and the query from a model, so neither is trusted. Before the first statement
+SQLite's authorizer is set: a schema may make, change and fill tables, indexes, views and triggers of the database in
+memory, a query may read them, and nothing else is possible (no second database, no virtual tables, no extensions; of
+the pragmas only those that concern the schema). Limits on steps and on the length of a value end what takes too long
+or too much, and where the system has Landlock the process has no files at all.
 """
 
 import random
@@ -18,12 +22,45 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tunesmith.evaluation.in_child.confine import confine_to
+
 FILLINGS = 4
 ROWS_OF_A_FILLING = 24
 MOST_ROWS = 100_000
 MOST_STEPS = 100_000_000
 STEPS_BETWEEN_LOOKS = 1_000_000
-ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+MAX_VALUE_BYTES = 10_000_000
+READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
+"""What a query may do."""
+BUILDING = READING | {
+    sqlite3.SQLITE_ALTER_TABLE,
+    sqlite3.SQLITE_ANALYZE,
+    sqlite3.SQLITE_CREATE_INDEX,
+    sqlite3.SQLITE_CREATE_TABLE,
+    sqlite3.SQLITE_CREATE_TEMP_INDEX,
+    sqlite3.SQLITE_CREATE_TEMP_TABLE,
+    sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
+    sqlite3.SQLITE_CREATE_TEMP_VIEW,
+    sqlite3.SQLITE_CREATE_TRIGGER,
+    sqlite3.SQLITE_CREATE_VIEW,
+    sqlite3.SQLITE_DELETE,
+    sqlite3.SQLITE_DROP_INDEX,
+    sqlite3.SQLITE_DROP_TABLE,
+    sqlite3.SQLITE_DROP_TEMP_INDEX,
+    sqlite3.SQLITE_DROP_TEMP_TABLE,
+    sqlite3.SQLITE_DROP_TEMP_TRIGGER,
+    sqlite3.SQLITE_DROP_TEMP_VIEW,
+    sqlite3.SQLITE_DROP_TRIGGER,
+    sqlite3.SQLITE_DROP_VIEW,
+    sqlite3.SQLITE_INSERT,
+    sqlite3.SQLITE_REINDEX,
+    sqlite3.SQLITE_SAVEPOINT,
+    sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_UPDATE,
+}
+"""What a schema may do besides."""
+SCHEMA_PRAGMAS = frozenset({"defer_foreign_keys", "foreign_keys", "legacy_alter_table", "table_info"})
+REFUSED_FUNCTIONS = frozenset({"fts3_tokenizer", "load_extension", "readfile", "writefile"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])")
 _ORDERED = re.compile(r"\border\s+by\b(?!.*\))", re.IGNORECASE | re.DOTALL)
 Rows = list[tuple[Any, ...]]
@@ -31,6 +68,7 @@ Rows = list[tuple[Any, ...]]
 
 def open_work(setup: Any) -> Callable[[Any], Any]:
     """The comparison of one pair."""
+    confine_to(None)
     return lambda piece: compare(piece["schema"], piece["query"], piece["reference"])
 
 
@@ -54,7 +92,7 @@ def _fault(database: sqlite3.Connection, query: str, reference: str, wanted: Row
     """Why the query is wrong on this database; empty where it is right."""
     try:
         found = _rows(database, query)
-    except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError) as error:
+    except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError, MemoryError) as error:
         return str(error)[:200] or type(error).__name__
     return "" if same_rows(found, wanted, is_ordered=_ORDERED.search(reference) is not None) else "other rows"
 
@@ -71,7 +109,7 @@ def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _database(schema: str, reference: str, filling: int) -> tuple[sqlite3.Connection, bool]:
     """The schema run, empty tables filled; and whether any was."""
-    database = sqlite3.connect(":memory:")
+    database = _open_database()
     try:
         database.executescript(schema)
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -81,8 +119,34 @@ def _database(schema: str, reference: str, filling: int) -> tuple[sqlite3.Connec
             _fill(database, name, _constants(reference), draw)
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise ValueError(f"the schema does not run: {error}") from None
-    _read_only(database)
+    database.set_authorizer(_make_authorizer(READING))
     return database, bool(empty)
+
+
+def _open_database() -> sqlite3.Connection:
+    """A database in memory that a schema may be run in: guarded and limited before its first statement."""
+    database = sqlite3.connect(":memory:")
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # VACUUM INTO attaches, too
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    database.set_authorizer(_make_authorizer(BUILDING))
+    _limit_steps(database)
+    return database
+
+
+def _make_authorizer(allowed: frozenset[int]) -> Callable[..., int]:
+    """SQLite asks it for each action while it compiles a statement, in triggers and views too."""
+
+    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_PRAGMA:
+            is_allowed = allowed is BUILDING and (first or "").lower() in SCHEMA_PRAGMAS
+        elif action == sqlite3.SQLITE_FUNCTION:
+            is_allowed = (second or "").lower() not in REFUSED_FUNCTIONS
+        else:
+            is_allowed = action in allowed
+        return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+
+    return authorize
 
 
 def _fill(database: sqlite3.Connection, table: str, constants: list[str], draw: random.Random) -> None:
@@ -117,20 +181,20 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _read_only(database: sqlite3.Connection) -> None:
-    """From here on: SELECT only, and a bounded number of steps for each query."""
-    database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in ALLOWED else sqlite3.SQLITE_DENY)
-
-
-def _rows(database: sqlite3.Connection, query: str) -> Rows:
+def _limit_steps(database: sqlite3.Connection) -> None:
+    """From here on the database ends what takes more than `MOST_STEPS` steps."""
     steps = 0
 
-    def look() -> int:
+    def count_steps() -> int:
         nonlocal steps
         steps += STEPS_BETWEEN_LOOKS
         return int(steps > MOST_STEPS)
 
-    database.set_progress_handler(look, STEPS_BETWEEN_LOOKS)
+    database.set_progress_handler(count_steps, STEPS_BETWEEN_LOOKS)
+
+
+def _rows(database: sqlite3.Connection, query: str) -> Rows:
+    _limit_steps(database)
     rows = database.execute(query).fetchmany(MOST_ROWS + 1)
     if len(rows) > MOST_ROWS:
         raise ValueError(f"more than {MOST_ROWS:,} rows")

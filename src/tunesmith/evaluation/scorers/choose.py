@@ -13,7 +13,7 @@ from tunesmith.data.label_set import SHORT_CHARACTERS, is_label_set
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
-from tunesmith.evaluation.scorers.code import CodeScorer
+from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
 from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
@@ -76,6 +76,8 @@ def _named(name: str, references: Sequence[str], embedder: Callable[[], Embedder
         return own, f"Your function {own.metric} was named ({file}, SHA-256 {own.sha256})."
     kind, has_option, option = name.partition(":")
     reason = f"The scorer {name} was named."
+    if name == CodeScorer.name:
+        reason = f"{reason} {describe_protection()}"
     if name == "similarity" and embedder is not None:
         scorer = SimilarityScorer(embedder())
         return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."

@@ -3,14 +3,16 @@
 Below a line `# tests` of the reference stand its tests, above it a solution (so that the example can be learned from);
 a reference without that line is tests altogether. What an answer writes below such a line of its own is left out.
 
-Every answer gets a process of its own, with limits and without a network (`in_child/code.py`). It runs what a model
-wrote: so this scorer is never chosen by looking, only by name.
+Every answer gets a process of its own, with limits, without a network and, where the system has Landlock, without any
+file but its own (`in_child/code.py`). It runs what a model wrote: so this scorer is never chosen by looking, only by
+name, and `describe_protection` says what held the code on this system.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 
 from tunesmith.evaluation.child import Failed, Limits, in_child
+from tunesmith.evaluation.in_child.confine import get_landlock_version
 from tunesmith.evaluation.scorers.fenced import last_fenced
 from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
 
@@ -56,6 +58,19 @@ class CodeScorer:
             else {self.metric: float(not isinstance(one, Failed) and one["passed"])}
             for one in told
         ]
+
+
+def describe_protection() -> str:
+    """One sentence for people: what holds the code that this scorer runs on this system."""
+    if get_landlock_version():
+        return (
+            "Each answer's code runs in a process that the system (Landlock) confines to an empty folder, "
+            "without network."
+        )
+    return (
+        "This system has no Landlock: an audit hook alone holds the answers' code, which stops accidents "
+        "and not a determined attacker; run tunesmith in a container."
+    )
 
 
 def _parted(reference: str) -> tuple[str, str]:

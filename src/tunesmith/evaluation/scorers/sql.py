@@ -60,14 +60,26 @@ class SqlScorer:
             }
             for item in items
         ]
-        return [self._scored(one) for one in in_child("sql", None, pieces, self._limits)]
+        results = in_child("sql", None, pieces, self._limits)
+        # Time or memory ran out, or the process died: by the query, unless the reference alone
+        # fails as well. A failing query is a wrong one, or failing would pay better than erring.
+        broken = [i for i, result in enumerate(results) if _is_undecided(result)]
+        alone = [{**pieces[i], "query": pieces[i]["reference"]} for i in broken]
+        for i, result in zip(broken, in_child("sql", None, alone, self._limits) if broken else [], strict=True):
+            results[i] = result if isinstance(result, Failed) else {**result, "right": False}
+        return [self._score_result(result) for result in results]
 
-    def _scored(self, told: dict[str, object] | Failed) -> dict[str, float] | Unscored:
+    def _score_result(self, told: dict[str, object] | Failed) -> dict[str, float] | Unscored:
         if isinstance(told, Failed):
             return Unscored(told.why.removeprefix("ValueError: "))
         if told["rows"] == 0:
             return Unscored("the reference query gives no row here, so that any query without one would be right")
         return {self.metric: float(bool(told["right"]))}
+
+
+def _is_undecided(result: dict[str, object] | Failed) -> bool:
+    """It failed, and not by what the child itself says of schema and reference."""
+    return isinstance(result, Failed) and not result.is_late and not result.why.startswith("ValueError: ")
 
 
 def schema_in(question: str) -> str:
