@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from tunesmith.errors import ProviderError, RecipeError
-from tunesmith.providers import chat_completions, remote
+from tunesmith.providers import chat_completions, line, standing
 from tunesmith.providers.chat_completions import Patience, endpoint_of
+from tunesmith.providers.keys import Redactor
+from tunesmith.providers.line import Line
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Message, Prompt, RemoteRecipe
 from tunesmith.testing.completer_conformance import CompleterConformance
@@ -122,8 +124,9 @@ def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenA
 
     service.reply = lambda request: refusal(500, "down")
     patience = Patience(attempts=6, first_wait_seconds=1.0, longest_wait_seconds=5.0)
-    with completer(service)._client("") as client, pytest.raises(chat_completions.Refused, match="asked 6 times"):
-        chat_completions.Wire(client, f"{service.url}/chat/completions", "", patience, Stop()).post({"messages": []})
+    open_line = Line(lambda: completer(service)._client(""))
+    with pytest.raises(chat_completions.Refused, match="asked 6 times"):
+        chat_completions.Wire(f"{service.url}/chat/completions", Redactor(""), patience, Stop()).post({}, open_line)
     for wait, most in zip(waits, (1, 2, 4, 5, 5), strict=True):
         assert 0.75 * most <= wait <= most
 
@@ -180,7 +183,7 @@ def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) ->
     service.reply = lambda request: refusal(503, "down") if len(service.requests) > 1 else None
     patience = dataclasses.replace(QUICK, attempts=1)
     answers = completer(service, patience, at_once=1).complete([ask(str(number)) for number in range(40)])
-    assert len(service.requests) == 1 + remote.MOST_FAILURES
+    assert len(service.requests) == 1 + standing.MOST_FAILURES
     assert sum(answer.error is not None for answer in answers) == 39
 
 
@@ -196,12 +199,12 @@ def test_whoever_was_reached_once_ends_no_run(service: FakeOpenAI, code: str) ->
     assert [answer.text for answer in asked.complete([ask("b"), ask("c")])] == ["B", "C"], "it may come back"
 
 
-def test_a_service_that_died_is_asked_once_in_each_later_round(service: FakeOpenAI) -> None:
+def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_more(service: FakeOpenAI) -> None:
     asked = completer(service, dataclasses.replace(QUICK, attempts=1), at_once=1)
     asked.complete([ask("a")])
     service.reply = lambda request: refusal(503, "down")
     prompts = [ask(str(number)) for number in range(40)]
-    for sent in (remote.MOST_FAILURES, 1, 1):
+    for sent in (standing.MOST_FAILURES, 1, 1, 1, 0, 0):
         before = len(service.requests)
         assert all(answer.error for answer in asked.complete(prompts))
         assert len(service.requests) - before == sent
@@ -221,6 +224,7 @@ def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
 
 
 def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "MOST_RESPONSE_BYTES", 2**20)
     monkeypatch.setattr(chat_completions, "MOST_RESPONSE_BYTES", 2**20)
     service.faults = [Reply(body=chat_answer("x" * 2**22))]
     (answer,) = completer(service).complete([ask("a")])
@@ -274,8 +278,8 @@ def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
     assert (silent.tokens_in, silent.tokens_out) == (5, 1)  # (5 + 12) / 4 and 1 / 4, rounded up
     assert (counted.tokens_in, counted.tokens_out) == (2, 1)
     assert asked.notes == [
-        "The service does not say how many tokens a request took; they are estimated, one for 4 characters, and so is "
-        "what it costs."
+        "The service does not say, or not credibly, how many tokens a request took; they are estimated, one for 4 "
+        "characters, and so is what it costs."
     ]
 
 
@@ -366,9 +370,7 @@ def test_the_key_is_in_no_message_representation_or_log(
     asked = completer(service)
     answers = asked.complete([ask("a"), ask("b")])
     assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
-    with asked._client(KEY) as client:
-        wire = chat_completions.Wire(client, service.url, KEY, QUICK, threading.Event())
-        told = repr([asked, answers, wire, client.headers, remote._Asking(asked, wire)])
+    told = repr([asked, answers, asked._wire(Redactor(KEY)), asked._lines_with(KEY), asked._client(KEY).headers])
     printed = capsys.readouterr()
     assert KEY not in told + caplog.text + printed.out + printed.err
 

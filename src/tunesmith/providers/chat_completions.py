@@ -2,12 +2,17 @@
 
 | what happens                                        | what is done                                                  |
 |-----------------------------------------------------|---------------------------------------------------------------|
-| 408, 409, 429, 5xx, no connection, timeout, no JSON | again after `Retry-After`, else after 0.5 s, 1 s, 2 s ...     |
+| 408, 409, 425, 429, 5xx, no connection, no JSON,    | again after `Retry-After`, else after 0.5 s, 1 s, 2 s ...     |
+| no whole answer within `request_seconds`            |                                                               |
 | 400, 413, 422, an answer that is too large          | `Refused("request")`: this prompt cannot be answered          |
 | 401, 403; 404; 3xx; quota used up; unknown host     | `Refused` of a kind in `FATAL`: asking on would change nothing |
 | attempts or time used up                            | `Refused("gone")`                                             |
 
-The key is a header of the client and stands in no message: what a service says is shown without it.
+An error inside a reply that says 200 counts by the code that it names; `"error": null` is none. A wait that a service
+asks for is kept, but none is begun that would end after `answer_seconds`. A date in `Retry-After` is read against the
+service's own `Date`, as clocks differ.
+
+The key is a header of the client and stands in no message: what a service says is shown without it (`keys.py`).
 
 Source of codes and waits (doubled, less up to a quarter by chance): the openai client's `_base_client.py`;
 `Retry-After`: RFC 9110, 10.2.3.
@@ -20,8 +25,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,12 +34,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from tunesmith.errors import RecipeError
+from tunesmith.providers.keys import Redactor
+from tunesmith.providers.line import MOST_RESPONSE_BYTES, Line, Raw, Stopped, TooLarge
 from tunesmith.records.recipe import is_loopback
 
-MOST_RESPONSE_BYTES = 8 * 2**20
-AGAIN = (408, 409, 429)
+AGAIN = (408, 409, 425, 429)
 FATAL = ("key", "not-found", "redirect", "quota", "host", "certificate")
 SHOWN = 200
+REQUEST_IDS = ("x-request-id", "request-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,63 +67,86 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Wire:
-    """A client with the key in its headers, the endpoint, and `stop`, which ends all waiting."""
+class Again:
+    """Why a request may be sent again, how long the service asks to be left alone, and whether it may have answered
+    (and charged) although nothing arrived."""
 
-    client: httpx2.Client
+    told: str
+    wait_seconds: float | None = None
+    is_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Where to post, what takes the key out of texts, and `stop`, which ends all waiting. `on_lost` is called for each
+    request whose answer did not arrive."""
+
     url: str
-    key: str = field(repr=False)
+    redact: Redactor
     patience: Patience
     stop: threading.Event
+    on_lost: Callable[[], None] = lambda: None
 
-    def post(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def post(self, payload: Mapping[str, Any], line: Line) -> dict[str, Any]:
         """The service's JSON object. Errors: `Refused`."""
         content = json.dumps(payload).encode()  # ASCII, so that half a surrogate pair cannot break it
         deadline = time.monotonic() + self.patience.answer_seconds
         for attempt in count(1):
-            told, wait = self._try(content, deadline)
-            if isinstance(told, dict):
-                return told
+            found = self._try(content, deadline, line)
+            if not isinstance(found, Again):
+                return found
+            if found.is_lost:
+                self.on_lost()
+            wait = found.wait_seconds
             if wait is None:
                 wait = min(self.patience.first_wait_seconds * 2 ** (attempt - 1), self.patience.longest_wait_seconds)
                 wait *= 1 - random.random() / 4
-            if attempt == self.patience.attempts or time.monotonic() + wait > deadline or self.stop.wait(wait):
-                raise Refused("gone", f"{told} (asked {attempt} time{'s' * (attempt > 1)})")
+            is_too_late = time.monotonic() + wait > deadline
+            if attempt == self.patience.attempts or is_too_late or self.stop.wait(wait):
+                asks = f", asks for {wait:,.0f} s without a request" if is_too_late and found.wait_seconds else ""
+                raise Refused("gone", f"{found.told} (asked {attempt} time{'s' * (attempt > 1)}{asks})")
         raise AssertionError("unreachable")
 
-    def _try(self, content: bytes, deadline: float) -> tuple[dict[str, Any] | str, float | None]:
-        """(the answer, or why it may be asked again; how long the service wants to be left alone)."""
+    def _try(self, content: bytes, deadline: float, line: Line) -> dict[str, Any] | Again:
+        """The answer, or why it may be asked for again. Errors: `Refused`."""
+        seconds = min(self.patience.request_seconds, max(deadline - time.monotonic(), 0.0))
         try:
-            status, headers, body = self._send(content, deadline)
-        except httpx2.TransportError as error:
+            raw = line.post(self.url, content, seconds, self.stop)
+        except Stopped:
+            return Again("the asking was ended")
+        except TooLarge:
+            raise Refused("request", f"an answer of more than {MOST_RESPONSE_BYTES // 2**20} MiB") from None
+        except httpx2.HTTPError as error:
             _refuse_hopeless(error)
-            return f"{type(error).__name__}: {self._shown(str(error))}".rstrip(": "), None
-        parsed = _parsed(body)
-        if status == 200 and isinstance(parsed, dict) and "error" not in parsed:
-            return parsed, None
+            told = f"{type(error).__name__}: {self._shown(str(error))}".rstrip(": ")
+            return Again(told, is_lost=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout))
+        return self._read(raw)
+
+    def _read(self, raw: Raw) -> dict[str, Any] | Again:
+        """The JSON object of a good reply, or why it may be asked for again. Errors: `Refused`."""
+        parsed = parse_reply(raw.body)
+        is_good = 200 <= raw.status < 300 and isinstance(parsed, dict)
+        if is_good and not parsed.get("error"):
+            return dict(parsed)
         said = _error_of(parsed)
-        told = self._shown(str(said.get("message") or body.decode("utf-8", "replace")))
-        told = f"status {status}" + (f", {told!r}" if told else "")
-        if status != 200:
-            self._refuse(status, headers, said, told)
-        return told, _retry_after(headers)
+        code = said.get("code")
+        is_coded = is_good and isinstance(code, int) and 400 <= code < 600
+        status = code if is_coded and isinstance(code, int) else raw.status
+        told = self._shown(str(said.get("message") or raw.body.decode("utf-8", "replace")))
+        told = f"status {raw.status}" + (f", {told!r}" if told else "") + self._request_of(raw.headers)
+        if not 200 <= status < 300:
+            self._refuse(status, raw.headers, said, told)
+        return Again(told, _retry_after(raw.headers), is_lost=200 <= status < 300)
 
-    def _send(self, content: bytes, deadline: float) -> tuple[int, httpx2.Headers, bytes]:
-        """Status, headers and body, read as far as it may be. Errors: `Refused` when it is larger."""
-        with self.client.stream("POST", self.url, content=content) as response:
-            body = bytearray()
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MOST_RESPONSE_BYTES:
-                    raise Refused("request", f"an answer of more than {MOST_RESPONSE_BYTES // 2**20} MiB")
-                if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout("the answer did not end")
-            return response.status_code, response.headers, bytes(body)
+    def _request_of(self, headers: Mapping[str, str]) -> str:
+        """What the service calls the request, for those who ask it about that."""
+        named = next((headers[name] for name in REQUEST_IDS if headers.get(name)), "")
+        return f", request {self._shown(named)}" if named else ""
 
-    def _refuse(self, status: int, headers: httpx2.Headers, said: Mapping[str, Any], told: str) -> None:
+    def _refuse(self, status: int, headers: Mapping[str, str], said: Mapping[str, Any], told: str) -> None:
         """Errors: `Refused` where asking again would change nothing."""
-        if status in (401, 403):
-            raise Refused("key", f"status {status}")  # what the service says of a key may hold parts of it
+        if status in (401, 403):  # what the service says of a key may hold parts of it
+            raise Refused("key", f"status {status}{self._request_of(headers)}")
         if status == 404:
             raise Refused("not-found", told)
         if 300 <= status < 400:
@@ -129,8 +159,7 @@ class Wire:
 
     def _shown(self, text: str) -> str:
         """A line without the key and without control characters."""
-        text = text.replace(self.key, "[key]") if self.key else text
-        line = "".join(c if c.isprintable() else " " for c in text[: 10 * SHOWN])
+        line = "".join(c if c.isprintable() else " " for c in self.redact(text[: 10 * SHOWN]))
         line = " ".join(line.split())
         return line if len(line) <= SHOWN else f"{line[:SHOWN]} …"
 
@@ -181,7 +210,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _parsed(body: bytes) -> Any:
+def parse_reply(body: bytes) -> Any:
+    """The JSON of a body; None where it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -193,7 +223,7 @@ def _error_of(parsed: Any) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {"message": error}
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from `retry-after-ms`, or from `Retry-After` as seconds or as a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -201,7 +231,13 @@ def _retry_after(headers: httpx2.Headers) -> float | None:
             return seconds if 0 <= seconds < float("inf") else None
         except ValueError:
             continue
+    until = _date_in(headers, "retry-after")
+    return None if until is None else max(0.0, until - (_date_in(headers, "date") or time.time()))
+
+
+def _date_in(headers: Mapping[str, str], name: str) -> float | None:
+    """A date as seconds since 1970."""
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return email.utils.parsedate_to_datetime(headers.get(name, "")).timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):
         return None

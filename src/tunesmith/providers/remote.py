@@ -2,41 +2,39 @@
 
 The first prompt of a round is asked alone. That of the first round may be one clear error: a refused key, an unknown
 host or model. Whoever was reached once raises none any more: hours of other work must not end with a service, so
-trouble is a completion with `error` then. No further prompt of a round is sent once the service refuses the key, or
-after `MOST_FAILURES` prompts in a row without an answer; the next round begins with one prompt, to see if it is back.
+trouble is a completion with `error` then. A service that died is remembered from round to round (`standing.py`).
 
-Where the service does not say how many tokens it took, they are estimated: a request that looks free would win by it.
+Every wait has an end that does not depend on bytes arriving (`line.py`), and whoever leaves waits for nothing.
 
-The key is read from the environment when it is needed; it stands in no attribute, message or log.
+The key is read from the environment when it is needed (`keys.py`); it stands in no attribute, message or log.
 """
 
-import math
-import os
+import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from tunesmith.errors import ProviderError
-from tunesmith.providers.chat_completions import FATAL, Patience, Refused, Wire, endpoint_of
-from tunesmith.providers.remote_form import form_refused, response_format, unwrapped
+from tunesmith.providers.chat_completions import Patience, Refused, Wire, endpoint_of
+from tunesmith.providers.keys import Redactor, host_of, key_of
+from tunesmith.providers.line import Line
+from tunesmith.providers.remote_form import form_refused, response_format
+from tunesmith.providers.reply import completion_of
+from tunesmith.providers.side_by_side import side_by_side
+from tunesmith.providers.standing import Standing
 from tunesmith.records import AnswerForm, Completion, Message, Progress, Prompt, RemoteRecipe
 from tunesmith.records.recipe import is_loopback
 
-MOST_FAILURES = 10
 CONNECT_SECONDS = 10.0
-CHARACTERS_PER_TOKEN = 4
-"""Of English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
-ESTIMATED = (
-    f"The service does not say how many tokens a request took; they are estimated, one for {CHARACTERS_PER_TOKEN} "
-    "characters, and so is what it costs."
+LOST = (
+    "Requests whose answer did not arrive in time, or could not be read, were sent again; what the service charges for "
+    "those is not known and not counted."
 )
-CUT = "cut before it said anything: raise max_tokens"
 SUBSTITUTES = {"max_tokens": "max_completion_tokens"}  # what newer models call it
 DECLINED = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted", "deprecated")
 _TELLS = {
@@ -55,62 +53,65 @@ _TELLS = {
 class RemoteCompleter:
     """Asks greedily (temperature 0, one seed), `recipe.at_once` requests at the same time.
 
-    `notes` are sentences about what the service would not do, to be told beside its answers; they are complete when
-    everything was asked, and several completers may share them. Errors: `RecipeError` for a URL that is not asked.
+    `standing` is what is known of the service; several completers may share it. Its notes are to be told beside the
+    answers and are complete when everything was asked. Errors: `RecipeError` for a URL that is not asked.
     """
 
     recipe: RemoteRecipe
     form: AnswerForm | None = None
     patience: Patience = field(default=Patience(), repr=False)
-    notes: list[str] = field(default_factory=list)
+    standing: Standing = field(default_factory=Standing)
     is_reached: bool = field(default=False, init=False)
-    failures: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._endpoint = endpoint_of(self.recipe.url)
         self._settings: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": self.recipe.max_tokens}
+        self._lines = _Lines(0)
+
+    @property
+    def notes(self) -> list[str]:
+        """Those of the service."""
+        return self.standing.notes
 
     def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in their order; tokens are those that the service counts.
 
-        Errors: `ProviderError` when the first prompt ever shows that nothing can be asked.
+        `progress` is also called now and then while nothing arrives. Errors: `ProviderError` when the first prompt ever
+        shows that nothing can be asked; `RecipeError` for a variable that is not sent as a key.
         """
         if not prompts:
             return []
-        began = time.perf_counter()
+        began, key = time.perf_counter(), key_of(self.recipe)
+        patience = self.standing.patience(self.patience)
+        if patience is None:
+            if progress is not None:
+                progress(len(prompts), len(prompts))
+            return [_not_asked(self.standing)] * len(prompts)
         completions: list[Completion | None] = [None] * len(prompts)
-        key = self._key()
-        with self._client(key) as client:
-            asking = _Asking(self, Wire(client, self._endpoint, key, self.patience, threading.Event()))
-            completions[0] = asking.first(prompts[0])
-            _tell(progress, completions)
-            with ThreadPoolExecutor(self.recipe.at_once) as pool:
-                futures = {pool.submit(asking.answer, prompts[i]): i for i in range(1, len(prompts))}
-                try:
-                    for future in as_completed(futures):
-                        completions[futures[future]] = future.result()
-                        _tell(progress, completions)
-                finally:
-                    asking.wire.stop.set()  # after Ctrl-C nobody waits or is asked any more
-                    _cancel(futures)
+        asking = _Asking(self, self._wire(Redactor(key)), self._lines_with(key), patience)
+        ready = 0
+        try:
+            for begin, work, part in ((0, asking.first, prompts[:1]), (1, asking.answer, prompts[1:])):
+                for one in side_by_side(work, part, self.recipe.at_once):
+                    if one is not None:
+                        completions[begin + one[0]] = one[1]
+                        ready += 1
+                    if progress is not None:
+                        progress(ready, len(prompts))
+        finally:
+            asking.wire.stop.set()  # after Ctrl-C nobody waits or is asked any more
         done = [completion for completion in completions if completion is not None]
         return _with_shares(done, time.perf_counter() - began)
 
-    def _key(self) -> str:
-        """Empty where this machine's own service needs none. Errors: `ProviderError`."""
-        key = os.environ.get(self.recipe.key_variable, "").strip()
-        if not key and not is_loopback(urlsplit(self._endpoint).hostname or ""):
-            raise ProviderError(
-                "no-key", f"There is no key for {self.recipe.name}.", where="evaluation.remote",
-                found=f"the environment variable {self.recipe.key_variable} is empty",
-                do=f"export {self.recipe.key_variable}=..., or name another with key_variable",
-            )  # fmt: skip
-        if not (key.isascii() and key.isprintable()):
-            raise ProviderError(
-                "bad-key", "The key cannot be sent.", where="evaluation.remote",
-                found=f"{self.recipe.key_variable} holds characters that no key has", do="copy the key again",
-            )  # fmt: skip
-        return key
+    def _wire(self, redact: Redactor) -> Wire:
+        return Wire(self._endpoint, redact, self.patience, threading.Event(), lambda: self.standing.note(LOST))
+
+    def _lines_with(self, key: str) -> "_Lines":
+        """Connections stay open from round to round, as long as the key is the same."""
+        if self._lines.key_hash != hash(key):
+            self._lines = _Lines(hash(key))
+        self._lines.open_client = lambda: self._client(key)
+        return self._lines
 
     def _client(self, key: str) -> httpx2.Client:
         return httpx2.Client(
@@ -119,26 +120,40 @@ class RemoteCompleter:
                 "Accept-Encoding": "identity",  # what is read is bounded in bytes
                 **({"Authorization": f"Bearer {key}"} if key else {}),
             },
+            verify=self._tls,
             timeout=httpx2.Timeout(self.patience.request_seconds, connect=CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=self.recipe.at_once),
             follow_redirects=False,
-            trust_env=not is_loopback(urlsplit(self._endpoint).hostname or ""),
+            trust_env=not is_loopback(host_of(self._endpoint)),
         )
 
-    def note(self, sentence: str) -> None:
-        """Each is told once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return httpx2.create_ssl_context()
+
+
+@dataclass
+class _Lines:
+    """Idle connections; one is taken for each request and put back."""
+
+    key_hash: int
+    open_client: Callable[[], httpx2.Client] = field(default=httpx2.Client, repr=False)
+    idle: list[Line] = field(default_factory=list, repr=False)
+
+    def take(self) -> Line:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return Line(self.open_client)
 
 
 @dataclass
 class _Asking:
-    """One round of questions: the wire, and whether asking on makes sense."""
+    """One round of questions: the wire, and how long the first one is waited for."""
 
     completer: RemoteCompleter
     wire: Wire
-    why_stopped: str = ""
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lines: _Lines
+    patience: Patience
 
     def first(self, prompt: Prompt) -> Completion:
         """The first answer; settings that the service declines are left out from then on.
@@ -147,8 +162,8 @@ class _Asking:
         """
         while True:
             try:
-                completion = self._ask(prompt)
-                self.completer.failures = 0
+                completion = self._ask(prompt, replace(self.wire, patience=self.patience))
+                self.completer.standing.answered()
             except Refused as refused:
                 if refused.kind == "request" and self._drop_declined(refused):
                     continue
@@ -163,44 +178,40 @@ class _Asking:
 
     def answer(self, prompt: Prompt) -> Completion:
         """One answer, or why there is none; never an exception."""
-        if self.why_stopped or self.wire.stop.is_set():
-            return _failed(f"not asked, because of what happened before: {self.why_stopped}")
+        if self.completer.standing.why_dead or self.wire.stop.is_set():
+            return _not_asked(self.completer.standing)
         began = time.perf_counter()
         try:
-            completion = self._ask(prompt)
+            completion = self._ask(prompt, self.wire)
         except Refused as refused:
             self._count(refused)
             return replace(_failed(refused.told), seconds=time.perf_counter() - began)
-        with self.lock:
-            self.completer.failures = 0
+        self.completer.standing.answered()
         return completion
 
-    def _ask(self, prompt: Prompt) -> Completion:
+    def _ask(self, prompt: Prompt, wire: Wire) -> Completion:
         began = time.perf_counter()
+        completer = self.completer
         payload = {
-            "model": self.completer.recipe.model,
+            "model": completer.recipe.model,
             "messages": [_as_request(message) for message in prompt],
-            **self.completer._settings,
-            **response_format(self.completer.form),
+            **completer._settings,
+            **response_format(completer.form),
         }
-        response = self.wire.post(payload)
-        completion = _completion_of(response, self.completer.form, time.perf_counter() - began)
-        if completion.error is not None or completion.tokens_in:
-            return completion
-        self.completer.note(ESTIMATED)
+        line = self.lines.take()
+        try:
+            response = wire.post(payload, line)
+        finally:
+            self.lines.idle.append(line)
         asked = sum(len(message.content) for message in prompt)
-        return replace(
-            completion,
-            tokens_in=_estimated(asked),
-            tokens_out=completion.tokens_out or _estimated(len(completion.text)),
-        )
+        completion = completion_of(response, completer.form, asked, self.wire.redact, completer.standing.note)
+        return replace(completion, seconds=time.perf_counter() - began)
 
     def _count(self, refused: Refused) -> None:
-        with self.lock:
-            self.completer.failures += refused.kind == "gone"
-            if refused.kind in FATAL or self.completer.failures >= MOST_FAILURES:
-                self.why_stopped = self.why_stopped or refused.told
-                self.wire.stop.set()
+        completer = self.completer
+        completer.standing.refused(refused, completer.patience, completer.recipe.at_once)
+        if completer.standing.why_dead:
+            self.wire.stop.set()
 
     def _drop_declined(self, refused: Refused) -> bool:
         """Leave out, or rename, the setting that the service says it does not take; False when it names none."""
@@ -214,7 +225,9 @@ class _Asking:
         if named[0] in SUBSTITUTES:
             settings[SUBSTITUTES[named[0]]] = value
         else:
-            self.completer.note(f"The service takes no {named[0]}, so its answers may differ when asked again.")
+            self.completer.standing.note(
+                f"The service takes no {named[0]}, so its answers may differ when asked again."
+            )
         return True
 
     def _provider_error(self, kind: str, refused: Refused) -> ProviderError:
@@ -230,45 +243,12 @@ def _as_request(message: Message) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if name != "reasoning_content"}
 
 
-def _completion_of(response: Mapping[str, Any], form: AnswerForm | None, seconds: float) -> Completion:
-    """What the service answered, whatever it left out."""
-    choices = response.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else None
-    usage = response.get("usage")
-    tokens_in, tokens_out = (_count_of(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-    reason = choice.get("finish_reason")
-    if reason == "length" and not (isinstance(text, str) and text.strip()):
-        return Completion("", tokens_in, tokens_out, seconds, finished=False, error=CUT)
-    if not isinstance(text, str):
-        told = f"no text in the answer (finish_reason {str(reason)[:40]!r})"
-        return Completion("", tokens_in, tokens_out, seconds, finished=False, error=told)
-    told = unwrapped(text.strip(), form)
-    return Completion(told, tokens_in, tokens_out, seconds, finished=reason != "length")
-
-
-def _count_of(usage: Any, name: str) -> int:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def _estimated(characters: int) -> int:
-    return math.ceil(characters / CHARACTERS_PER_TOKEN)
+def _not_asked(standing: Standing) -> Completion:
+    return _failed(f"not asked, because of what happened before: {standing.why_dead}")
 
 
 def _failed(why: str) -> Completion:
     return Completion("", 0, 0, 0.0, finished=False, error=why)
-
-
-def _tell(progress: Progress | None, completions: Sequence[Completion | None]) -> None:
-    if progress is not None:
-        progress(sum(completion is not None for completion in completions), len(completions))
-
-
-def _cancel(futures: Mapping[Future[Completion], int]) -> None:
-    for future in futures:
-        future.cancel()
 
 
 def _with_shares(completions: Sequence[Completion], wall_seconds: float) -> list[Completion]:

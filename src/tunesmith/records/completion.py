@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from tunesmith.records.example import Message
 from tunesmith.records.record import Record
+from tunesmith.records.storable import storable
 
 Prompt = tuple[Message, ...]
 
@@ -19,6 +20,7 @@ class Completion:
     """One answer. `finished` is False when it was cut at the token limit; `error` is set when there is no answer.
 
     `seconds` is this answer's share of the wall time of the batch that it was made in (throughput, not latency).
+    Whoever answers, here is the border: text and error are storable (`records/storable.py`).
     """
 
     text: str
@@ -27,6 +29,11 @@ class Completion:
     seconds: float
     finished: bool = True
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", storable(self.text))
+        if self.error is not None:
+            object.__setattr__(self, "error", storable(self.error))
 
 
 Progress = Callable[[int, int], None]

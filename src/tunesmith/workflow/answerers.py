@@ -8,6 +8,7 @@ from dataclasses import replace
 from tunesmith.baselines.room import Room
 from tunesmith.decision.prices import load_prices, price_of, token_price
 from tunesmith.errors import ProviderError, RecipeError, UsageError
+from tunesmith.providers.keys import told_of_key
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Recipe, RemoteRecipe, TokenPrice
@@ -46,12 +47,12 @@ def remote_answerers(material: Material, form: AnswerForm | None, listener: List
     for remote, price in priced:
         listener.stage(f"reaching {remote.name}")
         question = [example.prompt for example in material.validation[:1]]
-        free = RemoteCompleter(remote)
+        free = open_remote(remote, listener)
         for error in filter(None, (completion.error for completion in free.complete(question))):
             listener.note(f"{remote.name} does not answer a first question: {error}")
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
-            constrained = RemoteCompleter(remote, form, notes=free.notes)
+            constrained = RemoteCompleter(remote, form, standing=free.standing)
             try:
                 constrained.complete(question)
                 held = ((JSON if form.json_schema else "held to the labels", constrained),)
@@ -64,6 +65,16 @@ def remote_answerers(material: Material, form: AnswerForm | None, listener: List
             Answerer(remote.name, told, free, held, price=price, notes=free.notes, model="remote", remote=remote)
         )
     return answerers
+
+
+def open_remote(remote: RemoteRecipe, listener: Listener, form: AnswerForm | None = None) -> RemoteCompleter:
+    """The model behind a URL; says first which key will be sent where, as a recipe may come from a stranger.
+
+    Errors: `RecipeError` for a variable that is not sent; `ProviderError` without a key.
+    """
+    if told := told_of_key(remote):
+        listener.note(f"{remote.name}: {told}")
+    return RemoteCompleter(remote, form)
 
 
 def _local(

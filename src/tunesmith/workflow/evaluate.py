@@ -10,12 +10,11 @@ from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, eval
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
-from tunesmith.workflow.answerers import price_of_remote
+from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
 from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
@@ -40,7 +39,7 @@ def evaluate(
     judging = open_judging(plain.scorer, recipe, listener)
     task = judging.task(plain)
     outsiders = read_outsiders(recipe, task.examples, named)
-    remotes = _remotes(recipe)
+    remotes = _remotes(recipe, listener)
     folder = RunFolder.create(out, "evaluation") if out else None
     asked: list[Asked] = []
     with Store.open() as store, stop_on_signals() as stop:
@@ -95,12 +94,12 @@ def _named(models: Sequence[str], recipe: Recipe) -> tuple[dict[str, str], dict[
     return places, named
 
 
-def _remotes(recipe: Recipe) -> list[Entrant]:
+def _remotes(recipe: Recipe, listener: Listener) -> list[Entrant]:
     """The recipe's remote models but the judge, with the bare question. Errors: `RecipeError` without a price."""
     return [
         _instructed(
             Profile(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price),
-            RemoteCompleter(one),
+            open_remote(one, listener),
             recipe.data.instruction,
         )
         for one in recipe.evaluation.remote

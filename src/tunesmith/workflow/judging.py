@@ -12,9 +12,8 @@ from tunesmith.evaluation.judge.qualify import open_judge, qualify, with_judge
 from tunesmith.evaluation.judge.verdict import REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice, Usage
-from tunesmith.workflow.answerers import price_of_remote
+from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.listener import Listener
 
 
@@ -67,7 +66,7 @@ def open_judging(plain: Scorer, recipe: Recipe, listener: Listener, known: Quali
     price = price_of_remote(remote, recipe) if remote else None
     listener.stage(f"examining the judge {name}")
     people = read_labels(Path(labels))
-    judge = open_judge(name, lambda form: _completer(name, remote, recipe, form), people, recipe.judge.rubric)
+    judge = open_judge(name, lambda form: _completer(name, remote, recipe, form, listener), people, recipe.judge.rubric)
     qualification = known or qualify(judge, people, labels)
     for reason in qualification.reasons:
         listener.note(reason)
@@ -75,9 +74,11 @@ def open_judging(plain: Scorer, recipe: Recipe, listener: Listener, known: Quali
     return Judging(scorer, qualification, judge.completer, price, recipe.machine_usd_per_hour, known is not None)
 
 
-def _completer(name: str, remote: RemoteRecipe | None, recipe: Recipe, form: AnswerForm | None) -> Completer:
+def _completer(
+    name: str, remote: RemoteRecipe | None, recipe: Recipe, form: AnswerForm | None, listener: Listener
+) -> Completer:
     """The judge as a local model, or as the remote one of that name."""
     if remote is not None:
-        return RemoteCompleter(remote, form)
+        return open_remote(remote, listener, form)
     model = NamedModel.open(name).load(recipe.training.precision, recipe.evaluation.batch_size)
     return model.completer(REPLY_TOKENS, form) if form else model.completer(REPLY_TOKENS)

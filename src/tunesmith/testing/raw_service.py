@@ -1,0 +1,109 @@
+"""A service on this machine that sends bytes as a function says: for what no HTTP server would send.
+
+def hang(connection):
+    connection.request()
+    connection.send_until_left(b"x")
+
+with RawService(hang) as service:
+    RemoteRecipe(name="remote", url=service.url, model="raw")
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+DRIP_SECONDS = 0.02
+
+
+class Connection:
+    """One that was accepted. `is_over` is set when the service ends, so that nothing here waits longer."""
+
+    def __init__(self, accepted: socket.socket, is_over: threading.Event) -> None:
+        self.socket = accepted
+        self.is_over = is_over
+
+    def request(self) -> bytes:
+        """Read one whole request: its head and its body."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if not (got := self.socket.recv(2**16)):
+                raise ConnectionError
+            head += got
+        head, _, body = head.partition(b"\r\n\r\n")
+        wanted = next(
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        )
+        while len(body) < wanted:
+            body += self.socket.recv(2**16)
+        return head
+
+    def send(self, data: bytes) -> None:
+        """All of it."""
+        self.socket.sendall(data)
+
+    def answer(self, body: Any, *headers: str, status: str = "200 OK") -> None:
+        """A reply with its length, after which the connection closes; the body as JSON unless it is bytes."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        head = [f"HTTP/1.1 {status}", f"content-length: {len(data)}", "connection: close", *headers, "", ""]
+        self.send("\r\n".join(head).encode() + data)
+
+    def send_until_left(self, piece: bytes) -> None:
+        """The same bytes again and again, until the client is gone or the service ends."""
+        while not self.is_over.wait(DRIP_SECONDS):
+            self.send(piece)
+
+    def be_silent(self) -> None:
+        """Until the service ends."""
+        self.is_over.wait()
+
+
+class RawService:
+    """Listens from entering the context to leaving it; each connection is given to `talk` on a thread of its own.
+
+    `talks` counts the connections; `is_reached` is set by the first.
+    """
+
+    def __init__(self, talk: Callable[[Connection], None]) -> None:
+        self._talk = talk
+        self._is_over = threading.Event()
+        self.talks = 0
+        self.is_reached = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """What a recipe names."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                self.talks += 1
+                self.is_reached.set()
+                threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
+
+    def _serve(self, accepted: socket.socket) -> None:
+        with accepted, suppress(OSError):
+            self._talk(Connection(accepted, self._is_over))
