@@ -53,6 +53,15 @@ def test_a_remote_judge_is_no_contender_and_is_not_asked_a_question(service: Fak
     assert len(service.requests) == 1
 
 
+def test_which_key_goes_where_is_told_before_the_first_request(
+    service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-123456789")
+    notes = Notes()
+    remote_answerers(material(remote("acme", service.url)), None, notes)
+    assert notes.said[0] == "acme: sends the value of $OPENAI_API_KEY to 127.0.0.1"
+
+
 def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpenAI) -> None:
     def reply(request: dict[str, Any]) -> Reply:
         if "temperature" in request:
@@ -63,7 +72,7 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
     [acme] = remote_answerers(material(remote("acme", service.url)), None, Notes())
     assert [note.split(";")[0].split(",")[0] for note in acme.notes] == [
         "The service takes no temperature",
-        "The service does not say how many tokens a request took",
+        "The service does not say",
     ]
 
 
