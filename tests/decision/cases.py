@@ -8,7 +8,7 @@ from tunesmith.decision import decide
 from tunesmith.decision.duel import VERDICTS
 from tunesmith.evaluation.stats.intervals import rate_interval
 from tunesmith.evaluation.stats.paired import rate_difference
-from tunesmith.records import Bar, Circumstances, Comparison, Contender, Decision, Evaluation, Quantity
+from tunesmith.records import Bar, Circumstances, Comparison, Contender, Decision, Evaluation, Quantity, TrainingExtent
 
 KINDS = tuple(kind for kind in VERDICTS if kind != "outside")
 PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
@@ -63,9 +63,19 @@ def verdict(
     half: float = HALF,
     halves: Halves | None = None,
     circumstances: Circumstances = Circumstances(),  # noqa: B008
+    training: TrainingExtent | None = None,
 ) -> Decision:
     """The decision on such an evaluation."""
-    return decide(evaluation(scores, half, halves), bar or Bar(), circumstances)
+    return decide(evaluation(scores, half, halves), bar or Bar(), circumstances, training=training)
+
+
+def tuned_for(steps: int, fall: float | None = None) -> TrainingExtent:
+    """A training of so many steps of 16 on 359 examples, 10 s each: 23 are a pass."""
+    whole, rest = divmod(steps, 23)
+    return TrainingExtent(
+        steps=steps, examples=359 * whole + min(16 * rest, 359), train_examples=359, seconds=10.0 * steps,
+        step_seconds=10.0, wanted_passes=3.0, steps_per_pass=23, fall=fall,
+    )  # fmt: skip
 
 
 def small(right: Mapping[str, int], n: int) -> Evaluation:

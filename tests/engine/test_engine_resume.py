@@ -219,7 +219,7 @@ def test_a_look_that_is_cut_short_comes_again(place: Callable[[str], Place], set
 
     def scores(first: object = ("accuracy", 0.5)) -> Callable[[], Any]:
         answers = iter([first])
-        return lambda: next(answers, ("accuracy", 0.5))
+        return lambda *_, **__: next(answers, ("accuracy", 0.5))
 
     alone, cut = place("alone"), place("cut")
     alone.go(settings, score=scores())

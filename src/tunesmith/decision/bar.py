@@ -45,12 +45,22 @@ def is_sure(score: Quantity, bar: Bar) -> bool:
     return score.low >= least_score(bar)
 
 
-def objection(contender: Contender, metric: str, bar: Bar, circumstances: Circumstances = NOTHING_SAID) -> str | None:
-    """Why this contender is out for sure, naming each limit that it breaks; None when it is in."""
+def objection(
+    contender: Contender,
+    metric: str,
+    bar: Bar,
+    circumstances: Circumstances = NOTHING_SAID,
+    *,
+    with_score: bool = True,
+) -> str | None:
+    """Why this contender is out for sure, naming each limit that it breaks; None when it is in.
+
+    Without `with_score` no score is too low: what was hardly tuned may score more.
+    """
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
         return f"it gave no answer that could be scored for {wording(metric)}"
-    found = [*_failed_too_often(score), *_score_too_low(score, metric, bar)]
+    found = [*_failed_too_often(score), *(_score_too_low(score, metric, bar) if with_score else ())]
     found += [*_too_dear(contender, bar), *_too_slow(contender, bar, circumstances)]
     found += _sent_away(contender, circumstances)
     return " and ".join(found) or None

@@ -31,7 +31,7 @@ POWER = 0.8
 LEAST_STEP = -1000
 """Of what costs nothing, or nobody knows what: before every number."""
 
-Outcome = Literal["beaten", "open", "blind", "held"]
+Outcome = Literal["beaten", "short", "open", "blind", "held"]
 
 VERDICTS: Mapping[str, Verdict] = {
     "outside": "stop",
@@ -42,6 +42,11 @@ VERDICTS: Mapping[str, Verdict] = {
     "tuned+rag": "fine-tune+rag",
 }
 """The kinds of contenders, simple to dear, and the verdict that each stands for."""
+
+
+def is_tuned(contender: Contender) -> bool:
+    """Whether its score is one of the tuned model."""
+    return contender.kind in ("tuned", "tuned+rag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,11 @@ class Duel:
         return VERDICTS[self.simpler.kind] != VERDICTS[self.dearer.kind]
 
 
-def all_duels(evaluation: Evaluation, pool: Sequence[Contender], bar: Bar) -> list[Duel]:
-    """Every two contenders of the pool, which stands from simple to dear, with their outcome.
+def all_duels(
+    evaluation: Evaluation, pool: Sequence[Contender], bar: Bar, undertuned: frozenset[str] = frozenset()
+) -> list[Duel]:
+    """Every two contenders of the pool, which stands from simple to dear, with their outcome; `undertuned` are the
+    names of those that were tuned too little.
 
     Errors: `RecordError` when two of them were not compared.
     """
@@ -77,7 +85,7 @@ def all_duels(evaluation: Evaluation, pool: Sequence[Contender], bar: Bar) -> li
         against = [_duel(gains, evaluation, simpler, dearer, bar) for dearer in pool[at + 1 :]]
         duels += [duel for duel in against if not duel.is_between_verdicts]
         duels += _corrected([duel for duel in against if duel.is_between_verdicts])
-    return [_with_outcome(duel, bar) for duel in duels]
+    return [_with_outcome(duel, bar, evaluation.metric, undertuned) for duel in duels]
 
 
 def cost_step(contender: Contender) -> int:
@@ -159,11 +167,14 @@ def _corrected(family: Sequence[Duel]) -> list[Duel]:
     return [replace(duel, luck=luck, rivals=len(family)) for duel, luck in zip(family, lucks, strict=True)]
 
 
-def _with_outcome(duel: Duel, bar: Bar) -> Duel:
+def _with_outcome(duel: Duel, bar: Bar, metric: str, undertuned: frozenset[str]) -> Duel:
     """By the second table of `verdict.py`."""
     gain, worthwhile = duel.gain, worthwhile_gain(bar)
     if gain.low > bar.min_gain and duel.luck <= ALPHA:
         return replace(duel, outcome="beaten")
+    could_gain = 1 - duel.simpler.metrics[metric].value > worthwhile
+    if duel.dearer.name in undertuned and not is_tuned(duel.simpler) and could_gain:
+        return replace(duel, outcome="short")
     if gain.difference > worthwhile and duel.luck <= DOUBTFUL_LUCK:
         return replace(duel, outcome="open", needed_n=_needed_to_prove(duel, bar))
     if gain.high > worthwhile and is_too_coarse(gain):

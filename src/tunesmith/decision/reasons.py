@@ -7,12 +7,12 @@ them is told about and the others are counted.
 
 from collections.abc import Iterator, Sequence
 
-from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, objection, worthwhile_gain
+from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, worthwhile_gain
 from tunesmith.decision.circumstances import leanings, not_known
-from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step
+from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step, is_tuned
 from tunesmith.decision.judgement import Case, Judgement
 from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck
-from tunesmith.records import Contender, Quantity, Verdict
+from tunesmith.records import Contender, Quantity, TrainingExtent, Verdict, minutes_told, why_short
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
 TUNED: tuple[Verdict, ...] = ("fine-tune", "fine-tune+rag")
@@ -41,6 +41,11 @@ def warnings_of(found: Judgement, on_clean: Judgement | None, case: Case) -> Ite
 
     The budget of forgetting is held against the estimate itself: it is a limit, so doubt counts against the tuning.
     """
+    if case.training is not None and case.undertuned and found.verdict not in TUNED:
+        yield (
+            f"Nothing can be said about fine-tuning: the model was tuned for {why_short(case.training)}."
+            f"{_minutes(case.training)}"
+        )
     limit, drop = case.bar.max_forgetting, case.forgetting
     if found.verdict in TUNED and limit is not None and drop is not None and drop.value > limit:
         sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
@@ -110,14 +115,22 @@ def _of_doubt(found: Judgement, best: Contender, case: Case) -> Iterator[str]:
     """What the data cannot separate, and how much more of it would."""
     score, bar = case.score(best), case.bar
     metric = wording(case.evaluation.metric)
+    short = [duel for duel in found.doubts if duel.outcome == "short"]
+    if best.name in case.undertuned or short:
+        yield _of_little_tuning(case)
+    if short:
+        yield f"Of those that are not tuned {best.name} is the one to take: it scores {interval_of(score)} in {metric}."
     if not is_sure(score, bar):
         yield (
             f"Whether {best.name} reaches {least_wording(bar)} cannot be told: "
             f"it scores {interval_of(score)} in {metric}."
         )
-    for duel in found.doubts:
+    others = [duel for duel in found.doubts if duel.outcome != "short"]
+    for duel in others:
         yield _too_few(duel, case) if duel.outcome == "blind" else _looks_better(duel, case)
     n = len(case.evaluation.examples)
+    if best.name in case.undertuned or (not others and is_sure(score, bar)):
+        return  # time settles it, not examples
     if found.needed is None:
         yield (
             "No number of test examples that would settle it can be promised: what was measured lies too close to "
@@ -126,6 +139,21 @@ def _of_doubt(found: Judgement, best: Contender, case: Case) -> Iterator[str]:
     else:
         more = max(found.needed - n, 1)
         yield f"About {found.needed:,} test examples would settle it, {more:,} more than the {n:,} now."
+
+
+def _of_little_tuning(case: Case) -> str:
+    """Why a tuned model proves nothing here, and how long it would take to know."""
+    assert case.training is not None  # nothing else makes a tuning short
+    return (
+        "Whether fine-tuning would be better cannot be told: the model was tuned for "
+        f"{why_short(case.training)}, and its scores are those of the time limit.{_minutes(case.training)}"
+    )
+
+
+def _minutes(training: TrainingExtent) -> str:
+    """` 3 passes need about 12 min (--minutes 12).`, or nothing."""
+    told = minutes_told(training)
+    return f" {told}." if told else ""
 
 
 def _of_stop(found: Judgement, case: Case) -> str:
@@ -151,7 +179,7 @@ def _of_the_rest(found: Judgement, case: Case) -> Iterator[str]:
     """What is true of every contender: who is out and why, and answers that are missing."""
     metric = case.evaluation.metric
     for contender in found.ladder:
-        reason = objection(contender, metric, case.bar, case.circumstances)
+        reason = case.objection(contender)
         if reason is not None:
             yield f"{contender.name} is out: {reason}."
         score = contender.metrics.get(metric)
@@ -161,8 +189,10 @@ def _of_the_rest(found: Judgement, case: Case) -> Iterator[str]:
                 f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed, or could not be "
                 f"judged); were they all wrong, it would score {percent(score.value * score.n / asked)}."
             )
-    if not any(contender.kind.startswith("tuned") for contender in found.ladder):
+    if not any(is_tuned(contender) for contender in found.ladder):
         yield "No tuned model was among the contenders."
+    elif case.training is not None and not (case.undertuned and found.verdict == "cannot tell"):
+        yield f"The tuned model was tuned for {why_short(case.training)}."
 
 
 def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
@@ -225,7 +255,7 @@ def _why_not(duel: Duel, found: Judgement, case: Case) -> str:
     equal = min((one for one in found.duels if one.dearer is simpler), key=lambda d: d.gain.difference, default=None)
     if equal is not None and equal.gain.difference <= 0:
         return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
-    doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "blind"))
+    doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
     return (
         f"{simpler.name} may be as good, but {doubt.dearer.name} looks better than it by {gained(doubt)} in {metric}; "
         f"against {duel.dearer.name} that question falls away."
@@ -236,6 +266,8 @@ def _against_dearer(duel: Duel, case: Case) -> str:
     name, gain = duel.dearer.name, duel.gain
     metric, worthwhile = wording(case.evaluation.metric), worthwhile_gain(case.bar)
     is_same = duel.simpler.kind == duel.dearer.kind and cost_step(duel.simpler) == cost_step(duel.dearer)
+    if duel.outcome == "short":
+        return f"{name} was tuned too little to be compared: {gained(duel)} in {metric} after so short a tuning."
     dearer = "about as dear" if is_same else "dearer"
     if gain.high < 0:
         return f"{name} is {dearer} and worse: {gained(duel)} in {metric}."

@@ -13,7 +13,7 @@ draws a random number: the same evaluation under the same bar and circumstances 
 | has no score, gave no answer to more than `MOST_FAILED` of  | out: it neither wins nor beats anybody        |
 | the requests, costs more or takes longer than asked, sends  |                                               |
 | data where they may not go                                  |                                               |
-| high < m                                                    | out                                           |
+| high < m                                                    | out; where it was tuned too little: unsure    |
 | low < m <= high                                             | unsure: may beat others, but cannot win       |
 | m <= low                                                    | sure                                          |
 
@@ -25,20 +25,29 @@ one (`duel.py` says why just these).
 | the difference             | outcome | why                                                                          |
 |----------------------------|---------|------------------------------------------------------------------------------|
 | L > g and p <= 5 %         | beaten  | the gain is more than noise: the simpler one is passed over                  |
+| else the dearer one was    | short   | its score is that of the time limit: who stays simple here would do so for   |
+| tuned too little, the      |         | want of tuning                                                               |
+| simpler one is not tuned,  |         |                                                                              |
+| and w more are possible    |         |                                                                              |
 | else D > w and p <= 15 %   | open    | it looks worth its price, and may be noise                                   |
 | else H > w and too coarse  | blind   | too few examples (see `is_too_coarse`) to show even a large gain: who stays  |
 |                            |         | simple here would do so for want of evidence                                 |
 | else                       | held    | not shown to be worth it; where H < w a gain worth having is even excluded   |
 
+*Tuned too little*: for less than one pass over the train examples, or ended while its loss still fell steeply
+(`records/extent.py`, `extent.py`, docs/decisions/110). A gain of w is possible where the simpler
+one scores below 1 - w.
+
 **The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
-pays more for less). It is *in doubt* when its duel with a dearer contender that nobody beats is blind, or open and no
-circumstance leans against the dearer verdict (`circumstances.py`); only duels between different verdicts count. The
-verdict is that of the simplest contender that stands, and the winner the simplest of this verdict that stands, is
+pays more for less). It is *in doubt* when its duel with a dearer contender that nobody beats is blind, or open or short
+and no circumstance leans against the dearer verdict (`circumstances.py`); only duels between different verdicts count.
+The verdict is that of the simplest contender that stands, and the winner the simplest of this verdict that stands, is
 sure and is not in doubt: noise between two prompts stops nothing. Read from the top; the first row that fits.
 
 | what stands                                                                       | verdict                         |
 |-----------------------------------------------------------------------------------|---------------------------------|
 | nobody is in, or nobody that is in gets anything right of `LEAST_EXAMPLES` or more | `stop`                          |
+| and none of them was tuned too little                                             |                                 |
 | all that stand for this verdict are unsure or in doubt                            | `cannot tell`                   |
 | the winner gets nothing right                                                     | `stop`                          |
 | the winner is outside                                                             | `stop`: keep what you have      |
@@ -53,7 +62,7 @@ held up or replaced in at most 7.5 %, unless the examples are too few.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score, objection
+from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score
 from tunesmith.decision.circumstances import NOTHING_SAID, disfavoured
 from tunesmith.decision.duel import VERDICTS, Duel, all_duels, cost_step, examples_needed
 from tunesmith.decision.judgement import Case, Judgement
@@ -61,7 +70,7 @@ from tunesmith.decision.leaks import without_leaks
 from tunesmith.decision.reasons import reasons_of, warnings_of
 from tunesmith.decision.settling import settling_answers
 from tunesmith.errors import RecordError
-from tunesmith.records import Bar, Circumstances, Contender, Decision, Evaluation, Quantity, Verdict
+from tunesmith.records import Bar, Circumstances, Contender, Decision, Evaluation, Quantity, TrainingExtent, Verdict
 
 
 def decide(
@@ -69,12 +78,14 @@ def decide(
     bar: Bar,
     circumstances: Circumstances = NOTHING_SAID,
     forgetting: Quantity | None = None,
+    training: TrainingExtent | None = None,
 ) -> Decision:
-    """The verdict with its reasons and warnings. `forgetting` is general ability before tuning less that after it.
+    """The verdict with its reasons and warnings. `forgetting` is general ability before tuning less that after it,
+    `training` how much the tuned model was tuned.
 
     Errors: as `judge`.
     """
-    case = Case(evaluation, bar, circumstances, forgetting)
+    case = Case(evaluation, bar, circumstances, forgetting, training)
     found = judge(case)
     clean = without_leaks(evaluation)
     on_clean = judge(replace(case, evaluation=clean)) if clean else None
@@ -88,6 +99,7 @@ def decide(
         evaluation=evaluation.fingerprint,
         circumstances=circumstances,
         forgetting=forgetting,
+        training=training,
         warnings=tuple(warnings_of(found, on_clean, case)),
     )
 
@@ -99,9 +111,10 @@ def judge(case: Case) -> Judgement:
     """
     evaluation, bar = case.evaluation, case.bar
     ladder = tuple(sorted(evaluation.contenders, key=simplicity))
-    pool = [one for one in ladder if objection(one, evaluation.metric, bar, case.circumstances) is None]
-    duels = tuple(all_duels(evaluation, pool, bar))
-    if all(case.score(one).value <= 0 and case.score(one).n >= LEAST_EXAMPLES for one in pool):
+    pool = [one for one in ladder if case.objection(one) is None]
+    duels = tuple(all_duels(evaluation, pool, bar, case.undertuned))
+    judged = [one for one in pool if one.name not in case.undertuned]
+    if judged == pool and all(case.score(one).value <= 0 and case.score(one).n >= LEAST_EXAMPLES for one in pool):
         return Judgement("stop", ladder, duels)
     standing = who_stands(pool, duels)
     verdict = VERDICTS[standing[0].kind]
@@ -111,7 +124,7 @@ def judge(case: Case) -> Judgement:
     best = next((one for one in sure if not doubts[one.name]), None)
     if best is None:
         best = (sure or same)[0]
-        needed = examples_to_settle(case.score(best), doubts[best.name], bar)
+        needed = None if best.name in case.undertuned else examples_to_settle(case.score(best), doubts[best.name], bar)
         return Judgement("cannot tell", ladder, duels, best, doubts[best.name], needed)
     if case.score(best).value <= 0:
         return Judgement("stop", ladder, duels)
@@ -152,7 +165,8 @@ def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contend
 
 
 def doubts_about(contender: Contender, duels: Sequence[Duel], disfavoured: frozenset[Verdict]) -> tuple[Duel, ...]:
-    """The duels that keep this contender from winning: open or blind, against an unbeaten one of another verdict.
+    """The duels that keep this contender from winning: open, short or blind, against an unbeaten one of another
+    verdict.
 
     A blind duel counts even where the dearer one scored no higher, and whatever the circumstances: without evidence
     there is nothing that they could settle.
@@ -162,14 +176,15 @@ def doubts_about(contender: Contender, duels: Sequence[Duel], disfavoured: froze
         duel for duel in duels
         if duel.simpler is contender and duel.is_between_verdicts and duel.dearer.name not in beaten
         and (duel.outcome == "blind"
-             or (duel.outcome == "open" and VERDICTS[duel.dearer.kind] not in disfavoured))
+             or (duel.outcome in ("open", "short") and VERDICTS[duel.dearer.kind] not in disfavoured))
     )  # fmt: skip
 
 
 def examples_to_settle(score: Quantity, doubts: Sequence[Duel], bar: Bar) -> int | None:
-    """The test examples at which every open question would be settled; None where one of them has no answer."""
-    needed = [duel.needed_n for duel in doubts]
+    """The test examples at which every open question would be settled that examples can settle; None where one of them
+    has no answer, or there is none."""
+    needed = [duel.needed_n for duel in doubts if duel.outcome != "short"]
     if not is_sure(score, bar):
         needed.append(examples_needed(score.value - least_score(bar), score.low, score.high, score.n))
     known = [count for count in needed if count is not None]
-    return max(known) if len(known) == len(needed) else None
+    return max(known) if known and len(known) == len(needed) else None

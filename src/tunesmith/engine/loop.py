@@ -8,7 +8,7 @@ recipe counts epochs, also when the process was killed and went on (`snapshot.py
 import math
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -25,11 +25,22 @@ from tunesmith.engine.reference import Tell, for_method, refer
 from tunesmith.engine.schedule import Progress, rate_share
 from tunesmith.engine.snapshot import Keeper
 from tunesmith.engine.step import Stepper, adamw, clip_gradient
+from tunesmith.engine.validation_budget import (
+    allowance_of,
+    examples_that_fit,
+    leaves_no_room,
+    passes_that_fit,
+    thinned_told,
+)
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
-Score = Callable[[], tuple[str, float] | None]
-"""Generates answers and scores them: (name of the metric, value; higher is better). None: cut short, does not count."""
+
+class Score(Protocol):
+    """Generates answers to the first `examples` validation examples and scores them."""
+
+    def __call__(self, examples: int, *, is_trial: bool = False) -> tuple[str, float] | None:
+        """(Name of the metric, value; higher is better); None: cut short, does not count. A trial is only timed."""
 
 
 class Training:
@@ -67,12 +78,15 @@ class Training:
             return "interrupted"
         if not goes_on:  # else the plan came with the checkpoint
             self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
+            self._fit_validation(score)
         progress = self.progress
         order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
-            due = int(progress.done * self.recipe.evaluations)
+            due = int(progress.done * progress.evaluations)
+            if progress.looks < due < progress.evaluations and leaves_no_room(progress):
+                progress.looks = due
             is_interrupted = due > progress.looks and not self._look(score, due)
-            is_over = due == self.recipe.evaluations or progress.is_out_of(self.recipe.patience)
+            is_over = due == progress.evaluations or progress.is_out_of(self.recipe.patience)
             if is_interrupted or (stop() and not is_over):
                 self.keeper.save(self)
                 return "interrupted"
@@ -116,6 +130,24 @@ class Training:
         self.progress.step += 1
         self.on_line(self._line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
 
+    def _fit_validation(self, score: Score | None) -> None:
+        """With a time budget, cut the validation split to what may be looked at; what the trials take is counted."""
+        progress, allowance = self.progress, allowance_of(self.progress)
+        if allowance is None:
+            return
+
+        def seconds_of(examples: int) -> float:
+            began = progress.seconds
+            self.loaded.model.eval()
+            self.stepper.validate(self.validation, examples)
+            if score:
+                score(examples, is_trial=True)
+            return progress.seconds - began
+
+        began = progress.seconds
+        progress.look_examples = examples_that_fit(len(self.validation), allowance, seconds_of)
+        progress.validation_seconds += progress.seconds - began
+
     def _look(self, score: Score | None, number: int) -> bool:
         """Held-out loss and, with `score`, generated answers; False when it was cut short.
 
@@ -125,20 +157,28 @@ class Training:
         progress, began = self.progress, self.progress.seconds
         return_unused_memory()
         self.loaded.model.eval()
-        loss, accuracy = self.stepper.validate(self.validation)
+        examples = progress.look_examples or len(self.validation)
+        loss, accuracy = self.stepper.validate(self.validation, examples)
         faults.hit("train.look")
-        scored = score() if score and (progress.step or progress.budget_seconds) else (None, None)
+        scored = score(examples) if score and (progress.step or progress.budget_seconds) else (None, None)
         if scored is None:
             return False
         seconds = progress.seconds - began
-        found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
-        self.on_line(self._line("validation", loss, **found, warning=None if progress.step else self.stepper.unshared))
         is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
         progress.looked(number, seconds, loss, is_best=is_best)
+        found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
+        self.on_line(self._line("validation", loss, **found, warning=None if progress.step else self._remarks()))
         self.keeper.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
         if is_best:
             self.best.write()
         return True
+
+    def _remarks(self) -> str | None:
+        """What is to be known of all validation passes, once the first is made: how many will follow."""
+        progress, planned = self.progress, self.recipe.evaluations
+        progress.evaluations = passes_that_fit(planned, progress)
+        thinned = thinned_told(progress, planned, len(self.validation))
+        return "; ".join(filter(None, (self.stepper.unshared, thinned))) or None
 
     def _line(self, kind: Literal["step", "validation", "skipped"], loss: float | None, **more: Any) -> MetricLine:
         progress = self.progress

@@ -33,7 +33,7 @@ def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
 
 COUNTED = (
     "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "lowest_loss", "tokens_read",
-    "tokens_trained", "bad_in_a_row", "usual_loss",
+    "tokens_trained", "bad_in_a_row", "usual_loss", "evaluations", "look_examples", "validation_seconds",
 )  # fmt: skip
 """What of a progress is kept in a checkpoint, beside the seconds."""
 
@@ -44,7 +44,8 @@ class Progress:
 
     `looks` counts finished looks at the validation split, the one at the base model as number 0; `looks_without_gain`
     those since the last that had the best score or the lowest loss so far. `usual_loss` is a running mean, None
-    before step 1.
+    before step 1. `evaluations` are the looks after the base model's that are planned, each at the first
+    `look_examples` of the validation split (None: at all of it); `validation_seconds` is what they took so far.
     """
 
     planned_steps: int | None
@@ -60,6 +61,9 @@ class Progress:
     tokens_trained: int = 0
     bad_in_a_row: int = 0
     usual_loss: float | None = None
+    evaluations: int = 1
+    look_examples: int | None = None
+    validation_seconds: float = 0.0
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +74,8 @@ class Progress:
         """At the beginning of what the recipe asks for."""
         epochs, minutes = training.epochs, training.minutes
         steps = None if epochs is None else max(1, round(epochs * steps_per_epoch))
-        return cls(planned_steps=steps, budget_seconds=None if minutes is None else minutes * 60)
+        budget = None if minutes is None else minutes * 60
+        return cls(planned_steps=steps, budget_seconds=budget, evaluations=training.evaluations)
 
     @property
     def seconds(self) -> float:
@@ -97,6 +102,7 @@ class Progress:
     def looked(self, number: int, seconds: float, loss: float, *, is_best: bool) -> None:
         """Count a look at the validation split; the base model's is where the lowest loss begins."""
         self.looks, self.look_seconds = number, seconds
+        self.validation_seconds += seconds
         is_lowest = self.lowest_loss is None or loss < self.lowest_loss
         self.lowest_loss = loss if is_lowest else self.lowest_loss
         self.looks_without_gain = 0 if is_best or is_lowest else self.looks_without_gain + 1

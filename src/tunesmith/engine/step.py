@@ -128,10 +128,13 @@ class Stepper:
             ) from None
         self.follow(self.plan.model_copy(update={"most_examples": most // 2}))
 
-    def validate(self, arrays: TokenArrays) -> tuple[float, float | None]:
-        """Over all examples, nothing trained: the method's loss, and the share of them where the model prefers what it
-        should, None for a method without preferences. Errors: `TrainingError` when memory runs out."""
-        everything = range(len(arrays))
+    def validate(self, arrays: TokenArrays, examples: int | None = None) -> tuple[float, float | None]:
+        """Over the first so many examples (None: all), nothing trained: the method's loss, and the share of them where
+        the model prefers what it should, None for a method without preferences.
+
+        Errors: `TrainingError` when memory runs out.
+        """
+        everything = range(len(arrays) if examples is None else examples)
         while True:
             try:
                 with torch.no_grad():

@@ -63,5 +63,6 @@ def _result(training: Training, status: RunStatus) -> TrainingResult:
         seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
         peak_memory_bytes=peak_memory_bytes(training.loaded.device),
         trainable_parameters=sum(weight.numel() for weight in training.parameters), plan=training.stepper.plan,
-        ended_early=status == "finished" and progress.looks < training.recipe.evaluations,
+        ended_early=status == "finished" and progress.looks < progress.evaluations,
+        validation_seconds=progress.validation_seconds,
     )  # fmt: skip

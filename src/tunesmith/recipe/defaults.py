@@ -55,6 +55,12 @@ _FIT = (
 )
 
 
+def usual_passes(train_examples: int, method: Method) -> float:
+    """How many passes over so many train examples a recipe that names no length gets."""
+    rows = EPOCHS if method in ("sft", "orpo") else PREFERENCE_EPOCHS
+    return next(epochs for below, epochs in rows if train_examples < below)
+
+
 def complete_recipe(
     recipe: Recipe,
     *,
@@ -110,11 +116,9 @@ def _learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Metho
 
 def _epochs(train_examples: int, method: Method) -> tuple[float, str]:
     rule = "3 passes below 2,000, 2 below 10,000, else 1"
-    epochs = next(epochs for below, epochs in EPOCHS if train_examples < below)
     if method not in ("sft", "orpo"):
         rule = f"{method}: 2 passes below 5,000, else 1"
-        epochs = next(epochs for below, epochs in PREFERENCE_EPOCHS if train_examples < below)
-    return epochs, (
+    return usual_passes(train_examples, method), (
         f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out data is kept, so a pass "
         "too many costs time, not quality)"
     )

@@ -53,6 +53,7 @@ from tunesmith.records.evaluation import (
     Usage,
 )
 from tunesmith.records.example import ROLES, Example, Message, Role
+from tunesmith.records.extent import TrainingExtent, minutes_told, passes_told, why_short
 from tunesmith.records.forgetting import (
     AbilityChange,
     Forgetting,
@@ -202,6 +203,7 @@ __all__ = [
     "TextLoss",
     "TokenArrays",
     "TokenPrice",
+    "TrainingExtent",
     "TrainingRecipe",
     "TrainingResult",
     "Tried",
@@ -211,5 +213,8 @@ __all__ = [
     "canonical_json",
     "fingerprint_of",
     "looks_told",
+    "minutes_told",
     "name_of_test_set",
+    "passes_told",
+    "why_short",
 ]

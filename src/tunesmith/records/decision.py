@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunesmith.records.circumstances import Circumstances
+from tunesmith.records.extent import TrainingExtent
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
@@ -31,9 +32,10 @@ class Decision(Record):
 
     `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep what you have".
     `reasons` are sentences for a manager, each with its numbers; `warnings` those that strictness refuses (too much
-    forgotten, another verdict without what leaked, a winner that does not fit the circumstances).
+    forgotten, another verdict without what leaked, a winner that does not fit the circumstances, a tuning too short to
+    judge fine-tuning by).
     `needed_test_examples` is set when the verdict is `cannot tell`. `forgetting` is general ability before tuning less
-    that after it.
+    that after it; `training` how much the tuned model was tuned, where one was.
     """
 
     verdict: Verdict
@@ -45,6 +47,7 @@ class Decision(Record):
     evaluation: str
     circumstances: Circumstances = Circumstances()
     forgetting: Quantity | None = None
+    training: TrainingExtent | None = None
     warnings: tuple[str, ...] = ()
 
 

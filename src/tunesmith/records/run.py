@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunesmith.records.estimate import Estimate, MemoryPlan
+from tunesmith.records.extent import TrainingExtent
 from tunesmith.records.record import Record
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
@@ -63,8 +64,10 @@ class MetricLine(Record):
 class TrainingResult(Record):
     """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end.
 
-    `ended_early`: the recipe's patience was at its end before the steps or minutes were. `energy_joules` is None where
-    the machine does not tell, and where the training was cut short in between.
+    `validation_seconds` are those of the validation passes, which `seconds` contain; `extent` says how many passes over
+    the data it was (None: a run of an older version). `ended_early`: the recipe's patience was at its end before the
+    steps or minutes were. `energy_joules` is None where the machine does not tell, and where the training was cut short
+    in between.
     """
 
     status: RunStatus
@@ -81,6 +84,8 @@ class TrainingResult(Record):
     plan: MemoryPlan | None = None
     ended_early: bool = False
     energy_joules: float | None = None
+    validation_seconds: float = 0.0
+    extent: TrainingExtent | None = None
 
 
 class DefaultUsed(Record):

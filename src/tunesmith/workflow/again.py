@@ -61,7 +61,7 @@ def decide_again(folder: RunFolder, changes: Sequence[str] = ()) -> Again:
     task = replace(task_of_stored(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
     evaluation = evaluate_answers(asked, task)
     before = folder.read(Decision)
-    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting)
+    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting, before.training)
     return Again(decision, evaluation, before, recipe.strict)
 
 

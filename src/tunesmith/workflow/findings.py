@@ -88,7 +88,9 @@ def find(
     recipe, folder, asked = material.recipe, contest.folder, contest.asked
     evaluation = evaluate_answers(asked, contest.task)
     drop = known.forgetting.drop if known.forgetting else None
-    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, drop)
+    decision = decide_by_rules(
+        evaluation, recipe.bar, recipe.circumstances, drop, run.result.extent if run.result else None
+    )
     cost = _cost(evaluation, asked, material, run, known)
     run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
     answers = {one.name: one.answers for one in asked}

@@ -1,17 +1,22 @@
 """What a training tells while it goes: its lines kept and shown, and at each look answers generated and scored."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from tunesmith.decision.extent import extent_of
 from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.evaluate import deciding_scores
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import MetricLine, Recipe
+from tunesmith.recipe.defaults import usual_passes
+from tunesmith.records import MetricLine, Recipe, TrainingExtent, TrainingResult
 from tunesmith.runs.folder import RunFolder, Sample
 from tunesmith.runs.lesson import Lesson
 from tunesmith.runs.stop import Stop
 from tunesmith.workflow.listener import Listener
+
+if TYPE_CHECKING:
+    from tunesmith.engine.loop import Score
 
 
 class Lines:
@@ -45,19 +50,32 @@ class Lines:
         self.listener.progress("tuning", done, total, f"step {line.step}  loss {line.loss:.3f}  {rate:,.0f} tokens/s")
 
 
+def measured_extent(folder: RunFolder, lesson: Lesson, recipe: Recipe, result: TrainingResult) -> TrainingExtent:
+    """How many passes over the data a training was, from all lines that it wrote."""
+    train_examples = len(lesson.arrays["train"])
+    return extent_of(
+        folder.metrics().records,
+        train_examples=train_examples,
+        batch_size=recipe.training.batch_size,
+        wanted_passes=usual_passes(train_examples, recipe.method),
+        seconds=result.seconds,
+        validation_seconds=result.validation_seconds,
+    )
+
+
 class _Stopped(Exception):
     """Somebody asked to stop while answers were generated."""
 
 
 def generation_score(
     lesson: Lesson, recipe: Recipe, folder: RunFolder, model: LocalModel, lines: Lines, stop: Stop
-) -> Callable[[], tuple[str, float] | None] | None:
-    """Generates answers to the validation examples and scores them; every answer is kept as a sample.
+) -> "Score | None":
+    """Generates answers to the first of the validation examples and scores them; every answer is kept as a sample.
 
     Gives None when somebody asks to stop meanwhile: then nothing of the look is kept.
     """
-    examples = [example for example in lesson.validation if example.messages]
-    if not examples:
+    answerable = [example for example in lesson.validation if example.messages]
+    if not answerable:
         return None
     scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer, LocalEmbedder)
     completer = model.completer(recipe.evaluation.max_new_tokens or 1)
@@ -66,22 +84,23 @@ def generation_score(
         if stop.asked():
             raise _Stopped
 
-    def score() -> tuple[str, float] | None:
+    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float] | None:
+        asked = answerable[:examples]
         try:
-            completions = completer.complete([example.prompt for example in examples], stop_if_asked)
+            completions = completer.complete([example.prompt for example in asked], stop_if_asked)
         except _Stopped:
             return None
-        scores = deciding_scores(completions, examples, scorer)
-        for example, completion, value in zip(examples, completions, scores, strict=True):
+        scores = deciding_scores(completions, asked, scorer)
+        values = [value for value in scores if value is not None]
+        if is_trial:
+            return scorer.metric, sum(values) / max(len(values), 1)
+        for example, completion, value in zip(asked, completions, scores, strict=True):
             folder.append_sample(
                 Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
                        answer=completion.text, score=value)
             )  # fmt: skip
-        values = [value for value in scores if value is not None]
-        if len(values) < len(examples):
-            lines.listener.note(
-                f"{len(examples) - len(values):,} of {len(examples):,} validation examples got no score"
-            )
+        if len(values) < len(asked):
+            lines.listener.note(f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score")
         return scorer.metric, sum(values) / max(len(values), 1)
 
     return score

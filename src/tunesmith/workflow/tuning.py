@@ -11,7 +11,17 @@ from tunesmith.data.prepare import show_mask
 from tunesmith.errors import Interrupted, RunError, TunesmithError
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import Command, Estimate, Prepared, Recipe, Run, RunStatus, TrainingResult, fingerprint_of
+from tunesmith.records import (
+    Command,
+    Estimate,
+    Prepared,
+    Recipe,
+    Run,
+    RunStatus,
+    TrainingResult,
+    fingerprint_of,
+    passes_told,
+)
 from tunesmith.runs.environment import machine, versions
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
@@ -22,7 +32,7 @@ from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.forecast import errors_of
 from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.looks import Lines, generation_score
+from tunesmith.workflow.looks import Lines, generation_score, measured_extent
 from tunesmith.workflow.material import Material, gather
 
 if TYPE_CHECKING:
@@ -146,6 +156,9 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     )
     if saved is None:
         result = result.model_copy(update={"energy_joules": lines.energy.add_up()})
+    result = result.model_copy(update={"extent": measured_extent(folder, lesson, tuning.recipe, result)})
+    if result.extent is not None and result.status == "finished":
+        listener.note(f"tuned for {passes_told(result.extent)}")
     run = _finish(tuning, result.status, result)
     if result.status == "finished":
         clear_what_tuning_needed(folder)
