@@ -34,6 +34,7 @@ def show_run(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show one run: what it was given, how it went, what it decided."""
+    from tunesmith.records import TrainingExtent
     from tunesmith.workflow.inventory import show_run as stored_run
 
     details = stored_run(run)
@@ -48,6 +49,8 @@ def show_run(
     if result:
         seconds, tokens = f"{result['seconds']:.0f} s", f"{result['tokens_trained']:,} tokens trained"
         say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept step {result['best_step']}")
+        if result["extent"]:
+            say(f"tuned for {TrainingExtent.model_validate(result['extent']).told}")
     if result and result["best_validation_loss"] is not None:
         say(f"held-out loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]

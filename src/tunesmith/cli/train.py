@@ -41,6 +41,8 @@ def train(
 
 def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
     """How a tuning ended, and where it lies."""
+    from tunesmith.records import minutes_told
+
     result = run.result
     if as_json:
         print_json(run.model_dump(mode="json"))
@@ -48,6 +50,10 @@ def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
     assert result is not None
     early = ", early: the last looks at held-out examples were no better" if result.ended_early else ""
     say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}")
+    if result.extent is not None:
+        say(f"tuned for {result.extent.told}")
+        if result.extent.is_short:
+            say(f"warning: too little to judge fine-tuning by; {minutes_told(result.extent)}".rstrip("; "))
     if result.best_validation_loss is not None:
         say(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
     say(f"folder {folder}")

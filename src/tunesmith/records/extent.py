@@ -46,6 +46,11 @@ class TrainingExtent(Record):
         return self.passes < LEAST_PASSES or self.fall is not None
 
     @property
+    def told(self) -> str:
+        """As a sentence about the tuning ends: `tuned for ...`."""
+        return why_short(self)
+
+    @property
     def wanted_minutes(self) -> float:
         """What `wanted_passes` take, with the validation passes that a time budget leaves room for."""
         steps = ceil(self.wanted_passes * self.steps_per_pass)

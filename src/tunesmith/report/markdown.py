@@ -133,9 +133,11 @@ def _training(content: ReportInput) -> str:
     result = content.run.result if content.run else None
     if result is None:
         return ""
+    read = f"Tuned for {result.extent.told}" if result.extent else f"{result.steps:,} steps"
+    validation = f", {duration(result.validation_seconds)} of it validation" if result.validation_seconds else ""
     loss = "" if result.best_validation_loss is None else f", validation loss {result.best_validation_loss:.3f}"
     return (
-        f"## Training\n\n{result.steps:,} steps in {duration(result.seconds)}; kept step {result.best_step:,}{loss}. "
+        f"## Training\n\n{read} in {duration(result.seconds)}{validation}; kept step {result.best_step:,}{loss}. "
         f"{result.tokens_trained:,} tokens trained of {result.tokens_read:,} read, "
         f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB"
         + (f", {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")
