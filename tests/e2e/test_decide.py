@@ -109,7 +109,8 @@ def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_
 def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:
     evaluation, decision = decided.folder.read(Evaluation), decided.folder.read(Decision)
     recipe = decided.folder.read_recipe()
-    assert decide_by_rules(evaluation, recipe.bar, recipe.circumstances, decision.forgetting, decision.training) == decision
+    known = (decision.forgetting, decision.training)
+    assert decide_by_rules(evaluation, recipe.bar, recipe.circumstances, *known) == decision
 
 
 def test_an_earlier_run_is_decided_again_the_same(decided: Decided, tunesmith: Door) -> None:
