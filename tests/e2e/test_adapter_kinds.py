@@ -34,7 +34,8 @@ def test_a_kind_from_recipe_to_exported_model(
     assert exported.code == 0, exported.err
     assert "no log-probability moved by more than" in exported.out
     assert ("4-bit" in exported.out) == (kind == "qlora")
-    assert exported.out.splitlines()[-1] == f"next: tunesmith chat {tmp_path / 'merged'}"
+    assert exported.out.splitlines()[-1] == f"next: echo 'your question' | python {tmp_path / 'merged'}/answer.py"
+    assert "no stored answers of tuned were compared" in exported.out
     assert "export" in tunesmith("show", folder).out
     assert tunesmith("chat", tmp_path / "merged", "--message", "1 a red boat").code == 0
 

@@ -3,19 +3,35 @@ the documents have gone."""
 
 import contextlib
 import io
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from door import Door
 
 from tunesmith.cli.main import run
-from tunesmith.errors import RunError, UsageError
+from tunesmith.errors import GateFailed, RunError, UsageError
 from tunesmith.records import Decision, Message, TestSet
 from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow import bundle
+from tunesmith.workflow.export import export
 from tunesmith.workflow.serving import Served, choose_contender, open_contender
 
 FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents"]
+
+
+ALONE = """
+import runpy, sys
+sys.modules["tunesmith"] = None
+sys.path.insert(0, sys.argv[1])
+sys.argv = ["answer.py", "--json"]
+runpy.run_path(sys.path[0] + "/answer.py", run_name="__main__")
+"""
+"""Runs the answer.py of a folder in a process that cannot import tunesmith."""
 
 
 def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str) -> RunFolder:
@@ -111,3 +127,59 @@ def test_chat_with_a_run_tells_who_answers(labels: RunFolder, tmp_path: Path, tu
 def test_a_contender_is_asked_of_runs_only(tiny_model: Path, tunesmith: Door) -> None:
     printed = tunesmith("chat", tiny_model, "--message", "a", "--contender", "rag")
     assert printed.code == 2 and "Only a run has contenders." in printed.err
+
+
+def answers_alone(place: Path, folder: RunFolder) -> list[str]:
+    prompts = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
+    lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in prompts]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(place)], input="\n".join(lines), capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["text"] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "contender"),
+    [
+        ("labels", "zero-shot-constrained"),
+        ("labels", "rag"),
+        ("labels", "tuned+rag-documents"),
+        ("fields", "zero-shot-constrained"),
+        ("fields", "searched"),
+    ],
+)
+def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
+    kind: str, contender: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder: RunFolder = request.getfixturevalue(kind)
+    nothing = bundle.AnswersProof(contender=contender, asked=0, same=0)
+    monkeypatch.setattr("tunesmith.workflow.export.prove", lambda *_, **__: nothing)  # the lines below are one
+    export(str(folder.path), tmp_path / "bundle", contender)
+    measured = [one.text for one in folder.answers(contender).records]
+    assert len(measured) == 12
+    assert answers_alone(tmp_path / "bundle", folder) == measured
+
+
+def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
+    labels: RunFolder, tmp_path: Path, tunesmith: Door
+) -> None:
+    decided = write_verdict(labels, "prompt", "few-shot", tmp_path)
+    printed = tunesmith("export", decided.path, "--to", tmp_path / "few shot")
+    assert printed.code == 0, printed.err
+    assert "few-shot answers: the winner, verdict prompt." in printed.out
+    assert "proof: answer.py gives 12 of 12 stored answers of few-shot" in printed.out
+    last = printed.out.splitlines()[-1]
+    assert last == f"next: echo 'your question' | python '{tmp_path / 'few shot'}/answer.py'"
+    names = {path.name for path in (tmp_path / "few shot").iterdir()}
+    assert names == {"README.md", "answer.py", "answers_proof.json", "messages.py", "prompt.json"}
+
+
+def test_a_bundle_that_answers_otherwise_is_not_written(labels: RunFolder, tmp_path: Path) -> None:
+    decided = write_verdict(labels, "prompt", "few-shot", tmp_path)
+    asking, answers = decided.asking("few-shot"), decided.answers("few-shot").records
+    decided.write_answers(asking, [one.model_copy(update={"text": "other"}) for one in answers])
+    with pytest.raises(GateFailed, match=r"bundle-differs.*0 of 12 stored answers"):
+        export(str(decided.path), tmp_path / "bundle")
+    assert {path.name for path in tmp_path.iterdir()} == {decided.id}

@@ -1,26 +1,53 @@
-"""`tunesmith export RUN --to FOLDER`: the tuned model as an ordinary model folder."""
+"""`tunesmith export RUN --to FOLDER`: the winner of a run as a folder that runs without tunesmith."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, say, say_next
+from tunesmith.cli.output import plain, print_json, say, say_next
+
+if TYPE_CHECKING:
+    from tunesmith.engine.adapters.merge import Proof
+    from tunesmith.workflow.export import Exported
 
 
 def export(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, its folder, or an adapter's folder.")],
-    to: Annotated[Path, typer.Option(help="The model folder to write; it must not exist yet.")],
+    to: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")],
+    contender: Annotated[
+        str | None, typer.Option(help="Another contender of the run (default: the winner of its verdict).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Merge what a run trained into its model, prove that the answers stay the same, and write a model folder."""
+    """Write the winner of a run as a folder that answers without tunesmith, and prove that it answers the same.
+
+    A tuned winner is merged into its model, an ordinary model folder. Beside it, or alone for a prompt or retrieval:
+    prompt.json, what is searched, a short answer.py and a README.md.
+    """
     from tunesmith.workflow.export import export as export_run
 
-    proof = export_run(run, to)
+    exported = export_run(run, to, contender)
     if json:
-        print_json({"folder": str(to), "proof": proof.model_dump(mode="json")})
+        print_json(
+            {
+                "folder": str(to),
+                "contender": exported.contender,
+                "proof": exported.merge.model_dump(mode="json") if exported.merge else None,
+                "answers": exported.answers.model_dump(mode="json") if exported.answers else None,
+            }
+        )
         return
-    say(f"wrote {to}, float32")
+    if exported.why:
+        say(exported.why)
+    say(f"wrote {to}" + (f", {exported.dtype}" if exported.dtype else ""))
+    if exported.merge is not None:
+        _tell_merged(exported.merge)
+    _tell_answers(exported)
+
+
+def _tell_merged(proof: "Proof") -> None:
     say(
         f"proof: on {proof.places:,} places of {proof.probes} prompts no log-probability moved by more than "
         f"{max(proof.merged, proof.read_back):.1e} nats ({proof.tolerance:.0e} is allowed"
@@ -33,4 +60,15 @@ def export(
         f"computed in bfloat16 the likeliest token differs at {proof.bf16_other_token:.1%} of the places"
         + (f"; with the adapter beside the model at {beside:.1%}" if beside is not None else "")
     )
-    say_next("chat", to)
+
+
+def _tell_answers(exported: "Exported") -> None:
+    answers = exported.answers
+    if answers is None:
+        say_next("chat", exported.folder)
+        return
+    say(f"proof: {answers.sentence}")
+    if answers.differing:
+        say("answers_proof.json lists those that differ")
+    program = shlex.quote(str(exported.folder / "answer.py"))
+    say(f"next: echo 'your question' | python {plain(program)}")

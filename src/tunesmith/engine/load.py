@@ -105,6 +105,12 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" or multiplies_bfloat16(device) else torch.float32
 
 
+def dtype_here(precision: Precision) -> str:
+    """What a model is computed in on this machine: `float32` or `bfloat16`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return str(choose_dtype(precision, device)).removeprefix("torch.")
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether this device has hardware for bfloat16 matrix products."""
     if device.type == "cuda":

@@ -1,15 +1,26 @@
-"""A tuned model -> an ordinary model folder that needs neither tunesmith nor an adapter, proven to be the same."""
+"""The winner of a run -> a folder that needs neither tunesmith nor an adapter, proven to answer as it was measured.
 
-from contextlib import suppress
+A tuned contender's folder is an ordinary model folder, with its adapter merged, and what stands around the questions
+beside it; any other contender's has everything but the weights of the base model.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import ModelError, RunError, StoreError
+from tunesmith.files import sync_folder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import ChatTokenizer, Message, Run
+from tunesmith.records import ChatTokenizer, Message, Run, Serving
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
+from tunesmith.workflow.bundle import PROOF, AnswersProof, prove, write_bundle
 from tunesmith.workflow.inventory import folder_if_run
+from tunesmith.workflow.serving import TUNED, base_of, choose_contender
 from tunesmith.workflow.tuning import artifact_of
 
 if TYPE_CHECKING:
@@ -26,29 +37,103 @@ TEXTS = (
 """What a model is asked whose run left no samples."""
 
 
-def export(name: str, to: Path) -> "Proof":
-    """Write what a run trained, or an adapter on its model, as a model folder `to`.
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: which contender and why, the proof of merging, and that of the answers.
 
-    Errors: `ModelError`, `StoreError`; `GateFailed` when the merged model would answer otherwise: nothing is written.
+    `merge` is None where nothing is merged; `answers` where an adapter without a run was given. `dtype` is what the
+    weights are computed in, None where a service answers.
     """
+
+    folder: Path
+    contender: str | None
+    why: str
+    merge: "Proof | None"
+    answers: AnswersProof | None
+    dtype: str | None
+
+
+def export(name: str, to: Path, contender: str | None = None) -> Exported:
+    """Write the winner of a run, its `contender` of that name, or an adapter on its model, as a folder `to`.
+
+    Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` when it would answer otherwise than it
+    was measured: nothing is written.
+    """
+    place = Path(folder_if_run(name))
+    if to.exists():
+        raise ModelError(
+            "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
+        )
+    if not (place / "run.json").is_file():
+        return _export_adapter(name, place, to)
+    folder = RunFolder.open(place)
+    chosen = choose_contender(folder, contender)
+    serving = chosen.serving
+    with _beside(to) as temporary:
+        merge, model = _written(folder, serving, temporary)
+        is_exact = _is_float32(folder)
+        dtype = None if model is None else "float32" if is_exact or merge else "bfloat16"
+        write_bundle(folder, serving, model, dtype or "", temporary)
+        proof = prove(folder, serving, temporary, is_exact=is_exact)
+        proof.write(temporary / PROOF)
+    _remember(folder.read(Run).id, to)
+    return Exported(to, serving.contender, chosen.why, merge, proof, dtype)
+
+
+def _export_adapter(name: str, place: Path, to: Path) -> Exported:
+    """An adapter, or the model of a folder that a run trained, without a run's answers."""
     from tunesmith.engine.adapters.merge import export_merged
 
-    place = Path(folder_if_run(name))
-    is_run = (place / "run.json").is_file()
     named = NamedModel.open(str(place))
     identity = named.identity
-    if identity.adapter is None and not is_run:
+    if identity.adapter is None:
         raise ModelError(
             "nothing-tuned",
             "This is a base model; there is nothing to merge.",
             where=name,
             do="give a run or an adapter",
         )
-    probes = probes_of(RunFolder.open(place) if is_run else None, named.tokenizer, named.context_tokens)
+    probes = probes_of(None, named.tokenizer, named.context_tokens)
+    proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
+    return Exported(to, None, "", proof, None, "float32")
+
+
+@contextmanager
+def _beside(to: Path) -> Iterator[Path]:
+    """A folder beside `to` that takes its place when the block ends well, and goes away when it does not."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=to.parent, prefix=f".tmp-{to.name}-") as temporary:
+        place = Path(temporary) / to.name
+        yield place
+        for path in place.rglob("__pycache__"):
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        sync_folder(place)
+        os.rename(place, to)
+    sync_folder(to.parent)
+
+
+def _written(folder: RunFolder, serving: Serving, to: Path) -> "tuple[Proof | None, NamedModel | None]":
+    """The folder `to`, made: with the tuned model merged into an ordinary one where that answers; and what answers."""
+    from tunesmith.engine.adapters.merge import export_merged
+
+    if serving.model != TUNED:
+        to.mkdir()
+        return None, None if serving.remote else base_of(folder, folder.read_recipe())
+    named = NamedModel.open(str(folder.path))
+    identity = named.identity
+    probes = probes_of(folder, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter) if identity.adapter else None, probes, to)
-    if is_run:
-        _remember(RunFolder.open(place).read(Run).id, to)
-    return proof
+    return proof, NamedModel.open(str(to))
+
+
+def _is_float32(folder: RunFolder) -> bool:
+    """Whether the run computes in float32 with whole weights: then nothing but the order of sums may differ."""
+    from tunesmith.engine.load import dtype_here
+
+    recipe = folder.read_recipe()
+    return dtype_here(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
 
 
 def probes_of(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None) -> list[list[int]]:

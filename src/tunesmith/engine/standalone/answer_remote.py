@@ -1,0 +1,48 @@
+"""Answers questions as the contender that was exported: python answer.py < questions.txt, one question a line.
+
+A line may also be a JSON object: {"messages": [{"role": "user", "content": "..."}]}. With --json each answer is a JSON
+line. The key of the service is read from the environment variable that prompt.json names. Needs no package.
+"""
+
+import argparse
+import json
+import os
+import urllib.error
+import urllib.request
+
+from messages import PROMPT, Messages, answer_lines, messages_of  # type: ignore[import-not-found]
+
+SERVICE = PROMPT["service"]
+
+
+def answer(conversation: Messages) -> str:
+    """The answer to a conversation that ends with a question. Errors: ValueError when the service gives none."""
+    body = {"model": SERVICE["model"], "messages": messages_of(conversation), **SERVICE["settings"]}
+    headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}
+    if key := os.environ.get(SERVICE["key_variable"], "").strip():
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(SERVICE["endpoint"], json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=SERVICE["seconds"]) as response:
+            told = json.load(response)
+        text = told["choices"][0]["message"]["content"].strip()
+    except urllib.error.HTTPError as error:
+        raise ValueError(f"the service refused: status {error.code}, {error.read(300)!r}") from None
+    except (OSError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"the service gave no answer: {error!r}") from None
+    return unwrapped(text)
+
+
+def unwrapped(text: str) -> str:
+    """The label without the object that it was asked for in; any other text as it is."""
+    try:
+        value = json.loads(text)[SERVICE["wrapped_in"]] if SERVICE["wrapped_in"] else text
+    except (ValueError, LookupError, TypeError):
+        return text
+    return value if isinstance(value, str) else text
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--json", action="store_true")
+    answer_lines(answer, arguments.parse_args().json)

@@ -1,0 +1,76 @@
+"""The messages that the model is sent for a question, as prompt.json describes them."""
+
+import html
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PROMPT: dict[str, Any] = json.loads((HERE / "prompt.json").read_text("utf-8"))
+PLACEHOLDER = re.compile(r"\{\{\s*(?:input|question|prompt)\s*\}\}|\{(?:input|question|prompt)\}")
+Messages = list[dict[str, Any]]
+
+
+def messages_of(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
+    """A conversation that ends with the question, with everything that stands around it."""
+    messages = list(conversation)
+    if PROMPT["system"] and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": PROMPT["system"]})
+    if PROMPT["template"]:
+        last = max(i for i, message in enumerate(messages) if message["role"] == "user")
+        question = messages[last]["content"]
+        text = PLACEHOLDER.sub(lambda _: question, PROMPT["template"])
+        messages[last] = {**messages[last], "content": text}
+    if PROMPT["instruction"]:
+        system = f"{messages.pop(0)['content']}\n\n" if messages[0]["role"] == "system" else ""
+        messages.insert(0, {"role": "system", "content": system + PROMPT["instruction"]})
+    messages = with_shots(messages, PROMPT["shots"])
+    if not PROMPT["retrieval"]:
+        return messages
+    from retrieve import nearest  # type: ignore[import-not-found]  # beside this file in a bundle
+
+    found = nearest(messages)
+    with_found = with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
+    counts = range(len(found), 0, -1)  # what does not fit is left out, the farthest first
+    return next((told for n in counts if fits(told := with_found(messages, found[:n]))), messages)
+
+
+def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
+    """Answer each line of standard input: a question, or a JSON object with the messages of a conversation."""
+    for line in filter(None, map(str.strip, sys.stdin)):
+        try:
+            told = {"text": answer(conversation_of(line)), "error": None}
+        except ValueError as error:
+            told = {"text": "", "error": str(error)}
+        print(json.dumps(told, ensure_ascii=False) if as_json else told["text"] or told["error"], flush=True)
+
+
+def conversation_of(line: str) -> Messages:
+    """The conversation that a line stands for."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    is_conversation = isinstance(value, dict) and isinstance(value.get("messages"), list)
+    return value["messages"] if is_conversation else [{"role": "user", "content": line}]
+
+
+def with_shots(messages: Messages, shots: list[dict[str, Any]]) -> Messages:
+    """The examples as answered turns between the system message and the question."""
+    turns = [turn for shot in shots for turn in shot["messages"] if turn["role"] != "system"]
+    system = [message for message in messages if message["role"] == "system"]
+    return [*system, *turns, *(message for message in messages if message["role"] != "system")]
+
+
+def with_passages(messages: Messages, passages: list[dict[str, Any]]) -> Messages:
+    """The passages at the end of the system message, between tags that their text cannot close."""
+    texts = [message["content"] for message in messages if message["role"] == "system"]
+    texts.append(PROMPT["retrieval"]["passages_head"])
+    for passage in passages:
+        text = passage["text"].replace("</passage", "&lt;/passage")
+        texts.append(f'<passage source="{html.escape(passage["source"])}">\n{text}\n</passage>')
+    rest = [message for message in messages if message["role"] != "system"]
+    return [{"role": "system", "content": "\n\n".join(texts)}, *rest]

@@ -1,0 +1,97 @@
+"""What is nearest to a question: by words (BM25, Lucene's variant, k1 1.5, b 0.75), by meaning, or both by rank.
+
+index.jsonl holds the texts, index.safetensors their sentence vectors, embedding/ the model that makes the question's.
+"""
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+from messages import HERE, PROMPT  # type: ignore[import-not-found]  # beside this file in a bundle
+
+SETTINGS = PROMPT["retrieval"]
+ENTRIES = [json.loads(line) for line in (HERE / "index.jsonl").read_bytes().splitlines()]
+
+
+def question_of(messages: list[dict[str, Any]]) -> str:
+    """The last user turn."""
+    return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+
+
+def turns_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The conversation without its system message."""
+    return [(message["role"], message["content"]) for message in messages if message["role"] != "system"]
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, and the trigrams of each word with its ends marked."""
+    words = re.findall(r"\w+", text.lower())
+    return words + [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
+
+
+TEXTS = [entry["text"] if "text" in entry else question_of(entry["messages"][:-1]) for entry in ENTRIES]
+TURNS = [turns_of(entry.get("messages", [])[:-1]) for entry in ENTRIES]
+COUNTS = [Counter(words_of(text)) for text in TEXTS]
+LENGTHS = np.array([count.total() for count in COUNTS] or [0])
+POSTINGS: dict[str, list[tuple[int, float]]] = defaultdict(list)
+DOCUMENTS = Counter(word for count in COUNTS for word in count)
+IDF = {w: np.float32(math.log(1 + (len(TEXTS) - df + 0.5) / (df + 0.5))) for w, df in DOCUMENTS.items()}
+for place, count in enumerate(COUNTS):
+    norm = 1.5 * ((1 - 0.75) + 0.75 * LENGTHS[place] / LENGTHS.mean())
+    for word, n in count.items():
+        POSTINGS[word].append((place, float(IDF[word]) * (n / (norm + n))))
+
+
+def by_words(question: str, left_out: list[int], k: int) -> list[int]:
+    """Places of the best k texts that have something in common with the question."""
+    scores = np.zeros(len(TEXTS), np.float32)
+    for word in words_of(question):
+        for place, score in POSTINGS.get(word, ()):
+            scores[place] += np.float32(score)
+    scores[left_out] = 0
+    return [int(place) for place in np.argsort(-scores, kind="stable")[:k] if scores[place] > 0]
+
+
+def by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
+    """Places of the k texts whose vectors are nearest to the question's."""
+    if not question.strip() or not TEXTS:
+        return []
+    cosines = np.round(embed(question) @ VECTORS.T, 6)
+    cosines[left_out] = -np.inf
+    return [int(place) for place in np.argsort(-cosines, kind="stable")[:k] if np.isfinite(cosines[place])]
+
+
+def nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Up to k entries, the nearest first; never the very conversation that is asked."""
+    question, k = question_of(messages), SETTINGS["k"]
+    left_out = [i for i, turns in enumerate(TURNS) if turns and turns == turns_of(messages)]
+    if SETTINGS["search"] != "both":
+        places = (by_words if SETTINGS["search"] == "bm25" else by_meaning)(question, left_out, k)
+        return [ENTRIES[place] for place in places]
+    joined: dict[int, float] = defaultdict(float)
+    for search in (by_words, by_meaning):
+        for rank, place in enumerate(search(question, left_out, max(100, k)), start=1):
+            joined[place] += 1 / (60 + rank)
+    return [ENTRIES[place] for place in sorted(joined, key=lambda place: (-joined[place], place))[:k]]
+
+
+if SETTINGS["search"] != "bm25":
+    import torch
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+    from transformers import AutoModel
+
+    VECTORS = load_file(HERE / "index.safetensors")["vectors"].astype(np.float64)
+    TOKENIZER = Tokenizer.from_file(str(HERE / "embedding" / "tokenizer.json"))
+    TOKENIZER.enable_truncation(SETTINGS["embedding_tokens"])
+    TOKENIZER.no_padding()
+    MODEL = AutoModel.from_pretrained(str(HERE / "embedding"), dtype=torch.float32, use_safetensors=True).eval()
+
+    @torch.inference_mode()
+    def embed(text: str) -> Any:
+        """The mean of the last hidden states, of length 1."""
+        hidden = MODEL(input_ids=torch.tensor([TOKENIZER.encode(text).ids])).last_hidden_state[0]
+        return torch.nn.functional.normalize(hidden.mean(0), dim=0).numpy()

@@ -1,0 +1,220 @@
+"""A contender as a folder that runs without tunesmith: prompt.json, what is searched, answer.py, README.md.
+
+Text, JSON and safetensors only. The programs are those of `engine/standalone/`, copied as they stand; the last step
+asks the bundle the test examples and compares what it answers with what was stored (`prove`).
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tunesmith.baselines.rag.answer import PASSAGES_HEAD
+from tunesmith.errors import GateFailed, RunError
+from tunesmith.files import write_atomically
+from tunesmith.models.embedded import embedding_models, resolve_embedding
+from tunesmith.providers.chat_completions import Patience, endpoint_of
+from tunesmith.providers.embedder import USUAL
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.providers.remote_form import FIELD, response_format
+from tunesmith.records import Message, Record, RemoteRecipe, Serving, TestSet
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.prompts import read_index, write_index
+
+PROOF = "answers_proof.json"
+LEAST_SHARE = 0.9
+"""A bundle that gives fewer of the stored answers, computed as precisely as they were, is not written: rounding flips
+a token where two are nearly equally likely, and no more."""
+
+
+class Differing(Record):
+    """An example that the bundle answers otherwise than the run did."""
+
+    example: str
+    stored: str
+    bundle: str
+
+
+class AnswersProof(Record):
+    """How many of the stored answers a bundle's answer.py gives again; `asked` is 0 where a service would charge."""
+
+    contender: str
+    asked: int
+    same: int
+    differing: tuple[Differing, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """`answer.py gives 60 of 60 stored answers of rag`."""
+        if not self.asked:
+            return f"no stored answers of {self.contender} were compared"
+        return f"answer.py gives {self.same:,} of {self.asked:,} stored answers of {self.contender}"
+
+
+def write_bundle(folder: RunFolder, serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> None:
+    """Write the parts of a bundle into the folder `to`. `model` is what answers: a folder of its own, or `to` itself.
+
+    Errors: `RunError` when what is searched is damaged; `OSError`.
+    """
+    programs = files("tunesmith.engine.standalone")
+    names = {"answer.py": "answer_remote.py" if serving.remote else "answer_local.py", "messages.py": "messages.py"}
+    if serving.index:
+        names["retrieve.py"] = "retrieve.py"
+        entries, vectors = read_index(folder.path / "index", serving.index)
+        write_index(to, "index", entries, vectors)
+        if serving.search != "bm25":
+            shutil.copytree(resolve_embedding(USUAL), to / "embedding")
+    for name, source in names.items():
+        write_atomically(to / name, programs.joinpath(source).read_text("utf-8"))
+    settings = _settings(serving, to) | (
+        _service(serving, serving.remote) if serving.remote else _local(serving, model, dtype, to)
+    )
+    write_atomically(to / "prompt.json", json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
+    write_atomically(to / "README.md", _readme(folder, serving, model))
+
+
+def _settings(serving: Serving, to: Path) -> dict[str, Any]:
+    retrieval = {
+        "k": serving.k, "search": serving.search, "passages_head": PASSAGES_HEAD,
+        "embedding_tokens": embedding_models()[USUAL].context_tokens,
+    }  # fmt: skip
+    return {
+        "contender": serving.contender,
+        "system": serving.system,
+        "template": serving.template,
+        "instruction": serving.instruction,
+        "shots": [{"messages": [message.as_dict() for message in shot]} for shot in serving.shots],
+        "retrieval": retrieval if serving.index else None,
+        "max_new_tokens": serving.max_new_tokens,
+    }
+
+
+def _local(serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> dict[str, Any]:
+    assert model is not None
+    from tunesmith.engine.answering.grammar import SPACES
+
+    place = Path(model.identity.folder).resolve()
+    is_here = place == to.resolve()
+    form = serving.form
+    return {
+        "labels": list(form.labels) if form else [],
+        "is_calibrated": serving.is_calibrated,
+        "json_schema": form.json_schema if form else None,
+        "json_options": SPACES,
+        "model": {
+            "name": model.identity.name,
+            "folder": "." if is_here else str(place),
+            "files": {} if is_here else model.identity.files,
+            "dtype": dtype,
+            "context_tokens": model.context_tokens or sys.maxsize,
+        },
+        "stop_ids": list(model.tokenizer.stop_ids),
+        "end_of_turn": model.tokenizer.end_of_turn,
+    }
+
+
+def _service(serving: Serving, remote: RemoteRecipe) -> dict[str, Any]:
+    settings = {"temperature": 0, "seed": 0, "max_tokens": remote.max_tokens, **response_format(serving.form)}
+    return {
+        "service": {
+            "endpoint": endpoint_of(remote.url),
+            "model": remote.model,
+            "key_variable": remote.key_variable,
+            "settings": settings,
+            "seconds": Patience().request_seconds,
+            "wrapped_in": FIELD if serving.form and serving.form.labels else None,
+        }
+    }
+
+
+def _readme(folder: RunFolder, serving: Serving, model: NamedModel | None) -> str:
+    needs = ["numpy"] if serving.index else []
+    if not serving.remote:
+        needs += ["torch", "transformers", *(["llguidance"] if serving.form and serving.form.json_schema else [])]
+    lines = [
+        f"# {serving.contender} of run {folder.id}",
+        "",
+        "Answers questions as this contender did when it was measured; tunesmith is not needed.",
+        "",
+        *([f"    pip install {' '.join(needs)}"] if needs else []),
+        "    echo 'your question' | python answer.py",
+        '    python answer.py --json < questions.jsonl      # {"messages": [...]} a line',
+        "",
+        "| file | what it is |",
+        "|---|---|",
+        "| prompt.json | everything that stands around a question, and what the answer is held to |",
+        "| answer.py, messages.py | the program; read it, it is short |",
+    ]
+    if serving.index:
+        lines.append("| retrieve.py, index.jsonl, index.safetensors | what is searched, and how |")
+    if serving.remote:
+        variable = serving.remote.key_variable
+        lines += ["", f"The key is read from the environment variable {variable}. A setting that the service",
+                  'declines can be taken out of "settings" in prompt.json.']  # fmt: skip
+    elif model is not None and serving.model == "base":
+        lines += ["", f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
+                  "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files."]  # fmt: skip
+    lines += ["", f"How many of the stored answers it gave again: {PROOF}. A question that spells a control token of",
+              "the model (such as an end-of-turn mark) is refused."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def prove(folder: RunFolder, serving: Serving, to: Path, *, is_exact: bool) -> AnswersProof:
+    """Ask the bundle every test example and compare. `is_exact`: it computes as precisely as the run did.
+
+    A service is not asked: it may charge. Errors: `GateFailed` when the bundle does not answer, or otherwise though it
+    computes as precisely.
+    """
+    stored = {one.example: one for one in folder.answers(serving.contender).records}
+    examples = [one for one in folder.read(TestSet).examples if one.id in stored] if folder.has(TestSet) else []
+    if serving.remote or not examples:
+        return AnswersProof(contender=serving.contender, asked=0, same=0)
+    asked = [one.prompt or (Message("user", one.question),) for one in examples]
+    lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked]
+    said = _run(to, "\n".join(lines) + "\n", len(lines))
+    differing = tuple(
+        Differing(example=one.id, stored=stored[one.id].text, bundle=text)
+        for one, text in zip(examples, said, strict=True)
+        if text != stored[one.id].text
+    )
+    proof = AnswersProof(
+        contender=serving.contender, asked=len(said), same=len(said) - len(differing), differing=differing
+    )
+    if is_exact and proof.same < LEAST_SHARE * proof.asked:
+        first = differing[0]
+        raise GateFailed(
+            "bundle-differs", "The bundle does not answer as the run did; it was not written.", where=str(folder.path),
+            found=f"{proof.sentence}; the first other one: {first.bundle[:80]!r} in place of {first.stored[:80]!r}",
+            do="report this; tunesmith chat RUN answers as it was measured",
+        )  # fmt: skip
+    return proof
+
+
+def _run(to: Path, questions: str, count: int) -> list[str]:
+    """What answer.py says, with no folder of ours on its path."""
+    done = subprocess.run(
+        [sys.executable, "-P", str((to / "answer.py").resolve()), "--json"], input=questions, capture_output=True,
+        text=True, encoding="utf-8", check=False, env=_environment(to),
+    )  # fmt: skip
+    said = done.stdout.splitlines()
+    if done.returncode or len(said) != count:
+        raise GateFailed(
+            "bundle-fails", "The bundle's answer.py does not run here; it was not written.", where=str(to),
+            found=f"exit code {done.returncode}, {len(said):,} of {count:,} answers: {done.stderr[-300:].strip()}",
+            do="report this; tunesmith chat RUN answers as it was measured",
+        )  # fmt: skip
+    try:
+        return [json.loads(line)["text"] for line in said]
+    except (ValueError, KeyError, TypeError):
+        raise RunError("bundle-unreadable", "The bundle's answers cannot be read.", where=str(to)) from None
+
+
+def _environment(to: Path) -> dict[str, str]:
+    import os
+
+    names = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return {**kept, "PYTHONPATH": str(to.resolve()), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
