@@ -22,7 +22,9 @@ Each says what is wrong, where, what was found and what to do, in this one form:
     error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where x.jsonl lines 88, 91 · found … · do …
 """
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -170,10 +172,27 @@ class BudgetStop(TunesmithError):
 
 
 class Interrupted(TunesmithError):
-    """Somebody asked to stop; what is usable was kept. `exit_code` is 128 and the signal's number, as in shells."""
+    """A stop was asked for; what is usable was kept. `exit_code` is 128 and the signal's number, as in shells.
+
+    It is no error, and its text does not say so: `Stopped as you asked. Kept in runs/x: ... Next: tunesmith resume ...`
+    """
 
     area = "interrupted"
     exit_code = 130
+
+    def __str__(self) -> str:
+        where = f" in {self.where}" if self.where else ""
+        kept = f" Kept{where}: {self.found}." if self.found else ""
+        return f"{self.what}{kept}" + (f" Next: {self.do}" if self.do else "")
+
+
+def command_line(*words: object) -> str:
+    """A command of tunesmith, ready to be pasted into a shell. A `Path` that begins with `-` is no flag."""
+    return shlex.join(["tunesmith", *(f"./{word}" if _is_like_a_flag(word) else str(word) for word in words)])
+
+
+def _is_like_a_flag(word: object) -> bool:
+    return isinstance(word, Path) and str(word).startswith("-")
 
 
 def name_some(items: Sequence[object], limit: int = 3) -> str:

@@ -492,11 +492,12 @@ def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     interrupted: list[bool] = []
     with FakeOpenAI(colour_in, reply=reply) as service:
         printed = call("decide", coloured, "--json", "--out", tmp_path, *short, *remotes(service))
-    message = refused(printed, 130, "interrupted/stopped")
+    assert printed.code == 130 and printed.document["error"]["code"] == "interrupted/stopped"
+    message = printed.err.splitlines()[-1]
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
     kept = ["few-shot", "rag", "zero-shot"] if when == "asked" else ["acme+zero-shot", "few-shot", "rag", "zero-shot"]
-    assert f"kept the answers of {', '.join(kept)}" in message and list(folder.contenders()) == kept
-    assert not folder.has(Evaluation) and f"do tunesmith resume {folder.path}" in message
+    assert f"the answers of {', '.join(kept)}" in message and list(folder.contenders()) == kept
+    assert not folder.has(Evaluation) and f"Next: tunesmith resume {folder.path}" in message
 
 
 def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(

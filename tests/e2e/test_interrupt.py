@@ -1,8 +1,10 @@
 """Ctrl-C (130) or SIGTERM (143) while a model is tuned: it says what was kept, and what was kept can be used."""
 
 import json
+import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,9 @@ from door import Door
 
 from tunesmith.records import Run
 from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.stop import STEP
+from tunesmith.testing.fake_openai import chat_answer
+from tunesmith.testing.raw_service import Connection, RawService
 
 Start = Callable[..., "subprocess.Popen[str]"]
 LONG = ("--set", "training.epochs=100000", "--set", "training.evaluations=1")
@@ -42,9 +47,10 @@ def test_an_interrupted_run_can_be_used(
 
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err
-    message = [line for line in err.splitlines() if line.startswith("error[")]
-    assert len(message) == 1 and str(folder.path) in message[0] and "kept the tuned weights" in message[0]
-    assert f"do tunesmith resume {folder.path}" in message[0]
+    assert err.count(STEP) == 1 and "error[" not in err
+    message = err.splitlines()[-1]
+    assert message.startswith(f"Stopped as you asked. Kept in {folder.path}: the tuned weights and the metrics")
+    assert f"Next: tunesmith resume {folder.path}" in message
     assert json.loads(out)["error"]["code"] == "interrupted/stopped"
 
     run = folder.read(Run)
@@ -64,7 +70,7 @@ def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> N
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted/stopped"
-    assert err.startswith("error[interrupted/stopped]") and err.count("\n") == 1
+    assert err.startswith("Stopped as you asked") and err.count("\n") == 1
 
 
 def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
@@ -77,7 +83,8 @@ def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert err.count("error[interrupted/stopped]") == 1 and "tuning" not in err and "Traceback" not in err
+    assert err.count(STEP) == err.count("Stopped as you asked") == 1
+    assert "tuning" not in err and "Traceback" not in err and "error[" not in err
 
 
 def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
@@ -87,3 +94,35 @@ def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settin
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_leaves_a_service_that_never_answers(
+    start: Start, labels_csv: Path, settings: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
+    """One answer would be waited for two minutes; so would be the end of a pool of threads."""
+    is_asked = threading.Event()
+
+    def talk(connection: Connection) -> None:
+        connection.request()
+        if service.talks > 1:
+            is_asked.set()
+            connection.be_silent()
+        connection.answer(chat_answer("red"))
+
+    with RawService(talk) as service:
+        remote = [{"name": "far", "url": service.url, "model": "m", "usd_per_million_in": 0, "usd_per_million_out": 0}]
+        words = ("--set", f"evaluation.remote={json.dumps(remote)}", "--set", "bar.max_forgetting=null")
+        quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
+        process = start("decide", labels_csv, "--out", tmp_path / "o u$t", *settings, *words, *quick)
+        assert is_asked.wait(120) and process.stderr is not None
+        process.send_signal(number)
+        while STEP not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err and "error[" not in err
+    (folder,) = (tmp_path / "o u$t").iterdir()
+    assert f"Next: tunesmith resume {shlex.quote(str(folder))}" in err
+    assert RunFolder.open(folder).read(Run).status == "interrupted"

@@ -2,17 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 
+import psutil
 import pytest
 
-from tunesmith.runs.stop import stop_on_signals
+from tunesmith.runs.stop import LEAVING, LEFT, STEP, AskedTwice, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
-    with pytest.raises(KeyboardInterrupt), stop_on_signals() as stop:
+    with pytest.raises(AskedTwice) as raised, stop_on_signals() as stop:
         assert not stop.asked()
         os.kill(os.getpid(), number)
         assert stop.asked()
@@ -20,6 +24,7 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
         assert stop.exit_code == 128 + number
         os.kill(os.getpid(), number)
         time.sleep(5)  # never reached: the signal comes first
+    assert raised.value.exit_code == 128 + number
 
 
 def test_handlers_are_put_back_also_after_an_error() -> None:
@@ -41,3 +46,106 @@ def test_another_thread_may_use_it_and_is_never_asked() -> None:
     thread.start()
     thread.join()
     assert told == [False]
+
+
+PROGRAM = """
+import hashlib, subprocess, sys
+from tunesmith.runs.stop import answer_signals, exit_code_of_stop, stop_on_signals
+
+def work_without_a_step_of_python():
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # half an hour; no handler runs meanwhile
+
+answer_signals()
+{program}
+"""
+STEPS = """
+with stop_on_signals():
+    work_without_a_step_of_python()
+"""
+SWALLOWED = """
+while True:
+    try:
+        work_without_a_step_of_python()
+    except KeyboardInterrupt:
+        pass
+"""
+CHILDREN = """
+for own in (True, False):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=own)
+    print(child.pid, flush=True)
+with stop_on_signals():
+    work_without_a_step_of_python()
+"""
+WAITS = """
+try:
+    print("begun", flush=True)
+    sys.stdin.read()
+except KeyboardInterrupt:
+    sys.exit(exit_code_of_stop())
+"""
+
+
+class Program:
+    """A program that answers signals, once it has begun its work; `lines` is what it said before."""
+
+    def __init__(self, text: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(program=text)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.lines = list(iter(self.process.stdout.readline, "begun\n"))
+
+    def says(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.readline().strip()
+
+
+@pytest.fixture
+def programs() -> "Iterator[list[Program]]":
+    begun: list[Program] = []
+    yield begun
+    for program in begun:
+        program.process.kill()
+        program.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("text", "answer"), [(STEPS, STEP), (SWALLOWED, LEAVING)])
+def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
+    programs: list[Program], text: str, answer: str, number: signal.Signals
+) -> None:
+    programs.append(program := Program(text))
+    program.process.send_signal(number)
+    assert program.says() == answer
+    program.process.send_signal(number)
+    assert program.says() == LEFT
+    assert program.process.wait(30) == 128 + number
+
+
+def test_the_first_of_two_different_signals_gives_the_exit_code(programs: list[Program]) -> None:
+    programs.append(program := Program(STEPS))
+    program.process.send_signal(signal.SIGTERM)
+    assert program.says() == STEP
+    program.process.send_signal(signal.SIGINT)
+    assert program.process.wait(30) == 143
+
+
+def test_children_end_with_the_program(programs: list[Program]) -> None:
+    programs.append(program := Program(CHILDREN))
+    children = [psutil.Process(int(line)) for line in program.lines]
+    assert len(children) == 2
+    program.process.send_signal(signal.SIGINT)
+    assert program.says() == STEP
+    program.process.send_signal(signal.SIGINT)
+    assert program.process.wait(30) == 130
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert len(gone) == 2 and not alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_waits_for_input_leaves_at_the_first_signal(programs: list[Program], number: signal.Signals) -> None:
+    programs.append(program := Program(WAITS))
+    program.process.send_signal(number)
+    assert program.process.wait(30) == 128 + number

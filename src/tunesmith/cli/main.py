@@ -32,6 +32,7 @@ from tunesmith.cli import (
 from tunesmith.cli.flags import nearest_flag, with_recipe_flags
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
+from tunesmith.runs.stop import answer_signals, exit_code_of_stop
 
 app = typer.Typer(
     name="tunesmith",
@@ -99,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
         stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do="run it again")
-        return _fail(stopped, stopped.exit_code, as_json, debug)
+        return _fail(stopped, exit_code_of_stop(), as_json, debug)
     except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
         _leave_stdout()
         return 0
@@ -174,6 +175,7 @@ def main() -> None:
     # torch's threads wait for each other by spinning; on a machine that others use too, shorter was 1.7 times
     # faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    answer_signals()
     sys.exit(run(sys.argv[1:]))
 
 

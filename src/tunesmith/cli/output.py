@@ -4,13 +4,12 @@ Text that came from data or models is stripped of control characters first, so t
 """
 
 import json
-import shlex
 import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from tunesmith.errors import TunesmithError, UsageError
+from tunesmith.errors import TunesmithError, UsageError, command_line
 
 
 def plain(text: object) -> str:
@@ -41,7 +40,7 @@ def say(*lines: str) -> None:
 
 def say_next(*words: object) -> None:
     """The last line of a command: the likeliest next one, ready to be pasted into a shell."""
-    print(f"next: {plain(shlex.join(['tunesmith', *map(str, words)]))}")
+    print(f"next: {plain(command_line(*words))}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tunesmith.data.check import check_examples
 from tunesmith.data.read import read_dataset
-from tunesmith.errors import GateFailed
+from tunesmith.errors import GateFailed, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import CheckReport, Recipe
@@ -54,5 +54,5 @@ def tell_or_refuse(report: CheckReport, listener: Listener) -> None:
             f"The data has errors: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
-            do=f"see all of them with line numbers: tunesmith check {report.dataset.files[0].path}",
+            do=f"see all of them with line numbers: {command_line('check', Path(report.dataset.files[0].path))}",
         )

@@ -1,9 +1,9 @@
 """How a run ends before its end: what is said of it, what it kept, and how to go on."""
 
-from tunesmith.errors import Interrupted
+from tunesmith.errors import Interrupted, command_line
 from tunesmith.records import Run
 from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.stop import Stop
+from tunesmith.runs.stop import AskedTwice, Stop
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -27,10 +27,20 @@ def interrupted(folder: RunFolder | None, stop: Stop) -> Interrupted:
         *([f"the answers of {answered}"] if answered else []),
         *(["the choices made"] if folder.choices().records else []),
     ]
-    error.where, error.found = str(folder.path), f"kept {' and '.join(kept) or 'the checked data and the recipe'}"
-    error.do = f"tunesmith resume {folder.path}" if can_go_on(folder) else "run the command again"
+    error.where, error.found = str(folder.path), " and ".join(kept) or "the checked data and the recipe"
+    error.do = command_line("resume", folder.path) if can_go_on(folder) else "run the command again"
     if is_tuned:
-        error.do = f"{error.do}, or try what is there: tunesmith chat {folder.path}"
+        error.do = f"{error.do}, or try what is there: {command_line('chat', folder.path)}"
+    return error
+
+
+def stopped_at_once(folder: RunFolder, asked: KeyboardInterrupt) -> Interrupted:
+    """Says the same after a second signal, when there was no time to look."""
+    error = Interrupted(
+        "stopped", "Stopped at once, as you asked.", where=str(folder.path), found="what was finished before",
+        do=command_line("resume", folder.path),
+    )  # fmt: skip
+    error.exit_code = asked.exit_code if isinstance(asked, AskedTwice) else Interrupted.exit_code
     return error
 
 

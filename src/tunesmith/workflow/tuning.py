@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import Interrupted, RunError, TunesmithError
+from tunesmith.errors import Interrupted, RunError, TunesmithError, command_line
 from tunesmith.files import sha256_of
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
@@ -28,7 +28,7 @@ from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.store.entries import Artifact
 from tunesmith.store.store import Store
-from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption
+from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption, stopped_at_once
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.forecast import errors_of
 from tunesmith.workflow.listener import SILENT, Listener
@@ -110,12 +110,9 @@ def telling_how_it_ends(tuning: Tuning) -> Iterator[None]:
                 _finish(tuning, "interrupted" if is_interruption(error) else "failed", None)
         if isinstance(error, Interrupted) or not can_go_on(folder):
             raise
-        go_on = f"tunesmith resume {folder.path}"
+        go_on = command_line("resume", folder.path)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(
-                "stopped", "Stopped at once, as you asked twice.", where=str(folder.path),
-                found="what was finished before is kept", do=go_on,
-            ) from None  # fmt: skip
+            raise stopped_at_once(folder, error) from None
         if isinstance(error, TunesmithError):
             error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
         error.add_note(f"go on with {go_on}")
