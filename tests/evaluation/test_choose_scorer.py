@@ -13,7 +13,7 @@ LABELS = ["spam", "ham", "Spam", "ham", "spam", "ham"]
 JSON = ['{"a": 1}', '["x"]']
 SHORT = ["Paris", "Rome", "Oslo", "Bern"]
 GSM8K = ["2 + 3 = <<2+3=5>>5 apples\n#### 5", "He has 1,200.\n#### 1,200"]
-LONG = ["a rather long answer " * 9] * 9 + ["short"]
+LONG = [f"a rather long answer {i} " * 9 for i in range(9)] + ["short"]
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ LONG = ["a rather long answer " * 9] * 9 + ["short"]
         (JSON, "json", "All 2 train answers are JSON"),
         (LABELS, "label", "6 train answers are 2 labels of at most 4 characters"),
         (SHORT, "normalised", "9 of 10 of the 4 train answers have at most 5 characters and 4 of them differ"),
-        (LONG, "rouge-l", "189 characters or more"),
-        (["1", "2", "3"], "normalised", "3"),  # numbers are JSON too, but nothing with fields
+        (LONG, "rouge-l", "207 characters or more"),
+        (["1", "2", "3"], "number", "All 3 train answers are numbers"),  # JSON too, but nothing with fields
         (
             [*JSON, "oops"],
             "normalised",

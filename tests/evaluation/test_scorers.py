@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.data.folding import normalised
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
@@ -19,7 +20,7 @@ from tunesmith.evaluation.scorers.normalised import NormalisedScorer
 from tunesmith.evaluation.scorers.number import NumberScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, normalised
+from tunesmith.evaluation.scorers.scorer import Item, Unscored
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
 from tunesmith.records import Example, Likelihood, Message, Progress, Prompt
 from tunesmith.testing.scorer_conformance import ScorerConformance
@@ -207,7 +208,8 @@ def test_rouge_l_sees_words_of_every_alphabet() -> None:
     [
         ("She has 18.", "9 * 2 = 18\n#### 18", 1.0),
         ("#### 18", "#### 18", 1.0),
-        ("#### 17\n#### 18 apples in 3 days", "#### 18", 1.0),
+        ("#### 17\n#### 18 apples", "#### 18", 1.0),
+        ("#### 18 apples in 3 days", "#### 18", 0.0),  # all that stands behind the mark must be the number
         ("First 3, then 18", "#### 18", 1.0),
         ("18, of which 3 are red", "#### 18", 0.0),
         ("18 #### none", "#### 18", 0.0),
@@ -215,11 +217,12 @@ def test_rouge_l_sees_words_of_every_alphabet() -> None:
         ("$1,234.50", "#### 1234.5", 1.0),
         ("1,234,567", "1234567", 1.0),
         ("1.234", "1234", 0.0),
-        ("12,34", "34", 1.0),  # no thousands: two numbers, the last one counts
+        ("12,34", "34", 0.0),
+        ("12,34", "12.34", 1.0),
         ("−5", "-5", 1.0),
         ("-$5", "$-5", 1.0),
         ("5", "-5", 0.0),
-        ("8-5", "5", 1.0),
+        ("8-5", "5", 0.0),  # a range
         ("50 %", "0.5", 1.0),
         ("50%", "50", 1.0),
         ("50%", "0.5%", 0.0),

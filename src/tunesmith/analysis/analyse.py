@@ -12,13 +12,12 @@ from tunesmith.analysis.found import Found, as_groups
 from tunesmith.analysis.neighbours import TrainIndex, failures_of
 from tunesmith.analysis.suggest import Suggester
 from tunesmith.analysis.suspects import BY_MODEL, BY_NEIGHBOURS, suspects_by_model, suspects_by_neighbours
+from tunesmith.data.label_set import find_labels
 from tunesmith.records import Analysis, Answer, ErrorGroup, Evaluation, Example, Suspect
 
 SHOWN_FAILURES = 50
 SHOWN_SUSPECTS = 50
 SHOWN_GROUPS = 10
-USES_OF_AN_ANSWER = 3
-"""Neighbours can contradict an answer only where answers repeat: each stands three times on average."""
 
 
 def analyse(
@@ -66,7 +65,7 @@ def _judged(cases: Cases, evaluation: Evaluation, train_answers: Sequence[str]) 
     sorts: list[tuple[list[Found], int]] = [by_length(cases), by_topic(cases)]
     scorers = evaluation.scorers
     if "label" in scorers and train_answers:
-        sorts += [by_labels(cases, train_answers), by_label(cases)]
+        sorts += [by_labels(cases, train_answers), by_label(cases, train_answers)]
     if "json" in scorers:
         sorts.append(by_field(cases))
     sorts.append((by_form(cases, scorers, train_answers), 0))
@@ -92,7 +91,7 @@ def _suspects(
     """Suspects, by what they were found, and among how many train examples."""
     if beliefs is not None:
         return suspects_by_model(train, beliefs), BY_MODEL, sum(example.id in beliefs for example in train)
-    if len({example.answer for example in train}) * USES_OF_AN_ANSWER > len(train):
-        return [], BY_NEIGHBOURS, 0
+    if find_labels([example.answer for example in train]) is None:
+        return [], BY_NEIGHBOURS, 0  # neighbours can contradict an answer only where answers repeat
     suspects, among = suspects_by_neighbours(train, index)
     return suspects, BY_NEIGHBOURS, among

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tunesmith.analysis.cases import Case, Cases
 from tunesmith.analysis.contrast import parts_apart
 from tunesmith.analysis.found import Found
-from tunesmith.evaluation.scorers.json_fields import parse_json
+from tunesmith.evaluation.scorers.json_fields import parse_answer
 
 MOST_FIELDS = 200
 Values = dict[str, Counter[str]]
@@ -32,7 +32,7 @@ Counts = NDArray[Any]
 
 def by_field(cases: Cases) -> tuple[list[Found], int]:
     """Every field with a defect, most errors first, and the number of fields times defects that were looked at."""
-    rows = [(case, _flat(case.example.answer), _flat(case.answer.text)) for case in cases.answered]
+    rows = [(case, _flat(case.wanted), _flat(case.said)) for case in cases.answered]
     known = [(case, wanted, said) for case, wanted, said in rows if wanted is not None and said is not None]
     seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
     fields = [field for field, _ in seen.most_common(MOST_FIELDS)]
@@ -69,13 +69,13 @@ def _beside_the_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tup
 
 def is_no_json(case: Case) -> bool:
     """The reference is JSON and the answer is not."""
-    return _flat(case.example.answer) is not None and _flat(case.answer.text) is None
+    return _flat(case.wanted) is not None and _flat(case.said) is None
 
 
 def _flat(text: str) -> Values | None:
     """The values of each field, as text, however often it occurs."""
     try:
-        value = parse_json(text)
+        value = parse_answer(text)
     except (ValueError, RecursionError):
         return None
     values: defaultdict[str, Counter[str]] = defaultdict(Counter)

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from tunesmith.analysis.cases import Case, Cases
 from tunesmith.analysis.contrast import rates_apart
 from tunesmith.analysis.found import Found
+from tunesmith.data.final_answer import final_answer
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.scorers.scorer import normalised
 
 ARROW = " → "
 
 
 def by_labels(cases: Cases, train_answers: Sequence[str]) -> tuple[list[Found], int]:
     """Every pair that occurs, most errors first, and the number of pairs that could have occurred."""
-    scorer = LabelScorer(train_answers)
-    spelling = {normalised(label): label for label in reversed(train_answers)}
-    rows = [(case, normalised(case.example.answer), scorer.label_of(case.answer.text)) for case in cases.answered]
+    scorer = LabelScorer(list(map(final_answer, train_answers)))
+    spelling = {scorer.key_of(label): label for label in scorer.label_set.labels}
+    rows = [(case, scorer.key_of(case.wanted), scorer.label_of(case.said)) for case in cases.answered]
     wanted, said = Counter(want for _, want, _ in rows), Counter(say for _, _, say in rows if say is not None)
     table = Counter((want, say) for _, want, say in rows)
     pairs: defaultdict[tuple[str, str], list[Case]] = defaultdict(list)
@@ -40,22 +40,23 @@ def by_labels(cases: Cases, train_answers: Sequence[str]) -> tuple[list[Found], 
     return sorted(found, key=lambda one: (-len(one.hits), one.name)), family
 
 
-def by_label(cases: Cases) -> tuple[list[Found], int]:
+def by_label(cases: Cases, train_answers: Sequence[str]) -> tuple[list[Found], int]:
     """Every wanted label with an error against all other labels, most errors first, and the number of labels."""
-    total = Counter(normalised(case.example.answer) for case in cases.answered)
+    scorer = LabelScorer(list(map(final_answer, train_answers)))
+    total = Counter(scorer.key_of(case.wanted) for case in cases.answered)
     wrong: defaultdict[str, list[Case]] = defaultdict(list)
     for case in cases.wrong:
-        wrong[normalised(case.example.answer)].append(case)
+        wrong[scorer.key_of(case.wanted)].append(case)
     found = []
     for label, hits in wrong.items():
         rest_wrong, rest = len(cases.wrong) - len(hits), len(cases.answered) - total[label]
         contrast = rates_apart(len(hits), total[label], rest_wrong, rest)
-        name = hits[0].example.answer
+        name = hits[0].wanted
         found.append(Found("label", name, (name,), tuple((hit, hit.loss) for hit in hits), total[label], contrast))
     return sorted(found, key=lambda one: (-len(one.hits), one.name)), len(total)
 
 
 def named_no_label(cases: Cases, train_answers: Sequence[str]) -> list[Case]:
     """The wrong answers that stand for no label at all."""
-    scorer = LabelScorer(train_answers)
-    return [case for case in cases.wrong if scorer.label_of(case.answer.text) is None]
+    scorer = LabelScorer(list(map(final_answer, train_answers)))
+    return [case for case in cases.wrong if scorer.label_of(case.said) is None]

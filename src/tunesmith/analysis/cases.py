@@ -8,6 +8,7 @@ judged are counted apart: why they failed says nothing about what was not learne
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunesmith.data.final_answer import final_answer
 from tunesmith.errors import DataError
 from tunesmith.records import Answer, Evaluation, Example
 
@@ -23,6 +24,16 @@ class Case:
     answer: Answer
     score: float | None
     is_wrong: bool
+
+    @property
+    def said(self) -> str:
+        """The final answer, without reasoning: what was scored."""
+        return final_answer(self.answer.text)
+
+    @property
+    def wanted(self) -> str:
+        """The expected final answer."""
+        return final_answer(self.example.answer)
 
     @property
     def loss(self) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tunesmith.analysis.cases import Case
 from tunesmith.baselines.rag.index import Bm25Index
-from tunesmith.evaluation.scorers.scorer import normalised
+from tunesmith.data.folding import normalised
 from tunesmith.records import Example, Failure, Neighbour
 
 NEAREST = 3
@@ -37,7 +37,7 @@ def failures_of(cases: Sequence[Case], index: TrainIndex) -> list[Failure]:
 
 
 def _failure(case: Case, found: Sequence[Example]) -> Failure:
-    wanted, said = normalised(case.example.answer), normalised(case.answer.text)
+    wanted, said = normalised(case.wanted), normalised(case.said)
     answers = [normalised(example.answer) for example in found]
     return Failure(
         example=case.example.id,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tunesmith.analysis.neighbours import TrainIndex
-from tunesmith.evaluation.scorers.scorer import normalised
+from tunesmith.data.folding import normalised
 from tunesmith.records import Example, Suspect
 
 CONFIDENT = 0.8

@@ -4,12 +4,11 @@ A form is a promise about answers that nobody has seen yet, so it is drawn wide:
 made from, and shuts out only what the train answers speak against (`schema.py`).
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tunesmith.baselines.schema import DEEPEST, LARGEST_BYTES, infer_schema
-from tunesmith.data.keys import normalised
-from tunesmith.data.label_set import is_label_set
+from tunesmith.data.final_answer import has_reasoning
+from tunesmith.data.label_set import find_labels
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import DataError
@@ -29,17 +28,15 @@ def form_of(answers: Sequence[str]) -> tuple[AnswerForm | None, str]:
     values = [value for answer in answers if isinstance(value := _value_of(answer), dict | list)]
     if len(answers) - len(values) <= STRAY_SHARE * len(answers):
         return _json_form(values, len(answers))
-    spellings = defaultdict[str, Counter[str]](Counter)
-    for answer in answers:
-        spellings[normalised(answer)][answer.strip()] += 1
-    n, distinct = len(answers), len(spellings)
-    if not is_label_set(answers, distinct) or "" in spellings:
+    n, found = len(answers), find_labels(answers)
+    if found is None or "" in found.labels:
         return None, f"The {n:,} train answers are neither a small label set nor all JSON: they are left free."
-    if distinct == 1:
+    if any(map(has_reasoning, answers)):
+        return None, f"The {n:,} train answers reason before they answer: they are left free."
+    if len(found.labels) == 1:
         return None, f"The {n:,} train answers are all the same: there is nothing to choose."
-    by_number = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
-    labels = tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_number)
-    return AnswerForm(labels=labels), f"The {n:,} train answers are {distinct:,} labels: the likeliest one is taken."
+    reason = f"The {n:,} train answers are {len(found.labels):,} labels: the likeliest one is taken."
+    return AnswerForm(labels=found.labels), reason
 
 
 def _json_form(values: Sequence[object], n: int) -> tuple[AnswerForm | None, str]:

@@ -11,21 +11,24 @@ from tunesmith.cli.progress import open_listener
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Known names, folders, org/name, or run folders.")],
     data: Annotated[Path, typer.Option(help="The test examples.")],
+    models: Annotated[list[str] | None, typer.Argument(help="Known names, folders, org/name, or run folders.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask every model the same questions and compare them pair by pair on the same examples."""
+    """Ask every model the same questions and compare them pair by pair on the same examples.
+
+    Answers that other systems gave (--answers FILE) and models behind a URL are compared too, also without a model.
+    """
     from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.evaluate import evaluate as evaluate_models
 
     listener = open_listener()
     try:
         evaluation, folder = evaluate_models(
-            models, load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
+            models or [], load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
         )
     finally:
         listener.close()

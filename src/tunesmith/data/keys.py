@@ -1,13 +1,11 @@
 """When two texts count as the same, and whether answers are labels. The check and the split must agree on both."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 
-from tunesmith.data.label_set import MOST_LABELS, SHORT_CHARACTERS
+from tunesmith.data.final_answer import final_answer
+from tunesmith.data.label_set import find_labels
 from tunesmith.records import Example, canonical_json
-
-FEWEST_EXAMPLES_PER_LABEL = 5
 
 
 def normalised(text: str) -> str:
@@ -26,16 +24,14 @@ def prompt_key(example: Example) -> str:
 
 
 def labels_of(examples: Sequence[Example]) -> list[str] | None:
-    """Each example's label when the answers look like labels, else None.
+    """Each example's label, in the label's commonest spelling, when the answers are labels (`label_set.py`), else None.
 
-    They do when they are short, one line, at most 200 different ones, and each stands for 5 examples on average. A
-    tool call is no label.
+    Two labels at least, no plain texts, and no tool calls.
     """
-    answers = [example.answer.strip() for example in examples]
     if any(example.text is not None or example.messages[-1].tool_calls for example in examples):
         return None
-    if any(len(answer) > SHORT_CHARACTERS or "\n" in answer for answer in answers):
+    found = find_labels([example.answer for example in examples])
+    if found is None or len(found.labels) < 2:
         return None
-    different = len(Counter(answers))
-    are_few = 2 <= different <= MOST_LABELS and len(answers) >= FEWEST_EXAMPLES_PER_LABEL * different
-    return answers if are_few else None
+    spelling = {found.key_of(label): label for label in found.labels}
+    return [spelling[found.key_of(final_answer(example.answer))] for example in examples]

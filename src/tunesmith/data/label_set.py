@@ -1,13 +1,87 @@
-"""When answers are a small label set: the scorer and the form that answers are held to must agree on it."""
+"""The one rule for "are these answers labels?", asked by checks, split, scorer, form, estimate and analysis.
 
+Answers are labels where they are used again and again, so that a further answer would hardly be a new one:
+
+    at most 200 different answers, each of one line
+    each is used 2 times on average (3 times where one is longer than 60 characters)
+    answers that are used once are at most 15 % of all: the Good-Turing estimate of the chance that the next answer is
+    one that was not seen yet (Good 1953)
+
+Neither the length of an answer nor the share of one label counts. Ratings (1 to 5) and other small sets of small whole
+numbers are labels; amounts are not, whatever their number (`choose_scorer` asks for them first). Only final answers are
+looked at (`final_answer`). How labels are told apart is `folding_for`'s rule: never are two of them folded into one.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tunesmith.data.final_answer import final_answer
+from tunesmith.data.folding import Folding, folding_for
 
 SHORT_CHARACTERS = 60
 MOST_LABELS = 200
-USES_OF_A_LABEL = 3
+USES_OF_A_LABEL = 2
+USES_OF_A_LONG_LABEL = 3
+USED_ONCE_SHARE = 0.15
+MAYBE_USES = 1.5
 
 
-def is_label_set(answers: Sequence[str], distinct: int) -> bool:
-    """They are short, at most 200 of them differ, and each label stands for 3 answers on average."""
-    longest = max(map(len, answers), default=0)
-    return longest <= SHORT_CHARACTERS and distinct <= MOST_LABELS and 0 < distinct * USES_OF_A_LABEL <= len(answers)
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Labels in their commonest spelling, the most used first, and how a text is folded to be compared with them."""
+
+    labels: tuple[str, ...]
+    folding: Folding
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest label."""
+        return max(map(len, self.labels), default=0)
+
+    def key_of(self, text: str) -> str:
+        """The text as labels are compared."""
+        return self.folding(text)
+
+
+def label_set_of(answers: Sequence[str]) -> LabelSet:
+    """The labels that these final answers are, whether or not they look like labels.
+
+    Where each is there once they are a list of labels, and none of them is a slip.
+    """
+    folding = folding_for(answers, fewest=2 if len(set(answers)) < len(answers) else 1)
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for answer in answers:
+        spellings[folding(answer)][answer.strip()] += 1
+    by_uses = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
+    return LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
+
+
+def find_labels(answers: Sequence[str]) -> LabelSet | None:
+    """The labels, where these answers are labels by the rule above; reasoning before them is not looked at."""
+    finals = [final_answer(answer).strip() for answer in answers]
+    uses = Counter(finals)
+    if not _may_be_labels(uses):
+        return None
+    found = label_set_of(finals)
+    counts = Counter(found.key_of(answer) for answer in finals)
+    wanted = USES_OF_A_LABEL if found.longest <= SHORT_CHARACTERS else USES_OF_A_LONG_LABEL
+    are_used = len(counts) <= MOST_LABELS and wanted * len(counts) <= len(finals)
+    once = sum(count == 1 for count in counts.values())
+    return found if are_used and once <= USED_ONCE_SHARE * len(finals) else None
+
+
+def may_be_labels(answers: Sequence[str]) -> int:
+    """How many labels these answers may be that are too many or too rare for the rule; 0 where nothing speaks for it.
+
+    It is offered, not done: short answers of one line, used 1.5 times on average.
+    """
+    finals = [final_answer(answer).strip() for answer in answers]
+    uses = Counter(finals)
+    is_likely = bool(uses) and MAYBE_USES * len(uses) <= len(finals) and max(map(len, uses)) <= SHORT_CHARACTERS
+    return len(uses) if is_likely and not any("\n" in answer for answer in uses) else 0
+
+
+def _may_be_labels(uses: Counter[str]) -> bool:
+    """Quick, before anything is folded: spellings may be twice as many as labels, or more."""
+    return bool(uses) and len(uses) <= 5 * MOST_LABELS and not any("\n" in answer for answer in uses)

@@ -7,6 +7,9 @@ What is decided here:
 - A failed answer (`error` set) has no score, nor has one that the scorer could not judge (`unscored`). They are counted
   in `Quantity.failed` and left out of n, so the interval widens; neither is scored 0 in silence. An answer cut at
   the token limit is an answer: a user would get no more.
+- Reasoning is taken off answers and references before they are scored (`data/final_answer.py`), for every scorer and
+  judge alike; an answer that is nothing but reasoning is an empty answer. It is counted in what the contender says of
+  itself.
 - Comparisons are paired: they use the examples that both contenders answered, and say how many.
 - All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
@@ -21,6 +24,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tunesmith.data.final_answer import explain_reasoning, final_answer
 from tunesmith.errors import DataError, UsageError, name_some
 from tunesmith.evaluation.meter import Meter
 from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, fault_of_reference, score_items
@@ -134,7 +138,7 @@ def check_task(task: Task) -> None:
 
 def _check_references(task: Task) -> None:
     """A reference that the scorer finds fault with as an answer to itself is no reference for it; one stray may be."""
-    faults = [(e, fault_of_reference(task.scorer, e.answer)) for e in task.examples]
+    faults = [(e, fault_of_reference(task.scorer, final_answer(e.answer))) for e in task.examples]
     faulty = [(example, fault) for example, fault in faults if fault is not None]
     if len(faulty) > max(1, STRAY_SHARE * len(task.examples)):
         raise DataError(
@@ -185,7 +189,7 @@ def score_completions(
 ) -> list[dict[str, float] | Unscored]:
     """Scores of what was answered; what was not answered has none."""
     items = [
-        Item(completion.text, example.answer, example.question)
+        Item(final_answer(completion.text), final_answer(example.answer), example.question)
         for completion, example in zip(completions, examples, strict=True)
         if completion.error is None
     ]
@@ -271,7 +275,7 @@ def _measured(asked: Asked, task: Task) -> Contender:
     return Contender(
         name=profile.name,
         kind=profile.kind,
-        given=profile.given,
+        given=_given(asked),
         metrics=metrics,
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
@@ -285,6 +289,12 @@ def _measured(asked: Asked, task: Task) -> Contender:
         token_price=price,
         retrieval_hits=profile.retrieval_hits,
     )
+
+
+def _given(asked: Asked) -> str:
+    """What the contender was given, and how many of its answers were scored without their reasoning."""
+    told = explain_reasoning([answer.text for answer in asked.answers if answer.error is None])
+    return "; ".join(filter(None, (asked.profile.given, f"of its answers {told}".rstrip(".") if told else "")))
 
 
 def _clean(asked: Asked, task: Task) -> Quantity | None:
@@ -303,7 +313,9 @@ def _metrics(asked: Asked, task: Task) -> dict[str, Quantity]:
     metrics = {name: _mean(asked, name, groups) for name in names}
     which = [i for i, answer in enumerate(asked.answers) if answer.scores]
     for name, metric in task.scorer.whole_set.items():
-        counts_ND = np.array([metric.count(asked.answers[i].text, task.examples[i].answer) for i in which])
+        counts_ND = np.array(
+            [metric.count(final_answer(asked.answers[i].text), final_answer(task.examples[i].answer)) for i in which]
+        )
         interval = whole_set_interval(counts_ND, metric.combine, task.seed, _some(groups, which))
         metrics[name] = _quantity(interval, len(asked.answers) - len(which))
     return metrics

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from tunesmith.data.final_answer import explain_reasoning, final_answer
+from tunesmith.data.label_set import label_set_of
 from tunesmith.errors import RecipeError, RunError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
 from tunesmith.evaluation.judge.counted import CountedCompleter, less
@@ -114,12 +116,19 @@ class Contest:
         return replace(one, answers=answers)
 
     def _keep(self, one: Asked) -> None:
+        note_reasoning(one, self.listener)
         self.folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
         self._remember_look(one)
         self.asked.append(one)
 
     def _remember_look(self, one: Asked) -> None:
         self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
+
+
+def note_reasoning(one: Asked, listener: Listener) -> None:
+    """Say how many answers are scored without the reasoning in them."""
+    if reasoning := explain_reasoning([answer.text for answer in one.answers]):
+        listener.note(f"{one.name}: of its answers {reasoning}")
 
 
 def _with_notes(one: Asked, notes: Sequence[str]) -> Asked:
@@ -148,7 +157,9 @@ def check_own_scorer(task: Task) -> None:
     """
     if not isinstance(task.scorer, FunctionScorer):
         return
-    found = task.scorer.score_items([Item(e.answer, e.answer, e.question) for e in task.examples[:TRIED]])
+    found = task.scorer.score_items(
+        [Item(final_answer(e.answer), final_answer(e.answer), e.question) for e in task.examples[:TRIED]]
+    )
     faults = [one.why for one in found if isinstance(one, Unscored)]
     if len(faults) == len(found):
         raise RecipeError(
@@ -171,7 +182,9 @@ def look_of(test_ids: Sequence[str], one: Asked, run: str | None, why: str) -> L
 
 def test_set_of(task: Task, train_answers: Iterable[str]) -> TestSet:
     """What is kept of the task, so that the verdict can be made again from the answers."""
-    labels = sorted(set(train_answers)) if "label" in parts_of(task.scorer.name) else ()
+    labels = (
+        label_set_of(list(map(final_answer, train_answers))).labels if "label" in parts_of(task.scorer.name) else ()
+    )
     return TestSet(
         task=task.name,
         scorer=task.scorer.name,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import psutil
 
 from tunesmith.baselines.form import form_of
-from tunesmith.data.label_set import USES_OF_A_LABEL, is_label_set
 from tunesmith.errors import ModelError
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import ChatTokenizer, Estimate, Machine, Recipe, Run, TokenArrays
@@ -107,10 +106,7 @@ def work_of(material: Material) -> Work:
 
 def label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
     """Tokens of all labels, what they begin with in common counted once; 0 where the answers are no labels."""
-    different = list(dict.fromkeys(answers))
-    if not is_label_set(answers, len(different)):
-        return 0
-    form, _ = form_of(different * USES_OF_A_LABEL)  # each as often as a label must stand: there may be 100,000
+    form = form_of(answers)[0] if answers else None
     if form is None or not form.labels:
         return 0
     encoded = tokenizer.encode(list(form.labels))

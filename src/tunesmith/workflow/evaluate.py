@@ -1,22 +1,25 @@
 """Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunesmith.baselines.prompt import Instructed
 from tunesmith.data.check import check_examples
-from tunesmith.errors import UsageError
+from tunesmith.data.split import examples_on
+from tunesmith.errors import InputError, UsageError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.evaluation.scorers.choose import SCORERS, choose_scorer
+from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split
+from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split, TestSet
+from tunesmith.records.evaluation import parts_of
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of
+from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of, note_reasoning
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.judging import open_judging
 from tunesmith.workflow.listener import SILENT, Listener
@@ -30,12 +33,19 @@ def evaluate(
     """Score models on all examples of the recipe's data, with its judge. With `out`, a folder in there keeps
     evaluation and answers.
 
-    A run is asked with the instruction it was trained with, every other model with the recipe's.
+    A run is asked with the instruction it was trained with, every other model with the recipe's; where the recipe
+    names no scorer, the scorer and the labels of the first run are taken.
     Errors: `InputError`, `GateFailed` when the data has errors, `ProviderError` of a judge, `Interrupted`.
     """
+    if not models and not recipe.evaluation.answers and not recipe.evaluation.remote:
+        raise UsageError(
+            "no-contender", "There is nothing to evaluate.",
+            do="name a model, a run, a file of answers (--answers FILE) or a model behind a URL (evaluation.remote)",
+        )  # fmt: skip
     recipe = with_scorer(recipe)
-    plain, wanted = _task(recipe, listener)
-    places, named = _named(models, recipe)
+    places = {contender_name(name): folder_if_run(name) for name in models}
+    plain, wanted = _task(recipe, places, listener)
+    named = _named(models, places, recipe)
     judging = open_judging(plain.scorer, recipe, listener)
     task = judging.task(plain)
     outsiders = read_outsiders(recipe, task.examples, named)
@@ -59,6 +69,8 @@ def evaluate(
         for outsider in outsiders:
             asked.append(outsider.scored(task))
             _keep(asked[-1], wanted, store, folder)
+    for one in asked:
+        note_reasoning(one, listener)
     evaluation = evaluate_answers(asked, task)
     if folder is not None:
         folder.write(evaluation)
@@ -67,7 +79,7 @@ def evaluate(
     return evaluation, folder.path if folder else None
 
 
-def _task(recipe: Recipe, listener: Listener) -> tuple[Task, list[Example]]:
+def _task(recipe: Recipe, places: Mapping[str, str], listener: Listener) -> tuple[Task, list[Example]]:
     """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
     loaded = read_examples(recipe)
     tell_or_refuse(check_examples(loaded), listener)
@@ -76,22 +88,52 @@ def _task(recipe: Recipe, listener: Listener) -> tuple[Task, list[Example]]:
     examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
     listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
-    scorer, reason = choose_scorer([example.answer for example in examples], recipe.evaluation.scorer, LocalEmbedder)
+    scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
     task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
     check_task(task)
     check_own_scorer(task)
     return task, wanted
 
 
-def _named(models: Sequence[str], recipe: Recipe) -> tuple[dict[str, str], dict[str, NamedModel]]:
-    """Each model's place and the model, by its name as a contender."""
-    places = {contender_name(name): folder_if_run(name) for name in models}
+def _choose_scorer(answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]) -> tuple[Scorer, str]:
+    """The recipe's scorer, else that of the first run, else the one that fits these answers; and why."""
+    if recipe.evaluation.scorer == "auto":
+        for name, place in places.items():
+            scorer, train_answers = scorer_of_run(place)
+            if scorer is not None:
+                found, reason = choose_scorer(train_answers or answers, scorer, LocalEmbedder)
+                return found, f"{reason} So it is in the run {name}."
+    return choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+
+
+def scorer_of_run(place: str) -> tuple[str | None, Sequence[str]]:
+    """The scorer that a run's contenders were judged by, or would be, and the train answers that it is made from.
+
+    (None, ()) where the place is no run's, or where the data that it was trained on is gone.
+    """
+    own = recipe_of(place)
+    if own is None:
+        return None, ()
+    folder = RunFolder.open(place)
+    if folder.has(TestSet):
+        test = folder.read(TestSet)
+        named = own.evaluation.scorer if own.evaluation.scorer != "auto" else None
+        return named or next((one for one in parts_of(test.scorer) if one in SCORERS), None), test.labels
+    try:
+        train = examples_on(read_examples(own).examples, folder.read(Split).train)
+    except InputError:
+        return None, ()
+    return own.evaluation.scorer if train else None, [example.answer for example in train]
+
+
+def _named(models: Sequence[str], places: Mapping[str, str], recipe: Recipe) -> dict[str, NamedModel]:
+    """Each model by its name as a contender."""
     named = {name: NamedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
             "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
         )
-    return places, named
+    return named
 
 
 def _remotes(recipe: Recipe, listener: Listener) -> list[Entrant]:

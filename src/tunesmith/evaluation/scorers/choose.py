@@ -3,13 +3,17 @@
 A new scorer is one file, one line in `SCORERS`, one test.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from tunesmith.data.label_set import SHORT_CHARACTERS, is_label_set
+from tunesmith.data.final_answer import explain_reasoning, final_answer
+from tunesmith.data.folding import FOLDINGS, Folding, folding_for, merged_by
+from tunesmith.data.label_set import SHORT_CHARACTERS, find_labels, may_be_labels
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
@@ -19,19 +23,24 @@ from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
-from tunesmith.evaluation.scorers.number import MARK, NumberScorer, number_in
+from tunesmith.evaluation.scorers.number import MARK, NumberScorer
+from tunesmith.evaluation.scorers.number_text import is_amount, is_number, unit_in
 from tunesmith.evaluation.scorers.regex import RegexScorer
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
-from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer, normalised
+from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
 from tunesmith.records import Embedder
 
+MOST_RATINGS = 21
+"""From 0 to 20, as the longest scales that people rate on."""
+MOST_UNITS = 3
+
 SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
     "exact": lambda references: ExactScorer(),
-    "normalised": lambda references: NormalisedScorer(),
+    "normalised": lambda references: NormalisedScorer(references),
     "label": lambda references: LabelScorer(references),
-    "number": lambda references: NumberScorer(),
+    "number": lambda references: NumberScorer(references),
     "json": lambda references: JsonScorer(),
     "rouge-l": lambda references: RougeLScorer(),
     "chrf": lambda references: ChrfScorer(),
@@ -42,12 +51,12 @@ SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
 }
 """Each is made from the train answers; most need nothing of them. `similarity` needs a model besides."""
 
-OPTIONS: dict[str, Callable[[str], Scorer]] = {
-    "number": lambda tolerance: NumberScorer(_tolerance(tolerance)),
-    "regex": lambda pattern: RegexScorer(pattern),
-    "sql": lambda file: SqlScorer.of_file(Path(file)),
+OPTIONS: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
+    "number": lambda tolerance, references: NumberScorer(references, _tolerance(tolerance)),
+    "regex": lambda pattern, references: RegexScorer(pattern),
+    "sql": lambda file, references: SqlScorer.of_file(Path(file)),
 }
-"""`name:option`, for those that take one."""
+"""`name:option`, for those that take one; made from the option and the train answers."""
 
 
 def choose_scorer(
@@ -63,10 +72,14 @@ def choose_scorer(
         raise DataError(
             "no-answers", "No scorer can be chosen without answers.", do="add train examples that have an answer"
         )
+    finals = [final_answer(reference) for reference in references]
+    reasoning = explain_reasoning(references)
     if name != "auto":
-        return _named(name, references, embedder)
-    chosen, reason = _look(references)
-    return SCORERS[chosen](references), reason
+        scorer, reason = _named(name, finals, embedder)
+    else:
+        chosen, reason = _look(finals)
+        scorer = SCORERS[chosen](finals)
+    return scorer, f"{reason} {reasoning}".rstrip()
 
 
 def _named(name: str, references: Sequence[str], embedder: Callable[[], Embedder] | None) -> tuple[Scorer, str]:
@@ -82,7 +95,7 @@ def _named(name: str, references: Sequence[str], embedder: Callable[[], Embedder
         scorer = SimilarityScorer(embedder())
         return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."
     if has_option and kind in OPTIONS:
-        return OPTIONS[kind](option), reason
+        return OPTIONS[kind](option, references), reason
     if name in SCORERS:
         return SCORERS[name](references), reason
     raise _unknown(name)
@@ -122,8 +135,8 @@ def _look(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
     marked = sum(_ends_in_number(reference) for reference in references)
     if n - marked <= STRAY_SHARE * n:
-        told = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
-        return "number", f"{told} train answers end in {MARK} and a number, so those numbers are compared."
+        counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
+        return "number", f"{counted} train answers end in {MARK} and a number, so those numbers are compared."
     strays = [reference for reference in references if not _is_json_container(reference)]
     if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
@@ -139,22 +152,63 @@ def _look(references: Sequence[str]) -> tuple[str, str]:
 
 def _look_at_text(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
-    longest = max(len(reference) for reference in references)
-    distinct = len({normalised(reference) for reference in references})
-    if is_label_set(references, distinct):
-        return "label", f"The {n:,} train answers are {distinct:,} labels of at most {longest} characters."
+    amounts = sum(is_amount(reference) for reference in references)
+    if n - amounts <= STRAY_SHARE * n and not _are_ratings(references) and _have_few_units(references):
+        counted = f"All {n:,}" if amounts == n else f"{amounts:,} of {n:,}"
+        return "number", f"{counted} train answers are numbers, so numbers are compared, however they are written."
+    labels = find_labels(references)
+    if labels is not None:
+        reason = (
+            f"The {n:,} train answers are {len(labels.labels):,} labels of at most {labels.longest} characters."
+            f"{_strictness(labels.folding, references)}"
+        )
+        return "label", reason
     usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
     if usual <= SHORT_CHARACTERS:
-        return "normalised", (
-            f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,} of them differ, "
-            "so whole answers are compared, case and marks at the edges forgiven."
-        )
+        folding = folding_for(references)
+        distinct = len({folding(reference) for reference in references})
+        compared = f"whole answers are compared, {folding.forgives} forgiven." + _strictness(folding, references)
+        reason = f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,} of them differ, "
+        return "normalised", reason + "so " + compared + _offer_labels(references)
     return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
+
+
+def _are_ratings(references: Sequence[str]) -> bool:
+    """A small set of small whole numbers, used again and again: grades, stars, numbers of classes. They are labels."""
+    values = {reference.strip() for reference in references}
+    are_small = all(re.fullmatch(r"[-+]?\d{1,2}", value) for value in values)
+    return are_small and len(values) <= MOST_RATINGS and find_labels(references) is not None
+
+
+def _have_few_units(references: Sequence[str]) -> bool:
+    """Quantities share their units; "12 monkeys" beside "3 idiots" are titles."""
+    return len({unit_in(reference) for reference in references}) <= max(MOST_UNITS, len(references) // 10)
+
+
+def _strictness(folding: Folding, references: Sequence[str]) -> str:
+    """Which answers would become one if more were forgiven, where that is so."""
+    place = FOLDINGS.index(folding)
+    if place == 0:
+        return ""
+    pairs = merged_by(FOLDINGS[place - 1], Counter(reference.strip() for reference in references))
+    if not pairs:
+        return ""
+    one, other = pairs[0]
+    told = f" {_short(one)!r} and {_short(other)!r} are both in use, so {folding.compares}."
+    return f"{told} If they mean the same, write them alike in the data."
+
+
+def _offer_labels(references: Sequence[str]) -> str:
+    labels = may_be_labels(references)
+    if not labels:
+        return ""
+    uses = len(references) / labels
+    return f" If these are {labels:,} labels ({uses:.1f} uses each), say so: --set evaluation.scorer=label."
 
 
 def _ends_in_number(text: str) -> bool:
     _, mark, behind = text.rpartition(MARK)
-    return bool(mark) and len(behind) <= SHORT_CHARACTERS and number_in(text) is not None
+    return bool(mark) and len(behind) <= SHORT_CHARACTERS and is_number(behind)
 
 
 def _short(text: str) -> str:

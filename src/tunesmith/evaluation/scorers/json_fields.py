@@ -6,7 +6,8 @@ A field is a (path, value) pair of the flattened value; pairs are counted as oft
 share the list's path, so their order does not matter to F1 (it does to `json_exact`); objects and lists in a list keep
 their position. An empty object or list is a value. 1 and 1.0 are the same number, 1 and true are not the same value.
 
-An answer may stand in one Markdown code fence, as prompted models like it. NaN, Infinity, duplicate keys and numbers or
+An answer may stand in one Markdown code fence, alone or with words around it, as prompted models write it: not in
+running text, and not in one of several fences. NaN, Infinity, duplicate keys and numbers or
 nesting beyond what Python reads are not valid JSON here: two programs would read them differently (RFC 8259, 4 and 6).
 
 A reference that is not JSON ("n/a") is compared as a whole, and not even the same text is valid JSON then. So a stray
@@ -21,9 +22,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric, normalised
+from tunesmith.data.folding import normalised
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 _FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
+_IN_LINE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
 _Field = tuple[tuple[str | int, ...], str]
 
 
@@ -42,7 +45,7 @@ class JsonScorer:
             same = float(normalised(answer) == normalised(reference))
             return {"field_f1": same, "json_exact": same, "json_valid": float(is_json(answer))}
         try:
-            found = parse_json(answer)
+            found = parse_answer(answer)
             fields = Counter(_fields(found))
         except (ValueError, RecursionError):
             return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
@@ -52,6 +55,34 @@ class JsonScorer:
             "json_exact": float(_canonical(found) == wanted),
             "json_valid": 1.0,
         }
+
+
+def parse_answer(text: str) -> Any:
+    """The value of an answer: strict JSON, or the one code block among other words that is. Errors: ValueError.
+
+    Where there are several blocks the answer has not chosen, so it has no value; nor has JSON in running text.
+    """
+    if "```" not in text:
+        return parse_json(text)
+    blocks = list(_blocks(text))
+    return parse_json(blocks[0] if len(blocks) == 1 else text)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The inside of every fenced code block that is closed; of one in a line, where the text has no other fence."""
+    inside: list[str] | None = None
+    for line in text.splitlines():
+        bare = line.strip()
+        if inside is None and bare.startswith("```") and "`" not in bare[3:]:
+            inside = []
+        elif inside is not None and bare == "```":
+            yield "\n".join(inside)
+            inside = None
+        elif inside is not None:
+            inside.append(line)
+    in_line = _IN_LINE.search(text)
+    if in_line and text.count("```") == 2:
+        yield in_line[1]
 
 
 def parse_json(text: str) -> Any:
@@ -73,9 +104,9 @@ def without_fence(text: str) -> str:
 
 
 def is_json(text: str) -> bool:
-    """The text is strict JSON, a code fence around it forgiven."""
+    """The answer has a JSON value."""
     try:
-        parse_json(text)
+        parse_answer(text)
     except ValueError:
         return False
     return True

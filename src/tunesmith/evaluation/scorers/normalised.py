@@ -1,12 +1,15 @@
 """Normalised match: equal after Unicode compatibility, case, white space and punctuation at the edges are forgiven.
 
-"Paris." is right where "paris" is wanted. The exact match stands beside it, to show what the forgiveness is worth.
+"Paris." is right where "paris" is expected. Less is forgiven where that would make two expected answers one: "mW" is
+not "MW" where both are in use (`data/folding.py`). The exact match stands beside it, to show what the forgiveness is
+worth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from tunesmith.data.folding import folding_for
 from tunesmith.evaluation.scorers.exact import ExactScorer
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric, normalised
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 
 class NormalisedScorer:
@@ -16,9 +19,12 @@ class NormalisedScorer:
     metric = "normalised_match"
     whole_set: Mapping[str, WholeSetMetric] = {}
 
+    def __init__(self, references: Sequence[str] = ()) -> None:
+        self.folding = folding_for(references)
+
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`normalised_match` and `exact`: 0 or 1."""
         return {
-            "normalised_match": float(normalised(answer) == normalised(reference)),
+            "normalised_match": float(self.folding(answer) == self.folding(reference)),
             **ExactScorer().score(answer, reference),
         }

@@ -1,92 +1,122 @@
-"""Number: the answer's number is the reference's, within a tolerance.
+r"""Number: the answer's number is the reference's, within a tolerance.
 
-The number of a text is the first one after its last `####` (the convention of gsm8k) where it has that mark, else the
-last one in it. Understood are signs, thousands separators (1,234,567), decimals, exponents, currency signs ($5 is 5)
-and fractions (3/4). A percentage is the number before the sign and also its hundredth, so that 50 % is 50 as well as
-0.5; where both sides have the sign, the numbers before it are compared.
+    right:  |found - expected| <= tolerance * |expected|
 
-    right:  |found - wanted| <= tolerance * |wanted|
+Which number a text has, by the first row that fits:
 
-Decimal arithmetic: 0.1 + 0.2 has no surprise, and no run of digits is too long. A reference without a number is
-compared as a whole. Two forms of a number are not told apart from the text alone: "1.234" is read as a decimal, never
-as thousands.
+| the text                                  | its number                                                              |
+|-------------------------------------------|-------------------------------------------------------------------------|
+| is a number, a unit or currency aside     | that one                                                                |
+| has a mark: `####`, `\boxed{}`            | what stands behind the last one, when all of it is a number; else none  |
+| says "the answer is", "answer:"           | what stands behind, up to a mark or "because", when it is a number;     |
+|                                           | none when it begins like one and is none ("18 apples in 3 days")        |
+| has numbers in other words                | the last one of them that is no date, time, range or version; of a      |
+|                                           | reference the only one                                                  |
+
+A text without a number, and every answer to such a reference, is compared as text. How a number is written is read by
+`number_text.py`; the style of the references decides what "1,234" means. Currencies and units are not compared, unless
+both sides have one of a known kind and they differ: 5 kg is not 5 g, $5 not 5 €. A percentage is the number before the
+sign and also its hundredth, so that 50 % is 50 as well as 0.5; where both sides have the sign, the numbers before it
+are compared. Decimal arithmetic: 0.1 + 0.2 has no surprise, and no run of digits is too long.
 """
 
 import re
-from collections import deque
-from collections.abc import Mapping
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric, normalised
+from tunesmith.data.folding import normalised
+from tunesmith.evaluation.scorers.number_text import (
+    EXACT,
+    Number,
+    Style,
+    last_number_in,
+    number_at,
+    number_of,
+    plain_text,
+    style_of,
+)
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 MARK = "####"
 TOLERANCE = 1e-6
-LONGEST_NUMBER = 1_000
-_NUMBER = re.compile(
-    r"(?:(?<![\w.)\]])[-+\u2212]\s?)?[$€£¥]?\s?(?P<minus>(?<=[$€£¥])[-\u2212])?"
-    r"(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,]*\d)|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
-    r"(?P<exponent>[eE][-+]?\d{1,6}(?!\w))?(?P<part>\s?/\s?\d+(?:\.\d+)?(?![\d/]))?(?P<percent>\s?%)?"
+_BOXED = re.compile(r"\\boxed\s*\{")
+_ANSWER_IS = re.compile(
+    r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)", re.IGNORECASE
 )
-_EXACT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
+_HUNDRED = Decimal(100)
 
 
 class NumberScorer:
-    """1 when the numbers agree."""
+    """1 when the numbers agree. The references say how numbers are written."""
 
     name = "number"
     metric = "number_match"
     whole_set: Mapping[str, WholeSetMetric] = {}
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, references: Sequence[str] = (), tolerance: float = TOLERANCE) -> None:
+        self.style = style_of([marked_part(reference) for reference in references])
         self._tolerance = Decimal(repr(tolerance))
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`number_match`: 0 or 1."""
-        wanted = number_in(reference)
-        if wanted is None:
-            return {self.metric: float(normalised(answer) == normalised(reference))}
-        found = number_in(answer)
-        return {self.metric: float(found is not None and self._agree(found, wanted))}
+        found = number_in(answer, self.style)
+        wanted = number_in(reference, self.style, is_only=True)
+        if found is None or wanted is None:
+            same = normalised(marked_part(answer)) == normalised(marked_part(reference))
+            return {self.metric: float(same)}
+        return {self.metric: float(self._agree(found, wanted))}
 
-    def _agree(self, found: "Number", wanted: "Number") -> bool:
-        both = found[1] and wanted[1]
+    def _agree(self, found: Number, wanted: Number) -> bool:
+        if found.unit is not None and wanted.unit is not None and found.unit != wanted.unit:
+            return False
+        both = found.is_percent and wanted.is_percent
         return any(self._near(a, b) for a in _readings(found, is_plain=both) for b in _readings(wanted, is_plain=both))
 
     def _near(self, found: Decimal, wanted: Decimal) -> bool:
         if found == wanted:
             return True
-        gap = _EXACT.abs(_EXACT.subtract(found, wanted))
-        return bool(gap <= _EXACT.multiply(self._tolerance, _EXACT.abs(wanted)))
+        gap = EXACT.abs(EXACT.subtract(found, wanted))
+        return bool(gap <= EXACT.multiply(self._tolerance, EXACT.abs(wanted)))
 
 
-Number = tuple[Decimal, bool]
-"""The value as written, and whether a percent sign stands behind it."""
+def number_in(text: str, style: Style, *, is_only: bool = False) -> Number | None:
+    """The text's number by the table above, None where it has none; `is_only`: among words it must be the only one."""
+    plain = plain_text(text)
+    whole = number_of(plain, style)
+    if whole is not None:
+        return whole
+    if _has_mark(text):
+        return number_of(plain_text(marked_part(text)), style)
+    said = list(_ANSWER_IS.finditer(plain))
+    if said:
+        found, begins_like_one = number_at(plain, said[-1].end(), style)
+        if found is not None or begins_like_one:
+            return found
+    return last_number_in(plain, style, is_only=is_only)
 
 
-def number_in(text: str) -> Number | None:
-    """The text's number, None where it has none."""
+def marked_part(text: str) -> str:
+    r"""What stands behind the last `####` on its line, else in the last `\boxed{}`; the whole text without a mark."""
     _, mark, behind = text.rpartition(MARK)
     if mark:
-        match = _NUMBER.search(behind)
-        return _value(match) if match else None
-    last = deque(_NUMBER.finditer(text), maxlen=1)
-    return _value(last[0]) if last else None
+        return behind.strip().partition("\n")[0].strip()
+    boxes = list(_BOXED.finditer(text))
+    return _inside_braces(text, boxes[-1].end()) if boxes else text.strip()
 
 
-def _value(match: re.Match[str]) -> Number | None:
-    digits = (match["digits"] + (match["exponent"] or "")).replace(",", "")
-    if len(digits) > LONGEST_NUMBER:
-        return None
-    value = _EXACT.create_decimal(digits)
-    if match["part"]:
-        below = _EXACT.create_decimal(match["part"].strip(" /"))
-        if not below:
-            return None
-        value = _EXACT.divide(value, below)
-    is_negative = match[0][0] in "-\u2212" or match["minus"] is not None
-    return (-value if is_negative else value), match["percent"] is not None
+def _has_mark(text: str) -> bool:
+    return MARK in text or _BOXED.search(text) is not None
+
+
+def _inside_braces(text: str, begin: int) -> str:
+    depth = 1
+    for place in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[begin:place].strip()
+    return text[begin:].strip()
 
 
 def _readings(number: Number, *, is_plain: bool) -> list[Decimal]:
-    value, is_percent = number
-    return [value, _EXACT.divide(value, Decimal(100))] if is_percent and not is_plain else [value]
+    value = number.value
+    return [value, EXACT.divide(value, _HUNDRED)] if number.is_percent and not is_plain else [value]

@@ -10,9 +10,10 @@ longer than the universe on a text that suits it; an answer on which it does is 
 import re
 from collections.abc import Mapping, Sequence
 
+from tunesmith.data.folding import normalised
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.child import Failed, Limits, in_child
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, normalised, score_one
+from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
 
 LIMITS = Limits(piece_seconds=2.0)
 

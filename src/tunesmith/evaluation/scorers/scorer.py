@@ -1,6 +1,5 @@
-"""The one protocol of all scorers, and the text normalisation that several of them share."""
+"""The one protocol of all scorers."""
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -13,9 +12,6 @@ from tunesmith.errors import DataError
 FloatArray = NDArray[np.float64]
 STRAY_SHARE = 0.01
 """The scorer may find fault with at most this share of the references; with more it is the wrong scorer."""
-SENTENCE_MARKS = ".,;:!?。、؟،؛।"
-MOST_MARKS = 30
-"""Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,35 +104,3 @@ def fault_of_reference(scorer: Scorer, reference: str) -> str | None:
     if isinstance(scorer, TakesReferences):
         return scorer.fault_of(reference)
     return None if min(scorer.score(reference, reference).values()) == 1 else "as an answer to itself it is not right"
-
-
-def normalised(text: str) -> str:
-    """NFKC, case folded, single spaces, no quotes, brackets, emphasis or sentence marks at the edges.
-
-    Signs that change a value stay: -5, .5, 5%, C#. Text that is nothing but such marks stays as it is.
-    """
-    text = _without_heaps(text)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    folded = " ".join(folded.split())
-    begin, end = 0, len(folded)
-    while begin < end and _is_wrapping(folded[begin]):
-        begin += 1
-    while end > begin and (_is_wrapping(folded[end - 1]) or folded[end - 1] in SENTENCE_MARKS):
-        end -= 1
-    return folded[begin:end] or folded
-
-
-def _without_heaps(text: str) -> str:
-    """Marks beyond what text in use has in a row are left out: sorting them takes time that grows with their square."""
-    if len(text) < 1_000 or text.isascii():
-        return text
-    kept, marks = [], 0
-    for character in text:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
-
-
-def _is_wrapping(character: str) -> bool:
-    return character in " \"'`*¿¡" or unicodedata.category(character) in ("Ps", "Pe", "Pi", "Pf")

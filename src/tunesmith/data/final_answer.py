@@ -1,0 +1,128 @@
+"""The final answer of a text: what stands behind a model's reasoning. Every scorer is given only that.
+
+| how reasoning is written                                             | the final answer                        |
+|----------------------------------------------------------------------|-----------------------------------------|
+| `<think>...</think>`, also thinking, thought, reasoning, reflection, | the text without the blocks             |
+| scratchpad, `[THINK]...[/THINK]` and the others of `_PAIRS`          |                                         |
+| `...</think>` where the chat template has written the opening tag    | what stands behind the last closing tag |
+| `<think>...` that never closes: the token limit cut it               | what stands before it: mostly nothing   |
+| gpt-oss harmony: `<|channel|>analysis ... <|channel|>final`          | the final channel, nothing without one  |
+| harmony decoded without special tokens: `analysis...assistantfinal`  | what stands behind `assistantfinal`     |
+| `<answer>...</answer>` at the end of what is left                    | its inside                              |
+
+Tags in code (between backticks) are text that is talked about. Expected answers are read the same way as predicted
+ones, so that a data set may teach to reason and be scored by the result.
+Source: the chat templates of the models that write them (DeepSeek-R1, Qwen3, Magistral, gpt-oss, Kimi, Seed-OSS,
+Command A), and the harmony format (github.com/openai/harmony).
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think")
+_PAIRS: dict[str, str] = {
+    **{f"<{name}>": f"</{name}>" for name in _NAMES},
+    "[think]": "[/think]",
+    "◁think▷": "◁/think▷",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|start_thinking|>": "<|end_thinking|>",
+    "<|channel>thought": "<channel|>",
+}
+"""Opening tag -> closing tag, in lower case."""
+_CLOSINGS = frozenset(_PAIRS.values())
+_TAG = re.compile("|".join(re.escape(tag) for tag in [*_PAIRS, *_PAIRS.values()]), re.IGNORECASE)
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+_CHANNEL = re.compile(r"<\|channel\|>[ ]*(\w+)[^\n]{0,200}?<\|message\|>")
+_HARMONY_END = re.compile(r"<\|(?:end|return|start|call|channel)\|>")
+_BARE_HARMONY = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
+_RESPONSE = re.compile(r"\A<\|START_RESPONSE\|>|<\|END_RESPONSE\|>\Z|\A<\|begin_of_solution\|>|<\|end_of_solution\|>\Z")
+_OPEN, _CLOSE = "<answer>", "</answer>"
+
+
+def final_answer(text: str) -> str:
+    """The text without its reasoning, as it is where it has none; empty where reasoning is all there is."""
+    return split_reasoning(text)[0]
+
+
+def has_reasoning(text: str) -> bool:
+    """Whether the final answer is only a part of the text, because reasoning stands there too."""
+    return split_reasoning(text)[1]
+
+
+def split_reasoning(text: str) -> tuple[str, bool]:
+    """The final answer, and whether reasoning was taken off."""
+    if not any(mark in text for mark in "<[◁") and not text.lstrip().startswith("analysis"):
+        return text, False
+    channels = list(_CHANNEL.finditer(text))
+    if channels:
+        return _final_channel(text, channels), True
+    bare = _BARE_HARMONY.match(text)
+    if bare:
+        return text[bare.end() :].strip(), True
+    blocks = list(_blocks(text))
+    if not blocks:
+        return _unwrapped(text), False
+    return _unwrapped(_RESPONSE.sub("", _without(text, blocks).strip()).strip()), True
+
+
+def _unwrapped(text: str) -> str:
+    """The inside of `<answer>...</answer>` where the text ends with it; of an open one, where it begins with it."""
+    bare = text.strip()
+    if bare.lower().count(_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_OPEN)):
+        return text
+    before, inside = bare[: bare.lower().index(_OPEN)], bare[bare.lower().index(_OPEN) + len(_OPEN) :]
+    if inside.lower().endswith(_CLOSE):
+        return inside[: -len(_CLOSE)].strip()
+    return text if before or _CLOSE in inside.lower() else inside.strip()
+
+
+def explain_reasoning(answers: Sequence[str]) -> str:
+    """A sentence about the texts whose reasoning is not scored; empty where there are none."""
+    number = sum(map(has_reasoning, answers))
+    if not number:
+        return ""
+    return f"{number:,} of {len(answers):,} contain reasoning: only the final answer behind it is compared."
+
+
+def _final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
+    """The last message of the channel `final`, up to the token that ends it."""
+    final = next((one for one in reversed(channels) if one[1] == "final"), None)
+    if final is None:
+        return ""
+    end = _HARMONY_END.search(text, final.end())
+    return text[final.end() : end.start() if end else len(text)].strip()
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """(begin, end) of every block of reasoning. A closing tag that stands alone ends one that begins with the text:
+    the chat template has written its opening tag, or it is the outer one of blocks in blocks."""
+    code = [place for match in _CODE.finditer(text) for place in match.span()] if "`" in text else []
+    begin, closing, behind = 0, "", 0
+    for tag in _TAG.finditer(text):
+        name = tag[0].lower()
+        if closing == name:
+            yield begin, tag.end()
+            closing, behind = "", tag.end()
+        elif closing or bisect_right(code, tag.start()) % 2:  # inside a block, or between a begin and an end of code
+            continue
+        elif name in _PAIRS:
+            begin, closing = tag.start(), _PAIRS[name]
+        else:
+            yield 0, tag.end()
+            behind = tag.end()
+    if closing and not text[behind:begin].rpartition("\n")[2].strip():
+        yield begin, len(text)  # never closed; inside a line it is a word that is talked about
+
+
+def _without(text: str, blocks: Sequence[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    behind = 0
+    for begin, end in blocks:
+        if begin < behind:  # a closing tag that stands alone takes all that is before it
+            kept.clear()
+        else:
+            kept.append(text[behind:begin])
+        behind = end
+    kept.append(text[behind:])
+    return "".join(kept)

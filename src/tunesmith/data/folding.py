@@ -1,0 +1,117 @@
+"""Which differences of writing are forgiven when two answers are compared, and how many of them a set of answers bears.
+
+    edges and case    NFKC, case, white space, quotes, brackets, emphasis and sentence marks at the edges
+    edges             the same without case: NFC, white space and marks at the edges
+    white space       NFC and white space
+    nothing           only white space at the ends
+
+Folding must never turn one answer into another one: "mW" is not "MW" and "Polish" not "polish" where both are in use.
+So the most forgiving of the four is taken under which the expected answers stay as different as they are
+(`folding_for`). A spelling that is used once beside a common one ("Spam" beside "spam") is a slip and does not count.
+"""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+SENTENCE_MARKS = ".,;:!?。、؟،؛।"
+MOST_MARKS = 30
+"""Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
+SLIP_SHARE = 0.05
+"""A spelling with at most this share of the uses of a word is a slip of the pen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """How texts are made alike before they are compared; `forgives` and `compares` say it in words.
+
+    `write` is what happens to every part of a text, edges aside.
+    """
+
+    fold: Callable[[str], str]
+    write: Callable[[str], str]
+    forgives: str
+    compares: str
+
+    def __call__(self, text: str) -> str:
+        return self.fold(text)
+
+
+def normalised(text: str) -> str:
+    """NFKC, case folded, single spaces, no quotes, brackets, emphasis or sentence marks at the edges.
+
+    Signs that change a value stay: -5, .5, 5%, C#. Text that is nothing but such marks stays as it is.
+    """
+    return _trim_edges(_write_alike(text))
+
+
+def _write_alike(text: str) -> str:
+    text = unicodedata.normalize("NFKC", without_heaps(text))
+    return _fold_spaces(unicodedata.normalize("NFKC", text.casefold()).replace("\u2212", "-"))
+
+
+def _fold_spaces(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", without_heaps(text)).split())
+
+
+def _fold_edges(text: str) -> str:
+    return _trim_edges(_fold_spaces(text))
+
+
+EDGES_AND_CASE = Folding(normalised, _write_alike, "case and marks at the edges are", "")
+EDGES = Folding(_fold_edges, _fold_spaces, "marks at the edges are", "case counts")
+SPACES = Folding(_fold_spaces, _fold_spaces, "white space is", "case and marks at the edges count")
+NOTHING = Folding(str.strip, str.strip, "nothing is", "every character counts")
+FOLDINGS = (EDGES_AND_CASE, EDGES, SPACES, NOTHING)
+
+
+def folding_for(answers: Iterable[str], fewest: int = 2) -> Folding:
+    """The most forgiving folding that keeps these expected answers apart; see `merged_by` for `fewest`."""
+    uses = Counter(answer.strip() for answer in answers)
+    return next(folding for folding in FOLDINGS if folding is NOTHING or not merged_by(folding, uses, fewest))
+
+
+def merged_by(folding: Folding, uses: Counter[str], fewest: int = 2) -> list[tuple[str, str]]:
+    """Pairs of spellings in use that become one under the folding, the commoner one first.
+
+    A spelling is in use, and no slip, when it is there `fewest` times and has more than `SLIP_SHARE` of the uses.
+    """
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    for answer, _ in uses.most_common():
+        spellings[folding(answer)].append(answer)
+    pairs = []
+    for together in spellings.values():
+        first, *others = together
+        total = sum(uses[one] for one in together)
+        for other in others:
+            is_in_use = uses[other] >= fewest and uses[other] > SLIP_SHARE * total
+            if is_in_use and SPACES(other) != SPACES(first):
+                pairs.append((first, other))
+    return pairs
+
+
+def _trim_edges(folded: str) -> str:
+    begin, end = 0, len(folded)
+    while begin < end and is_wrapping(folded[begin]):
+        begin += 1
+    while end > begin and (is_wrapping(folded[end - 1]) or folded[end - 1] in SENTENCE_MARKS):
+        end -= 1
+    return folded[begin:end] or folded
+
+
+def without_heaps(text: str) -> str:
+    """Marks beyond what text in use has in a row are left out: sorting them takes time that grows with their square."""
+    if len(text) < 1_000 or text.isascii():
+        return text
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
+def is_wrapping(character: str) -> bool:
+    """A quote, a bracket, emphasis or white space."""
+    return character in " \"'`*¿¡" or unicodedata.category(character) in ("Ps", "Pe", "Pi", "Pf")

@@ -1,0 +1,161 @@
+r"""Which label an answer says: a model is not beaten by its manners, and no word is taken for an answer.
+
+| what is looked for, in this order                     | examples                                                |
+|-------------------------------------------------------|---------------------------------------------------------|
+| the whole answer is the label                         | `card_arrival`, `**B**`, `(B)`, "B."                    |
+| JSON with the label as its only value, or under a key | {"label": "spam", "sure": 0.9}                          |
+| a conclusion                                          | "The answer is B.", "Answer: B", "#### B", \boxed{B},   |
+|                                                       | "Option B is correct"                                   |
+| a place where answers stand: the first or last line   | "Yes, it is.", "B. A cow", "... It is about a card.\n   |
+| or its beginning, the last sentence, the end of a     | card_arrival", "I classify this as spam.", "It is: ham" |
+| sentence behind "is", ":", "=", "classified as"       |                                                         |
+
+The first row that finds a label decides. Where its places name different labels the answer says none, however often it
+says one of them. A place in whose sentence a denial stands before it ("I do not think it is spam") does not count, nor
+a label that is followed by one ("ham, not really"), nor a label that is only mentioned: other words of the answer,
+labels among them, change nothing. Of labels that contain each other the longest that fits is the one that is said.
+Words that lead or deny are English, with a few of other languages; the rest holds in any language.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from tunesmith.data.label_set import LabelSet
+
+_QUOTES = "\"'`*_“”„«»‘’「」『』【】"
+_OPEN = rf"[\s{_QUOTES}(\[{{<$]{{0,12}}"
+_SHUT = rf"[{_QUOTES})\]}}>$]{{1,12}}"
+_BECAUSE = r"\s(?i:because|since|as|so|weil|car|porque)\b"
+_MARK = rf"(?:[.,;:!?。、，；：！？](?=[\s{_QUOTES})\]]|$)|\s-\s|\s?[\u2013\u2014]|\s\(|{_BECAUSE})"
+_END = rf"(?:{_SHUT}(?:{_MARK}|(?=[\s.,;:!?]|$))|\s*$|{_MARK})"
+_DENIED_BEHIND = r"(?<![.。!?])\W{0,12}(?i:not|no|never|false|nicht|pas)\b"
+_NOUN = (
+    r"(?:answer|label|choice|option|category|class|classification|intent|prediction|verdict|sentiment|result|"
+    r"conclusion|antwort|réponse|respuesta|risposta|resposta|ответ|答案)"
+)
+_IS = r"(?:\b(?:is|are|was|be|ist|est|es|è|é)\b|[:=：]|是|为)"
+_FILLER = r"(?:(?:option|choice|letter|label|category|class|clearly|definitely)\s)?"
+_CONCLUSIONS = (
+    rf"(?i:(?<!\w){_NOUN}(?!\w)[^\n.!?:=：]{{0,40}}?{_IS}{_OPEN}{_FILLER}){_OPEN}",
+    r"####\s*" + _OPEN,
+    r"\\boxed\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\{)?" + _OPEN,
+)
+_LEADS = (
+    rf"(?i:{_IS}|→|->|=>){_OPEN}",
+    rf"(?i:(?<!\w)(?:classif|categor|label|tag|mark|identif)\w*\s[^\n.!?]{{0,40}}?\bas{_OPEN}{_FILLER}){_OPEN}",
+    rf"(?i:(?<!\w)(?:choose|pick|select|say|go with)\s{_OPEN}{_FILLER}){_OPEN}",
+)
+_CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
+_DENIES = re.compile(
+    r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
+)
+_BULLET = re.compile(r"^(?:[#>•]+\s*|[-*]\s+)+")
+_KEYS = (
+    "label", "answer", "final_answer", "class", "category", "intent", "prediction", "choice", "sentiment", "verdict",
+    "result", "output",
+)  # fmt: skip
+_DENIED = ""
+"""Stands beside a label that is taken back, so that there are two."""
+LONGEST_SENTENCE = 300
+"""Characters before a label among which a denial is looked for."""
+LONGEST_ANSWER = 100_000
+"""Characters of an answer that are read: its first and its last half of them."""
+
+
+class SaidLabel:
+    """Reads which of the labels an answer says; `read` gives it as the set's key."""
+
+    def __init__(self, labels: LabelSet) -> None:
+        self._labels = labels
+        self._keys = {labels.key_of(label) for label in labels.labels}
+        longest_first = sorted((key for key in self._keys if key), key=lambda key: (-len(key), key))
+        one = "|".join(map(re.escape, longest_first)) or r"(?!)"
+        said = rf"(?P<label>{one})(?!\w)"
+        self._denied = re.compile(rf"{_DENIED_BEHIND}(?!\s{_OPEN}(?:{one})(?!\w))")
+        self._conclusions = [re.compile(rf"{lead}{said}{_END}", re.MULTILINE) for lead in _CONCLUSIONS]
+        self._conclusions.append(
+            re.compile(
+                rf"(?:^|[.!?]\s|(?i:\b(?:option|choice|answer|letter|label)\s)){_OPEN}{said}(?:{_SHUT})?{_CORRECT}",
+                re.MULTILINE,
+            )
+        )
+        self._leads = [re.compile(rf"{lead}{said}{_END}", re.MULTILINE) for lead in _LEADS]
+        self._begins = re.compile(rf"{_OPEN}{said}{_END}")
+        self._last_sentence = re.compile(rf"[.!?]\s+{_OPEN}{said}(?:{_SHUT})?[.!]?\s*\Z")
+
+    def read(self, answer: str) -> str | None:
+        """The label that the answer says, None where it says none or several."""
+        key = self._labels.key_of(answer)
+        if key in self._keys:
+            return key
+        if len(answer) > LONGEST_ANSWER:
+            answer = answer[: LONGEST_ANSWER // 2] + "\n" + answer[-LONGEST_ANSWER // 2 :]
+        lines = [self._labels.folding.write(line) for line in answer.splitlines()]
+        text = "\n".join(line for line in lines if line)
+        values = _values_of(answer)
+        if values is not None:
+            in_json = {self._labels.key_of(value) for value in values} & self._keys
+            return in_json.pop() if len(in_json) == 1 else None
+        for found in (self._concluded(text), self._in_place(text)):
+            said = set(found)
+            if said:
+                return said.pop() if len(said) == 1 else None
+        return None
+
+    def _concluded(self, text: str) -> Iterator[str]:
+        for pattern in self._conclusions:
+            yield from self._said(pattern, text)
+
+    def _in_place(self, text: str) -> Iterator[str]:
+        first, _, _ = text.partition("\n")
+        last = text.rpartition("\n")[2]
+        for line in dict.fromkeys((first, last)):
+            bare = _BULLET.sub("", line)
+            if (key := self._labels.key_of(bare)) in self._keys:
+                yield key
+            elif begins := self._begins.match(bare):
+                yield from self._with_next(begins, bare)
+                if self._denied.match(bare, begins.end()):
+                    yield _DENIED
+        if (match := self._last_sentence.search(last)) is not None:
+            yield match["label"]
+        for pattern in self._leads:
+            yield from self._said(pattern, text)
+
+    def _said(self, pattern: re.Pattern[str], text: str) -> Iterator[str]:
+        for match in pattern.finditer(text):
+            if not _is_denied(text, match.start("label")) and not self._denied.match(text, match.end()):
+                yield from self._with_next(match, text)
+
+    def _with_next(self, match: re.Match[str], text: str) -> Iterator[str]:
+        """The label, and the one that stands right behind its mark: a list of labels is no choice."""
+        yield match["label"]
+        rest = re.split(r"[.,;:!?\n]", text[match.end() : match.end() + LONGEST_SENTENCE], maxsplit=1)[0]
+        key = self._labels.key_of(rest)
+        if rest.strip() and key in self._keys:
+            yield key
+
+
+def _is_denied(text: str, place: int) -> bool:
+    begin = max(0, place - LONGEST_SENTENCE)
+    sentence = max(text.rfind(mark, begin, place) for mark in (". ", "! ", "? ", "\n", "; "))
+    return _DENIES.search(text, max(begin, sentence + 1), place) is not None
+
+
+def _values_of(answer: str) -> Sequence[str] | None:
+    """What a JSON answer holds: its only value, or those under the keys that labels stand under; None without JSON."""
+    stripped = answer.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    if stripped[:1] not in ("{", "["):
+        return None
+    try:
+        value = json.loads(stripped)
+    except (ValueError, RecursionError):
+        return None
+    parts = value if isinstance(value, list) else list(value.values())
+    if isinstance(value, dict) and len(value) > 1:
+        parts = [part for name, part in value.items() if str(name).lower() in _KEYS]
+    elif len(parts) != 1:
+        return ()
+    parts = [part[0] if isinstance(part, list) and len(part) == 1 else part for part in parts]
+    return [part if isinstance(part, str) else json.dumps(part) for part in parts if not isinstance(part, list | dict)]
