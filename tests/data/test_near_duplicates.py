@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tunesmith.data.check.minhash import similar_to_earlier
+from tunesmith.data.check.minhash import _signatures, similar_to_earlier
 
 DICE = random.Random(5)
 WORDS = ["".join(DICE.choices("abcdefghijklmnopqrstuvwxyz", k=DICE.randint(3, 9))) for _ in range(3000)]
@@ -58,3 +58,36 @@ def test_many_texts_that_are_all_alike_stay_cheap() -> None:
     found = similar_to_earlier(texts, 0.8)
     assert len(found) > 4_950
     assert time.perf_counter() - began < 30
+
+
+@pytest.mark.parametrize("words", [5, 8, 40, 300])
+def test_near_duplicates_are_found_at_any_length(words: int) -> None:
+    """Short texts leave most bins of a signature empty, long ones fill each many times."""
+    dice = random.Random(words)
+    originals = [" ".join(dice.choices(WORDS, k=words)) for _ in range(800)]
+    planted = [text[:-3] + "".join(dice.choices("xyz", k=3)) for text in originals]
+    expected = {800 + i for i in range(800) if jaccard(originals[i], planted[i]) >= 0.8}
+    assert len(expected) > 300
+    found = similar_to_earlier(originals + planted, 0.8)
+    assert len(expected & found.keys()) / len(expected) >= 0.98
+    assert set(found) <= expected
+
+
+@pytest.mark.parametrize("alphabet", ["abcdefgh", "\u4f60\u597d\u4e16\u754c\u4eba\u5929", "a\u0301\U0001f600 b"])
+def test_the_share_of_equal_hashes_estimates_the_similarity(alphabet: str) -> None:
+    dice = random.Random(1)
+    errors = []
+    for _ in range(300):
+        text = "".join(dice.choices(alphabet, k=120))
+        other = text[:60] + "".join(dice.choices(alphabet, k=60))
+        first, second = _signatures([text, other])
+        errors.append(float((first == second).mean()) - jaccard(text, other))
+    assert abs(sum(errors) / len(errors)) < 0.02  # its standard error is 0.003
+    assert max(map(abs, errors)) < 0.3
+
+
+def test_a_signature_does_not_depend_on_the_texts_around_it() -> None:
+    texts = [*sentences(30), "", "a", "short"]
+    together = _signatures(texts)
+    for i in (0, 7, 29, 30, 31, 32):
+        assert (_signatures([texts[i]])[0] == together[i]).all()

@@ -6,12 +6,14 @@ whole band with probability 1 - (1 - J^5)^16: 99.8 % at J = 0.8, 40 % at 0.5, 4 
 candidates; the share of equal hashes estimates J and drops most of them; the exact similarity of the shingles decides.
 So nothing is reported wrongly, and little is missed.
 
+One hash of each shingle serves all 80 (see `_signatures`), so a text costs the same however many hashes there are.
+
 Source: Broder (1997), On the resemblance and containment of documents; Leskovec, Rajaraman, Ullman, Mining of Massive
 Datasets, chapter 3. D = texts, S = shingles of a block of texts laid end to end, H = hashes, R = hashes of a band,
 P = pairs of texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -21,6 +23,8 @@ ROWS = 5
 BLOCK_CHARACTERS = 2**20
 WINDOW = 10
 """Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
+EMPTY = np.uint32(0xFFFFFFFF)
+MAX_ATTEMPTS = 64
 COMPARED = 3
 """Of a text's candidates the 3 likeliest are compared exactly."""
 ACROSS_BANDS, ACROSS_ROWS = 25, 4
@@ -72,9 +76,7 @@ def alike_across(held_out: Sequence[str], others: Sequence[str], least: float) -
 
 def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
     """first * D + second for texts on both sides of the border whose rows of this band are all equal."""
-    key_D = np.zeros(len(band_DR), np.uint64)
-    for row_D in band_DR.T:
-        key_D = (key_D ^ row_D) * np.uint64(0x9E3779B97F4A7C15)
+    key_D = _band_keys(band_DR)
     order = np.argsort(key_D[border:], kind="stable")
     keys = key_D[border:][order]
     begin = np.searchsorted(keys, key_D[:border], side="left")
@@ -90,15 +92,22 @@ def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _signatures(texts: Sequence[str], hashes: int = BANDS * ROWS) -> np.ndarray:
-    """MinHash signatures, shape (D, H) uint32."""
-    multipliers_H, addends_H = np.random.default_rng(0).integers(1, 2**63, (2, hashes), np.uint64)
-    multipliers_H |= np.uint64(1)
-    parts = [_block_signatures(block, multipliers_H, addends_H) for block in _blocks(texts)]
+def _signatures(texts: Iterable[str], hashes: int = BANDS * ROWS) -> np.ndarray:
+    """MinHash signatures, shape (D, H) uint16: one pass over the shingles, whatever H.
+
+    One permutation hashing: a shingle's hash says which of H bins it falls into, and the smallest hash of each bin is
+    kept. A bin that stays empty takes the value of another one of the same text; which one is drawn from the bin's
+    number alone, so two texts borrow alike, and equal values estimate J without bias (Shrivastava 2017, Optimal
+    Densification for Fast and Accurate Minwise Hashing). 16 bits of each value are kept: two different ones are taken
+    for equal once in 65,536.
+    """
+    sources_AH = np.random.default_rng(0).integers(0, hashes, (MAX_ATTEMPTS, hashes))
+    parts = [np.zeros((0, hashes), np.uint16)]
+    parts += [_block_signatures(block, hashes, sources_AH) for block in _blocks(texts)]
     return np.concatenate(parts)
 
 
-def _blocks(texts: Sequence[str]) -> Iterator[list[str]]:
+def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in order, in blocks of about a million characters."""
     block: list[str] = []
     size = 0
@@ -112,7 +121,19 @@ def _blocks(texts: Sequence[str]) -> Iterator[list[str]]:
         yield block
 
 
-def _block_signatures(texts: Sequence[str], multipliers_H: np.ndarray, addends_H: np.ndarray) -> np.ndarray:
+def _block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.ndarray) -> np.ndarray:
+    hashes_S, counts_D = _hash_shingles(texts)
+    bins_S = ((hashes_S >> np.uint64(32)) * np.uint64(hashes) >> np.uint64(32)).astype(np.int64)
+    bins_S += np.repeat(np.arange(len(texts)) * hashes, counts_D)
+    smallest = np.full(len(texts) * hashes, EMPTY, np.uint32)
+    np.minimum.at(smallest, bins_S, (hashes_S & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    smallest_DH = smallest.reshape(len(texts), hashes)
+    _fill_empty(smallest_DH, sources_AH)
+    return (smallest_DH >> np.uint32(16)).astype(np.uint16)
+
+
+def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(hashes_S uint64 of all shingles laid end to end, counts_D of each text's shingles)."""
     padded = [text.ljust(SHINGLE) for text in texts]
     characters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     lengths_D = np.array([len(text) for text in padded])
@@ -123,14 +144,34 @@ def _block_signatures(texts: Sequence[str], multipliers_H: np.ndarray, addends_H
     is_inside = np.ones(len(hashes), bool)  # a shingle must not run from one text into the next
     for k in range(1, SHINGLE):
         is_inside[ends_D[:-1] - k] = False
-    hashes_S = hashes[is_inside] ^ (hashes[is_inside] >> np.uint64(29))
-    counts_D = lengths_D - SHINGLE + 1
-    starts_D = np.cumsum(counts_D) - counts_D
-    columns = [
-        np.minimum.reduceat((hashes_S * multiplier + addend) >> np.uint64(32), starts_D).astype(np.uint32)
-        for multiplier, addend in zip(multipliers_H, addends_H, strict=True)
-    ]
-    return np.stack(columns, axis=1)
+    return _mix(hashes[is_inside]), lengths_D - SHINGLE + 1
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Every bit of a value moves every bit of the result (the finalizer of SplitMix64; Steele, Lea, Flood 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: np.ndarray = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+def _fill_empty(smallest_DH: np.ndarray, sources_AH: np.ndarray) -> None:
+    """Give every empty bin the value of the first bin of its row of sources that is not empty, in place.
+
+    After MAX_ATTEMPTS what is left takes the first value of the text: every text has at least one shingle.
+    """
+    flat, hashes = smallest_DH.reshape(-1), smallest_DH.shape[1]
+    given = flat.copy()
+    empty_E = np.flatnonzero(flat == EMPTY)
+    for sources_H in sources_AH:
+        if not len(empty_E):
+            return
+        bin_E = empty_E % hashes
+        found_E = given[empty_E - bin_E + sources_H[bin_E]]
+        flat[empty_E] = found_E
+        empty_E = empty_E[found_E == EMPTY]
+    first_E = (given.reshape(-1, hashes)[empty_E // hashes] != EMPTY).argmax(axis=1)
+    flat[empty_E] = given[empty_E // hashes * hashes + first_E]
 
 
 def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np.ndarray, np.ndarray]:
@@ -142,14 +183,18 @@ def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np
     count = len(signatures_DH)
     pairs_P, estimate_P = np.zeros(0, np.int64), np.zeros(0)
     for begin in range(0, BANDS * ROWS, ROWS):
-        new_P = np.setdiff1d(_pairs_of_band(signatures_DH[:, begin : begin + ROWS]), pairs_P)
+        new_P = _pairs_of_band(signatures_DH[:, begin : begin + ROWS])
         if among:
             new_P = new_P[(new_P // count < among) & (new_P % count >= among)]
-        pairs_P = np.concatenate([pairs_P, new_P])
-        estimate_P = np.concatenate([estimate_P, _estimates(signatures_DH, new_P)])
+        new_estimate_P = _estimates(signatures_DH, new_P)
+        is_likely_P = new_estimate_P >= least  # most pairs of a band are not: the rest is soon done
+        pairs_P = np.concatenate([pairs_P, new_P[is_likely_P]])
+        estimate_P = np.concatenate([estimate_P, new_estimate_P[is_likely_P]])
         order_P = np.lexsort((pairs_P, -estimate_P, pairs_P % count))
         pairs_P, estimate_P = pairs_P[order_P], estimate_P[order_P]
-        is_kept_P = (_place_in_run(pairs_P % count) < COMPARED) & (estimate_P >= least)
+        is_first_P = np.diff(pairs_P, prepend=-1) != 0  # found in an earlier band too, it is its own neighbor
+        pairs_P, estimate_P = pairs_P[is_first_P], estimate_P[is_first_P]
+        is_kept_P = _place_in_run(pairs_P % count) < COMPARED
         pairs_P, estimate_P = pairs_P[is_kept_P], estimate_P[is_kept_P]
     return np.divmod(pairs_P, count)
 
@@ -169,18 +214,46 @@ def _place_in_run(values_P: np.ndarray) -> np.ndarray:
     return places_P - np.maximum.accumulate(np.where(is_first_P, places_P, 0))
 
 
+def _band_keys(band_DR: np.ndarray) -> np.ndarray:
+    """One number for the rows of a band, shape (D,) uint64: equal rows, equal keys; different ones hardly ever."""
+    keys_D = np.zeros(len(band_DR), np.uint64)
+    for row_D in band_DR.T:
+        keys_D = (keys_D ^ row_D) * np.uint64(0x9E3779B97F4A7C15)
+        keys_D ^= keys_D >> np.uint64(29)
+    return keys_D
+
+
 def _pairs_of_band(band_DR: np.ndarray) -> np.ndarray:
     """earlier * D + later for texts whose rows of this band are all equal, at most WINDOW places apart among those."""
-    order_D = np.lexsort(band_DR.T)  # stable: equal rows stay in the order of the texts
-    is_new_D = np.append(True, (band_DR[order_D[1:]] != band_DR[order_D[:-1]]).any(axis=1))
-    bucket_D = np.cumsum(is_new_D)
+    keys_D = _band_keys(band_DR)
+    repeated = _find_repeated(keys_D)
+    if not len(repeated):
+        return np.zeros(0, np.int64)
+    # A table of the keys' last bits leaves out nearly all others, far faster than a search for each.
+    last_bits = np.uint64((1 << (8 * len(repeated)).bit_length()) - 1)
+    is_marked = np.zeros(int(last_bits) + 1, bool)
+    is_marked[repeated & last_bits] = True
+    order_K = np.flatnonzero(is_marked[keys_D & last_bits])
+    place_K = np.minimum(np.searchsorted(repeated, keys_D[order_K]), len(repeated) - 1)
+    order_K = order_K[repeated[place_K] == keys_D[order_K]]
+    order_K = order_K[np.argsort(keys_D[order_K], kind="stable")]  # equal keys stay in the order of the texts
+    keys_K = keys_D[order_K]
     parts = [np.zeros(0, np.int64)]
     for distance in range(1, WINDOW + 1):
-        is_same = bucket_D[distance:] == bucket_D[:-distance]
-        if not is_same.any():
+        same = np.flatnonzero(keys_K[distance:] == keys_K[:-distance])
+        if not len(same):
             break
-        parts.append(order_D[:-distance][is_same] * len(order_D) + order_D[distance:][is_same])
+        parts.append(order_K[same] * len(keys_D) + order_K[same + distance])
     return np.concatenate(parts)
+
+
+def _find_repeated(keys_D: np.ndarray) -> np.ndarray:
+    """The keys that stand more than once, sorted. Sorting numbers alone is far cheaper than sorting their places, and
+    most texts share no band with any other."""
+    sorted_D = np.sort(keys_D)
+    repeated = sorted_D[1:][sorted_D[1:] == sorted_D[:-1]]
+    once: np.ndarray = repeated[np.diff(repeated, prepend=repeated[:1] + np.uint64(1)) != 0]
+    return once
 
 
 def jaccard(a: str, b: str) -> float:
