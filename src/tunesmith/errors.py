@@ -6,6 +6,7 @@
     │   ├── DataError              2   examples that cannot be read or used
     │   ├── RecipeError            2   a recipe with wrong, unknown or contradicting keys
     │   ├── ModelError             2   a model name or folder that cannot be used
+    │   ├── ProgramLimit           2   a chat template or tokenizer that takes too long or too much memory
     │   ├── RecordError            2   a record file that cannot be read
     │   ├── StoreError             2   the store cannot be opened or is newer than this program
     │   ├── RunError               2   a run folder that is missing, in use, or damaged
@@ -98,6 +99,16 @@ class RecipeError(InputError):
 
 class ModelError(InputError):
     """A model name or folder that cannot be used."""
+
+    area = "model"
+
+
+class ProgramLimit(InputError):
+    """A chat template or a tokenizer, which is a program of a stranger, went over its limits.
+
+    Not a `ModelError`: those are about one conversation or one folder and are sometimes gathered;
+    after this one nothing that needs the program can be done.
+    """
 
     area = "model"
 

@@ -4,11 +4,13 @@ Everything that tunesmith leaves behind goes through `write_atomically`, so that
 leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`) holds what can be fetched again.
 """
 
+import errno
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from tunesmith import faults
@@ -20,9 +22,55 @@ def home_folder() -> Path:
     return Path(os.environ.get("TUNESMITH_HOME") or Path.home() / ".tunesmith")
 
 
+SPECIAL_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+"""What can stand where a file is expected. Opening or reading a pipe or a device may never end."""
+
+
+def open_regular_file(path: Path | str) -> BufferedReader:
+    """Open a file for reading; a link to one is followed.
+
+    Every file that comes from outside is opened here. The file is opened without waiting and is
+    checked after it is open, so nothing can be exchanged in between.
+    Errors: `OSError`, also where there is a pipe, a socket, a device or a folder.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # what opening a socket gives
+            raise OSError(errno.EINVAL, "a socket, not a file", str(path)) from None
+        raise
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = next((name for is_kind, name in SPECIAL_FILES if is_kind(mode)), "special")
+            raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular_file(path: Path | str, largest_bytes: int | None = None) -> bytes:
+    """The content of a file. Errors: as `open_regular_file`; `OSError` over `largest_bytes`."""
+    with open_regular_file(path) as file:
+        if largest_bytes is None:
+            return file.read()
+        content = file.read(largest_bytes + 1)
+    if len(content) > largest_bytes:
+        found = f"more than {largest_bytes:,} bytes"
+        raise OSError(errno.EFBIG, found, str(path))
+    return content
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits, read in pieces."""
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from tunesmith.engine import head, load
-from tunesmith.engine.load import LoadedModel, load_model, quiet_transformers
+from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.source import quiet_transformers
 from tunesmith.errors import ModelError
+from tunesmith.testing.tiny_weights import write_tiny_weights
 
 
 def test_importing_the_engine_loads_no_torch() -> None:
@@ -54,7 +56,7 @@ def test_pickled_weights_are_never_opened(tiny_folder: Path, tmp_path: Path) -> 
     torch.save(AutoModelForCausalLM.from_pretrained(tiny_folder).state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
-    assert caught.value.code == "model/unloadable" and str(tmp_path) in caught.value.where
+    assert caught.value.code == "model/pickled-weights" and str(tmp_path) in caught.value.where
 
 
 def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> None:
@@ -73,13 +75,27 @@ def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> N
     assert not witness.exists()
 
 
-@pytest.mark.parametrize("content", [None, "{", "{}", '{"model_type": "bert"}'])
-def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "model/unloadable"),
+        ("{", "model/broken-settings"),
+        ("{}", "model/unloadable"),
+        ('{"model_type": "no-such-kind"}', "model/unloadable"),
+        ('{"model_type": "vit"}', "model/not-causal"),
+        ('{"model_type": "t5"}', "model/not-causal"),
+        ('{"model_type": "llama", "num_attention_heads": 0}', "model/unloadable"),
+        ('{"model_type": "llama"}', "model/wrong-size"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path, content: str | None, code: str) -> None:
+    write_tiny_weights(tmp_path / "model.safetensors")
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
-    assert caught.value.code == "model/unloadable" and "\n" not in caught.value.found
+    assert caught.value.code == code and "\n" not in caught.value.found
+    assert str(tmp_path) in caught.value.where
 
 
 def test_torn_weights_are_one_clear_error(tiny_folder: Path, tmp_path: Path) -> None:

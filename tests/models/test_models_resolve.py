@@ -34,6 +34,10 @@ def code_of(name: str, **options: object) -> tuple[str, InputError]:
     return caught.value.code, caught.value
 
 
+def write_index(folder: Path, places: dict[str, object]) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
 class TestFolders:
     def test_a_sound_folder(self, make_folder: Make) -> None:
         folder = make_folder()
@@ -88,14 +92,30 @@ class TestFolders:
 
     def test_missing_parts_are_named(self, make_folder: Make, tmp_path: Path) -> None:
         folder = make_folder()
-        index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors", "c": "../../etc/passwd"}}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        write_index(folder, {"layers.0.weight": "model-1.safetensors", "b": "model-2.safetensors"})
         code, error = code_of(str(folder))
-        assert code == "model/missing-weights" and "model-2.safetensors" in error.found and "passwd" in error.found
+        assert code == "model/missing-weights" and "model-2.safetensors" in error.found
+        (folder / "model-1.safetensors").rename(folder / "model.safetensors")
         (folder / "config.json").unlink()
         assert code_of(str(folder))[0] == "model/not-a-model"
         (tmp_path / "empty").mkdir()
         assert code_of(str(tmp_path / "empty"))[0] == "model/not-a-model"
+
+    @pytest.mark.parametrize("place", ["../../etc/passwd", "../x.safetensors", "/x.safetensors", "sub/x.safetensors"])
+    def test_an_index_names_files_of_its_own_folder_only(self, make_folder: Make, place: str) -> None:
+        folder = make_folder()
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        write_index(folder, {"layers.0.weight": "model-1.safetensors", "b": place})
+        code, error = code_of(str(folder))
+        assert code == "model/broken-index" and place in error.found
+
+    @pytest.mark.parametrize("index", [{"other": "model-1.safetensors"}, {}, {"layers.0.weight": 1}])
+    def test_an_index_that_disagrees_with_the_files(self, make_folder: Make, index: dict[str, object]) -> None:
+        folder = make_folder()
+        (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+        write_index(folder, index)
+        assert code_of(str(folder))[0] in {"model/broken-index" if "other" in index else "model/missing-weights"}
 
     @pytest.mark.parametrize("name", ["./nope", "/no/such/folder", "a/b/c", "~/no-such-model-here", "../" * 50 + "x"])
     def test_a_path_that_is_not_there(self, name: str) -> None:

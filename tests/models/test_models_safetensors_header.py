@@ -80,10 +80,10 @@ def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> N
     path = tmp_path / "x.safetensors"
     one = b'{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
     path.write_bytes(safetensors_bytes(b"{" + b",".join(b'"%d":%s' % (i, one) for i in range(150_000)) + b"}"))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ModelError, match="150,000 tensors"):
         read_header(path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @settings(max_examples=200, deadline=None)

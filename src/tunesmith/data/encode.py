@@ -67,8 +67,10 @@ def encoded_batches(
 ) -> Iterator[tuple[list[Example], list[Rendered], list[Encoded]]]:
     """The examples that can be rendered, batch by batch; the others are added to `refusals`."""
     renderer = Renderer(tokenizer, train_on)
+    renderer.render_ahead(examples[:BATCH])
     for begin in range(0, len(examples), BATCH):
         batch, rendered = [], []
+        renderer.render_ahead(examples[begin + BATCH : begin + 2 * BATCH])
         for example in examples[begin : begin + BATCH]:
             try:
                 rendered.append(renderer.render(example))

@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 
 from tunesmith.data.carried import Carried
 from tunesmith.data.written import spells_control_token, written_ranges
-from tunesmith.errors import TunesmithError
-from tunesmith.records import ChatTokenizer, Example, canonical_json
+from tunesmith.errors import ProgramLimit, TunesmithError
+from tunesmith.records import ChatTokenizer, Example, Message, canonical_json
 
 SHOWN = 30
 """Characters of a difference in one message."""
@@ -66,12 +66,25 @@ class Renderer:
         self._train_on = train_on
         self._carried = Carried(tokenizer)
 
+    def render_ahead(self, examples: Sequence[Example]) -> None:
+        """Begin to render what `render` will need for these examples."""
+        self._tokenizer.render_ahead(
+            [
+                (one.messages, one.tools, beginnings_of(one.messages))
+                for one in examples
+                if one.text is None and one.messages
+            ]
+        )
+
     def render(self, example: Example) -> Rendered:
-        """Errors: `RenderRefused`."""
+        """Errors: `RenderRefused`; `ProgramLimit` when the template is too costly to be used."""
         try:
             return self._text(example) if example.text is not None else self._chat(example)
+        except ProgramLimit:
+            raise
         except TunesmithError as error:  # the template's own refusal, for example of two user turns in a row
-            raise RenderRefused("template-refused", error.found or error.what) from None
+            where = f" (chat template {error.where})" if error.where else ""
+            raise RenderRefused("template-refused", f"{error.found or error.what}{where}") from None
 
     def _text(self, example: Example) -> Rendered:
         """Plain text is trained whole, and the end token with it."""
@@ -135,6 +148,13 @@ class Renderer:
         is_plain = not example.tools and not any(any(parts) for parts in beside)
         if not is_plain and spells_control_token(self._tokenizer, canonical_json([example.tools, beside])):
             raise RenderRefused("control-token-in-text", "a control token inside a tool definition, call or name")
+
+
+def beginnings_of(messages: Sequence[Message]) -> list[tuple[int, bool]]:
+    """Which beginnings of a conversation tell its trained turns: all of it, and each turn before and after."""
+    turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
+    before, after = [(i, True) for i in turns], [(i + 1, False) for i in turns]
+    return list(dict.fromkeys([(len(messages), False), *before, *after]))
 
 
 def _with_gaps(turns: Sequence[Span]) -> list[Span]:

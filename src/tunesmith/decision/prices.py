@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from tunesmith.errors import InputError
-from tunesmith.files import home_folder, write_atomically
+from tunesmith.files import home_folder, read_regular_file, write_atomically
 from tunesmith.records import PriceRow, TokenPrice
 
 SHIPPED = Path(__file__).with_name("prices.toml")
@@ -59,7 +59,7 @@ def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
 def read_prices(path: Path) -> tuple[PriceRow, ...]:
     """The rows of one file. Errors: `InputError`, naming the row."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_regular_file(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tunesmith.engine.load import quiet_transformers
+from tunesmith.engine.source import quiet_transformers
 from tunesmith.errors import ModelError
 
 

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
-from tunesmith.engine.load import quiet_transformers
 from tunesmith.engine.memory import keep_few_kernels
+from tunesmith.engine.source import open_view, quiet_transformers
 
 TOKENS_AT_ONCE = 4096
 
@@ -35,9 +35,9 @@ class SentenceEncoder:
     def __init__(self, folder: Path, most_tokens: int) -> None:
         keep_few_kernels()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with quiet_transformers():
+        with open_view(folder) as view, quiet_transformers():
             model = AutoModel.from_pretrained(
-                str(folder), dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+                str(view), dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
             )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._model = model.requires_grad_(False).eval().to(self._device)

@@ -5,31 +5,25 @@ any CUDA device that says so) and float32 elsewhere: emulated bfloat16 is slower
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging
 
 from tunesmith.engine.adapters.peft_format import read_adapter, stands_on_four_bits
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
 from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.head import check_head
 from tunesmith.engine.memory import keep_few_kernels
+from tunesmith.engine.source import check_fit, open_view, reporting_unloadable
 from tunesmith.errors import ModelError, name_some
 
-# Settings that contradict each other end in any of these, wherever transformers first computes with them.
-UNLOADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, SafetensorError,
-    StrictDataclassError,
-)  # fmt: skip
 Precision = Literal["auto", "bf16", "float32"]
+FORMER_BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias", ".position_ids")
+"""What older versions of transformers wrote into the weights although it is computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +49,20 @@ def load_model(
     keep_few_kernels()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(precision, device)
-    try:
-        with quiet_transformers():
-            from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not know output_loading_info
-            model, report = from_pretrained(
-                str(folder),
-                output_loading_info=True,
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,  # left out, transformers would ask the terminal
-                attn_implementation="sdpa",
-            )
-    except UNLOADABLE as error:
-        raise ModelError(
-            "unloadable",
-            "This folder cannot be loaded as a causal language model.",
-            where=str(folder),
-            found=" ".join(str(error).split())[:300] or type(error).__name__,
-            do="give a folder with config.json and *.safetensors of a text model",
-        ) from None
-    if report["missing_keys"]:  # transformers would fill them with random numbers
-        raise ModelError(
-            "missing-weights", "This model folder lacks weights.", where=str(folder),
-            found=f"no {name_some(sorted(report['missing_keys']))}", do="fetch or save the model again",
-        )  # fmt: skip
+    with open_view(Path(folder)) as view, reporting_unloadable(Path(folder)):
+        attention = check_fit(view)
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not know output_loading_info
+        model, report = from_pretrained(
+            str(view),
+            output_loading_info=True,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,  # left out, transformers would ask the terminal
+            attn_implementation=attention,
+        )
+    model.name_or_path = str(folder)  # where files are copied from; the view is gone
+    _refuse_other_weights(report, model, Path(folder))
     parameters = sum(weight.numel() for weight in model.parameters())
     model.requires_grad_(False).eval()
     if four_bits or (adapter is not None and stands_on_four_bits(adapter)):
@@ -118,18 +101,23 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars or warnings of transformers within this block; its settings are put back after."""
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
+def _refuse_other_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Path) -> None:
+    """What is loaded must be what the folder holds. Errors: `ModelError`."""
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        raise ModelError(
+            "missing-weights", "This model folder lacks weights.", where=str(folder),
+            found=f"no {name_some(sorted(report['missing_keys']))}", do="fetch or save the model again",
+        )  # fmt: skip
+    buffers = {name for name, _ in model.named_buffers()}
+    unread = sorted(
+        name for name in report["unexpected_keys"] if name not in buffers and not name.endswith(FORMER_BUFFERS)
+    )
+    if unread:
+        raise ModelError(
+            "unread-weights", "The folder holds weights that this architecture does not read.", where=str(folder),
+            found=f"{name_some(unread)}; model_type {model.config.model_type}",
+            do="check that config.json is the one of these weights; fetch the folder again from its source",
+        )  # fmt: skip
 
 
 def accelerator_name(device: torch.device) -> str | None:

@@ -26,10 +26,11 @@ from tunesmith.engine.batches import batches, longest_first, tokens_at_once
 from tunesmith.engine.budget import MOMENT_BYTES, Trial, find_plan, memory_budget, wish_of
 from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import UNLOADABLE, LoadedModel, accelerator_name, choose_dtype, quiet_transformers
+from tunesmith.engine.load import LoadedModel, accelerator_name, choose_dtype
 from tunesmith.engine.memory import held_memory_bytes, return_unused_memory
 from tunesmith.engine.methods.choose import method_of
 from tunesmith.engine.reference import for_method
+from tunesmith.engine.source import UNLOADABLE, attention_of, open_view, quiet_transformers
 from tunesmith.engine.step import Stepper, adamw
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
@@ -127,15 +128,15 @@ def _slice_of(folder: str | Path, recipe: Recipe, layers: int) -> tuple[LoadedMo
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(recipe.training.precision, device)
     try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        with open_view(Path(folder), weights_needed=False) as view, quiet_transformers():
+            config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
             text = config.get_text_config()
             all_layers = text.num_hidden_layers
             text.num_hidden_layers = min(layers, all_layers)
             if getattr(text, "layer_types", None):
                 text.layer_types = text.layer_types[:layers]
             model = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation="sdpa", trust_remote_code=False
+                config, dtype=dtype, attn_implementation=attention_of(config), trust_remote_code=False
             )
     except UNLOADABLE as error:
         raise ModelError(

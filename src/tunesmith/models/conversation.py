@@ -7,10 +7,10 @@ when a call is rendered in both forms. Reasoning is `reasoning_content` in nearl
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
-from tunesmith.models.template import TemplateRefused, render_template
+from tunesmith.models.template_process import Conversation, TemplateProcess
 from tunesmith.records import Message
 
 _NAME, _KEY, _VALUE = "qzxname", "qzxkey", "qzxvalue"
@@ -19,44 +19,39 @@ _TOOLS = [{"type": "function", "function": _FUNCTION}]
 _REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
 
 
-def messages_for(template: str, named_tokens: dict[str, str], messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The messages as this template reads them."""
-    has_calls = any(message.tool_calls for message in messages)
-    as_text = has_calls and _takes_text(template, tuple(named_tokens.items()))
-    read = [message.as_dict(arguments_as_text=as_text) for message in messages]
-    if any(message.reasoning for message in messages) and (name := _reasoning_name(template)) != _REASONING_NAMES[0]:
-        read = [{name if key == _REASONING_NAMES[0] else key: part for key, part in one.items()} for one in read]
-    return read
+@dataclass(frozen=True)
+class MessageForm:
+    """The names and forms that one template reads."""
+
+    arguments_as_text: bool = False
+    reasoning: str = _REASONING_NAMES[0]
+
+    def read(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The messages as this template reads them."""
+        read = [message.as_dict(arguments_as_text=self.arguments_as_text) for message in messages]
+        if self.reasoning == _REASONING_NAMES[0]:
+            return read
+        return [
+            {self.reasoning if key == _REASONING_NAMES[0] else key: part for key, part in one.items()} for one in read
+        ]
 
 
-@lru_cache(maxsize=8)
-def _reasoning_name(template: str) -> str:
-    """The first of the names that the template mentions."""
+def find_form(process: TemplateProcess, name: str, template: str) -> MessageForm:
+    """What the template called `name` reads, seen in its text and by rendering a tool call.
+
+    Errors: `TemplateRefused` with `is_limit` when it goes over a limit.
+    """
     words = set(re.findall(r"\w+", template))
-    return next((name for name in _REASONING_NAMES if name in words), _REASONING_NAMES[0])
-
-
-@lru_cache(maxsize=8)
-def _takes_text(template: str, named_tokens: tuple[tuple[str, str], ...]) -> bool:
-    """Whether the template writes a call's arguments properly only when they are JSON text."""
+    reasoning = next((one for one in _REASONING_NAMES if one in words), _REASONING_NAMES[0])
     call = {"id": "probe0000", "type": "function", "function": {"name": _NAME, "arguments": {_KEY: _VALUE}}}
     probe = (Message("user", "probe"), Message("assistant", "", tool_calls=(call,)))
     as_object, as_text = ([m.as_dict(arguments_as_text=is_text) for m in probe] for is_text in (False, True))
-    return not _is_written(template, named_tokens, as_object) and _is_written(template, named_tokens, as_text)
+    takes_text = not _is_written(process, name, as_object) and _is_written(process, name, as_text)
+    return MessageForm(takes_text, reasoning)
 
 
-def _is_written(template: str, named_tokens: tuple[tuple[str, str], ...], messages: list[dict[str, Any]]) -> bool:
+def _is_written(process: TemplateProcess, name: str, messages: list[dict[str, Any]]) -> bool:
     """Whether name and arguments stand in the text, neither with escaped quotes nor in Python's own form."""
-    variables = {
-        **dict(named_tokens),
-        "messages": messages,
-        "tools": _TOOLS,
-        "documents": None,
-        "add_generation_prompt": False,
-    }
-    try:
-        text = render_template(template, variables)
-    except TemplateRefused:
-        return False
-    is_there = all(mark in text for mark in (_NAME, _KEY, _VALUE))
-    return is_there and f'\\"{_KEY}' not in text and f"'{_KEY}'" not in text
+    ((text,),) = process.render([Conversation(name, messages, _TOOLS, [(len(messages), False)])])
+    is_there = isinstance(text, str) and all(mark in text for mark in (_NAME, _KEY, _VALUE))
+    return is_there and f'\\"{_KEY}' not in str(text) and f"'{_KEY}'" not in str(text)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tunesmith.errors import ModelError, RecordError
 from tunesmith.files import home_folder, sha256_of
-from tunesmith.models.folder import SETTINGS_FILES, inspect_model_folder
+from tunesmith.model_folder.contents import SETTINGS_FILES
+from tunesmith.models.folder import inspect_model_folder
 from tunesmith.packages import fetch_package_file
 from tunesmith.records import ModelIdentity, Record
 from tunesmith.temporaries import temporary_folder

@@ -1,9 +1,10 @@
 """Facts about a model that its config.json tells without loading it."""
 
-import json
 from pathlib import Path
 
 from tunesmith.errors import ModelError
+from tunesmith.model_folder.contents import unreadable
+from tunesmith.model_folder.settings import read_settings
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
@@ -15,14 +16,11 @@ def context_tokens(folder: Path | str) -> int | None:
     """
     path = Path(folder) / "config.json"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        inner = settings.get("text_config", settings)
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(
-            "no-config",
-            "The model's settings cannot be read.",
-            where=str(path),
-            found=str(error),
-            do="fetch the model again",
-        ) from None
-    return next((inner[key] for key in CONTEXT_KEYS if isinstance(inner.get(key), int)), None)
+        settings = read_settings(path)
+    except OSError as error:
+        raise unreadable(Path(folder), error) from None
+    if settings is None:
+        raise ModelError("no-config", "The model's settings are missing.", where=str(path), do="fetch the model again")
+    inner = settings.get("text_config", settings)
+    places = [inner] if isinstance(inner, dict) else []
+    return next((one[key] for one in places for key in CONTEXT_KEYS if type(one.get(key)) is int), None)

@@ -1,26 +1,39 @@
 """Look at a model folder before anything opens it: which files count, whether they are sound, what is refused.
 
-Weights are read from safetensors only. Pickled weights are programs: a folder with nothing else is refused and never
-opened. Python files in a model folder are never run: a model that needs its own code (`auto_map`) is refused.
+Weights are read from safetensors only. Pickled weights are programs: a folder with nothing else is
+refused and never opened. Python files in a model folder are never run, and settings that select
+code or implementations are refused (`model_folder/config.py`). Sizes in the settings are held
+against the headers of the weights, because a loader reserves memory for what the settings say.
 """
 
-import json
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ModelError, name_some
 from tunesmith.files import sha256_of
-from tunesmith.models.safetensors_header import read_header
+from tunesmith.model_folder.config import check_config_keys, quantized
+from tunesmith.model_folder.contents import (
+    OF_AN_ADAPTER,
+    model_files,
+    named_in_index,
+    settings_of,
+    unreadable,
+    weights_of,
+)
+from tunesmith.model_folder.settings import read_settings
+from tunesmith.models.safetensors_header import Tensor, read_header
 
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".joblib")
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_SETTINGS = "adapter_config.json"
-# What changes the answers of a model, besides its weights.
-SETTINGS_FILES = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "chat_template.jinja", "model.safetensors.index.json",
-)  # fmt: skip
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "n_embd", "d_model", "n_positions", "max_seq_len")
+LAYERS = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decoder_layers|decoder_layers")
+EXPERTS = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
+COUNTS = re.compile(r"(num|n)_\w*(layers?|experts?|blocks?|groups?)(_\w+)?")
+MAX_COUNT = 4096
+"""Of anything that a loader may make one after the other, where the headers do not tell how many there are."""
 
 
 def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
@@ -29,117 +42,152 @@ def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
     Errors: `ModelError` with the first thing that stands against opening it.
     """
     try:
-        weights = sorted(path for path in folder.glob("*.safetensors") if path.name != ADAPTER_WEIGHTS)
-        if not weights:
-            raise _no_weights(folder)
-        parameters = sum(tensor.elements for path in weights for tensor in read_header(path).values())
-        _check_config(folder / "config.json", parameters)
-        _check_index(folder / "model.safetensors.index.json", {path.name for path in weights})
-        settings = [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]
-        return {path.name: sha256_of(path) for path in [*weights, *settings]}, parameters
+        weights = weights_of(folder)
+        headers = {path.name: read_header(path) for path in weights}
+        tensors = _joined(folder, headers)
+        _check_dtypes(folder, tensors)
+        _check_config(folder / "config.json", tensors)
+        settings = model_files(folder)
+        hashes = {path.name: sha256_of(path) for path in weights}
+        hashes |= {name: sha256_of(path) for name, path in settings.items()}
+        return hashes, sum(tensor.elements for tensor in tensors.values())
     except OSError as error:
         raise unreadable(folder, error) from None
 
 
 def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """(SHA-256 of the adapter's files, its settings) of a folder in PEFT's format that passed every check."""
-    weights, settings = folder / ADAPTER_WEIGHTS, folder / ADAPTER_SETTINGS
+    """(SHA-256 of the adapter's files, its settings) of a folder in PEFT's format that passed every check.
+
+    A tokenizer and chat templates of its own count too: they change answers.
+    """
+    weights, path = folder / ADAPTER_WEIGHTS, folder / ADAPTER_SETTINGS
     try:
-        if not weights.is_file():
-            raise _no_weights(folder)
-        read_header(weights)
-        return {path.name: sha256_of(path) for path in (weights, settings)}, read_object(settings)
+        if not (weights.exists() or weights.is_symlink()):
+            weights_of(folder)  # says what is there instead
+            raise ModelError(
+                "not-a-model", "This folder holds no adapter weights.", where=str(folder),
+                found=f"no {ADAPTER_WEIGHTS}", do="save the adapter again in PEFT's format",
+            )  # fmt: skip
+        _check_dtypes(folder, read_header(weights))
+        settings = read_settings(path)
+        if settings is None:
+            raise _no_settings(path)
+        files = {weights.name: weights, path.name: path, **settings_of(folder, OF_AN_ADAPTER)}
+        return {name: sha256_of(file) for name, file in files.items()}, settings
     except OSError as error:
         raise unreadable(folder, error) from None
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a model's settings file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(
-            "not-a-model", "A model's settings file is missing.", where=str(path), found="no such file",
-            do="give the folder that holds config.json, the safetensors files and tokenizer.json",
-        ) from None  # fmt: skip
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise ModelError(
-            "broken-settings",
-            "A model's settings file is not a JSON object.",
-            where=str(path),
-            do="fetch it again from its source",
-        )
-    return content
-
-
-def unreadable(folder: Path, error: OSError) -> ModelError:
+def _no_settings(path: Path) -> ModelError:
     return ModelError(
-        "unreadable", "The model folder cannot be read.", where=str(folder), found=error.strerror or str(error),
-        do="check the path and its permissions",
-    )  # fmt: skip
-
-
-def _no_weights(folder: Path) -> ModelError:
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
-    if pickled:
-        return ModelError(
-            "pickled-weights", "The weights are pickled: opening them would run whatever program they carry.",
-            where=str(folder), found=name_some(pickled),
-            do="take the safetensors version of the model, or let whoever made it convert it; pickles are never opened",
-        )  # fmt: skip
-    return ModelError(
-        "not-a-model", "This folder holds no weights.", where=str(folder), found="no .safetensors file",
+        "not-a-model", "A model's settings file is missing.", where=str(path), found="no such file",
         do="give the folder that holds config.json, the safetensors files and tokenizer.json",
     )  # fmt: skip
 
 
-def _check_config(path: Path, parameters: int) -> None:
-    config = read_object(path)
-    if "auto_map" in config:
+def _joined(folder: Path, headers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all weight files. Errors: `ModelError` when files or index disagree about where one stands."""
+    tensors: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    for file, header in headers.items():
+        for name, tensor in header.items():
+            if name in places:
+                raise _disagreement(folder, f"tensor {name!r} stands in {places[name]} and in {file}")
+            tensors[name], places[name] = tensor, file
+    index = named_in_index(folder)
+    if index is not None and index != places:
+        wrong = sorted(name for name in index.keys() | places.keys() if index.get(name) != places.get(name))
+        raise _disagreement(folder, f"the index and the files differ about {name_some(wrong)}")
+    if not tensors:
         raise ModelError(
-            "needs-own-code", "This model runs only with Python code from its own folder, which is never run.",
-            where=str(path), found="auto_map", do="choose a model of an architecture that transformers knows by itself",
+            "not-a-model", "The weight files hold no tensors.", where=str(folder), found=", ".join(headers),
+            do="fetch the folder again from its source",
         )  # fmt: skip
-    for settings in (config, config.get("text_config")):
-        if isinstance(settings, dict):
-            _check_sizes(path, settings, parameters)
+    return tensors
 
 
-def _check_sizes(path: Path, settings: dict[str, Any], parameters: int) -> None:
-    """Sizes that the weights cannot have would only make the loader reserve memory: refuse them before."""
-    sizes = {
-        key: settings[key]
-        for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
-        if key in settings
-    }
-    for key, size in sizes.items():
-        if type(size) is not int or not 0 < size <= parameters:
-            raise _wrong_size(path, f"{key} is {size!r:.40}", parameters)
-    if sizes.get("vocab_size", 0) * sizes.get("hidden_size", 0) > parameters:
-        raise _wrong_size(
-            path, f"vocab_size {sizes['vocab_size']:,} x hidden_size {sizes['hidden_size']:,}", parameters
-        )
-
-
-def _wrong_size(path: Path, found: str, parameters: int) -> ModelError:
+def _disagreement(folder: Path, found: str) -> ModelError:
     return ModelError(
-        "wrong-size", "The model's settings do not fit its weights.", where=str(path),
-        found=f"{found}, with {parameters:,} numbers in the weights", do="fetch the folder again from its source",
+        "broken-index", "The model's weight files do not belong together.", where=str(folder), found=found[:300],
+        do="fetch the folder again from its source",
     )  # fmt: skip
 
 
-def _check_index(path: Path, present: Iterable[str]) -> None:
-    """Weights in several files: all of those that the index names must be there, and nothing outside the folder."""
-    if not path.is_file():
-        return
-    places = read_object(path).get("weight_map")
-    named = {str(name) for name in places.values()} if isinstance(places, dict) else set()
-    missing = sorted(named - set(present))
-    if missing or not named:
-        raise ModelError(
-            "missing-weights", "Some of the model's weight files are missing.", where=str(path),
-            found=f"no {name_some(missing)}" if missing else "an index without weight_map",
-            do="fetch the missing files",
-        )  # fmt: skip
+def _check_dtypes(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Weights in 8 bits or fewer, or as integers, mean nothing without the scales of their method."""
+    for name, tensor in tensors.items():
+        is_small = tensor.dtype.startswith(("F8", "F6", "F4"))
+        is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(("weight", "q"))
+        if is_small or is_integer or tensor.dtype == "C64":
+            raise quantized(folder, f"tensor {name[:80]!r} of type {tensor.dtype}")
+
+
+def _check_config(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    config = read_settings(path)
+    if config is None:
+        raise _no_settings(path)
+    check_config_keys(config, path)
+    parameters = sum(tensor.elements for tensor in tensors.values())
+    counts = _numbered(tensors)
+    for settings in (config, config.get("text_config")):
+        if isinstance(settings, dict):
+            _check_sizes(path, settings, parameters)
+            _check_counts(path, settings, counts)
+
+
+def _check_sizes(path: Path, settings: Mapping[str, Any], parameters: int) -> None:
+    """Sizes that the weights cannot have would only make the loader reserve memory: refuse them before."""
+    sizes = {key: settings[key] for key in SIZES if settings.get(key) is not None}
+    for key, size in sizes.items():
+        if type(size) is not int or not 0 < size <= parameters:
+            raise _wrong_size(path, f"{key} is {size!r:.40}", f"{parameters:,} numbers")
+    if sizes.get("vocab_size", 0) * sizes.get("hidden_size", 0) > parameters:
+        product = f"vocab_size {sizes['vocab_size']:,} x hidden_size {sizes['hidden_size']:,}"
+        raise _wrong_size(path, product, f"{parameters:,} numbers")
+
+
+def _numbered(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """(layers, experts) that the names and shapes of the tensors tell.
+
+    `model.layers.7.mlp.experts.3.up_proj.weight`: the first number counts layers, one behind
+    `experts` counts experts. Experts may also be one tensor of shape (experts, rows, columns).
+    """
+    layers: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    experts: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    stacked = 0
+    for name, tensor in tensors.items():
+        parts = tuple(name.split("."))
+        at = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+        if at is not None:
+            layers[parts[:at]].add(parts[at])
+        for i, part in enumerate(parts[:-1]):
+            if "expert" in part and parts[i + 1].isdigit():
+                experts[parts[: i + 1]].add(parts[i + 1])
+        if "expert" in name and len(tensor.shape) == 3:
+            stacked = max(stacked, tensor.shape[0])
+    most_layers, most_experts = (max(map(len, found.values()), default=0) for found in (layers, experts))
+    return most_layers, max(most_experts, stacked)
+
+
+def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, int]) -> None:
+    """Layers and experts are made one by one before a weight is read: there must be weights for them."""
+    layers, experts = counts
+    for key, count in settings.items():
+        is_count = COUNTS.fullmatch(key) or LAYERS.fullmatch(key)
+        if not is_count or count is None or isinstance(count, list | dict | bool | str):
+            continue
+        least, most, there = 0, MAX_COUNT, f"at most {MAX_COUNT:,} of that kind"
+        if LAYERS.fullmatch(key):
+            least, most, there = 1, layers, f"{layers:,} layers"
+        elif EXPERTS.fullmatch(key) and count != 1 and experts:
+            most, there = experts, f"{experts:,} experts"
+        if not isinstance(count, int) or not least <= count <= most:
+            raise _wrong_size(path, f"{key} is {count!r:.40}", there)
+
+
+def _wrong_size(path: Path, found: str, in_weights: str) -> ModelError:
+    return ModelError(
+        "wrong-size", "The model's settings do not fit its weights.", where=str(path),
+        found=f"{found}, with {in_weights} in the weights",
+        do="fetch the folder again from its source",
+    )  # fmt: skip

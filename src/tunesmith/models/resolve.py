@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from tunesmith.errors import ModelError
+from tunesmith.model_folder.contents import unreadable
 from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
-from tunesmith.models.folder import ADAPTER_SETTINGS, inspect_adapter_folder, inspect_model_folder, unreadable
+from tunesmith.models.folder import ADAPTER_SETTINGS, inspect_adapter_folder, inspect_model_folder
 from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub, verify_blobs
 from tunesmith.records import ModelIdentity, Run
 
@@ -126,12 +127,10 @@ def _verify_run(tuned: Path, files: Mapping[str, str], base_files: Mapping[str, 
     if tuned.name not in ("adapter", "model") or not (tuned.parent / "run.json").is_file():
         return
     run = Run.read(tuned.parent / "run.json")
-    changed = [
-        f"{tuned.name}/{name}"
-        for name, sha256 in run.adapter_files.items()
-        if name in files or not (tuned / name).is_file()
-        if files.get(name) != sha256
-    ]
+    known = run.adapter_files
+    compared = [name for name in known if name in files or not (tuned / name).is_file()]
+    added = [name for name in files if known and name not in known]
+    changed = [f"{tuned.name}/{name}" for name in (*compared, *added) if files.get(name) != known.get(name)]
     changed += [name for name, sha256 in run.model.files.items() if base_files.get(name, sha256) != sha256]
     if changed:
         raise ModelError(

@@ -10,11 +10,13 @@ data. Source: the format description in the README of the safetensors project.
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ModelError
+from tunesmith.files import open_regular_file
 
 # A model of 1,000 layers with 100 tensors each, 250 bytes for each of them; more is an attack on memory or time.
 # (The reference reader allows 100 MB, which takes seconds and a gigabyte in Python.)
@@ -47,8 +49,8 @@ def read_header(path: Path) -> dict[str, Tensor]:
 
     Errors: `ModelError` naming the first thing that is wrong with the file.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
             raise _broken(path, f"a header length of {length:,} in a file of {size:,} bytes")

@@ -1,17 +1,18 @@
 """Render a chat template as transformers renders it, with a border around it.
 
-A template is a program from strangers. It runs in jinja2's immutable sandbox, which gives it no way to files or to
-Python itself. The sandbox does not limit time or memory, so the first rendering of every template is made in a child
-process with limits on both (`try_template`); strings that are repeated and the text that comes out are bounded
-always.
+A template is a program from strangers. It runs in jinja2's immutable sandbox, which gives it no
+way to files or to Python itself. The sandbox does not limit time or memory, and a template that
+is quick for one conversation may never end for another, so every rendering is made in a child
+process with limits on both (`template_process.py`); this module is what runs in there.
 
-The environment equals transformers': trim_blocks, lstrip_blocks, loop controls, `{% generation %}`, `tojson` without
-HTML escapes, `raise_exception`, `strftime_now`. tests/parity/test_parity_tokenizer.py holds the two side by side.
+The environment equals transformers': trim_blocks, lstrip_blocks, loop controls, `{% generation %}`,
+`tojson` without HTML escapes, `raise_exception`, `strftime_now`.
+tests/parity/test_parity_tokenizer.py holds the two side by side.
 """
 
 import json
-import os
-import subprocess
+import resource
+import signal
 import sys
 from datetime import datetime
 from functools import lru_cache
@@ -26,12 +27,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 # A rendered conversation is far below this; 64 Mi characters is over 10 million tokens.
 MAX_RENDERED_CHARACTERS = 64 * 2**20
 MAX_REPEATED_CHARACTERS = 2**20
-PROBE_SECONDS = 2
-PROBE_BYTES = 512 * 2**20
 
 
 class TemplateRefused(Exception):
-    """A template refused the conversation or its limits; the text is the reason."""
+    """A template refused the conversation, failed on it, or met a limit; the text is the reason."""
+
+    def __init__(self, why: str, *, is_limit: bool = False) -> None:
+        super().__init__(why)
+        self.is_limit = is_limit
 
 
 class GenerationTag(Extension):
@@ -53,9 +56,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
         sized, number = (left, right) if hasattr(left, "__len__") else (right, left)
         if operator == "*" and hasattr(sized, "__len__") and len(sized) * number > MAX_REPEATED_CHARACTERS:
-            raise TemplateRefused("it repeats a text too often")
+            raise TemplateRefused("it repeats a text too often", is_limit=True)
         if operator == "**" and abs(right) > 64:
-            raise TemplateRefused("it raises a number to a very large power")
+            raise TemplateRefused("it raises a number to a very large power", is_limit=True)
         return super().call_binop(context, operator, left, right)
 
 
@@ -94,58 +97,82 @@ def render_template(template: str, variables: dict[str, Any]) -> str:
             pieces.append(piece)
             length += len(piece)
             if length > MAX_RENDERED_CHARACTERS:
-                raise TemplateRefused("its text grows without end")
+                raise TemplateRefused("its text grows without end", is_limit=True)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateRefused(f"{error.message} (line {error.lineno} of the template)") from None
-    except (
-        jinja2.TemplateError,
-        TypeError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise TemplateRefused(f"{error}" or type(error).__name__) from None
+    except jinja2.TemplateError as error:
+        raise TemplateRefused(str(error) or type(error).__name__) from None
+    except MemoryError:
+        raise TemplateRefused("it needs more memory than it may have", is_limit=True) from None
+    except RecursionError:
+        raise TemplateRefused("it calls itself without end", is_limit=True) from None
+    except TemplateRefused:
+        raise
+    except Exception as error:  # a template is a program: it can raise whatever Python raises
+        raise TemplateRefused(f"{type(error).__name__}: {error}"[:500]) from None
     return "".join(pieces)
 
 
-def try_template(template: str, variables: dict[str, Any]) -> str:
-    """Render in a child process: 2 s of processor time, 512 MiB, nothing of our environment, no file to write.
+def main() -> None:
+    """Serve one parent: limit this process, then render what comes on standard input until it ends.
 
-    Errors: `TemplateRefused` with the reason, or when the child went over a limit.
+    A frame is its length in 8 bytes and JSON. The first is [CPU seconds that a rendering may take,
+    address space in bytes, {name: template}, variables of every rendering]. Each other is a list of
+    conversations: [template's name, messages, tools, [[how many messages, open answer], ...]]. It is
+    answered by a frame with a list for each conversation, and in that for each rendering the text,
+    or its length where it is the beginning of the first one's, or [why it is refused, is a limit].
     """
-    command = [sys.executable, "-P", "-m", "tunesmith.models.template"]
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"}
-    try:
-        child = subprocess.run(
-            command, input=json.dumps([template, variables]), env=environment, timeout=10 * PROBE_SECONDS,
-            capture_output=True, text=True, encoding="utf-8", check=False,
-        )  # fmt: skip
-        outcome, text = json.loads(child.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
-        raise TemplateRefused(
-            f"it needs more than {PROBE_SECONDS} s or {PROBE_BYTES // 2**20} MiB for two sentences"
-        ) from None
-    if outcome != "rendered":
-        raise TemplateRefused(text)
-    return str(text)
+    seconds, most_bytes, templates, shared = _read_frame() or sys.exit(0)
+    _limit(most_bytes)
+    while (frame := _read_frame()) is not None:
+        answers = [
+            _render_all(templates[name], {**shared, "tools": tools or None}, messages, wanted, seconds)
+            for name, messages, tools, wanted in frame
+        ]
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        raw = json.dumps(answers).encode()
+        sys.stdout.buffer.write(len(raw).to_bytes(8, "big") + raw)
+        sys.stdout.buffer.flush()
 
 
-def _child() -> None:
-    """What the child process of `try_template` does: limit itself, then render standard input to standard output."""
-    import resource
-
-    template, variables = json.load(sys.stdin)
-    limits = ((resource.RLIMIT_CPU, PROBE_SECONDS), (resource.RLIMIT_AS, PROBE_BYTES), (resource.RLIMIT_FSIZE, 0))
-    for what, limit in (*limits, (resource.RLIMIT_CORE, 0)):
+def _limit(most_bytes: int) -> None:
+    limits = ((resource.RLIMIT_AS, most_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0))
+    for what, limit in limits:
         resource.setrlimit(what, (limit, limit))
-    try:
-        answer = ["rendered", render_template(template, variables)]
-    except TemplateRefused as refusal:
-        answer = ["refused", str(refusal)]
-    json.dump(answer, sys.stdout)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends this process, whatever it is doing
+
+
+def _read_frame() -> Any:
+    head = sys.stdin.buffer.read(8)
+    return json.loads(sys.stdin.buffer.read(int.from_bytes(head, "big"))) if len(head) == 8 else None
+
+
+def _render_all(
+    template: str,
+    variables: dict[str, Any],
+    messages: list[dict[str, Any]],
+    wanted: list[tuple[int, bool]],
+    seconds: float,
+) -> list[str | int | tuple[str, bool]]:
+    first: str | None = None
+    answers: list[str | int | tuple[str, bool]] = []
+    for count, is_open in wanted:
+        variables["messages"] = messages if count == len(messages) else messages[:count]
+        variables["add_generation_prompt"] = is_open
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            text = render_template(template, variables)
+        except TemplateRefused as refusal:
+            answers.append((str(refusal), refusal.is_limit))
+            continue
+        if first is None:
+            first = text
+            answers.append(text)
+        else:
+            answers.append(len(text) if first.startswith(text) else text)
+    return answers
 
 
 if __name__ == "__main__":
-    _child()
+    main()

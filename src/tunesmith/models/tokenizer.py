@@ -9,25 +9,43 @@ as ordinary text, never as the control token.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from tunesmith.errors import ModelError
-from tunesmith.models.conversation import messages_for
-from tunesmith.models.template import TemplateRefused, render_template, try_template
-from tunesmith.records import Encoded, Message
+from tunesmith.errors import ModelError, ProgramLimit
+from tunesmith.files import read_regular_file
+from tunesmith.model_folder.contents import model_files, unreadable
+from tunesmith.model_folder.settings import parse_settings, read_settings_bytes
+from tunesmith.models.chat_templates import ChatTemplates, read_chat_templates
+from tunesmith.models.conversation import MessageForm, find_form
+from tunesmith.models.template import TemplateRefused
+from tunesmith.models.template_process import Conversation, TemplateProcess
+from tunesmith.records import Beginnings, Encoded, Message
 
 Span = tuple[int, int]
 
+PLAIN = MessageForm()
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"}
+MAX_TOKENIZER_BYTES = 256 * 2**20
 SETTINGS = ("tokenizer_config", "special_tokens_map", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE = [{"role": "user", "content": "tunesmith probe question"}, {"role": "assistant", "content": PROBE_ANSWER}]
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Renderings under way. They are found by the identity of their messages, which `held` keeps alive."""
+
+    places: dict[tuple[object, ...], tuple[int, int]]
+    held: Sequence[Beginnings]
+    texts: Future[list[list[str | TemplateRefused]]]
 
 
 @dataclass(eq=False)
@@ -35,12 +53,12 @@ class FolderTokenizer:
     """A `records.ChatTokenizer`; made by `load_tokenizer`.
 
     `stop_ids` are the tokens after which the model has nothing more to say: the end of a turn, and the folder's own end
-    tokens. `named_tokens` is what templates see as `bos_token`, `eos_token`...
+    tokens. `named_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template stands.
     """
 
     core: Tokenizer
-    template: str
-    tool_template: str
+    templates: TemplateProcess
+    origin: str
     named_tokens: dict[str, str]
     bos_id: int | None
     pad_id: int | None
@@ -50,24 +68,71 @@ class FolderTokenizer:
     control_tokens: tuple[str, ...]
     tokenizer_sha256: str
     template_sha256: str
+    _forms: dict[str, MessageForm] = field(default_factory=dict, repr=False)
+    _ahead: list[_Ahead] = field(default_factory=list, repr=False)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
     ) -> str:
-        """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins."""
-        template = self.tool_template if tools else self.template
-        given = messages_for(template, self.named_tokens, messages)
-        variables = _variables(given, self.named_tokens, tools, open_answer)
+        """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
+
+        Errors: `ModelError` when the template refuses it; `ProgramLimit` when it takes too long or too much memory.
+        """
+        known = self._known(_key(messages, tools, open_answer))
+        if known is None:
+            (known,) = self._render_now([(messages, tools, [(len(messages), open_answer)])])[0]
+        if not isinstance(known, TemplateRefused):
+            return known
+        raise ModelError(
+            "template-refused", "The model's chat template does not take this conversation.", where=self.origin,
+            found=f"{known}; roles {', '.join(message.role for message in messages)}",
+            do="change the conversation to what the template takes, or choose another model",
+        )  # fmt: skip
+
+    def render_ahead(self, wanted: Sequence[Beginnings]) -> None:
+        """Begin to render what `render` will soon be asked for; the last two calls are remembered.
+
+        The work is done in the template's process while this one goes on. `render` raises what went wrong.
+        """
+        places = {
+            _key(messages[:count], tools, is_open): (i, j)
+            for i, (messages, tools, beginnings) in enumerate(wanted)
+            for j, (count, is_open) in enumerate(beginnings)
+        }
+        self._ahead = [*self._ahead[-1:], _Ahead(places, wanted, self._worker.submit(self._render_now, wanted))]
+
+    def _known(self, key: tuple[object, ...]) -> str | TemplateRefused | None:
+        for ahead in self._ahead:
+            if key in ahead.places:
+                i, j = ahead.places[key]
+                return ahead.texts.result()[i][j]
+        return None
+
+    @cached_property
+    def _worker(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "templates")
+
+    def _render_now(self, wanted: Sequence[Beginnings]) -> list[list[str | TemplateRefused]]:
         try:
-            text = render_template(template, variables)
-            text.encode("utf-8")  # half a surrogate pair from a damaged file would end in the tokenizer as a TypeError
-            return text
-        except (TemplateRefused, UnicodeEncodeError) as refusal:
-            raise ModelError(
-                "template-refused", "The model's chat template does not take this conversation.",
-                found=f"{refusal}; roles {', '.join(message.role for message in messages)}",
-                do="change the conversation to what the template takes, or choose another model",
+            asked = [
+                Conversation(name, self._form_for(name, messages).read(messages), tools, beginnings)
+                for messages, tools, beginnings in wanted
+                for name in ["tool_use" if tools else "default"]
+            ]
+            return self.templates.render(asked)
+        except TemplateRefused as over:
+            raise ProgramLimit(
+                "template-over-limit", "The model's chat template is too costly to be used.", where=self.origin,
+                found=str(over), do="take the template that the model's makers publish",
             ) from None  # fmt: skip
+
+    def _form_for(self, name: str, messages: Sequence[Message]) -> MessageForm:
+        """How the template wants messages; most have nothing that is written in more than one form."""
+        if not any(message.tool_calls or message.reasoning for message in messages):
+            return PLAIN
+        if name not in self._forms:
+            self._forms[name] = find_form(self.templates, name, self.templates.text_of(name))
+        return self._forms[name]
 
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[Span]] | None = None) -> list[Encoded]:
         """Token ids of rendered texts; nothing is added, nothing is cut. `content`: the ranges that a person wrote."""
@@ -149,19 +214,27 @@ class FolderTokenizer:
         return _literal_copy(parts)
 
 
-def load_tokenizer(folder: Path | str) -> FolderTokenizer:
-    """The tokenizer of a model folder.
+def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> FolderTokenizer:
+    """The tokenizer of a model folder, or of the adapter on it where the adapter's folder has its own.
 
-    Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the template misbehaves.
+    Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the template fails on a
+    short conversation; `ProgramLimit` when it is too costly.
     """
-    folder = Path(folder)
-    core, tokenizer_sha256 = _read_core(folder / "tokenizer.json")
-    settings = {name: _read_json(folder / f"{name}.json") for name in SETTINGS}
+    files = model_files(Path(folder), Path(adapter) if adapter else None)
+    try:
+        core, tokenizer_sha256 = _read_core(Path(folder), files)
+        settings = {name: _read_json(files.get(f"{name}.json")) for name in SETTINGS}
+        templates = read_chat_templates(Path(folder), files, settings["tokenizer_config"])
+    except OSError as error:
+        raise unreadable(Path(folder), error) from None
     named = _named_tokens(settings)
-    template, tool_template = _templates(folder, settings)
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
+    # The same names as in transformers.
+    process = TemplateProcess(
+        {"default": templates.default, "tool_use": templates.tool_use}, {**named, "documents": None}
+    )
     ends = _end_ids(settings, core, named)
-    end_id = _id_of(core, _end_of_turn(folder, template, named, controls))
+    end_id = _id_of(core, _end_of_turn(process, templates, controls))
     stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
     if not stop_ids:
         raise ModelError(
@@ -171,8 +244,8 @@ def load_tokenizer(folder: Path | str) -> FolderTokenizer:
         )  # fmt: skip
     return FolderTokenizer(
         core=core,
-        template=template,
-        tool_template=tool_template,
+        templates=process,
+        origin=templates.origin,
         named_tokens=named,
         bos_id=_id_of(core, named.get("bos_token")),
         pad_id=_id_of(core, named.get("pad_token")),
@@ -181,20 +254,24 @@ def load_tokenizer(folder: Path | str) -> FolderTokenizer:
         stop_ids=stop_ids,
         control_tokens=controls,
         tokenizer_sha256=tokenizer_sha256,
-        template_sha256=hashlib.sha256(f"{template}\0{tool_template}".encode()).hexdigest(),
+        template_sha256=templates.sha256,
     )
 
 
-def _read_core(path: Path) -> tuple[Tokenizer, str]:
+def _read_core(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]:
     """(the tokenizer, SHA-256 of its file); it neither cuts nor pads, whatever the file says."""
-    try:
-        raw = path.read_bytes()
-        core = Tokenizer.from_str(raw.decode("utf-8"))
-    except FileNotFoundError:
+    path = files.get("tokenizer.json")
+    if path is None:
+        others = sorted(files.keys() & OTHER_VOCABULARIES)
         raise ModelError(
-            "no-tokenizer", "The model folder has no tokenizer.", where=str(path), found="no such file",
-            do="take a model that carries a tokenizer.json (every current one does)",
-        ) from None  # fmt: skip
+            "no-tokenizer", "The model folder has no tokenizer.", where=str(folder / "tokenizer.json"),
+            found=f"no such file, only {', '.join(others)}" if others else "no such file",
+            do='make one: python -c "from transformers import AutoTokenizer as T; T.from_pretrained(FOLDER)'
+            '.save_pretrained(FOLDER)"' if others else "take a model that carries a tokenizer.json",
+        )  # fmt: skip
+    raw = read_regular_file(path, MAX_TOKENIZER_BYTES)
+    try:
+        core = Tokenizer.from_str(raw.decode("utf-8-sig"))
     except Exception as error:  # the library raises a bare Exception for a file that it cannot read
         raise ModelError(
             "broken-tokenizer", "The tokenizer cannot be read.", where=str(path), found=str(error)[:200],
@@ -205,38 +282,19 @@ def _read_core(path: Path) -> tuple[Tokenizer, str]:
     return core, hashlib.sha256(raw).hexdigest()
 
 
+def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]], open_answer: bool) -> tuple[object, ...]:
+    return (*map(id, messages), id(tools) if tools else 0, open_answer)
+
+
 def _literal_copy(parts: dict[str, Any]) -> Tokenizer:
     core = Tokenizer.from_str(json.dumps(parts))
     core.encode_special_tokens = True
     return core
 
 
-def _variables(
-    messages: list[dict[str, Any]],
-    named: dict[str, str],
-    tools: Sequence[dict[str, Any]] = (),
-    open_answer: bool = False,
-) -> dict[str, Any]:
-    """What a template sees: the same names as in transformers (`tools` and `documents` None when there are none)."""
-    given = {"messages": messages, "tools": list(tools) or None, "documents": None}
-    return {**named, **given, "add_generation_prompt": open_answer}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise ModelError(
-            "broken-settings",
-            "A settings file of the model is not a JSON object.",
-            where=str(path),
-            do="fetch it again",
-        )
-    return content
+def _read_json(path: Path | None) -> dict[str, Any]:
+    raw = read_settings_bytes(path) if path else None
+    return parse_settings(raw, path) if path and raw is not None else {}
 
 
 def _named_tokens(settings: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -254,44 +312,25 @@ def _end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[s
     """The tokens that the folder says end an answer, generation settings first."""
     listed = settings["generation_config"].get("eos_token_id", settings["config"].get("eos_token_id"))
     ids = [*(listed if isinstance(listed, list) else [listed]), _id_of(core, named.get("eos_token"))]
-    return [id for id in dict.fromkeys(ids) if isinstance(id, int) and core.id_to_token(id) is not None]
+    numbers = dict.fromkeys(id for id in ids if type(id) is int and 0 <= id < 2**32)
+    return [id for id in numbers if core.id_to_token(id) is not None]
 
 
 def _id_of(core: Tokenizer, token: str | None) -> int | None:
     return None if token is None else core.token_to_id(token)
 
 
-def _templates(folder: Path, settings: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    """(the chat template, the one for conversations with tools): from its own file, else from the settings."""
-    path = folder / "chat_template.jinja"
-    found: Any = (
-        path.read_text(encoding="utf-8") if path.is_file() else settings["tokenizer_config"].get("chat_template")
-    )
-    if isinstance(found, list):  # [{"name": "default", "template": ...}, {"name": "tool_use", ...}]
-        by_name = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
-        return _templates_of(folder, by_name.get("default"), by_name.get("tool_use"))
-    return _templates_of(folder, found, None)
-
-
-def _templates_of(folder: Path, default: Any, tool_use: Any) -> tuple[str, str]:
-    if not isinstance(default, str) or not default.strip():
-        raise ModelError(
-            "no-chat-template", "The model folder has no chat template, so nobody knows how it wants to be asked.",
-            where=str(folder), found="neither chat_template.jinja nor chat_template in tokenizer_config.json",
-            do="take the instruct (chat) variant of the model, or put its chat_template.jinja into the folder",
-        )  # fmt: skip
-    return default, tool_use if isinstance(tool_use, str) else default
-
-
-def _end_of_turn(folder: Path, template: str, named: dict[str, str], controls: tuple[str, ...]) -> str | None:
-    """The first control token after an assistant's answer, seen by rendering a short conversation (in a child)."""
+def _end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
+    """The first control token after an assistant's answer, seen by rendering a short conversation."""
     try:
-        text = try_template(template, _variables(PROBE, named))
-    except TemplateRefused as refusal:
+        ((text,),) = process.render([Conversation("default", PROBE, (), [(len(PROBE), False)])])
+    except TemplateRefused as over:
+        text = over
+    if isinstance(text, TemplateRefused):
         raise ModelError(
-            "bad-template", "The model's chat template cannot render a question with its answer.", where=str(folder),
-            found=str(refusal), do="take the template that the model's makers publish",
-        ) from None  # fmt: skip
+            "bad-template", "The model's chat template cannot render a question with its answer.",
+            where=templates.origin, found=str(text), do="take the template that the model's makers publish",
+        )  # fmt: skip
     _, found, after = text.rpartition(PROBE_ANSWER)
     places = {token: after.find(token) for token in controls if token in after} if found else {}
     return min(places, key=lambda token: (places[token], -len(token)), default=None)

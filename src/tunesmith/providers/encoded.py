@@ -28,6 +28,7 @@ class Opened:
 
 def open_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[Opened]:
     """Every prompt; with an error where the template refuses it."""
+    tokenizer.render_ahead([(prompt, (), [(len(prompt), True)]) for prompt in prompts])
     carried = Carried(tokenizer)
     rendered = [_render(tokenizer, prompt, carried) for prompt in prompts]
     encoded = tokenizer.encode([text for text, _, _ in rendered], [written for _, written, _ in rendered])

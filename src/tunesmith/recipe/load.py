@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from tunesmith.errors import RecipeError
+from tunesmith.files import open_regular_file
 from tunesmith.recipe.check import check_recipe
 from tunesmith.recipe.keys import advice_for, is_section, known_keys, takes_text
 from tunesmith.recipe.text import parse_yaml
@@ -74,7 +75,7 @@ def _find(source: str | Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             content = file.read(_LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             raise RecipeError("too-large", "This is too large for a recipe.", where=str(path), do="check the path")

@@ -98,7 +98,7 @@ from tunesmith.records.run import (
     TrainingResult,
 )
 from tunesmith.records.serving import Serving
-from tunesmith.records.tokenizer import ChatTokenizer, Encoded
+from tunesmith.records.tokenizer import Beginnings, ChatTokenizer, Encoded
 
 __all__ = [
     "LEAK_KINDS",
@@ -111,6 +111,7 @@ __all__ = [
     "AnswerForm",
     "Asking",
     "Bar",
+    "Beginnings",
     "Change",
     "ChatTokenizer",
     "CheapestFrom",

@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tunesmith.errors import RecordError
-from tunesmith.files import write_atomically
+from tunesmith.files import read_regular_file, write_atomically
 
 
 def canonical_json(value: Any) -> str:
@@ -46,7 +46,7 @@ class Record(BaseModel):
         Errors: `RecordError` when the file is missing, is not JSON, or does not fit this record.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_regular_file(path))
         except FileNotFoundError:
             raise RecordError(
                 "missing", f"There is no {cls.__name__.lower()} record.", where=str(path), do="check the path"

@@ -15,6 +15,10 @@ class Encoded:
     offsets: list[tuple[int, int]]
 
 
+Beginnings = tuple[Sequence[Message], Sequence[dict[str, Any]], Sequence[tuple[int, bool]]]
+"""A conversation, its tools, and which of its beginnings are meant: (how many messages, open answer)."""
+
+
 class ChatTokenizer(Protocol):
     """A tokenizer with its chat template. `models/tokenizer.py` is the real one.
 
@@ -35,8 +39,13 @@ class ChatTokenizer(Protocol):
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
 
-        Errors: `ModelError` when the template refuses the conversation (its own reason is kept).
+        Errors: `ModelError` when the template refuses the conversation (its own reason is kept); `ProgramLimit` when
+        the template takes too long or too much memory.
         """
+        ...
+
+    def render_ahead(self, wanted: Sequence[Beginnings]) -> None:
+        """What `render` will soon be asked for, so that all of it can be rendered at once. Errors: `ProgramLimit`."""
         ...
 
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None) -> list[Encoded]:

@@ -16,4 +16,4 @@ def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
     """One float32 tensor of zeros."""
     size = rows * columns * 4
     entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
-    path.write_bytes(safetensors_bytes({"__metadata__": {"format": "pt"}, "embed": entry}, bytes(size)))
+    path.write_bytes(safetensors_bytes({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size)))

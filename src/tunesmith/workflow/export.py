@@ -59,13 +59,14 @@ def export(name: str, to: Path, contender: str | None = None) -> Exported:
     Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` when it would answer otherwise than it
     was measured: nothing is written.
     """
-    place = Path(folder_if_run(name))
+    given = folder_if_run(name)
+    place = Path(given)
     if to.exists():
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
     if not (place / "run.json").is_file():
-        return _export_adapter(name, place, to)
+        return _export_adapter(given, to)
     folder = RunFolder.open(place)
     chosen = choose_contender(folder, contender)
     serving = chosen.serving
@@ -80,17 +81,17 @@ def export(name: str, to: Path, contender: str | None = None) -> Exported:
     return Exported(to, serving.contender, chosen.why, merge, proof, dtype)
 
 
-def _export_adapter(name: str, place: Path, to: Path) -> Exported:
+def _export_adapter(given: str, to: Path) -> Exported:
     """An adapter, or the model of a folder that a run trained, without a run's answers."""
     from tunesmith.engine.adapters.merge import export_merged
 
-    named = NamedModel.open(str(place))
+    named = NamedModel.open(given)
     identity = named.identity
     if identity.adapter is None:
         raise ModelError(
             "nothing-tuned",
             "This is a base model; there is nothing to merge.",
-            where=name,
+            where=given,
             do="give a run or an adapter",
         )
     probes = probes_of(None, named.tokenizer, named.context_tokens)

@@ -1,5 +1,6 @@
 """What is on this machine: models, the sample, runs."""
 
+import os.path
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,13 @@ def folder_of(run: str) -> Path:
 
 
 def folder_if_run(name: str) -> str:
-    """A run's folder when the name is that of a run, else the name: it may be a model's."""
-    if not name[:1].isdigit() and not looks_like_folder(name):
+    """A run's folder when the name is that of a run, else the name: it may be a model's.
+
+    A path stays as it is written but for `~`: without its `./` it could be taken for a hub name.
+    """
+    if looks_like_folder(name):
+        return os.path.expanduser(name)
+    if not name[:1].isdigit():
         return name  # ids begin with a date: a model's name needs no store
     try:
         return str(folder_of(name))

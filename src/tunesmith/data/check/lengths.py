@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.render import Rendered, Renderer, RenderRefused
 from tunesmith.data.sequences import answers_of
-from tunesmith.records import Problem
+from tunesmith.records import Example, Problem
 
+BATCH = 1024
 REASONS = 3
 """Different reasons named in one message."""
 REPORTED_ELSEWHERE = ("no-answer", "empty-answer")
@@ -29,7 +30,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     reasons: defaultdict[str, dict[str, None]] = defaultdict(dict)
     shares: dict[int, float] = {}
     limit = context.max_tokens
-    for i, example in ((i, answer) for i, whole in enumerate(context.examples) for answer in answers_of(whole)):
+    for i, example in _rendered_ahead(context, renderer):
         try:
             rendered: Rendered = renderer.render(example)
         except RenderRefused as error:
@@ -58,3 +59,12 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of the answers (at worst {worst:.0%})",
             "raise max_tokens, or shorten them; nothing is ever cut silently",
         )
+
+
+def _rendered_ahead(context: CheckContext, renderer: Renderer) -> Iterator[tuple[int, Example]]:
+    """Every answer with the number of its example; a batch is rendered while the one before it is used."""
+    answers = [(i, answer) for i, whole in enumerate(context.examples) for answer in answers_of(whole)]
+    renderer.render_ahead([answer for _, answer in answers[:BATCH]])
+    for begin in range(0, len(answers), BATCH):
+        renderer.render_ahead([answer for _, answer in answers[begin + BATCH : begin + 2 * BATCH]])
+        yield from answers[begin : begin + BATCH]

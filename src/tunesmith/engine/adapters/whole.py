@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from tunesmith.engine.load import UNLOADABLE, quiet_transformers
+from tunesmith.engine.source import UNLOADABLE, open_view, quiet_transformers
 from tunesmith.errors import ModelError
 from tunesmith.files import replacing, write_atomically
 from tunesmith.temporaries import temporary_folder
@@ -53,9 +53,9 @@ def _save(model: PreTrainedModel, folder: Path) -> None:
 def read_model(model: PreTrainedModel, folder: Path) -> None:
     """Give a model the weights of a folder that `write_model` wrote. Errors: `ModelError` when they do not fit."""
     try:
-        with quiet_transformers():
+        with open_view(folder) as view, quiet_transformers():
             written = AutoModelForCausalLM.from_pretrained(
-                str(folder), dtype=model.dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+                str(view), dtype=model.dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
             )
         model.load_state_dict(written.state_dict())
     except UNLOADABLE as error:

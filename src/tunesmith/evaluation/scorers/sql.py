@@ -16,6 +16,7 @@ from tunesmith.errors import RecipeError
 from tunesmith.evaluation.child import Failed, Limits, in_child
 from tunesmith.evaluation.scorers.fenced import last_fenced
 from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
+from tunesmith.files import read_regular_file
 
 LIMITS = Limits(piece_seconds=10.0, memory_bytes=2**30)
 _STATEMENT = re.compile(r"\b(CREATE\s+TABLE|CREATE\s+VIEW|INSERT\s+INTO)\b", re.IGNORECASE)
@@ -35,7 +36,7 @@ class SqlScorer:
     def of_file(cls, path: Path) -> "SqlScorer":
         """With the database that a script makes. Errors: `RecipeError` when it cannot be read."""
         try:
-            return cls(path.read_text(encoding="utf-8"))
+            return cls(read_regular_file(path).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(
                 "no-schema", "The script that makes the database cannot be read.", where=str(path),

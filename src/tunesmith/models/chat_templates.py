@@ -1,0 +1,98 @@
+"""Which chat template a model folder means, chosen as transformers chooses.
+
+    chat_template.jinja and additional_chat_templates/*.jinja      if there is any of them, else
+    "chat_template" of tokenizer_config.json                       a text, or a list of named texts
+
+Of several, `tool_use` is taken when tools are given and `default` otherwise.
+Source: `PreTrainedTokenizerBase._from_pretrained` and `get_chat_template` of transformers 5;
+tests/parity/test_parity_tokenizer.py holds the two side by side.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+from tunesmith.files import read_regular_file
+from tunesmith.model_folder.contents import TEMPLATE_FILE, TEMPLATE_FOLDER
+
+MAX_TEMPLATE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class ChatTemplates:
+    """The template for conversations and the one for those with tools; `origin` is where it stands."""
+
+    default: str
+    tool_use: str
+    origin: str
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of both."""
+        return hashlib.sha256(f"{self.default}\0{self.tool_use}".encode()).hexdigest()
+
+
+def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_config: Mapping[str, Any]) -> ChatTemplates:
+    """The templates of a model. Errors: `ModelError` when there is none, or none by default."""
+    named = _of_files(files)
+    origin = files.get(TEMPLATE_FILE) or files.get("tokenizer_config.json") or folder
+    if not named:
+        named = _of_settings(tokenizer_config.get("chat_template"), origin)
+    default, tool_use = named.get("default"), named.get("tool_use")
+    if default is None or not default.strip():
+        found = "neither chat_template.jinja nor chat_template in tokenizer_config.json"
+        raise ModelError(
+            "no-chat-template",
+            "The model folder has no chat template, so nobody knows how it wants to be asked.",
+            where=str(folder),
+            found=f"templates named {', '.join(sorted(named))}, none named default" if named else found,
+            do="take the instruct (chat) variant of the model, or put its chat_template.jinja into the folder",
+        )
+    return ChatTemplates(default, default if tool_use is None else tool_use, str(origin))
+
+
+def _of_files(files: Mapping[str, Path]) -> dict[str, str]:
+    found = {"default": files[TEMPLATE_FILE]} if TEMPLATE_FILE in files else {}
+    for name, path in files.items():
+        if name.startswith(f"{TEMPLATE_FOLDER}/"):
+            found[path.name.removesuffix(".jinja")] = path
+    return {name: _read(path) for name, path in found.items()}
+
+
+def _of_settings(found: Any, origin: Path) -> dict[str, str]:
+    if found is None:
+        return {}
+    if isinstance(found, str):
+        return {"default": found}
+    if isinstance(found, dict):
+        found = [{"name": name, "template": text} for name, text in found.items()]
+    entries = found if isinstance(found, list) else [None]
+    pairs = [(entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)]
+    named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
+    if len(named) == len(entries):
+        return named
+    raise ModelError(
+        "broken-settings",
+        "The model's chat template is neither a text nor a list of named texts.",
+        where=str(origin),
+        found=f"chat_template is {str(found)[:80]!r}",
+        do="fetch the file again from its source",
+    )
+
+
+def _read(path: Path) -> str:
+    """Line ends as Python reads a text file: transformers opens it so."""
+    raw = read_regular_file(path, MAX_TEMPLATE_BYTES)
+    try:
+        return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            "bad-template",
+            "The model's chat template is not UTF-8 text.",
+            where=str(path),
+            found=f"byte {error.start} cannot be decoded",
+            do="save it as UTF-8, or fetch it again from its source",
+        ) from None
