@@ -190,8 +190,10 @@ def _walk(node: nodes.Node, parents: dict[int, nodes.Node]) -> Iterator[nodes.No
         yield from _walk(child, parents)
 
 
-def copies_contents(template: nodes.Template) -> bool:
-    """Whether the text follows from the roles, but for the contents copied into it."""
+def copies_contents(template: nodes.Template | None) -> bool:
+    """Whether the text follows from the roles, but for the contents copied into it; False where it is not known."""
+    if template is None:
+        return False
     try:
         tree = _Tree(template)
         return all(map(tree.is_harmless, tree.all))
@@ -202,14 +204,14 @@ def copies_contents(template: nodes.Template) -> bool:
 class PastedRenderer:
     """Renders plain conversations of a template that copies contents, one run of it for each sequence of roles."""
 
-    def __init__(self, render: Callable[[Sequence[Message], bool], str]) -> None:
-        """`render` runs the template itself, on (messages, open_answer)."""
+    def __init__(self, render: Callable[[Sequence[Message], bool], str | None]) -> None:
+        """`render` runs the template itself, on (messages, open_answer); None where it refuses them."""
         self._render = render
         self._skeletons: dict[tuple[object, ...], list[str | Slot] | None] = {}
 
     def render(self, messages: Sequence[Message], *, open_answer: bool) -> str | None:
         """The conversation's text; None where the template itself must be run."""
-        if not all(map(_is_plain, messages)):
+        if not can_be_pasted(messages):
             return None
         key = (open_answer, *(message.role for message in messages))
         if key not in self._skeletons:
@@ -225,6 +227,8 @@ class PastedRenderer:
             Message(message.role, f"{BLANK}{FIRST_MARK}{i}{LAST_MARK}{BLANK}") for i, message in enumerate(messages)
         ]
         text = self._render(placed, open_answer)
+        if text is None:
+            return None
         skeleton: list[str | Slot] = []
         pieces = text.split(FIRST_MARK)
         literal = pieces[0]
@@ -236,6 +240,11 @@ class PastedRenderer:
         skeleton.append(literal)
         # Seen once on real contents: a proof by example beside the proof by the syntax tree.
         return skeleton if _paste(skeleton, messages) == self._render(messages, open_answer) else None
+
+
+def can_be_pasted(messages: Sequence[Message]) -> bool:
+    """Whether these messages are nothing but roles and contents that can stand for placeholders."""
+    return all(map(_is_plain, messages))
 
 
 def _paste(skeleton: Sequence[str | Slot], messages: Sequence[Message]) -> str:

@@ -76,9 +76,21 @@ def _now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
+def _make_environment() -> BoundedEnvironment:
+    return BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
+
+
+def parse_template(template: str) -> nodes.Template | None:
+    """Its syntax tree; None where it has none. Parsing runs nothing of it."""
+    try:
+        return _make_environment().parse(template)
+    except (jinja2.TemplateError, RecursionError):
+        return None
+
+
 @lru_cache(maxsize=8)
 def _compile(template: str) -> jinja2.Template:
-    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
+    environment = _make_environment()
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _now

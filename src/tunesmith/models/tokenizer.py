@@ -24,7 +24,8 @@ from tunesmith.model_folder.contents import model_files, unreadable
 from tunesmith.model_folder.settings import parse_settings, read_settings_bytes
 from tunesmith.models.chat_templates import ChatTemplates, read_chat_templates
 from tunesmith.models.conversation import MessageForm, find_form
-from tunesmith.models.template import TemplateRefused
+from tunesmith.models.opaque import PastedRenderer, can_be_pasted, copies_contents
+from tunesmith.models.template import TemplateRefused, parse_template
 from tunesmith.models.template_process import Conversation, TemplateProcess
 from tunesmith.records import Beginnings, Encoded, Message
 
@@ -34,6 +35,8 @@ PLAIN = MessageForm()
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"}
 MAX_TOKENIZER_BYTES = 256 * 2**20
+MAX_PARSED_CHARACTERS = 100_000
+"""Of a template that is read for whether it copies contents; larger ones are run for each conversation."""
 SETTINGS = ("tokenizer_config", "special_tokens_map", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE = [{"role": "user", "content": "tunesmith probe question"}, {"role": "assistant", "content": PROBE_ANSWER}]
@@ -78,7 +81,11 @@ class FolderTokenizer:
 
         Errors: `ModelError` when the template refuses it; `ProgramLimit` when it takes too long or too much memory.
         """
-        known = self._known(_key(messages, tools, open_answer))
+        known: str | TemplateRefused | None = None
+        if self._pasted is not None and not tools:
+            known = self._pasted.render(messages, open_answer=open_answer)
+        if known is None:
+            known = self._known(_key(messages, tools, open_answer))
         if known is None:
             (known,) = self._render_now([(messages, tools, [(len(messages), open_answer)])])[0]
         if not isinstance(known, TemplateRefused):
@@ -94,6 +101,10 @@ class FolderTokenizer:
 
         The work is done in the template's process while this one goes on. `render` raises what went wrong.
         """
+        if self._pasted is not None:
+            wanted = [one for one in wanted if one[1] or not can_be_pasted(one[0])]
+        if not wanted:
+            return
         places = {
             _key(messages[:count], tools, is_open): (i, j)
             for i, (messages, tools, beginnings) in enumerate(wanted)
@@ -107,6 +118,18 @@ class FolderTokenizer:
                 i, j = ahead.places[key]
                 return ahead.texts.result()[i][j]
         return None
+
+    @cached_property
+    def _pasted(self) -> PastedRenderer | None:
+        """Renders plain conversations without running the template, where it copies what they say."""
+        template = self.templates.text_of("default")
+        if len(template) > MAX_PARSED_CHARACTERS or not copies_contents(parse_template(template)):
+            return None
+        return PastedRenderer(self._render_plain)
+
+    def _render_plain(self, messages: Sequence[Message], open_answer: bool) -> str | None:
+        ((text,),) = self._render_now([(messages, (), [(len(messages), open_answer)])])
+        return None if isinstance(text, TemplateRefused) else text
 
     @cached_property
     def _worker(self) -> ThreadPoolExecutor:
