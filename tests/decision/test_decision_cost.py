@@ -154,6 +154,13 @@ def test_a_provider_is_as_sure_as_its_tokens_and_its_charges_are_in_the_evaluati
     assert any("out (a contract, 2026-11-01)" in line for line in costs.assumptions)
 
 
+def test_single_requests_by_which_the_wait_was_measured_are_charged_too() -> None:
+    far = contender("far", kind="zero-shot", usd=2.0, price=PRICE)
+    far = far.model_copy(update={"usage": Usage(requests=N + 5, tokens_in=1, tokens_out=1, seconds=1)})
+    costs = cost_report(evaluation(far), recipe(), data_examples=N, tuning=None, evaluation_seconds=0)
+    assert pieces(costs.contenders[0])["evaluation"] == pytest.approx(2.0 * (N + 5) / 1000)
+
+
 @pytest.mark.parametrize(
     ("cost", "said", "kind", "months"),
     [

@@ -359,6 +359,20 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
     assert re.search(r"leaves out \d contenders", (cut.path / "report.md").read_text())
 
 
+def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path) -> None:
+    small = sets("evaluation.test_limit=4", "evaluation.max_new_tokens=4", "training.precision=float32")
+    with FakeOpenAI(honest_judge) as service:
+        words = [*small, *remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
+        printed = call("evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words)
+    assert printed.code == 0, printed.err
+    (folder,) = map(RunFolder.open, tmp_path.iterdir())
+    examined, marked = folder.read(Qualification).usage.requests, printed.document["judging"]["requests"]
+    assert 0 < marked == len(service.requests) - examined
+    assert f"judging took {len(service.requests)} requests, " in printed.err
+    (name,) = folder.contenders()
+    assert folder.asking(name).judging == folder.read(Evaluation).judging
+
+
 def _judging(cost: CostReport) -> float:
     return next(part.usd.expected for one in cost.contenders for part in one.parts if part.what == "judge")
 

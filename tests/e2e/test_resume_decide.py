@@ -10,8 +10,9 @@ from door import Door
 
 from tunesmith import faults
 from tunesmith.cli.main import run
+from tunesmith.evaluation.meter import Alone
 from tunesmith.files import sha256_of
-from tunesmith.records import Decision, Evaluation, Run, Split
+from tunesmith.records import Decision, Evaluation, Run, Split, Usage
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
@@ -47,13 +48,13 @@ def failed(tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytes
     faults.arm(None)
 
 
-def _failing_at(call: int) -> Callable[..., float]:
+def _failing_at(call: int) -> Callable[..., Alone]:
     calls = iter(range(call + 1))
 
-    def measure(*_: object) -> float:
+    def measure(*_: object) -> Alone:
         if next(calls) == call:
             raise RuntimeError("the test ends it here")
-        return 0.1
+        return Alone(0.1, Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0))
 
     return measure
 

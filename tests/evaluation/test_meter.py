@@ -12,7 +12,7 @@ import pytest
 
 from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.meter import EVERY_SECONDS, Meter, measure_latency
-from tunesmith.records import Answer, Completion, Message, Progress, Prompt
+from tunesmith.records import Answer, Completion, Message, Progress, Prompt, Usage
 
 MEGABYTE = 2**20
 
@@ -180,13 +180,37 @@ def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_wait_is_the_median_of_single_requests_spread_over_the_prompts(clock: Clock) -> None:
     sleeper = Sleeper(clock)
     waits = [0.2, 0, 0.01, 0, 0.01, 0, 0.01, 0]
-    latency = measure_latency(sleeper, [prompt(wait) for wait in waits], limit=4)
+    alone = measure_latency(sleeper, [prompt(wait) for wait in waits], limit=4)
     assert sleeper.asked == ["0.2", "0.01", "0.01", "0.01"]
-    assert latency == pytest.approx(0.01)
+    assert alone.seconds == pytest.approx(0.01)
+
+
+def test_single_requests_are_used_and_paid_for_like_the_others(clock: Clock) -> None:
+    alone = measure_latency(Sleeper(clock), [prompt(0.02), prompt("no"), prompt(0.04)])
+    asked = Usage(requests=10, tokens_in=100, tokens_out=20, seconds=3.0, peak_memory_bytes=7)
+    found = alone.added_to(asked)
+    assert (found.requests, found.tokens_in, found.tokens_out, found.peak_memory_bytes) == (13, 102, 22, 7)
+    assert (found.seconds, found.latency_seconds) == (pytest.approx(3.06), pytest.approx(0.03))
+
+
+def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
+    class Ticking(Sleeper):
+        def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+            assert progress is not None
+            progress(0, 1)
+            return super().complete(prompts, progress)
+
+    told: list[tuple[int, int]] = []
+    sleeper = Ticking(clock)
+    alone = measure_latency(
+        sleeper, [prompt(0.02)] * 5, tell=lambda *all: told.append(all), stop=lambda: len(sleeper.asked) == 2
+    )
+    assert (alone.seconds, alone.usage.requests) == (pytest.approx(0.02), 2)
+    assert told == [(0, 5), (1, 5)]
 
 
 def test_failed_requests_say_nothing_of_the_wait(clock: Clock) -> None:
     prompts = [prompt("no"), prompt(0.02), prompt("no")]
-    assert measure_latency(Sleeper(clock), prompts) == pytest.approx(0.02)
-    assert measure_latency(Sleeper(clock), [prompt("no")]) is None
-    assert measure_latency(Sleeper(clock), []) is None
+    assert measure_latency(Sleeper(clock), prompts).seconds == pytest.approx(0.02)
+    assert measure_latency(Sleeper(clock), [prompt("no")]).seconds is None
+    assert measure_latency(Sleeper(clock), []).seconds is None

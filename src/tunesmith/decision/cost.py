@@ -255,7 +255,9 @@ def _search_usd(one: Contender, bill: _Bill) -> float:
 
 
 def _asking_usd(one: Contender, evaluation: Evaluation) -> float:
-    return one.usd_per_1000 / 1000 * len(evaluation.examples)
+    """What a provider charges for single requests, by which the wait is measured, is in it."""
+    requests = one.usage.requests if one.token_price and one.usage else len(evaluation.examples)
+    return one.usd_per_1000 / 1000 * requests
 
 
 def _upkeep(one: Contender, bill: _Bill) -> Range:

@@ -26,6 +26,7 @@ import numpy as np
 
 from tunesmith.data.final_answer import explain_reasoning, final_answer
 from tunesmith.errors import DataError, UsageError, name_some
+from tunesmith.evaluation.judge.counted import together
 from tunesmith.evaluation.meter import Meter
 from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, fault_of_reference, score_items
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
@@ -228,6 +229,7 @@ def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
         machine_usd_per_hour=task.machine_usd_per_hour,
         leaked=tuple(example.id for example in task.examples if example.id in task.leaked),
         clusters=len(set(task.groups)) if task.groups else None,
+        judging=together(judging) if (judging := [one.judging for one in asked if one.judging]) else None,
     )
 
 

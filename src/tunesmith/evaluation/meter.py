@@ -9,7 +9,9 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +19,7 @@ from typing import Any, Self
 import psutil
 
 from tunesmith.evaluation.energy import EnergyCounters
-from tunesmith.records import Answer, Completer, Prompt, Usage
+from tunesmith.records import Answer, Completer, Completion, Progress, Prompt, Usage
 
 EVERY_SECONDS = 0.05
 
@@ -76,21 +78,64 @@ class Meter:
         )
 
 
-def measure_latency(completer: Completer, prompts: Sequence[Prompt], limit: int = 8) -> float | None:
-    """The median wait for one request that is asked alone, over at most `limit` of these prompts, spread over them all.
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The median wait for one request that is asked alone, None where none was answered; what finding it out took."""
+
+    seconds: float | None
+    usage: Usage
+
+    def added_to(self, usage: Usage) -> Usage:
+        """What asking took, with this: the requests were made and are paid for like the others."""
+        return usage.model_copy(
+            update={
+                "latency_seconds": self.seconds,
+                "requests": usage.requests + self.usage.requests,
+                "tokens_in": usage.tokens_in + self.usage.tokens_in,
+                "tokens_out": usage.tokens_out + self.usage.tokens_out,
+                "seconds": usage.seconds + self.usage.seconds,
+            }
+        )
+
+
+class _Enough(Exception):
+    """A stop was asked for while one request was under way."""
+
+
+def measure_latency(
+    completer: Completer,
+    prompts: Sequence[Prompt],
+    limit: int = 8,
+    tell: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Alone:
+    """The wait for single requests, over at most `limit` of these prompts, spread over them all.
 
     Give validation prompts: the test set is looked at once. A request that failed says nothing of the wait for an
-    answer; None where all did, or there is no prompt. The first one may compile or connect: the median bears it.
+    answer. The first one may compile or connect: the median bears it. Ends with what it has when `stop` says so.
     """
     count = min(limit, len(prompts))
-    waits = []
-    for i in range(count):
-        prompt = prompts[i * len(prompts) // count]
-        began = time.perf_counter()
-        (completion,) = completer.complete([prompt])
-        if completion.error is None:
-            waits.append(time.perf_counter() - began)
-    return median(waits) if waits else None
+    waits: list[float] = []
+    asked: list[Completion] = []
+    first = time.perf_counter()
+
+    def tick(ready: int, wanted: int) -> None:
+        if stop():
+            raise _Enough
+        if tell is not None:
+            tell(min(len(asked) + ready, count), count)
+
+    with suppress(_Enough):
+        for i in range(count):
+            began = time.perf_counter()
+            (completion,) = completer.complete([prompts[i * len(prompts) // count]], tick)
+            asked.append(completion)
+            if completion.error is None:
+                waits.append(time.perf_counter() - began)
+    tokens_in, tokens_out = sum(one.tokens_in for one in asked), sum(one.tokens_out for one in asked)
+    took = time.perf_counter() - first
+    usage = Usage(requests=len(asked), tokens_in=tokens_in, tokens_out=tokens_out, seconds=took)
+    return Alone(median(waits) if waits else None, usage)
 
 
 def _cuda() -> Any:

@@ -41,8 +41,8 @@ class TokenPrice(Record):
 
 class Usage(Record):
     """What asking took, measured. `seconds` is wall time of all requests together, answered in batches (throughput);
-    `latency_seconds` the median wait for one request that is alone; `usd_charged` what all of them cost, where whoever
-    answered says so itself. None: nobody tells."""
+    where `latency_seconds` was measured (the median wait for one request that is alone), of those single ones, too.
+    `usd_charged` is what all of them cost, where whoever answered says so itself. None: nobody tells."""
 
     requests: int
     tokens_in: int
@@ -183,7 +183,8 @@ class Evaluation(Record):
     """All contenders on the same test examples. The first metric is the one that decides.
 
     `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
-    is the number of groups that the examples come in, None where each stands for itself.
+    is the number of groups that the examples come in, None where each stands for itself. `judging` is what a judge took
+    to mark all answers, None where none did; its examination is told apart (`Qualification.usage`).
     """
 
     task: str
@@ -196,6 +197,7 @@ class Evaluation(Record):
     machine_usd_per_hour: float
     leaked: tuple[str, ...] = ()
     clusters: int | None = None
+    judging: Usage | None = None
 
     @property
     def scorers(self) -> list[str]:

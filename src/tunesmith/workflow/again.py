@@ -115,4 +115,4 @@ def _asked(folder: RunFolder, name: str, test: TestSet) -> Asked:
             found=f"{len(answers):,} answers to {len(test.examples):,} examples",
             do="restore the file from a copy, or make the run again",
         )  # fmt: skip
-    return Asked(asking.profile, answers, asking.usage)
+    return Asked(asking.profile, answers, asking.usage, asking.judging)

@@ -65,9 +65,7 @@ class Contest:
             if entrant.serving:
                 write_serving(self.folder, entrant.serving)
             one = self._judged(partial(ask_one, entrant, self.task, self.listener, self.stop, self.folder))
-            wait = measure_latency(entrant.completer, [example.prompt for example in self.alone[:LATENCIES]])
-            if one.usage and wait is not None:
-                one = replace(one, usage=one.usage.model_copy(update={"latency_seconds": wait}))
+            one = self._timed(one, entrant)
             is_text = any(part in FREE_TEXT for part in parts_of(self.task.scorer.name))
             if likelihoods and one.name == one.profile.kind and is_text:
                 one = self._with_probabilities(one, likelihoods)
@@ -80,10 +78,16 @@ class Contest:
                 self._keep(self._judged(partial(outsider.scored, self.task)))
 
     def _judged(self, make: Callable[[], Asked]) -> Asked:
-        """The contender, with what judging its answers took."""
-        before = self.judge.usage if self.judge else None
-        made = make()
-        return replace(made, judging=less(self.judge.usage, before)) if self.judge and before else made
+        return judged(make, self.judge)
+
+    def _timed(self, one: Asked, entrant: Entrant) -> Asked:
+        """The contender, with the wait for a single request. A stop that is asked for meanwhile loses no answer."""
+        label = f"timing single requests of {one.name}"
+        alone = measure_latency(
+            entrant.completer, [example.prompt for example in self.alone[:LATENCIES]], LATENCIES,
+            partial(self.listener.progress, label), self.stop.asked,
+        )  # fmt: skip
+        return replace(one, usage=alone.added_to(one.usage)) if one.usage else one
 
     def _recall(self, name: str) -> bool:
         """Take the stored answers of a contender, if there are some to all test examples and they can be read."""
@@ -148,6 +152,13 @@ def ask_one(entrant: Entrant, task: Task, listener: Listener, stop: Stop, folder
             raise interrupted(folder, stop)
 
     return ask(entrant, task, tell)
+
+
+def judged(make: Callable[[], Asked], judge: CountedCompleter | None) -> Asked:
+    """The contender, with what judging its answers took."""
+    before = judge.usage if judge else None
+    made = make()
+    return replace(made, judging=less(judge.usage, before)) if judge and before else made
 
 
 def check_own_scorer(task: Task) -> None:

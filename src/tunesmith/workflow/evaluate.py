@@ -1,6 +1,7 @@
 """Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tunesmith.baselines.prompt import Instructed
@@ -14,14 +15,15 @@ from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, Recipe, Split, TestSet
 from tunesmith.records.evaluation import parts_of
+from tunesmith.records.quantity import usd
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.store.store import Store
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.contest import ask_one, check_own_scorer, look_of, note_reasoning
+from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_reasoning
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
-from tunesmith.workflow.judging import open_judging
+from tunesmith.workflow.judging import Judging, open_judging
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of, with_scorer
 from tunesmith.workflow.outsiders import contender_name, read_outsiders
@@ -60,23 +62,34 @@ def evaluate(
             own = recipe_of(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, task.examples, recipe)
-            asked.append(ask_one(entrant, task, listener, stop, folder))
+            asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
             _keep(asked[-1], wanted, store, folder)
         for entrant in remotes:
             listener.stage(f"asking {entrant.profile.name}")
-            asked.append(ask_one(entrant, task, listener, stop, folder))
+            asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
             _keep(asked[-1], wanted, store, folder)
         for outsider in outsiders:
-            asked.append(outsider.scored(task))
+            asked.append(judged(partial(outsider.scored, task), judging.judge))
             _keep(asked[-1], wanted, store, folder)
     for one in asked:
         note_reasoning(one, listener)
     evaluation = evaluate_answers(asked, task)
+    if judging.judge is not None:
+        listener.note(_told_of_judging(judging))
     if folder is not None:
         folder.write(evaluation)
         if judging.qualification is not None:
             folder.write(judging.qualification)
     return evaluation, folder.path if folder else None
+
+
+def _told_of_judging(judging: Judging) -> str:
+    """What the judge took, its examination included: it is paid for like an answer."""
+    took = judging.usage([])
+    return (
+        f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and {took.tokens_out:,} out: "
+        f"{usd(judging.usd(took))}"
+    )
 
 
 def _task(recipe: Recipe, places: Mapping[str, str], listener: Listener) -> tuple[Task, list[Example]]:
@@ -161,7 +174,7 @@ def _instructed(profile: Profile, completer: Completer, instruction: str | None)
 
 def _keep(one: Asked, wanted: Sequence[Example], store: Store, folder: RunFolder | None) -> None:
     if folder is not None:
-        folder.write_answers(Asking(profile=one.profile, usage=one.usage), one.answers)
+        folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
     store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
 
 
