@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import ProgramLimit, TunesmithError
 from tunesmith.records import ChatTokenizer, Example, Message
 
 Tools = Sequence[dict[str, Any]]
@@ -31,6 +31,7 @@ class Carried:
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
         self._lost_of_form: dict[Any, tuple[str, ...]] = {}
+        self._drops_names: dict[Any, bool] = {}
 
     def lost(self, example: Example, whole: str, answers: dict[int, str]) -> str | None:
         """What is not in the text, as a sentence for a message, None when everything is.
@@ -39,6 +40,26 @@ class Carried:
         """
         lost = self.lost_from(example.messages, example.tools, whole, answers)
         return f"the chat template writes no {', no '.join(lost)}" if lost else None
+
+    def drops_a_name(self, example: Example) -> bool:
+        """Whether a message has a name that the template does not write. A result's name stands in its call."""
+        if not any(message.name and message.role != "tool" for message in example.messages):
+            return False
+        form = _form_of_all(example.messages, example.tools, False)
+        if form not in self._drops_names:
+            self._drops_names[form] = self._drops_name_of(example)
+        return self._drops_names[form]
+
+    def _drops_name_of(self, example: Example) -> bool:
+        mark = f"qzx{_FIRST}q"
+        marked = [replace(m, name=mark) if m.name and m.role != "tool" else m for m in example.messages]
+        try:
+            text = self._tokenizer.render(marked, example.tools)
+        except ProgramLimit:
+            raise
+        except TunesmithError:  # it takes these names only
+            return False
+        return text.count(mark) < sum(message.name == mark for message in marked)
 
     def lost_from(
         self,
@@ -50,7 +71,7 @@ class Carried:
         open_answer: bool = False,
     ) -> tuple[str, ...]:
         """The kinds of parts that the template does not write, in the order in which they stand."""
-        form = (tuple(map(_form_of, messages)), len(tools), open_answer)
+        form = _form_of_all(messages, tools, open_answer)
         if form not in self._lost_of_form:
             self._lost_of_form[form] = self._lost_of(messages, tools, open_answer)
         return self._lost_of_form[form] or _without_parts(_lost_values(messages, tools, whole, answers or {}))
@@ -62,6 +83,8 @@ class Carried:
         marked = [marks.message(message) for message in messages]
         try:
             text = self._tokenizer.render(marked, marked_tools, open_answer=open_answer)
+        except ProgramLimit:
+            raise
         except TunesmithError:  # it looks at the words, so that only the words themselves can tell
             return ()
         return _without_parts(marks.lost(text))
@@ -129,6 +152,10 @@ class _Marks:
     def _key(self) -> str:
         self._keys.append(self._mark("names of arguments"))
         return self._keys[-1]
+
+
+def _form_of_all(messages: Sequence[Message], tools: Tools, open_answer: bool) -> Any:
+    return tuple(map(_form_of, messages)), len(tools), open_answer
 
 
 def _form_of(message: Message) -> Any:

@@ -86,6 +86,10 @@ class Renderer:
             where = f" (chat template {error.where})" if error.where else ""
             raise RenderRefused("template-refused", f"{error.found or error.what}{where}") from None
 
+    def drops_a_name(self, example: Example) -> bool:
+        """Whether a name of a message (not of a tool's result) is not in the text. For examples that `render` takes."""
+        return self._carried.drops_a_name(example)
+
     def _text(self, example: Example) -> Rendered:
         """Plain text is trained whole, and the end token with it."""
         text = example.text or ""

@@ -2,10 +2,10 @@
 
 transformers asks for arguments of tool calls as an object, and nearly every template writes them with `tojson`. A
 template that puts them together as text ("..." + call.arguments) takes only JSON text; which of the two it is shows
-when a call is rendered in both forms. Reasoning is `reasoning_content` in nearly every template, `thinking` in some.
+when a call is rendered in both forms. Reasoning has two names, as transformers gives it: `reasoning_content`, and
+`thinking`, which templates in the manner of gpt-oss read.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,38 +16,30 @@ from tunesmith.records import Message
 _NAME, _KEY, _VALUE = "qzxname", "qzxkey", "qzxvalue"
 _FUNCTION = {"name": _NAME, "description": "probe", "parameters": {"type": "object", "properties": {}}}
 _TOOLS = [{"type": "function", "function": _FUNCTION}]
-_REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
 
 
 @dataclass(frozen=True)
 class MessageForm:
-    """The names and forms that one template reads."""
+    """The form of arguments that one template takes."""
 
     arguments_as_text: bool = False
-    reasoning: str = _REASONING_NAMES[0]
 
     def read(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as this template reads them."""
         read = [message.as_dict(arguments_as_text=self.arguments_as_text) for message in messages]
-        if self.reasoning == _REASONING_NAMES[0]:
-            return read
-        return [
-            {self.reasoning if key == _REASONING_NAMES[0] else key: part for key, part in one.items()} for one in read
-        ]
+        return [{"thinking": one["reasoning_content"], **one} if "reasoning_content" in one else one for one in read]
 
 
-def find_form(process: TemplateProcess, name: str, template: str) -> MessageForm:
-    """What the template called `name` reads, seen in its text and by rendering a tool call.
+def find_form(process: TemplateProcess, name: str) -> MessageForm:
+    """What the template called `name` takes, seen by rendering a tool call.
 
     Errors: `TemplateRefused` with `is_limit` when it goes over a limit.
     """
-    words = set(re.findall(r"\w+", template))
-    reasoning = next((one for one in _REASONING_NAMES if one in words), _REASONING_NAMES[0])
     call = {"id": "probe0000", "type": "function", "function": {"name": _NAME, "arguments": {_KEY: _VALUE}}}
     probe = (Message("user", "probe"), Message("assistant", "", tool_calls=(call,)))
     as_object, as_text = ([m.as_dict(arguments_as_text=is_text) for m in probe] for is_text in (False, True))
     takes_text = not _is_written(process, name, as_object) and _is_written(process, name, as_text)
-    return MessageForm(takes_text, reasoning)
+    return MessageForm(takes_text)
 
 
 def _is_written(process: TemplateProcess, name: str, messages: list[dict[str, Any]]) -> bool:

@@ -59,10 +59,6 @@ class TemplateProcess:
         self._end: Any = None
         self._lock = threading.Lock()
 
-    def text_of(self, name: str) -> str:
-        """The template of this name."""
-        return str(self._templates[name])
-
     def render(self, conversations: Sequence[Conversation]) -> list[list[str | TemplateRefused]]:
         """For each conversation the text of each beginning, or why there is none.
 

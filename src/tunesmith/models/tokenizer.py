@@ -150,11 +150,11 @@ class FolderTokenizer:
             ) from None  # fmt: skip
 
     def _form_for(self, name: str, messages: Sequence[Message]) -> MessageForm:
-        """How the template wants messages; most have nothing that is written in more than one form."""
-        if not any(message.tool_calls or message.reasoning for message in messages):
+        """How the template wants messages; most have no calls, and only these are written in more than one form."""
+        if not any(message.tool_calls for message in messages):
             return PLAIN
         if name not in self._forms:
-            self._forms[name] = find_form(self.templates, name, self.templates.text_of(name))
+            self._forms[name] = find_form(self.templates, name)
         return self._forms[name]
 
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[Span]] | None = None) -> list[Encoded]:

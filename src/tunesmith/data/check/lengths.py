@@ -29,6 +29,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     refused: defaultdict[str, list[int]] = defaultdict(list)
     reasons: defaultdict[str, dict[str, None]] = defaultdict(dict)
     shares: dict[int, float] = {}
+    nameless: list[int] = []
     limit = context.max_tokens
     for i, example in _rendered_ahead(context, renderer):
         try:
@@ -38,6 +39,8 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             if len(reasons[error.slug]) < REASONS:
                 reasons[error.slug][error.found] = None
             continue
+        if renderer.drops_a_name(example):
+            nameless.append(i)
         if limit is None or len(rendered.text.encode("utf-8")) <= limit:
             continue
         encoded = context.tokenizer.encode([rendered.text], [rendered.content])
@@ -50,6 +53,13 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             what, do = REFUSALS[slug]
             model = f"{context.model}: " if context.model else ""
             yield from context.problems(slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do)
+    yield from context.problems(
+        "name-not-written",
+        "warning",
+        list(dict.fromkeys(nameless)),
+        "have a message with a name that the model's chat template does not write",
+        "put the name into the text if it should be seen; it is not read otherwise",
+    )
     if shares:
         mean, worst = sum(shares.values()) / len(shares), max(shares.values())
         yield from context.problems(

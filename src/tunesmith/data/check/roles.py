@@ -31,7 +31,7 @@ def _order_fault(messages: tuple[Message, ...]) -> str | None:
         return f"{turns[0].role if turns else 'nothing'} before any user"
     for before, after in pairwise(turns):
         called |= {call.get("id") for call in before.tool_calls}
-        if after.role == "tool" and after.tool_call_id not in called:
+        if after.role == "tool" and after.tool_call_id not in called and called != {None}:
             return f"a tool result for {after.tool_call_id!r}, an id that no call before it has"
         is_called = before.role == "tool" or bool(before.tool_calls)
         if after.role == "tool" and not is_called:

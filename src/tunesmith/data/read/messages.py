@@ -41,7 +41,7 @@ def messages_of(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
             before = messages.pop()
             message = replace(before, tool_calls=before.tool_calls + message.tool_calls)
         messages.append(message)
-    return _with_names_of_results(messages)
+    return _with_calls_named(messages)
 
 
 def conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
@@ -175,21 +175,28 @@ def _one_weight(name: str, value: Any) -> float:
     return float(value)
 
 
-def _with_names_of_results(messages: list[Message]) -> tuple[Message, ...]:
-    """Each tool's result with the name of the function that was called, by its id or else by its place.
+def _with_calls_named(messages: list[Message]) -> tuple[Message, ...]:
+    """Each tool's result with the name and the id of the call that it answers, found by its id, name or place.
 
-    OpenAI's form has only the id, older ones only the name, and templates that need the name say "undefined" without.
+    OpenAI's form has only the id, older ones only the name, and a template writes nothing where it reads the other.
     """
     named: list[Message] = []
     waiting: list[dict[str, Any]] = []
     for message in messages:
         if message.tool_calls:
             waiting = list(message.tool_calls)
-        elif message.role == "tool" and waiting:
-            own = [call for call in waiting if call.get("id", "") == message.tool_call_id]
-            same = [call for call in waiting if call["function"]["name"] == message.name]
-            call = (own or same or waiting)[0]
+        elif message.role == "tool" and (call := _answered_call(message, waiting)) is not None:
             waiting.remove(call)
-            message = message if message.name else replace(message, name=call["function"]["name"])
+            name, number = message.name or call["function"]["name"], message.tool_call_id or call.get("id")
+            message = replace(message, name=name, tool_call_id=number)
         named.append(message)
     return tuple(named)
+
+
+def _answered_call(result: Message, waiting: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first call that has the result's id; where there are no ids its name; without either the first."""
+    if result.tool_call_id is not None and any("id" in call for call in waiting):
+        fitting = [call for call in waiting if call.get("id") == result.tool_call_id]
+    else:
+        fitting = [call for call in waiting if result.name in (None, call["function"]["name"])]
+    return fitting[0] if fitting else None
