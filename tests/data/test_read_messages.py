@@ -104,6 +104,13 @@ def test_other_keys_are_a_warning_that_names_each_with_its_rows(tmp_path: Path) 
     assert len(loaded.examples) == 3
 
 
+def test_a_weight_of_a_turn_that_is_never_trained_is_a_warning(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {"messages": [{**USER, "train": True}, DONE]}, {"messages": [{**USER, "weight": 0}, DONE]})
+    (problem,) = loaded.problems
+    assert (problem.code, problem.lines) == ("data/unused-keys", (1,))
+    assert '"train" of a message of role user (in 1 row)' in problem.message
+
+
 def test_keys_without_a_value_carry_nothing(tmp_path: Path) -> None:
     assert (
         answered(tmp_path, refusal=None, audio=None, annotations=[], function_call=None, tool_calls=[]).content == "a"

@@ -73,6 +73,7 @@ def _in_messages(messages: list[Any]) -> Iterator[str]:
         if not isinstance(message, dict):
             continue  # the reader of messages says so
         yield from _unread(message, MESSAGE_KEYS, "message")
+        yield from _weights_of_others(message)
         content = message.get("content")
         for part in content if isinstance(content, list) and message.get("role") != "tool" else ():
             yield from _unread(part, PART_KEYS, "content part")
@@ -83,6 +84,13 @@ def _in_messages(messages: list[Any]) -> Iterator[str]:
                 function = call.get("function") if isinstance(call, dict) else None
                 for key in _unread(function, FUNCTION_KEYS, "function of a tool call"):
                     raise BadRow("unknown-key", key)
+
+
+def _weights_of_others(message: dict[str, Any]) -> Iterator[str]:
+    """A weight above 0 of a turn that is not the assistant's: only answers are trained."""
+    role = message.get("role") or message.get("from")
+    if role in ("system", "developer", "user", "human", "tool"):
+        yield from (f'"{key}" of a message of role {role}' for key in WEIGHT_KEYS if message.get(key))
 
 
 def _unread(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
