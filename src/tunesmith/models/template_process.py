@@ -50,8 +50,7 @@ class TemplateProcess:
         most_bytes: int = MAX_BYTES,
     ) -> None:
         """`shared` are variables that every rendering sees, besides messages and tools."""
-        self._templates = dict(templates)
-        self._order = [seconds, most_bytes, self._templates, dict(shared)]
+        self._order = [seconds, most_bytes, dict(templates), dict(shared)]
         self._seconds = seconds
         self._over = TemplateRefused(f"it needs more than {seconds:g} s or {most_bytes // 2**20} MiB", is_limit=True)
         self._is_over = False
