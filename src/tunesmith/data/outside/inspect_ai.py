@@ -29,7 +29,7 @@ from tunesmith.data.outside.task import (
     texts_of,
 )
 from tunesmith.data.read.faults import BadRow
-from tunesmith.data.read.json_array import LARGEST_BYTES
+from tunesmith.data.read.json_file import LARGEST_BYTES
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Message

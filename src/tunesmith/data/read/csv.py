@@ -1,18 +1,32 @@
 """CSV and TSV with a header, after RFC 4180: quoted cells may hold separators, quotes (doubled) and line ends.
 
-A row's line is its number, the header not counted; lines of the file are named where a row
-spans several. The separator is the one of `,` `;` tab that the header has most of.
+A row's line is the line of the file in which it begins, as an editor counts: the header, blank lines and the lines
+inside quoted cells count too. The separator is the one of `,` `;` tab `|` that the header has most of, or the one that
+Excel's first line `sep=;` names. Columns without a name, which Excel writes after the last one, are dropped where they
+are empty; a value in them is a fault of its row.
 """
 
 import csv
-from collections.abc import Iterator
-from itertools import chain, count
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from tunesmith.data.read.faults import LONGEST_LINE_BYTES, BadRow, Fault, Row
 from tunesmith.data.read.jsonl import refuse_broken_string
 from tunesmith.data.read.lines import read_lines
 from tunesmith.errors import DataError, name_some
+
+SEPARATORS = ",;\t|"
+
+
+class _Header(NamedTuple):
+    """The columns that have a name, with their positions; `width` counts all cells of the header."""
+
+    names: tuple[str, ...]
+    positions: tuple[int, ...]
+    width: int
 
 
 def read_csv(path: Path) -> Iterator[Row | Fault]:
@@ -20,19 +34,23 @@ def read_csv(path: Path) -> Iterator[Row | Fault]:
     lines = _Lines(path)
     try:
         first = next(lines, "")
+        if first.startswith("\ufeff"):
+            yield Fault("bom", 0, "the bytes EF BB BF")
+            first = first.removeprefix("\ufeff")
+        separator = _separator_named_by_excel(first)
+        if separator is not None:
+            first = next(lines, "")
+        while first and not first.strip():
+            first = next(lines, "")
     except BadRow as bad:
         raise _bad_header(path, bad.found, bad.code) from None
-    if first.startswith("\ufeff"):
-        yield Fault("bom", 0, "the bytes EF BB BF")
-        first = first.removeprefix("\ufeff")
-    separator = max(",;\t", key=first.count)
+    separator = separator or _most_frequent_separator(first, path)
     csv.field_size_limit(LONGEST_LINE_BYTES)  # the module's own limit is 128 KiB; it is global, and raised only
     reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
     header = _header(path, reader)
-    for number in count(1):
-        item = _next_row(number, reader, lines, header)
-        if item is None:
-            return
+    if unnamed := header.width - len(header.names):
+        yield Fault("unnamed-columns", 0, f"{unnamed:,} of {header.width:,} columns")
+    while (item := _next_row(reader, lines, header)) is not None:
         yield item
 
 
@@ -53,60 +71,86 @@ class _Lines:
     def __next__(self) -> str:
         self.taken, content, end = next(self._lines)
         if content is None:
-            raise BadRow("line-too-long", f"no line end within 16 MiB in line {self.taken:,} of the file")
+            raise BadRow("line-too-long", f"no line end within 16 MiB in line {self.taken:,}")
         return (content + end).decode("utf-8", "surrogateescape")
 
 
-def _next_row(number: int, reader: Iterator[list[str]], lines: _Lines, header: list[str]) -> Row | Fault | None:
+def _separator_named_by_excel(first: str) -> str | None:
+    """Excel's hint to itself: a first line `sep=;` and nothing else."""
+    text = first.strip("\r\n").strip('"')
+    return text[4] if len(text) == 5 and text.lower().startswith("sep=") else None
+
+
+def _most_frequent_separator(first: str, path: Path) -> str:
+    """Counted outside of quotes; a file called `.tsv` has tabs where its header has one."""
+    outside = "".join(first.split('"')[::2])
+    if "\t" in outside and path.name.lower().split(".")[1:2] == ["tsv"]:
+        return "\t"
+    return max(SEPARATORS, key=outside.count)
+
+
+def _next_row(reader: Iterator[list[str]], lines: _Lines, header: _Header) -> Row | Fault | None:
     """The next row that is not blank, or what is wrong with it; None at the end of the file."""
     begin, cells = 0, list[str]()
     try:
         while not cells:
             begin = lines.taken + 1
             cells = next(reader)
-        return Row(number, _values(header, cells))
+        if len(cells) > 1 and not any(map(str.strip, cells)):
+            return Fault("empty-row", begin, f"{len(cells):,} empty cells")
+        return Row(begin, _values(header, cells))
     except StopIteration:
         return None
     except BadRow as bad:
-        return Fault(bad.code, number, bad.found + _span(begin, lines.taken))
+        return Fault(bad.code, begin, bad.found + _span(begin, lines.taken))
     except csv.Error as error:
-        return _quoting_fault(number, str(error), begin, lines.taken)
+        return _quoting_fault(str(error), begin, lines.taken)
 
 
-def _quoting_fault(number: int, error: str, begin: int, end: int) -> Fault:
+def _quoting_fault(error: str, begin: int, end: int) -> Fault:
     """What the module's words mean for a person; rows that follow an open quote are inside it, not read."""
     if error.startswith("field larger"):
-        return Fault("line-too-long", number, f"a cell over 16 MiB, perhaps a quote not closed{_span(begin, end)}")
+        return Fault("line-too-long", begin, f"a cell over 16 MiB, perhaps a quote not closed{_span(begin, end)}")
     if error != "unexpected end of data":
-        return Fault("broken-quotes", number, f"{error}{_span(begin, end)}")
+        return Fault("broken-quotes", begin, f"{error}{_span(begin, end)}")
     taken = f", over {end - begin:,} more line{'s' * (end - begin > 1)}" if end > begin else ""
-    found = f"row {number:,} begins in line {begin:,} of the file, and its quote is open to the end of the file{taken}"
-    return Fault("unclosed-quote", number, found)
+    found = f"the row in line {begin:,} has a quote that is open to the end of the file{taken}"
+    return Fault("unclosed-quote", begin, found)
 
 
 def _span(begin: int, end: int) -> str:
-    return f" (lines {begin:,} to {end:,} of the file)" if end > begin else ""
+    return f" (lines {begin:,} to {end:,})" if end > begin else ""
 
 
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+def _header(path: Path, reader: Iterator[list[str]]) -> _Header:
     try:
-        header = [name.strip() for name in next(reader, [])]
+        cells = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise _bad_header(path, str(error)) from None
     except BadRow as bad:
         raise _bad_header(path, bad.found, bad.code) from None
-    if any(_has_broken_bytes(name) for name in header):
-        raise _bad_header(path, "bytes that are not UTF-8", "broken-utf8")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    for name in cells:
+        if _has_broken_bytes(name):
+            raise _bad_header(path, "bytes that are not UTF-8", "broken-utf8")
+        if "\0" in name:
+            raise _bad_header(path, "NUL characters", "nul")
+    _refuse_equal_names(path, cells)
+    positions = tuple(i for i, name in enumerate(cells) if name)
+    return _Header(tuple(cells[i] for i in positions), positions, len(cells))
+
+
+def _refuse_equal_names(path: Path, cells: Sequence[str]) -> None:
+    counts = Counter(name for name in cells if name)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
+        places = ", ".join(str(i) for i, name in enumerate(cells, start=1) if name == twice[0])
         raise DataError(
             "bad-header",
             "Two columns have the same name.",
             where=str(path),
-            found=name_some(twice),
+            found=f'"{twice[0]}" names columns {places}' + (f"; also {name_some(twice[1:])}" if twice[1:] else ""),
             do="rename one of them",
         )
-    return header
 
 
 def _bad_header(path: Path, found: str, slug: str = "bad-header") -> DataError:
@@ -115,7 +159,7 @@ def _bad_header(path: Path, found: str, slug: str = "bad-header") -> DataError:
         "The first row cannot be read.",
         where=str(path),
         found=found,
-        do="write one row of column names, close every quote, and end lines with LF or CRLF",
+        do="write one row of column names, close every quote, and save as UTF-8 with lines that end in LF or CRLF",
     )
 
 
@@ -123,12 +167,18 @@ def _has_broken_bytes(text: str) -> bool:
     return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def _values(header: list[str], cells: list[str]) -> dict[str, str]:
-    if len(cells) != len(header):
-        raise BadRow("cell-count", f"{len(cells)} cells under {len(header)} column names")
+def _values(header: _Header, cells: list[str]) -> dict[str, str]:
+    """The named cells. Cells beyond the header count only where something stands in them."""
+    if len(cells) != header.width and (len(cells) < header.width or any(cells[header.width :])):
+        raise BadRow("cell-count", f"{len(cells)} cells under {header.width} column names")
     for cell in cells:
         if _has_broken_bytes(cell):
             raise BadRow("broken-utf8", "bytes that are not UTF-8")
         if "\0" in cell:
             refuse_broken_string(cell)
-    return dict(zip(header, cells, strict=True))
+    if header.width > len(header.names):
+        named = set(header.positions)
+        for i, cell in enumerate(cells[: header.width]):
+            if i not in named and cell.strip():
+                raise BadRow("unnamed-column", f"{cell[:40]!r} in column {i + 1:,}, which has no name")
+    return {name: cells[i] for name, i in zip(header.names, header.positions, strict=True)}

@@ -3,7 +3,6 @@
 Rows never end the reading; they become problems. A file that cannot be used at all is a `DataError`.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.read.columns import NAMES_TOLD, Renaming, nearest, proposed, refuse_unknown_names, told_left_over
 from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
-from tunesmith.data.read.folder import Side, Source, find_sources, unreadable
+from tunesmith.data.read.folder import Source, find_sources, unreadable
 from tunesmith.data.read.message_keys import unused_keys
-from tunesmith.data.read.shapes import COLUMN_NAMES, RULES, ShapeRule, find_shape, read_example
+from tunesmith.data.read.shapes import RULES, ShapeRule, find_shape, read_example, read_otherwise
+from tunesmith.data.read.split_words import Side
 from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
-from tunesmith.records import CountedIn, Dataset, Example, Problem, SourceFile, fingerprint_of
+from tunesmith.records import CountedIn, Dataset, Example, Method, Problem, SourceFile, fingerprint_of
 
 ROWS_LOOKED_AT = 100
 """The first rows of each file decide the shape, each with one vote; rows that do not fit it are faults."""
-
-NAMES_TOLD = 20
-"""Column names in one message: objects whose keys are data can have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +54,31 @@ class Loaded:
         return None if len({part.side for part in self.parts}) < 2 else [side for side in sides if side]
 
 
-def read_dataset(path: str | Path, columns: Mapping[str, str] | None = None, group: str | None = None) -> Loaded:
+def read_dataset(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    group: str | None = None,
+    method: Method | None = None,
+) -> Loaded:
     """Read a file or folder of examples.
 
     `columns` maps our names to the file's (`{"prompt": "question"}`); `group` names the file's column whose examples
-    must stay on one side of a split.
+    must stay on one side of a split; rows that fit several shapes are read as `method` learns from them.
     Errors: `DataError` when nothing can be read, or when the columns fit no shape.
     """
     path, columns = Path(path), dict(columns or {})
-    _refuse_unknown_names(columns)
+    refuse_unknown_names(columns)
     examples: list[Example] = []
     problems: list[Problem] = []
     files: list[SourceFile] = []
     parts: list[Part] = []
     rules: list[ShapeRule] = []
-    for source in find_sources(path):
+    sources = find_sources(path)
+    problems += sources.problems
+    for source in sources.files:
         begin = len(examples)
         try:
-            rule, found = _read_source(source, columns, group, examples)
+            rule, found = _read_source(source, columns, group, method, examples)
         except OSError as error:
             raise unreadable(source.path, error) from None
         rules.append(rule)
@@ -97,7 +102,11 @@ def _source_file(path: Path, examples: int) -> SourceFile:
 
 
 def _read_source(
-    source: Source, columns: Mapping[str, str], group: str | None, examples: list[Example]
+    source: Source,
+    columns: Mapping[str, str],
+    group: str | None,
+    method: Method | None,
+    examples: list[Example],
 ) -> tuple[ShapeRule, list[Problem]]:
     """Append the file's examples; give its shape and problems."""
     log = FaultLog(str(source.path), source.counted_in)
@@ -105,58 +114,32 @@ def _read_source(
     first = list(islice(rows, ROWS_LOOKED_AT))
     if not first:
         raise _nothing_readable(source.path, list(log.problems()))
-    renaming = _Renaming(columns)
+    renaming = Renaming(columns)
     _refuse_absent_columns(source, first, [*columns.values(), *([group] if group else [])])
-    rule = _choose_shape(source.path, first, renaming)
+    rule = _choose_shape(source.path, first, renaming, method)
     before = len(examples)
     used = {theirs for ours in rule.columns if (theirs := renaming.theirs(ours))} | {group}
     unused: Counter[str] = Counter()
+    present: set[str] = set()
     for row in chain(first, rows):
-        unused.update(name for name in row.values if name not in used)
+        unused.update({name: value not in (None, "") for name, value in row.values.items() if name not in used})
+        values = renaming.ours(row.values)
         try:
-            values = renaming.ours(row.values)
             passed_over = unused_keys(values, rule.columns)
             examples.append(read_example(rule, values, row.line, _group_of(row.values, group)))
             for key in passed_over:
                 log.add(Fault("unused-keys", row.line, key))
+            for code, found in read_otherwise(rule, values):
+                log.add(Fault(code, row.line, found))
         except BadRow as bad:
             log.add(Fault(bad.code, row.line, bad.found))
-    _note_unused(log, rule, unused)
+        present.update(name for name in rule.columns if values.get(name) not in (None, ""))
+    for fault in told_left_over(rule, unused, present, renaming):
+        log.add(fault)
     problems = list(log.problems())
     if len(examples) == before:
         raise _nothing_readable(source.path, problems)
     return rule, problems
-
-
-class _Renaming:
-    """Their names to ours, row by row, for a later row may have columns that the first ones lack.
-
-    A mapped name hides a column of the file that has our name already.
-    """
-
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        theirs = [*columns.values()]
-        if twice := [name for name in theirs if theirs.count(name) > 1]:
-            raise DataError(
-                "column-used-twice", f'The column "{twice[0]}" is mapped twice.', where="--columns", do="map it once"
-            )
-        self._ours_to_theirs = dict(columns)
-        self._theirs_to_ours = {theirs: ours for ours, theirs in columns.items()}
-        self.mapped = tuple(ours for ours, theirs in columns.items() if theirs != ours)
-
-    def ours(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row under our names, without the columns that a mapped one hides."""
-        if not self._ours_to_theirs:
-            return values
-        return {
-            self._theirs_to_ours.get(name, name): value
-            for name, value in values.items()
-            if name in self._theirs_to_ours or name not in self._ours_to_theirs
-        }
-
-    def theirs(self, ours: str) -> str | None:
-        """What the file calls our column; None when its name there is mapped to another of ours."""
-        return self._ours_to_theirs.get(ours, None if ours in self._theirs_to_ours else ours)
 
 
 def _rows(source: Source, log: FaultLog) -> Iterator[Row]:
@@ -180,7 +163,7 @@ def _refuse_absent_columns(source: Source, first: list[Row], asked: list[str]) -
                 f'There is no column "{name}".',
                 where=str(source.path),
                 found=f"columns {name_some(list(names), NAMES_TOLD)}",
-                do=_nearest(name, names) or "name one of them",
+                do=nearest(name, names) or "name one of them",
             )
 
 
@@ -189,44 +172,29 @@ def _names_in(rows: Iterable[Row]) -> dict[str, None]:
     return {name: None for row in rows for name in row.values}
 
 
-def _choose_shape(path: Path, first: list[Row], renaming: _Renaming) -> ShapeRule:
-    rule = find_shape([renaming.ours(row.values) for row in first], renaming.mapped)
+def _choose_shape(path: Path, first: list[Row], renaming: Renaming, method: Method | None) -> ShapeRule:
+    rule = find_shape([renaming.ours(row.values) for row in first], renaming.mapped, method)
     if rule is None:
+        names = list(_names_in(first))
         known = "; ".join(f"{rule.shape} ({', '.join(rule.required)})" for rule in RULES)
+        likely = None if renaming.mapped else proposed(names)
+        asked = f"; mapped to {', '.join(renaming.mapped)}" if renaming.mapped else ""
         raise DataError(
             "unknown-shape",
             "The columns fit no shape that tunesmith knows.",
             where=str(path),
-            found=f"columns {name_some(list(_names_in(first)), NAMES_TOLD)}",
-            do=f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
+            found=f"columns {name_some(names, NAMES_TOLD)}{asked}",
+            do=f"did you mean {likely}?"
+            if likely
+            else f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
         )
     return rule
-
-
-def _note_unused(log: FaultLog, rule: ShapeRule, unused: Counter[str]) -> None:
-    """One note for the file: each column with the number of rows that have it."""
-    code = "columns-beside-text" if rule.shape == "text" else "unused-columns"
-    told = [f"{name} (in {count:,} row{'s' * (count > 1)})" for name, count in unused.items()]
-    for _ in unused:
-        log.add(Fault(code, 0, f"{name_some(told, NAMES_TOLD)}; the examples are read as {rule.shape}"))
 
 
 def _group_of(values: Mapping[str, Any], group: str | None) -> str | None:
     """The group's name. An example without one stands alone."""
     value = values.get(group) if group else None
     return None if value is None or value == "" else str(value)
-
-
-def _refuse_unknown_names(columns: Iterable[str]) -> None:
-    for name in columns:
-        if name not in COLUMN_NAMES:
-            raise DataError(
-                "unknown-column-name",
-                f'tunesmith has no column "{name}".',
-                where="--columns",
-                found=f"known are {', '.join(COLUMN_NAMES)}",
-                do=_nearest(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
-            )
 
 
 def _refuse_mixed_shapes(path: Path, rules: list[ShapeRule]) -> None:
@@ -249,8 +217,3 @@ def _nothing_readable(path: Path, problems: list[Problem]) -> DataError:
     slug = worst.code.removeprefix("data/")
     place = f"{path} {worst.places()}"
     return DataError(slug, "No example can be read.", where=place, found=worst.message, do=KINDS[slug].do)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"?' if near else ""

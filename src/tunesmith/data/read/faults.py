@@ -24,7 +24,7 @@ DEEPEST = 64
 
 
 class Row(NamedTuple):
-    """One row as the file has it. `line` counts from 1 (rows of tables without the header)."""
+    """One row as the file has it. `line` counts from 1: lines of the file, or rows where it has no lines."""
 
     line: int
     values: dict[str, Any]
@@ -92,11 +92,8 @@ KINDS: dict[str, _Kind] = {
         "Rows with a chosen or rejected answer of several turns",
         "move the turns that both share into the prompt, and keep one answer of each",
     ),
-    "unknown-role": _Kind("error", "Rows with an unknown role", "use system, user, assistant or tool"),
-    "columns-beside-text": _Kind(
-        "warning",
-        "Columns that are not used, for only the text is trained",
-        "say which is which if they belong together, for example --columns prompt=text,completion=category",
+    "two-systems": _Kind(
+        "error", "Rows with two system messages, one of them in a column", "keep one, or say both in one"
     ),
     "unknown-key": _Kind(
         "error",
@@ -119,8 +116,56 @@ KINDS: dict[str, _Kind] = {
     "not-text": _Kind(
         "error", "Rows with a message that is not text", "leave the row out; only text can be trained here"
     ),
+    "prompt-disagrees": _Kind(
+        "error",
+        "Rows whose prompt is no turn of the conversations beside it",
+        "put it into both conversations, or take the column out",
+    ),
+    "unknown-role": _Kind("error", "Rows with an unknown role", "use system, user, assistant or tool"),
     "unused-columns": _Kind(
-        "note", "Columns that are not used", "map them with --columns if they belong to the example"
+        "warning", "Columns that are not used", "map them with --columns if they belong to the example"
+    ),
+    "likely-prompt": _Kind(
+        "error",
+        "A column that is not used looks like the prompt",
+        "say which is which",
+    ),
+    "likely-answer": _Kind(
+        "error",
+        "A column that is not used looks like the answer",
+        "say which is which",
+    ),
+    "text-of-numbers": _Kind(
+        "note", "Rows where a number or truth value is read as text", "write it as text if it should look otherwise"
+    ),
+    "class-names": _Kind("note", "Columns of classes are read as their names", "nothing, if the names are right"),
+    "read-as-turns": _Kind(
+        "note", 'Rows whose texts are read as turns, at "Human:" and "Assistant:"', "nothing, if the turns are right"
+    ),
+    "unnamed-columns": _Kind(
+        "warning", "Columns without a name that are empty are left out", "nothing; spreadsheets write them"
+    ),
+    "unnamed-column": _Kind(
+        "error", "Rows with a value in a column without a name", "name the column, or empty its cells"
+    ),
+    "empty-row": _Kind("warning", "Rows without any value are left out", "nothing; spreadsheets write them"),
+    "rows-inside": _Kind("note", "The examples are the list under one key of the file", "nothing, if that is right"),
+    "several-files": _Kind(
+        "warning",
+        "Files with different names are read as one data set",
+        "take out what does not belong to it",
+    ),
+    "files-passed-over": _Kind(
+        "warning", "Files of the folder that are not read", "save them in a format that is read, or take them out"
+    ),
+    "other-files": _Kind("note", "Files beside the data that are not read", "nothing, if they hold no examples"),
+    "unreadable-card": _Kind(
+        "warning", "The subsets named in the README cannot be read", "correct its YAML head, or take it out"
+    ),
+    "card-without-files": _Kind(
+        "warning",
+        "The README names data files that are not here; all files are read",
+        "fetch the missing files, or take the README out",
     ),
 }
 

@@ -1,40 +1,27 @@
 """Which files a path stands for, of which format, and on which side of a given split.
 
 A folder may be what Hugging Face `datasets` saves (`data-*.arrow`; one subfolder a split when `dataset_dict.json` is
-there), or any folder of Parquet, JSON Lines or CSV files. A file or subfolder called train, validation or test (or
-`train-00000-of-00002.parquet`) gives the split.
+there), a repository of such a dataset with its README, or any folder of data files. It is read whole: every file that
+is not read is named, several subsets or splits of one kind are refused with their names (docs/decisions/091).
 """
 
-import re
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from tunesmith.data.read.csv import read_csv
-from tunesmith.data.read.faults import Fault, Row
-from tunesmith.data.read.json_array import read_json_array
-from tunesmith.data.read.jsonl import read_jsonl
-from tunesmith.data.read.parquet import read_parquet
+from tunesmith.data.read.card import Subset, subsets_of
+from tunesmith.data.read.faults import KINDS
+from tunesmith.data.read.formats import COUNTED_IN_LINES, KNOWN, READERS, Reader, data_ending, reader_of
+from tunesmith.data.read.json_file import read_json
+from tunesmith.data.read.split_words import Side, rest_of, shard_name, sides_in
 from tunesmith.errors import DataError, name_some
-from tunesmith.records import CountedIn
+from tunesmith.plain_yaml import NotYaml
+from tunesmith.records import CountedIn, Problem
 
-Side = Literal["train", "validation", "test"]
-Reader = Callable[[Path], Iterator[Row | Fault]]
-
-_SIDE_NAMES: dict[str, Side] = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_READERS: dict[str, Reader] = {
-    ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".csv": read_csv, ".tsv": read_csv,
-    ".parquet": read_parquet, ".arrow": read_parquet, ".feather": read_parquet,
-}  # fmt: skip
-_REFUSED = {
-    b"\x1f\x8b": "a gzip archive", b"PK\x03\x04": "a zip archive or Excel sheet", b"\x28\xb5\x2f\xfd": "a zstd archive",
-    b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
-}  # fmt: skip
-_KNOWN = "JSON Lines, a JSON array, CSV, TSV, Parquet, Arrow, or a folder of these"
+NAMES_TOLD = 20
+_DESCRIPTIONS = ("readme", "license", "licence", "notice", "citation", "changelog", "_success", "thumbs", "desktop")
+_METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
 
 
 class Source(NamedTuple):
@@ -47,10 +34,27 @@ class Source(NamedTuple):
     @property
     def counted_in(self) -> CountedIn:
         """What the numbers of its rows count."""
-        return "lines" if self.read is read_jsonl else "rows"
+        return "lines" if self.read in COUNTED_IN_LINES else "rows"
 
 
-def find_sources(path: Path) -> list[Source]:
+class Sources(NamedTuple):
+    """The files to read, and what must be said of the others."""
+
+    files: tuple[Source, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+class _File(NamedTuple):
+    """A data file of a folder. `subset` is what its path says besides the split; `rest` the same of its own name."""
+
+    path: Path
+    below: str
+    side: Side | None
+    subset: tuple[str, ...]
+    rest: str
+
+
+def find_sources(path: Path) -> Sources:
     """The files that a path stands for. Errors: `DataError` when there is nothing to read."""
     try:
         if path.is_dir():
@@ -62,13 +66,13 @@ def find_sources(path: Path) -> list[Source]:
                 "not-a-file", "This is neither a file nor a folder.", where=str(path), found="a pipe or a device",
                 do="save the examples in a file",
             )  # fmt: skip
-        return [Source(path, _reader_of(path), None)]
+        return Sources((Source(path, reader_of(path), None),))
     except OSError as error:
         raise unreadable(path, error) from None
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """The error for a file that this user, or nobody, can read."""
+    """The error for a file that this user, or no user, can read."""
     if not isinstance(error, PermissionError):
         found = error.strerror or str(error)
         return DataError("unreadable", "This cannot be read.", where=str(path)[:300], found=found, do="check the path")
@@ -81,19 +85,139 @@ def unreadable(path: Path, error: OSError) -> DataError:
     )
 
 
-def _sources_in(folder: Path) -> list[Source]:
-    files = sorted(file for file in folder.rglob("*") if _is_data(file, folder))
+def _sources_in(folder: Path) -> Sources:
+    paths = _walk(folder)
+    problems: list[Problem] = []
+    subset = _subset_of_card(folder, paths, problems)
+    files: list[_File] = []
+    passed_over: list[str] = []
+    companions: list[str] = []
+    for path in paths:
+        below = path.relative_to(folder).as_posix()
+        if _is_companion(path, below):
+            companions.append(below)
+        elif not _is_data(path) or (subset and not subset.split_of(below)[1]) or _is_other_json(path, below):
+            passed_over.append(below)
+        else:
+            files.append(_file(path, below, subset))
     if not files:
         raise DataError(
             "no-data-files",
             "This folder holds nothing that can be read.",
             where=str(folder),
-            found=name_some(sorted(file.name for file in folder.iterdir())) or "an empty folder",
-            do=f"give {_KNOWN}",
+            found=name_some(sorted({*passed_over, *companions})) or "an empty folder",
+            do=f"give {KNOWN}",
         )
-    sources = [Source(file, _reader_of(file), _side_of(file, folder)) for file in files]
-    without = [str(source.path.relative_to(folder)) for source in sources if source.side is None]
-    if 0 < len(without) < len(sources):
+    _refuse_several_subsets(folder, files)
+    _refuse_missing_sides(folder, files)
+    problems += _problems(folder, files, passed_over, companions)
+    return Sources(tuple(Source(file.path, reader_of(file.path), file.side) for file in files), tuple(problems))
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Everything below that is no folder, in the order of the names; of hidden folders only the folder."""
+    found: list[Path] = []
+    ahead = [folder]
+    while ahead:
+        for entry in os.scandir(ahead.pop()):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            (ahead if is_folder and not _is_hidden(entry.name, is_folder) else found).append(Path(entry.path))
+    return sorted(found)
+
+
+def _is_hidden(name: str, is_folder: bool) -> bool:
+    """Also the folders that archives of a Mac and Python leave behind, which `datasets` passes over too."""
+    return name.startswith(".") or (is_folder and name.startswith("__"))
+
+
+def _is_companion(path: Path, below: str) -> bool:
+    """A file that stands beside data and is none: hidden, a description, what `datasets` keeps for itself."""
+    name = path.name.lower()
+    is_cache = name.endswith(".arrow") and name.startswith("cache-")
+    is_description = name.startswith(_DESCRIPTIONS) and data_ending(path) not in READERS
+    return _is_hidden(path.name, path.is_dir()) or is_cache or is_description or name in _METADATA
+
+
+def _is_data(path: Path) -> bool:
+    return data_ending(path) in READERS and path.is_file()
+
+
+def _is_other_json(path: Path, below: str) -> bool:
+    """A JSON object that holds no rows, such as a table of label names, unless its name says that it is a split."""
+    if data_ending(path) != ".json" or sides_in(below) or reader_of(path) is not read_json:
+        return False
+    try:
+        next(read_json(path), None)
+    except DataError as error:
+        return error.code == "data/not-rows"
+    return False
+
+
+def _subset_of_card(folder: Path, paths: Sequence[Path], problems: list[Problem]) -> Subset | None:
+    """The one subset that the README names and of which files are here. Errors: `DataError` when there are several."""
+    try:
+        named = subsets_of(folder)
+    except NotYaml as error:
+        problems.append(_problem("unreadable-card", folder / "README.md", error.found))
+        return None
+    below = [path.relative_to(folder).as_posix() for path in paths if _is_data(path)]
+    here = {subset.name: sum(subset.split_of(path)[1] for path in below) for subset in named}
+    present = [subset for subset in named if here[subset.name]]
+    if len(present) > 1:
+        raise _several_subsets(
+            folder, "The README of this folder names several subsets.",
+            [f"{subset.name} ({here[subset.name]} file{'s' * (here[subset.name] > 1)})" for subset in present],
+            next((path.split("/")[0] for path in below if "/" in path and present[0].split_of(path)[1]), None),
+        )  # fmt: skip
+    if named and not present:
+        problems.append(_problem("card-without-files", folder / "README.md", name_some([s.name for s in named])))
+    return present[0] if present else None
+
+
+def _file(path: Path, below: str, subset: Subset | None) -> _File:
+    """The split that the README says, else the folders, else the file's own name."""
+    said = subset.split_of(below)[0] if subset else None
+    *folders, name = below.split("/")
+    shard = shard_name(name)
+    if said is not None:
+        sides, rests = sides_in(said), [rest_of(said)]
+    else:
+        sides = set().union(*map(sides_in, folders)) or sides_in(name)
+        rests = [*map(rest_of, folders), *([rest_of(shard)] if shard else [])]
+    if len(sides) > 1:
+        raise DataError(
+            "unclear-split", "The name of this file says two splits.", where=str(path),
+            found=" and ".join(sorted(sides)), do="name only one of train, validation or test",
+        )  # fmt: skip
+    is_datasets_own = shard == "data"  # save_to_disk calls every shard data-00000-of-00002.arrow
+    key = tuple(rest for rest in rests if rest and not (is_datasets_own and rest == "data"))
+    return _File(path, below, next(iter(sides), None), key, rest_of(shard or name.split(".")[0]))
+
+
+def _refuse_several_subsets(folder: Path, files: Sequence[_File]) -> None:
+    groups: dict[tuple[str, ...], list[_File]] = {}
+    for file in files:
+        groups.setdefault(file.subset, []).append(file)
+    if len(groups) > 1:
+        found = [
+            f"{'/'.join(key) or 'files without a subset'} ({len(group)} file{'s' * (len(group) > 1)})"
+            for key, group in groups.items()
+        ]
+        first = next((key[0] for key in groups if key and (folder / key[0]).is_dir()), None)
+        raise _several_subsets(folder, "This folder holds several subsets.", found, first)
+
+
+def _several_subsets(folder: Path, what: str, found: Sequence[str], first: str | None) -> DataError:
+    one = f"give one of them, for example {folder / first}" if first else "put the files of one into a folder"
+    return DataError(
+        "several-subsets", what, where=str(folder), found=name_some(found, NAMES_TOLD),
+        do=f"{one}; to use all as one data set, put the files side by side",
+    )  # fmt: skip
+
+
+def _refuse_missing_sides(folder: Path, files: Sequence[_File]) -> None:
+    without = [file.below for file in files if file.side is None]
+    if 0 < len(without) < len(files):
         raise DataError(
             "unclear-split",
             "Some files of this folder say which split they are, others do not.",
@@ -101,54 +225,23 @@ def _sources_in(folder: Path) -> list[Source]:
             found=f"{name_some(without)} without a split in the name",
             do="name them train, validation or test, or take them out",
         )
-    return sources
 
 
-def _is_data(file: Path, folder: Path) -> bool:
-    """Data files, without hidden ones and without the caches that `datasets` leaves beside `data-*.arrow`."""
-    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    is_cache = file.suffix == ".arrow" and file.name.startswith("cache-")
-    return file.suffix in _READERS and not is_hidden and not is_cache and file.is_file()
+def _problems(
+    folder: Path, files: Sequence[_File], passed_over: Sequence[str], companions: Sequence[str]
+) -> Iterator[Problem]:
+    rests = {side: {file.rest for file in files if file.side == side} for side in {file.side for file in files}}
+    if any(len(rest) > 1 for rest in rests.values()):
+        yield _problem("several-files", folder, name_some([file.below for file in files], NAMES_TOLD))
+    if passed_over:
+        yield _problem("files-passed-over", folder, name_some(passed_over, NAMES_TOLD), len(passed_over))
+    if companions:
+        yield _problem("other-files", folder, name_some(companions, NAMES_TOLD), len(companions))
 
 
-def _side_of(file: Path, folder: Path) -> Side | None:
-    """The split that the file's name begins with, else the name of the nearest folder inside."""
-    names = [file.name, *(parent.name for parent in file.relative_to(folder).parents)]
-    first_words = (re.split(r"[-_. ]", name.lower())[0] for name in names)
-    return next((_SIDE_NAMES[word] for word in first_words if word in _SIDE_NAMES), None)
-
-
-def _reader_of(path: Path) -> Reader:
-    """By the first bytes where they tell, else by the extension, else by the first character."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    if not start:
-        raise DataError("empty-file", "The file is empty.", where=str(path), do="give a file with examples")
-    for magic, name in _REFUSED.items():
-        if start.startswith(magic):
-            raise DataError(
-                "wrong-format",
-                "This kind of file is not read.",
-                where=str(path),
-                found=name,
-                do=f"unpack or save it as UTF-8; known are {_KNOWN}",
-            )
-    if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
-        return read_parquet
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if path.suffix.lower() not in (".csv", ".tsv") and text.startswith(b"["):
-        return read_json_array
-    if reader := _READERS.get(path.suffix.lower()):
-        return reader
-    if text.startswith(b"{"):
-        return read_jsonl
-    first_line = start.split(b"\n")[0]
-    if b"\0" not in start and any(separator in first_line for separator in (b",", b";", b"\t")):
-        return read_csv
-    raise DataError(
-        "unknown-format",
-        "It is not clear what this file is.",
-        where=str(path),
-        found=f"starts with {start[:16]!r}",
-        do=f"known are {_KNOWN}",
-    )
+def _problem(code: str, place: Path, found: str, count: int = 1) -> Problem:
+    kind = KINDS[code]
+    return Problem(
+        code=f"data/{code}", severity=kind.severity, count=count, message=f"{kind.message}: {found}", do=kind.do,
+        file=str(place),
+    )  # fmt: skip

@@ -4,12 +4,16 @@ Stricter than `json.loads`, which takes the last of two equal keys, NaN, and hal
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tunesmith.data.read.faults import DEEPEST, BadRow, Fault, Row
 from tunesmith.data.read.lines import UTF8_BOM, read_lines
+
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def read_jsonl(path: Path) -> Iterator[Row | Fault]:
@@ -40,28 +44,52 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 def parse_json(raw: bytes) -> Any:
     """Any JSON value. Errors: `BadRow` with what is wrong."""
+    return _parsed(raw, lambda text: [_DECODER.decode(text)])[0]
+
+
+def parse_documents(raw: bytes) -> list[Any]:
+    """All JSON values that stand one after the other. Errors: as `parse_json`."""
+    return _parsed(raw, _documents)
+
+
+def _documents(text: str) -> list[Any]:
+    documents, at = [], 0
+    while at < len(text):
+        document, at = _DECODER.raw_decode(text, at)
+        documents.append(document)
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches also nothing
+    return documents
+
+
+def _parsed(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
     try:
-        value = _DECODER.decode(raw.decode("utf-8").strip())
+        values = decode(raw.decode("utf-8").strip())
     except UnicodeDecodeError as error:
         raise BadRow("broken-utf8", f"byte {raw[error.start]:#04x} at position {error.start + 1}") from None
     except json.JSONDecodeError as error:
-        raise BadRow("unreadable-line", f"{_excerpt(raw)} ({error.msg} at position {error.pos + 1})") from None
+        raise BadRow("unreadable-line", f"{_excerpt(raw)} ({explain(error)})") from None
     except RecursionError:
         raise BadRow("too-deep", "nesting beyond what can be read") from None
     except ValueError:  # the interpreter's own limit on the digits of an integer
         raise BadRow("number-too-long", "an integer of more than 4,300 digits") from None
-    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(value) > DEEPEST:
-        raise BadRow("too-deep", f"{_depth(value)} levels")
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and (depth := max(map(_depth, values), default=0)) > DEEPEST:
+        raise BadRow("too-deep", f"{depth} levels")
     if b"\\u" in raw or b"\0" in raw:
-        _refuse_broken_text(value)
-    return value
+        _refuse_broken_text(values)
+    return values
+
+
+def explain(error: json.JSONDecodeError) -> str:
+    """What is wrong and where; some of the library's messages end with "at" already."""
+    line = f" of line {error.lineno:,}" if error.lineno > 1 else ""
+    return f"{error.msg.removesuffix(' at')} at position {error.colno:,}{line}"
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise BadRow("duplicate-key", f'"{next(key for key in keys if keys.count(key) > 1)}" twice')
+        counts = Counter(key for key, _ in pairs)
+        raise BadRow("duplicate-key", f'"{next(key for key, count in counts.items() if count > 1)}" twice')
     return values
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from tunesmith.data.read.faults import LONGEST_LINE_BYTES
+from tunesmith.data.read.unpack import open_unpacked
 
 UTF8_BOM = codecs.BOM_UTF8
 
@@ -19,8 +20,8 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every line, the byte-order mark of the first one included."""
-    with path.open("rb") as file:
+    """Every line, the byte-order mark of the first one included; a packed file is unpacked on the way."""
+    with open_unpacked(path) as file:
         number = 0
         while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1

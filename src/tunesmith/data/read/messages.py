@@ -7,13 +7,16 @@ check can count it with the empty ones.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tunesmith.data.read.calls import as_calls, calls_of, parsed
 from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.jsonl import parse_json
 from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, WEIGHT_KEYS
+from tunesmith.data.read.plain_text import as_text
 from tunesmith.data.read.wrong_type import wrong_type
 from tunesmith.records import Message, Role
 
@@ -45,11 +48,35 @@ def messages_of(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
 
 
 def conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
-    """A string as one message of this role, or the list of messages that stands there."""
+    """A string as one message of this role, or the list of messages that stands there, in tables as JSON text."""
     value = values.get(name)
     if isinstance(value, list):
         return messages_of(values, name)
+    if isinstance(value, str) and (messages := _messages_in(value, name)) is not None:
+        return messages_of({name: messages}, name)
     return (Message(role, required_text(values, name)),)
+
+
+_LIST_AS_TEXT = re.compile(r"\s*\[\s*\{")
+_PYTHON_LIST = re.compile(r"\s*\[\s*\{'(?:role|content)': .*'(?:role|content)': ", re.DOTALL)
+
+
+def _messages_in(text: str, name: str) -> list[Any] | None:
+    """The messages that a text spells as JSON, None when it spells something else: an answer may be JSON.
+
+    Errors: `BadRow` for a list that Python has written (`str(messages)`), which is no JSON.
+    """
+    if not _LIST_AS_TEXT.match(text):
+        return None
+    if _PYTHON_LIST.match(text):
+        raise wrong_type(name, "a list of messages as JSON", text)
+    try:
+        items = parse_json(text.encode())
+    except BadRow:
+        return None
+    forms = ({"role", "content"}, {"from", "value"})
+    are_messages = all(isinstance(item, dict) and any(form <= item.keys() for form in forms) for item in items)
+    return items if items and are_messages else None
 
 
 def system_of(values: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -59,11 +86,11 @@ def system_of(values: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def required_text(values: Mapping[str, Any], name: str) -> str:
-    """The text in this column; null counts as empty."""
-    value = values.get(name)
-    if value is not None and not isinstance(value, str):
-        raise wrong_type(name, "text", value)
-    return value or ""
+    """The text in this column; null counts as empty, numbers and truth values are written out (`plain_text.py`)."""
+    text = as_text(values.get(name))
+    if text is None:
+        raise wrong_type(name, "text", values[name])
+    return text
 
 
 optional_text = required_text

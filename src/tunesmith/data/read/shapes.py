@@ -14,14 +14,16 @@ A shape is found by looking at the column names: each of the first rows has one 
 instruction after an empty line.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tunesmith.data.read.calls import tools_of
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.messages import conversation, messages_of, optional_text, required_text, system_of
-from tunesmith.records import Example, Message, Shape
+from tunesmith.data.read.plain_text import as_text
+from tunesmith.records import Example, Message, Method, Role, Shape
 
 Values = Mapping[str, Any]
 
@@ -50,18 +52,28 @@ class ShapeRule(NamedTuple):
         return self.required + self.optional
 
 
+def _with_system(values: Values, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages with the system column in front. Errors: `BadRow` when both say something and not the same."""
+    given = system_of(values)
+    if given and messages and messages[0].role == "system":
+        if given[0].content.strip() != messages[0].content.strip():
+            raise BadRow("two-systems", f"{given[0].content[:40]!r} and {messages[0].content[:40]!r}")
+        return messages
+    return (*given, *messages)
+
+
 def _messages(values: Values) -> Parts:
-    return Parts(messages_of(values, "messages"), tools=tools_of(values))
+    return Parts(_with_system(values, messages_of(values, "messages")), tools=tools_of(values))
 
 
 def _sharegpt(values: Values) -> Parts:
-    return Parts((*system_of(values), *messages_of(values, "conversations")), tools=tools_of(values))
+    return Parts(_with_system(values, messages_of(values, "conversations")), tools=tools_of(values))
 
 
 def _prompt_completion(values: Values) -> Parts:
     prompt = conversation(values, "prompt", "user")
     answer = conversation(values, "completion", "assistant")
-    return Parts((*system_of(values), *prompt, *answer), tools=tools_of(values))
+    return Parts(_with_system(values, (*prompt, *answer)), tools=tools_of(values))
 
 
 def _rated(values: Values) -> Parts:
@@ -89,21 +101,57 @@ def _text(values: Values) -> Parts:
 
 
 def _preference(values: Values) -> Parts:
-    """Answers that begin with another's turn are whole conversations; a prompt beside them only repeats it.
+    """Answers that begin with another's turn are whole conversations, of which a prompt may repeat a turn.
 
     Each answer is one turn: with more of them it would be unclear where the prompt ends.
     """
-    system, tools = system_of(values), tools_of(values)
-    chosen = conversation(values, "chosen", "assistant")
-    rejected = conversation(values, "rejected", "assistant")
+    tools = tools_of(values)
+    if is_transcript(values):
+        chosen, rejected = turns_of(values["chosen"]), turns_of(values["rejected"])
+    else:
+        chosen = conversation(values, "chosen", "assistant")
+        rejected = conversation(values, "rejected", "assistant")
     if chosen[0].role == "assistant":
         prompt = conversation(values, "prompt", "user") if values.get("prompt") is not None else ()
-        return Parts((*system, *prompt, *_one(chosen, "chosen")), rejected=_one(rejected, "rejected"), tools=tools)
+        return Parts(
+            _with_system(values, (*prompt, *_one(chosen, "chosen"))), rejected=_one(rejected, "rejected"), tools=tools
+        )
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
     _one(chosen[shared:], "chosen")
-    return Parts((*system, *chosen), rejected=_one(rejected[shared:], "rejected"), tools=tools)
+    _refuse_other_prompt(values, chosen[:shared])
+    return Parts(_with_system(values, chosen), rejected=_one(rejected[shared:], "rejected"), tools=tools)
+
+
+def _refuse_other_prompt(values: Values, shared: Sequence[Message]) -> None:
+    """Errors: `BadRow` when the prompt beside two conversations is no turn of theirs: it would be dropped."""
+    if not values.get("prompt"):
+        return
+    prompt = conversation(values, "prompt", "user")
+    said = {" ".join(message.content.split()) for message in shared}
+    if not {" ".join(message.content.split()) for message in prompt} <= said:
+        raise BadRow("prompt-disagrees", f"prompt {prompt[-1].content[:40]!r}")
+
+
+_TURN = re.compile(r"\n\n(Human|Assistant): ?")
+
+
+def is_transcript(values: Values) -> bool:
+    """Whether both answers of a pair are whole conversations written as one text (Anthropic's HH-RLHF), no prompt
+    beside them."""
+    answers = (values.get("chosen"), values.get("rejected"))
+    return not values.get("prompt") and all(
+        isinstance(answer, str) and answer.lstrip().startswith("Human:") and "\n\nAssistant:" in answer
+        for answer in answers
+    )
+
+
+def turns_of(text: str) -> tuple[Message, ...]:
+    """The turns of a conversation that is written as one text."""
+    _, *pieces = _TURN.split("\n\n" + text.lstrip())
+    roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
+    return tuple(Message(roles[who], said.strip()) for who, said in zip(pieces[::2], pieces[1::2], strict=True))
 
 
 def _one(answer: tuple[Message, ...], name: str) -> tuple[Message, ...]:
@@ -124,7 +172,7 @@ def _preference_pair(values: Values) -> Parts:
 
 _TOOLS = ("tools", "functions")
 RULES: tuple[ShapeRule, ...] = (
-    ShapeRule("messages", ("messages",), _TOOLS, _messages),
+    ShapeRule("messages", ("messages",), ("system", *_TOOLS), _messages),
     ShapeRule("sharegpt", ("conversations",), ("system", *_TOOLS), _sharegpt),
     ShapeRule("preference-pair", ("input", "preferred_output", "non_preferred_output"), (), _preference_pair),
     ShapeRule("preference", ("chosen", "rejected"), ("prompt", "system", *_TOOLS), _preference),
@@ -143,14 +191,27 @@ COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in RULES for n
 """Every column name that some shape knows: what `--columns OURS=THEIRS` may have on its left side."""
 
 
-def find_shape(rows: Sequence[Values], mapped: Iterable[str] = ()) -> ShapeRule | None:
-    """The shape that most rows fit, so that one odd row cannot change how all others are read.
+_PAIRS: tuple[Shape, ...] = ("preference", "preference-pair")
+_SHAPES_OF: dict[Method, tuple[Shape, ...]] = {
+    "sft": tuple(rule.shape for rule in RULES if rule.shape not in _PAIRS),
+    "dpo": _PAIRS,
+    "orpo": _PAIRS,
+    "simpo": _PAIRS,
+    "kto": ("rated", *_PAIRS),
+}
+"""The shapes that a method learns from, where a row fits several."""
 
-    A row fits the first shape whose required columns it has. Shapes that use all mapped columns go before the others.
+
+def find_shape(rows: Sequence[Values], mapped: Iterable[str] = (), method: Method | None = None) -> ShapeRule | None:
+    """The shape that most rows fit, so that one unusual row cannot change how all others are read.
+
+    A row fits the first shape whose required columns it has. Only shapes that use all mapped columns count; those that
+    the method learns from go before the others.
     """
     wanted = set(mapped)
     asked = [rule for rule in RULES if wanted.issubset(rule.columns)]
-    return _most_voted(asked, rows) or _most_voted(RULES, rows)
+    preferred = [rule for rule in asked if method and rule.shape in _SHAPES_OF[method]]
+    return _most_voted(preferred, rows) or _most_voted(asked, rows)
 
 
 def _most_voted(rules: Sequence[ShapeRule], rows: Sequence[Values]) -> ShapeRule | None:
@@ -172,3 +233,14 @@ def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) 
         raise BadRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
     return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable)
+
+
+def read_otherwise(rule: ShapeRule, values: Values) -> Iterator[tuple[str, str]]:
+    """(code, what was found) for each value of a row that is read as something else than it is written as."""
+    for name in rule.columns:
+        value = values.get(name)
+        if value is None or isinstance(value, (str, list, dict)) or (rule.shape == "rated" and name == "label"):
+            continue
+        yield "text-of-numbers", f'"{name}" {value!r} is read as the text "{as_text(value)}"'
+    if rule.shape == "preference" and is_transcript(values):
+        yield "read-as-turns", f"{str(values['chosen'])[:60]!r}"

@@ -1,0 +1,95 @@
+"""What the README of a Hugging Face dataset says of its files: the `configs` in its YAML head.
+
+    configs:
+    - config_name: main
+      data_files:
+      - split: train
+        path: main/train-*
+
+Source: https://huggingface.co/docs/hub/datasets-manual-configuration
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunesmith.plain_yaml import NotYaml, read_plain
+
+LARGEST_BYTES = 2**20
+MAX_STARS = 8
+_HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+
+
+class Subset(NamedTuple):
+    """One entry of `configs`: pairs of split name (None: not said) and pattern of paths below the folder."""
+
+    name: str
+    files: tuple[tuple[str | None, str], ...]
+
+    def split_of(self, path: str) -> tuple[str | None, bool]:
+        """(the split that it gives this file, whether it has this file at all)."""
+        for split, pattern in self.files:
+            if _fits(path, pattern):
+                return split, True
+        return None, False
+
+
+def subsets_of(folder: Path) -> tuple[Subset, ...]:
+    """The subsets that README.md names; none where it names none. Errors: `NotYaml` when its head cannot be read."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ()
+    with card.open("rb") as file:
+        text = file.read(LARGEST_BYTES).decode("utf-8", "replace")
+    head = _HEAD.match(text)
+    if head is None or "configs" not in head[1]:
+        return ()
+    values = read_plain(head[1], number_keys=True)
+    configs = values.get("configs") if isinstance(values, dict) else None
+    return tuple(map(_subset, configs)) if isinstance(configs, list) else ()
+
+
+def _subset(config: Any) -> Subset:
+    if not isinstance(config, dict):
+        raise NotYaml("an entry of configs that is no mapping")
+    name, below = str(config.get("config_name", "default")), config.get("data_dir")
+    prefix = f"{str(below).strip('/')}/" if below and str(below).strip("./") else ""
+    files = config.get("data_files")
+    if files is None:
+        return Subset(name, ((None, prefix or "**"),))
+    return Subset(name, tuple((split, prefix + path.removeprefix("./")) for split, path in _patterns(files)))
+
+
+def _patterns(files: Any) -> Sequence[tuple[str | None, str]]:
+    """(split, pattern) of a pattern, a list of them, a list of `{split, path}`, or a mapping of splits to patterns."""
+    if isinstance(files, str):
+        return [(None, files)]
+    if isinstance(files, dict):
+        return [(str(split), path) for split, paths in files.items() for path in _texts(paths)]
+    found: list[tuple[str | None, str]] = []
+    for entry in files if isinstance(files, list) else [files]:
+        if isinstance(entry, dict):
+            split = None if entry.get("split") is None else str(entry["split"])
+            found += [(split, path) for path in _texts(entry.get("path"))]
+        else:
+            found += [(None, path) for path in _texts(entry)]
+    return found
+
+
+def _texts(paths: Any) -> list[str]:
+    listed = paths if isinstance(paths, list) else [paths]
+    if not all(isinstance(path, str) for path in listed):
+        raise NotYaml("data_files that are no paths")
+    if any(path.count("*") > MAX_STARS for path in listed):
+        raise NotYaml(f"a pattern of data_files with more than {MAX_STARS} stars")
+    return listed
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether a path is what a pattern names, or lies below it. `*` stays within one folder, `**` does not."""
+    if path.startswith(f"{pattern.rstrip('/')}/"):
+        return True
+    pieces = re.split(r"(\*\*/?|\*|\?)", pattern)
+    wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.fullmatch("".join(wild.get(piece) or re.escape(piece) for piece in pieces), path) is not None

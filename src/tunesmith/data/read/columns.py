@@ -1,0 +1,143 @@
+"""Their column names and ours: mapping, what is asked for and absent, what is left over, and which mapping is likely.
+
+A column that is left over is always named. It is an error where it is likely to be a part of what is trained: a
+question beside two answers that have no prompt, a label beside a text. Naming the columns that are meant settles it
+(`--columns chosen=chosen,rejected=rejected`).
+"""
+
+import difflib
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tunesmith.data.read.faults import Fault
+from tunesmith.data.read.shapes import COLUMN_NAMES, ShapeRule
+from tunesmith.errors import DataError, name_some
+
+NAMES_TOLD = 20
+"""Column names in one message: objects whose keys are data can have thousands."""
+
+LIKELY: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "prompt", "question", "instruction", "query", "input", "problem", "user", "request", "utterance", "text",
+        "sentence", "context", "message", "review", "document",
+    ),
+    "completion": (
+        "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
+        "class", "intent", "sentiment", "summary", "label_text", "label_name",
+    ),
+    "chosen": ("chosen", "chosen_response", "response_chosen", "preferred", "better", "accepted", "winner", "good"),
+    "rejected": ("rejected", "rejected_response", "response_rejected", "dispreferred", "worse", "loser", "bad"),
+    "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
+}  # fmt: skip
+"""What people call our columns, the likeliest name first."""
+
+
+class Renaming:
+    """Their names to ours, row by row, for a later row may have columns that the first ones lack.
+
+    A mapped name hides a column of the file that has our name already. `mapped` are our names that were asked for.
+    """
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        theirs = [*columns.values()]
+        if twice := [name for name in theirs if theirs.count(name) > 1]:
+            raise DataError(
+                "column-used-twice", f'The column "{twice[0]}" is mapped twice.', where="--columns",
+                found=name_some([f"{ours}={name}" for ours, name in columns.items()]), do="map it once",
+            )  # fmt: skip
+        self._ours_to_theirs = dict(columns)
+        self._theirs_to_ours = {theirs: ours for ours, theirs in columns.items()}
+        self.mapped = tuple(columns)
+
+    def ours(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row under our names, without the columns that a mapped one hides."""
+        if not self._ours_to_theirs:
+            return values
+        return {
+            self._theirs_to_ours.get(name, name): value
+            for name, value in values.items()
+            if name in self._theirs_to_ours or name not in self._ours_to_theirs
+        }
+
+    def theirs(self, ours: str) -> str | None:
+        """What the file calls our column; None when its name there is mapped to another of ours."""
+        return self._ours_to_theirs.get(ours, None if ours in self._theirs_to_ours else ours)
+
+
+def refuse_unknown_names(columns: Iterable[str]) -> None:
+    """Errors: `DataError` for a name on the left side that is none of ours."""
+    for name in columns:
+        if name not in COLUMN_NAMES:
+            raise DataError(
+                "unknown-column-name",
+                f'tunesmith has no column "{name}".',
+                where="--columns",
+                found=f"known are {', '.join(COLUMN_NAMES)}",
+                do=nearest(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
+            )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`did you mean "question"?`, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def proposed(names: Sequence[str]) -> str | None:
+    """The likeliest mapping of a file's columns, ready to be copied; None where there is none."""
+    for wanted in (("messages",), ("chosen", "rejected"), ("prompt", "completion")):
+        found = {ours: theirs for ours in wanted if (theirs := _likeliest(ours, names)) is not None}
+        if len(found) == len(wanted) and len(set(found.values())) == len(found):
+            prompt = _likeliest("prompt", names) if wanted == ("chosen", "rejected") else None
+            return _as_flag({**({"prompt": prompt} if prompt else {}), **found})
+    return None
+
+
+def _likeliest(ours: str, names: Sequence[str]) -> str | None:
+    by_lower = {name.strip().lower(): name for name in reversed(names)}
+    return next((by_lower[word] for word in LIKELY[ours] if word in by_lower), None)
+
+
+def _as_flag(mapping: Mapping[str, str]) -> str:
+    return f"--columns {shlex.quote(','.join(f'{ours}={theirs}' for ours, theirs in mapping.items()))}"
+
+
+def told_left_over(
+    rule: ShapeRule, counts: Mapping[str, int], present: Iterable[str], renaming: Renaming
+) -> Iterator[Fault]:
+    """One fault for each column of a file that is not used, all with the same words, and one for what is likely meant.
+
+    `counts` says in how many rows each stands; `present` are our names of the columns that are used.
+    """
+    told = [
+        f"{name} (in {count:,} row{'s' * (count > 1)})" if count else f"{name} (empty)"
+        for name, count in counts.items()
+    ]
+    for _ in counts:
+        yield Fault("unused-columns", 0, f"{name_some(told, NAMES_TOLD)}; the examples are read as {rule.shape}")
+    if set(renaming.mapped) & set(rule.required):
+        return
+    missing = _missing(rule, set(present))
+    filled = [name for name, count in counts.items() if count]
+    theirs = _likeliest(missing, filled) if missing else None
+    if missing and theirs is not None:
+        mapping = _mapping(rule, missing, theirs)
+        as_it_is = ",".join(f"{name}={name}" for name in rule.required)
+        code = "likely-answer" if missing == "completion" else "likely-prompt"
+        yield Fault(code, 0, f'"{theirs}": {_as_flag(mapping)}; to leave it out: --columns {as_it_is}')
+
+
+def _missing(rule: ShapeRule, present: set[str]) -> str | None:
+    """Which part of an example this shape has no column for in the file, though others like it have."""
+    if rule.shape == "preference" and "prompt" not in present:
+        return "prompt"
+    if rule.shape == "alpaca" and "input" not in present:
+        return "prompt"
+    return "completion" if rule.shape == "text" else None
+
+
+def _mapping(rule: ShapeRule, missing: str, theirs: str) -> dict[str, str]:
+    if rule.shape == "text":
+        return {"prompt": "text", "completion": theirs}
+    return {"input" if rule.shape == "alpaca" else missing: theirs}

@@ -1,0 +1,81 @@
+"""A JSON document: an array of objects, an object with one such array inside, or objects one after the other, however
+they are broken into lines. A row's line is its number.
+
+The whole file is held in memory once, so it may have at most 256 MiB; JSON Lines has no such limit.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.read.faults import BadRow, Fault, Row
+from tunesmith.data.read.jsonl import parse_documents
+from tunesmith.data.read.lines import UTF8_BOM
+from tunesmith.data.read.shapes import COLUMN_NAMES
+from tunesmith.data.read.unpack import open_unpacked
+from tunesmith.errors import DataError, name_some
+
+LARGEST_BYTES = 256 * 2**20
+_AS_ROWS = "write a list of objects, one for each example (pandas: to_json(orient='records'))"
+
+
+def read_json(path: Path) -> Iterator[Row | Fault]:
+    """Each object as a row. Errors: `DataError` when the document itself cannot be read, or holds no list of rows."""
+    with open_unpacked(path) as file:
+        raw = file.read(LARGEST_BYTES + 1)
+    if len(raw) > LARGEST_BYTES:
+        raise DataError(
+            "array-too-large",
+            "A JSON document is read whole and may have at most 256 MiB.",
+            where=str(path),
+            do="write JSON Lines: jq -c '.[]' FILE > FILE.jsonl",
+        )
+    if raw.startswith(UTF8_BOM):
+        yield Fault("bom", 0, "the bytes EF BB BF")
+    try:
+        documents = parse_documents(raw.removeprefix(UTF8_BOM))
+    except BadRow as bad:
+        raise DataError(
+            bad.code,
+            "This JSON file cannot be read.",
+            where=str(path),
+            found=bad.found,
+            do="correct the file, or write JSON Lines, where one bad line spoils only itself",
+        ) from None
+    if len(documents) == 1 and isinstance(documents[0], dict) and not documents[0].keys() & set(COLUMN_NAMES):
+        name, documents = _only_list(path, documents[0])
+        yield Fault("rows-inside", 0, f'"{name}"')
+    elif len(documents) == 1 and isinstance(documents[0], list):
+        documents = documents[0]
+    for number, row in enumerate(documents, start=1):
+        if isinstance(row, dict):
+            yield Row(number, row)
+        else:
+            yield Fault("unreadable-line", number, f"{str(row)[:40]!r}, which is not an object")
+
+
+def _only_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """(the key under which the rows stand, the rows). Errors: `DataError` when it is not clear which they are."""
+    lists = {key: value for key, value in document.items() if _is_list_of_objects(value)}
+    if len(lists) == 1:
+        return next(iter(lists.items()))
+    if lists:
+        found = name_some([f'"{key}" ({len(value):,} objects)' for key, value in lists.items()], 8)
+        raise DataError(
+            "several-lists", "This JSON file holds several lists of examples.", where=str(path), found=found,
+            do="write each into a file of its own; a name such as train or test gives the split",
+        )  # fmt: skip
+    are_columns = all(isinstance(value, (list, dict)) and value for value in document.values()) and document
+    raise DataError(
+        "columns-not-rows" if are_columns else "not-rows",
+        "This JSON file is written by columns, not by rows."
+        if are_columns
+        else "This JSON file holds no list of examples.",
+        where=str(path),
+        found=f"an object with the keys {name_some(list(document), 8)}" if document else "an empty object",
+        do=_AS_ROWS,
+    )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

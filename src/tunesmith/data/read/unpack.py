@@ -1,0 +1,94 @@
+"""Packed files (`.gz`, `.zst`) as the bytes that were packed, in bounded memory. The first bytes tell, not the name.
+
+A file that breaks off, is damaged, or unpacks to far more than any text would is a `DataError`, never a shorter file.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+
+from tunesmith.errors import DataError
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+MAX_GROWTH, MIN_UNPACKED_BYTES = 1000, 64 * 2**20
+"""Text unpacks to 3 to 30 times its bytes; gzip reaches 1,032 at most, zstd has no limit. Small files may grow to the
+second figure anyway."""
+MAX_WINDOW_BYTES = 2**27
+"""What the zstd program itself takes without being asked for more."""
+_PIECE_BYTES = 2**12
+"""Packed bytes at once: a zstd block of 3 bytes may unpack to 128 KiB, so these hold at most 170 MiB."""
+
+
+def packing_of(start: bytes) -> str | None:
+    """`gzip`, `zstd` or None, by the first bytes of a file."""
+    return "gzip" if start.startswith(GZIP) else "zstd" if start.startswith(ZSTD) else None
+
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked where it is packed. Errors: `DataError` when the packed bytes are damaged."""
+    with path.open("rb") as file:
+        packing = packing_of(file.read(4))
+        file.seek(0)
+        if packing is None:
+            yield file
+            return
+        source: Any = gzip.GzipFile(fileobj=file) if packing == "gzip" else _Zstd(file)
+        limit = max(MIN_UNPACKED_BYTES, MAX_GROWTH * path.stat().st_size)
+        try:
+            yield io.BufferedReader(_Bounded(source, limit))
+        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
+            raise DataError(
+                "damaged-archive", "This packed file cannot be unpacked.", where=str(path),
+                found=f"{packing}: {str(error)[:200] or 'its end is missing'}", do="copy or pack the file again",
+            ) from None  # fmt: skip
+
+
+class _Bounded(io.RawIOBase):
+    """A reader that gives no more than `limit` bytes in all."""
+
+    def __init__(self, source: Any, limit: int) -> None:
+        self._source, self._left = source, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        got: bytes = self._source.read(len(buffer))
+        self._left -= len(got)
+        if self._left < 0:
+            raise EOFError("it unpacks to far more bytes than any text would")
+        buffer[: len(got)] = got
+        return len(got)
+
+
+class _Zstd:
+    """Frames one after the other. Unlike the library's own reader it notices a frame whose end is missing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._library = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        self._frame: Any = None
+        self._packed = b""
+        self._ready = b""
+
+    def read(self, size: int) -> bytes:
+        while not self._ready:
+            self._packed = self._packed or self._file.read(_PIECE_BYTES)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("its end is missing")
+                return b""
+            self._frame = self._frame or self._library.decompressobj()
+            self._ready = self._frame.decompress(self._packed)
+            self._packed = b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        got, self._ready = self._ready[:size], self._ready[size:]
+        return got
