@@ -9,7 +9,7 @@ LINES = [
     '{"prompt": "two", "completion": ""}',
     '{"prompt": "one", "completion": "a"}',
     '{"prompt": "one", "completion": "b"}',
-    '{"prompt": "three", "completion": 3}',
+    '{"prompt": "three", "completion": {"a": 3}}',
     '{"prompt": "four"',
 ]
 
@@ -21,7 +21,7 @@ error[data/cut-line]: Last lines that break off: 1. First: '{"prompt": "four"' (
   where bad.jsonl line 6
   do copy the file again; its end is missing
 
-error[data/wrong-type]: Rows where a value has the wrong type: 1. First: "completion" should be text, is 3.
+error[data/wrong-type]: Rows where a value has the wrong type: 1. First: "completion" should be text, is {"a": 3}.
   where bad.jsonl line 5
   do write it in the type the shape asks for
 
@@ -85,16 +85,15 @@ def test_what_a_file_says_cannot_speak_to_the_terminal(tunesmith: Any) -> None:
     assert printed.code == 1 and "gone" in printed.out and "\x1b" not in printed.out
 
 
-def test_a_table_speaks_of_rows_and_one_is_said_as_one(tunesmith: Any) -> None:
+def test_a_table_speaks_of_lines_and_one_is_said_as_one(tunesmith: Any) -> None:
     Path("bad.csv").write_text('question,reply\none,\ntwo,"open\nthree,b\n')
     printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
     assert printed.code == 1
     assert printed.out.startswith("bad: 1 example in prompt-completion shape, 3 kinds of error\n")
-    assert "\nrows are counted from 1 without the header\n" in printed.out
-    assert "Rows with a quote that is never closed: 1." in printed.out and "where bad.csv row 2\n" in printed.out
-    assert "1 of 1 example has nothing to learn from.\n  where bad.csv row 1\n" in printed.out
+    assert "Rows with a quote that is never closed: 1." in printed.out and "where bad.csv line 3\n" in printed.out
+    assert "1 of 1 example has nothing to learn from.\n  where bad.csv line 2\n" in printed.out
     assert "The number of different prompts is only 1;" in printed.out
-    assert "line 1" not in printed.out and "lines 1" not in printed.out
+    assert "row 1" not in printed.out and "line 1" not in printed.out
 
 
 def test_plain_text_is_trained_next_for_no_contender_can_be_asked_it(tunesmith: Any, world: Path) -> None:

@@ -180,7 +180,7 @@ def test_pairs_with_one_answer_are_told(tmp_path: Path) -> None:
     rows = [{"prompt": f"q {n}", "chosen": f"a {n}", "rejected": f"b {n}"} for n in range(3)]
     report = check_examples(load(tmp_path, *rows, {"prompt": "q", "chosen": "a", "rejected": " a "}))
     (problem,) = (problem for problem in report.problems if problem.code == "data/same-answers")
-    assert (problem.severity, problem.lines) == ("warning", (4,))
+    assert (problem.severity, problem.lines) == ("error", (4,))
 
 
 def test_one_question_with_two_ratings_is_no_contradiction(tmp_path: Path) -> None:

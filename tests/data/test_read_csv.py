@@ -1,4 +1,4 @@
-"""CSV: rows are numbered without the header, line ends inside a cell stay, and an open quote is called that."""
+"""CSV: rows are numbered as an editor shows them, line ends inside a cell stay, and an open quote is called that."""
 
 from pathlib import Path
 
@@ -25,13 +25,10 @@ def only_problem(loaded: Loaded) -> Problem:
 def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(tmp_path: Path) -> None:
     loaded = load(tmp_path, b'a,b\n"two\nlines",b\nc,"never closed\n' + b"x,y\n" * 7)
     problem = only_problem(loaded)
-    assert (problem.code, problem.severity, problem.places()) == ("data/unclosed-quote", "error", "row 3")
-    assert (
-        "row 3 begins in line 5 of the file, and its quote is open to the end of the file, over 7 more lines"
-        in problem.message
-    )
+    assert (problem.code, problem.severity, problem.places()) == ("data/unclosed-quote", "error", "line 5")
+    assert "the row in line 5 has a quote that is open to the end of the file, over 7 more lines" in problem.message
     assert "close the quote" in problem.do
-    assert [example.line for example in loaded.examples] == [1, 2]
+    assert [example.line for example in loaded.examples] == [2, 3]
 
 
 def test_an_unclosed_quote_in_the_last_row_took_in_nothing(tmp_path: Path) -> None:
@@ -41,13 +38,13 @@ def test_an_unclosed_quote_in_the_last_row_took_in_nothing(tmp_path: Path) -> No
 def test_an_unclosed_quote_that_a_later_quote_seems_to_close_names_the_lines(tmp_path: Path) -> None:
     loaded = load(tmp_path, b'a,"open\nc,"d"\ne,f\n')
     problem = only_problem(loaded)
-    assert (problem.code, problem.places()) == ("data/broken-quotes", "row 1")
-    assert "(lines 2 to 3 of the file)" in problem.message
-    assert [(example.line, example.question) for example in loaded.examples] == [(2, "e")]
+    assert (problem.code, problem.places()) == ("data/broken-quotes", "line 2")
+    assert "(lines 2 to 3)" in problem.message
+    assert [(example.line, example.question) for example in loaded.examples] == [(4, "e")]
 
 
 def test_a_file_whose_first_row_opens_a_quote_is_refused_as_that(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data/unclosed-quote.* row 1 .*over 1 more line "):
+    with pytest.raises(DataError, match=r"data/unclosed-quote.* line 2 .*over 1 more line "):
         load(tmp_path, b'a,"open\nc,d\n')
 
 
@@ -55,11 +52,11 @@ def test_a_line_that_is_too_long_is_a_row_like_any_other(tmp_path: Path, monkeyp
     monkeypatch.setattr("tunesmith.data.read.lines.LONGEST_LINE_BYTES", 1000)
     loaded = load(tmp_path, b'a,b\n"two\nlines",b\n' + b"x" * 5000 + b",y\nc\nd,e\n")
     assert [(p.code, p.places()) for p in loaded.problems] == [
-        ("data/line-too-long", "row 3"),
-        ("data/cell-count", "row 4"),
+        ("data/line-too-long", "line 5"),
+        ("data/cell-count", "line 6"),
     ]
-    assert "line 5 of the file" in loaded.problems[0].message
-    assert [example.line for example in loaded.examples] == [1, 2, 5]
+    assert "in line 5" in loaded.problems[0].message
+    assert [example.line for example in loaded.examples] == [2, 3, 7]
 
 
 def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
@@ -67,8 +64,8 @@ def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
 ) -> None:
     monkeypatch.setattr("tunesmith.data.read.csv.LONGEST_LINE_BYTES", 1000)
     problem = only_problem(load(tmp_path, b'a,b\nc,"open\n' + b"x" * 600 + b"\n" + b"y" * 600 + b"\nd,e\n"))
-    assert (problem.code, problem.places()) == ("data/line-too-long", "row 2")
-    assert "a quote not closed (lines 3 to 5 of the file)" in problem.message
+    assert (problem.code, problem.places()) == ("data/line-too-long", "line 3")
+    assert "a quote not closed (lines 3 to 5)" in problem.message
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -78,11 +75,11 @@ def test_line_ends_inside_a_quoted_cell_stay_as_they_are(tmp_path: Path, end: by
     assert not loaded.problems
 
 
-def test_places_of_tables_are_rows_and_of_json_lines_are_lines(tmp_path: Path) -> None:
+def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path) -> None:
     table = load(tmp_path, b"caf\xe9,b\na,\n")
     told = {problem.code: problem for problem in check_examples(table).problems}
-    assert told["data/broken-utf8"].message.startswith("Rows that are not UTF-8: 1.")
-    assert (told["data/broken-utf8"].places(), told["data/no-answer"].places()) == ("row 1", "row 2")
+    assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 1.")
+    assert (told["data/broken-utf8"].places(), told["data/no-answer"].places()) == ("line 2", "line 3")
     (tmp_path / "d.jsonl").write_bytes(b'{"prompt": "caf\xe9"}\n{"prompt": "a", "completion": ""}\n' * 2)
     told = {problem.code: problem for problem in check_examples(read_dataset(tmp_path / "d.jsonl")).problems}
     assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 2.")

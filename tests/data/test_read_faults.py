@@ -37,7 +37,7 @@ def write(folder: Path, content: bytes, name: str = "data.jsonl") -> Path:
         (b'{"prompt": "a\0b", "completion": "c"}', "data/nul"),
         (b'{"prompt": "caf\xe9", "completion": "c"}', "data/broken-utf8"),
         (b'{"prompt": "a"}', "data/missing-column"),
-        (b'{"prompt": 7, "completion": "c"}', "data/wrong-type"),
+        (b'{"prompt": {"a": 7}, "completion": "c"}', "data/wrong-type"),
         (b'{"prompt": "a", "completion": {"b": 1}}', "data/wrong-type"),
         (b'{"prompt": [{"role": "king", "content": "a"}], "completion": "c"}', "data/unknown-role"),
         (b'{"prompt": [], "completion": "c"}', "data/wrong-type"),
@@ -114,7 +114,7 @@ def test_a_1_gb_single_line_is_refused_in_bounded_memory(tmp_path: Path, name: s
         ("blank.jsonl", b"\n\n\n", "data/no-rows"),
         ("header.csv", b"prompt,completion\n", "data/no-rows"),
         ("utf16.jsonl", GOOD.decode().encode("utf-16"), "data/wrong-format"),
-        ("packed.jsonl.gz", b"\x1f\x8b\x08\x00aaaa", "data/wrong-format"),
+        ("packed.jsonl.gz", b"\x1f\x8b\x08\x00aaaa", "data/damaged-archive"),
         ("sheet.xlsx", b"PK\x03\x04aaaa", "data/wrong-format"),
         ("model.pkl", b"\x80\x04\x95\x10\x00\x00", "data/unknown-format"),
         ("prose.txt", b"once upon a time", "data/unknown-format"),
@@ -155,6 +155,9 @@ def test_unknown_shape_lists_columns_shapes_and_the_flag(tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         read_dataset(write(tmp_path, b'{"question": "a", "reply": "b"}\n'))
     assert "question, reply" in caught.value.found
+    assert caught.value.do == "did you mean --columns prompt=question,completion=reply?"
+    with pytest.raises(DataError) as caught:
+        read_dataset(write(tmp_path, b'{"foo": "a", "bar": "b"}\n'))
     assert "--columns prompt=question,completion=answer" in caught.value.do
     assert all(shape in caught.value.do for shape in ("messages", "alpaca", "sharegpt", "preference", "text"))
 

@@ -53,7 +53,7 @@ def test_a_column_in_no_row_at_all_names_the_nearest_of_all_rows(tmp_path: Path)
 def test_unused_columns_are_counted_over_all_rows(tmp_path: Path) -> None:
     loaded = load(tmp_path, [{**QA, "topic": "t"}] * 120 + [{**QA, "note": "n"}])
     note = problem_of(loaded, "data/unused-columns")
-    assert (note.severity, note.count) == ("note", 2)
+    assert (note.severity, note.count) == ("warning", 2)
     assert "topic (in 120 rows), note (in 1 row)" in note.message
 
 

@@ -156,12 +156,15 @@ def test_an_unknown_group_column_names_the_nearest(tmp_path: Path) -> None:
         load(tmp_path, {"prompt": "q", "completion": "a", "customer": "x"}, group="custmer")
 
 
-def test_columns_that_are_not_used_are_noted(tmp_path: Path) -> None:
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"text": "q", "category": "a"})
-    assert [(p.code, p.severity) for p in loaded.problems] == [("data/columns-beside-text", "warning")]
-    assert "category" in loaded.problems[0].message
+    assert [(p.code, p.severity) for p in loaded.problems] == [
+        ("data/unused-columns", "warning"),
+        ("data/likely-answer", "error"),
+    ]
+    assert all("category" in problem.message for problem in loaded.problems)
     loaded = load(tmp_path, {"prompt": "q", "completion": "a", "topic": "t"})
-    assert [(p.code, p.severity) for p in loaded.problems] == [("data/unused-columns", "note")]
+    assert [(p.code, p.severity) for p in loaded.problems] == [("data/unused-columns", "warning")]
     assert "topic" in loaded.problems[0].message
 
 

@@ -56,7 +56,7 @@ def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Pat
     ]
     asked = read_answers(written(tmp_path, "\n".join(map(json.dumps, rows)), "o.jsonl"), TASK.examples).scored(TASK)
     assert [answer.error for answer in asked.answers] == [None] + ["no answer given"] * 3
-    assert asked.profile.given.endswith("; 5 of its rows are about no test example (rows 3, 4, 5 (2 more))")
+    assert asked.profile.given.endswith("; 5 of its rows are about no test example (lines 3, 4, 5 (2 more))")
     quantity = evaluate_answers([asked], TASK).contenders[0].metrics["accuracy"]
     assert (quantity.n, quantity.failed) == (1, 3)
 
@@ -119,7 +119,7 @@ def test_the_words_of_two_refusals(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         read_answers(path, TASK.examples)
     assert str(raised.value) == (
-        f"error[data/answered-twice]: Two rows answer the same test example. where {path} rows 1, 2 · do keep one "
+        f"error[data/answered-twice]: Two rows answer the same test example. where {path} lines 2, 3 · do keep one "
         "answer for each"
     )
     with pytest.raises(DataError) as raised:

@@ -1,6 +1,7 @@
 """`tunesmith check DATA`: every data problem at once, with line numbers, before anything is spent."""
 
 from collections import Counter
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,26 +19,37 @@ def check(
     model: Annotated[str | None, typer.Option(help="Count tokens as this model does.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
     group: Annotated[str | None, typer.Option(help="Column that names groups.")] = None,
+    method: Annotated[str | None, typer.Option(help="Read as this method learns: sft, dpo, orpo, simpo, kto.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=8, help="Longest example that fits (with --model).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find every problem in your examples. Exit 1 when there is an error."""
+    from tunesmith.recipe.load import load_recipe
     from tunesmith.workflow.check import check as check_data
+    from tunesmith.workflow.check import check_command
 
+    mapping = parse_columns(columns)
+    given = {"data.path": data, "data.test_path": test, "data.group": group, "method": method, "model": model,
+             "data.max_tokens": max_tokens, "data.columns": dumps(mapping) if mapping else None}  # fmt: skip
+    recipe = load_recipe(None, [f"{key}={value}" for key, value in given.items() if value is not None])
     report = check_data(
-        data, test=test, model=model, columns=parse_columns(columns), group=group, max_tokens=max_tokens
-    )
+        data, test=test, model=model, columns=mapping, group=group, max_tokens=max_tokens,
+        method=recipe.method if method else None,
+    )  # fmt: skip
     if json:
         print_json(report.model_dump(mode="json"))
     else:
         _print(report)
-        mapping = ["--columns", columns] if columns else []
         if report.errors:
-            say_next("check", data, *mapping, *(["--test", test] if test else []))
+            say_next(*check_command(recipe))
         elif report.dataset.shape == "text":  # there is no question to ask a contender
             say_next("train", "--help")
         else:
-            say_next("decide", data, *mapping, *(["--set", f"data.test_path={test}"] if test else []))
+            settings = {"data.test_path": test, "data.group": group, "method": method, "data.max_tokens": max_tokens}
+            sets = [("--set", f"{key}={value}") for key, value in settings.items() if value is not None]
+            flags = [("--columns", columns), ("--model", model)]
+            chosen = [pair for pair in flags if pair[1] is not None]
+            say_next("decide", data, *(word for pair in (*chosen, *sets) for word in pair))
     raise typer.Exit(1 if report.errors else 0)
 
 
@@ -50,7 +62,7 @@ def _print(report: "CheckReport") -> None:
     if report.model is None:
         say("lengths are not counted: name a model with --model")
     if any(problem.lines and problem.counted_in == "rows" for problem in report.problems):
-        say("rows are counted from 1 without the header")
+        say("rows are counted from 1")
     for problem in report.problems:
         say("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
         say(f"  where {problem.file or dataset.name} {problem.places(8)}".rstrip(), f"  do {problem.do}")

@@ -58,7 +58,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
-    """`prompt=question,completion=answer` as a dictionary (ours -> theirs). Errors: UsageError."""
+    """`prompt=question,completion=answer` as a dictionary (ours -> theirs); a JSON object for names with `,` or `=`.
+
+    Errors: UsageError.
+    """
+    if text and text.lstrip().startswith("{"):
+        return _columns_of_json(text)
     pairs = [part.strip() for part in text.split(",")] if text else []
     if any(pair.count("=") != 1 or not all(side.strip() for side in pair.split("=")) for pair in pairs):
         raise UsageError(
@@ -66,3 +71,16 @@ def parse_columns(text: str | None) -> dict[str, str]:
             do="write ours=theirs pairs, for example --columns prompt=question,completion=answer",
         )  # fmt: skip
     return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
+
+
+def _columns_of_json(text: str) -> dict[str, str]:
+    try:
+        columns = json.loads(text)
+    except ValueError:
+        columns = None
+    if not isinstance(columns, dict) or not all(isinstance(theirs, str) for theirs in columns.values()):
+        raise UsageError(
+            "columns", "This is not a column mapping.", where="--columns", found=text,
+            do='write an object of names: --columns \'{"prompt": "question, in full"}\'',
+        )  # fmt: skip
+    return columns

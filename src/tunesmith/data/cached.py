@@ -34,7 +34,7 @@ from tunesmith.records import (
     fingerprint_of,
 )
 
-FORMAT = 2  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
+FORMAT = 3  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
 LEAST_EXAMPLES = 5_000
 FILES_KEPT = 8
 

@@ -79,7 +79,7 @@ def read_answers(path: str | Path, examples: Sequence[Example], name: str | None
     completions = [_completion(one) for one in given]
     told = f"answers of another system, read from {path.name} (SHA-256 {sha256_of(path)})"
     if unknown:
-        told += f"; {len(unknown):,} of its rows are about no test example (rows {name_some(unknown)})"
+        told += f"; {len(unknown):,} of its rows are about no test example ({_counted_in(path)} {name_some(unknown)})"
     told = "; ".join((told, *not_understood))
     profile = Profile(name=name or path.stem, kind="outside", given=told)
     return Outsider(profile, completions, _usage([one for one in given if one]))
@@ -145,7 +145,7 @@ def _renamed(path: Path, row: Row) -> Mapping[str, Any]:
     if "answer" not in ours or not {"id", "question"} & ours.keys():
         raise DataError(
             "no-answers-columns", "The answers of another system need a column with the answer, and id or question.",
-            where=f"{path} row {row.line:,}", found=f"columns {name_some(sorted(theirs), 8)}",
+            where=f"{path} line {row.line:,}", found=f"columns {name_some(sorted(theirs), 8)}",
             do=f"name them {', '.join(names[0] for names in COLUMNS.values())} (the last two may be left out)",
         )  # fmt: skip
     return ours
@@ -175,13 +175,19 @@ def _refuse_twice(path: Path, before: Given | None, now: Given, *, by_id: bool) 
     if before is not None and (by_id or before.text != now.text):
         raise DataError(
             "answered-twice", "Two rows answer the same test example.",
-            where=f"{path} rows {before.line:,}, {now.line:,}", do="keep one answer for each",
+            where=f"{path} {_counted_in(path)} {before.line:,}, {now.line:,}", do="keep one answer for each",
         )  # fmt: skip
+
+
+def _counted_in(path: Path) -> str:
+    """What the numbers of a file's answers count: lines of a table, samples of another tool's log."""
+    return "lines" if sniff(path) is None else "samples"
 
 
 def _bad_row(path: Path, fault: Fault) -> DataError:
     return DataError(
-        "bad-answers-row", "A row with an answer of another system cannot be read.", where=f"{path} row {fault.line:,}",
+        "bad-answers-row", "A row with an answer of another system cannot be read.",
+        where=f"{path} line {fault.line:,}",
         found=f"{fault.found} ({fault.code})", do="mend the file",
     )  # fmt: skip
 

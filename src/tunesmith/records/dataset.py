@@ -8,7 +8,7 @@ from tunesmith.records.record import Record
 Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"]
 Severity = Literal["error", "warning", "note"]
 CountedIn = Literal["lines", "rows"]
-"""What the numbers of a file count: lines of text (JSON Lines), or rows of a table, its header not counted."""
+"""What the numbers of a file count: its lines, as an editor shows them (JSON Lines, CSV), or its rows (all else)."""
 
 
 class SourceFile(Record):

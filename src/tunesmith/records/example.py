@@ -64,8 +64,8 @@ class Example:
 
     `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected` holds the other
     answer of a pair; `is_desirable` says of a rated answer whether it is wanted, None for all others; `text` is set
-    instead of messages for plain text. `line` counts from 1 in the source file (for CSV and Parquet the row, the header
-    not counted). `group` names examples that must stay on one side of a split.
+    instead of messages for plain text. `line` counts from 1 in the source file: its lines, or its rows where it has
+    no lines (Parquet, JSON arrays). `group` names examples that must stay on one side of a split.
     `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
     The order of keys in arguments and the ids of tool calls are no content (docs/decisions/093).
     """

@@ -1,14 +1,15 @@
 """Examples -> every problem."""
 
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.read import read_dataset
+from tunesmith.data.outside.loaded import load_data
 from tunesmith.errors import GateFailed, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import CheckReport, Recipe
+from tunesmith.records import CheckReport, DataRecipe, Method, Recipe
 from tunesmith.workflow.listener import Listener
 
 
@@ -19,20 +20,46 @@ def check(
     model: str | None = None,
     columns: Mapping[str, str] | None = None,
     group: str | None = None,
+    method: Method | None = None,
     max_tokens: int | None = None,
 ) -> CheckReport:
-    """Every problem of a data set, worst first.
+    """Every problem of a data set, worst first; rows that fit several shapes are read as `method` learns from them.
 
     With `test`, also what stands in both files. Lengths are counted in the tokens of `model`, by default the recipe's
     when it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
     nothing could be counted. Errors: `InputError` when the data or the model cannot be read at all.
     """
-    loaded = read_dataset(data, columns, group)
-    other = read_dataset(test, columns, group) if test else None
+    read_as = DataRecipe(columns=dict(columns or {}), group=group)
+    loaded = load_data(data, read_as, method)
+    other = load_data(test, read_as, method) if test else None
     model = model or _default_model()
     named = NamedModel.open(model) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
     return check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+
+
+def check_command(recipe: Recipe) -> list[object]:
+    """The words, for `command_line`, of a check that reads the recipe's data as the recipe does."""
+    data, plain = recipe.data, Recipe()
+    given = {
+        "--test": data.test_path and Path(data.test_path),
+        "--columns": columns_flag(data.columns),
+        "--group": data.group,
+        "--method": recipe.method if recipe.method != plain.method else None,
+        "--model": recipe.model if recipe.model != plain.model else None,
+        "--max-tokens": data.max_tokens,
+    }
+    words = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    return ["check", Path(data.path or ""), *words]
+
+
+def columns_flag(columns: Mapping[str, str]) -> str | None:
+    """`prompt=question,completion=answer`; as JSON where a name holds one of these signs; None without a mapping."""
+    if any(sign in name for name in columns.values() for sign in ",=") or any(
+        name != name.strip() for name in columns.values()
+    ):
+        return dumps(dict(columns), ensure_ascii=False)
+    return ",".join(f"{ours}={theirs}" for ours, theirs in columns.items()) or None
 
 
 def _default_model() -> str | None:
@@ -40,7 +67,7 @@ def _default_model() -> str | None:
     return default if any(known.name == default and known.ready for known in known_models()) else None
 
 
-def tell_or_refuse(report: CheckReport, listener: Listener) -> None:
+def tell_or_refuse(report: CheckReport, listener: Listener, recipe: Recipe) -> None:
     """Every warning as a note. Errors: `GateFailed` when the report holds an error."""
     for problem in report.problems:
         if problem.severity == "warning":
@@ -54,5 +81,5 @@ def tell_or_refuse(report: CheckReport, listener: Listener) -> None:
             f"The data has errors: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
-            do=f"see all of them with line numbers: {command_line('check', Path(report.dataset.files[0].path))}",
+            do=f"see all of them with line numbers: {command_line(*check_command(recipe))}",
         )

@@ -95,7 +95,7 @@ def _told_of_judging(judging: Judging) -> str:
 def _task(recipe: Recipe, places: Mapping[str, str], listener: Listener) -> tuple[Task, list[Example]]:
     """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
     loaded = read_examples(recipe)
-    tell_or_refuse(check_examples(loaded), listener)
+    tell_or_refuse(check_examples(loaded), listener, recipe)
     wanted = wanted_of("given", loaded.examples)
     once = sorted({example.id: example for example in wanted}.values(), key=lambda example: example.id)
     examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample

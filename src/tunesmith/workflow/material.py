@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tunesmith.data.cached import check_or_recall, prepare_or_recall
 from tunesmith.data.leaks import notes_of, settle_leaks
-from tunesmith.data.outside.loaded import load_outside
+from tunesmith.data.outside.loaded import load_data, load_outside
 from tunesmith.data.outside.read import sniff
 from tunesmith.data.prepare import prove_mask
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import Loaded
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.embedded import has_embedding
@@ -63,7 +63,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
     report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
-    tell_or_refuse(report, listener)
+    tell_or_refuse(report, listener, recipe)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
         grouped_by=recipe.data.group, test=given_test.examples if given_test else None, sides=loaded.sides,
@@ -105,14 +105,7 @@ def read_examples(recipe: Recipe) -> Loaded:
     """The recipe's data as it stands in the files. Errors: `InputError`."""
     if recipe.data.path is None:
         raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
-    return _read(recipe.data.path, recipe)
-
-
-def _read(path: str, recipe: Recipe) -> Loaded:
-    """Our own formats, and tasks of other evaluation tools."""
-    if sniff(path) is not None:
-        return load_outside(path)[0]
-    return read_dataset(path, recipe.data.columns, recipe.data.group)
+    return load_data(recipe.data.path, recipe.data, recipe.method)
 
 
 def _refuse_patterns(recipe: Recipe) -> None:
@@ -129,7 +122,7 @@ def _refuse_patterns(recipe: Recipe) -> None:
 def read_test(recipe: Recipe) -> Loaded | None:
     """The given test examples as they stand in their file, None when there are none. Errors: `InputError`."""
     data = recipe.data
-    return _read(data.test_path, recipe) if data.test_path else None
+    return load_data(data.test_path, data, recipe.method) if data.test_path else None
 
 
 def with_scorer(recipe: Recipe) -> Recipe:

@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
-from tunesmith.data.outside.read import read_outside
+from tunesmith.data.outside.read import read_outside, sniff
 from tunesmith.data.outside.task import OutsideAnswers, OutsideTask
-from tunesmith.data.read.dataset import Loaded, Part
+from tunesmith.data.read.dataset import Loaded, Part, read_dataset
 from tunesmith.files import sha256_of
-from tunesmith.records import Dataset, Problem, SourceFile, fingerprint_of
+from tunesmith.records import DataRecipe, Dataset, Method, Problem, SourceFile, fingerprint_of
+
+
+def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) -> Loaded:
+    """Our own formats, read with the recipe's columns and group for its method, and tasks of other evaluation tools.
+
+    Errors: `DataError`.
+    """
+    if sniff(path) is not None:
+        return load_outside(path)[0]
+    return read_dataset(path, data.columns, data.group, method)
 
 
 def load_outside(path: str | Path) -> tuple[Loaded, OutsideTask]:

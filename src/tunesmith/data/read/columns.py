@@ -114,8 +114,10 @@ def told_left_over(
         f"{name} (in {count:,} row{'s' * (count > 1)})" if count else f"{name} (empty)"
         for name, count in counts.items()
     ]
+    pairs = "; --method dpo reads the pairs" if {"chosen", "rejected"} <= counts.keys() else ""
     for _ in counts:
-        yield Fault("unused-columns", 0, f"{name_some(told, NAMES_TOLD)}; the examples are read as {rule.shape}")
+        found = f"{name_some(told, NAMES_TOLD)}; the examples are read as {rule.shape}{pairs}"
+        yield Fault("unused-columns", 0, found)
     if set(renaming.mapped) & set(rule.required):
         return
     missing = _missing(rule, set(present))

@@ -128,12 +128,12 @@ KINDS: dict[str, _Kind] = {
     "likely-prompt": _Kind(
         "error",
         "A column that is not used looks like the prompt",
-        "say which is which",
+        "map it with --columns as shown, or name the columns that are meant",
     ),
     "likely-answer": _Kind(
         "error",
         "A column that is not used looks like the answer",
-        "say which is which",
+        "map it with --columns as shown, or name the columns that are meant",
     ),
     "text-of-numbers": _Kind(
         "note", "Rows where a number or truth value is read as text", "write it as text if it should look otherwise"

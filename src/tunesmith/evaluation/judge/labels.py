@@ -80,7 +80,7 @@ def read_labels(path: Path) -> Marked | Preferred:
     if not faults and wanted is _MARKED:
         scale, faults = _scale([(row.line, str(row.values["label"]).strip()) for row in rows])
     if faults or not rows:
-        _refuse(path, sorted(faults), "rows" if table else "lines")
+        _refuse(path, sorted(faults))
     if wanted is _PREFERRED:
         return _preferred(rows)
     marks = tuple(_place(str(row.values["label"]), scale) for row in rows)
@@ -167,14 +167,14 @@ def _text(row: Row, name: str) -> str:
     return str(row.values.get(name) or "")
 
 
-def _refuse(path: Path, faults: Sequence[tuple[int, str]], counted_in: str) -> None:
+def _refuse(path: Path, faults: Sequence[tuple[int, str]]) -> None:
     lines = sorted({line for line, _ in faults})
     raise DataError(
         "bad-labels",
-        f"The file of judged answers has {len(lines):,} {counted_in} that cannot be used."
+        f"The file of judged answers has {len(lines):,} lines that cannot be used."
         if lines
         else "The file of judged answers is empty.",
-        where=f"{path} {counted_in} {name_some(lines)}" if lines else str(path),
+        where=f"{path} lines {name_some(lines)}" if lines else str(path),
         found=name_some([f"{line}: {fault}" for line, fault in faults]),
         do="give question, answer and label, or question, a, b and winner, in every row",
     )
