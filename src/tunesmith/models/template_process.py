@@ -50,13 +50,18 @@ class TemplateProcess:
         most_bytes: int = MAX_BYTES,
     ) -> None:
         """`shared` are variables that every rendering sees, besides messages and tools."""
-        self._order = [seconds, most_bytes, dict(templates), dict(shared)]
+        self._templates = dict(templates)
+        self._order = [seconds, most_bytes, self._templates, dict(shared)]
         self._seconds = seconds
         self._over = TemplateRefused(f"it needs more than {seconds:g} s or {most_bytes // 2**20} MiB", is_limit=True)
         self._is_over = False
         self._child: subprocess.Popen[bytes] | None = None
         self._end: Any = None
         self._lock = threading.Lock()
+
+    def text_of(self, name: str) -> str:
+        """The template of this name."""
+        return str(self._templates[name])
 
     def render(self, conversations: Sequence[Conversation]) -> list[list[str | TemplateRefused]]:
         """For each conversation the text of each beginning, or why there is none.
