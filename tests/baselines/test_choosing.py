@@ -56,7 +56,7 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
     assert others == [
         "Also tried: c 50.0 %.",
         "Dropped after 32 examples: f 30.0 %.",
-        "Dropped after 16 examples: e 20.0 %, a 10.0 %, d 0.0 % (16 without a score).",
+        "Dropped after 16 examples: e 20.0 %, a 10.0 %, d no score.",
     ]
 
 
@@ -152,3 +152,11 @@ def test_a_clearly_better_candidate_wins_nearly_always(seed: int) -> None:
 def test_eight_candidates_cost_as_much_as_four_full_ones() -> None:
     assert rounds(8, 64) == [(8, 16), (4, 32), (2, 64)]
     assert answers_needed(8, 64) == 4 * 64
+
+
+def test_a_choice_without_any_score_says_so_and_takes_the_simplest() -> None:
+    chosen = choose([candidate(name) for name in "abc"], BASE, EXAMPLES, Scores(dict.fromkeys("abc")))
+    assert chosen.candidate.name == "a"
+    assert chosen.sentences == (
+        "None of 3 candidates got a score on 64 validation examples: a was taken, as the simplest.",
+    )

@@ -130,13 +130,26 @@ def test_what_the_file_of_an_outside_system_says_is_used_and_the_rest_is_not_kno
 def test_limits_hold_for_what_an_outside_system_tells() -> None:
     bar = Bar(max_usd_per_1000=0.1)
     assert verdict([told(1200, 0.2), contender("zero-shot", 0.7)], bar).winner == "zero-shot"
-    assert verdict([told(1200, None), contender("zero-shot", 0.7)], bar).winner == "old"
     assert verdict([told(1200, None), contender("zero-shot", 0.7)], Bar(max_latency_seconds=2)).winner == "zero-shot"
 
 
-def test_limits_on_cost_and_wait_do_not_touch_what_nobody_knows() -> None:
-    bar = Bar(max_usd_per_1000=0.001, max_latency_seconds=0.001)
-    assert verdict([contender("outside", 0.8), contender("zero-shot", 0.9)], bar).winner == "outside"
+def test_a_limit_is_passed_by_what_is_known_to_keep_it() -> None:
+    decision = verdict([told(1200, None), contender("zero-shot", 0.7)], Bar(max_usd_per_1000=0.1))
+    assert decision.winner == "zero-shot"
+    assert any(
+        "what it costs is not known, so it is not shown to cost at most $0.10 per 1,000 requests "
+        "(its file may say it in a column usd)" in reason
+        for reason in decision.reasons
+    )
+    decision = verdict([told(0, 0.001), contender("zero-shot", 0.7)], Bar(max_latency_seconds=9.0))
+    assert decision.winner == "zero-shot"
+    assert any("(its file may say it in a column seconds)" in reason for reason in decision.reasons)
+    assert verdict([told(0, None), contender("zero-shot", 0.7)], Bar()).winner == "old"
+
+
+def test_a_system_in_use_whose_wait_is_not_known_is_accepted_by_its_users() -> None:
+    said = Circumstances(longest_wait_seconds=1.0)
+    assert verdict([told(0, 0.001), contender("zero-shot", 0.7)], circumstances=said).winner == "old"
 
 
 def test_the_wait_is_that_of_one_request_alone_where_it_was_measured() -> None:

@@ -77,8 +77,15 @@ class Trial:
         """Of all it was asked, 0 for what got no score."""
         return sum(score or 0.0 for score in self.scores) / max(len(self.scores), 1)
 
+    @property
+    def has_score(self) -> bool:
+        """Whether any question of it got a score: else nothing is known of it, least of all 0 %."""
+        return any(score is not None for score in self.scores)
+
     def __str__(self) -> str:
         missing = sum(score is None for score in self.scores)
+        if self.scores and not self.has_score:
+            return f"{self.candidate.name} no score"
         return f"{self.candidate.name} {percent(self.mean)}" + (f" ({missing:,} without a score)" if missing else "")
 
 
@@ -98,6 +105,11 @@ class Chosen:
         told = [f"Nothing to choose: {first.candidate.name} was the only candidate."]
         if others and not n:
             told = [f"No validation examples to choose on: {first.candidate.name} was taken."]
+        elif others and not any(trial.has_score for trial in self.trials):
+            told = [
+                f"None of {len(self.trials):,} candidates got a score on {n:,} validation examples: "
+                f"{first.candidate.name} was taken, as the simplest."
+            ]
         elif others:
             told = [
                 f"Chosen on {n:,} validation examples among {len(self.trials):,} candidates in "

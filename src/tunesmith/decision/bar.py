@@ -98,17 +98,36 @@ def _score_too_low(score: Quantity, metric: str, bar: Bar) -> Iterator[str]:
 
 
 def _too_dear(contender: Contender, bar: Bar) -> Iterator[str]:
-    cost = contender.known_usd_per_1000
-    if cost is not None and bar.max_usd_per_1000 is not None and cost > bar.max_usd_per_1000:
-        yield f"it costs {usd(cost)} per 1,000 requests, more than {usd(bar.max_usd_per_1000)}"
+    """A limit is passed by what is known to keep it."""
+    cost, most = contender.known_usd_per_1000, bar.max_usd_per_1000
+    if most is not None and cost is None:
+        yield (
+            f"what it costs is not known, so it is not shown to cost at most {usd(most)} per 1,000 requests "
+            f"({_say_it('usd', contender)})"
+        )
+    if most is not None and cost is not None and cost > most:
+        yield f"it costs {usd(cost)} per 1,000 requests, more than {usd(most)}"
 
 
 def _too_slow(contender: Contender, bar: Bar, circumstances: Circumstances) -> Iterator[str]:
-    """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds."""
+    """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds. What is in use
+    today and does not say how long it takes is accepted by its users; a limit of the bar must be shown to be kept."""
     named = [limit for limit in (bar.max_latency_seconds, circumstances.longest_wait_seconds) if limit is not None]
     wait = wait_of(contender)
+    if bar.max_latency_seconds is not None and wait is None:
+        yield (
+            "how long it takes is not known, so it is not shown to take at most "
+            f"{duration(bar.max_latency_seconds)} a request ({_say_it('seconds', contender)})"
+        )
     if named and wait is not None and wait > min(named):
         yield f"it takes {duration(wait)} a request, more than {duration(min(named))}"
+
+
+def _say_it(column: str, contender: Contender) -> str:
+    """How to make a figure known."""
+    if contender.kind == OUTSIDE:
+        return f"its file may say it in a column {column}"
+    return "its service counted no tokens" if column == "usd" else "no single request was answered"
 
 
 def _sent_away(contender: Contender, circumstances: Circumstances) -> Iterator[str]:

@@ -97,6 +97,8 @@ class Chooser:
         if kept is None or not {candidate.name for candidate in candidates} <= tried <= named.keys():
             return None
         trials = tuple(Trial(named[one.name], one.scores) for one in kept.trials)
+        if trials[0].scores and not any(trial.has_score for trial in trials):
+            return None  # whoever was asked did not answer then; perhaps it does now
         return Choice(Chosen(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
 
     def _made(
