@@ -7,6 +7,7 @@ leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -95,6 +96,26 @@ def what_stands_at(path: Path) -> str:
 def is_own_folder(path: Path) -> bool:
     """Whether a real folder stands here, and no link to one."""
     return what_stands_at(path) == "folder"
+
+
+def read_own_file(path: Path) -> bytes:
+    """The content of a file that this program wrote: a link is not followed, a pipe is not waited for.
+
+    Errors: `OSError`, whose message says what stands there instead.
+    """
+    if (found := what_stands_at(path)) not in ("file", "folder", "nothing"):
+        raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def as_os_error(error: Exception) -> OSError:
+    """What the machine said, where a library wraps it: `... I/O error: No space left on device (os error 28)`."""
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
 def sync_folder(folder: Path) -> None:

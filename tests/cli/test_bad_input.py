@@ -206,21 +206,32 @@ def test_wrong_use(tunesmith: Any, world: Path, case: str) -> None:
 
 
 STORES = ["postgresql://nobody:secret@127.0.0.1:1/none", "mysql://x", "sqlite:////dev/null/store.db"]
+RUN = "20200101-000000-x-000000"
 
 
-@pytest.mark.parametrize("command", ["runs", "show", "models", "chat", "train", "decide"])
+@pytest.mark.parametrize("words", [["runs"], ["models"], ["show", RUN], ["chat", RUN]], ids=lambda words: words[0])
 @pytest.mark.parametrize("place", STORES)
-def test_a_store_that_cannot_be_used(tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: str, place: str) -> None:
-    some_run = "20200101-000000-x-000000"
+def test_a_store_that_cannot_be_read(
+    tunesmith: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], place: str
+) -> None:
+    monkeypatch.setenv("TUNESMITH_STORE", place)
+    printed = tunesmith(*words)
+    assert printed.code == 2 and printed.message.startswith("error[store/"), printed.err
+    assert "secret" not in printed.err
+
+
+@pytest.mark.parametrize("command", ["train", "decide"])
+def test_a_store_whose_url_is_wrong_is_said_before_the_work(
+    tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Where the store only fails, the work goes on: tests/e2e/test_store_lost.py."""
     words = {
-        "show": [some_run],
-        "chat": [some_run],
         "train": [recipe(f"{{model: ./{model()}, data: {{path: data.jsonl}}}}"), "--out", "out"],
         "decide": ["data.jsonl", "--model", "./model", "--out", "out"],
     }
-    monkeypatch.setenv("TUNESMITH_STORE", place)
-    printed = tunesmith(command, *words.get(command, []))
-    assert printed.code == 2 and printed.message.startswith("error[store/"), printed.err
+    monkeypatch.setenv("TUNESMITH_STORE", "mysql://x:secret@y/z")
+    printed = tunesmith(command, *words[command])
+    assert printed.code == 2 and printed.message.startswith("error[store/bad-url]"), printed.err
     assert "secret" not in printed.err
     assert not Path("out").exists()
 

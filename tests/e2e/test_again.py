@@ -11,7 +11,6 @@ from tunesmith.errors import GateFailed
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Run, Split
 from tunesmith.runs.folder import RunFolder
-from tunesmith.store.store import Store
 from tunesmith.workflow.material import gather
 
 
@@ -99,10 +98,9 @@ def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
 
 def test_a_killed_run_is_called_killed(trained: RunFolder, tunesmith: Door) -> None:
     run = trained.read(Run)
-    with Store.open() as store:
-        store.update_run(run.model_copy(update={"status": "running"}))
-        try:
-            listed = {row["id"]: row["status"] for row in tunesmith("runs", "--json").document["runs"]}
-        finally:
-            store.update_run(run)
+    trained.write(run.model_copy(update={"status": "running"}))
+    try:
+        listed = {row["id"]: row["status"] for row in tunesmith("runs", "--json").document["runs"]}
+    finally:
+        trained.write(run)
     assert listed[trained.id] == "killed"

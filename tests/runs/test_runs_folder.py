@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,8 +83,22 @@ def test_any_name_gives_an_id_that_opens_again(tmp_path_factory: pytest.TempPath
     folder.path.rmdir()
 
 
-def test_the_folder_is_its_owners_alone(tmp_path: Path) -> None:
-    assert stat.S_IMODE(RunFolder.create(tmp_path, "x").path.stat().st_mode) == 0o700
+@pytest.mark.parametrize(("umask", "folder_mode", "file_mode"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+def test_who_may_read_a_run_is_for_the_umask_to_say(
+    tmp_path: Path, umask: int, folder_mode: int, file_mode: int
+) -> None:
+    """A team on a shared disk could not read the runs of each other."""
+    before = os.umask(umask)
+    try:
+        folder = RunFolder.create(tmp_path, "x")
+        folder.write(some_run(folder))
+        folder.append_metric(step(1))
+        with folder.lock():
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.path.stat().st_mode) == folder_mode
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {file_mode}
 
 
 def test_many_at_once_get_folders_of_their_own(tmp_path: Path) -> None:
@@ -94,11 +108,16 @@ def test_many_at_once_get_folders_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Noon":
+            return cls(2026, 11, 30, 12, tzinfo=tz)
+
     endings = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
-    monkeypatch.setattr("tunesmith.runs.folder.secrets.token_hex", lambda _: next(endings))
-    first, second = RunFolder.create(tmp_path, "x"), RunFolder.create(tmp_path, "x")
-    assert (first.id[-6:], second.id[-6:]) in {("aaaaaa", "bbbbbb"), ("aaaaaa", "aaaaaa")}  # the latter over a second
-    assert first.id != second.id
+    monkeypatch.setattr("tunesmith.runs.folder.datetime", Noon)
+    monkeypatch.setattr("tunesmith.runs.folder.secrets.token_hex", lambda n: next(endings) if n == 3 else "0" * 8)
+    ids = [RunFolder.create(tmp_path, "x").id for _ in range(2)]
+    assert ids == ["20261130-120000-x-aaaaaa", "20261130-120000-x-bbbbbb"]
 
 
 def test_ids_sort_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """What a run needs to go on: its lesson, the lengths of its files, a folder without leftovers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from tunesmith import faults
 from tunesmith.data.prepare import content_of
@@ -61,7 +63,7 @@ def test_a_lesson_comes_back(tmp_path: Path, arrays: TokenArrays) -> None:
     assert found.sequences_per_example == arrays.sequences_per_example and len(found) == len(arrays)
     assert found.weights_N.dtype == np.float32
     clear_lesson(folder)
-    assert list(folder.path.iterdir()) == []
+    assert [path.name for path in folder.path.iterdir()] == ["checksums.json"] and not folder.damage()
 
 
 @given(st.lists(st.floats(0, 10, width=32), min_size=3, max_size=30))
@@ -92,7 +94,7 @@ def test_a_damaged_lesson_is_an_error_with_its_place(tmp_path: Path, name: str, 
 
 def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
-    assert folder.journal() == {"metrics.jsonl": 0, "samples.jsonl": 0}
+    assert {name: size for name, (size, _) in folder.journal().items()} == {"metrics.jsonl": 0, "samples.jsonl": 0}
     folder.rewind(folder.journal())
     for step in (1, 2):
         folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
@@ -122,5 +124,66 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> Non
         (place / ".tmp-run.json-abc").write_text("half")
     folder.sweep()
     assert sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")) == [
-        "adapter", "answers", "answers/a.json", "answers/a.jsonl"
+        "adapter", "answers", "answers/a.json", "answers/a.jsonl", "checksums.json"
     ]  # fmt: skip
+
+
+def test_a_flipped_bit_in_lines_that_a_checkpoint_counts_on_is_found(tmp_path: Path) -> None:
+    """The length alone was compared: the training ended well and its metrics could not be read afterwards."""
+    folder = RunFolder.create(tmp_path, "x")
+    for step in (1, 2):
+        folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
+    journal = json.loads(json.dumps(folder.journal()))  # as it comes back from a checkpoint
+    folder.append_metric(MetricLine(kind="step", step=3, epoch=0, loss=1.0, seconds=1.0))
+    path = folder.path / "metrics.jsonl"
+    whole, (counted, _) = path.read_bytes(), journal["metrics.jsonl"]
+    for offset in range(counted):
+        faults.flip_bit(path, offset)
+        with pytest.raises(RunError) as caught:
+            folder.rewind(journal)
+        assert caught.value.code == "run/damaged" and caught.value.where == str(path)
+        path.write_bytes(whole)
+    faults.flip_bit(path, counted + 3)
+    folder.rewind(journal)
+    assert [line.step for line in folder.metrics().records] == [1, 2]
+
+
+def test_a_checkpoint_of_an_older_version_kept_lengths_only(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    for step in (1, 2):
+        folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
+    folder.rewind({"metrics.jsonl": (folder.path / "metrics.jsonl").stat().st_size // 2})
+    assert [line.step for line in folder.metrics().records] == [1]
+
+
+def test_damaged_prepared_json_is_named_itself(tmp_path: Path) -> None:
+    """A flipped letter in the name of a split was told as a missing file of the lesson."""
+    folder = RunFolder.begin(tmp_path, "x")
+    arrays = some_arrays([0, 1, 0, 1, 1])
+    folder.write_prepared({"train": prepared_of(arrays)})
+    write_lesson(folder, Lesson({"train": arrays}, [example()], ANSWERS))
+    folder.appear()
+    path = folder.path / "prepared.json"
+    faults.flip_bit(path, path.read_bytes().index(b"train"))
+    with pytest.raises(RunError) as caught:
+        folder.read_prepared()
+    assert caught.value.where == str(path) and "SHA-256" in caught.value.found
+    (folder.path / "checksums.json").unlink()  # of an older version
+    with pytest.raises(RunError) as caught:
+        read_lesson(folder, folder.read_prepared())
+    assert caught.value.where == str(path) and "different splits" in caught.value.found
+
+
+def test_no_room_for_the_lesson_is_the_machines_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors has an error of its own for a full disk, which ended with 70."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", refuse)
+    folder = RunFolder.begin(tmp_path, "x")
+    with pytest.raises(RunError) as caught:
+        write_lesson(folder, Lesson({"train": some_arrays([0, 1, 0])}, [], ANSWERS))
+    assert (caught.value.code, caught.value.found) == ("run/unwritable", "No space left on device")
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []

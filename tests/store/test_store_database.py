@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError
 from tunesmith.errors import MissingExtraError, StoreError
 from tunesmith.store import database as database_module
 from tunesmith.store.database import Database
+from tunesmith.store.entries import UnreadableRun
 from tunesmith.store.store import Store
 from tunesmith.store.tables import HEAD, VERSION_TABLE, Table
-from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_look
+from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_look, make_run
 
 NOWHERE = "postgresql://tuner:{password}@127.0.0.1:1/x"  # nobody listens on port 1
 
@@ -189,6 +190,24 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingExtraError) as caught:
         Store.open("postgresql://h/x")
     assert caught.value.do == 'pip install "tunesmith[postgres]"'
+
+
+@pytest.mark.parametrize("damage", ['{"id": ', "", "\x00", "[[[[", "NaN,", "[" * 100_000])
+def test_a_record_that_is_no_json_is_one_message(tmp_path: Path, damage: str) -> None:
+    """A flipped bit or a program that wrote there ended with 70 and hid all rows."""
+    with Store.open(f"sqlite:///{tmp_path}/s.db") as store:
+        store.add_dataset(make_dataset())
+        store.put_run(make_run(), tmp_path)
+        other = sqlite3.connect(tmp_path / "s.db")
+        for table in ("runs", "datasets"):
+            other.execute(f"UPDATE {table} SET record = ?", (damage,))
+        other.commit()
+        other.close()
+        (row,) = store.runs()
+        assert isinstance(row, UnreadableRun) and row.id == make_run().id
+        with pytest.raises(StoreError) as caught:
+            store.datasets()
+        assert caught.value.code == "store/unreadable-record"
 
 
 # --- passwords --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunesmith.cli.output import plain, print_json, say, say_next
+from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import Proof
@@ -28,7 +29,11 @@ def export(
     """
     from tunesmith.workflow.export import export as export_run
 
-    exported = export_run(run, to, contender)
+    listener = open_listener()
+    try:
+        exported = export_run(run, to, contender, listener)
+    finally:
+        listener.close()
     if json:
         print_json(
             {

@@ -1,10 +1,11 @@
 """`tunesmith runs` and `tunesmith show RUN`: what the store remembers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.progress import open_listener
 
 
 def list_runs(
@@ -33,14 +34,22 @@ def show_run(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show one run: what it was given, how it went, what it decided."""
-    from tunesmith.records import TrainingExtent
+    """Show one run: what it was given, how it went, what it decided. Ends with 1 when a file of it is damaged."""
     from tunesmith.workflow.inventory import show_run as stored_run
 
-    details = stored_run(run)
-    if json:
-        print_json(details)
-        return
+    listener = open_listener()
+    try:
+        details = stored_run(run, listener)
+    finally:
+        listener.close()
+    print_json(details) if json else _print_run(details)
+    if details["damaged"]:
+        raise typer.Exit(1)
+
+
+def _print_run(details: dict[str, Any]) -> None:
+    from tunesmith.records import TrainingExtent
+
     head = details["run"]
     made = head["created"][:16].replace("T", " ")
     say(f"run {head['id']} ({details['status']}), made {made} UTC", f"folder {details['folder']}")
@@ -57,6 +66,10 @@ def show_run(
     if decision:
         say("", f"verdict: {decision['verdict']}", *(f"  ! {warning}" for warning in decision["warnings"]))
         say(*(f"  - {reason}" for reason in decision["reasons"]))
+    if details["damaged"]:
+        say("", "damaged, restore from a copy or make the run again:", *(f"  ! {one}" for one in details["damaged"]))
+    elif not details["has_checksums"]:
+        say("", "made by a version that kept no checksums: damage would not be found")
     if details["artifacts"]:
         say("")
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]

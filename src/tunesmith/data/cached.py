@@ -9,6 +9,7 @@ kept.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -88,7 +89,7 @@ def prepare_or_recall(
     if known is not None:
         return record_of(name, known, tokenizer, max_tokens), known
     prepared, arrays = prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
-    with suppress(OSError):  # no room or no right: next time it is prepared again
+    with suppress(OSError, SafetensorError):  # no room or no right: next time it is prepared again
         _keep(path, arrays)
     return prepared, arrays
 
@@ -137,7 +138,8 @@ def _keep(path: Path, arrays: TokenArrays) -> None:
 
 def _keep_newest(path: Path) -> None:
     """Forget all but the newest files of this one's kind."""
-    newest_first = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda kept: kept.stat().st_mtime, reverse=True)
+    ours = (kept for kept in path.parent.iterdir() if re.fullmatch(rf"[0-9a-f]{{32}}\{path.suffix}", kept.name))
+    newest_first = sorted(ours, key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest_first[FILES_KEPT:]:
         old.unlink(missing_ok=True)
 

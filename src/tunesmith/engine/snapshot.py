@@ -7,7 +7,7 @@ The position in the data is the step count, because the order of the examples co
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -28,12 +28,12 @@ MOMENTS = 2  # AdamW keeps two numbers for each weight
 class Safekeeping:
     """Where checkpoints go, and the one to go on from.
 
-    `journal` is asked at each save for the lengths of the files that grow with the training, all of it on the disk;
+    `journal` is asked at each save for the state of the files that grow with the training, all of it on the disk;
     it comes back in `Saved.state["journal"]`, so that whoever keeps those files can cut them to it before going on.
     """
 
     checkpoints: Checkpoints
-    journal: Callable[[], dict[str, int]] = dict
+    journal: Callable[[], Mapping[str, Any]] = dict
     saved: Saved | None = None
 
 

@@ -12,7 +12,8 @@ class Answer(Record):
 
     A score is a number in [0, 1] for one example; metrics that only exist over all examples (macro-F1) are not here.
     `scores` is empty when there is no answer (`error` says why) or when the scorer could not judge it (`unscored` says
-    why): both are counted in `Quantity.failed` and never scored 0.
+    why): both are counted in `Quantity.failed` and never scored 0. `question` and `expected` are there where answers
+    stand by themselves (`tunesmith evaluate --out`).
     """
 
     example: str
@@ -24,6 +25,8 @@ class Answer(Record):
     finished: bool
     error: str | None = None
     unscored: str | None = None
+    question: str | None = None
+    expected: str | None = None
 
 
 class TokenPrice(Record):

@@ -12,7 +12,11 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tunesmith.errors import RecordError
-from tunesmith.files import read_regular_file, write_atomically
+from tunesmith.files import read_own_file, write_atomically
+
+NEWER = "record/newer"
+UNKNOWN = {"extra_forbidden", "literal_error"}
+"""What is wrong with a record whose version has keys or words that this one does not know."""
 
 
 def canonical_json(value: Any) -> str:
@@ -46,17 +50,33 @@ class Record(BaseModel):
         Errors: `RecordError` when the file is missing, is not JSON, or does not fit this record.
         """
         try:
-            return cls.model_validate_json(read_regular_file(path))
+            return cls.parse(read_own_file(path), str(path))
         except FileNotFoundError:
             raise RecordError(
                 "missing", f"There is no {cls.__name__.lower()} record.", where=str(path), do="check the path"
             ) from None
+
+    @classmethod
+    def parse(cls, raw: bytes, where: str) -> Self:
+        """The record that a file holds.
+
+        Errors: `RecordError` when it is not JSON or does not fit this record: of a newer version, or damaged.
+        """
+        try:
+            return cls.model_validate_json(raw)
         except ValidationError as error:
             first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            if {one["type"] for one in error.errors()} <= UNKNOWN:
+                raise RecordError(
+                    NEWER.partition("/")[2],
+                    f"This {cls.__name__.lower()} record was written by a newer version of tunesmith.",
+                    where=where, found=f"{key}: {first['msg']}", do="pip install --upgrade tunesmith",
+                ) from None  # fmt: skip
             raise RecordError(
                 "unreadable",
                 f"This is not a {cls.__name__.lower()} record that this version of tunesmith can read.",
-                where=f"{path} {'.'.join(map(str, first['loc']))}".rstrip(),
+                where=f"{where} {key}".rstrip(),
                 found=first["msg"],
                 do="restore the file, or make the run again",
             ) from None

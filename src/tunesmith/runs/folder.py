@@ -1,31 +1,32 @@
 """The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
 
-    run.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
+    run.json  checksums.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
     metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
     leaks.json  power.json  ability.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
     report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
 
 Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
-disk, and an id that looks like anything else is refused. The lock is the kernel's (flock), held by an open file: it
-ends with the process however that ends, so there are no stale locks.
+disk, and an id that looks like anything else is refused. A folder bears a temporary name until all is in it that a
+run begins with: it is whole or not there. What is read is verified by `checksums.json`. The lock is the kernel's
+(flock), held by an open file: it ends with the process however that ends, so there are no stale locks.
 """
 
 import fcntl
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.errors import RecordError, RunError
-from tunesmith.files import sync_folder, write_atomically
+from tunesmith.files import read_own_file, sync_folder, what_stands_at, write_atomically
 from tunesmith.recipe.load import load_recipe
 from tunesmith.recipe.text import dump_recipe
 from tunesmith.records import (
@@ -50,7 +51,10 @@ from tunesmith.records import (
     Split,
     TestSet,
 )
-from tunesmith.runs.lines import Lines, append_line, as_lines, cut_to, read_lines, synced_size
+from tunesmith.records.record import NEWER
+from tunesmith.runs import checksums
+from tunesmith.runs.lines import Lines, Stamp, append_line, as_lines, cut_to, parse_lines, stamp_of, synced_content
+from tunesmith.temporaries import remove_temporary, sweep_temporaries, temporary_path
 
 FILES: Mapping[type[Record], str] = {
     Run: "run.json",
@@ -68,6 +72,16 @@ FILES: Mapping[type[Record], str] = {
     Decision: "decision.json",
 }
 """The records that a run folder keeps one of, and where."""
+
+FOLDERS = ("adapter", "model", "answers", "prompts", "index", "checkpoints", "lesson")
+REPORTS = ("report.html", "report.md", "report.json")
+TO_LABEL = "to_label.csv"
+APPENDED = ("metrics.jsonl", "samples.jsonl")
+FILE_NAMES = (
+    *FILES.values(), *APPENDED, "recipe.yaml", "versions.txt", "prepared.json", "mask.txt", "choices.jsonl", "lock",
+    checksums.NAME, *REPORTS, TO_LABEL,
+)  # fmt: skip
+"""All that can stand in the folder by itself."""
 
 R = TypeVar("R", bound=Record)
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}")
@@ -92,42 +106,86 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.id = self.path.name
+        self._place: Path | None = None  # where a folder that was begun will appear
 
     @classmethod
     def create(cls, parent: Path, name: str) -> "RunFolder":
-        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, open to its owner only.
+        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, visible at once.
 
         Errors: `RunError` when it cannot be made.
         """
+        folder = cls.begin(parent, name)
+        folder.appear()
+        return folder
+
+    @classmethod
+    def begin(cls, parent: Path, name: str) -> "RunFolder":
+        """A new folder that bears a temporary name until `appear`: a run is whole or not there. What killed processes
+        left so is removed. Errors: `RunError` when it cannot be made."""
         word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-") or "run"
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            while True:  # the random end makes a second turn a matter of 1 in 16 million, mkdir makes it safe
+            while True:
                 path = parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}-{secrets.token_hex(3)}"
-                try:
-                    path.mkdir(mode=0o700)
-                except FileExistsError:
-                    continue
-                return cls(path)
+                if what_stands_at(path) == "nothing":
+                    break
+            (hidden := temporary_path(path)).mkdir()
         except OSError as error:
-            raise RunError(
-                "cannot-create",
-                "The folder of the run cannot be made.",
-                where=str(parent),
-                found=error.strerror or str(error),
-                do="choose a folder you may write to with --out",
-            ) from None
+            raise cls._cannot_create(parent, error) from None
+        folder = cls(hidden)
+        folder.id, folder._place = path.name, path.resolve()
+        return folder
+
+    def appear(self) -> None:
+        """Give a folder that was begun its name, with checksums of all that is in it. Errors: `RunError`."""
+        assert self._place is not None, "it bears its name already"
+        try:
+            if any(self.path.iterdir()):
+                checksums.remember_all(self.path)
+            sync_folder(self.path)
+            self.path.rename(self._place)
+            sync_folder(self._place.parent)
+        except OSError as error:
+            raise self._cannot_create(self._place.parent, error) from None
+        self.path, self._place = self._place, None
+
+    def discard(self) -> None:
+        """Remove a folder that was begun and will not appear."""
+        if self._place is not None:
+            remove_temporary(self.path)
+
+    @staticmethod
+    def _cannot_create(parent: Path, error: OSError) -> RunError:
+        return RunError(
+            "cannot-create",
+            "The folder of the run cannot be made.",
+            where=str(parent),
+            found=error.strerror or str(error),
+            do="choose a folder you may write to with --out",
+        )
+
+    @classmethod
+    def all_in(cls, parent: Path, beginning: str = "") -> list["RunFolder"]:
+        """The folders in `parent` that have a run's id, beginning so, and a run.json; none where there is no such
+        place."""
+        try:
+            names = sorted(name for name in os.listdir(parent) if name.startswith(beginning) and _ID.fullmatch(name))
+        except OSError:
+            return []
+        return [cls(parent / name) for name in names if what_stands_at(parent / name / FILES[Run]) == "file"]
 
     @classmethod
     def open(cls, run: str | Path, parent: Path = Path("runs")) -> "RunFolder":
         """The folder of an earlier run: a path, or the id of a run inside `parent`.
 
-        Errors: `RunError` when there is none.
+        Errors: `RunError` when there is none, or when something of it is neither a file nor a folder of its own.
         """
         path = parent / run if isinstance(run, str) and _ID.fullmatch(run) else Path(run)
         try:
             if path.is_dir():
-                return cls(path)
+                folder = cls(path)
+                folder._refuse_special_files()
+                return folder
             found = "a file" if path.exists() else "nothing there"
         except (OSError, ValueError) as error:  # a name of 5,000 letters, a NUL inside
             found = str(error)[:200]
@@ -157,22 +215,37 @@ class RunFolder:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
             yield
+            os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
 
     def sweep(self) -> None:
         """Remove what a killed process left half written. Only for whoever holds the lock: nobody else is writing."""
-        for place in (self.path, self.adapter, self.model, self.path / "answers", self.path / "lesson"):
-            for path in place.glob(".tmp-*"):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+        for place in (self.path, *(self.path / name for name in FOLDERS)):
+            sweep_temporaries(place, all_of_them=True)
+
+    def _refuse_special_files(self) -> None:
+        """A link, a pipe or a device could steer what is read, written or removed. Errors: `RunError`."""
+        for name in (*FILE_NAMES, *FOLDERS):
+            self._refuse_if_special(self.path / name)
+        for name in FOLDERS:
+            for place, folders, files in os.walk(self.path / name):
+                for one in (*folders, *files):
+                    self._refuse_if_special(Path(place, one))
+
+    def _refuse_if_special(self, path: Path) -> None:
+        found = what_stands_at(path)
+        if found in ("nothing", "file", "folder"):
+            return
+        raise RunError(
+            "special-file", "The folder of this run holds what is neither a file nor a folder of its own.",
+            where=str(path), found=found, do="remove it, or put the file in its place",
+        )  # fmt: skip
 
     def is_in_use(self) -> bool:
         """Whether a process works on this run now. One that says "running" and is not in use was killed."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:  # never locked by anybody
             return False
         try:
@@ -185,15 +258,78 @@ class RunFolder:
 
     def _open_lock(self) -> int:
         try:
-            return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.open(self.path / "lock", flags, 0o666)
         except OSError as error:
             raise unwritable(self.path, error) from None
 
-    def _put(self, name: str, content: str | bytes) -> None:
+    def put(self, name: str, content: str | bytes) -> None:
+        """Write a file, named by its path below the folder, whole or not at all. Errors: `RunError`."""
+        self._put_all({name: content})
+
+    def _put_all(self, files: Mapping[str, str | bytes]) -> None:
+        """Replace each file in one step; its checksum is listed before. Errors: `RunError`."""
+        raw = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+        path = self.path
         try:
-            write_atomically(self.path / name, content)
+            if self._place is None:  # else all are listed when the folder appears
+                path = self.path / checksums.NAME
+                checksums.expect(self.path, {name: sha256(content).hexdigest() for name, content in raw.items()})
+            for name, content in raw.items():
+                path = self.path / name
+                write_atomically(path, content)
         except OSError as error:
-            raise unwritable(self.path / name, error) from None
+            raise unwritable(path, error) from None
+
+    def _get(self, name: str) -> bytes:
+        """The content of a file, verified. Errors: `OSError`, `RunError` when it is not what was written."""
+        content = read_own_file(self.path / name)
+        listed = checksums.read_checksums(self.path)
+        if listed and name in listed.files and sha256(content).hexdigest() not in listed.files[name]:
+            raise _damaged(self.path / name, "not what was written (its SHA-256 differs)")
+        return content
+
+    def damage(self, *names: str) -> tuple[str, ...]:
+        """Every file (of these, or below folders of these names) that is not as it was written, with how; empty when
+        all is well, or when nothing can be known because the run is of an older version."""
+        return checksums.damage_of(self.path, names)
+
+    def refuse_damage(self, *names: str) -> None:
+        """Errors: `RunError` that names every file (of these, or all but what users fill in) that is not as it was
+        written."""
+        if found := [one for one in self.damage(*names) if not one.startswith(TO_LABEL)]:
+            raise RunError(
+                "damaged", "Files of this run are not as they were written.", where=str(self.path),
+                found=", ".join(found), do="restore them from a copy, or make the run again",
+            )  # fmt: skip
+
+    def settle(self) -> None:
+        """List one checksum for each file, after the last one was written. Errors: `RunError`."""
+        try:
+            checksums.remember(self.path, ())
+        except OSError as error:
+            raise unwritable(self.path / checksums.NAME, error) from None
+
+    def has_checksums(self) -> bool:
+        """Whether damage would be found: runs of older versions have no list."""
+        return what_stands_at(self.path / checksums.NAME) == "file"
+
+    @contextmanager
+    def rewriting(self, *names: str) -> Iterator[None]:
+        """Inside the block these files, and what lies in folders of these names, are written by others. Afterwards
+        they are listed as they are then. Errors: `RunError`."""
+        path = self.path / checksums.NAME
+        try:
+            checksums.forget(self.path, names)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            yield
+        finally:
+            try:
+                checksums.remember(self.path, names)
+            except OSError as error:
+                raise unwritable(path, error) from None
 
     def _append(self, name: str, record: Record, *, sync: bool = False) -> None:
         try:
@@ -203,47 +339,51 @@ class RunFolder:
 
     def write(self, record: Record) -> None:
         """Keep a record in its file (`run.json`, `split.json`, ...)."""
-        self._put(FILES[type(record)], record.model_dump_json(indent=2) + "\n")
+        self.put(FILES[type(record)], record.model_dump_json(indent=2) + "\n")
 
     def read(self, kind: type[R]) -> R:
         """The record of that kind.
 
         Errors: `RunError` when the run has none (yet), or its file is damaged.
         """
-        path = self.path / FILES[kind]
+        return self.read_record(kind, FILES[kind])
+
+    def read_record(self, kind: type[R], name: str) -> R:
+        """The record in this file, verified. Errors: `RunError` when it is missing, damaged, or of a newer version."""
+        path = self.path / name
         try:
-            return kind.read(path)
+            return kind.parse(self._get(name), str(path))
         except RecordError as error:
-            raise _damaged(path, error.found) from None
+            raise _newer(error) if error.code == NEWER else _damaged(path, error.found) from None
         except OSError as error:
             raise _damaged(path, error.strerror or str(error)) from None
 
     def has(self, kind: type[Record]) -> bool:
         """Whether the run has come far enough to have this record."""
-        return (self.path / FILES[kind]).exists()
+        return what_stands_at(self.path / FILES[kind]) != "nothing"
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe as it was used, every default filled in."""
-        self._put("recipe.yaml", dump_recipe(recipe))
+        self.put("recipe.yaml", dump_recipe(recipe))
 
     def read_recipe(self) -> Recipe:
-        """The recipe that was used. Errors: `RecipeError`."""
+        """The recipe that stands in the folder; whoever goes on with the run compares it. Errors: `RecipeError`."""
         return load_recipe(self.path / "recipe.yaml")
 
     def write_versions(self, versions: Mapping[str, str]) -> None:
         """Keep the versions as `name==version` lines, which pip takes as constraints; Python's own is a comment."""
         lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
-        self._put("versions.txt", "".join(lines))
+        self.put("versions.txt", "".join(lines))
 
     def write_prepared(self, prepared: Mapping[str, Prepared]) -> None:
         """Keep what is known of each prepared split, by the split's name."""
-        self._put("prepared.json", _PREPARED.dump_json(dict(prepared), indent=2) + b"\n")
+        self.put("prepared.json", _PREPARED.dump_json(dict(prepared), indent=2) + b"\n")
 
     def read_prepared(self) -> dict[str, Prepared]:
         """What is known of each prepared split. Errors: `RunError`."""
         path = self.path / "prepared.json"
         try:
-            return _PREPARED.validate_json(path.read_bytes())
+            return _PREPARED.validate_json(self._get(path.name))
         except OSError as error:
             raise _damaged(path, error.strerror or str(error)) from None
         except ValidationError as error:
@@ -251,7 +391,7 @@ class RunFolder:
 
     def write_mask(self, text: str) -> None:
         """Keep the rendered proof of what is trained."""
-        self._put("mask.txt", text)
+        self.put("mask.txt", text)
 
     def append_metric(self, line: MetricLine) -> None:
         """Add a line to the metrics; a validation line is on the disk when this returns."""
@@ -259,7 +399,7 @@ class RunFolder:
 
     def metrics(self) -> Lines[MetricLine]:
         """Every metric line so far."""
-        return read_lines(self.path / "metrics.jsonl", MetricLine)
+        return self._lines("metrics.jsonl", MetricLine)
 
     def append_sample(self, sample: Sample) -> None:
         """Add one answer given during training."""
@@ -267,46 +407,54 @@ class RunFolder:
 
     def samples(self) -> Lines[Sample]:
         """Every answer given during training."""
-        return read_lines(self.path / "samples.jsonl", Sample)
+        return self._lines("samples.jsonl", Sample)
 
     def append_choice(self, choice: ChoiceMade) -> None:
         """Add a choice; it is on the disk when this returns."""
-        self._append("choices.jsonl", choice, sync=True)
+        self.put("choices.jsonl", as_lines((*self.choices().records, choice)))
 
     def choices(self) -> Lines[ChoiceMade]:
         """Every choice so far; of several for the same thing the last one counts."""
-        return read_lines(self.path / "choices.jsonl", ChoiceMade)
+        return self._lines("choices.jsonl", ChoiceMade)
 
-    def journal(self) -> dict[str, int]:
-        """How long the files are to which training appends, every line of them on the disk. Kept with a checkpoint."""
+    def journal(self) -> dict[str, Stamp]:
+        """The files to which training appends, as they are now, on the disk. Kept with a checkpoint."""
         sync_folder(self.path)  # the files themselves may be new
-        return {name: synced_size(self.path / name) for name in ("metrics.jsonl", "samples.jsonl")}
+        return {name: stamp_of(synced_content(self.path / name)) for name in APPENDED}
 
-    def rewind(self, journal: Mapping[str, int]) -> None:
+    def rewind(self, journal: Mapping[str, Stamp | int]) -> None:
         """Take away the lines after a checkpoint: they will be written again, so none is lost and none is doubled.
 
-        Errors: `RunError` when lines before it are missing.
+        Errors: `RunError` when lines before it are missing or changed.
         """
-        for name in ("metrics.jsonl", "samples.jsonl"):
+        for name in APPENDED:
             cut_to(self.path / name, journal.get(name, 0))
 
     def write_answers(self, asking: Asking, answers: Iterable[Answer]) -> None:
         """Keep what one contender is and what it answered on the test examples."""
         file = _answers_file(asking.profile.name)
-        self._put(file.removesuffix("l"), asking.model_dump_json(indent=2) + "\n")
-        self._put(file, as_lines(answers))
+        self._put_all(
+            {
+                file.removesuffix("l"): asking.model_dump_json(indent=2) + "\n",
+                file: as_lines(answers, without_none=True),
+            }
+        )
 
     def asking(self, contender: str) -> Asking:
         """What one contender is. Errors: `RunError` when it was not asked, or the file is damaged."""
-        path = self.path / _answers_file(contender).removesuffix("l")
-        try:
-            return Asking.read(path)
-        except RecordError as error:
-            raise _damaged(path, error.found) from None
+        return self.read_record(Asking, _answers_file(contender).removesuffix("l"))
 
     def answers(self, contender: str) -> Lines[Answer]:
         """What one contender answered; nothing when it was not asked."""
-        return read_lines(self.path / _answers_file(contender), Answer)
+        return self._lines(_answers_file(contender), Answer)
+
+    def _lines(self, name: str, kind: type[R]) -> Lines[R]:
+        try:
+            return parse_lines(self._get(name), self.path / name, kind)
+        except FileNotFoundError:
+            return Lines((), None)
+        except OSError as error:
+            raise _damaged(self.path / name, error.strerror or str(error)) from None
 
     def contenders(self) -> tuple[str, ...]:
         """The names of the contenders whose answers are kept, sorted."""
@@ -348,6 +496,10 @@ def unwritable(path: Path, error: OSError) -> RunError:
         found=error.strerror or str(error),
         do="make room, or make the folder writable, and run the command again",
     )
+
+
+def _newer(error: RecordError) -> RunError:
+    return RunError("newer", error.what, where=error.where, found=error.found, do=error.do)
 
 
 def _damaged(path: Path, found: str) -> RunError:

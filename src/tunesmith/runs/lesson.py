@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.errors import RunError
-from tunesmith.files import replacing, write_atomically
+from tunesmith.files import as_os_error, is_own_folder, read_own_file, replacing, write_atomically
 from tunesmith.records import Example, Prepared, TokenArrays
 from tunesmith.runs.folder import RunFolder, unwritable
 
@@ -44,10 +44,13 @@ _REST = TypeAdapter(_Rest)
 
 def write_lesson(folder: RunFolder, lesson: Lesson) -> None:
     """Keep the lesson in the folder of a run. Errors: `RunError`."""
+    from safetensors import SafetensorError
+
     try:
-        _write(folder.path / "lesson", lesson)
-    except OSError as error:
-        raise unwritable(folder.path / "lesson", error) from None
+        with folder.rewriting("lesson"):
+            _write(folder.path / "lesson", lesson)
+    except (OSError, SafetensorError) as error:  # no room: safetensors has its own word for it
+        raise unwritable(folder.path / "lesson", as_os_error(error)) from None
 
 
 def _write(place: Path, lesson: Lesson) -> None:
@@ -69,8 +72,12 @@ def read_lesson(folder: RunFolder, prepared: Mapping[str, Prepared]) -> Lesson:
     from tunesmith.data.prepare import content_of
 
     place = folder.path / "lesson"
+    folder.refuse_damage("prepared.json", "lesson")
     try:
-        rest = _REST.validate_json((place / "rest.json").read_bytes())
+        rest = _REST.validate_json(read_own_file(place / "rest.json"))
+        if rest.sequences_per_example.keys() != prepared.keys():
+            splits = f"{sorted(prepared)} and {sorted(rest.sequences_per_example)}"
+            raise _damaged(folder.path / "prepared.json", f"it and lesson/rest.json name different splits: {splits}")
         files = {name: load_file(place / f"{name}.safetensors") for name in prepared}
         arrays = {name: _arrays_of(tensors, rest.sequences_per_example[name]) for name, tensors in files.items()}
     except (OSError, ValidationError, SafetensorError, KeyError) as error:
@@ -82,8 +89,11 @@ def read_lesson(folder: RunFolder, prepared: Mapping[str, Prepared]) -> Lesson:
 
 
 def clear_lesson(folder: RunFolder) -> None:
-    """The tuning is done: nobody will go on with it."""
-    shutil.rmtree(folder.path / "lesson", ignore_errors=True)
+    """The tuning is done: no one will resume it."""
+    place = folder.path / "lesson"
+    if is_own_folder(place):
+        with folder.rewriting("lesson"):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _tensors_of(arrays: TokenArrays) -> "dict[str, np.ndarray]":

@@ -6,17 +6,21 @@ the next writer takes it away, because a record was never there.
 """
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from tunesmith.errors import RunError
+from tunesmith.files import read_own_file
 from tunesmith.records import Record
 
 R = TypeVar("R", bound=Record)
+Stamp = tuple[int, str]
+"""Bytes of a file's beginning, and their SHA-256."""
 _LONGEST_CUT_BYTES = 1 << 20
 
 
@@ -27,15 +31,15 @@ class Lines(NamedTuple, Generic[R]):
     cut: str | None
 
 
-def as_lines(records: Iterable[Record]) -> str:
-    """These records, one a line."""
-    return "".join(record.model_dump_json() + "\n" for record in records)
+def as_lines(records: Iterable[Record], *, without_none: bool = False) -> str:
+    """These records, one a line; `without_none` leaves out keys whose value is None."""
+    return "".join(record.model_dump_json(exclude_none=without_none) + "\n" for record in records)
 
 
 def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
     """Add one record; with `sync` it is on the disk when this returns. A planted symbolic link is not followed."""
     line = record.model_dump_json().encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's line under way looks like one that was cut
         _drop_unfinished_line(descriptor)
@@ -62,11 +66,16 @@ def read_lines(path: Path, kind: type[R]) -> Lines[R]:
     Errors: `RunError` (`run/damaged`), with the line when a line that was finished does not fit.
     """
     try:
-        content = path.read_bytes()
+        content = read_own_file(path)
     except FileNotFoundError:
         return Lines((), None)
     except OSError as error:
         raise _damaged(str(path), error.strerror or str(error)) from None
+    return parse_lines(content, path, kind)
+
+
+def parse_lines(content: bytes, path: Path, kind: type[R]) -> Lines[R]:
+    """All records of a file with this content. Errors: as `read_lines`."""
     *lines, tail = content.split(b"\n")
     records = []
     for number, line in enumerate(lines, start=1):
@@ -78,30 +87,40 @@ def read_lines(path: Path, kind: type[R]) -> Lines[R]:
     return Lines(tuple(records), cut)
 
 
-def synced_size(path: Path) -> int:
-    """How many bytes the file has, all of them on the disk; a missing file has none."""
+def synced_content(path: Path) -> bytes:
+    """The content of a file, all of it on the disk; a missing file has none. Errors: `OSError`."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return 0
-    try:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
         os.fsync(descriptor)
-        return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
+        return file.read()
 
 
-def cut_to(path: Path, size: int) -> None:
-    """Take away what was appended after the file had this size.
+def stamp_of(content: bytes) -> Stamp:
+    """By which this much of a file is known again."""
+    return len(content), hashlib.sha256(content).hexdigest()
 
-    Errors: `RunError` (`run/damaged`) when it has become shorter: lines are lost.
+
+def cut_to(path: Path, stamp: Stamp | int) -> None:
+    """Take away what was appended after the file had this stamp; older versions kept its length only.
+
+    Errors: `RunError` (`run/damaged`) when lines before that are lost or changed.
     """
-    found = synced_size(path)
-    if found < size:
-        raise _damaged(str(path), f"{found:,} bytes where a checkpoint counts on {size:,}")
-    if found > size:
-        os.truncate(path, size)
-        synced_size(path)
+    size, sha256 = stamp if isinstance(stamp, Sequence) else (stamp, None)
+    content = synced_content(path)
+    if len(content) < size:
+        raise _damaged(str(path), f"{len(content):,} bytes where a checkpoint counts on {size:,}")
+    if sha256 is not None and stamp_of(content[:size]) != (size, sha256):
+        raise _damaged(str(path), "other lines than those that a checkpoint counts on")
+    if len(content) > size:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _damaged(where: str, found: str) -> RunError:

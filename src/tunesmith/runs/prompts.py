@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.errors import RecordError, RunError
-from tunesmith.files import replacing, write_atomically
+from tunesmith.errors import RunError
+from tunesmith.files import as_os_error, replacing, write_atomically
 from tunesmith.records import Serving
 from tunesmith.runs.folder import RunFolder, unwritable
 
@@ -22,11 +22,7 @@ VECTORS = "vectors"
 
 def write_serving(folder: RunFolder, serving: Serving) -> None:
     """Keep how a contender is asked. Errors: `RunError` when it cannot be written."""
-    path = folder.path / "prompts" / f"{serving.contender}.json"
-    try:
-        write_atomically(path, serving.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise unwritable(path, error) from None
+    folder.put(f"prompts/{serving.contender}.json", serving.model_dump_json(indent=2) + "\n")
 
 
 def read_serving(folder: RunFolder, contender: str) -> Serving | None:
@@ -34,13 +30,10 @@ def read_serving(folder: RunFolder, contender: str) -> Serving | None:
 
     Errors: `RunError` when the file is damaged.
     """
-    path = folder.path / "prompts" / f"{contender}.json"
-    if contender not in folder.contenders() or not path.is_file():
+    name = f"prompts/{contender}.json"
+    if contender not in folder.contenders() or not (folder.path / name).is_file():
         return None
-    try:
-        return Serving.read(path)
-    except RecordError as error:
-        raise _damaged(path, error.found) from None
+    return folder.read_record(Serving, name)
 
 
 def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArray[np.float32] | None) -> None:
@@ -48,6 +41,8 @@ def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArra
 
     Errors: `RunError` when it cannot be written.
     """
+    from safetensors import SafetensorError
+
     path = folder / f"{name}.jsonl"
     try:
         write_atomically(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
@@ -56,8 +51,8 @@ def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArra
 
             with replacing(path.with_suffix(".safetensors")) as temporary:
                 save_file({VECTORS: np.ascontiguousarray(vectors, np.float32)}, temporary)
-    except OSError as error:
-        raise unwritable(path, error) from None
+    except (OSError, SafetensorError) as error:
+        raise unwritable(path, as_os_error(error)) from None
 
 
 def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] | None]:

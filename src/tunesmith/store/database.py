@@ -10,6 +10,7 @@ SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STO
 - Every failure becomes a `StoreError`, in which no password appears.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -91,7 +92,12 @@ class Database:
             assert self._url.database is not None
             with self._explained():
                 Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            engine = create_engine(self._url, poolclass=NullPool, connect_args={"timeout": self._lock_seconds})
+            engine = create_engine(
+                self._url,
+                poolclass=NullPool,
+                connect_args={"timeout": self._lock_seconds},
+                json_deserializer=_read_json,
+            )
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
@@ -176,6 +182,14 @@ class Database:
         return StoreError(
             slug, what, where=self.where, found=_without_secrets(found[0] if found else "", self._url), do=do
         )
+
+
+def _read_json(text: str) -> object:
+    """A damaged record must not hide those in the other rows: it becomes a text, which fits no record."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return "not JSON"
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -10,6 +10,15 @@ class StoredRun(Record):
     folder: str
 
 
+class UnreadableRun(Record):
+    """A run whose row this version cannot read: damaged, or of another version; `found` says what is wrong."""
+
+    id: str
+    created: str
+    folder: str
+    found: str
+
+
 class Artifact(Record):
     """A file or folder that a run left: `kind` is a word such as adapter, report or export; `path` is absolute.
 

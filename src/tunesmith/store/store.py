@@ -1,7 +1,7 @@
 """The store: records in, records out.
 
     with Store.open() as store:
-        store.add_run(run, folder)
+        store.put_run(run, folder)
         store.runs(limit=20)
 
 Adding what is there already changes nothing, so a step that is repeated after a crash does no harm.
@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import StoreError, name_some
 from tunesmith.records import Dataset, Evaluation, Look, Record, Run
 from tunesmith.store.database import Database
-from tunesmith.store.entries import Artifact, StoredRun
+from tunesmith.store.entries import Artifact, StoredRun, UnreadableRun
 from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, LookRow, RunRow, Table
 
 R = TypeVar("R", bound=Record)
@@ -72,47 +72,51 @@ class Store:
         query = select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
         return [_as(Dataset, row.record) for row in self._rows(query)]
 
-    def add_run(self, run: Run, folder: Path) -> None:
-        """Remember a run and where its folder is.
-
-        Errors: `StoreError` (`store/run-differs`) when another run, or another folder, has this id.
-        """
+    def put_run(self, run: Run, folder: Path) -> bool:
+        """Remember a run as it is now and where its folder is; whether anything was not known."""
         entry = StoredRun(run=run, folder=str(folder.absolute()))
-        self._insert(RunRow, **_run_columns(run), id=run.id, folder=entry.folder)
-        present = self.run(run.id)
-        if present != entry:
-            raise StoreError(
-                "run-differs",
-                f"The store has another run with the id {run.id}.",
-                where=self._database.where,
-                found=f"folder {present.folder}, status {present.run.status}",
-                do="use update_run for a run that went on",
-            )
-
-    def update_run(self, run: Run) -> None:
-        """Remember how a run went on. Errors: `StoreError` when it was never added."""
+        columns = {**_run_columns(run), "folder": entry.folder}
+        insert = _INSERT[self._database.engine.dialect.name](RunRow).values(id=run.id, **columns)
         with self._database.writing() as connection:
-            done = connection.execute(update(RunRow).where(RunRow.id == run.id).values(**_run_columns(run)))
-        if done.rowcount == 0:
-            raise self._no_run(run.id)
+            known = connection.execute(select(RunRow.record, RunRow.folder).where(RunRow.id == run.id)).first()
+            connection.execute(insert.on_conflict_do_update(index_elements=[RunRow.id], set_=columns))
+        return known is None or (known.record, known.folder) != (columns["record"], entry.folder)
 
-    def runs(self, limit: int = 20) -> list[StoredRun]:
-        """The runs, newest first."""
-        query = select(RunRow.record, RunRow.folder).order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
-        return [_stored_run(row) for row in self._rows(query)]
+    def runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
+        """The runs, newest first. One that cannot be read does not hide the others."""
+        query = select(RunRow.id, RunRow.created, RunRow.record, RunRow.folder)
+        rows = self._rows(query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit))
+        return [_stored_run(row) for row in rows]
+
+    def run_ids(self) -> list[str]:
+        """The ids of all runs."""
+        return [row.id for row in self._rows(select(RunRow.id))]
+
+    def folder_of(self, run: str) -> str | None:
+        """Where the folder of the run with exactly this id is; None when the store does not know it."""
+        found = self._rows(select(RunRow.folder).where(RunRow.id == run))
+        return found[0].folder if found else None
 
     def run(self, id_or_prefix: str) -> StoredRun:
         """The run with this id, or the only one whose id begins so.
 
-        Errors: `StoreError` when there is none, or more than one.
+        Errors: `StoreError` when there is none, or more than one, or when its row cannot be read.
         """
+        row = self._run_row(id_or_prefix)
+        return StoredRun(run=_as(Run, row.record), folder=row.folder)
+
+    def find_folder(self, id_or_prefix: str) -> str:
+        """The folder of that run, also where its row cannot be read. Errors: as `run`."""
+        return str(self._run_row(id_or_prefix).folder)
+
+    def _run_row(self, id_or_prefix: str) -> Row[Any]:
         query = select(RunRow.id, RunRow.record, RunRow.folder).order_by(RunRow.id)
         begins_so = RunRow.id.startswith(id_or_prefix, autoescape=True)
         # SQLite's LIKE takes "A" for "a", hence the second look.
         found = [row for row in self._rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
         exact = [row for row in found if row.id == id_or_prefix]
         if len(exact or found) == 1:
-            return _stored_run((exact or found)[0])
+            return (exact or found)[0]
         if not found or not id_or_prefix:
             raise self._no_run(id_or_prefix)
         raise StoreError(
@@ -141,8 +145,15 @@ class Store:
         return [_as(Evaluation, row.record) for row in self._rows(query)]
 
     def add_artifact(self, artifact: Artifact) -> None:
-        """Remember a file. Errors: `StoreError` when the store does not have the run that it names."""
+        """Remember a file in the place of what the same run left there before.
+
+        Errors: `StoreError` when the store does not have the run that it names.
+        """
         columns = artifact.model_dump(mode="json")
+        if artifact.run is not None:
+            same = [getattr(ArtifactRow, name) == columns[name] for name in ("run", "kind", "path")]
+            with self._database.writing() as connection:
+                connection.execute(delete(ArtifactRow).where(*same, ArtifactRow.id != artifact.fingerprint))
         self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_now(), record=columns)
 
     def artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
@@ -208,8 +219,11 @@ def _run_columns(run: Run) -> dict[str, Any]:
     }
 
 
-def _stored_run(row: Row[Any]) -> StoredRun:
-    return StoredRun(run=_as(Run, row.record), folder=row.folder)
+def _stored_run(row: Row[Any]) -> StoredRun | UnreadableRun:
+    try:
+        return StoredRun(run=_as(Run, row.record), folder=row.folder)
+    except StoreError as error:
+        return UnreadableRun(id=row.id, created=row.created, folder=row.folder, found=error.found)
 
 
 def _as(kind: type[R], record: dict[str, Any]) -> R:
@@ -220,7 +234,7 @@ def _as(kind: type[R], record: dict[str, Any]) -> R:
             "unreadable-record",
             f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot read.",
             found=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
-            do="use the version that wrote it",
+            do="use the version that wrote it, or move the store away: `tunesmith runs` enters the run folders again",
         ) from None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from tunesmith.errors import StoreError
 from tunesmith.records import Contender, Dataset, Evaluation, Look, Machine, ModelIdentity, Quantity, Run, SourceFile
 from tunesmith.store.database import Database
-from tunesmith.store.entries import Artifact, StoredRun
+from tunesmith.store.entries import Artifact, StoredRun, UnreadableRun
 from tunesmith.store.store import Store
 from tunesmith.store.tables import VERSION_TABLE
 
@@ -93,7 +93,7 @@ def open_when_all_are_ready(url: str, ready: Barrier, number: int) -> None:
     with Store.open(url) as store:
         store.add_dataset(make_dataset())
         for each in range(5):
-            store.add_run(make_run(number * 10 + each), Path(f"/runs/{number}"))
+            store.put_run(make_run(number * 10 + each), Path(f"/runs/{number}"))
 
 
 @contextmanager
@@ -124,7 +124,7 @@ class StoreConformance:
     def test_records_come_back_equal(self, store: Store) -> None:
         run, dataset, evaluation = make_run(), make_dataset(), make_evaluation()
         store.add_dataset(dataset)
-        store.add_run(run, Path("relative/folder"))
+        store.put_run(run, Path("relative/folder"))
         store.add_evaluation(evaluation, run.id)
         store.add_artifact(make_artifact(run.id))
         assert store.datasets() == [dataset]
@@ -138,7 +138,7 @@ class StoreConformance:
         run = make_run()
         for _ in range(2):
             store.add_dataset(make_dataset())
-            store.add_run(run, Path("/runs/a"))
+            store.put_run(run, Path("/runs/a"))
             store.add_evaluation(make_evaluation(), run.id)
             store.add_artifact(make_artifact(run.id))
         counts = [
@@ -148,28 +148,28 @@ class StoreConformance:
 
     def test_what_was_added_is_there_after_opening_again(self, url: str) -> None:
         with Store.open(url) as store:
-            store.add_run(make_run(), Path("/runs/a"))
+            store.put_run(make_run(), Path("/runs/a"))
         with Store.open(url) as store:
             assert store.run(make_run().id).run == make_run()
 
     def test_a_run_goes_on(self, store: Store) -> None:
         run = make_run()
-        store.add_run(run, Path("/runs/a"))
-        store.update_run(run.model_copy(update={"status": "finished"}))
+        store.put_run(run, Path("/runs/a"))
+        store.put_run(run.model_copy(update={"status": "finished"}), Path("/runs/a"))
         assert store.run(run.id).run.status == "finished"
         assert store.run(run.id).folder == "/runs/a"
 
-    def test_another_run_with_the_same_id_is_refused(self, store: Store) -> None:
-        store.add_run(make_run(), Path("/runs/a"))
-        for run, folder in ((make_run(), "/runs/b"), (make_run(status="failed"), "/runs/a")):
-            with pytest.raises(StoreError) as caught:
-                store.add_run(run, Path(folder))
-            assert caught.value.code == "store/run-differs"
-        assert store.runs() == [StoredRun(run=make_run(), folder="/runs/a")]
+    def test_a_run_that_moved_or_went_on_stands_in_the_place_of_what_was_known(self, store: Store) -> None:
+        assert store.put_run(make_run(), Path("/runs/a"))
+        assert not store.put_run(make_run(), Path("/runs/a")), "nothing is new"
+        for run, folder in ((make_run(), "/runs/b"), (make_run(status="failed"), "/runs/b")):
+            assert store.put_run(run, Path(folder))
+            assert store.runs() == [StoredRun(run=run, folder=folder)]
+        assert (store.folder_of(make_run().id), store.folder_of("nobody")) == ("/runs/b", None)
+        assert store.run_ids() == [make_run().id]
 
     def test_a_run_that_was_never_added_is_an_error(self, store: Store) -> None:
         attempts = (
-            lambda: store.update_run(make_run()),
             lambda: store.run(make_run().id),
             lambda: store.run(""),
             lambda: store.add_evaluation(make_evaluation(), "nobody"),
@@ -183,14 +183,15 @@ class StoreConformance:
 
     def test_runs_come_newest_first(self, store: Store) -> None:
         for number in (2, 3, 1):
-            store.add_run(make_run(number), Path("/runs/a"))
-        assert [entry.run for entry in store.runs()] == [make_run(3), make_run(2), make_run(1)]
-        assert [entry.run for entry in store.runs(limit=1)] == [make_run(3)]
+            store.put_run(make_run(number), Path("/runs/a"))
+        expected = [StoredRun(run=make_run(number), folder="/runs/a") for number in (3, 2, 1)]
+        assert store.runs() == expected
+        assert store.runs(limit=1) == expected[:1]
 
     def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store) -> None:
         ids = ("ab", "abc", "abd", "a_x", "a%y", "Zed")
         for number, run_id in enumerate(ids):
-            store.add_run(make_run(number, run_id), Path("/runs/a"))
+            store.put_run(make_run(number, run_id), Path("/runs/a"))
         found = {asked: store.run(asked).run.id for asked in ("ab", "abc", "a_", "a%", "Z")}
         assert found == {"ab": "ab", "abc": "abc", "a_": "a_x", "a%": "a%y", "Z": "Zed"}
         with pytest.raises(StoreError) as caught:
@@ -203,7 +204,7 @@ class StoreConformance:
 
     def test_evaluations_belong_to_their_run_and_keep_their_order(self, store: Store) -> None:
         for number in (1, 2):
-            store.add_run(make_run(number), Path("/runs/a"))
+            store.put_run(make_run(number), Path("/runs/a"))
         for value in (0.9, 0.1, 0.5):
             store.add_evaluation(make_evaluation(value), make_run(1).id)
         store.add_evaluation(make_evaluation(0.9), make_run(2).id)
@@ -213,7 +214,7 @@ class StoreConformance:
 
     def test_artifacts_are_found_by_run_and_by_kind(self, store: Store) -> None:
         for number in (1, 2):
-            store.add_run(make_run(number), Path("/runs/a"))
+            store.put_run(make_run(number), Path("/runs/a"))
         first, second = make_run(1).id, make_run(2).id
         kept = [
             make_artifact(first),
@@ -228,8 +229,18 @@ class StoreConformance:
         assert store.artifacts(kind="adapter") == [kept[0], kept[2]]
         assert store.artifacts(run=first, kind="report") == [kept[1]]
 
+    def test_an_artifact_made_again_stands_in_the_place_of_the_one_before(self, store: Store) -> None:
+        """`show` listed an adapter twice after a resumed run."""
+        store.put_run(make_run(), Path("/runs/a"))
+        run = make_run().id
+        store.add_artifact(make_artifact(run))
+        again = make_artifact(run).model_copy(update={"sha256": "1" * 64})
+        for artifact in (again, again, make_artifact(run, name="b"), make_artifact(run, "model")):
+            store.add_artifact(artifact)
+        assert store.artifacts(run=run) == [again, make_artifact(run, name="b"), make_artifact(run, "model")]
+
     def test_looks_are_kept_each_once_and_come_oldest_first(self, store: Store) -> None:
-        store.add_run(make_run(), Path("/runs/a"))
+        store.put_run(make_run(), Path("/runs/a"))
         run = make_run().id
         looks = [make_look(run, second=2), make_look(run, ODD, second=1), make_look(None, second=3)]
         store.add_looks([*looks, make_look(run, test="another")])
@@ -259,12 +270,12 @@ class StoreConformance:
             assert store.datasets() == [make_dataset()]
 
     def test_a_locked_store_is_told_after_the_deadline_and_still_read(self, url: str, store: Store) -> None:
-        store.add_run(make_run(), Path("/runs/a"))
+        store.put_run(make_run(), Path("/runs/a"))
         with writes_locked(url), Store.open(url, lock_seconds=0.3) as other:
             assert other.run(make_run().id).run == make_run()
             began = time.monotonic()
             with pytest.raises(StoreError) as caught:
-                other.update_run(make_run(status="failed"))
+                other.put_run(make_run(status="failed"), Path("/runs/a"))
             assert 0.2 < time.monotonic() - began < 5
             assert caught.value.code == "store/locked"
             assert caught.value.do
@@ -297,6 +308,24 @@ class StoreConformance:
         with database.reading() as connection:
             assert connection.execute(text("SELECT count(*) FROM datasets")).scalar_one() == 1
         database.close()
+
+    def test_a_run_whose_row_is_damaged_does_not_hide_the_others(self, url: str, store: Store) -> None:
+        for number in (1, 2):
+            store.put_run(make_run(number), Path("/runs/a"))
+        damaged = make_run(2)
+        database = Database(url, 5)
+        with database.writing() as connection:
+            connection.execute(text("UPDATE runs SET record = '{\"id\": 1}' WHERE id = :id"), {"id": damaged.id})
+        database.close()
+        first, second = store.runs()
+        assert isinstance(first, UnreadableRun) and (first.id, first.folder) == (damaged.id, "/runs/a")
+        assert second == StoredRun(run=make_run(1), folder="/runs/a")
+        assert store.find_folder(damaged.id) == "/runs/a"
+        with pytest.raises(StoreError) as caught:
+            store.run(damaged.id)
+        assert caught.value.code == "store/unreadable-record"
+        assert store.put_run(damaged, Path("/runs/a")), "it can be entered again"
+        assert store.run(damaged.id).run == damaged
 
     def test_a_record_that_no_longer_fits_is_an_error(self, url: str, store: Store) -> None:
         store.add_dataset(make_dataset())

@@ -54,6 +54,7 @@ def decide_again(folder: RunFolder, changes: Sequence[str] = ()) -> Again:
     Errors: `RunError` when the run was not evaluated, or an answer file is damaged or missing; `RecipeError` for a
     change that would need other answers.
     """
+    folder.refuse_damage()
     recipe = _recipe(folder, changes)
     test = folder.read(TestSet)
     stored = folder.read(Evaluation)

@@ -39,6 +39,8 @@ def _all_facts(names: Sequence[str]) -> list[RunFacts]:
             where=" and ".join(unfit),
             do="evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data",
         )
+    for folder in folders:
+        folder.refuse_damage()
     return [_facts(folder) for folder in folders]
 
 

@@ -24,8 +24,8 @@ from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.prompts import write_serving
 from tunesmith.runs.stop import Stop
-from tunesmith.store.store import Store
 from tunesmith.workflow.ending import interrupted
+from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import Listener
 
 FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
@@ -44,7 +44,7 @@ class Contest:
     test_ids: Sequence[str]
     alone: Sequence[Example]
     folder: RunFolder
-    store: Store
+    index: Index
     listener: Listener
     stop: Stop
     judge: CountedCompleter | None = None
@@ -104,7 +104,7 @@ class Contest:
         self.asked.append(self.recalled[-1])
         self.listener.note(f"{name} has answered already")
         test = name_of_test_set(self.test_ids)
-        if not any((look.run, look.contender) == (self.folder.id, name) for look in self.store.looks(test)):
+        if not any((look.run, look.contender) == (self.folder.id, name) for look in self.index.looks(test)):
             self._remember_look(self.recalled[-1])  # it was lost between the answers and the store
         return True
 
@@ -126,7 +126,7 @@ class Contest:
         self.asked.append(one)
 
     def _remember_look(self, one: Asked) -> None:
-        self.store.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")])
+        self.index.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")], self.folder)
 
 
 def note_reasoning(one: Asked, listener: Listener) -> None:

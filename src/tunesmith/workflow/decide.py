@@ -4,6 +4,7 @@ Each step leaves its result in the run's folder before the next one begins, and 
 cut short goes on (`resume.py`) by the same lines, with nothing asked, chosen or tuned twice.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,9 @@ from tunesmith.evaluation.forgetting.change import forgetting_of
 from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS, measure_general, probe_name
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.records import Decision, Evaluation, Forgetting, GeneralAbility, Recipe, Run, Usage
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.folder import REPORTS, RunFolder
 from tunesmith.runs.prompts import write_index
 from tunesmith.runs.stop import Stop, stop_on_signals
-from tunesmith.store.store import Store
 from tunesmith.workflow.again import refuse_warnings
 from tunesmith.workflow.answerers import base_answerer, tuned_answerer
 from tunesmith.workflow.choices import Chooser
@@ -24,10 +24,11 @@ from tunesmith.workflow.contest import Contest, test_set_of
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.findings import Findings, Found, find
+from tunesmith.workflow.index import Index, clear_leftovers
 from tunesmith.workflow.lineup import Lineup
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.ready import Ready, make_ready
-from tunesmith.workflow.tuning import Tuning, clear_what_tuning_needed, open_run, tune
+from tunesmith.workflow.tuning import Tuning, open_run, tune
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import Saved
@@ -53,11 +54,11 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     """
     ready = make_ready(recipe, listener)
     material = ready.material
-    with Store.open() as store:  # nothing is written before the store and the model are open
-        estimate = foreseen(material, store, listener)
+    with Index.open(listener) as index:  # nothing is written before the model is open
+        estimate = foreseen(material, index, listener)
         model = material.model.load_for(recipe)
         with (
-            open_run(material, out, model, store, estimate, "decide", ready.inputs) as tuning,
+            open_run(material, out, model, index, estimate, "decide", ready.inputs) as tuning,
             stop_on_signals() as stop,
         ):
             found = measure_and_decide(ready, tuning, listener, stop)
@@ -69,6 +70,14 @@ def outcome_of(found: Found, folder: RunFolder, recipe: Recipe) -> Outcome:
     if recipe.strict:
         refuse_warnings(found.decision, str(found.reports[0]))
     return Outcome(found.decision, found.evaluation, found.run, folder, found.reports, found.document)
+
+
+def stored_outcome(folder: RunFolder, run: Run) -> Outcome:
+    """What a finished decision left, read from its folder. Errors: `RunError` when something of it is damaged."""
+    folder.refuse_damage(*REPORTS)
+    reports = tuple(folder.path / name for name in REPORTS)
+    document = json.loads(reports[-1].read_text(encoding="utf-8"))
+    return Outcome(folder.read(Decision), folder.read(Evaluation), run, folder, reports, document)
 
 
 def measure_and_decide(
@@ -93,7 +102,7 @@ def measure_and_decide(
     seconds = _seconds_of(contest, lineup.chooser, run, forgetting, judged)
     usd = judging.usd(judged)
     known = Findings(ready.power, judging.qualification, forgetting, usd, usd if judging.price else 0.0, seconds)
-    return find(contest, material, run, tuning.store, known, tuned, ready.form)
+    return find(contest, material, run, tuning.index, known, tuned, ready.form)
 
 
 def _prepare(ready: Ready, tuning: Tuning, listener: Listener, stop: Stop) -> tuple[Contest, Lineup]:
@@ -106,11 +115,12 @@ def _prepare(ready: Ready, tuning: Tuning, listener: Listener, stop: Stop) -> tu
         folder.write(judging.qualification)
     chooser = Chooser(material.validation, ready.plain.scorer, material.recipe.seed, listener, stop, folder)
     contest = Contest(
-        ready.task, material.split.test, material.validation, folder, tuning.store, listener, stop, judging.judge
+        ready.task, material.split.test, material.validation, folder, tuning.index, listener, stop, judging.judge
     )
     lineup = Lineup(material.recipe, material.train, material.test, ready.form, chooser, ready.passages)
-    for name, index in lineup.indexes.items():
-        write_index(folder.path / "index", name, index.entries, index.vectors)
+    with folder.rewriting("index"):
+        for name, index in lineup.indexes.items():
+            write_index(folder.path / "index", name, index.entries, index.vectors)
     return contest, lineup
 
 
@@ -118,7 +128,7 @@ def _tuned(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None"
     """The finished run and the tuned model. Errors: `Interrupted` when somebody asked to stop."""
     if tuning.run.result is not None:
         listener.note("the model is tuned already")
-        clear_what_tuning_needed(tuning.folder)
+        clear_leftovers(tuning.folder, tuning.run)
         return tuning.run, tuning.model.tuned_as(NamedModel.open(str(tuning.folder.path)), tuning.recipe)
     run = tune(tuning, listener, stop, saved)
     if run.status != "finished":

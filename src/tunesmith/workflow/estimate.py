@@ -10,9 +10,9 @@ from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import ChatTokenizer, Estimate, Machine, Recipe, Run, TokenArrays
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
-from tunesmith.store.store import Store
 from tunesmith.workflow.forecast import How, forecast
 from tunesmith.workflow.forecast_asking import Work
+from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 
@@ -26,11 +26,11 @@ def estimate(recipe: Recipe, *, measure: bool = False, listener: Listener = SILE
     """
     material = gather(recipe, listener)
     listener.stage("measuring this machine")
-    with Store.open() as store:
-        return foresee(material, store, material.model.load_for(material.recipe) if measure else None)
+    with Index.open(listener) as index:
+        return foresee(material, index, material.model.load_for(material.recipe) if measure else None)
 
 
-def foresee(material: Material, store: Store, model: LocalModel | None = None) -> Estimate:
+def foresee(material: Material, index: Index, model: LocalModel | None = None) -> Estimate:
     """The estimate for data that is ready, from a `model` (which gets an adapter), else from a slice of it.
 
     Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
@@ -44,7 +44,7 @@ def foresee(material: Material, store: Store, model: LocalModel | None = None) -
         prospect = prospect_of_model(model.loaded, train, validation, recipe)
     here = machine(prospect.accelerator)
     how: How = "quick" if model is None else "measured"
-    found = forecast(prospect, work_of(material), recipe, past_runs(store, here), how)
+    found = forecast(prospect, work_of(material), recipe, past_runs(index, here), how)
     return found.model_copy(update={"assumptions": (*busy_with(here), *found.assumptions)})
 
 
@@ -56,11 +56,11 @@ def busy_with(here: Machine) -> tuple[str, ...]:
     return (f"the machine is busy (load {load:.1f} on {here.cores} cores): an idle one is faster",)
 
 
-def foreseen(material: Material, store: Store, listener: Listener) -> Estimate | None:
+def foreseen(material: Material, index: Index, listener: Listener) -> Estimate | None:
     """The estimate at the beginning of a run, told; None for a model that can be trained but not sliced."""
     listener.stage("estimating")
     try:
-        found = foresee(material, store)
+        found = foresee(material, index)
     except ModelError as error:
         listener.note(f"no estimate: {error.found or error.what}")
         return None
@@ -76,11 +76,11 @@ def in_short(estimate: Estimate) -> str:
     return f"tuning takes about {duration(seconds.expected)} ({between}), {memory} and {usd(estimate.usd.expected)}"
 
 
-def past_runs(store: Store, here: Machine) -> list[Run]:
+def past_runs(index: Index, here: Machine) -> list[Run]:
     """Finished runs on a machine like this one whose estimates came out somehow, newest first."""
     return [
         stored.run
-        for stored in store.runs(RUNS_LOOKED_AT)
+        for stored in index.runs(RUNS_LOOKED_AT)
         if stored.run.estimate_error
         and (stored.run.machine.processor, stored.run.machine.cores, stored.run.machine.accelerator)
         == (here.processor, here.cores, here.accelerator)

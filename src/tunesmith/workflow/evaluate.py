@@ -1,13 +1,14 @@
 """Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from tunesmith.baselines.prompt import Instructed
 from tunesmith.data.check import check_examples
 from tunesmith.data.split import examples_on
-from tunesmith.errors import InputError, UsageError
+from tunesmith.errors import InputError, Interrupted, UsageError
 from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import SCORERS, choose_scorer
 from tunesmith.evaluation.scorers.scorer import Scorer
@@ -17,11 +18,12 @@ from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, R
 from tunesmith.records.evaluation import parts_of
 from tunesmith.records.quantity import usd
 from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.stop import stop_on_signals
-from tunesmith.store.store import Store
+from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_reasoning
+from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_reasoning, test_set_of
+from tunesmith.workflow.ending import interrupted
+from tunesmith.workflow.index import Index
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.judging import Judging, open_judging
 from tunesmith.workflow.listener import SILENT, Listener
@@ -52,9 +54,10 @@ def evaluate(
     task = judging.task(plain)
     outsiders = read_outsiders(recipe, task.examples, named)
     remotes = _remotes(recipe, listener)
-    folder = RunFolder.create(out, "evaluation") if out else None
     asked: list[Asked] = []
-    with Store.open() as store, stop_on_signals() as stop:
+    with Index.open(listener) as index, stop_on_signals() as stop, _folder_in(out, stop) as folder:
+        if folder is not None:
+            folder.write(test_set_of(task, ()))
         for name, model in named.items():
             listener.stage(f"asking {name}")
             if known := trained_on(places[name], task.examples):
@@ -63,24 +66,43 @@ def evaluate(
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _entrant(name, model, instruction, task.examples, recipe)
             asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
-            _keep(asked[-1], wanted, store, folder)
+            _keep(asked[-1], task, wanted, index, folder)
         for entrant in remotes:
             listener.stage(f"asking {entrant.profile.name}")
             asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
-            _keep(asked[-1], wanted, store, folder)
+            _keep(asked[-1], task, wanted, index, folder)
         for outsider in outsiders:
             asked.append(judged(partial(outsider.scored, task), judging.judge))
-            _keep(asked[-1], wanted, store, folder)
-    for one in asked:
-        note_reasoning(one, listener)
-    evaluation = evaluate_answers(asked, task)
-    if judging.judge is not None:
-        listener.note(_told_of_judging(judging))
-    if folder is not None:
-        folder.write(evaluation)
-        if judging.qualification is not None:
-            folder.write(judging.qualification)
+            _keep(asked[-1], task, wanted, index, folder)
+        for one in asked:
+            note_reasoning(one, listener)
+        evaluation = evaluate_answers(asked, task)
+        if judging.judge is not None:
+            listener.note(_told_of_judging(judging))
+        if folder is not None:
+            folder.write(evaluation)
+            if judging.qualification is not None:
+                folder.write(judging.qualification)
     return evaluation, folder.path if folder else None
+
+
+@contextmanager
+def _folder_in(out: Path | None, stop: Stop) -> Iterator[RunFolder | None]:
+    """A folder that appears when the block ends. When the block is left by an error, it appears with the answers so
+    far, if there are some: they may have cost money. A killed process leaves nothing."""
+    folder = RunFolder.begin(out, "evaluation") if out else None
+    if folder is None:
+        yield None
+        return
+    try:
+        yield folder
+        folder.appear()
+    except BaseException as error:
+        has_answers = bool(folder.contenders())
+        folder.appear() if has_answers else folder.discard()
+        if isinstance(error, Interrupted):  # it names the folder, whose name was another one then
+            raise interrupted(folder if has_answers else None, stop) from None
+        raise
 
 
 def _told_of_judging(judging: Judging) -> str:
@@ -97,8 +119,9 @@ def _task(recipe: Recipe, places: Mapping[str, str], listener: Listener) -> tupl
     loaded = read_examples(recipe)
     tell_or_refuse(check_examples(loaded), listener, recipe)
     wanted = wanted_of("given", loaded.examples)
-    once = sorted({example.id: example for example in wanted}.values(), key=lambda example: example.id)
-    examples = once[: recipe.evaluation.test_limit]  # ids are hashes, so the first of them are a fair sample
+    once = {example.id: example for example in wanted}
+    asked = set(sorted(once)[: recipe.evaluation.test_limit])  # ids are hashes, so the first of them are a fair sample
+    examples = [example for example in once.values() if example.id in asked]  # in the order of the file
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
     listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
     scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
@@ -172,10 +195,15 @@ def _instructed(profile: Profile, completer: Completer, instruction: str | None)
     return Entrant(profile.model_copy(update={"given": given}), Instructed(completer, instruction))
 
 
-def _keep(one: Asked, wanted: Sequence[Example], store: Store, folder: RunFolder | None) -> None:
+def _keep(one: Asked, task: Task, wanted: Sequence[Example], index: Index, folder: RunFolder | None) -> None:
+    """Each answer is kept with its question and the answer that is right, so that it can be read by itself."""
     if folder is not None:
-        folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
-    store.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
+        answers = [
+            answer.model_copy(update={"question": example.question, "expected": example.answer})
+            for answer, example in zip(one.answers, task.examples, strict=True)
+        ]
+        folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), answers)
+    index.add_looks([look_of([example.id for example in wanted], one, None, "evaluate")])
 
 
 def trained_on(place: str, examples: Sequence[Example]) -> int:

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tunesmith.errors import ModelError, RunError, StoreError
+from tunesmith.errors import ModelError
 from tunesmith.files import sync_folder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import ChatTokenizer, Message, Run, Serving
 from tunesmith.runs.folder import RunFolder
-from tunesmith.store.store import Store
+from tunesmith.temporaries import temporary_folder
 from tunesmith.workflow.bundle import PROOF, AnswersProof, prove, write_bundle
+from tunesmith.workflow.index import Index, artifact_of
 from tunesmith.workflow.inventory import folder_if_run
+from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.serving import TUNED, base_of, choose_contender
-from tunesmith.workflow.tuning import artifact_of
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import Proof
@@ -53,7 +53,7 @@ class Exported:
     dtype: str | None
 
 
-def export(name: str, to: Path, contender: str | None = None) -> Exported:
+def export(name: str, to: Path, contender: str | None = None, listener: Listener = SILENT) -> Exported:
     """Write the winner of a run, its `contender` of that name, or an adapter on its model, as a folder `to`.
 
     Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` when it would answer otherwise than it
@@ -61,7 +61,7 @@ def export(name: str, to: Path, contender: str | None = None) -> Exported:
     """
     given = folder_if_run(name)
     place = Path(given)
-    if to.exists():
+    if os.path.lexists(to):  # also a link to nowhere
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
@@ -77,7 +77,8 @@ def export(name: str, to: Path, contender: str | None = None) -> Exported:
         write_bundle(folder, serving, model, dtype or "", temporary)
         proof = prove(folder, serving, temporary, is_exact=is_exact)
         proof.write(temporary / PROOF)
-    _remember(folder.read(Run).id, to)
+    with Index.open(listener) as index:  # the folder is written: what the store does not take is a warning
+        index.add_artifact(artifact_of("export", to, folder.read(Run).id), folder)
     return Exported(to, serving.contender, chosen.why, merge, proof, dtype)
 
 
@@ -102,9 +103,8 @@ def _export_adapter(given: str, to: Path) -> Exported:
 @contextmanager
 def _beside(to: Path) -> Iterator[Path]:
     """A folder beside `to` that takes its place when the block ends well, and goes away when it does not."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=to.parent, prefix=f".tmp-{to.name}-") as temporary:
-        place = Path(temporary) / to.name
+    with temporary_folder(to) as temporary:
+        place = temporary / to.name
         yield place
         for path in place.rglob("__pycache__"):
             for file in path.iterdir():
@@ -152,11 +152,3 @@ def probes_of(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: i
             texts = [tokenizer.render(messages) for messages in told] or texts
     most = min(MOST_PROBE_TOKENS, context_tokens or MOST_PROBE_TOKENS)
     return [encoded.ids[:most] for encoded in tokenizer.encode(texts)]
-
-
-def _remember(run: str, to: Path) -> None:
-    with (
-        suppress(RunError, StoreError),
-        Store.open() as store,
-    ):  # the folder is written; a run from elsewhere is not known
-        store.add_artifact(artifact_of("export", to, run))

@@ -36,15 +36,14 @@ from tunesmith.records.look import looks_told, name_of_test_set
 from tunesmith.report.content import ReportInput
 from tunesmith.report.data import focus_of, report_json
 from tunesmith.report.write import write_report
-from tunesmith.store.store import Store
+from tunesmith.runs.folder import REPORTS, TO_LABEL
 from tunesmith.workflow.contest import Contest
+from tunesmith.workflow.index import Index
 from tunesmith.workflow.material import Material
 from tunesmith.workflow.showing import as_measured
-from tunesmith.workflow.tuning import artifact_of
 
 BELIEFS = 1000
 """Train examples of which the tuned model is asked what it thinks of their answer."""
-TO_LABEL = "to_label.csv"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def find(
     contest: Contest,
     material: Material,
     run: Run,
-    store: Store,
+    index: Index,
     known: Findings,
     model: LocalModel,
     form: AnswerForm | None,
@@ -97,8 +96,6 @@ def find(
     for record in (known.forgetting, evaluation, cost, run):
         if record is not None:
             folder.write(record)
-    store.update_run(run)
-    store.add_evaluation(evaluation, run.id)
     content = ReportInput(
         run=run,
         recipe=recipe,
@@ -116,17 +113,18 @@ def find(
         defaults=[(default.key, f"{default.value:g}", default.source) for default in run.defaults],
         power=as_measured(known.power, material, evaluation, answers),
         leaks=material.leaks,
-        looks=looks_told(store.looks(name_of_test_set(contest.test_ids))),
+        looks=looks_told(index.looks(name_of_test_set(contest.test_ids))),
         qualification=known.qualification,
         judge_told=told_by(contest.task.scorer, sum(one.judging is not None for one in contest.recalled)),
         forgetting=known.forgetting,
         cost=cost,
     )
-    content = content.with_analysis(_analysis(content, contest, material, model, form))
-    reports = write_report(folder.path, content)
-    for path in reports:
-        store.add_artifact(artifact_of("report", path, run.id))
+    with folder.rewriting(*REPORTS, TO_LABEL):
+        content = content.with_analysis(_analysis(content, contest, material, model, form))
+        reports = write_report(folder.path, content)
     folder.write(decision)
+    folder.settle()
+    index.record(folder)
     return Found(run, evaluation, decision, reports, report_json(content, reports[0]))
 
 

@@ -11,7 +11,13 @@ from tunesmith.models.resolve import known_models, looks_like_folder
 from tunesmith.providers.local_model import resolve
 from tunesmith.records import Decision, Recipe, Run
 from tunesmith.runs.folder import RunFolder
+from tunesmith.store.entries import StoredRun, UnreadableRun
 from tunesmith.store.store import Store
+from tunesmith.workflow.index import Index, artifacts_of, bring_up_to_date, enter_unknown
+from tunesmith.workflow.listener import SILENT, Listener
+
+HERE = Path("runs")
+"""Where runs are made when no one says otherwise."""
 
 
 def fetch_sample() -> Path:
@@ -49,29 +55,37 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def list_runs(limit: int) -> list[dict[str, Any]]:
-    """The newest runs: id, status, model, verdict, folder."""
+    """The newest runs: id, status, model, verdict, folder. The store is brought up to date from their folders first,
+    and with the runs that lie beside them and in `runs/` here."""
     with Store.open() as store:
-        stored = store.runs(limit)
-    return [
-        {
-            "id": row.run.id,
-            "created": row.run.created,
-            "status": _status(row.run, Path(row.folder)),
-            "model": row.run.model.name,
-            "verdict": _verdict(Path(row.folder)),
-            "folder": row.folder,
-        }
-        for row in stored
-    ]
+        enter_unknown(store, [HERE, *(Path(row.folder).parent for row in store.runs(limit))])
+        return [_row_of(store, row) for row in store.runs(limit)]
 
 
-def show_run(run: str) -> dict[str, Any]:
-    """Everything known of one run, given by id, beginning of an id, or folder. Errors: `RunError`, `StoreError`."""
+def _row_of(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:
+    folder = Path(row.folder)
+    known = row.run if isinstance(row, StoredRun) else row
+    run = bring_up_to_date(store, folder) or (known if isinstance(known, Run) else None)
+    return {
+        "id": known.id,
+        "created": known.created,
+        "status": _status(run, folder) if run else "unreadable",
+        "model": run.model.name if run else "",
+        "verdict": _verdict(folder),
+        "folder": row.folder,
+    }
+
+
+def show_run(run: str, listener: Listener = SILENT) -> dict[str, Any]:
+    """Everything known of one run, given by id, beginning of an id, or folder; `damaged` names each file that is not as
+    it was written. Errors: `RunError`, `StoreError`."""
     opened = RunFolder.open(folder_of(run))
     head = opened.read(Run)
+    damaged = opened.damage()
     decision = opened.read(Decision) if opened.has(Decision) else None
-    with Store.open() as store:
-        artifacts = store.artifacts(run=head.id)
+    with Index.open(listener) as index:
+        index.bring_up_to_date(opened)
+        artifacts = index.artifacts(head.id) or artifacts_of(opened, head)
     return {
         "run": head.model_dump(mode="json"),
         "status": _status(head, opened.path),
@@ -79,32 +93,51 @@ def show_run(run: str) -> dict[str, Any]:
         "recipe": opened.read_recipe().model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,
         "artifacts": [artifact.model_dump(mode="json") for artifact in artifacts],
+        "damaged": list(damaged),
+        "has_checksums": opened.has_checksums(),
     }
 
 
 def folder_of(run: str) -> Path:
-    """The folder of a run given by its folder, its id, or the beginning of its id. Errors: `StoreError`."""
+    """The folder of a run given by its folder, its id, or the beginning of its id; where the store does not know it,
+    `runs/` here is searched. Errors: `StoreError`."""
     if looks_like_folder(run):
         return Path(run).expanduser()
-    with Store.open() as store:
-        return Path(store.run(run).folder)
+    try:
+        with Store.open() as store:
+            return Path(store.find_folder(run))
+    except StoreError:
+        found = RunFolder.all_in(HERE, run)
+        if len(found) == 1:
+            return found[0].path
+        raise
 
 
 def folder_if_run(name: str) -> str:
     """A run's folder when the name is that of a run, else the name: it may be a model's.
 
     A path stays as it is written but for `~`: without its `./` it could be taken for a hub name.
+    Errors: `RunError` when what every use of the run rests on is damaged.
     """
     if looks_like_folder(name):
-        return os.path.expanduser(name)
+        path = os.path.expanduser(name)
+        _refuse_damaged_head(Path(path))
+        return path
     if not name[:1].isdigit():
         return name  # ids begin with a date: a model's name needs no store
     try:
-        return str(folder_of(name))
+        folder = folder_of(name)
     except StoreError as error:
         if error.code == "store/no-such-run":
             return name
         raise
+    _refuse_damaged_head(folder)
+    return str(folder)
+
+
+def _refuse_damaged_head(folder: Path) -> None:
+    if "\0" not in str(folder) and os.path.isfile(folder / "run.json"):
+        RunFolder.open(folder).refuse_damage("run.json", "recipe.yaml")
 
 
 def recipe_of(folder: str) -> Recipe | None:
@@ -129,8 +162,8 @@ def _status(run: Run, folder: Path) -> str:
 
 def _verdict(folder: Path) -> str | None:
     """A damaged decision must not hide the other runs of a list."""
-    opened = RunFolder(folder)
     try:
+        opened = RunFolder(folder)
         return opened.read(Decision).verdict if opened.has(Decision) else None
     except InputError:
         return "unreadable"

@@ -49,10 +49,10 @@ def make_ready(
     recipe: Recipe,
     listener: Listener,
     examined: Qualification | None = None,
-    check: Callable[[Material], None] = lambda material: None,
+    check: Callable[[Material, Mapping[str, str]], None] = lambda material, inputs: None,
 ) -> Ready:
-    """Gather it. `examined` is how the judge did when it was examined earlier; `check` hears of the data before
-    anything is asked that costs.
+    """Gather it. `examined` is how the judge did when it was examined earlier; `check` hears of the data and of
+    what else is read before code of the user's own runs and before anything is asked that costs.
 
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
     small; whatever `check` raises.
@@ -61,7 +61,8 @@ def make_ready(
     if recipe.evaluation.optimiser == "dspy":
         installed_dspy()
     material = gather(recipe, listener)
-    check(material)
+    inputs = inputs_of(material.recipe, passages)
+    check(material, inputs)
     task = task_of(material)
     power = say_power(material, listener)
     outsiders = read_outsiders(material.recipe, task.examples, names_in_decide(material.recipe))
@@ -69,11 +70,11 @@ def make_ready(
     form, why = form_of([example.answer for example in material.train])
     listener.note(why)
     remotes = remote_answerers(material, form, listener)
-    inputs = _inputs(material.recipe, passages)
     return Ready(material, task, power, judging, outsiders, passages, form, remotes, inputs)
 
 
-def _inputs(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
+def inputs_of(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
+    """Fingerprints of what is read besides data and model; "" where the file is gone. Nothing of it is run."""
     scorer = recipe.evaluation.scorer
     own, _, _ = scorer.rpartition(":")
     files = {
@@ -83,7 +84,14 @@ def _inputs(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
         **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
     }
     documents = {"documents": fingerprint_of([[one.source, one.text] for one in passages])} if passages else {}
-    return {**documents, **{name: sha256_of(Path(file)) for name, file in files.items() if file is not None}}
+    return {**documents, **{name: _sha256_of(Path(file)) for name, file in files.items() if file is not None}}
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError:  # whoever needs it says so
+        return ""
 
 
 def task_of(material: Material) -> Task:

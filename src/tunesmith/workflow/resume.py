@@ -9,19 +9,18 @@ needs the data where they were, because it needs the test examples.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
-from tunesmith.errors import RunError, StoreError
-from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import Decision, Qualification, Run, TestSet
+from tunesmith.errors import RunError
+from tunesmith.providers.local_model import LocalModel, NamedModel
+from tunesmith.records import Decision, Qualification, Recipe, Run, TestSet
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import read_lesson
 from tunesmith.runs.stop import stop_on_signals
-from tunesmith.store.store import Store
 from tunesmith.workflow.contest import tested_examples
-from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of
+from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of, stored_outcome
 from tunesmith.workflow.ending import interrupted
+from tunesmith.workflow.index import Index, clear_leftovers
 from tunesmith.workflow.inventory import folder_of
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material
@@ -34,69 +33,78 @@ if TYPE_CHECKING:
 
 def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT) -> tuple[Run, RunFolder] | Outcome:
     """Go on with a run (its folder, its id, or the beginning of its id) from its newest good checkpoint, to the end of
-    the command that began it: a trained model, or a verdict.
+    the command that began it: a trained model, or a verdict. Of a finished run what was left undone is done: the store
+    is brought up to date, and what only tuning needed goes away.
 
-    Errors: `RunError` when it is finished, in use, damaged, or something differs that must not; `ModelError`;
+    Errors: `RunError` when there is nothing to do, in use, damaged, or something differs that must not; `ModelError`;
     `TrainingError`; `Interrupted` as `train` and `decide`.
     """
     folder = RunFolder.open(folder_of(name))
-    if folder.read(Run).command == "decide" or folder.has(TestSet):  # older versions did not say which
-        return _go_on_deciding(folder, allow_drift, listener)
-    return _go_on_training(folder, allow_drift, listener), folder
-
-
-def _go_on_training(folder: RunFolder, allow_drift: bool, listener: Listener) -> Run:
-    with folder.lock(), Store.open() as store:
-        before = _unfinished(folder)
+    run = folder.read(Run)
+    is_decision = run.command == "decide" or folder.has(TestSet)  # older versions did not say which
+    with folder.lock(), Index.open(listener) as index:
+        before = folder.read(Run)
         folder.sweep()
-        recipe, prepared = folder.read_recipe(), folder.read_prepared()
-        lesson = read_lesson(folder, prepared)
-        named = NamedModel.open(recipe.model, recipe.revision)
-        model = named.load_for(recipe)
-        run = _going_on(before, identity_of(recipe, model, prepared), allow_drift, folder, listener)
-        saved = _newest(folder, listener)
-        _remember(run, folder, store)
-        tuning = Tuning(run, folder, recipe, lesson, model, store)
-        with telling_how_it_ends(tuning), stop_on_signals() as stop:
-            run = tune(tuning, listener, stop, saved)
+        if folder.has(Decision) or (before.status == "finished" and not is_decision):
+            return _tidy(folder, before, index, listener)
+        if is_decision:
+            return _go_on_deciding(folder, before, index, allow_drift, listener)
+        return _go_on_training(folder, before, index, allow_drift, listener), folder
+
+
+def _tidy(folder: RunFolder, run: Run, index: Index, listener: Listener) -> tuple[Run, RunFolder] | Outcome:
+    """Errors: `RunError` when there is nothing to do."""
+    undone = [
+        *(["what only tuning needed was there"] if clear_leftovers(folder, run) else []),
+        *(["the store was behind"] if index.record(folder) else []),
+    ]
+    if undone:
+        listener.note(f"the run is finished; put right: {', '.join(undone)}")
+        return stored_outcome(folder, run) if folder.has(Decision) else (run, folder)
+    what, then = (
+        ("This run has its verdict; there is nothing to go on with.", "show")
+        if folder.has(Decision)
+        else ("The tuning of this run is finished; there is nothing to go on with.", "chat")
+    )
+    raise RunError("finished", what, where=str(folder.path), do=f"tunesmith {then} {folder.path}")
+
+
+def _go_on_training(folder: RunFolder, before: Run, index: Index, allow_drift: bool, listener: Listener) -> Run:
+    recipe, prepared = folder.read_recipe(), folder.read_prepared()
+    lesson = read_lesson(folder, prepared)
+    named = NamedModel.open(recipe.model, recipe.revision)
+    model = named.load_for(recipe)
+    run = _going_on(before, identity_of(recipe, model, prepared), allow_drift, folder, listener)
+    saved = _newest(folder, listener)
+    _remember(run, recipe, folder, index)
+    tuning = Tuning(run, folder, recipe, lesson, model, index)
+    with telling_how_it_ends(tuning), stop_on_signals() as stop:
+        run = tune(tuning, listener, stop, saved)
     if run.status == "interrupted":
         raise interrupted(folder, stop)
     return run
 
 
-def _go_on_deciding(folder: RunFolder, allow_drift: bool, listener: Listener) -> Outcome:
-    with folder.lock(), Store.open() as store:
-        before = _unfinished(folder)
-        folder.sweep()
-        examined = folder.read(Qualification) if folder.has(Qualification) else None
-        check = partial(_refuse_other_data, folder, before)
-        ready = make_ready(folder.read_recipe(), listener, examined, check)
-        material = ready.material
+def _go_on_deciding(folder: RunFolder, before: Run, index: Index, allow_drift: bool, listener: Listener) -> Outcome:
+    compared: list[tuple[Run, LocalModel]] = []
+
+    def compare(material: Material, inputs: Mapping[str, str]) -> None:
+        """Before a scorer of the user's own runs: this folder may come from elsewhere."""
+        _refuse_other_data(folder, before, material)
         model = material.model.load_for(material.recipe)
-        now = {**identity_of(material.recipe, model, material.prepared), **ready.inputs}
-        run = _going_on(before, now, allow_drift, folder, listener)
-        saved = None if run.result else _newest(folder, listener)
-        _remember(run, folder, store)
-        tuning = Tuning(run, folder, material.recipe, material.lesson, model, store)
-        with telling_how_it_ends(tuning), stop_on_signals() as stop:
-            found = measure_and_decide(ready, tuning, listener, stop, saved)
+        now = {**identity_of(material.recipe, model, material.prepared), **inputs}
+        compared.append((_going_on(before, now, allow_drift, folder, listener), model))
+
+    examined = folder.read(Qualification) if folder.has(Qualification) else None
+    ready = make_ready(folder.read_recipe(), listener, examined, compare)
+    ((run, model),) = compared
+    material = ready.material
+    saved = None if run.result else _newest(folder, listener)
+    _remember(run, material.recipe, folder, index)
+    tuning = Tuning(run, folder, material.recipe, material.lesson, model, index)
+    with telling_how_it_ends(tuning), stop_on_signals() as stop:
+        found = measure_and_decide(ready, tuning, listener, stop, saved)
     return outcome_of(found, folder, material.recipe)
-
-
-def _unfinished(folder: RunFolder) -> Run:
-    """Errors: `RunError` when there is nothing to go on with."""
-    run = folder.read(Run)
-    if folder.has(Decision):
-        raise RunError(
-            "finished", "This run has its verdict; there is nothing to go on with.", where=str(folder.path),
-            do=f"tunesmith show {folder.path}",
-        )  # fmt: skip
-    if run.status == "finished" and run.command == "train" and not folder.has(TestSet):
-        raise RunError(
-            "finished", "The tuning of this run is finished; there is nothing to go on with.", where=str(folder.path),
-            do=f"tunesmith chat {folder.path}",
-        )  # fmt: skip
-    return run
 
 
 def _refuse_other_data(folder: RunFolder, before: Run, material: Material) -> None:
@@ -152,9 +160,8 @@ def _newest(folder: RunFolder, listener: Listener) -> "Saved | None":
     return saved
 
 
-def _remember(run: Run, folder: RunFolder, store: Store) -> None:
+def _remember(run: Run, recipe: Recipe, folder: RunFolder, index: Index) -> None:
+    if any(difference.startswith("recipe ") for difference in run.drift):
+        folder.write_recipe(recipe)  # the one that was allowed is now the run's own
     folder.write(run)
-    try:
-        store.update_run(run)
-    except StoreError:  # the folder came from another machine
-        store.add_run(run, folder.path)
+    index.record(folder)

@@ -168,6 +168,7 @@ def prompting_of(serving: Serving, index: Index | None, room: Room | None) -> Pr
 def open_index(folder: RunFolder, serving: Serving) -> Index:
     """What a contender searches, as it was when the run was made. Errors: `RunError` when it is missing or damaged."""
     assert serving.index is not None
+    folder.refuse_damage("index")
     entries, vectors = read_index(folder.path / "index", serving.index)
     search = search_over(serving.search, LocalEmbedder() if serving.search != "bm25" else None, vectors)
     try:

@@ -23,14 +23,13 @@ from tunesmith.records import (
     passes_told,
 )
 from tunesmith.runs.environment import machine, versions
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.lesson import Lesson, clear_lesson, write_lesson
+from tunesmith.runs.folder import APPENDED, RunFolder
+from tunesmith.runs.lesson import Lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
-from tunesmith.store.entries import Artifact
-from tunesmith.store.store import Store
 from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption, stopped_at_once
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.forecast import errors_of
+from tunesmith.workflow.index import Index, clear_leftovers
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.looks import Lines, generation_score, measured_extent
 from tunesmith.workflow.material import Material, gather
@@ -51,7 +50,7 @@ class Tuning:
     recipe: Recipe
     lesson: Lesson
     model: LocalModel
-    store: Store
+    index: Index
 
 
 def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> tuple[Run, RunFolder]:
@@ -61,10 +60,10 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     `Interrupted` after Ctrl-C, which says what was kept.
     """
     material = gather(recipe, listener)
-    with Store.open() as store:  # nothing is written before the store and the model are open
-        estimate = foreseen(material, store, listener)
+    with Index.open(listener) as index:  # nothing is written before the model is open
+        estimate = foreseen(material, index, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, store, estimate, "train") as tuning, stop_on_signals() as stop:
+        with open_run(material, out, model, index, estimate, "train") as tuning, stop_on_signals() as stop:
             run = tune(tuning, listener, stop)
     if run.status == "interrupted":
         raise interrupted(tuning.folder, stop)
@@ -76,24 +75,28 @@ def open_run(
     material: Material,
     out: Path,
     model: LocalModel,
-    store: Store,
+    index: Index,
     estimate: Estimate | None,
     command: Command,
     inputs: Mapping[str, str] = NOTHING_ELSE,
 ) -> Iterator[Tuning]:
-    """A run's locked folder with everything that is known before training, and the run in the store; `inputs` are
-    fingerprints of what is read besides data and model.
+    """A run's locked folder with everything that is known before training, visible once all of it is there, and the run
+    in the store; `inputs` are fingerprints of what is read besides data and model.
 
     When the block is left before the training ended, the run's status says how.
     """
-    folder = RunFolder.create(out, material.check.dataset.name)
+    folder = RunFolder.begin(out, material.check.dataset.name)
     with folder.lock():
-        run = _new_run(material, folder, model, estimate, command, inputs)
-        _write_known(material, folder)
-        folder.write(run)
-        store.add_dataset(material.check.dataset)
-        store.add_run(run, folder.path)
-        tuning = Tuning(run, folder, material.recipe, material.lesson, model, store)
+        try:
+            run = _new_run(material, folder, model, estimate, command, inputs)
+            _write_known(material, folder)
+            folder.write(run)
+            folder.appear()
+        except BaseException:
+            folder.discard()
+            raise
+        index.record(folder)
+        tuning = Tuning(run, folder, material.recipe, material.lesson, model, index)
         with telling_how_it_ends(tuning):
             yield tuning
 
@@ -139,18 +142,19 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     folder, lesson = tuning.folder, tuning.lesson
     lines = Lines(folder, listener, tuning.recipe, saved.step if saved else 0)
     checkpoints = Checkpoints(folder.checkpoints)
-    result = train_adapter(
-        tuning.model.loaded,
-        lesson.arrays["train"],
-        lesson.arrays["validation"],
-        tuning.recipe,
-        adapter_folder=_place_of(tuning),
-        on_line=lines,
-        score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
-        stop=stop.asked,
-        tell=listener.progress,
-        safekeeping=Safekeeping(checkpoints, folder.journal, saved),
-    )
+    with folder.rewriting("adapter", "model", *APPENDED):
+        result = train_adapter(
+            tuning.model.loaded,
+            lesson.arrays["train"],
+            lesson.arrays["validation"],
+            tuning.recipe,
+            adapter_folder=_place_of(tuning),
+            on_line=lines,
+            score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
+            stop=stop.asked,
+            tell=listener.progress,
+            safekeeping=Safekeeping(checkpoints, folder.journal, saved),
+        )
     if saved is None:
         result = result.model_copy(update={"energy_joules": lines.energy.add_up()})
     result = result.model_copy(update={"extent": measured_extent(folder, lesson, tuning.recipe, result)})
@@ -158,16 +162,8 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
         listener.note(f"tuned for {passes_told(result.extent)}")
     run = _finish(tuning, result.status, result)
     if result.status == "finished":
-        clear_what_tuning_needed(folder)
+        clear_leftovers(folder, run)
     return run
-
-
-def clear_what_tuning_needed(folder: RunFolder) -> None:
-    """Checkpoints and lesson of a finished tuning: nobody will go on with it."""
-    from tunesmith.engine.checkpoint import Checkpoints
-
-    Checkpoints(folder.checkpoints).clear()
-    clear_lesson(folder)
 
 
 def _new_run(
@@ -213,27 +209,16 @@ def identity_of(recipe: Recipe, model: LocalModel, prepared: Mapping[str, Prepar
 
 
 def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) -> Run:
-    folder, store = tuning.folder, tuning.store
+    folder = tuning.folder
     place = _place_of(tuning)
     files = {path.name: sha256_of(path) for path in sorted(place.glob("*"))}
     finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     finished = finished.model_copy(update={"estimate_error": errors_of(finished)})
     folder.write(finished)
-    store.update_run(finished)
-    if files:
-        store.add_artifact(artifact_of(place.name, place, finished.id))
+    tuning.index.record(folder)
     return finished
 
 
 def _place_of(tuning: Tuning) -> Path:
     """Where the result goes: full fine-tuning leaves a whole model, every other kind an adapter."""
     return tuning.folder.model if tuning.recipe.adapter.kind == "full" else tuning.folder.adapter
-
-
-def artifact_of(kind: str, path: Path, run: str) -> Artifact:
-    """A file, or a folder by the list of its files, as the store knows it."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    hashes = {file.relative_to(path).as_posix(): sha256_of(file) for file in files}
-    sha256 = fingerprint_of(hashes) if path.is_dir() else next(iter(hashes.values()))
-    size = sum(file.stat().st_size for file in files)
-    return Artifact(kind=kind, path=str(path.absolute()), sha256=sha256, size_bytes=size, run=run)

@@ -25,7 +25,7 @@ from tunesmith.engine.adapters.four_bit import FourBitLinear
 from tunesmith.engine.adapters.linear import Linear, replace
 from tunesmith.engine.adapters.lora import LoraLinear, adapter_dtype, lora_layers
 from tunesmith.errors import ModelError
-from tunesmith.files import replacing, write_atomically
+from tunesmith.files import as_os_error, replacing, write_atomically
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -66,8 +66,11 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
     metadata = {BASE_WEIGHTS: "nf4"} if in_four_bits else {"format": "pt"}  # two keys would stand in any order
     config = json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True)
     write_atomically(folder / CONFIG, config + "\n")
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    try:
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
+    except SafetensorError as error:  # no room
+        raise as_os_error(error) from None
 
 
 def _config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:

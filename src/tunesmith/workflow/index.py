@@ -1,0 +1,211 @@
+"""The store as the work sees it: an index of run folders. The folders are the truth, so the work goes on without it.
+
+Whatever fails (locked, gone, damaged, of a newer version) is one warning; the next `tunesmith runs`, `show` or `resume`
+brings the store up to date from the folders.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from tunesmith.errors import InputError, RunError, StoreError
+from tunesmith.files import sha256_of
+from tunesmith.records import Asking, CheckReport, Decision, Evaluation, Look, Run, Split, fingerprint_of
+from tunesmith.records.look import name_of_test_set
+from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.lesson import clear_lesson
+from tunesmith.store.entries import Artifact, StoredRun
+from tunesmith.store.store import Store
+from tunesmith.workflow.listener import SILENT, Listener
+
+T = TypeVar("T")
+REFUSED = ("store/bad-url",)
+"""What a user has set wrongly is said before anything begins."""
+
+
+class Index:
+    """The store, or nothing where it cannot be used. Reading then finds nothing and writing is left for later."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._store: Store | None = None
+        self._is_lost = False
+
+    @classmethod
+    @contextmanager
+    def open(cls, listener: Listener = SILENT) -> Iterator["Index"]:
+        """Errors: `StoreError` for a URL that is none, `MissingExtraError`."""
+        index = cls(listener)
+        try:
+            index._attempt(lambda store: None, None)
+            yield index
+        finally:
+            index._close()
+
+    def runs(self, limit: int) -> list[StoredRun]:
+        """The newest runs that can be read."""
+        return self._attempt(lambda store: [row for row in store.runs(limit) if isinstance(row, StoredRun)], [])
+
+    def looks(self, test: str) -> list[Look]:
+        """Every known look at the test set of this name."""
+        return self._attempt(lambda store: store.looks(test), [])
+
+    def artifacts(self, run: str) -> list[Artifact]:
+        """The files that a run left."""
+        return self._attempt(lambda store: store.artifacts(run=run), [])
+
+    def add_looks(self, looks: Sequence[Look], folder: RunFolder | None = None) -> None:
+        """Remember looks, of the run in this folder."""
+
+        def add(store: Store) -> None:
+            if folder is not None and store.folder_of(folder.id) is None:
+                record_folder(store, folder)  # the store is another one than when the run began
+            store.add_looks(looks)
+
+        self._attempt(add, None)
+
+    def add_artifact(self, artifact: Artifact, folder: RunFolder) -> None:
+        """Remember a file of a run that lies outside its folder."""
+
+        def add(store: Store) -> None:
+            record_folder(store, folder)
+            store.add_artifact(artifact)
+
+        self._attempt(add, None)
+
+    def bring_up_to_date(self, folder: RunFolder) -> None:
+        """As the function of this name."""
+        self._attempt(lambda store: bring_up_to_date(store, folder.path), None)
+
+    def record(self, folder: RunFolder) -> bool:
+        """Make the store agree with the folder of a run; whether it did not. A store that failed is tried again."""
+        self._is_lost = False
+        return self._attempt(lambda store: record_folder(store, folder), False)
+
+    def _attempt(self, action: Callable[[Store], T], otherwise: T) -> T:
+        for is_last in (False, True):
+            if self._is_lost:
+                break
+            try:
+                self._store = self._store or Store.open()
+                return action(self._store)
+            except StoreError as error:
+                self._close()
+                if error.code in REFUSED:
+                    raise
+                self._is_lost = is_last or error.code == "store/locked"  # it was waited for already
+                if self._is_lost:
+                    found = f" ({error.found})" if error.found else ""
+                    self._listener.note(
+                        f"warning: the store is left out: {error.what}{found} The run's folder has everything; "
+                        "`tunesmith runs` enters it later"
+                    )
+        return otherwise
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def record_folder(store: Store, folder: RunFolder) -> bool:
+    """Make the store agree with the folder of a run; whether it did not before. What is there already stays.
+
+    A copy of a folder that the store knows elsewhere is not entered. Errors: `RunError`, `StoreError`.
+    """
+    run = folder.read(Run)
+    known = store.folder_of(run.id)
+    if known is not None and Path(known) != folder.path and Path(known).is_dir():
+        return False
+    is_new = store.put_run(run, folder.path)
+    if folder.has(CheckReport):
+        store.add_dataset(folder.read(CheckReport).dataset)
+    for artifact in artifacts_of(folder, run):
+        store.add_artifact(artifact)
+    if folder.has(Evaluation):
+        store.add_evaluation(folder.read(Evaluation), run.id)
+    if run.command == "decide" and folder.has(Split):
+        store.add_looks(_missing_looks(store, folder))
+    return is_new
+
+
+def artifacts_of(folder: RunFolder, run: Run) -> list[Artifact]:
+    """What a run left that is worth finding: its adapter or model, its reports once there is a verdict."""
+    found = []
+    for place in (folder.adapter, folder.model):
+        if run.adapter_files and place.is_dir():
+            size = sum(path.stat().st_size for path in place.iterdir() if path.is_file())
+            sha256 = fingerprint_of(run.adapter_files)
+            found.append(Artifact(kind=place.name, path=str(place), sha256=sha256, size_bytes=size, run=run.id))
+    if folder.has(Decision):
+        reports = [folder.path / f"report.{ending}" for ending in ("html", "md", "json")]
+        found += [artifact_of("report", path, run.id) for path in reports if path.is_file()]
+    return found
+
+
+def artifact_of(kind: str, path: Path, run: str) -> Artifact:
+    """A file, or a folder by the list of its files, as the store knows it."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    hashes = {file.relative_to(path).as_posix(): sha256_of(file) for file in files}
+    sha256 = fingerprint_of(hashes) if path.is_dir() else next(iter(hashes.values()))
+    size = sum(file.stat().st_size for file in files)
+    return Artifact(kind=kind, path=str(path.absolute()), sha256=sha256, size_bytes=size, run=run)
+
+
+def _missing_looks(store: Store, folder: RunFolder) -> list[Look]:
+    """Looks of contenders whose answers are in the folder and that the store does not have."""
+    test = name_of_test_set(folder.read(Split).test)
+    known = {look.contender for look in store.looks(test) if look.run == folder.id}
+    looks = []
+    for name in folder.contenders():
+        if name in known:
+            continue
+        with suppress(RunError):  # damaged: it will be asked again
+            folder.read_record(Asking, f"answers/{name}.json")
+            answers = folder.answers(name).records
+            at = (folder.path / "answers" / f"{name}.jsonl").stat().st_mtime
+            when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+            looks.append(Look(test=test, contender=name, run=folder.id, at=when, n=len(answers), why="decide"))
+    return looks
+
+
+def clear_leftovers(folder: RunFolder, run: Run) -> bool:
+    """Remove what only a tuning needs once it is finished, for the owner of the lock; whether there was something."""
+    if run.status != "finished" or not has_leftovers(folder):
+        return False
+    from tunesmith.engine.checkpoint import Checkpoints
+
+    folder.sweep()
+    Checkpoints(folder.checkpoints).clear()
+    clear_lesson(folder)
+    return True
+
+
+def has_leftovers(folder: RunFolder) -> bool:
+    """Whether there is something that only a tuning needs."""
+    return folder.checkpoints.is_dir() or (folder.path / "lesson").is_dir()
+
+
+def bring_up_to_date(store: Store, place: Path) -> Run | None:
+    """The run of a folder, after the store and the folder were brought up to date; None where it cannot be read."""
+    try:
+        folder = RunFolder.open(place)
+        run = folder.read(Run)
+        record_folder(store, folder)
+        if run.status == "finished" and has_leftovers(folder):
+            with folder.lock():
+                clear_leftovers(folder, run)
+    except InputError:  # in use, damaged, gone: what the store knows is shown
+        return None
+    return run
+
+
+def enter_unknown(store: Store, places: Sequence[Path]) -> None:
+    """Enter every run below these folders that the store does not know, as after it was lost."""
+    known = set(store.run_ids())
+    for place in dict.fromkeys(path.absolute() for path in places):
+        for folder in RunFolder.all_in(place):
+            if folder.id not in known:
+                bring_up_to_date(store, folder.path)
