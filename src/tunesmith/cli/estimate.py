@@ -47,28 +47,34 @@ def estimate(
 
 def print_estimate(found: "Estimate") -> None:
     """The three numbers, what they are made of, and what was assumed."""
+    from tunesmith.records import passes_told
+    from tunesmith.records.estimate import total
     from tunesmith.records.quantity import duration, usd
+    from tunesmith.workflow.estimate import too_short
 
     def row(name: str, of: "Range", tell: Callable[[float], str]) -> tuple[str, ...]:
         return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
 
     rows = [
-        row("time", found.seconds, duration),
+        row("tuning takes", found.seconds, duration),
         row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
-        row("cost", found.usd, usd),
+        row("tuning costs", found.usd, usd),
     ]
     if found.asking_seconds.high > 0:
-        rows += [row("decide adds", found.asking_seconds, duration), row("decide costs", found.decide_usd, usd)]
+        whole = total([found.seconds, found.asking_seconds])
+        rows = [row("decide takes", whole, duration), *rows, row("decide costs", found.decide_usd, usd)]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.parts.items() if seconds)
     shared = found.tokens_read / max(1, found.tokens_computed)
     plan = found.plan
     say(
         "",
-        f"{found.steps:,} steps: {parts}",
+        f"tuned for {passes_told(found.extent)}: {parts}" if found.extent else f"{found.steps:,} steps: {parts}",
         f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained; {found.tokens_computed:,} computed"
         + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
         f"at most {plan.most_tokens:,} tokens at once, {plan.bytes_per_token / 1e6:.2f} MB each"
         + ", layers computed twice" * plan.checkpointing,
     )
-    say("assumed:", *(f"  - {line}" for line in found.assumptions))
+    if warning := too_short(found):
+        say("", f"warning: {warning}")
+    say("", "assumed:", *(f"  - {line}" for line in found.assumptions))

@@ -5,6 +5,10 @@ the difference, so those of the whole model follow without its weights being the
 
     whole = one + (layers - 1) (three - one) / 2
 
+That multiplies the noise of the clock by half the layers, which a large model bears (its layers take long) and a small
+one does not: up to `WHOLE_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no noise. An
+estimate must be worth its time: a few hundred tokens are timed, and what took long is not done again.
+
 The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
 search as before a training, each trial made of two.
 """
@@ -36,9 +40,13 @@ from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 
 SLICES = (1, 3)  # layers
+WHOLE_PARAMETERS = 400_000_000
 REPETITIONS = 2
-MOST_ROWS = 16
-NEW_TOKENS = 4
+ENOUGH_SECONDS = 2.0
+"""What took longer is not timed again."""
+TIMED_TOKENS = 256
+MOST_ROWS = 8
+NEW_TOKENS = 8
 MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
 
 
@@ -46,8 +54,9 @@ MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds
 class Pace:
     """Seconds and bytes of the pieces that a training is made of.
 
-    Of a training step: a token forward and backward, the optimizer's move. Of a look: a token forward; a prompt read
-    and one token more for each of `rows` answers. `held_bytes`: by weights, optimizer and the largest micro-batch.
+    Of a training step: a token forward and backward, the optimizer's move. Of a look: a token forward; a prompt read;
+    one token more for some answers: `pass_seconds`, and `pass_row_seconds` for each of them. `held_bytes`: by weights,
+    optimizer and the largest micro-batch.
     """
 
     token_seconds: float
@@ -56,6 +65,7 @@ class Pace:
     prompt_seconds: float
     pass_seconds: float
     held_bytes: float
+    pass_row_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,20 +101,24 @@ def _prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays
     base_bytes = _base_bytes()
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        slices = [_slice_of(folder, recipe, layers) for layers in SLICES]
-        steppers = [_stepper(loaded, train, recipe) for loaded, _ in slices]
-        layers = slices[0][1]
+        all_layers, parameters = _size_of(folder)
+        slices = [_slice_of(folder, recipe, min(layers, all_layers)) for layers in SLICES]
+        steppers = [_stepper(loaded, train, recipe) for loaded in slices]
 
         def whole(one: float, three: float) -> float:
-            return max(one, one + (layers - SLICES[0]) * (three - one) / (SLICES[1] - SLICES[0]))
+            return max(one, one + (all_layers - SLICES[0]) * (three - one) / (SLICES[1] - SLICES[0]))
 
         def trial(arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
             return int(whole(*(stepper.bytes_for(arrays, piece, checkpointing) for stepper in steppers)))
 
         weights = whole(*(_weight_bytes(stepper.loaded) for stepper in steppers))
         trained = whole(*(_trained_count(stepper.loaded) for stepper in steppers))
-        loading = weights + _file_bytes(folder) if slices[0][0].device.type == "cpu" else 0
+        loading = weights + _file_bytes(folder) if slices[0].device.type == "cpu" else 0
         prospect = _prospect(steppers[-1], trial, train, validation, recipe, base_bytes, (weights, trained, loading))
+        if parameters <= WHOLE_PARAMETERS:
+            timed = _stepper(_slice_of(folder, recipe, all_layers), train, recipe)
+            pace = _pace(timed, train, validation, recipe, prospect)
+            return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
         paces = [_pace(stepper, train, validation, recipe, prospect) for stepper in steppers]
         pace = Pace(**{field.name: whole(*(getattr(pace, field.name) for pace in paces)) for field in fields(Pace)})
     return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
@@ -123,33 +137,47 @@ def prospect_of_model(loaded: LoadedModel, train: TokenArrays, validation: Token
     return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
 
 
-def _slice_of(folder: str | Path, recipe: Recipe, layers: int) -> tuple[LoadedModel, int]:
-    """A model with the first layers only and random weights, and how many layers the whole has."""
+def _size_of(folder: str | Path) -> tuple[int, int]:
+    """How many layers the model has, and how many parameters; no weights are made. Errors: as `_slice_of`."""
+    try:
+        with quiet_transformers(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except UNLOADABLE as error:
+        raise _no_slice(folder, error) from None
+    return config.get_text_config().num_hidden_layers, sum(weight.numel() for weight in model.parameters())
+
+
+def _no_slice(folder: str | Path, error: BaseException) -> ModelError:
+    return ModelError(
+        "no-slice", "The first layers of this model cannot be built to measure them.", where=str(folder),
+        found=" ".join(str(error).split())[:300] or type(error).__name__, do="estimate with --measure",
+    )  # fmt: skip
+
+
+def _slice_of(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel:
+    """A model with the first layers only and random weights."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(recipe.training.precision, device)
     try:
         with open_view(Path(folder), weights_needed=False) as view, quiet_transformers():
             config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
             text = config.get_text_config()
-            all_layers = text.num_hidden_layers
-            text.num_hidden_layers = min(layers, all_layers)
+            text.num_hidden_layers = layers
             if getattr(text, "layer_types", None):
                 text.layer_types = text.layer_types[:layers]
             model = AutoModelForCausalLM.from_config(
                 config, dtype=dtype, attn_implementation=attention_of(config), trust_remote_code=False
             )
     except UNLOADABLE as error:
-        raise ModelError(
-            "no-slice", "The first layers of this model cannot be built to measure them.", where=str(folder),
-            found=" ".join(str(error).split())[:300] or type(error).__name__, do="estimate with --measure",
-        ) from None  # fmt: skip
+        raise _no_slice(folder, error) from None
     model.requires_grad_(False).eval()
     if recipe.adapter.kind == "qlora":
         hold_in_four_bits(model, device)
     model.to(device)
     fuse(model)
     context = getattr(config, "max_position_embeddings", None) or 1 << 30
-    return LoadedModel(model, device, dtype, context, sum(w.numel() for w in model.parameters())), all_layers
+    return LoadedModel(model, device, dtype, context, sum(w.numel() for w in model.parameters()))
 
 
 def _stepper(loaded: LoadedModel, train: TokenArrays, recipe: Recipe) -> Stepper:
@@ -200,7 +228,7 @@ def _pace(
     model = stepper.loaded.model
     batch = next(batches(len(train), recipe.training.batch_size, recipe.seed))
     wish = wish_of(stepper, train, recipe.training, recipe.seed)
-    piece = wish.pieces(train, batch, prospect.plan.most_tokens)[0]
+    piece = wish.pieces(train, batch, min(prospect.plan.most_tokens, TIMED_TOKENS))[0]
     tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
     arrays = _referred(for_method(stepper.method, train))
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
@@ -214,16 +242,20 @@ def _pace(
     prompts = [_prompt(validation, e) for e in range(prospect.rows)]
     generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
 
-    def answer(new_tokens: int) -> Callable[[], object]:
+    def answer(prompts: list[list[int]], new_tokens: int) -> Callable[[], object]:
         return lambda: generator.generate(prompts, new_tokens, set())
 
-    first, more = _seconds(answer(1)), _seconds(answer(1 + NEW_TOKENS))
+    first, more = _seconds(answer(prompts, 1)), _seconds(answer(prompts, 1 + NEW_TOKENS))
+    all_rows = max(0.0, more - first) / NEW_TOKENS
+    one_row = max(0.0, _seconds(answer(prompts[:1], 1 + NEW_TOKENS)) - _seconds(answer(prompts[:1], 1))) / NEW_TOKENS
+    a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
     return Pace(
         token_seconds=step_seconds / tokens,
         look_token_seconds=look_seconds / tokens,
         update_seconds=update_seconds,
         prompt_seconds=first / len(prompts),
-        pass_seconds=max(0.0, more - first) / NEW_TOKENS,
+        pass_seconds=max(0.0, all_rows - a_row * len(prompts)),
+        pass_row_seconds=a_row,
         held_bytes=0.0,
     )
 
@@ -241,14 +273,15 @@ def _prompt(arrays: TokenArrays, e: int) -> list[int]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(1 + REPETITIONS):
+    """The median of a few repetitions after the first; of what took long, that one."""
+    seconds: list[float] = []
+    while len(seconds) < 1 + REPETITIONS and sum(seconds) < ENOUGH_SECONDS:
         began = time.perf_counter()
         work()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return median(seconds[1:])
+    return median(seconds[1:] or seconds)
 
 
 def _base_bytes() -> int:

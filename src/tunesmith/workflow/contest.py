@@ -25,12 +25,12 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.prompts import write_serving
 from tunesmith.runs.stop import Stop
 from tunesmith.workflow.ending import interrupted
+from tunesmith.workflow.forecast_asking import LATENCIES
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import Listener
 
 FREE_TEXT = ("rouge-l", "chrf", "bleu", "similarity")
 """Scorers beside which the likelihood of the reference says something."""
-LATENCIES = 5
 TRIED = 8
 """Wanted answers on which a scorer of the user's own is tried before anything is spent."""
 

@@ -55,7 +55,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     ready = make_ready(recipe, listener)
     material = ready.material
     with Index.open(listener) as index:  # nothing is written before the model is open
-        estimate = foreseen(material, index, listener)
+        estimate = foreseen(material, index, listener, decides=True)
         model = material.model.load_for(recipe)
         with (
             open_run(material, out, model, index, estimate, "decide", ready.inputs) as tuning,

@@ -1,16 +1,28 @@
 """Recipe -> time, memory and money, before anything is spent; and what came of it, after the run."""
 
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import psutil
 
 from tunesmith.baselines.form import form_of
-from tunesmith.errors import ModelError
+from tunesmith.errors import GateFailed, ModelError
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.records import ChatTokenizer, Estimate, Machine, Recipe, Run, TokenArrays
+from tunesmith.records import (
+    ChatTokenizer,
+    Estimate,
+    Machine,
+    Recipe,
+    Run,
+    TokenArrays,
+    minutes_told,
+    passes_told,
+)
+from tunesmith.records.estimate import total
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
-from tunesmith.workflow.forecast import How, forecast
+from tunesmith.workflow.forecast import Here, How, forecast
 from tunesmith.workflow.forecast_asking import Work
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import SILENT, Listener
@@ -37,6 +49,7 @@ def foresee(material: Material, index: Index, model: LocalModel | None = None) -
     """
     from tunesmith.engine.pace import prospect_of_model, prospect_of_slices
 
+    began = time.monotonic()
     train, validation, recipe = material.arrays["train"], material.arrays["validation"], material.recipe
     if model is None:
         prospect = prospect_of_slices(material.model.identity.folder, train, validation, recipe)
@@ -44,8 +57,10 @@ def foresee(material: Material, index: Index, model: LocalModel | None = None) -
         prospect = prospect_of_model(model.loaded, train, validation, recipe)
     here = machine(prospect.accelerator)
     how: How = "quick" if model is None else "measured"
-    found = forecast(prospect, work_of(material), recipe, past_runs(index, here), how)
-    return found.model_copy(update={"assumptions": (*busy_with(here), *found.assumptions)})
+    now = Here(material.model.identity.parameters, psutil.getloadavg()[0] / here.cores, datetime.now(UTC))
+    found = forecast(prospect, work_of(material), recipe, past_runs(index, here), how, now)
+    took = {"estimating_seconds": round(time.monotonic() - began, 3)}
+    return found.model_copy(update={"assumptions": (*busy_with(here), *found.assumptions), **took})
 
 
 def busy_with(here: Machine) -> tuple[str, ...]:
@@ -56,24 +71,63 @@ def busy_with(here: Machine) -> tuple[str, ...]:
     return (f"the machine is busy (load {load:.1f} on {here.cores} cores): an idle one is faster",)
 
 
-def foreseen(material: Material, index: Index, listener: Listener) -> Estimate | None:
-    """The estimate at the beginning of a run, told; None for a model that can be trained but not sliced."""
+def foreseen(material: Material, index: Index, listener: Listener, *, decides: bool = False) -> Estimate | None:
+    """The estimate at the beginning of a run, told: what `decide` takes in all, or the tuning alone; None for a model
+    that can be trained but not sliced.
+
+    Errors: `GateFailed` when strict and the tuning would be too short to judge fine-tuning by.
+    """
     listener.stage("estimating")
     try:
         found = foresee(material, index)
     except ModelError as error:
         listener.note(f"no estimate: {error.found or error.what}")
         return None
-    listener.note(in_short(found))
+    listener.note(in_short(found, decides=decides))
+    if warning := too_short(found):
+        listener.note(f"warning: {warning}")
+        if decides and material.recipe.strict:
+            raise GateFailed(
+                "too-short-tuning", warning, where="training.minutes", found=passes_of(found),
+                do="give the tuning more time, or decide without strict",
+            )  # fmt: skip
     return found
 
 
-def in_short(estimate: Estimate) -> str:
-    """`tuning takes about 5 min (4 min to 8 min), 1.3 GB of memory and $0.01`."""
+def too_short(estimate: Estimate) -> str:
+    """What is to be told before a tuning that will be too short; empty where it will not."""
+    extent = estimate.extent
+    if extent is None or not extent.is_short:
+        return ""
+    return (
+        f"{duration(estimate.seconds.expected)} of tuning are about {passes_told(extent)}: nothing can be said about "
+        f"fine-tuning after that. {minutes_told(extent)}."
+    )
+
+
+def passes_of(estimate: Estimate) -> str:
+    """How much the tuning will be."""
+    return passes_told(estimate.extent) if estimate.extent else f"{estimate.steps:,} steps"
+
+
+def in_short(estimate: Estimate, *, decides: bool = False) -> str:
+    """`tuning takes about 5 min (4 min to 8 min) for 3 passes over the data (...), 1.3 GB of memory and $0.01`; for a
+    decision, the total first."""
     seconds = estimate.seconds
+    if decides:
+        whole, asking = total([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
+        return (
+            f"the whole decision takes about {duration(whole.expected)} ({duration(whole.low)} to "
+            f"{duration(whole.high)}): tuning {duration(seconds.expected)} for {passes_of(estimate)}, asking "
+            f"{duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory and "
+            f"{usd(estimate.decide_usd.expected)}"
+        )
     between = f"{duration(seconds.low)} to {duration(seconds.high)}"
     memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
-    return f"tuning takes about {duration(seconds.expected)} ({between}), {memory} and {usd(estimate.usd.expected)}"
+    return (
+        f"tuning takes about {duration(seconds.expected)} ({between}) for {passes_of(estimate)}, {memory} and "
+        f"{usd(estimate.usd.expected)}"
+    )
 
 
 def past_runs(index: Index, here: Machine) -> list[Run]:

@@ -38,12 +38,10 @@ from tunesmith.report.data import focus_of, report_json
 from tunesmith.report.write import write_report
 from tunesmith.runs.folder import REPORTS, TO_LABEL
 from tunesmith.workflow.contest import Contest
+from tunesmith.workflow.forecast_asking import BELIEFS
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.material import Material
 from tunesmith.workflow.showing import as_measured
-
-BELIEFS = 1000
-"""Train examples of which the tuned model is asked what it thinks of their answer."""
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,40 @@
     tuning = steps * (tokens of a step * seconds of a token + optimizer) + looks + reference
     look   = validation tokens forward + answers generated             (none at the first look)
 
-What came of past estimates on this machine corrects this one: the middle of actual / expected moves the expectation,
-the extremes of it (and a tenth beyond) are the interval. Before there are any, the interval is a guess: `SPREAD`.
+What came of past estimates corrects this one: actual / expected of the newest runs of a model about as large, weighed
+by how old they are and how much busier or idler the machine was, and shrunk towards 1 as if one run had come out right:
+
+    factor = exp( sum w log(actual / expected) / (1 + sum w) ),   w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
+
+within 1 / `MOST` and `MOST`: whatever a busy hour taught, an estimate is not corrected by more. The extremes of what
+came out (and a tenth beyond) widen the interval, at least `LEAST_SPREAD` to each side; before there are runs to learn
+from it is a guess: `SPREAD`. See docs/decisions/112.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
-from statistics import median
+from datetime import datetime
+from math import ceil, exp, log
 from typing import TYPE_CHECKING, Literal
 
-from tunesmith.records import Estimate, Range, Recipe, Run
+from tunesmith.recipe.defaults import usual_passes
+from tunesmith.records import Estimate, Range, Recipe, Run, TrainingExtent
 from tunesmith.records.estimate import exactly, scaled, total
+from tunesmith.records.extent import VALIDATION_SHARE
 from tunesmith.workflow.forecast_asking import Work, answering, asking, probing
 
 if TYPE_CHECKING:
     from tunesmith.engine.pace import Prospect
 
 How = Literal["quick", "measured"]
-SPREAD = {"quick": (0.7, 1.7), "measured": (0.8, 1.4), "memory_bytes": (0.8, 1.3)}
+SPREAD = {"quick": (0.6, 1.7), "measured": (0.7, 1.5), "memory_bytes": (0.8, 1.3)}
 RUNS_LEARNED_FROM = 5
 MARGIN = 1.1
+MOST = 2.0
+LEAST_SPREAD = 1.25
+HALF_LIFE_DAYS = 7.0
+ALIKE = 2.0
+"""How many times as large a model may be whose runs say something about this one's."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +54,43 @@ class Lesson:
 
     def __str__(self) -> str:
         least, most = self.low * MARGIN, self.high / MARGIN
-        return f"the last {self.runs} runs on this machine took {least:.2g} to {most:.2g} times that"
+        return f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g} times that"
 
 
-def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Run], how: How) -> Estimate:
+@dataclass(frozen=True)
+class Here:
+    """What past runs are compared with: parameters of the model, processes for each core, and the time."""
+
+    parameters: int | None = None
+    load: float | None = None
+    now: datetime | None = None
+
+    def is_alike(self, run: Run) -> bool:
+        """Whether its model is about as large. One whose size is not known teaches nothing."""
+        theirs = run.model.parameters
+        return bool(self.parameters and theirs and 1 / ALIKE <= theirs / self.parameters <= ALIKE)
+
+    def weight_of(self, run: Run) -> float:
+        """How much a run says today, in (0, 1]."""
+        days = 0.0 if self.now is None else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
+        then = run.estimate.load if run.estimate else None
+        other = 0.0 if then is None or self.load is None else abs(then - self.load)
+        return float(0.5 ** (max(0.0, days) / HALF_LIFE_DAYS + other))
+
+
+def forecast(
+    prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Run], how: How, here: Here = Here()
+) -> Estimate:
     """Time, memory and money of the tuning, and what asking all contenders adds."""
     pace, training = prospect.pace, recipe.training
-    lessons = {name: learned(past, name, how) for name in ("seconds", "memory_bytes")}
+    lessons = {name: learned(past, name, how, here) for name in ("seconds", "memory_bytes")}
     step = prospect.tokens_per_step * pace.token_seconds + pace.update_seconds
     reading = (training.evaluations + 1) * prospect.look_tokens * pace.look_token_seconds
     answers = scaled(answering(prospect, work, len(work.answers), recipe), training.evaluations)
     looks = total([exactly(reading), answers])
+    if training.minutes is not None:  # the engine thins validation out (engine/validation_budget.py)
+        most = VALIDATION_SHARE * training.minutes * 60 / lessons["seconds"].middle
+        looks = Range(low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most))
     reference = prospect.reference_tokens * pace.look_token_seconds
     per_epoch = ceil(work.examples / training.batch_size)
     slower = lessons["seconds"].middle
@@ -61,7 +100,9 @@ def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Ru
     else:
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
-        seconds = total([exactly(training.minutes * 60), Range(low=0, expected=0, high=looks.high * slower)])
+        budget = training.minutes * 60  # it ends with the step and the validation pass that are under way
+        over = step * slower + looks.high * slower / (training.evaluations + 1)
+        seconds = Range(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
     deciding = total([asking(prospect, work, recipe), probing(prospect, work, recipe)])
     asked = lessons["seconds"].applied(deciding)
     per_second = recipe.machine_usd_per_hour / 3600
@@ -78,25 +119,45 @@ def forecast(prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Ru
         memory_bytes=lessons["memory_bytes"].applied(exactly(prospect.base_bytes + pace.held_bytes)),
         usd=scaled(seconds, per_second),
         decide_usd=scaled(total([seconds, asked]), per_second),
+        extent=_extent(work, recipe, steps, step * slower, seconds.expected),
+        load=here.load,
         factors={name: lesson.middle for name, lesson in lessons.items()},
         assumptions=_assumptions(prospect, work, recipe, lessons, how),
     )
 
 
-def learned(past: Sequence[Run], name: str, how: How) -> Lesson:
-    """What the newest finished runs teach about "seconds" or "memory_bytes"."""
-    ratios = [
-        run.estimate_error[name] * run.estimate.factors.get(name, 1.0)
+def learned(past: Sequence[Run], name: str, how: How, here: Here) -> Lesson:
+    """What the newest finished runs of a model like this one teach about "seconds" or "memory_bytes"."""
+    found = [
+        (run.estimate_error[name] * run.estimate.factors.get(name, 1.0), here.weight_of(run))
         for run in past
-        if run.estimate is not None and run.estimate.how == how and name in run.estimate_error
+        if run.estimate is not None and run.estimate.how == how and name in run.estimate_error and here.is_alike(run)
     ][:RUNS_LEARNED_FROM]
     low, high = SPREAD["memory_bytes" if name == "memory_bytes" else how]
-    if not ratios:
+    if not found:
         return Lesson(low, 1.0, high)
-    middle = median(ratios)
-    if len(ratios) == 1:  # one run says where the middle is, not how wide the interval is
+    moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (1 + sum(weight for _, weight in found))
+    middle = exp(min(log(MOST), max(-log(MOST), moved)))
+    if len(found) == 1:  # one run says where the middle is, not how wide the interval is
         return Lesson(low * middle, middle, high * middle, 1)
-    return Lesson(min(ratios) / MARGIN, middle, max(ratios) * MARGIN, len(ratios))
+    least, most = min(ratio for ratio, _ in found) / MARGIN, max(ratio for ratio, _ in found) * MARGIN
+    return Lesson(
+        max(middle / MOST, min(least, middle / LEAST_SPREAD)),
+        middle,
+        min(middle * MOST, max(most, middle * LEAST_SPREAD)),
+        len(found),
+    )
+
+
+def _extent(work: Work, recipe: Recipe, steps: int, step_seconds: float, seconds: float) -> TrainingExtent:
+    """How many passes over the data so many steps are."""
+    per_pass = ceil(work.examples / recipe.training.batch_size)
+    whole, rest = divmod(steps, per_pass)
+    return TrainingExtent(
+        steps=steps, examples=whole * work.examples + min(rest * recipe.training.batch_size, work.examples),
+        train_examples=work.examples, seconds=seconds, step_seconds=step_seconds, steps_per_pass=per_pass,
+        wanted_passes=usual_passes(work.examples, recipe.method),
+    )  # fmt: skip
 
 
 def errors_of(run: Run) -> dict[str, float]:
@@ -111,6 +172,9 @@ def errors_of(run: Run) -> dict[str, float]:
     if result.ended_early:
         return memory
     is_timed = result.planned_steps is None
+    if is_timed and estimate.extent and result.extent and estimate.extent.step_seconds > 0:
+        slower = result.extent.step_seconds / estimate.extent.step_seconds
+        return {"seconds": round(slower, 4), **memory}
     slower = estimate.steps / result.steps if is_timed else result.seconds / max(estimate.seconds.expected, 1e-9)
     return {"seconds": round(slower, 4), **memory}
 
@@ -125,7 +189,7 @@ def _assumptions(
         "low and expected: answers are as long as the right ones; high: all go to the limit of "
         f"{work.longest:,} tokens",
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
-        "reading and preparing the data and loading the model are not counted",
+        "reading and preparing the data, loading the model and writing the report are not counted",
     ]
     if recipe.retrieval.documents is not None or recipe.evaluation.remote:
         said.append("what documents and remote models add to deciding is not counted")

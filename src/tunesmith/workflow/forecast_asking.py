@@ -1,10 +1,16 @@
 """What asking takes, foreseen: looks at validation, all contenders with their choices, the general probe.
 
-answers to n prompts in batches of B = n * prompt + passes * pass,     passes = max(longest, sum of answers / B)
+answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
+passes = max(longest, sum of answers / B)
+
+A choice reads several numbers of retrieved texts, and mostly the middle ones are taken, so their mean is counted. Each
+contender answers a few questions alone, to measure the wait; where answers are labels, some train examples are asked
+once more for the analysis.
 """
 
 from dataclasses import dataclass
 from math import ceil
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from tunesmith.baselines.choosing import answers_needed
@@ -17,6 +23,10 @@ from tunesmith.records.estimate import exactly, scaled, total
 if TYPE_CHECKING:
     from tunesmith.engine.pace import Prospect
 
+LATENCIES = 5
+"""Questions that each contender answers alone (`contest.py`)."""
+BELIEFS = 1000
+"""Train examples at most that the analysis asks a tuned model about (`findings.py`)."""
 TOKENS_OF_A_WORD = 1.5  # of English, the marks of the chat template aside
 WITH_HEAD = 1.5
 """A label's token is not only read, as a prompt's is, but looked up among all of the vocabulary."""
@@ -52,8 +62,8 @@ def answering(prospect: "Prospect", work: Work, prompts: int, recipe: Recipe, lo
 
     def seconds(longest: float, tokens: float) -> float:
         passes = max(longest, tokens / rows)
-        wider = max(1.0, rows / prospect.rows)  # a pass was timed with fewer rows
-        return prompts * prospect.pace.prompt_seconds * longer + passes * prospect.pace.pass_seconds * wider
+        a_pass = prospect.pace.pass_seconds + rows * prospect.pace.pass_row_seconds
+        return prompts * prospect.pace.prompt_seconds * longer + passes * a_pass
 
     usual = seconds(max(work.answers), mean * prompts)
     return Range(low=usual, expected=usual, high=seconds(work.longest, float(work.longest * prompts)))
@@ -67,7 +77,7 @@ def asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
     one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
     """
     example = work.tokens_read / max(1, work.examples)
-    with_found = 1 + (recipe.retrieval.k or USUAL_KS[-1]) * example / max(1.0, work.question)
+    with_found = 1 + (recipe.retrieval.k or fmean(USUAL_KS)) * example / max(1.0, work.question)
     forms = 2 if recipe.evaluation.constrained else 1
     ks = 1 if recipe.retrieval.k else len(USUAL_KS)
     shots = 2 * len(numbers_to(recipe.evaluation.shots))
@@ -75,13 +85,20 @@ def asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
     tests, held_only = work.tests, (work.tests if forms == 2 else 0)
     beside = len(work.answers) if are_labels else 0  # calibrated: a second way, for the form and around each best
 
+    searched = tests if recipe.evaluation.trials else 0
+
     def trials(candidates: int) -> int:
         return answers_needed(forms * candidates, len(work.answers)) // forms
 
     asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
         (1.0, False, tests, held_only + 2 * beside),  # zero-shot
         (1.0, False, trials(shots), trials(shots) + beside + tests),  # few-shot
-        (1.0, False, trials(recipe.evaluation.trials), trials(recipe.evaluation.trials) + beside + tests),  # searched
+        (
+            1.0,
+            False,
+            trials(recipe.evaluation.trials),
+            trials(recipe.evaluation.trials) + beside + searched,
+        ),  # searched
         (with_found, False, trials(2 * ks), trials(2 * ks) + beside + tests),  # rag
         (1.0, True, tests, held_only + 2 * beside),  # tuned
         (with_found, True, trials(ks), trials(ks) + beside + tests),  # tuned+rag
@@ -93,6 +110,11 @@ def asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
         parts.append(Range(low=one.low, expected=expected, high=one.high))
         if are_labels:
             parts.append(_labelling(prospect, work, held, longer, is_tuned))
+        for _ in range(min(LATENCIES, len(work.answers), tests)):
+            parts.append(answering(prospect, work, 1, recipe, longer))
+    if are_labels and tests:
+        asked_again = _labelling(prospect, work, min(BELIEFS, work.examples), 1.0, is_tuned=True)
+        parts.append(Range(low=0.0, expected=asked_again.expected / 2, high=asked_again.high))
     return total(parts)
 
 
@@ -112,7 +134,8 @@ def probing(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
         return exactly(0.0)
     items = probe_items()
     rows = min(len(items), recipe.evaluation.batch_size)
-    passes = PROBE_TOKENS * ceil(len(items) / rows) * max(1.0, rows / prospect.rows) * prospect.pace.pass_seconds
+    a_pass = prospect.pace.pass_seconds + rows * prospect.pace.pass_row_seconds
+    passes = PROBE_TOKENS * ceil(len(items) / rows) * a_pass
     words = sum(len(item.prompt.split()) for item in items)
     reading = TOKENS_OF_A_WORD * words / max(1.0, work.question) * prospect.pace.prompt_seconds
     return scaled(Range(low=reading + passes / 2, expected=reading + passes, high=reading + passes), 2)
