@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from jinja2 import nodes
 from jinja2.ext import loopcontrols
 
+from tunesmith.data.render import Renderer
 from tunesmith.models.opaque import PastedRenderer, copies_contents
-from tunesmith.records import Message
+from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
+from tunesmith.records import Example, Message
+from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
 COPYING = {
@@ -80,6 +83,11 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> FolderTokenizer:
+    return load_tokenizer(write_tiny_tokenizer(tmp_path_factory.mktemp("tiny"), eos_token="<|im_end|>"))
+
+
 def parse(template: str) -> nodes.Template:
     return ENVIRONMENT.parse(template)
 
@@ -144,3 +152,31 @@ def test_a_template_that_does_otherwise_on_a_real_conversation_is_not_pasted() -
         return "".join(m.content.upper() if m.content == "abc" else m.content for m in messages)  # type: ignore[attr-defined]
 
     assert PastedRenderer(render).render([Message("user", "abc")], open_answer=False) is None
+
+
+@given(st.lists(MESSAGES, max_size=4), st.text(max_size=8))
+def test_the_bound_of_an_examples_bytes_holds_and_knows_no_refusal(
+    tokenizer: FolderTokenizer, conversations: list[list[Message]], answer: str
+) -> None:
+    renderer = Renderer(tokenizer)
+    for messages in conversations:
+        example = Example(1, (*messages, Message("assistant", answer)))
+        bound = renderer.bound_bytes(example)
+        if bound is not None:
+            size = len(renderer.render(example).text.encode("utf-8"))
+            assert size <= bound <= size + 8 * len(example.messages) * len(answer + "x" * 16)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Message("user", "a"), Message("assistant", " ")),
+        (Message("user", "a <|im_end|>"), Message("assistant", "b")),
+        (Message("user", "a"), Message("user", "b")),
+        (Message("user", "a"), Message("assistant", "b", reasoning="so")),
+    ],
+)
+def test_an_example_that_could_be_refused_has_no_bound(
+    tokenizer: FolderTokenizer, messages: tuple[Message, ...]
+) -> None:
+    assert Renderer(tokenizer).bound_bytes(Example(1, messages)) is None

@@ -59,10 +59,10 @@ def label_set_of(answers: Sequence[str]) -> LabelSet:
 
 def find_labels(answers: Sequence[str]) -> LabelSet | None:
     """The labels, where these answers are labels by the rule above; reasoning before them is not looked at."""
-    finals = [final_answer(answer).strip() for answer in answers]
-    uses = Counter(finals)
+    uses = _count_final(answers)
     if not _may_be_labels(uses):
         return None
+    finals = list(uses.elements())
     found = label_set_of(finals)
     counts = Counter(found.key_of(answer) for answer in finals)
     wanted = USES_OF_A_LABEL if found.longest <= SHORT_CHARACTERS else USES_OF_A_LONG_LABEL
@@ -76,10 +76,17 @@ def may_be_labels(answers: Sequence[str]) -> int:
 
     It is offered, not done: short answers of one line, used 1.5 times on average.
     """
-    finals = [final_answer(answer).strip() for answer in answers]
-    uses = Counter(finals)
-    is_likely = bool(uses) and MAYBE_USES * len(uses) <= len(finals) and max(map(len, uses)) <= SHORT_CHARACTERS
+    uses = _count_final(answers)
+    is_likely = bool(uses) and MAYBE_USES * len(uses) <= len(answers) and max(map(len, uses)) <= SHORT_CHARACTERS
     return len(uses) if is_likely and not any("\n" in answer for answer in uses) else 0
+
+
+def _count_final(answers: Sequence[str]) -> Counter[str]:
+    """How often each final answer is used. Each different answer is looked at once, however often it is used."""
+    uses: Counter[str] = Counter()
+    for answer, count in Counter(answers).items():
+        uses[final_answer(answer).strip()] += count
+    return uses
 
 
 def _may_be_labels(uses: Counter[str]) -> bool:

@@ -15,7 +15,7 @@ What the messages carry must be found in the text (`carried.py`), each trained t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from tunesmith.data.carried import Carried
@@ -65,6 +65,39 @@ class Renderer:
         self._tokenizer = tokenizer
         self._train_on = train_on
         self._carried = Carried(tokenizer)
+        self._frames: dict[tuple[object, ...], int | None] = {}
+
+    def bound_bytes(self, example: Example) -> int | None:
+        """At most so many bytes of UTF-8 has the example's text, known without rendering it; None where it is not.
+
+        Where the template copies contents, whether an example can be rendered follows from its roles and weights. One
+        rendering for each sequence of them, with placeholders, tells it for all.
+        """
+        messages = example.messages
+        if not messages or example.tools or not self._tokenizer.copies_contents(messages):
+            return None
+        if any(spells_control_token(self._tokenizer, message.content) for message in messages):
+            return None
+        key = tuple((message.role, message.weight) for message in messages)
+        if key not in self._frames:
+            self._frames[key] = self._measure_frame(example)
+        frame = self._frames[key]
+        return None if frame is None else frame + sum(map(_count_bytes, messages))
+
+    def _measure_frame(self, example: Example) -> int | None:
+        """Bytes that the template adds to contents of these roles; None where it refuses them."""
+        sizes = []
+        for blank in ("", " "):
+            placed = tuple(
+                replace(message, content=f"{blank}placeholder {i} of a content{blank}")
+                for i, message in enumerate(example.messages)
+            )
+            try:
+                text = self.render(replace(example, messages=placed)).text
+            except RenderRefused:
+                return None
+            sizes.append(len(text.encode("utf-8")) - sum(map(_count_bytes, placed)))
+        return max(sizes)
 
     def render_ahead(self, examples: Sequence[Example]) -> None:
         """Begin to render what `render` will need for these examples."""
@@ -159,6 +192,12 @@ def beginnings_of(messages: Sequence[Message]) -> list[tuple[int, bool]]:
     turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
     before, after = [(i, True) for i in turns], [(i + 1, False) for i in turns]
     return list(dict.fromkeys([(len(messages), False), *before, *after]))
+
+
+def _count_bytes(message: Message) -> int:
+    """Bytes of the content in UTF-8."""
+    content = message.content
+    return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
 
 
 def _with_gaps(turns: Sequence[Span]) -> list[Span]:

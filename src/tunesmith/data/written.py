@@ -7,6 +7,7 @@ own text, so each content's place follows without searching for it; the whole te
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from tunesmith.records import ChatTokenizer, Message
@@ -14,7 +15,13 @@ from tunesmith.records import ChatTokenizer, Message
 
 def spells_control_token(tokenizer: ChatTokenizer, text: str) -> bool:
     """Whether a control token of this tokenizer is spelled in the text."""
-    return any(token in text for token in tokenizer.control_tokens)
+    pattern = _find_any(tokenizer.control_tokens)
+    return pattern is not None and pattern.search(text) is not None
+
+
+@lru_cache(maxsize=16)
+def _find_any(tokens: tuple[str, ...]) -> re.Pattern[str] | None:
+    return re.compile("|".join(map(re.escape, tokens))) if tokens else None
 
 
 def written_ranges(

@@ -119,6 +119,10 @@ class FolderTokenizer:
                 return ahead.texts.result()[i][j]
         return None
 
+    def copies_contents(self, messages: Sequence[Message]) -> bool:
+        """Whether what is rendered follows from the roles of these messages, with their contents copied into it."""
+        return self._pasted is not None and can_be_pasted(messages)
+
     @cached_property
     def _pasted(self) -> PastedRenderer | None:
         """Renders plain conversations without running the template, where it copies what they say."""

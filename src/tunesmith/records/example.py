@@ -4,8 +4,10 @@ Examples are counted in hundreds of thousands, so they are slotted dataclasses, 
 reader, then passed around. Every shape becomes the same thing: a conversation that ends with the answer, or a text.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
+from json.encoder import encode_basestring
 from typing import Any, Literal
 
 from tunesmith.records.record import canonical_json, fingerprint_of
@@ -82,6 +84,9 @@ class Example:
     def __post_init__(self) -> None:
         if self.id:  # a changed copy keeps the id of the example it was made from
             return
+        if _is_plain(self):
+            object.__setattr__(self, "id", _fingerprint_plain(self.messages))
+            return
         content = [
             [[parts, _weight_in_id(m)] for parts, m in zip(_contents(self.messages), self.messages, strict=True)],
             self.text,
@@ -119,6 +124,31 @@ class Example:
         if not self.messages or self.messages[0].role == "system":
             return self
         return replace(self, messages=(Message("system", instruction), *self.messages))
+
+
+def _is_plain(example: Example) -> bool:
+    """Whether it is nothing but messages of a role and a content each."""
+    if example.text is not None or example.rejected or example.tools or example.is_desirable is not None:
+        return False
+    return all(
+        m.weight is None
+        and m.name is None
+        and not m.tool_calls
+        and m.tool_call_id is None
+        and m.reasoning is None
+        and m.role != "tool"
+        for m in example.messages
+    )
+
+
+def _fingerprint_plain(messages: tuple[Message, ...]) -> str:
+    """The id of a plain example: the text that `canonical_json` makes of its content, put together by hand.
+
+    Most examples are plain, and ids are most of what reading a large file takes.
+    """
+    turns = ",".join([f'[{{"content":{encode_basestring(m.content)},"role":"{m.role}"}},null]' for m in messages])
+    text = f"[[{turns}],null,[],[]]"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _with_text(call: dict[str, Any]) -> dict[str, Any]:

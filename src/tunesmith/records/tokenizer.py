@@ -48,6 +48,13 @@ class ChatTokenizer(Protocol):
         """What `render` will soon be asked for, so that all of it can be rendered at once. Errors: `ProgramLimit`."""
         ...
 
+    def copies_contents(self, messages: Sequence[Message]) -> bool:
+        """Whether what is rendered follows from the roles of these messages, with their contents copied into it.
+
+        Surrounding blanks of a content may be left out. False where it is not known.
+        """
+        ...
+
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None) -> list[Encoded]:
         """Token ids of rendered texts; nothing is added, nothing is cut.
 

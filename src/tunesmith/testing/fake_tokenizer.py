@@ -58,6 +58,9 @@ class FakeTokenizer:
     def render_ahead(self, wanted: Sequence[Beginnings]) -> None:
         """Nothing is slow here."""
 
+    def copies_contents(self, messages: Sequence[Message]) -> bool:
+        return False
+
     def _content(self, messages: Sequence[Message], i: int) -> str:
         content = messages[i].content
         if self.rewrites_earlier_turns and i < len(messages) - 1:

@@ -32,6 +32,9 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     nameless: list[int] = []
     limit = context.max_tokens
     for i, example in _rendered_ahead(context, renderer):
+        bound = renderer.bound_bytes(example)
+        if bound is not None and (limit is None or bound <= limit):
+            continue
         try:
             rendered: Rendered = renderer.render(example)
         except RenderRefused as error:

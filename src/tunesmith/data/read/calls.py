@@ -89,6 +89,8 @@ def tools_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 
 def _as_tools(value: Any, name: str) -> tuple[dict[str, Any], ...]:
+    if value is None:
+        return ()
     items = parsed(value) or []
     if not isinstance(items, list):
         raise wrong_type(name, "a list of objects", items)

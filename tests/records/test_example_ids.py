@@ -1,0 +1,36 @@
+"""The id of a plain example, made without the general way, is the id of the general way."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.records import Example, Message
+from tunesmith.records.example import _fingerprint_plain
+from tunesmith.records.record import fingerprint_of
+
+ROLES = st.sampled_from(["system", "user", "assistant"])
+MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
+
+
+@given(MESSAGES)
+def test_ids_of_plain_examples_are_fingerprints_of_their_content(messages: tuple[Message, ...]) -> None:
+    content = [[[{"role": m.role, "content": m.content}, None] for m in messages], None, [], []]
+    assert _fingerprint_plain(messages) == fingerprint_of(content)[:16]
+    assert Example(1, messages).id == fingerprint_of(content)[:16]
+
+
+def test_what_is_more_than_plain_has_another_id() -> None:
+    messages = (Message("user", "a"), Message("assistant", "b"))
+    others = [
+        Example(1, messages, rejected=(Message("assistant", "c"),)),
+        Example(1, messages, tools=({"type": "function", "function": {"name": "f"}},)),
+        Example(1, messages, is_desirable=True),
+        Example(1, (messages[0], Message("assistant", "b", weight=0.0))),
+        Example(1, (messages[0], Message("assistant", "b", reasoning="so"))),
+        Example(1, text="a"),
+    ]
+    assert len({Example(1, messages).id, *(other.id for other in others)}) == 7
+
+
+def test_ids_have_not_changed_since_they_are_stored_in_run_folders() -> None:
+    messages = (Message("system", "Be brief."), Message("user", 'a "b"\n\u00e9\U0001f600'), Message("assistant", "c\t"))
+    assert Example(1, messages).id == "705050d47bc08f8a"
