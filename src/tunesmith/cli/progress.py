@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,44 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 15.0
 
 
+class Pace:
+    """How long the rest of some work takes, by how fast it went lately.
+
+    The beginning says little: answers are made many at once, so none is ready for a while and then many are. Time is
+    counted from the first that were ready, and nothing is said before `LEAST_ADVANCES` more times some were.
+    """
+
+    LEAST_ADVANCES = 3
+    RECENT_SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._advances: deque[tuple[float, float]] = deque()
+
+    def add(self, now: float, done: float) -> None:
+        """So much is ready at this time; less than before means that the work began again."""
+        if self._advances and done < self._advances[-1][1]:
+            self._advances.clear()
+        if done and (not self._advances or done > self._advances[-1][1]):
+            self._advances.append((now, done))
+        while len(self._advances) > self.LEAST_ADVANCES + 1 and self._advances[1][0] < now - self.RECENT_SECONDS:
+            self._advances.popleft()
+
+    def left(self, now: float, total: float) -> float | None:
+        """Seconds up to the end; None while nothing can be said."""
+        if len(self._advances) <= self.LEAST_ADVANCES:
+            return None
+        (first, done_first), (last, done) = self._advances[0], self._advances[-1]
+        seconds_each = (last - first) / (done - done_first)
+        return max(0.0, seconds_each * (total - done) - (now - last))
+
+
 class LogListener:
     """Stages, notes and a progress line every few seconds, on standard error."""
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
         self.said: dict[str, float] = {}
+        self.paces: dict[str, Pace] = {}
 
     def stage(self, title: str) -> None:
         """A new stage begins."""
@@ -34,11 +67,13 @@ class LogListener:
         """`done` of `total` are ready; `detail` is already formatted."""
         now = time.monotonic()
         started = self.started.setdefault(label, now)
+        pace = self.paces.setdefault(label, Pace())
+        pace.add(now, done)
         if done < total and now - self.said.get(label, started) < LINE_EVERY_SECONDS:
             return
         self.said[label] = now
-        left = (now - started) / done * (total - done) if done else 0.0
-        remaining = f"  {left:.0f} s left" if done < total and left else ""
+        left = pace.left(now, total)
+        remaining = f"  {left:.0f} s left" if done < total and left is not None else ""
         self.note(f"{label} {100 * done / max(total, 1e-9):3.0f} %{remaining}  {detail}".rstrip())
 
     def proof(self, proof: "MaskProof") -> None:
