@@ -17,6 +17,7 @@ from tunesmith.decision.judgement import Case
 from tunesmith.decision.verdict import judge
 from tunesmith.errors import ModelError, RunError, UsageError, name_some
 from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.providers.keys import told_of_key
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import (
@@ -156,7 +157,9 @@ def open_contender(folder: RunFolder, chosen: Chosen, max_new_tokens: int | None
         )
     room = Room(model.named.tokenizer, model.loaded.context_length - limit) if model and index else None
     prompting = prompting_of(serving, index, room)
-    return Served(f"{serving.contender} of {folder.id}", chosen.why, serving.system, prompting, completer, model)
+    told = told_of_key(serving.remote) if serving.remote else None
+    why = "; ".join(filter(None, (chosen.why, told)))
+    return Served(f"{serving.contender} of {folder.id}", why, serving.system, prompting, completer, model)
 
 
 def prompting_of(serving: Serving, index: Index | None, room: Room | None) -> Prompting:

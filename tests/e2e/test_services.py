@@ -1,0 +1,82 @@
+"""Services that misbehave, from the command line: what they do costs their own contenders, never the decision."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door import Door
+
+from tunesmith import faults
+from tunesmith.records import Decision, Evaluation
+from tunesmith.runs.folder import RunFolder
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, refusal
+
+KEY = "sk-canary-123456789"
+SMALL = (
+    "bar.max_forgetting=null", "evaluation.trials=2", "evaluation.constrained=false", "evaluation.test_limit=8",
+    "retrieval.search=bm25",
+)  # fmt: skip
+
+
+@pytest.fixture
+def decide(
+    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Decide with this service as one more model."""
+    monkeypatch.setenv("ACME_KEY", KEY)
+
+    def decided(service: FakeOpenAI, *words: str) -> Any:
+        remote = {"name": "acme", "url": service.url, "model": "fake", "key_variable": "ACME_KEY"}
+        prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
+        changes = (*SMALL, f"evaluation.remote={json.dumps([{**remote, **prices}])}")
+        flags = [word for change in changes for word in ("--set", change)]
+        return tunesmith("decide", labels_csv, "--out", tmp_path / "runs", *settings, *flags, *words)
+
+    return decided
+
+
+def only_run(tmp_path: Path) -> RunFolder:
+    (path,) = (tmp_path / "runs").iterdir()
+    return RunFolder.open(path)
+
+
+def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
+    decide: Callable[..., Any], tunesmith: Door, tmp_path: Path
+) -> None:
+    """Each answer holds one of them, and the run is cut short once, so all of it is written and read back."""
+    said = ["red \ud800", "red\0", f"red {KEY}", "red", "\udc00"]
+    with FakeOpenAI(lambda question: said[len(service.requests) % len(said)]) as service:
+        faults.arm("train.step:1:raise")
+        try:
+            assert decide(service).code == 70
+        finally:
+            faults.arm(None)
+        folder = only_run(tmp_path)
+        printed = tunesmith("resume", folder.path)
+    assert printed.code == 0, printed.err
+    contender = folder.read(Evaluation).contender("acme+zero-shot")
+    assert contender.metrics["accuracy"].failed == 0 and contender.metrics["accuracy"].n == 8
+    told = contender.given
+    assert "each is now U+FFFD" in told and "The service repeated the key in an answer; it was taken out." in told
+    for path in folder.path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], tmp_path: Path) -> None:
+    """It answers the first question and then no more. Before, every round asked it again with full patience."""
+
+    def reply(request: dict[str, Any]) -> Reply | None:
+        return refusal(401, "revoked") if len(service.requests) > 3 else None
+
+    with FakeOpenAI(lambda question: "red", reply=reply) as service:
+        printed = decide(service)
+        assert printed.code == 0, printed.err
+        assert len(service.requests) <= 3 + 4 + 3, "four at once saw it die; three rounds looked whether it was back"
+    folder = only_run(tmp_path)
+    assert "None of " in printed.err and "candidates got a score on " in printed.err
+    assert "acme: sends the value of $ACME_KEY to 127.0.0.1" in printed.err
+    assert not (folder.read(Decision).winner or "").startswith("acme")
+    scores = folder.read(Evaluation).contender("acme+few-shot").metrics["accuracy"]
+    assert (scores.n, scores.failed) == (0, 8)
