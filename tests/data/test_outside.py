@@ -19,7 +19,7 @@ from tunesmith.errors import DataError
 FILES = Path(__file__).parent / "outside"
 
 
-def task(name: str) -> OutsideTask:
+def task(name: str | Path) -> OutsideTask:
     found = read_outside(FILES / name)
     assert isinstance(found, OutsideTask)
     return found
@@ -82,11 +82,11 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
         "left out of the configuration (providers: ['openai:gpt-5-mini'])",
         "of 2 prompts only the first is asked",
         "no value for {{question}} (test 4)",
-        "options of a test (test 5)",
-        "template language beyond {{name}} (test 5)",
+        "options of a test, which is left out (test 5)",
         "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder are (file:///etc/passwd)",
-        "the assertion llm-rubric (test 1)",
-        "the assertion javascript (test 3)",
+        "the assertion llm-rubric is not understood, its test is left out (test 6)",
+        "the assertion javascript is not understood, its test is left out (test 7)",
+        "the assertion is-json is not understood, its test is left out (test 8)",
     )
 
 
@@ -99,12 +99,31 @@ def test_promptfoo_equality_alone_keeps_plain_answers() -> None:
 
 def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
     found = task("tests_in_csv.yaml")
-    assert [one.question for one in found.examples] == ["2 + 2?", "Any fish?"]
-    assert is_right(found.examples[1].answer, "a trout") and not is_right(found.examples[1].answer, "a cod")
+    assert [one.question for one in found.examples] == ["2 + 2?", "Name a city, please", "Any fish?", "At eight?"]
+    assert is_right(found.examples[2].answer, "a trout") and not is_right(found.examples[2].answer, "a cod")
+    assert is_right(found.examples[1].answer, "in PARIS") and is_right(found.examples[1].answer, "rome")
+    assert is_right(found.examples[3].answer, "8:00") and not is_right(found.examples[3].answer, "at 8:00")
     assert is_right(found.examples[0].answer, " 4\n") and not is_right(found.examples[0].answer, "44")
-    assert "the assertion icontains-any (test 2)" in found.not_understood
-    assert "a test without an assertion that is understood is left out (test 2)" in found.not_understood
-    assert "__metric of a test (test 1, test 2, test 3)" in found.not_understood
+    assert found.not_understood == (
+        "left out of the configuration (providers: ['echo'])",
+        "the assertion is-json is not understood, its test is left out (test 4)",
+        "the assertion similar is not understood, its test is left out (test 5)",
+        "the assertion llm-rubric is not understood, its test is left out (test 7)",
+        "the assertion javascript is not understood, its test is left out (test 8)",
+        "the assertion threshold over several assertions is not understood, its test is left out (test 9)",
+    )
+
+
+def test_of_several_prompts_in_a_text_file_the_first_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("In a word: {{q}}\n---\nAt length: {{q}}\n")
+    (tmp_path / "t.csv").write_text(
+        "q,__expected1,__expected2,__prefix,__suffix\nwho,contains:a,not-contains:b,Hi. ,?\n"
+    )
+    (tmp_path / "c.yaml").write_text("prompts: [file://p.txt]\ntests: file://t.csv\n")
+    found = task(tmp_path / "c.yaml")
+    assert [one.question for one in found.examples] == ["Hi. In a word: who?"]
+    assert [is_right(found.examples[0].answer, text) for text in ("a", "ab", "c")] == [True, False, False]
+    assert found.not_understood == ("of 2 prompts only the first is asked (p.txt)",)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +224,13 @@ def test_lm_eval_choices_are_answered_by_the_likeliest() -> None:
 
 def check_log(found: OutsideAnswers) -> None:
     paris, lima = found.task.examples
-    assert (found.contender, found.task.name, found.task.scorer) == ("openai/gpt-5-mini", "capitals", "regex")
+    assert (found.contender, found.task.name, found.task.scorer) == ("openai/gpt-5-mini", "capitals", "match:end")
+    assert found.scored_by == "match"
     assert [(m.role, m.content) for m in paris.prompt] == [("system", "Be brief."), ("user", "Capital of France?")]
     assert found.answers == {paris.id: "Paris.", lima.id: None}
     assert found.errors == {lima.id: "rate limit"}
     assert found.scores[paris.id] == {"match": 1.0, "model_graded_qa": 0.5}
-    assert is_right(paris.answer, "The capital is Paris.") and not is_right(paris.answer, "Paris it is not, Lyon is")
+    assert paris.answer == "Paris"
     told = " ".join(found.task.not_understood)
     for what in ("only the first epoch", "used tools", "the scorer model_graded_qa"):
         assert what in told

@@ -53,8 +53,8 @@ def test_by_name(name: str) -> None:
 
 
 KNOWN = (
-    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, regex, sql, code, similarity, "
-    "number:..., regex:..., sql:..., file.py:function"
+    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, match, squad, regex, sql, "
+    "code, similarity, number:..., match:..., squad:..., regex:..., sql:..., file.py:function"
 )
 
 

@@ -10,10 +10,12 @@ from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.code import CodeScorer
 from tunesmith.evaluation.scorers.function import FunctionScorer
+from tunesmith.evaluation.scorers.match import MatchScorer
 from tunesmith.evaluation.scorers.number import NumberScorer
 from tunesmith.evaluation.scorers.regex import RegexScorer
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
+from tunesmith.evaluation.scorers.squad import SquadScorer
 from tunesmith.testing.scorer_conformance import BatchScorerConformance, ScorerConformance
 
 
@@ -23,6 +25,25 @@ class TestNumber(ScorerConformance):
 
     def references(self) -> list[str]:
         return ["3 * 6 = 18\n#### 18", "-1,234.50"]
+
+
+class TestMatch(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return MatchScorer("end+numeric")
+
+    def references(self) -> list[str]:
+        return ["Paris", '["60", "60%"]', "-1,234.50"]
+
+    def right(self, reference: str) -> str:
+        return "60%" if reference[:1] == "[" else reference
+
+
+class TestSquad(ScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return SquadScorer()
+
+    def references(self) -> list[str]:
+        return ["The cat-house, sat.", "5.0"]
 
 
 class TestBleu(ScorerConformance):

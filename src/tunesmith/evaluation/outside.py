@@ -11,7 +11,7 @@ Files are read as data files are: in bounded memory, and nothing in a cell is ex
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,30 +35,46 @@ COLUMNS = {
 }
 """Our names, and what a file may call them."""
 
+SAME_SCORE = 1e-6
 NOT_GIVEN = "no answer given"
 _Line = tuple[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outsider:
-    """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that."""
+    """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that.
+
+    `logged` are the scores that another tool gave by example, where `scored_by` is a scorer that ours does the same as.
+    """
 
     profile: Profile
     completions: Sequence[Completion]
     usage: Usage | None
+    logged: Mapping[str, float] = field(default_factory=dict)
+    scored_by: str = ""
 
     def scored(self, task: Task) -> Asked:
-        """As a contender that was asked."""
-        return Asked(self.profile, answers_of(self.completions, task.examples, task.scorer), self.usage)
+        """As a contender that was asked. Scores that another tool gave and that differ from ours are counted."""
+        answers = answers_of(self.completions, task.examples, task.scorer)
+        ours = [(one.scores.get(task.scorer.metric), self.logged.get(one.example)) for one in answers]
+        both = [(score, theirs) for score, theirs in ours if score is not None and theirs is not None]
+        others = sum(abs(score - theirs) > SAME_SCORE for score, theirs in both)
+        if not others:
+            return Asked(self.profile, answers, self.usage)
+        mean = sum(theirs for _, theirs in both) / len(both)
+        told = f"{self.profile.given}; {others:,} of {len(both):,} scores are not those of {self.scored_by} in the file"
+        given = f"{told}, where the mean is {mean:.3f}"
+        return Asked(self.profile.model_copy(update={"given": given}), answers, self.usage)
 
 
 class Given(NamedTuple):
-    """One row: the answer (None: none was given), and what it took where the file says so."""
+    """One row: the answer (None: none was given), what it took and how it was scored where the file says so."""
 
     line: int
     text: str | None
     seconds: float | None
     usd: float | None
+    score: float | None = None
 
 
 def read_answers(path: str | Path, examples: Sequence[Example], name: str | None = None) -> Outsider:
@@ -67,7 +83,7 @@ def read_answers(path: str | Path, examples: Sequence[Example], name: str | None
     Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
     """
     path = Path(path)
-    rows, not_understood = _rows(path)
+    rows, not_understood, scored_by = _rows(path)
     matched, unknown = _matched(path, rows, examples)
     given = [matched.get(example.id) for example in examples]
     if not matched:
@@ -82,7 +98,8 @@ def read_answers(path: str | Path, examples: Sequence[Example], name: str | None
         told += f"; {len(unknown):,} of its rows are about no test example ({_counted_in(path)} {name_some(unknown)})"
     told = "; ".join((told, *not_understood))
     profile = Profile(name=name or path.stem, kind="outside", given=told)
-    return Outsider(profile, completions, _usage([one for one in given if one]))
+    logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
+    return Outsider(profile, completions, _usage([one for one in given if one]), logged, scored_by)
 
 
 def _matched(path: Path, rows: Iterable[_Line], examples: Sequence[Example]) -> tuple[dict[str, Given], list[int]]:
@@ -107,9 +124,9 @@ def _matched(path: Path, rows: Iterable[_Line], examples: Sequence[Example]) -> 
     return matched, unknown
 
 
-def _rows(path: Path) -> tuple[Iterable[_Line], tuple[str, ...]]:
-    """(each row with our column names, what was not understood). Errors: `DataError`."""
-    return _rows_of_a_log(path) if sniff(path) is not None else (_rows_of_a_table(path), ())
+def _rows(path: Path) -> tuple[Iterable[_Line], tuple[str, ...], str]:
+    """(each row with our column names, what was not understood, whose scores the rows have). Errors: `DataError`."""
+    return _rows_of_a_log(path) if sniff(path) is not None else (_rows_of_a_table(path), (), "")
 
 
 def _rows_of_a_table(path: Path) -> Iterator[_Line]:
@@ -127,7 +144,7 @@ def _rows_of_a_table(path: Path) -> Iterator[_Line]:
             raise _bad_row(path, row)
 
 
-def _rows_of_a_log(path: Path) -> tuple[Iterable[_Line], tuple[str, ...]]:
+def _rows_of_a_log(path: Path) -> tuple[Iterable[_Line], tuple[str, ...], str]:
     """The answers in a log of another evaluation tool, with the questions that it asked."""
     found = read_outside(path)
     if not isinstance(found, OutsideAnswers):
@@ -135,8 +152,16 @@ def _rows_of_a_log(path: Path) -> tuple[Iterable[_Line], tuple[str, ...]]:
             "no-answers-in-log", f"This {found.format} file has questions and no answers.", where=str(path),
             do="give the log of a run",
         )  # fmt: skip
-    rows = [{"question": one.question, "answer": found.answers.get(one.id)} for one in found.task.examples]
-    return enumerate(rows, start=1), tuple(f"{found.task.format}: {one}" for one in found.task.not_understood)
+    rows = [
+        {
+            "question": one.question,
+            "answer": found.answers.get(one.id),
+            "score": found.scores.get(one.id, {}).get(found.scored_by),
+        }
+        for one in found.task.examples
+    ]
+    told = tuple(f"{found.task.format}: {one}" for one in found.task.not_understood)
+    return enumerate(rows, start=1), told, found.scored_by
 
 
 def _renamed(path: Path, row: Row) -> Mapping[str, Any]:
@@ -154,7 +179,8 @@ def _renamed(path: Path, row: Row) -> Mapping[str, Any]:
 def _given(path: Path, line: int, values: Mapping[str, Any]) -> Given:
     answer = values["answer"]
     text = answer if isinstance(answer, str) or answer is None else canonical_json(answer)
-    return Given(line, text, _number(path, line, values, "seconds"), _number(path, line, values, "usd"))
+    seconds, usd = _number(path, line, values, "seconds"), _number(path, line, values, "usd")
+    return Given(line, text, seconds, usd, values.get("score"))
 
 
 def _number(path: Path, line: int, values: Mapping[str, Any], name: str) -> float | None:

@@ -59,6 +59,7 @@ def duration(seconds: float) -> str:
 
 _SPELLED = {
     "f1": "F1",
+    "squad": "SQuAD",
     "json": "JSON",
     "rouge": "ROUGE",
     "chrf": "chrF",

@@ -111,7 +111,7 @@ def read_examples(recipe: Recipe) -> Loaded:
 def _refuse_patterns(recipe: Recipe) -> None:
     """A model tuned on checks would learn to write checks. Errors: `DataError`."""
     path = recipe.data.path
-    if path is not None and sniff(path) is not None and load_outside(path)[1].scorer == "regex":
+    if path is not None and sniff(path) is not None and not load_outside(path)[1].has_answers:
         raise DataError(
             "no-answers-but-checks", "This task says how answers are checked and gives none to learn from.", where=path,
             found="patterns in place of answers",

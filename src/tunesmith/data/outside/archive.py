@@ -2,9 +2,10 @@
 
 What could hurt is refused before it is read: paths that leave the folder, names that stand twice (also but for case),
 links, encrypted entries, more entries or more bytes than a log has. Sizes in the archive's directory can lie, so bytes
-are counted while they come.
+are counted while they come. Entries may be compressed with zstandard, as inspect_ai writes them by default.
 """
 
+import io
 import stat
 import struct
 import zipfile
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import zstandard
+
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import DataError
 
@@ -20,6 +23,12 @@ MOST_ENTRIES = 100_000
 LARGEST_ENTRY_BYTES = 64 * 2**20
 MOST_BYTES = 1024 * 2**20
 LARGEST_DIRECTORY_BYTES = 16 * 2**20
+ZSTANDARD = 93
+"""The number of this compression in a zip archive; Python reads it from version 3.14 on."""
+LARGEST_WINDOW_BYTES = 2**27
+"""What the zstd program itself accepts; a larger window is memory that a stranger chooses."""
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""Mark, bytes of the name, bytes of the extra field (APPNOTE.TXT of PKWARE, 4.3.7)."""
 
 
 class JsonArchive:
@@ -49,14 +58,41 @@ class JsonArchive:
         """The JSON value of an entry. Errors: `BadRow` when it is not JSON, `DataError` when it is too large."""
         limit = min(LARGEST_ENTRY_BYTES, self._bytes_left)
         try:
-            with self._zip.open(name) as file:
-                raw = file.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+            raw = self._read_entry(self._zip.getinfo(name), limit)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            zstandard.ZstdError,
+            struct.error,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            OSError,
+        ) as error:
             raise self._refused(f"{name} cannot be unpacked ({error})") from None
         if len(raw) > limit:
             raise self._refused(f"{name} and those before it are larger than a log's")
         self._bytes_left -= len(raw)
         return parse_json(raw)
+
+    def _read_entry(self, entry: zipfile.ZipInfo, limit: int) -> bytes:
+        """At most one byte more than the limit."""
+        if entry.compress_type != ZSTANDARD:
+            with self._zip.open(entry) as file:
+                return file.read(limit + 1)
+        with self._path.open("rb") as file:
+            file.seek(entry.header_offset)
+            mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            if mark != b"PK\x03\x04":
+                raise zipfile.BadZipFile("no header before the entry")
+            file.seek(name_bytes + extra_bytes, 1)
+            packed = file.read(min(entry.compress_size, LARGEST_ENTRY_BYTES + 1))
+        decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW_BYTES)
+        with decompressor.stream_reader(io.BytesIO(packed)) as reader:
+            raw = reader.read(limit + 1)
+        if len(raw) <= limit and zlib.crc32(raw) != entry.CRC:
+            raise zipfile.BadZipFile("bad CRC-32")
+        return raw
 
     def _checked_names(self) -> tuple[str, ...]:
         entries = self._zip.infolist()

@@ -4,17 +4,21 @@
     samples/ID_epoch_N.json     {"id", "epoch", "input", "target", "choices", "messages", "output", "scores", "error"}
 
 The prompt is what the model was sent: the messages before its last answer, else `input`. Long texts stand once under
-`attachments` and are put back. Of several epochs the first is taken. Scores: C is 1, P one half, I and N are 0. The
-scorer `match` looks at the end of the answer unless it was told otherwise, which the log does not say.
+`attachments` and are put back. Of several epochs the first is taken. Scores: C is 1, P one half, I and N are 0.
+
+Which scorer judged, and how it was told to (`match(numeric=True)`), stands in the head under `eval.scorers`, in older
+logs under `results.scores`; ours does the same (`SCORERS`). Where a score of ours still differs from the log's, that is
+counted and told (`evaluation/outside.py`).
 Source: src/inspect_ai/log/_log.py and log/_recorders/eval.py of UKGovernmentBEIS/inspect_ai.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.data.outside.archive import JsonArchive
-from tunesmith.data.outside.patterns import one_of
 from tunesmith.data.outside.task import (
     NotText,
     OutsideAnswers,
@@ -24,6 +28,7 @@ from tunesmith.data.outside.task import (
     list_of,
     mapping_of,
     messages_of,
+    number_from,
     only_first,
     text_of,
     texts_of,
@@ -35,8 +40,20 @@ from tunesmith.errors import DataError
 from tunesmith.records import Example, Message
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
-SCORERS = {"exact": "normalised", "choice": "label", "f1": "rouge-l", "match": "regex", "includes": "regex"}
-"""What judges nearly as these do; all others ask a model or are somebody's own code."""
+_ANSWERS = {
+    "letter": r"(?is)ANSWER\s*:\s*([A-Za-z])(?:[^\w]|\n|$)(?!.*ANSWER\s*:)",
+    "word": r"(?is)ANSWER\s*:\s*(\S+?)(?=[.,;:!?]?\s*(?:\n|$))(?!.*ANSWER\s*:)",
+    "line": r"(?i)ANSWER\s*:\s*([^\n]+)\s*\Z",
+}
+"""inspect_ai's own patterns (_util/pattern.py)."""
+_FLAGS = re.compile(r"\(\?([ims]+)\)")
+OPTIONS = {
+    "match": {"location", "ignore_case", "numeric"},
+    "includes": {"ignore_case"},
+    "answer": {"pattern"},
+    "pattern": {"pattern", "ignore_case", "match_all"},
+}
+"""What its scorers can be told and we can do."""
 
 Samples = Iterator[tuple[str, dict[str, Any]]]
 
@@ -114,9 +131,9 @@ def _read(path: Path, head: dict[str, Any], samples: Samples, unread: Unread) ->
             read.append((number, place, sample, *_parts(sample)))
         except NotText as error:
             unread.add(str(error), place)
-    scorer, reason = _scorer(names, unread)
+    judged = _scorer(head, names, unread)
     for number, place, sample, prompt, targets, answer in read:
-        example = example_of(number, prompt, _reference(targets, names, scorer, place, unread))
+        example = example_of(number, prompt, _reference(targets, judged.ours, place, unread))
         examples.append(example)
         if example.id not in answers:
             answers[example.id] = answer
@@ -125,8 +142,10 @@ def _read(path: Path, head: dict[str, Any], samples: Samples, unread: Unread) ->
                 errors[example.id] = str(mapping_of(sample.get("error")).get("message", "no answer"))
     of = head["eval"]
     kept = only_first(examples, unread)
-    task = OutsideTask("inspect_ai", str(of.get("task", path.stem)), kept, scorer, reason, unread.sentences())
-    return OutsideAnswers(task, str(of["model"]), answers, scores, errors)
+    task = OutsideTask(
+        "inspect_ai", str(of.get("task", path.stem)), kept, judged.ours, judged.reason, unread.sentences()
+    )
+    return OutsideAnswers(task, str(of["model"]), answers, scores, errors, judged.theirs)
 
 
 def _parts(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str], str | None]:
@@ -154,19 +173,86 @@ def _put_back(value: Any, attachments: dict[str, Any]) -> Any:
     return {key: _put_back(each, attachments) for key, each in value.items()} if isinstance(value, dict) else value
 
 
-def _scorer(names: set[str], unread: Unread) -> tuple[str, str]:
-    known = sorted(names & set(SCORERS))
-    for name in sorted(names - set(SCORERS)):
-        unread.add(f"the scorer {name}: its scores are kept, and it is not computed again")
-    if not known:
-        return "auto", "No scorer of the log has one of ours that judges as it does."
-    return SCORERS[known[0]], f"The log was scored by {known[0]}."
+class _Judged(NamedTuple):
+    """Our scorer, why it is taken, and the name of the log's that it does the same as; "" where there is none."""
+
+    ours: str
+    reason: str
+    theirs: str = ""
 
 
-def _reference(targets: list[str], names: set[str], scorer: str, place: str, unread: Unread) -> str:
-    if scorer == "regex":
-        found = one_of(targets, ignore_case=True)
-        return found if "match" not in names else rf"{found}\W*\Z"
+def _scorer(head: dict[str, Any], names: set[str], unread: Unread) -> _Judged:
+    """The first of the log's scorers that we can do; all others are named."""
+    told = _options(head)
+    judged: list[_Judged] = []
+    for name in sorted(names):
+        ours = _ours(name, told.get(name), unread)
+        if ours is None:
+            unread.add(f"the scorer {name}: its scores are kept, and it is not computed again")
+        else:
+            options = ", ".join(f"{key}={value!r}" for key, value in (told.get(name) or {}).items())
+            judged.append(_Judged(ours, f"The log was scored by {name}({options}).", name))
+    for other in judged[1:]:
+        unread.add(f"the scorer {other.theirs}, beside {judged[0].theirs}: its scores are kept")
+    return judged[0] if judged else _Judged("auto", "No scorer of the log has one of ours that judges as it does.")
+
+
+def _options(head: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each scorer was told, by its name."""
+    listed = [(one, "options") for one in map(mapping_of, list_of(mapping_of(head.get("eval")).get("scorers")))]
+    listed += [(one, "params") for one in map(mapping_of, list_of(mapping_of(head.get("results")).get("scores")))]
+    found: dict[str, dict[str, Any]] = {}
+    for one, key in listed:
+        found.setdefault(str(one.get("name")).rpartition("/")[2], mapping_of(one.get(key)))
+    return found
+
+
+def _ours(name: str, options: dict[str, Any] | None, unread: Unread) -> str | None:
+    """Our scorer for one of inspect_ai's with these options; None for one that asks a model or is somebody's code."""
+    if name in OPTIONS and options is None:
+        unread.add(f"the log does not say what {name} was told: its defaults are taken")
+    options = options or {}
+    unknown = sorted(map(str, set(options) - OPTIONS.get(name, set())))
+    if unknown:
+        unread.add(f"the scorer {name} was told {', '.join(unknown)}")
+        return None
+    case = ["case"] if options.get("ignore_case", True) is False else []
+    if name == "match":
+        numeric = ["numeric"] if options.get("numeric") is True else []
+        place = options.get("location", "end")
+        return "match:" + "+".join([place, *numeric, *case]) if place in ("begin", "end", "any", "exact") else None
+    if name == "includes":
+        return "match:" + "+".join(["any", "punctuation", *case])
+    if name in ("pattern", "answer"):
+        return _our_pattern(name, options)
+    return {"exact": "squad:exact", "f1": "squad", "choice": "label"}.get(name)
+
+
+def _our_pattern(name: str, options: dict[str, Any]) -> str | None:
+    pattern = options.get("pattern")
+    if not isinstance(pattern, str) or options.get("match_all") is True or options.get("ignore_case", True) is False:
+        return None
+    if name == "answer":
+        pattern = _ANSWERS.get(pattern)
+    return None if pattern is None else f"regex:{_first_match_of(pattern)}"
+
+
+def _first_match_of(pattern: str) -> str:
+    """A pattern with one match, which is the first of this one: our scorer takes the last, and `^` at every line."""
+    flags = _FLAGS.match(pattern)
+    bare = pattern[flags.end() :] if flags else pattern
+    set_flags = "".join(sorted({*(flags[1] if flags else ""), "i"}))
+    try:
+        has_group = re.compile(pattern).groups > 0
+    except (re.error, RecursionError, OverflowError):
+        return pattern  # refused with its fault where the scorer is made
+    return rf"(?{set_flags})\A[\s\S]*?(?-m:{bare})" if has_group else rf"(?{set_flags})\A[\s\S]*?((?-m:{bare}))"
+
+
+def _reference(targets: list[str], scorer: str, place: str, unread: Unread) -> str:
+    """One text; several targets as a JSON list where the scorer takes any of them."""
+    if scorer.partition(":")[0] in ("match", "squad"):
+        return targets[0] if len(targets) == 1 and not targets[0].startswith('["') else json.dumps(targets)
     if len(targets) > 1:
         unread.add("only the first of several targets is compared with", place)
     return targets[0]
@@ -178,8 +264,8 @@ def _scores(sample: dict[str, Any], place: str, unread: Unread) -> dict[str, flo
         value = score.get("value") if isinstance(score, dict) else None
         if isinstance(value, str) and value in GRADES:
             found[name] = GRADES[value]
-        elif isinstance(value, (bool, int, float)):
-            found[name] = float(value)
+        elif (number := number_from(value)) is not None:
+            found[name] = number
         else:
             unread.add(f"a score of {name} that is no number", place)
     return found

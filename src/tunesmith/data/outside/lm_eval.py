@@ -21,6 +21,7 @@ from tunesmith.data.outside.task import (
     Unread,
     example_of,
     messages_of,
+    number_from,
     only_first,
     texts_of,
 )
@@ -68,7 +69,9 @@ def read_lm_eval(path: Path) -> OutsideAnswers:
         "The targets end in #### and a number." if is_number else "The file names metrics, not how they are computed.",
         unread.sentences(),
     )
-    return OutsideAnswers(task, path.parent.name or "lm-eval", answers, scores)
+    names = {name for found in scores.values() for name in found}
+    theirs = next((name for name in METRICS if name in names), "") if is_number else ""
+    return OutsideAnswers(task, path.parent.name or "lm-eval", answers, scores, scored_by=theirs)
 
 
 def _read_row(line: int, row: dict[str, Any]) -> tuple[Example, str]:
@@ -123,12 +126,12 @@ def _prompt(value: Any) -> Any:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return number_from(float(value) if isinstance(value, str) else value)
+    except ValueError:
         return None
 
 
 def _scores(row: dict[str, Any]) -> dict[str, float]:
     names = row["metrics"] if isinstance(row.get("metrics"), list) else METRICS
     found = {str(name): row.get(str(name)) for name in names}
-    return {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
+    return {name: number for name, value in found.items() if (number := number_from(value)) is not None}

@@ -5,9 +5,13 @@
     defaultTest: {assert: [{type: icontains, value: "{{answer}}"}]}
     tests: [{vars: {question: Where?, answer: Here}, assert: [{type: equals, value: Here}]}]
 
-Each test is asked with the first prompt. Where all that is asserted is equality, the scorer is `exact` (or `json`), and
-the value is the answer; all other assertions about the text of an answer are written as one regular expression.
-Assertions that ask a model or run code are named, and so are providers, transforms and files outside the folder.
+Each test is asked with the first prompt; a text file may hold several, parted by lines of `---`. Where
+all that is asserted is equality, the scorer is `exact` (or `json`), and the value is the answer; all other assertions
+about the text of an answer are written as one regular expression.
+Assertions that ask a model, run code or are not known are named with their tests, and those tests are left out: a test
+that is judged by a part of what it asserts would be another test. Named are providers, transforms and files outside the
+folder too. In CSV files `__expected` is an assertion as promptfoo writes them in one text (`contains: Paris`,
+`similar(0.8): ...`), and only a text that is none of its kinds must be equal.
 Source: site/docs/configuration/reference.md and expected-outputs/deterministic.md of promptfoo/promptfoo.
 """
 
@@ -37,9 +41,30 @@ from tunesmith.records import Example, Message
 
 USED = {"prompts", "tests", "defaultTest", "description", "assert"}
 USED_OF_TEST = {"vars", "assert", "description", "metadata"}
+KINDS = (
+    "answer-relevance", "bleu", "classifier", "contains", "contains-all", "contains-any", "contains-html",
+    "contains-json", "contains-sql", "contains-xml", "context-faithfulness", "context-recall", "context-relevance",
+    "conversation-relevance", "cost", "equals", "factuality", "finish-reason", "g-eval", "gleu", "guardrails",
+    "icontains", "icontains-all", "icontains-any", "is-html", "is-json", "is-refusal", "is-sql",
+    "is-valid-function-call", "is-valid-openai-function-call", "is-valid-openai-tools-call", "is-xml", "javascript",
+    "latency", "levenshtein", "llm-rubric", "max-score", "meteor", "model-graded-closedqa",
+    "model-graded-factuality", "moderation", "perplexity", "perplexity-score", "pi", "python", "regex", "rouge-n",
+    "ruby", "select-best", "similar", "similar:cosine", "similar:dot", "similar:euclidean", "starts-with",
+    "tool-call-f1", "trajectory", "webhook", "word-count",
+)  # fmt: skip
+"""Kinds of assertions in promptfoo 0.119, each also with `not-` in front."""
+OTHER_NAMES = {"grade": "llm-rubric", "fn": "javascript", "eval": "javascript"}
+CHANGES_THE_SCORE = {"options", "threshold", "assertScoringFunction"}
+"""Keys of a test without which it would be judged otherwise."""
+HARMLESS_COLUMNS = ("__description", "__metric", "__metadata", "__providerOutput")
 MOST_COMBINATIONS = 1_000
 LARGEST_FILE_BYTES = 8 * 2**20
 _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
+_PROMPT_BREAK = re.compile(r"^[^\S\n]*---[^\S\n]*$", re.MULTILINE)
+_ASSERTION = re.compile(
+    rf"(?P<kind>(?:not-)?(?:{'|'.join(sorted((*KINDS, *OTHER_NAMES), key=len, reverse=True))}))"
+    r"(?:\((?P<threshold>[\d.]+)\))?(?::(?P<value>[\s\S]*))?"
+)
 _OTHER_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 
@@ -66,8 +91,15 @@ def read_promptfoo(path: Path) -> OutsideTask:
         if not isinstance(test, dict):
             unread.add("a test that is no mapping", place)
             continue
-        for key in sorted(set(map(str, test)) - USED_OF_TEST):
-            unread.add(f"{key} of a test", place)
+        options = mapping_of(test.get("options"))
+        around = {key: str(options[key]) for key in ("prefix", "suffix") if options.get(key)}
+        used = USED_OF_TEST | ({"options"} if set(options) <= {"prefix", "suffix"} else set())
+        unknown = sorted(set(map(str, test)) - used)
+        for key in unknown:
+            left_out = ", which is left out" if key in CHANGES_THE_SCORE else ""
+            unread.add(f"{key} of a test{left_out}", place)
+        if CHANGES_THE_SCORE & set(unknown):
+            continue
         if test.get("vars") and not isinstance(test["vars"], dict):
             unread.add("vars that are a file", place)
         variables = {**mapping_of(default.get("vars")), **mapping_of(test.get("vars"))}
@@ -75,7 +107,8 @@ def read_promptfoo(path: Path) -> OutsideTask:
         for combination in _combinations(variables, place, unread):
             try:
                 filled = _filled(combination, combination)  # variables may name variables
-                asked.append((number, _asked(prompt, filled), [_filled(check, filled) for check in checks]))
+                framed = _framed(prompt, around)
+                asked.append((number, _asked(framed, filled), [_filled(check, filled) for check in checks]))
             except NotText as error:
                 unread.add(str(error), place)
     return _task(config.get("description") or path.stem, asked, unread)
@@ -97,6 +130,15 @@ def _first_prompt(prompts: Any, folder: Path, unread: Unread) -> Any:
         return prompt
     unread.add("no prompt that is text: the variables themselves are asked")
     return None
+
+
+def _framed(prompt: Any, around: dict[str, str]) -> Any:
+    """The prompt with a test's prefix and suffix. Errors: `NotText` where it is none or holds messages."""
+    if not around:
+        return prompt
+    if not isinstance(prompt, str) or prompt.lstrip().startswith("["):
+        raise NotText("a prefix or suffix around messages")
+    return around.get("prefix", "") + prompt + around.get("suffix", "")
 
 
 def _asked(prompt: Any, variables: dict[str, Any]) -> tuple[Message, ...]:
@@ -170,12 +212,35 @@ def _csv_test(values: dict[str, Any]) -> dict[str, Any]:
     """`__expected` is an assertion such as `contains:text`; a text without a type must be equal."""
     checks = []
     for name, value in values.items():
-        if name.startswith("__expected") and value:
-            kind, colon, rest = str(value).partition(":")
-            is_typed = bool(colon) and re.fullmatch(r"[a-z-]+", kind) is not None
-            checks.append({"type": kind, "value": rest.strip()} if is_typed else {"type": "equals", "value": value})
-    other = {name: "…" for name in values if name.startswith("__") and not name.startswith("__expected")}
-    return {"vars": {n: v for n, v in values.items() if not n.startswith("__")}, "assert": checks, **other}
+        if re.fullmatch(r"__expected\d*", name) and value:
+            checks.append(_assertion_of(str(value)))
+    used = ("__expected", "__prefix", "__suffix", *HARMLESS_COLUMNS)
+    other = {
+        name: values[name] for name in values if name.startswith("__") and not name.startswith(used) and values[name]
+    }
+    if values.get("__threshold") and len(checks) > 1:
+        checks.append({"type": "threshold over several assertions"})
+    other.pop("__threshold", None)
+    return {
+        "vars": {name: value for name, value in values.items() if not name.startswith("__")},
+        "assert": checks,
+        "options": {key: values[f"__{key}"] for key in ("prefix", "suffix") if values.get(f"__{key}")},
+        **other,
+    }
+
+
+def _assertion_of(text: str) -> dict[str, Any]:
+    """`contains: Paris`, `similar(0.8): Paris`, `is-json` as an assertion; any other text must be equal."""
+    match = _ASSERTION.fullmatch(text.strip())
+    if match is None:
+        return {"type": "python or javascript"} if text.startswith("file://") else {"type": "equals", "value": text}
+    negation, kind = ("not-", match["kind"][4:]) if match["kind"].startswith("not-") else ("", match["kind"])
+    kind = OTHER_NAMES.get(kind, kind)
+    value: Any = (match["value"] or "").strip()
+    if kind.endswith(("-any", "-all")):
+        value = [one.strip() for one in value.split(",")]
+    threshold = {"threshold": match["threshold"]} if match["threshold"] else {}
+    return {"type": negation + kind, "value": value, **threshold}
 
 
 def _inside(folder: Path, name: str) -> Path | None:
@@ -191,7 +256,13 @@ def _file_text(folder: Path, name: str, unread: Unread) -> str | None:
     if path is None or path.stat().st_size > LARGEST_FILE_BYTES or path.suffix not in (".txt", ".md", ".json"):
         unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
         return None
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if path.suffix != ".txt":
+        return text
+    parts = [part.strip() for part in _PROMPT_BREAK.split(text) if part.strip()]
+    if len(parts) > 1:
+        unread.add(f"of {len(parts)} prompts only the first is asked", name)
+    return parts[0] if parts else text
 
 
 # --- assertions -------------------------------------------------------------------------------------------------------
@@ -200,15 +271,14 @@ def _file_text(folder: Path, name: str, unread: Unread) -> str | None:
 def _task(name: str, asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]], unread: Unread) -> OutsideTask:
     read = []
     for number, prompt, checks in asked:
-        known = [check for check in checks if _condition(check) is not None]
-        for check in checks:
-            if check not in known:
-                kind = check.get("type") if isinstance(check, dict) else check
-                unread.add(f"the assertion {kind}", f"test {number}")
-        if known:
-            read.append((number, prompt, known))
-        else:
-            unread.add("a test without an assertion that is understood is left out", f"test {number}")
+        unknown = [check for check in checks if _condition(check) is None]
+        for check in unknown:
+            kind = check.get("type") if isinstance(check, dict) else check
+            unread.add(f"the assertion {kind} is not understood, its test is left out", f"test {number}")
+        if checks and not unknown:
+            read.append((number, prompt, checks))
+        elif not checks:
+            unread.add("a test without an assertion is left out", f"test {number}")
     are_equal = all(len(known) == 1 and known[0]["type"] == "equals" for _, _, known in read)
     are_json = are_equal and all(isinstance(known[0]["value"], (dict, list)) for _, _, known in read)
     examples: list[Example] = []

@@ -1,5 +1,6 @@
 """What comes out of another tool's file: a task (examples and how to score them), or a contender's answers to one."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +26,19 @@ class OutsideTask:
     scorer_reason: str
     not_understood: tuple[str, ...] = ()
 
+    @property
+    def has_answers(self) -> bool:
+        """Its references are answers that one could give, and no patterns or lists of what is right."""
+        lists = self.scorer.partition(":")[0] in ("match", "squad")
+        return self.scorer != "regex" and not (lists and any(one.answer.startswith('["') for one in self.examples))
+
 
 @dataclass(frozen=True, slots=True)
 class OutsideAnswers:
     """What `contender` answered: example id -> text, None where there was no answer (`errors` says why).
 
-    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`.
+    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`. `scored_by` names
+    the one among them that `task.scorer` does the same as.
     """
 
     task: OutsideTask
@@ -38,6 +46,7 @@ class OutsideAnswers:
     answers: dict[str, str | None]
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    scored_by: str = ""
 
 
 class Unread:
@@ -77,10 +86,11 @@ def _message(value: Any) -> Message:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content, which may come in parts. Errors: `NotText` for images and the like."""
+    """The text of a message's content, which may come in parts, without reasoning. Errors: `NotText` for images ..."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(part, (str, dict)) for part in content):
+        content = [part for part in content if not isinstance(part, dict) or part.get("type") != "reasoning"]
         texts = [part if isinstance(part, str) else part.get("text") for part in content]
         kinds = [part.get("type") for part in content if isinstance(part, dict)]
         if all(isinstance(text, str) for text in texts) and all(kind in TEXTS_OF_PARTS for kind in kinds):
@@ -91,6 +101,15 @@ def text_of(content: Any) -> str:
 def example_of(line: int, prompt: Sequence[Message], answer: str) -> Example:
     """An example whose last turn is the answer."""
     return Example(line, (*prompt, Message("assistant", answer)))
+
+
+def number_from(value: Any) -> float | None:
+    """A finite number or a truth value as a float; None for anything else, also for more digits than a float holds."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def mapping_of(value: Any) -> dict[str, Any]:

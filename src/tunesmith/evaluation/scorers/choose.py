@@ -22,6 +22,7 @@ from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
+from tunesmith.evaluation.scorers.match import MatchScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
 from tunesmith.evaluation.scorers.number import MARK, NumberScorer
 from tunesmith.evaluation.scorers.number_text import is_amount, is_number, unit_in
@@ -30,6 +31,7 @@ from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Scorer
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
+from tunesmith.evaluation.scorers.squad import SquadScorer
 from tunesmith.records import Embedder
 
 MOST_RATINGS = 21
@@ -45,6 +47,8 @@ SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
     "rouge-l": lambda references: RougeLScorer(),
     "chrf": lambda references: ChrfScorer(),
     "bleu": lambda references: BleuScorer(),
+    "match": lambda references: MatchScorer(),
+    "squad": lambda references: SquadScorer(),
     "regex": lambda references: RegexScorer(),
     "sql": lambda references: SqlScorer(),
     "code": lambda references: CodeScorer(),
@@ -53,6 +57,8 @@ SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
 
 OPTIONS: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
     "number": lambda tolerance, references: NumberScorer(references, _tolerance(tolerance)),
+    "match": lambda words, references: MatchScorer(words),
+    "squad": lambda deciding, references: SquadScorer(deciding),
     "regex": lambda pattern, references: RegexScorer(pattern),
     "sql": lambda file, references: SqlScorer.of_file(Path(file)),
 }

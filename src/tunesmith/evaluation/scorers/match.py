@@ -1,0 +1,125 @@
+"""Match: the answer begins with, ends with, has or is one of the targets, as inspect_ai's `match` and `includes` judge.
+
+    match[:WORDS]     words joined by +: begin, end (the default), any or exact; numeric; case; punctuation
+
+White space at the ends never counts; ASCII punctuation at the ends counts with `punctuation`, case with `case`. With
+`numeric`, a target that is a number is compared with the first number of the answer (begin), its last (end), any of
+them, or all of it (exact): words parted by white space, without $ € £ , * _ and marks around them, read as floats
+(1e3, .5, a minus sign or a fraction of Unicode), equal in their first five digits. A percentage is no number.
+
+A reference is a target, or several as a JSON list of texts, any of which is right.
+Source: scorer/_match.py and scorer/_common.py of UKGovernmentBEIS/inspect_ai 0.3.285; its Chinese numerals and
+superscripts are not read.
+"""
+
+import json
+import math
+import re
+import string
+import unicodedata
+from collections.abc import Mapping
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+
+PLACES = ("begin", "end", "any", "exact")
+SWITCHES = ("numeric", "case", "punctuation")
+_AROUND = "!?:;()[]{}'\"`"
+_FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_FORMATTING = re.compile(r"[$,£€*_]")
+_LONE_POINT = re.compile(r"\.(?=\s|$|\D)")
+LONGEST_WORD = 1_000
+
+
+class MatchScorer:
+    """1 when a target stands where it is looked for. Errors: `RecipeError` for unknown words."""
+
+    name = "match"
+    metric = "match"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def __init__(self, words: str = "") -> None:
+        given = [word for word in words.split("+") if word]
+        unknown = [word for word in given if word not in (*PLACES, *SWITCHES)]
+        places = [word for word in given if word in PLACES] or ["end"]
+        if unknown or len(places) > 1:
+            raise RecipeError(
+                "bad-match", "The scorer match takes one place and switches, joined by +.", where="evaluation.scorer",
+                found=words, do=f"one of {', '.join(PLACES)}; any of {', '.join(SWITCHES)}, as in match:begin+case",
+            )  # fmt: skip
+        self._place = places[0]
+        self._numeric, self._case, self._punctuation = (word in given for word in SWITCHES)
+
+    def fault_of(self, reference: str) -> str | None:
+        """Any text may be a target; several are a list, which is no answer itself."""
+        return None
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`match`: 0 or 1."""
+        return {self.metric: float(any(self._is_right(answer, target) for target in targets_of(reference)))}
+
+    def _is_right(self, answer: str, target: str) -> bool:
+        value, wanted = answer.strip(), target.strip()
+        if not self._case:
+            value, wanted = value.casefold(), wanted.casefold()
+        if self._numeric:
+            number = _number_in(_without_formatting(wanted))
+            if number is not None:
+                return self._has_number(_without_formatting(value), _rounded(number))
+        if not self._punctuation:
+            value, wanted = (text.strip(string.whitespace + string.punctuation) for text in (value, wanted))
+        if self._place == "exact":
+            return value == wanted
+        if self._place == "any":
+            return wanted in value
+        return value.startswith(wanted) if self._place == "begin" else value.endswith(wanted)
+
+    def _has_number(self, value: str, wanted: str) -> bool:
+        if self._place == "exact":
+            number = _number_in(value, around="")
+            return number is not None and _rounded(number) == wanted
+        words = value.split() if self._place != "end" else value.split()[::-1]
+        numbers = (number for word in words if (number := _number_in(word)) is not None)
+        if self._place == "any":
+            return any(_rounded(number) == wanted for number in numbers)
+        first = next(numbers, None)
+        return first is not None and _rounded(first) == wanted
+
+
+def targets_of(reference: str) -> list[str]:
+    """The texts of a JSON list, else the reference itself."""
+    if reference.startswith('["'):
+        try:
+            value = json.loads(reference)
+        except (ValueError, RecursionError):
+            return [reference]
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return value
+    return [reference]
+
+
+def _without_formatting(text: str) -> str:
+    text = re.sub(r"\\([$,£€*_])", r"\1", text)
+    return _LONE_POINT.sub("", _FORMATTING.sub("", text))
+
+
+def _rounded(number: float) -> str:
+    return format(number, ".5g")
+
+
+def _number_in(word: str, around: str = _AROUND) -> float | None:
+    """The finite number that a word is."""
+    word = word.strip(around).strip()
+    if not word or len(word) > LONGEST_WORD:
+        return None
+    if not word.isascii():
+        word = word.replace("\u2212", "-")
+        whole, last = word[:-1], word[-1]
+        if unicodedata.decomposition(last).startswith("<fraction>"):
+            before = _number_in(whole or "0", "")
+            return None if before is None else before + math.copysign(unicodedata.numeric(last), before)
+        word = unicodedata.normalize("NFKC", word) if not any(unicodedata.category(c) == "No" for c in word) else word
+    if not _FLOAT.fullmatch(word):
+        return None
+    number = float(word)
+    return number if math.isfinite(number) else None

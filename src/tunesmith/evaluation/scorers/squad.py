@@ -1,0 +1,80 @@
+"""SQuAD: equality and word F1 of normalized texts, the best over several targets, as inspect_ai's `f1` and `exact`.
+
+    f1 = 2 P R / (P + R), P and R over the words that both have, counted as often as they occur
+
+Normalized: parted at spaces and hyphens, case folded, ASCII punctuation and the words a, an, the left out; a word that
+is a number as a float prints it (5 is 5.0). Rounded to two decimals, as there. A target of nothing but such words is
+never right. `squad` lets F1 decide, `squad:exact` equality.
+
+A reference is a target, or several as a JSON list of texts.
+Source: Rajpurkar et al. 2016, "SQuAD", and scorer/_classification.py of UKGovernmentBEIS/inspect_ai 0.3.285.
+"""
+
+import math
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.scorers.match import targets_of
+from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class SquadScorer:
+    """Mean F1 decides, or with `exact` the share of equal answers. Errors: `RecipeError` for another word."""
+
+    name = "squad"
+    whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def __init__(self, deciding: str = "f1") -> None:
+        if deciding not in ("f1", "exact"):
+            raise RecipeError(
+                "bad-squad", "The scorer squad lets f1 or exact decide.", where="evaluation.scorer", found=deciding,
+                do="write squad, or squad:exact",
+            )  # fmt: skip
+        self.metric = f"squad_{deciding}"
+
+    def fault_of(self, reference: str) -> str | None:
+        """Something must be left of it."""
+        return None if any(map(words_of, targets_of(reference))) else "no word is left of it but articles"
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`squad_f1` in [0, 1] and `squad_exact`: 0 or 1, the deciding one first."""
+        found = words_of(answer)
+        wanted = [words for target in targets_of(reference) if (words := words_of(target))]
+        scores = {
+            "squad_f1": max((round(_f1(found, words), 2) for words in wanted), default=0.0),
+            "squad_exact": float(found in wanted),
+        }
+        return {self.metric: scores[self.metric], **scores}
+
+
+def words_of(text: str) -> list[str]:
+    """The normalized words."""
+    return " ".join(_normalized(token) for token in re.split(" |-", text)).split()
+
+
+def _normalized(token: str) -> str:
+    token = token.casefold()
+    stripped = token.strip(string.whitespace + string.punctuation)
+    number = next((one for one in (token, stripped) if _is_number(one)), None)
+    if number is not None:
+        return str(float(number))
+    bare = token.translate(_WITHOUT_PUNCTUATION)
+    return _ARTICLES.sub(" ", str(float(bare)) if _is_number(bare) else bare)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return len(text) <= 1_000 and math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _f1(found: list[str], wanted: list[str]) -> float:
+    shared = (Counter(found) & Counter(wanted)).total()
+    return 2 * shared / (len(found) + len(wanted))
