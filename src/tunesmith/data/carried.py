@@ -160,10 +160,13 @@ def _form_of_all(messages: Sequence[Message], tools: Tools, open_answer: bool) -
 
 def _form_of(message: Message) -> Any:
     """All of a message that a template can look at but for the words."""
+    has_content = bool(message.content) and not message.content.isspace()
+    plain = message.role, has_content, message.weight != 0, message.name is None
+    if not message.tool_calls and message.reasoning is None and message.tool_call_id is None:
+        return plain  # nearly all messages of nearly all data
     functions = tuple(_form_of_value(call.get("arguments")) for call in message.functions_called)
-    has_content, has_reasoning = bool(message.content.strip()), message.reasoning is not None
     has_ids = any("id" in call for call in message.tool_calls), message.tool_call_id is not None
-    return message.role, has_content, has_reasoning, message.is_trained, bool(message.name), has_ids, functions
+    return *plain, message.reasoning is not None, has_ids, functions
 
 
 def _form_of_value(value: Any) -> Any:
@@ -190,7 +193,7 @@ def _lost_values(messages: Sequence[Message], tools: Tools, whole: str, answers:
             yield _name_of_content(message)
         if i in answers and message.reasoning is not None and not _stands_in(message.reasoning, text):
             yield "reasoning"
-        for function in message.functions_called:
+        for function in message.functions_called if message.tool_calls else ():
             if not _stands_in(str(function.get("name", "")), text):
                 yield CALLS
             if not all(_stands_in(value, text) for value in _leaves(function.get("arguments"))):

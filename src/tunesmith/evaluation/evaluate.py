@@ -125,7 +125,7 @@ def check_task(task: Task) -> None:
             found="plain text, or a conversation without an answer",
             do="say which columns hold question and answer (--columns), or leave them out of the test set",
         )
-    with_tools = [example.line for example in task.examples if example.tools or example.messages[-1].tool_calls]
+    with_tools = sorted(example.line for example in task.examples if example.uses_tools)
     if with_tools:
         raise DataError(
             "tools-not-scored",

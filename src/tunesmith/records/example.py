@@ -115,6 +115,11 @@ class Example:
         return "\n".join((self.answer, *calls)).lstrip("\n")
 
     @property
+    def uses_tools(self) -> bool:
+        """Whether tools are offered or the answer calls one: it can be learned, and no scorer can judge it yet."""
+        return bool(self.tools) or any(message.tool_calls for message in self.messages[-1:])
+
+    @property
     def question(self) -> str:
         """The last user turn before the answer: the text that retrieval searches with."""
         return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")

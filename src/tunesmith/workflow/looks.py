@@ -72,9 +72,15 @@ def generation_score(
 ) -> "Score | None":
     """Generates answers to the first of the validation examples and scores them; every answer is kept as a sample.
 
-    Gives None when somebody asks to stop meanwhile: then nothing of the look is kept.
+    Examples that use tools are not asked: no scorer can judge a call. Gives None when nothing is left to ask, and
+    when somebody asks to stop meanwhile: then nothing of the look is kept.
     """
-    answerable = [example for example in lesson.validation if example.messages]
+    answerable = [example for example in lesson.validation if example.messages and not example.uses_tools]
+    if with_tools := sum(example.uses_tools for example in lesson.validation):
+        lines.listener.note(
+            f"{with_tools:,} of {len(lesson.validation):,} validation examples use tools: no answers to them are "
+            "generated, for nothing here scores a tool call; the loss on them is measured"
+        )
     if not answerable:
         return None
     scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer, LocalEmbedder)

@@ -46,7 +46,8 @@ class Material:
     @property
     def lesson(self) -> Lesson:
         """What tuning needs of it."""
-        return Lesson(self.arrays, self.validation, [example.answer for example in self.train])
+        scored = [example for example in self.train if not example.uses_tools] or self.train
+        return Lesson(self.arrays, self.validation, [example.answer for example in scored])
 
 
 def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
