@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import parse_columns, print_json, print_table, say, say_next
+from tunesmith.cli.output import parse_columns, parse_duration, print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
 from tunesmith.errors import UsageError
 
@@ -25,7 +25,9 @@ def decide(
     recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
     columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
-    documents: Annotated[Path | None, typer.Option(help="Folder of .txt and .md files for retrieval.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for all of it (15min, 1h, 90s): what you leave open is picked to fit.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -33,30 +35,36 @@ def decide(
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
 
     Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2, --strict,
-    --answers other.csv. An earlier run's folder is decided again from its stored answers, without a model.
+    --answers other.csv, --documents FOLDER. An earlier run's folder is decided again from its stored answers, without
+    a model.
     """
     from tunesmith.recipe.load import load_recipe
 
     if _is_run(data):
         _refuse_for_a_run({"--model": model, "--recipe": recipe, "--minutes": minutes, "--columns": columns,
-                           "--documents": documents})  # fmt: skip
+                           "--budget": budget})  # fmt: skip
         again_and_tell(data, set_ or (), json)
         return
-    given = {"model": model, "data.path": data, "retrieval.documents": documents}
+    given = {"model": model, "data.path": data}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     if columns is not None:
         changes.append(f"data.columns={dumps(parse_columns(columns))}")
     if minutes is not None:
         changes.append(f"training.minutes={minutes}")
-    run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json)
+    seconds = None if budget is None else parse_duration(budget, "--budget")
+    run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json, seconds)
 
 
-def run_and_tell(recipe: "Recipe", out: Path, as_json: bool) -> None:
-    """Decide, then print the verdict, or with `--json` the report's document."""
+def run_and_tell(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None) -> None:
+    """Decide, then print the verdict, or with `--json` the report's document. With a budget, what the recipe leaves
+    open is picked so that the whole decision fits."""
     from tunesmith.workflow.decide import decide as decide_recipe
+    from tunesmith.workflow.fitting import fit_recipe
 
     listener = open_listener()
     try:
+        if budget_seconds is not None:
+            recipe = fit_recipe(recipe, budget_seconds, listener)
         outcome = decide_recipe(recipe, out, listener)
     finally:
         listener.close()

@@ -4,6 +4,7 @@ Text that came from data or models is stripped of control characters first, so t
 """
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -55,6 +56,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))  # Text knows no markup, so nothing is escaped
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+_UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """`15min`, `1.5h`, `90s` as seconds. Errors: UsageError."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
+    if match is None or match[2] not in _UNITS or float(match[1]) == 0:
+        raise UsageError(
+            "duration", "This is not a time.", where=flag, found=text, do=f"write {flag} 15min, {flag} 1h or {flag} 90s"
+        )
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def parse_columns(text: str | None) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -28,6 +30,9 @@ from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 
+if TYPE_CHECKING:
+    from tunesmith.engine.pace import Prospect
+
 RUNS_LOOKED_AT = 100
 
 
@@ -42,8 +47,22 @@ def estimate(recipe: Recipe, *, measure: bool = False, listener: Listener = SILE
         return foresee(material, index, material.model.load_for(material.recipe) if measure else None)
 
 
-def foresee(material: Material, index: Index, model: LocalModel | None = None) -> Estimate:
-    """The estimate for data that is ready, from a `model` (which gets an adapter), else from a slice of it.
+@dataclass(frozen=True)
+class Foresight:
+    """What estimates are made of: the model timed, the work counted, past runs, and this machine as it is now;
+    `seconds` is what finding it took."""
+
+    prospect: "Prospect"
+    work: Work
+    past: list[Run]
+    here: Here
+    machine: Machine
+    validation_examples: int
+    seconds: float
+
+
+def measure(material: Material, index: Index, model: LocalModel | None = None) -> Foresight:
+    """Time a `model` (which gets an adapter), else a slice of it.
 
     Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
     """
@@ -55,12 +74,19 @@ def foresee(material: Material, index: Index, model: LocalModel | None = None) -
         prospect = prospect_of_slices(material.model.identity.folder, train, validation, recipe)
     else:
         prospect = prospect_of_model(model.loaded, train, validation, recipe)
-    here = machine(prospect.accelerator)
+    now = machine(prospect.accelerator)
+    here = Here(material.model.identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC))
+    took = round(time.monotonic() - began, 3)
+    return Foresight(prospect, work_of(material), past_runs(index, now), here, now, len(validation), took)
+
+
+def foresee(material: Material, index: Index, model: LocalModel | None = None) -> Estimate:
+    """The estimate for data that is ready. Errors: as `measure`."""
+    known = measure(material, index, model)
     how: How = "quick" if model is None else "measured"
-    now = Here(material.model.identity.parameters, psutil.getloadavg()[0] / here.cores, datetime.now(UTC))
-    found = forecast(prospect, work_of(material), recipe, past_runs(index, here), how, now)
-    took = {"estimating_seconds": round(time.monotonic() - began, 3)}
-    return found.model_copy(update={"assumptions": (*busy_with(here), *found.assumptions), **took})
+    found = forecast(known.prospect, known.work, material.recipe, known.past, how, known.here)
+    assumptions = (*busy_with(known.machine), *found.assumptions)
+    return found.model_copy(update={"assumptions": assumptions, "estimating_seconds": known.seconds})
 
 
 def busy_with(here: Machine) -> tuple[str, ...]:

@@ -1,0 +1,164 @@
+"""A time for the whole decision -> every key that costs time and was left open, so that it fits by its estimate.
+
+The model is timed once, and the estimate is made for one level after the other, from the most thorough to the least.
+The first level is taken that leaves time for the usual passes over the data; where none does, the first that leaves
+time for one (`records/extent.py`: with less nothing can be said about fine-tuning). What the user set is kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+from tunesmith.errors import GateFailed
+from tunesmith.records import Estimate, Recipe
+from tunesmith.records.extent import VALIDATION_SHARE
+from tunesmith.records.quantity import duration
+from tunesmith.workflow.estimate import Foresight, measure
+from tunesmith.workflow.forecast import forecast
+from tunesmith.workflow.index import Index
+from tunesmith.workflow.listener import Listener
+from tunesmith.workflow.material import gather
+
+MARGIN = 1.15
+"""The estimate is taken so many times: what is read, loaded and written is not in it."""
+
+KEYS = (
+    "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
+    "training.evaluations", "bar.max_forgetting",
+)  # fmt: skip
+LEVELS: tuple[tuple[Any, ...], ...] = (
+    (None, 64, 5, 8, 4, 0.05),
+    (400, 48, 5, 8, 4, 0.05),
+    (200, 32, 4, 6, 3, 0.05),
+    (120, 32, 4, 4, 2, 0.05),
+    (80, 16, 2, 2, 2, 0.05),
+    (60, 16, 2, 2, 2, None),
+    (40, 8, 1, 0, 1, None),
+    (24, 8, 1, 0, 1, None),
+)
+"""The keys from the most thorough level to the least. Without `bar.max_forgetting` general ability is not asked."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A level as a recipe, with the seconds that it takes without tuning, and those of one pass and the usual ones."""
+
+    recipe: Recipe
+    asking_seconds: float
+    pass_seconds: float
+    usual_seconds: float
+
+    @property
+    def least_seconds(self) -> float:
+        """With as little tuning as says anything."""
+        return MARGIN * (self.asking_seconds + self.pass_seconds)
+
+
+def fit_recipe(recipe: Recipe, budget_seconds: float, listener: Listener) -> Recipe:
+    """The recipe with every key that was left open and costs time, so that the decision takes no longer, by the
+    estimate; what was picked is told.
+
+    Errors: `GateFailed` with the least time, where nothing fits; whatever `gather` raises.
+    """
+    most = with_keys(recipe, LEVELS[0])
+    material = gather(most, listener)
+    listener.stage(f"fitting the decision into {duration(budget_seconds)}")
+    with Index.open(listener) as index:
+        known = measure(material, index)
+    fits = list(fits_of(recipe, material.recipe, known))
+    taken = choose_fit(fits, budget_seconds - known.seconds)
+    if taken is None:
+        least = min(fits, key=lambda fit: fit.least_seconds)
+        needed = known.seconds + least.least_seconds
+        raise GateFailed(
+            "budget-too-short", "The whole decision does not fit into this time.", where="--budget",
+            found=f"{duration(budget_seconds)}; at least {duration(needed)} by the estimate: asking "
+            f"{duration(least.asking_seconds)}, one pass over the data {duration(least.pass_seconds)}",
+            do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
+        )  # fmt: skip
+    fitted = with_tuning(taken, budget_seconds - known.seconds)
+    listener.note(f"picked to fit: {', '.join(picked(recipe, fitted)) or 'nothing, all was set'}")
+    return fitted
+
+
+def choose_fit(fits: Sequence[Fit], seconds: float) -> Fit | None:
+    """The most thorough that leaves time for the usual passes, else for one; None where none does."""
+    for_usual = (fit for fit in fits if MARGIN * (fit.asking_seconds + fit.usual_seconds) <= seconds)
+    for_one = (fit for fit in fits if fit.least_seconds <= seconds)
+    return next(for_usual, None) or next(for_one, None)
+
+
+def with_tuning(fit: Fit, seconds: float) -> Recipe:
+    """The recipe with the minutes that are left for tuning, at most those of the usual passes."""
+    training = fit.recipe.training
+    if training.minutes is not None or training.epochs is not None:
+        return fit.recipe
+    left = min(seconds / MARGIN - fit.asking_seconds, fit.usual_seconds)
+    return with_value(fit.recipe, "training.minutes", max(0.1, round(left / 60, 1)))
+
+
+def fits_of(recipe: Recipe, completed: Recipe, known: Foresight) -> Iterator[Fit]:
+    """Every level with its estimate; `completed` is the most thorough one with every open number filled."""
+    for level in LEVELS:
+        wanted = with_keys(recipe, level)
+        found = estimate_at(wanted, completed, known)
+        extent = found.extent
+        assert extent is not None  # every forecast has one
+        if recipe.training.minutes is not None or recipe.training.epochs is not None:
+            one = usual = found.seconds.expected
+        else:
+            one, usual = (
+                passes * extent.steps_per_pass * extent.step_seconds / (1 - VALIDATION_SHARE)
+                for passes in (1.0, extent.wanted_passes)
+            )
+        yield Fit(wanted, found.asking_seconds.expected, one, usual)
+
+
+def estimate_at(wanted: Recipe, completed: Recipe, known: Foresight) -> Estimate:
+    """The forecast for a level: fewer examples are asked and looked at, and nothing is timed again."""
+    work = known.work
+    evaluation = wanted.evaluation
+    tests = work.tests if evaluation.test_limit is None else min(work.tests, evaluation.test_limit)
+    answers = work.answers[: evaluation.validation_limit]
+    share = min(1.0, evaluation.validation_limit / max(1, known.validation_examples))
+    prospect = replace(known.prospect, look_tokens=int(known.prospect.look_tokens * share))
+    training = completed.training.model_copy(update={"evaluations": wanted.training.evaluations})
+    limits = {name: getattr(evaluation, name) for name in ("test_limit", "validation_limit", "shots", "trials")}
+    recipe = completed.model_copy(
+        update={
+            "training": training,
+            "evaluation": completed.evaluation.model_copy(update=limits),
+            "bar": wanted.bar,
+        }
+    )
+    return forecast(prospect, replace(work, tests=tests, answers=answers), recipe, known.past, "quick", known.here)
+
+
+def with_keys(recipe: Recipe, level: Sequence[Any]) -> Recipe:
+    """The recipe at a level; what it sets itself stays."""
+    for key, value in zip(KEYS, level, strict=True):
+        section, name = key.split(".")
+        if name not in getattr(recipe, section).model_fields_set:
+            recipe = with_value(recipe, key, value)
+    return recipe
+
+
+def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """The recipe with one key of a section set, as if the user had not."""
+    section, name = key.split(".")
+    filled = getattr(recipe, section).model_copy(update={name: value})
+    return recipe.model_copy(update={section: filled})
+
+
+def picked(before: Recipe, after: Recipe) -> list[str]:
+    """`evaluation.shots 2`: each key that was chosen here, with its value."""
+    told = []
+    for key in ("training.minutes", *KEYS):
+        section, name = key.split(".")
+        if name in getattr(before, section).model_fields_set:
+            continue
+        value = getattr(getattr(after, section), name)
+        if value is not None or key != "training.minutes":
+            told.append(f"{key} {'null' if value is None else format(value, 'g')}")
+    return told

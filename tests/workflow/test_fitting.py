@@ -1,0 +1,115 @@
+"""A time for the whole decision: what is picked fits into it by the estimate, and what the user set stays."""
+
+import pytest
+
+from tests.cli.test_flags import run
+from tunesmith.cli.output import parse_duration
+from tunesmith.engine.pace import Pace, Prospect
+from tunesmith.errors import UsageError
+from tunesmith.recipe.load import load_recipe
+from tunesmith.records import Machine, MemoryPlan, Recipe
+from tunesmith.workflow.estimate import Foresight
+from tunesmith.workflow.fitting import (
+    LEVELS,
+    Fit,
+    choose_fit,
+    estimate_at,
+    fits_of,
+    picked,
+    with_keys,
+    with_tuning,
+)
+from tunesmith.workflow.forecast import Here
+from tunesmith.workflow.forecast_asking import Work
+
+PACE = Pace(
+    token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
+    held_bytes=1e9, pass_row_seconds=0.01,
+)  # fmt: skip
+PROSPECT = Prospect(
+    pace=PACE, plan=MemoryPlan(), tokens_per_step=1500, look_tokens=6400, reference_tokens=0, rows=10,
+    base_bytes=500_000_000, accelerator=None,
+)  # fmt: skip
+WORK = Work(
+    examples=640, tokens_read=160_000, tokens_trained=32_000, answers=(5,) * 64, question=100.0, tests=500, longest=20
+)  # fmt: skip
+MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
+KNOWN = Foresight(PROSPECT, WORK, [], Here(), MACHINE, validation_examples=64, seconds=5.0)
+
+
+def completed(recipe: Recipe) -> Recipe:
+    """As `gather` leaves the most thorough level: every open number is filled."""
+    most = with_keys(recipe, LEVELS[0])
+    training = most.training
+    if training.minutes is None and training.epochs is None:
+        most = most.model_copy(update={"training": training.model_copy(update={"epochs": 3.0})})
+    return most
+
+
+def fitted(recipe: Recipe, seconds: float) -> Recipe | None:
+    taken = choose_fit(list(fits_of(recipe, completed(recipe), KNOWN)), seconds)
+    return None if taken is None else with_tuning(taken, seconds)
+
+
+@pytest.mark.parametrize("seconds", [600, 700, 900, 1800, 3600, 20_000])
+def test_what_is_picked_fits_by_the_estimate(seconds: float) -> None:
+    recipe = fitted(Recipe(), seconds)
+    assert recipe is not None and recipe.training.minutes is not None
+    asking = estimate_at(recipe, completed(Recipe()), KNOWN).asking_seconds.expected
+    assert asking + 60 * recipe.training.minutes <= seconds
+    assert recipe.training.minutes * 60 >= 40 * 2 / 0.8 - 3, (
+        "one pass is forty steps of 2 s, and a fifth for validation"
+    )
+
+
+def test_more_time_never_asks_less() -> None:
+    limits = [fitted(Recipe(), seconds) for seconds in (600, 900, 3600, 20_000)]
+    tests = [one.evaluation.test_limit or 500 for one in limits if one is not None]
+    assert tests == sorted(tests) and len(tests) == 4
+    assert limits[-1] is not None and limits[-1].evaluation.test_limit is None
+
+
+def test_where_nothing_fits_there_is_no_recipe_and_the_least_time_is_known() -> None:
+    fits = list(fits_of(Recipe(), completed(Recipe()), KNOWN))
+    least = min(fit.least_seconds for fit in fits)
+    assert fitted(Recipe(), least - 1) is None and fitted(Recipe(), least + 1) is not None
+
+
+def test_what_the_user_set_stays() -> None:
+    recipe = load_recipe(None, ["evaluation.test_limit=77", "bar.max_forgetting=0.1", "training.minutes=4"])
+    found = fitted(recipe, 3000)
+    assert found is not None
+    assert (found.evaluation.test_limit, found.bar.max_forgetting, found.training.minutes) == (77, 0.1, 4)
+    told = picked(recipe, found)
+    assert not any(word in " ".join(told) for word in ("test_limit", "max_forgetting", "minutes"))
+    assert any(line.startswith("evaluation.shots ") for line in told)
+
+
+def test_passes_that_the_user_set_are_held_against_the_time() -> None:
+    recipe = load_recipe(None, ["training.epochs=3"])
+    found = fitted(recipe, 900)
+    assert found is not None and (found.training.epochs, found.training.minutes) == (3, None)
+    assert fitted(load_recipe(None, ["training.epochs=30"]), 900) is None
+
+
+def test_the_usual_passes_go_before_more_test_examples() -> None:
+    thorough, short = Fit(Recipe(), 500.0, 50.0, 150.0), Fit(Recipe(seed=1), 100.0, 50.0, 150.0)
+    assert choose_fit([thorough, short], 1.15 * 600) is short
+    assert choose_fit([thorough, short], 1.15 * 650) is thorough
+    assert choose_fit([thorough, short], 1.15 * 160) is short, "time for one pass"
+    assert choose_fit([thorough, short], 1.15 * 140) is None
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("15min", 900), ("1h", 3600), ("90s", 90), ("1.5 h", 5400), ("2M", 120)])
+def test_a_time_is_written_with_its_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text, "--budget") == seconds
+
+
+@pytest.mark.parametrize("text", ["15", "soon", "-3min", "0s", "1h30", ""])
+def test_a_time_without_a_unit_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="This is not a time"):
+        parse_duration(text, "--budget")
+
+
+def test_a_budget_that_is_no_time_is_refused_before_anything_is_read() -> None:
+    assert run(["decide", "no-such-file.jsonl", "--budget", "soon"]) == 2
