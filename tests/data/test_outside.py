@@ -172,7 +172,7 @@ def test_the_registry_names_the_grader() -> None:
 @pytest.mark.parametrize(
     ("grader", "ideal", "scorer", "named"),
     [
-        ("basic.match:Match", "4", "regex", 0), ("basic.fuzzy_match:FuzzyMatch", ["4", "four"], "normalised", 2),
+        ("basic.match:Match", "4", "regex", 0), ("basic.fuzzy_match:FuzzyMatch", ["4", "four"], "match:fuzzy", 0),
         ("basic.json_match:JsonMatch", '{"a": 1}', "json", 0),
         ("modelgraded.classify:ModelBasedClassify", "4", "auto", 1),
     ],

@@ -278,7 +278,7 @@ def test_reference_probability_is_one_over_perplexity() -> None:
     assert scores[2:] == [Unscored("the model gave no probability")] * 2
 
 
-def test_a_text_without_a_point_is_not_judged() -> None:
+def test_an_answer_without_a_point_is_wrong_and_a_reference_without_one_judges_none() -> None:
     class Lost:
         name = "lost"
 
@@ -287,5 +287,6 @@ def test_a_text_without_a_point_is_not_judged() -> None:
                 [[np.nan, 0.0] if text == "lost" else [-1.0, 0.0] if text == "b" else [1, 0] for text in texts]
             )
 
-    found = SimilarityScorer(Lost()).score_items([Item("lost", "a"), Item("b", "a"), Item("c", "a")])
-    assert found == [Unscored("the embedding model gave no point for it"), {"similarity": 0.0}, {"similarity": 1.0}]
+    found = SimilarityScorer(Lost()).score_items([Item("lost", "a"), Item("b", "a"), Item("c", "a"), Item("a", "lost")])
+    assert found[:3] == [{"similarity": 0.0}, {"similarity": 0.0}, {"similarity": 1.0}]
+    assert found[3] == Unscored("the embedding model gave no point for the reference")

@@ -126,14 +126,12 @@ def _task(
         "Match": ("regex", begins_with),
         "Includes": ("regex", lambda ideals: one_of(ideals, ignore_case=ignore_case)),
         "JsonMatch": ("json", lambda ideals: ideals[0]),
-        "FuzzyMatch": ("normalised", lambda ideals: ideals[0]),
+        "FuzzyMatch": ("match:fuzzy", lambda ideals: ideals[0] if len(ideals) == 1 else json.dumps(ideals)),
     }
     if grader not in written:
         unread.add(f"the grader {grader}: it asks a model or runs code; name a scorer or a judge")
-    if grader == "FuzzyMatch":
-        unread.add("FuzzyMatch also takes an answer that is a part of the ideal one or has it as a part")
     scorer, write = written.get(grader, ("auto", lambda ideals: ideals[0]))
-    if scorer != "regex":
+    if scorer not in ("regex", "match:fuzzy"):
         for line, _, ideals in samples:
             if len(ideals) > 1:
                 unread.add("only the first of several ideal answers is compared with", f"line {line}")

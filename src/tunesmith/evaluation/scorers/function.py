@@ -3,8 +3,10 @@
     def my_score(answer: str, reference: str[, question: str]) -> float | bool | dict[str, float]
 
 It gives a number in [0, 1], or numbers by name, among them one with the function's own name, which decides. It runs in
-a child process with an environment that holds no secrets, under limits. An answer on which it fails, or takes too
-long, or gives something else, is not judged: that is counted, with the reason.
+a child process with an environment that holds no secrets, under limits. An answer on which it raises an error or takes
+too long is wrong where it judges the reference as an answer to itself: failing must not pay better than being wrong.
+Where it fails on that too, or gives something else than scores, the answer is not judged: that is counted, with the
+reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from tunesmith.evaluation.child import Failed, Limits, WorkBroken, in_child
 from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
 from tunesmith.files import sha256_of
 
+LATE = "(it had no turn)"
 LIMITS = Limits(piece_seconds=10.0, all_seconds=1800.0, memory_bytes=8 * 2**30)
 
 
@@ -48,7 +51,13 @@ class FunctionScorer:
     def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
         """All of them in one child process."""
         pieces = [{"answer": one.answer, "reference": one.reference, "question": one.question} for one in items]
-        return [self._checked(one) for one in self._run(pieces)]
+        judged = [self._checked(one) for one in self._run(pieces)]
+        failed = [i for i, one in enumerate(judged) if isinstance(one, Unscored) and _is_by_answer(one)]
+        again = self._run([{**pieces[i], "answer": pieces[i]["reference"]} for i in failed])
+        for i, one in zip(failed, again, strict=True):
+            if isinstance(scores := self._checked(one), dict):
+                judged[i] = dict.fromkeys(scores, 0.0)
+        return judged
 
     def _run(self, pieces: Sequence[dict[str, str]]) -> list[dict[str, float] | Failed]:
         try:
@@ -62,8 +71,14 @@ class FunctionScorer:
     def _checked(self, told: dict[str, float] | Failed) -> dict[str, float] | Unscored:
         """The first answer that is judged fixes the names: a metric is one thing over all examples."""
         if isinstance(told, Failed):
-            return Unscored(f"{self.name}: {told.why}")
+            late = f" {LATE}" if told.is_late else ""
+            return Unscored(f"{self.name}: {told.why}{late}")
         self._names = self._names or list(told)
         if set(told) != set(self._names):
             return Unscored(f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before")
         return {name: told[name] for name in self._names}
+
+
+def _is_by_answer(unscored: Unscored) -> bool:
+    """The function raised an error or took too long: not what it gave was wrong, and it had its turn."""
+    return "it gave " not in unscored.why and not unscored.why.endswith(LATE)

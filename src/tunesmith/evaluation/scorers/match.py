@@ -1,15 +1,18 @@
 """Match: the answer begins with, ends with, has or is one of the targets, as inspect_ai's `match` and `includes` judge.
 
-    match[:WORDS]     words joined by +: begin, end (the default), any or exact; numeric; case; punctuation
+    match[:WORDS]     words joined by +: begin, end (the default), any, exact or fuzzy; numeric; case; punctuation
 
 White space at the ends never counts; ASCII punctuation at the ends counts with `punctuation`, case with `case`. With
 `numeric`, a target that is a number is compared with the first number of the answer (begin), its last (end), any of
 them, or all of it (exact): words parted by white space, without $ € £ , * _ and marks around them, read as floats
 (1e3, .5, a minus sign or a fraction of Unicode), equal in their first five digits. A percentage is no number.
 
+`fuzzy` is OpenAI Evals' FuzzyMatch: lower case, without ASCII punctuation and the words a, an, the, single spaces; then
+one of the two is a part of the other (of an empty one, nothing but an empty one).
+
 A reference is a target, or several as a JSON list of texts, any of which is right.
 Source: scorer/_match.py and scorer/_common.py of UKGovernmentBEIS/inspect_ai 0.3.285; its Chinese numerals and
-superscripts are not read.
+superscripts are not read. evals/elsuite/utils.py of openai/evals (`fuzzy_match`).
 """
 
 import json
@@ -22,12 +25,14 @@ from collections.abc import Mapping
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
-PLACES = ("begin", "end", "any", "exact")
+PLACES = ("begin", "end", "any", "exact", "fuzzy")
 SWITCHES = ("numeric", "case", "punctuation")
 _AROUND = "!?:;()[]{}'\"`"
 _FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FORMATTING = re.compile(r"[$,£€*_]")
 _LONE_POINT = re.compile(r"\.(?=\s|$|\D)")
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 LONGEST_WORD = 1_000
 
 
@@ -59,6 +64,8 @@ class MatchScorer:
         return {self.metric: float(any(self._is_right(answer, target) for target in targets_of(reference)))}
 
     def _is_right(self, answer: str, target: str) -> bool:
+        if self._place == "fuzzy":
+            return _are_alike(_fuzzy(answer), _fuzzy(target))
         value, wanted = answer.strip(), target.strip()
         if not self._case:
             value, wanted = value.casefold(), wanted.casefold()
@@ -84,6 +91,15 @@ class MatchScorer:
             return any(_rounded(number) == wanted for number in numbers)
         first = next(numbers, None)
         return first is not None and _rounded(first) == wanted
+
+
+def _fuzzy(text: str) -> str:
+    bare = text.lower().translate(_WITHOUT_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return one in other or other in one if one and other else one == other
 
 
 def targets_of(reference: str) -> list[str]:

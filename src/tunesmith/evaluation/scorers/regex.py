@@ -4,7 +4,9 @@
     regex:PATTERN    the last match of PATTERN (its first group, if it has one) must be the same in both texts
 
 Patterns are Python's, `^` and `$` match at lines. They run in a child process under a clock, for a pattern can take
-longer than the universe on a text that suits it; an answer on which it does is not judged.
+longer than the universe on a text that suits it. An answer on which it does is wrong: failing must not pay better than
+being wrong. Not judged is what no answer can help: a reference that the pattern runs on without end, or whose own
+pattern cannot be read, and what is left when the time for all is over.
 """
 
 import re
@@ -52,12 +54,13 @@ class RegexScorer:
                 for answer, reference, item in zip(found[::2], found[1::2], items, strict=True)
             ]
         found = self._last_matches([(item.reference, item.answer) for item in items])
-        return [
-            _unjudged(one)
-            if isinstance(one, Failed)
-            else {self.metric: float(one is not None or item.answer.strip() == item.reference.strip())}
-            for one, item in zip(found, items, strict=True)
-        ]
+        return [self._is_found(one, item) for one, item in zip(found, items, strict=True)]
+
+    def _is_found(self, found: str | Failed | None, item: Item) -> dict[str, float] | Unscored:
+        if isinstance(found, Failed):
+            is_answers_fault = not found.is_late and self.fault_of(item.reference) is None
+            return {self.metric: 0.0} if is_answers_fault else _unjudged(found)
+        return {self.metric: float(found is not None or item.answer.strip() == item.reference.strip())}
 
     def _last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | Failed | None]:
         """Of each (pattern, text)."""
@@ -66,10 +69,10 @@ class RegexScorer:
 
     def _same(self, found: str | Failed | None, wanted: str | Failed | None, item: Item) -> dict[str, float] | Unscored:
         """A reference without a match is what must be found, as it stands."""
-        if isinstance(found, Failed):
-            return _unjudged(found)
         if isinstance(wanted, Failed):
             return _unjudged(wanted)
+        if isinstance(found, Failed):
+            return _unjudged(found) if found.is_late else {self.metric: 0.0}
         if wanted is None:
             found, wanted = found or item.answer, item.reference
         return {self.metric: float(found is not None and normalised(found) == normalised(wanted))}

@@ -45,6 +45,8 @@ class SimilarityScorer:
 
     def _cosine(self, answer_D: FloatArray, reference_D: FloatArray) -> dict[str, float] | Unscored:
         cosine = float(answer_D @ reference_D)
+        if not np.isfinite(reference_D).all():
+            return Unscored("the embedding model gave no point for the reference")
         if not np.isfinite(cosine):
-            return Unscored("the embedding model gave no point for it")
+            return {self.metric: 0.0}  # having no point must not pay better than a far one
         return {self.metric: min(1.0, max(0.0, round(cosine, 6)))}
