@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from tunesmith.data.keys import labels_of, prompt_key
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.data.read.faults import LINES_KEPT
 from tunesmith.data.wording import of_examples
 from tunesmith.records import ChatTokenizer, Example, Problem, Severity
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,15 @@ class CheckContext:
         return self.loaded.examples
 
     @cached_property
-    def prompt_keys(self) -> list[str]:
-        return [prompt_key(example) for example in self.examples]
+    def prompt_hashes_E(self) -> "np.ndarray":
+        """64 bits of what each example asks, shape (E,) int64: equal questions, equal hashes. Good in this process.
+
+        Eight bytes instead of a text each; among a million examples two different questions meet once in 30 million
+        data sets.
+        """
+        import numpy as np
+
+        return np.fromiter((hash(prompt_key(example)) for example in self.examples), np.int64, len(self.examples))
 
     @cached_property
     def labels(self) -> list[str] | None:

@@ -1,24 +1,18 @@
 """The same prompt with different answers: a model can learn one, and a scorer counts the other as wrong."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.keys import normalised
-from tunesmith.records import Problem
+from tunesmith.records import Example, Problem
 
 
 def check_contradictions(context: CheckContext) -> Iterator[Problem]:
-    by_prompt: defaultdict[str, list[int]] = defaultdict(list)
-    for i, (example, key) in enumerate(zip(context.examples, context.prompt_keys, strict=True)):
-        if example.prompt and not example.rejected and example.is_desirable is None:
-            by_prompt[key].append(i)
-    found = [
-        i
-        for same in by_prompt.values()
-        if len(same) > 1 and len({normalised(context.examples[i].answer_with_calls) for i in same}) > 1
-        for i in same
-    ]
+    found: list[int] = []
+    for same in _find_same_prompts(context):
+        answers = {normalised(context.examples[i].answer_with_calls) for i in same}
+        if len(answers) > 1:
+            found += same
     yield from context.problems(
         "different-answers",
         "warning",
@@ -26,3 +20,22 @@ def check_contradictions(context: CheckContext) -> Iterator[Problem]:
         "share a prompt with one that is answered differently",
         "decide which answer is right; they stay on one side of the split",
     )
+
+
+def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
+    """Positions of examples that share a prompt, a list for each prompt that more than one has."""
+    import numpy as np
+
+    counted = [i for i, example in enumerate(context.examples) if _has_one_right_answer(example)]
+    places_K = np.array(counted, np.int64)
+    hashes_K = context.prompt_hashes_E[places_K]
+    order_K = np.argsort(hashes_K, kind="stable")
+    borders = np.flatnonzero(np.diff(hashes_K[order_K])) + 1
+    for group in np.split(places_K[order_K], borders) if len(borders) < len(counted) - 1 else ():
+        if len(group) > 1:
+            yield group.tolist()
+
+
+def _has_one_right_answer(example: Example) -> bool:
+    """Of pairs and rated answers several for one prompt are the point."""
+    return bool(example.prompt) and not example.rejected and example.is_desirable is None

@@ -1,8 +1,10 @@
 """Near duplicates: examples that differ in a word or two. Across the sides of a split they make a score too good."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 from tunesmith.data.check.context import CheckContext
+from tunesmith.data.check.duplicates import find_first
 from tunesmith.data.keys import normalised
 from tunesmith.records import Example, Problem
 
@@ -13,12 +15,9 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
     from tunesmith.data.check.minhash import similar_to_earlier  # numpy
 
-    first_of: dict[str, int] = {}
-    for i, example in enumerate(context.examples):
-        first_of.setdefault(example.id, i)
-    positions = list(first_of.values())
-    texts = [compared_text(context.examples[i]) for i in positions]
-    later = [positions[k] for k in similar_to_earlier(texts, SIMILARITY)]
+    positions_D = find_first(context.examples)
+    texts = _ComparedTexts(context.examples, positions_D.tolist())
+    later = [int(positions_D[k]) for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(
         "near-duplicate",
         "note",
@@ -26,6 +25,25 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
         f"are at least {SIMILARITY:.0%} alike to an earlier one",
         "look at a few; if they are copies with small changes, keep one, or put them in one group (--group)",
     )
+
+
+class _ComparedTexts(Sequence[str]):
+    """The texts of some examples, made when they are asked for: all of them at once would be a second copy."""
+
+    def __init__(self, examples: Sequence[Example], positions: list[int]) -> None:
+        self._examples, self._positions = examples, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, k: int) -> str: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[str]: ...
+    def __getitem__(self, k: int | slice) -> str | Sequence[str]:
+        if isinstance(k, slice):
+            return _ComparedTexts(self._examples, self._positions[k])
+        return compared_text(self._examples[self._positions[k]])
 
 
 def compared_text(example: Example) -> str:

@@ -13,7 +13,7 @@ FEW = 200
 
 
 def check_size(context: CheckContext) -> Iterator[Problem]:
-    different = len(set(context.prompt_keys))
+    different = len(set(context.prompt_hashes_E.tolist()))
     if different < FEW:
         yield Problem(
             code="data/too-few",
