@@ -55,7 +55,7 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
     Path("bad.jsonl").write_text("\n".join(LINES))
     printed = tunesmith("check", "bad.jsonl", "--json")
     assert printed.code == 1 and printed.err == ""
-    assert set(printed.document) == {"dataset", "model", "problems"}
+    assert set(printed.document) == {"dataset", "model", "problems", "data"}
     assert [(p["code"], p["severity"], p["count"], p["lines"]) for p in printed.document["problems"]] == [
         ("data/cut-line", "error", 1, [6]),
         ("data/wrong-type", "error", 1, [5]),

@@ -1,5 +1,6 @@
 """`tunesmith check DATA`: every data problem at once, with line numbers, before anything is spent."""
 
+import shlex
 from collections import Counter
 from json import dumps
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from tunesmith.cli.output import parse_columns, print_json, say, say_next
 
 if TYPE_CHECKING:
-    from tunesmith.records import CheckReport
+    from tunesmith.records import CheckReport, DataDescription, Lengths
 
 
 def check(
@@ -23,23 +24,25 @@ def check(
     max_tokens: Annotated[int | None, typer.Option(min=8, help="Longest example that fits (with --model).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Find every problem in your examples. Exit 1 when there is an error."""
+    """Find every problem in your examples, and say what a decision makes of them. Exit 1 when there is an error."""
     from tunesmith.recipe.load import load_recipe
-    from tunesmith.workflow.check import check as check_data
-    from tunesmith.workflow.check import check_command
+    from tunesmith.workflow.check import check_and_describe, check_command
 
     mapping = parse_columns(columns)
     given = {"data.path": data, "data.test_path": test, "data.group": group, "method": method, "model": model,
              "data.max_tokens": max_tokens, "data.columns": dumps(mapping) if mapping else None}  # fmt: skip
     recipe = load_recipe(None, [f"{key}={value}" for key, value in given.items() if value is not None])
-    report = check_data(
+    report, described = check_and_describe(
         data, test=test, model=model, columns=mapping, group=group, max_tokens=max_tokens,
         method=recipe.method if method else None,
     )  # fmt: skip
     if json:
-        print_json(report.model_dump(mode="json"))
+        about = described.model_dump(mode="json") if described else None
+        print_json({**report.model_dump(mode="json"), "data": about})
     else:
         _print(report)
+        if described is not None:
+            _print_description(described)
         if report.errors:
             say_next(*check_command(recipe))
         elif report.dataset.shape == "text":  # there is no question to ask a contender
@@ -66,4 +69,29 @@ def _print(report: "CheckReport") -> None:
     for problem in report.problems:
         say("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
         say(f"  where {problem.file or dataset.name} {problem.places(8)}".rstrip(), f"  do {problem.do}")
+    say("")
+
+
+MOST_LABELS_SHOWN = 12
+
+
+def _print_description(found: "DataDescription") -> None:
+    def told(lengths: "Lengths") -> str:
+        return f"{lengths.median:,} (95 % up to {lengths.high:,}, longest {lengths.most:,})"
+
+    say("data")
+    if found.labels:
+        shown = [f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_LABELS_SHOWN]]
+        more = len(found.labels) - len(shown)
+        say(f"  labels   {len(found.labels):,}: {', '.join(shown)}" + f" and {more:,} more" * (more > 0))
+    say(
+        f"  lengths  in {found.counted_in}: questions {told(found.question_lengths)}, "
+        f"answers {told(found.answer_lengths)}",
+        f"  scorer   {found.scorer}: {found.scorer_reason}",
+        f"  answers  {found.form}",
+        f"  sides    about {found.train:,} train, {found.validation:,} validation, {found.test:,} test",
+        f"  shows    {found.shows}",
+    )
+    if found.columns:
+        say(f"  columns  --columns {shlex.quote(found.columns)}")
     say("")

@@ -39,6 +39,7 @@ from tunesmith.records.cost import (
 )
 from tunesmith.records.dataset import CheckReport, CountedIn, Dataset, Problem, Severity, Shape, SourceFile, Split
 from tunesmith.records.decision import Bar, Decision, PowerStatement, Verdict
+from tunesmith.records.description import DataDescription, Lengths
 from tunesmith.records.estimate import Estimate, MemoryPlan, Range
 from tunesmith.records.evaluation import (
     Answer,
@@ -129,6 +130,7 @@ __all__ = [
     "CostRecipe",
     "CostReport",
     "CountedIn",
+    "DataDescription",
     "DataRecipe",
     "Dataset",
     "Decision",
@@ -152,6 +154,7 @@ __all__ = [
     "Leak",
     "LeakKind",
     "Leaks",
+    "Lengths",
     "Likelihood",
     "Likelihoods",
     "Look",

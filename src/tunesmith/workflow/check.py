@@ -9,7 +9,7 @@ from tunesmith.data.outside.loaded import load_data
 from tunesmith.errors import GateFailed, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import CheckReport, DataRecipe, Method, Recipe
+from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
 from tunesmith.workflow.listener import Listener
 
 
@@ -29,13 +29,35 @@ def check(
     when it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
     nothing could be counted. Errors: `InputError` when the data or the model cannot be read at all.
     """
+    return check_and_describe(
+        data, test=test, model=model, columns=columns, group=group, method=method, max_tokens=max_tokens
+    )[0]
+
+
+def check_and_describe(
+    data: Path | str,
+    *,
+    test: Path | str | None = None,
+    model: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    group: str | None = None,
+    method: Method | None = None,
+    max_tokens: int | None = None,
+) -> tuple[CheckReport, DataDescription | None]:
+    """As `check`, and what a decision will make of the data: None where they have an error, or nothing is asked."""
+    from tunesmith.workflow.describe import describe_data  # it takes the mapping's words from here
+
     read_as = DataRecipe(columns=dict(columns or {}), group=group)
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
     model = model or _default_model()
     named = NamedModel.open(model) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
-    return check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+    is_asked = all(example.messages for example in loaded.examples) and bool(loaded.examples)
+    if report.errors or not is_asked:
+        return report, None
+    return report, describe_data(loaded, other, named, Recipe(data=read_as))
 
 
 def check_command(recipe: Recipe) -> list[object]:

@@ -1,0 +1,68 @@
+"""What `check` says of data that are right: labels, lengths, scorer, form, sides, and what the test can show."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunesmith.cli.main import run
+from tunesmith.workflow.check import check_and_describe
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is on this machine: lengths are counted in characters."""
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+
+
+def written(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def labelled(number: int) -> list[dict[str, str]]:
+    kinds = ("invoice", "refund", "refund", "other")
+    return [{"prompt": f"message number {i} about it", "completion": kinds[i % 4]} for i in range(number)]
+
+
+def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> None:
+    _, found = check_and_describe(written(tmp_path / "l.jsonl", labelled(200)))
+    assert found is not None
+    assert found.labels == {"refund": 100, "invoice": 50, "other": 50}
+    assert found.scorer == "label" and "3 labels" in found.form
+    assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(40, abs=4)
+    assert found.shows.startswith(f"{found.test} test examples can show")
+    assert (found.counted_in, found.answer_lengths.most, found.measured) == ("characters", 7, 200)
+
+
+def test_json_answers_have_no_labels_and_their_own_scorer(home: None, tmp_path: Path) -> None:
+    rows = [{"prompt": f"q {i}", "completion": json.dumps({"city": f"c{i}", "n": i})} for i in range(60)]
+    _, found = check_and_describe(written(tmp_path / "j.jsonl", rows))
+    assert found is not None and (found.labels, found.scorer) == ({}, "json")
+
+
+def test_a_given_test_file_is_the_test_side(home: None, tmp_path: Path) -> None:
+    other = [{"prompt": f"question {i} of another kind", "completion": "refund"} for i in range(9)]
+    path, test = written(tmp_path / "l.jsonl", labelled(100)), written(tmp_path / "t.jsonl", other)
+    _, found = check_and_describe(path, test=test)
+    assert found is not None and found.test == 9
+
+
+def test_the_mapping_is_told_as_it_is_copied(home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"ticket": row["prompt"], "kind of it": row["completion"]} for row in labelled(40)]
+    path = written(tmp_path / "m.jsonl", rows)
+    assert run(["check", str(path), "--columns", "prompt=ticket,completion=kind of it"]) == 0
+    printed = capsys.readouterr().out
+    assert "  columns  --columns 'prompt=ticket,completion=kind of it'" in printed
+    assert "  labels   3: refund 20, invoice 10, other 10" in printed
+
+
+def test_data_with_an_error_are_not_described(home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "e.jsonl", [*labelled(40), {"prompt": "one without an answer", "completion": ""}])
+    assert run(["check", str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["data"] is None
+
+
+def test_text_without_questions_is_not_described(home: None, tmp_path: Path) -> None:
+    report, found = check_and_describe(written(tmp_path / "t.jsonl", [{"text": f"line {i}"} for i in range(30)]))
+    assert report.dataset.shape == "text" and found is None
