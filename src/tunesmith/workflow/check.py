@@ -1,11 +1,11 @@
 """Examples -> every problem."""
 
 from collections.abc import Mapping
-from json import dumps
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
 from tunesmith.data.outside.loaded import load_data
+from tunesmith.data.read.columns import as_flag_value
 from tunesmith.errors import GateFailed, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
@@ -65,7 +65,7 @@ def check_command(recipe: Recipe) -> list[object]:
     data, plain = recipe.data, Recipe()
     given = {
         "--test": data.test_path and Path(data.test_path),
-        "--columns": columns_flag(data.columns),
+        "--columns": as_flag_value(data.columns) if data.columns else None,
         "--group": data.group,
         "--method": recipe.method if recipe.method != plain.method else None,
         "--model": recipe.model if recipe.model != plain.model else None,
@@ -73,15 +73,6 @@ def check_command(recipe: Recipe) -> list[object]:
     }
     words = [word for flag, value in given.items() if value is not None for word in (flag, value)]
     return ["check", Path(data.path or ""), *words]
-
-
-def columns_flag(columns: Mapping[str, str]) -> str | None:
-    """`prompt=question,completion=answer`; as JSON where a name holds one of these signs; None without a mapping."""
-    if any(sign in name for name in columns.values() for sign in ",=") or any(
-        name != name.strip() for name in columns.values()
-    ):
-        return dumps(dict(columns), ensure_ascii=False)
-    return ",".join(f"{ours}={theirs}" for ours, theirs in columns.items()) or None
 
 
 def _default_model() -> str | None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.outside.below import file_below
 from tunesmith.data.outside.patterns import begins_with, one_of
 from tunesmith.data.outside.task import (
     NotText,
@@ -33,8 +34,6 @@ from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Message
 
-LONGEST_NAME = 250
-"""Characters of a file name; file systems take no longer one."""
 ASKED = ("input", "messages", "question", "prompt", "query")
 IDEAL = ("ideal", "answer", "expected", "expected_output", "reference", "correct_label", "label", "target")
 USED_ARGS = {"samples_jsonl", "ignore_case"}
@@ -85,11 +84,9 @@ def read_registry(path: Path) -> OutsideTask:
 
 def _beside(path: Path, samples: Any) -> Path:
     """The samples' file: beside the registry file or in the `data` folder beside its folder, nowhere else."""
-    is_name = isinstance(samples, str) and len(samples) <= LONGEST_NAME and "\0" not in samples
-    for root in (path.parent, path.parent.parent / "data") if is_name else ():
-        candidate: Path = (root / samples).resolve()
-        if candidate.is_relative_to(root.resolve()) and candidate.is_file():
-            return candidate
+    for root in (path.parent, path.parent.parent / "data"):
+        if (found := file_below(root, samples)) is not None:
+            return found
     raise DataError(
         "no-samples", "The samples of this eval are not there.", where=str(path),
         found=f"samples_jsonl {samples!r:.200}",

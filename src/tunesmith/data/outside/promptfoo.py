@@ -22,6 +22,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.outside.below import file_below
 from tunesmith.data.outside.patterns import all_hold, does_not_hold, equals, holds, one_of
 from tunesmith.data.outside.task import (
     NotText,
@@ -124,7 +125,7 @@ def _first_prompt(prompts: Any, folder: Path, unread: Unread) -> Any:
     prompt = prompts[0] if prompts else None
     if isinstance(prompt, dict):
         prompt = prompt.get("raw") or prompt.get("id")
-    if isinstance(prompt, str) and (prompt.startswith("file://") or _inside(folder, prompt)):
+    if isinstance(prompt, str) and (prompt.startswith("file://") or file_below(folder, prompt)):
         return _file_text(folder, prompt.removeprefix("file://"), unread)
     if isinstance(prompt, str):
         return prompt
@@ -194,7 +195,7 @@ def _tests(tests: Any, folder: Path, unread: Unread) -> Iterator[Any]:
         if not isinstance(test, str):
             yield test
             continue
-        path = _inside(folder, test.removeprefix("file://"))
+        path = file_below(folder, test.removeprefix("file://"))
         if path is None or path.suffix not in (".yaml", ".yml", ".json", ".jsonl", ".csv"):
             unread.add("tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder are", test)
         elif path.suffix in (".csv", ".jsonl"):
@@ -243,16 +244,8 @@ def _assertion_of(text: str) -> dict[str, Any]:
     return {"type": negation + kind, "value": value, **threshold}
 
 
-def _inside(folder: Path, name: str) -> Path | None:
-    """A file in this folder or below; a configuration must not read what lies elsewhere."""
-    if len(name) > 500 or "\n" in name or "\0" in name:
-        return None
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-
-
 def _file_text(folder: Path, name: str, unread: Unread) -> str | None:
-    path = _inside(folder, name)
+    path = file_below(folder, name)
     if path is None or path.stat().st_size > LARGEST_FILE_BYTES or path.suffix not in (".txt", ".md", ".json"):
         unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
         return None

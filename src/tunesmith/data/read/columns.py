@@ -6,6 +6,7 @@ question beside two answers that have no prompt, a label beside a text. Naming t
 """
 
 import difflib
+import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,15 +18,19 @@ from tunesmith.errors import DataError, name_some
 NAMES_TOLD = 20
 """Column names in one message: objects whose keys are data can have thousands."""
 
+_ANSWERS = (
+    "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
+    "class", "intent", "sentiment", "summary", "label_text", "label_name",
+)  # fmt: skip
 LIKELY: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "instruction", "query", "input", "problem", "user", "request", "utterance", "text",
         "sentence", "context", "message", "review", "document",
     ),
-    "completion": (
-        "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
-        "class", "intent", "sentiment", "summary", "label_text", "label_name",
-    ),
+    "completion": _ANSWERS,
+    "output": _ANSWERS,
+    "instruction": ("instruction",),
+    "input": ("input", "context"),
     "chosen": ("chosen", "chosen_response", "response_chosen", "preferred", "better", "accepted", "winner", "good"),
     "rejected": ("rejected", "rejected_response", "response_rejected", "dispreferred", "worse", "loser", "bad"),
     "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
@@ -84,13 +89,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f'did you mean "{near[0]}"?' if near else ""
 
 
+_PARTS: tuple[tuple[tuple[str, ...], str | None], ...] = (
+    (("messages",), None),
+    (("chosen", "rejected"), "prompt"),
+    (("instruction", "output"), "input"),
+    (("prompt", "completion"), None),
+)
+"""What must be found for a mapping, and what is added where it is found."""
+
+
 def proposed(names: Sequence[str]) -> str | None:
     """The likeliest mapping of a file's columns, ready to be copied; None where there is none."""
-    for wanted in (("messages",), ("chosen", "rejected"), ("prompt", "completion")):
+    for wanted, more in _PARTS:
         found = {ours: theirs for ours in wanted if (theirs := _likeliest(ours, names)) is not None}
         if len(found) == len(wanted) and len(set(found.values())) == len(found):
-            prompt = _likeliest("prompt", names) if wanted == ("chosen", "rejected") else None
-            return _as_flag({**({"prompt": prompt} if prompt else {}), **found})
+            theirs = _likeliest(more, names) if more else None
+            return _as_flag({**({more: theirs} if more and theirs else {}), **found})
     return None
 
 
@@ -100,7 +114,14 @@ def _likeliest(ours: str, names: Sequence[str]) -> str | None:
 
 
 def _as_flag(mapping: Mapping[str, str]) -> str:
-    return f"--columns {shlex.quote(','.join(f'{ours}={theirs}' for ours, theirs in mapping.items()))}"
+    return f"--columns {shlex.quote(as_flag_value(mapping))}"
+
+
+def as_flag_value(mapping: Mapping[str, str]) -> str:
+    """`prompt=question,completion=answer`; as JSON where a name holds one of these signs or has space around it."""
+    if any(set(name) & set(",={") or name != name.strip() for name in mapping.values()):
+        return json.dumps(dict(mapping), ensure_ascii=False)
+    return ",".join(f"{ours}={theirs}" for ours, theirs in mapping.items())
 
 
 def told_left_over(

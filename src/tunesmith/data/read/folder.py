@@ -203,7 +203,7 @@ def _refuse_several_subsets(folder: Path, files: Sequence[_File]) -> None:
             f"{'/'.join(key) or 'files without a subset'} ({len(group)} file{'s' * (len(group) > 1)})"
             for key, group in groups.items()
         ]
-        first = next((key[0] for key in groups if key and (folder / key[0]).is_dir()), None)
+        first = next(("/".join(key) for key in groups if key and folder.joinpath(*key).is_dir()), None)
         raise _several_subsets(folder, "This folder holds several subsets.", found, first)
 
 
