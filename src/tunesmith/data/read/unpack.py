@@ -76,7 +76,7 @@ class _Zstd:
         self._library = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self._frame: Any = None
         self._packed = b""
-        self._ready = b""
+        self._ready = memoryview(b"")  # a view, for its rest is cut off again and again
 
     def read(self, size: int) -> bytes:
         while not self._ready:
@@ -86,9 +86,9 @@ class _Zstd:
                     raise EOFError("its end is missing")
                 return b""
             self._frame = self._frame or self._library.decompressobj()
-            self._ready = self._frame.decompress(self._packed)
+            self._ready = memoryview(self._frame.decompress(self._packed))
             self._packed = b""
             if self._frame.eof:
                 self._packed, self._frame = self._frame.unused_data, None
         got, self._ready = self._ready[:size], self._ready[size:]
-        return got
+        return bytes(got)
