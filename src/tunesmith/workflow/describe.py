@@ -7,13 +7,13 @@ from tunesmith.baselines.form import form_of
 from tunesmith.data.final_answer import final_answer
 from tunesmith.data.label_set import find_labels
 from tunesmith.data.read import Loaded
+from tunesmith.data.read.columns import as_flag_value
 from tunesmith.data.split import split_examples
 from tunesmith.decision.power import what_can_be_shown
 from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import DataDescription, Example, Lengths, Recipe
-from tunesmith.workflow.check import columns_flag
 from tunesmith.workflow.showing import rivals
 
 MEASURED = 2000
@@ -47,7 +47,7 @@ def describe_data(loaded: Loaded, test: Loaded | None, named: NamedModel | None,
         validation=len(split.validation),
         test=len(split.test),
         shows=power.sentence,
-        columns=columns_flag(loaded.dataset.columns) or "",
+        columns=as_flag_value(loaded.dataset.columns),
     )
 
 
