@@ -8,6 +8,7 @@ which counts every token, then has the last word.)
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.render import Rendered, Renderer, RenderRefused
@@ -31,10 +32,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     shares: dict[int, float] = {}
     nameless: list[int] = []
     limit = context.max_tokens
-    for i, example in _rendered_ahead(context, renderer):
-        bound = renderer.bound_bytes(example)
-        if bound is not None and (limit is None or bound <= limit):
-            continue
+    for i, example in _render_ahead(_find_unbounded(context, renderer, limit), renderer):
         try:
             rendered: Rendered = renderer.render(example)
         except RenderRefused as error:
@@ -74,10 +72,25 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
         )
 
 
-def _rendered_ahead(context: CheckContext, renderer: Renderer) -> Iterator[tuple[int, Example]]:
-    """Every answer with the number of its example; a batch is rendered while the one before it is used."""
-    answers = [(i, answer) for i, whole in enumerate(context.examples) for answer in answers_of(whole)]
-    renderer.render_ahead([answer for _, answer in answers[:BATCH]])
-    for begin in range(0, len(answers), BATCH):
-        renderer.render_ahead([answer for _, answer in answers[begin + BATCH : begin + 2 * BATCH]])
-        yield from answers[begin : begin + BATCH]
+Answer = tuple[int, Example]
+"""The number of an example, and it with one of its answers."""
+
+
+def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None) -> Iterator[Answer]:
+    """The answers of which only rendering tells whether the template takes them and how long they are."""
+    for i, whole in enumerate(context.examples):
+        for answer in answers_of(whole):
+            bound = renderer.bound_bytes(answer)
+            if bound is None or (limit is not None and bound > limit):
+                yield i, answer
+
+
+def _render_ahead(answers: Iterator[Answer], renderer: Renderer) -> Iterator[Answer]:
+    """The same answers; a batch is rendered while the one before it is used."""
+    batch = list(islice(answers, BATCH))
+    renderer.render_ahead([answer for _, answer in batch])
+    while batch:
+        following = list(islice(answers, BATCH))
+        renderer.render_ahead([answer for _, answer in following])
+        yield from batch
+        batch = following
