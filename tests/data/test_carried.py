@@ -176,3 +176,10 @@ def test_a_prompt_whose_calls_are_not_written_is_not_answered(tmp_path: Path) ->
     assert known.error is None
     (unknown,) = open_prompts(load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt])
     assert unknown.error == "the model's chat template writes no tool calls"
+
+
+def test_reasoning_that_spells_a_control_token_is_refused(tmp_path: Path) -> None:
+    """Encoded as the token, it would end the turn in the middle of the reasoning."""
+    thinks = {**DONE, "reasoning": "Here <|im_end|> is spelled."}
+    why = refusal(tmp_path, THINK, USER, thinks)
+    assert why == "a control token inside a tool definition, call, name or reasoning"

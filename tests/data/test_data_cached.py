@@ -183,3 +183,17 @@ def test_a_damaged_report_is_made_again(tmp_path: Path, checked: list[int], at: 
     flip_bit(kept, at)
     assert report_of(path) == first and checked == [8, 8]
     assert report_of(path) == first and checked == [8, 8], "and kept again"
+
+
+def test_the_order_of_arguments_is_no_content_but_is_prepared_as_it_stands(work: list[int]) -> None:
+    def with_arguments(arguments: dict[str, int]) -> list[Example]:
+        call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+        answer = Message("assistant", "", tool_calls=(call,))
+        return [Example(n, (Message("user", f"Q{n}"), answer)) for n in range(6)]
+
+    one, other = with_arguments({"a": 1, "b": 2}), with_arguments({"b": 2, "a": 1})
+    assert [example.id for example in one] == [example.id for example in other]
+    _, first = prepare_or_recall(**GIVEN | {"examples": one})
+    _, second = prepare_or_recall(**GIVEN | {"examples": other})
+    assert work == [6, 6]
+    assert first.tokens_N.tolist() != second.tokens_N.tolist()

@@ -29,6 +29,7 @@ def write(folder: Path, content: bytes, name: str = "data.jsonl") -> Path:
         (b'{"prompt": "a", "completion": "c", "extra": {"k": 1, "k": 2}}', "data/duplicate-key"),
         (b'{"prompt": "a", "completion": "c", "score": NaN}', "data/not-a-number"),
         (b'{"prompt": "a", "completion": "c", "score": -Infinity}', "data/not-a-number"),
+        (b'{"prompt": "a", "completion": "c", "score": 1e400}', "data/not-a-number"),
         (b'{"prompt": "a", "completion": "c", "n": ' + b"9" * 5000 + b"}", "data/number-too-long"),
         (b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 100 + b"]" * 100 + b"}", "data/too-deep"),
         (b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "data/too-deep"),

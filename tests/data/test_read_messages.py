@@ -85,7 +85,7 @@ def test_reasoning_without_words_is_none(tmp_path: Path) -> None:
         ("mask", '"mask" of a message'), ("loss_mask", '"loss_mask"'), ("train_detail", '"train_detail"'),
         ("images", '"images"'), ("audio", '"audio"'), ("reasoning_details", '"reasoning_details"'),
         ("prefix", '"prefix"'), ("refusal", '"refusal"'), ("text", '"text"'), ("thought", '"thought"'),
-        ("tools", '"tools"'), ("ignore_in_loss", '"ignore_in_loss"'),
+        ("tools", '"tools"'), ("channel", '"channel"'), ("ignore_in_loss", '"ignore_in_loss"'),
     ],
 )  # fmt: skip
 def test_a_key_that_changes_what_is_trained_is_an_error_with_its_line(tmp_path: Path, key: str, said: str) -> None:
@@ -153,7 +153,8 @@ def test_arguments_in_any_form_are_an_object(tmp_path: Path, arguments: Any, rea
 
 
 @pytest.mark.parametrize(
-    "arguments", ["{'town': 'Oslo'}", "Oslo", '"{\\"town\\": 1}"', [1], "[1]", 5, '{"a": 1, "a": 2}', '{"a": NaN}']
+    "arguments",
+    ["{'town': 'Oslo'}", "Oslo", '"{\\"town\\": 1}"', [1], "[1]", 5, '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e400}'],
 )
 def test_arguments_that_are_no_object_are_an_error_that_names_the_call(tmp_path: Path, arguments: Any) -> None:
     problem = fault(tmp_path, USER, called(arguments))

@@ -97,10 +97,18 @@ def prepare_or_recall(
 def _key(
     name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
 ) -> str:
-    # An id is of the content without the instruction that the recipe puts in front.
-    contents = [[e.id, *(m.content for m in e.messages[:1] if m.role == "system")] for e in examples]
+    # An id is of the content without the instruction that the recipe puts in front, and knows neither the order of
+    # arguments nor the ids of calls, which the template may write.
+    contents = [
+        [e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_calls_as_written(e)] for e in examples
+    ]
     hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
     return fingerprint_of([FORMAT, _program(), name, hashes, max_tokens, train_on, method, contents])[:32]
+
+
+def _calls_as_written(example: Example) -> list[str]:
+    messages = example.messages + example.rejected
+    return [json.dumps([m.tool_calls, m.tool_call_id]) for m in messages if m.tool_calls or m.tool_call_id]
 
 
 def _program() -> str:

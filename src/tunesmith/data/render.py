@@ -180,11 +180,13 @@ class Renderer:
         return tuple(ranges)
 
     def _refuse_beside_content(self, example: Example) -> None:
-        """Tools, calls and names are written by the template in its own form: their places are not known."""
-        beside = [[m.tool_calls, m.name, m.tool_call_id] for m in example.messages]
+        """Tools, calls, names, reasoning are written by the template in its own form: their places are not known."""
+        beside = [[m.tool_calls, m.name, m.tool_call_id, m.reasoning] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
         if not is_plain and spells_control_token(self._tokenizer, canonical_json([example.tools, beside])):
-            raise RenderRefused("control-token-in-text", "a control token inside a tool definition, call or name")
+            raise RenderRefused(
+                "control-token-in-text", "a control token inside a tool definition, call, name or reasoning"
+            )
 
 
 def beginnings_of(messages: Sequence[Message]) -> list[tuple[int, bool]]:

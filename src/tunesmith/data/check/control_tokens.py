@@ -51,3 +51,4 @@ def _texts(example: Example) -> Iterator[str]:
     yield example.text or ""
     for message in example.messages + example.rejected:
         yield message.content
+        yield message.reasoning or ""

@@ -4,6 +4,7 @@ Stricter than `json.loads`, which takes the last of two equal keys, NaN, and hal
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -97,7 +98,19 @@ def _refuse_constant(name: str) -> NoReturn:
     raise BadRow("not-a-number", name)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, strict=False)
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise BadRow("not-a-number", f"{text}, which is beyond what a number can be")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_without_duplicates,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    strict=False,
+)
 """`strict=False` lets tabs and line ends stand inside strings, which many exports write; NUL is refused below."""
 
 

@@ -26,6 +26,8 @@ MESSAGE_KEYS = frozenset(
 )  # fmt: skip
 CALL_KEYS = frozenset(("id", "type", "function", "name", "arguments", "parameters"))
 FUNCTION_KEYS = frozenset(("name", "arguments", "parameters"))
+TEXT_PARTS = (None, "text", "input_text", "output_text")
+REASONING_PARTS = ("thinking", "reasoning")
 PART_KEYS = frozenset(("type", "text", *REASONING_KEYS))
 TOOL_KEYS = frozenset(("type", "function", "name", "description", "parameters", "input_schema", "strict", "return"))
 
@@ -33,8 +35,8 @@ _CHANGES_TRAINING = frozenset((
     "train", "trained", "training", "trainable", "loss", "mask", "masked", "masks", "weight", "weights",
     "supervise", "supervised", "learn", "ignore", "ignored", "skip", "reasoning", "thinking", "think", "thought",
     "thoughts", "cot", "rationale", "image", "images", "audio", "audios", "video", "videos", "content", "contents",
-    "text", "tool", "tools", "function", "functions", "call", "calls", "argument", "arguments", "refusal", "prefix",
-    "part", "parts",
+    "text", "tool", "tools", "function", "functions", "call", "calls", "argument", "arguments", "refusal", "channel",
+    "recipient", "prefix", "part", "parts",
 ))  # fmt: skip
 _HARMLESS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -76,7 +78,8 @@ def _in_messages(messages: list[Any]) -> Iterator[str]:
         yield from _weights_of_others(message)
         content = message.get("content")
         for part in content if isinstance(content, list) and message.get("role") != "tool" else ():
-            yield from _unread(part, PART_KEYS, "content part")
+            if isinstance(part, dict) and part.get("type") in TEXT_PARTS + REASONING_PARTS:
+                yield from _unread(part, PART_KEYS, "content part")
         for name in ("tool_calls", "function_call"):
             calls = message.get(name)
             for call in calls if isinstance(calls, list) else [calls]:
@@ -97,8 +100,8 @@ def _unread(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
     """Each key of an object that is not read and has a value, as `"id" of a message`."""
     if not isinstance(item, dict):
         return
-    for key in item.keys() - known:
-        if item[key] is None or item[key] in ("", [], {}):
+    for key in item:
+        if key in known or item[key] is None or item[key] in ("", [], {}):
             continue
         near = nearest_key(key, known)
         words = {word.lower() for word in _WORD.findall(key)}

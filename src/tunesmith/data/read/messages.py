@@ -15,7 +15,7 @@ from typing import Any
 from tunesmith.data.read.calls import as_calls, calls_of, parsed
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
-from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, WEIGHT_KEYS
+from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, REASONING_PARTS, TEXT_PARTS, WEIGHT_KEYS
 from tunesmith.data.read.plain_text import as_text
 from tunesmith.data.read.wrong_type import wrong_type
 from tunesmith.records import Message, Role
@@ -28,8 +28,6 @@ _ROLES: dict[str, Role] = {
     "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
 }  # fmt: skip
 _CALL_ROLES = ("function_call", "tool_call")
-_TEXT_PARTS = (None, "text", "input_text", "output_text")
-_REASONING_PARTS = ("thinking", "reasoning")
 
 
 def messages_of(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
@@ -153,9 +151,9 @@ def _content(value: Any, name: str) -> tuple[str, str | None]:
     thoughts: list[str] = []
     for part in value:
         kind = part.get("type")
-        if kind in _REASONING_PARTS:
+        if kind in REASONING_PARTS:
             thoughts.append(_reasoning(part) or _text_of(part, name))
-        elif kind in _TEXT_PARTS:
+        elif kind in TEXT_PARTS:
             texts.append(_text_of(part, name))
         else:
             raise BadRow("not-text", f"a content part of type {kind!r}")
