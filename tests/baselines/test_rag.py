@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,9 +14,8 @@ from tunesmith.baselines.prompt import added
 from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import ExampleIndex, PassageIndex, with_passages
 from tunesmith.baselines.rag.candidates import retrieval_candidates
-from tunesmith.baselines.rag.documents import Passage, cut, read_passages
+from tunesmith.baselines.rag.documents import Passage, cut
 from tunesmith.baselines.room import Room
-from tunesmith.errors import DataError
 from tunesmith.records import Completion, Example, Message, Progress, Prompt
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
@@ -123,40 +121,6 @@ def test_candidates_for_k_with_and_without_an_instruction() -> None:
     inner = Recorder()
     candidates[1].around(inner).complete([asking("red apple pie now")])
     assert [message.content for message in inner.prompts[0]] == ["Be short.", "red apple pie", "b", "red apple pie now"]
-
-
-def test_documents_are_read_in_order_of_their_paths(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "two.MD").write_bytes("\ufeffzwei\r\n\r\ndrei".encode())
-    (tmp_path / "a.txt").write_text("one")
-    (tmp_path / "skipped.pdf").write_bytes(b"%PDF")
-    assert read_passages(tmp_path) == [Passage("a.txt", "one"), Passage("b/two.MD", "zwei drei")]
-
-
-def test_documents_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no-documents.*nothing there"):
-        read_passages(tmp_path / "missing")
-    with pytest.raises(DataError, match=r"no \.txt or \.md file"):
-        read_passages(tmp_path)
-    (tmp_path / "empty.txt").write_text(" \n\n ")
-    with pytest.raises(DataError, match=r"1 \.txt or \.md files, all empty"):
-        read_passages(tmp_path)
-    with pytest.raises(DataError, match="found a file"):
-        read_passages(tmp_path / "empty.txt")
-    (tmp_path / "latin.md").write_bytes(b"caf\xe9")
-    (tmp_path / "utf16.txt").write_bytes("x".encode("utf-16"))
-    with pytest.raises(DataError, match=r"2 of 3 documents.*latin\.md \(no UTF-8 at byte 3\), utf16\.txt"):
-        read_passages(tmp_path)
-
-
-def test_a_document_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, encoding: str) -> str:
-        raise PermissionError(13, "Permission denied")
-
-    (tmp_path / "secret.txt").write_text("x")
-    monkeypatch.setattr(Path, "read_text", refuse)  # not by file mode: root reads everything
-    with pytest.raises(DataError, match=r"secret\.txt \(Permission denied\)"):
-        read_passages(tmp_path)
 
 
 WORD = st.text("abc", min_size=1, max_size=3)

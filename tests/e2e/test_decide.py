@@ -22,13 +22,18 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.store.store import Store
 from tunesmith.workflow.talk import open_talk
 
-CONTENDERS = ["zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "tuned", "tuned-constrained",
-              "tuned+rag"]  # fmt: skip
+CONTENDERS = ["zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
+              "tuned-constrained", "tuned+rag"]  # fmt: skip
+"""Where answers are labels; where they are JSON, `names_of` has the schema shown instead."""
 PROMISED = {"run.json", "recipe.yaml", "versions.txt", "check.json", "split.json", "prepared.json", "mask.txt",
             "metrics.jsonl", "samples.jsonl", "adapter", "answers", "evaluation.json", "decision.json", "report.html",
             "report.md", "report.json", "test.json", "leaks.json", "power.json", "forgetting.json", "cost.json",
             "analysis.json"}  # fmt: skip
 VERDICTS = {"fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"}
+
+
+def names_of(data: Path) -> list[str]:
+    return [name.replace("+labels", "+labels" if data.suffix == ".csv" else "+schema") for name in CONTENDERS]
 
 
 class Decided(NamedTuple):
@@ -53,21 +58,21 @@ def decided(data: Path, settings: list[str], tmp_path_factory: pytest.TempPathFa
     return Decided(printed.getvalue(), RunFolder.open(folder))
 
 
-def test_the_document_has_the_promised_fields(decided: Decided) -> None:
+def test_the_document_has_the_promised_fields(decided: Decided, data: Path) -> None:
     document = json.loads(decided.out)
     assert set(document) == {
         "verdict", "reasons", "contenders", "comparisons", "run", "report", "winner", "metric", "needed_test_examples",
         "warnings", "power", "leaks", "forgetting", "cost", "suggestions",
     }  # fmt: skip
     assert document["verdict"] in VERDICTS and document["reasons"]
-    assert [one["name"] for one in document["contenders"]] == CONTENDERS
+    assert [one["name"] for one in document["contenders"]] == names_of(data)
     for contender in document["contenders"]:
         assert contender["seconds_per_request"] > 0 and contender["usd_per_1000"] > 0
         assert document["metric"] in contender["metrics"]
         for metric in contender["metrics"].values():
             assert {"value", "low", "high", "n"} <= set(metric)
             assert metric["low"] <= metric["value"] <= metric["high"] and metric["n"] == 12
-    assert len(document["comparisons"]) == 28
+    assert len(document["comparisons"]) == 36
     for comparison in document["comparisons"]:
         assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
     assert document["run"] == decided.folder.id
@@ -85,9 +90,9 @@ def test_the_report_is_what_was_printed(decided: Decided) -> None:
     assert all(html.escape(reason) in page for reason in document["reasons"])
 
 
-def test_the_run_folder_holds_what_was_promised(decided: Decided) -> None:
+def test_the_run_folder_holds_what_was_promised(decided: Decided, data: Path) -> None:
     assert {path.name for path in decided.folder.path.iterdir()} >= PROMISED
-    assert set(decided.folder.contenders()) == set(CONTENDERS)
+    assert set(decided.folder.contenders()) == set(names_of(data))
     assert decided.folder.read(Run).status == "finished"
     assert not [path for path in decided.folder.path.rglob("*") if path.name.startswith(".tmp")]
     kinds = [line.kind for line in decided.folder.metrics().records]
@@ -126,10 +131,10 @@ def test_another_bar_asks_what_if_and_other_answers_are_refused(decided: Decided
     assert refused.code == 2 and "error[recipe/other-answers]" in refused.err and "evaluation" in refused.err
 
 
-def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(decided: Decided) -> None:
+def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(decided: Decided, data: Path) -> None:
     with Store.open() as store:
         looks = store.looks(name_of_test_set(decided.folder.read(Split).test))
-    assert {look.contender for look in looks if look.run == decided.folder.id} == set(CONTENDERS)
+    assert {look.contender for look in looks if look.run == decided.folder.id} == set(names_of(data))
     assert looks_told(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
 
 

@@ -28,7 +28,7 @@ LABELS = ("red", "green", "<b>x</b>")
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 SHORT = ("bar.max_forgetting=null", "evaluation.trials=0", "evaluation.shots=1", "evaluation.constrained=false")
 """What a test is not about is left out."""
-WAYS = ["zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "rag-documents"]
+WAYS = ["zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "rag-documents"]
 
 
 class Decided(NamedTuple):
@@ -402,7 +402,7 @@ def test_json_that_a_model_cannot_be_held_to_leaves_that_contender_out(
     (model / "tokenizer.json").write_text(json.dumps({**tokenizer, "decoder": None}))
     decided = decide(tmp_path / "runs", fields_jsonl, short, "--model", model,
                      *sets(f"model={model}", "evaluation.constrained=true"))  # fmt: skip
-    assert list(decided.contenders) == ["zero-shot", "few-shot", "rag", "tuned", "tuned+rag"]
+    assert list(decided.contenders) == ["zero-shot", "zero-shot+schema", "few-shot", "rag", "tuned", "tuned+rag"]
     assert "no constrained answers: Answers cannot be held to this JSON schema." in decided.printed.err
 
 
@@ -415,7 +415,7 @@ def test_a_service_that_holds_no_answer_to_a_form_is_asked_freely(
     with FakeOpenAI(colour_in, reply=reply) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service), *sets("evaluation.constrained=true"))
     theirs = [name for name in decided.contenders if name.startswith("acme+")]
-    assert theirs == ["acme+zero-shot", "acme+few-shot", "acme+rag"]
+    assert theirs == ["acme+zero-shot", "acme+zero-shot+labels", "acme+few-shot", "acme+rag"]
     assert "no constrained answers of acme" in decided.printed.err
 
 
@@ -494,7 +494,7 @@ def test_what_cannot_be_is_refused_before_anything_is_asked_or_written(
 def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     coloured: Path, short: list[str], tmp_path: Path, when: str
 ) -> None:
-    """Ctrl-C is pressed at the first request that is not the one before the work, or at the first one with shots."""
+    """Ctrl-C is pressed at the first request that is not the one before the work, or at the first one with labels."""
 
     def reply(request: dict[str, Any]) -> Reply | None:
         pressed = len(service.requests) == 2 if when == "asked" else len(request["messages"]) > 1
@@ -509,7 +509,8 @@ def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     assert printed.code == 130 and printed.document["error"]["code"] == "interrupted/stopped"
     message = printed.err.splitlines()[-1]
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
-    kept = ["few-shot", "rag", "zero-shot"] if when == "asked" else ["acme+zero-shot", "few-shot", "rag", "zero-shot"]
+    mine = ["few-shot", "rag", "zero-shot", "zero-shot+labels"]
+    kept = mine if when == "asked" else ["acme+zero-shot", *mine]
     assert f"the answers of {', '.join(kept)}" in message and list(folder.contenders()) == kept
     assert not folder.has(Evaluation) and f"Next: tunesmith resume {folder.path}" in message
 

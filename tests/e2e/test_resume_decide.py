@@ -19,7 +19,8 @@ from tunesmith.store.store import Store
 from tunesmith.workflow import contest, findings, tuning
 
 CONTENDERS = (
-    "zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "tuned", "tuned-constrained", "tuned+rag",
+    "zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
+    "tuned-constrained", "tuned+rag",
 )  # fmt: skip
 QUICK = ("--set", "training.checkpoint_minutes=0", "--set", "evaluation.trials=2")
 Failing = Callable[[str], RunFolder]

@@ -21,7 +21,8 @@ from tunesmith.workflow import bundle
 from tunesmith.workflow.export import export
 from tunesmith.workflow.serving import Served, choose_contender, open_contender
 
-FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents"]
+FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents",
+        "mine", "role"]  # fmt: skip
 
 
 ALONE = """
@@ -40,12 +41,15 @@ def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str)
     (files / "documents").mkdir(parents=True)
     (files / "documents" / "boats.md").write_text("A boat is painted red.\n\nA cloud is painted blue or green.\n")
     (files / "documents" / "doors.txt").write_text("Every door is green, each lamp is red.\n")
+    prompts = [{"name": "mine", "prompt": "Colour of: {input}"}, {"name": "role", "system": "You name colours."}]
+    (files / "prompts.json").write_text(json.dumps(prompts))
     mine = files / data.name
     shutil.copy(data, mine)
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
         code = run(["decide", str(mine), "--documents", str(files / "documents"), "--out", str(folder / "runs"),
-                    "--json", *settings, "--instruction", "Say it briefly.", *more])  # fmt: skip
+                    "--json", *settings, "--instruction", "Say it briefly.", "--prompts",
+                    str(files / "prompts.json"), *more])  # fmt: skip
     assert code == 0, told.getvalue()
     shutil.rmtree(files)
     (made,) = (folder / "runs").iterdir()
@@ -69,11 +73,12 @@ def answers_again(folder: RunFolder, served: Served) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("kind", ["labels", "fields"])
-@pytest.mark.parametrize("contender", [*FREE, "zero-shot-constrained", "tuned-constrained"])
+@pytest.mark.parametrize("contender", [*FREE, "zero-shot-constrained", "zero-shot+form", "tuned-constrained"])
 def test_a_served_contender_answers_as_it_was_measured(
     contender: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     folder: RunFolder = request.getfixturevalue(kind)
+    contender = contender.replace("+form", "+labels" if kind == "labels" else "+schema")
     measured = [(one.text, one.tokens_out) for one in folder.answers(contender).records]
     served = open_contender(folder, choose_contender(folder, contender))
     assert len(measured) == 12
@@ -102,7 +107,7 @@ def test_without_a_winner_the_best_answers_and_that_is_said(labels: RunFolder, t
 
 
 def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFolder) -> None:
-    with pytest.raises(UsageError, match=r"no-such-contender.*give one of few-shot, rag, "):
+    with pytest.raises(UsageError, match=r"no-such-contender.*give one of few-shot, mine, rag, "):
         choose_contender(labels, "rga")
 
 
@@ -147,7 +152,8 @@ def answers_alone(place: Path, folder: RunFolder) -> list[str]:
         ("labels", "rag"),
         ("labels", "tuned+rag-documents"),
         ("fields", "zero-shot-constrained"),
-        ("fields", "searched"),
+        ("fields", "mine"),
+        ("labels", "zero-shot+labels"),
     ],
 )
 def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(

@@ -31,7 +31,7 @@ def test_every_name_that_decide_can_give_may_be_a_files(tmp_path: Path) -> None:
     remote = RemoteRecipe(name="r" * 32, url="https://x.example/v1", model="m")
     recipe = Recipe(evaluation=Recipe().evaluation.model_copy(update={"remote": (remote,)}))
     names = [*names_in_decide(recipe), contender_name("x y" * 99)]
-    assert len(names) == len(set(names)) == 17
+    assert len(names) == len(set(names)) == 21
     assert all(not RunFolder(tmp_path).answers(name).records for name in names), "a name that is refused would raise"
 
 

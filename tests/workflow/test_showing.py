@@ -15,7 +15,7 @@ from tunesmith.workflow.showing import rivals
         ({}, "docs", True, 6),  # rag-documents, tuned+rag-documents
         ({"remote": [{"name": "big", "url": "http://x", "model": "m"}]}, None, False, 4),  # big+rag
         ({"answers": ["today.csv"]}, None, False, 6),  # zero-shot, few-shot, searched
-        ({"answers": ["today.csv"], "trials": 0}, None, True, 7),
+        ({"answers": ["today.csv"], "trials": 0}, None, True, 8),  # shown the labels
     ],
 )
 def test_rivals_are_those_that_will_be_asked(

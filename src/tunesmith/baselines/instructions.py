@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 from tunesmith.baselines.prompt import choose_shots
-from tunesmith.data.label_set import MOST_LABELS
 from tunesmith.records import AnswerForm, Example
 
 SHORT_WORDS = 12
@@ -23,10 +22,14 @@ SAME_BEGINNING_SHARE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What is added to the system message, and a short name for it. No text: nothing is added."""
+    """What is added to the system message, and a short name for it. No text: nothing is added.
+
+    `shows_form`: it lists all labels, or shows the JSON that is asked for.
+    """
 
     name: str
     text: str
+    shows_form: bool = False
 
 
 NOTHING_ADDED = Instruction("no added instruction", "")
@@ -34,13 +37,20 @@ NOTHING_ADDED = Instruction("no added instruction", "")
 
 def instructions_for(train: Sequence[Example], form: AnswerForm | None, seed: int) -> list[Instruction]:
     """Candidate instructions, the shortest first; the first adds nothing."""
-    if form is not None and 0 < len(form.labels) <= MOST_LABELS:
+    if form is not None and form.labels:
         written = _for_labels(train, form.labels, seed)
     elif form is not None and form.json_schema is not None:
         written = _for_json(train, form.json_schema, seed)
     else:
         written = _for_text(train, seed)
     return [NOTHING_ADDED, *sorted(written, key=lambda instruction: len(instruction.text))]
+
+
+def ways_to_show(form: AnswerForm | None) -> int:
+    """How many instructions show this form, at most."""
+    if form is None:
+        return 0
+    return 3 if form.labels else 2
 
 
 def _for_labels(train: Sequence[Example], labels: Sequence[str], seed: int) -> list[Instruction]:
@@ -52,9 +62,9 @@ def _for_labels(train: Sequence[Example], labels: Sequence[str], seed: int) -> l
     with_examples = [f"- {label}" + (f', for example: "{shown[label]}"' if label in shown else "") for label in labels]
     return [
         Instruction("label only", "Answer with the label only, without any explanation."),
-        Instruction("labels in a line", f"Answer with exactly one of these labels: {', '.join(labels)}."),
-        Instruction("labels in a list", head + "\n".join(f"- {label}" for label in labels)),
-        Instruction("labels with an example each", head + "\n".join(with_examples)),
+        Instruction("labels in a line", f"Answer with exactly one of these labels: {', '.join(labels)}.", True),
+        Instruction("labels in a list", head + "\n".join(f"- {label}" for label in labels), True),
+        Instruction("labels with an example each", head + "\n".join(with_examples), True),
     ]
 
 
@@ -67,11 +77,11 @@ def _for_json(train: Sequence[Example], schema: dict[str, Any], seed: int) -> li
         required = set(schema.get("required", ()))
         keys = [f"- {_property(key, value, key in required)}" for key, value in properties.items()]
         described = "\n".join(["Answer with one JSON object and nothing else. Its keys:", *keys])
-        written.append(Instruction("keys described", described))
+        written.append(Instruction("keys described", described, True))
         short = described
     shots = choose_shots(train, 1, seed)
     if shots:
-        written.append(Instruction("keys and a sample", f"{short}\nAn answer looks like this: {shots[0].answer}"))
+        written.append(Instruction("keys and a sample", f"{short}\nAn answer looks like this: {shots[0].answer}", True))
     return written
 
 

@@ -29,7 +29,6 @@ from typing import Any
 
 START_SECONDS = 60.0
 """For the interpreter and what the work imports, on a busy machine."""
-LONGEST_LINE_BYTES = 2**20
 EVERY_SECONDS = 0.2
 """Between two measurements of the files that a child holds."""
 
@@ -44,6 +43,7 @@ class Limits:
     file_bytes: int = 64 * 2**20  # of one file
     folder_bytes: int = 256 * 2**20  # of all files that one piece leaves at any moment
     folder_files: int = 10_000
+    line_bytes: int = 2**20  # of what one piece gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ class _Child:
             if not got:
                 return Failed(f"its process ended: {self._ending()}")
             self._waiting += got
-            if len(self._waiting) > LONGEST_LINE_BYTES:
-                return Failed("what it gave is longer than 1 MiB")
+            if len(self._waiting) > self._limits.line_bytes:
+                return Failed(f"what it gave is longer than {self._limits.line_bytes // 2**20} MiB")
         line, _, self._waiting = self._waiting.partition(b"\n")
         try:
             told = json.loads(line)

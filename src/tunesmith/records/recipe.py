@@ -163,8 +163,9 @@ class EvaluationRecipe(Record):
     `scorer` is a name, "auto", or `file.py:function`. Choices (how many `shots` at most, what is retrieved, which of
     `trials` candidate prompts, written by our `optimiser` or by DSPy's too) are made on the validation examples.
     `test_limit` and `validation_limit` take that many of their sides. `answers` are files with the answers of other
-    systems; `remote` are models behind a URL. `constrained` adds contenders whose answers cannot leave the form of the
-    train answers. `batch_size` is the most answers made at once; fewer where the memory for their keys and values ends.
+    systems; `prompts` is a file or folder of prompts of your own; `remote` are models behind a URL. `constrained` adds
+    contenders whose answers cannot leave the form of the train answers. `batch_size` is the most answers made at once;
+    fewer where the memory for their keys and values ends.
     """
 
     scorer: str = "auto"
@@ -175,6 +176,7 @@ class EvaluationRecipe(Record):
     constrained: bool = True
     remote: Annotated[tuple[RemoteRecipe, ...], AS_TUPLE] = ()
     answers: Annotated[tuple[str, ...], AS_TUPLE] = ()
+    prompts: str | None = None
     test_limit: int | None = Field(None, ge=2)
     validation_limit: int = Field(64, ge=2)
     batch_size: int = Field(256, ge=1)

@@ -55,6 +55,14 @@ def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArra
         raise unwritable(path, as_os_error(error)) from None
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Keep a JSON value in a file. Errors: `RunError` when it cannot be written."""
+    try:
+        write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] | None]:
     """What is searched, and its vectors where there are some. Errors: `RunError` when it is missing or damaged."""
     path = folder / f"{name}.jsonl"

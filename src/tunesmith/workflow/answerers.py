@@ -3,7 +3,9 @@
 Where answers cannot be held to the form of the train answers, the contenders that would be are left out with a note.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tunesmith.baselines.room import Room
 from tunesmith.decision.prices import load_prices, price_of, token_price
@@ -12,13 +14,33 @@ from tunesmith.providers.keys import told_of_key
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Recipe, RemoteRecipe, TokenPrice
-from tunesmith.workflow.choices import CALIBRATED
-from tunesmith.workflow.lineup import Answerer
 from tunesmith.workflow.listener import Listener
 from tunesmith.workflow.material import Material
 
 LABELS = "the likeliest label"
+CALIBRATED = "the likeliest label, each beside how likely it is without a question"
+"""The way that corrects for how common each label is."""
 JSON = "held to the JSON schema of the train answers"
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model that can be asked: freely, and in the form of the train answers (each way with its name).
+
+    `name` begins the names of its contenders ("" for the base model), `told` what each was given; `setup_seconds` is
+    what had to be done before the first question; `notes` grow while it is asked.
+    """
+
+    name: str
+    told: str
+    free: Completer
+    held: tuple[tuple[str, Completer], ...] = ()
+    room: Room | None = None
+    price: TokenPrice | None = None
+    setup_seconds: float = 0.0
+    notes: Sequence[str] = ()
+    model: Literal["base", "tuned", "remote"] = "base"
+    remote: RemoteRecipe | None = None
 
 
 def base_answerer(model: LocalModel, recipe: Recipe, form: AnswerForm | None, listener: Listener) -> Answerer:

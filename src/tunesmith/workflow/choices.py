@@ -28,9 +28,6 @@ from tunesmith.runs.stop import Stop
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.listener import Listener
 
-CALIBRATED = "the likeliest label, each beside how likely it is without a question"
-"""The way to hold answers to labels that corrects for how common each label is."""
-
 
 @dataclass(frozen=True)
 class Choice:

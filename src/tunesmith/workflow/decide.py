@@ -21,6 +21,7 @@ from tunesmith.workflow.again import refuse_warnings
 from tunesmith.workflow.answerers import base_answerer, tuned_answerer
 from tunesmith.workflow.choices import Chooser
 from tunesmith.workflow.contest import Contest, test_set_of
+from tunesmith.workflow.documents import write_documents
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.findings import Findings, Found, find
@@ -117,10 +118,12 @@ def _prepare(ready: Ready, tuning: Tuning, listener: Listener, stop: Stop) -> tu
     contest = Contest(
         ready.task, material.split.test, material.validation, folder, tuning.index, listener, stop, judging.judge
     )
-    lineup = Lineup(material.recipe, material.train, material.test, ready.form, chooser, ready.passages)
+    lineup = Lineup(material.recipe, material.train, material.test, ready.form, chooser, ready.documents, ready.prompts)
     with folder.rewriting("index"):
         for name, index in lineup.indexes.items():
             write_index(folder.path / "index", name, index.entries, index.vectors)
+        if ready.documents:
+            write_documents(folder, ready.documents)
     return contest, lineup
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tunesmith.baselines.form import form_of
+from tunesmith.baselines.instructions import ways_to_show
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
@@ -29,6 +30,7 @@ from tunesmith.workflow.forecast_asking import Work
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
+from tunesmith.workflow.outsiders import own_prompts
 
 if TYPE_CHECKING:
     from tunesmith.engine.pace import Prospect
@@ -181,6 +183,8 @@ def work_of(material: Material) -> Work:
         tests=len(material.test) if has_questions else 0,
         longest=material.recipe.evaluation.max_new_tokens or max(answers, default=1),
         label_tokens=label_tokens([example.answer for example in material.train], material.model.tokenizer),
+        ways_to_show=ways_to_show(form_of([example.answer for example in material.train])[0]),
+        own_prompts=len(own_prompts(material.recipe)),
     )
 
 

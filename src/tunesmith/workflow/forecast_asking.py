@@ -38,7 +38,8 @@ SURE_READS = 0.1
 class Work:
     """What there is to do. `answers`: tokens of each validation answer, () where nothing is generated; `question`:
     tokens of a prompt on average; `tests`: examples that `decide` asks; `longest`: the limit of an answer;
-    `label_tokens`: of all labels, what they begin with in common counted once (0: answers are no labels)."""
+    `label_tokens`: of all labels, what they begin with in common counted once (0: answers are no labels);
+    `ways_to_show`: instructions that show the labels or the JSON; `own_prompts`: prompts of the user's own."""
 
     examples: int
     tokens_read: int
@@ -48,6 +49,8 @@ class Work:
     tests: int
     longest: int
     label_tokens: int = 0
+    ways_to_show: int = 0
+    own_prompts: int = 0
 
 
 def answering(prospect: "Prospect", work: Work, prompts: int, recipe: Recipe, longer: float = 1.0) -> Range:
@@ -86,13 +89,17 @@ def asking(prospect: "Prospect", work: Work, recipe: Recipe) -> Range:
     beside = len(work.answers) if are_labels else 0  # calibrated: a second way, for the form and around each best
 
     searched = tests if recipe.evaluation.trials else 0
+    show, own = work.ways_to_show, work.own_prompts
+    shown_too = len(work.answers) if show else 0  # the best shots once more, with the labels or the JSON
 
     def trials(candidates: int) -> int:
         return answers_needed(forms * candidates, len(work.answers)) // forms
 
     asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
         (1.0, False, tests, held_only + 2 * beside),  # zero-shot
-        (1.0, False, trials(shots), trials(shots) + beside + tests),  # few-shot
+        (1.0, False, trials(show), trials(show) + (beside + tests if show else 0)),  # shown the labels or the JSON
+        (1.0, False, own * trials(1), own * (trials(1) + beside + tests)),  # prompts of the user's own
+        (1.0, False, trials(shots) + shown_too, trials(shots) + beside + tests + shown_too),  # few-shot
         (
             1.0,
             False,

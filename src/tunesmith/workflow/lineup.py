@@ -6,25 +6,28 @@ after the other, because each makes its choices when it is its turn.
 
     zero-shot             the question as it is
     zero-shot-constrained the same, and the answer keeps the form of the train answers (labels by likelihood, JSON)
-    few-shot              fixed train examples: how many, which, and whether constrained is chosen
+    zero-shot+labels, zero-shot+schema
+                          the labels, or the JSON that is asked for, shown in the system message: how is chosen
+    NAME                  each prompt of the user's own (`evaluation.prompts`)
+    few-shot              fixed train examples: how many, which, whether constrained or with the labels is chosen
     searched              an instruction and examples, the best of `trials` prompts
     rag, rag-documents    what is nearest to the question: train examples, passages of documents
     tuned ...             the tuned model alone, constrained, with what is nearest
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from tunesmith.baselines.choosing import NOTHING_AROUND, Candidate, Measure
+from tunesmith.baselines.choosing import NOTHING_AROUND, Candidate, Measure, Variants, no_variants
 from tunesmith.baselines.dspy import candidate_of, search_by_dspy
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
-from tunesmith.baselines.prompt import added
+from tunesmith.baselines.own_prompts import OwnPrompt
+from tunesmith.baselines.prompt import added, with_shots
+from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
 from tunesmith.baselines.rag.candidates import USUAL_KS, retrieval_candidates
-from tunesmith.baselines.rag.documents import Passage
+from tunesmith.baselines.rag.documents import Documents
 from tunesmith.baselines.rag.index import search_over
-from tunesmith.baselines.room import Room
 from tunesmith.baselines.searched import search_prompts
 from tunesmith.baselines.shots import shot_candidates
 from tunesmith.evaluation.evaluate import Entrant
@@ -39,33 +42,12 @@ from tunesmith.records import (
     Prompt,
     Quantity,
     Recipe,
-    RemoteRecipe,
-    Serving,
-    TokenPrice,
 )
-from tunesmith.workflow.choices import CALIBRATED, Choice, Chooser, held
+from tunesmith.workflow.answerers import Answerer
+from tunesmith.workflow.choices import Choice, Chooser, held
+from tunesmith.workflow.serving import serving_of
 
 AS_IT_IS = Candidate.of("as it is", "", NOTHING_AROUND)
-
-
-@dataclass(frozen=True)
-class Answerer:
-    """A model that can be asked: freely, and in the form of the train answers (each way with its name).
-
-    `name` begins the names of its contenders ("" for the base model), `told` what each was given; `setup_seconds` is
-    what had to be done before the first question; `notes` grow while it is asked.
-    """
-
-    name: str
-    told: str
-    free: Completer
-    held: tuple[tuple[str, Completer], ...] = ()
-    room: Room | None = None
-    price: TokenPrice | None = None
-    setup_seconds: float = 0.0
-    notes: Sequence[str] = ()
-    model: Literal["base", "tuned", "remote"] = "base"
-    remote: RemoteRecipe | None = None
 
 
 @dataclass
@@ -77,7 +59,8 @@ class Lineup:
     test: Sequence[Example]
     form: AnswerForm | None
     chooser: Chooser
-    passages: Sequence[Passage] = ()
+    documents: Documents | None = None
+    prompts: Sequence[OwnPrompt] = ()
     instruction: Instruction = field(default=NOTHING_ADDED, init=False)
 
     def __post_init__(self) -> None:
@@ -85,21 +68,29 @@ class Lineup:
         search = retrieval.search or "bm25"
         make_search = search_over(search, LocalEmbedder() if search != "bm25" else None)
         self.indexes: dict[str, Index] = {"rag": ExampleIndex(self.train, make_search)}
-        if self.passages:
-            self.indexes["rag-documents"] = PassageIndex(self.passages, make_search, folder=retrieval.documents or "")
+        if self.documents:
+            passages, counted = self.documents.passages, self.documents.counted
+            self.indexes["rag-documents"] = PassageIndex(passages, make_search, folder=counted)
         self.longest: Prompt = max((e.prompt for e in [*self.train, *self.chooser.examples]), key=_characters)
 
     def prompted(self, who: Answerer) -> Iterator[Entrant]:
         """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
         yield self._entrant(who, "zero-shot", "zero-shot", AS_IT_IS, who.free)
         yield from self._constrained(who, "zero-shot", "zero-shot")
+        instructions = [
+            one for one in instructions_for(self.train, self.form, self.recipe.seed) if self._fits(who, one)
+        ]
+        shown = yield from self._with_form(who, instructions)
+        for prompt in self.prompts:
+            choice = self._choose(who, prompt.name, [prompt.candidate])
+            yield self._chosen(who, prompt.name, "zero-shot", choice)
         most, labels = self.recipe.evaluation.shots, len(self.form.labels) if self.form else 0
         shots = shot_candidates(self.train, most, self.recipe.seed, labels, self.longest, who.room)
         if shots:
-            choice = self._choose(who, "shots", shots)
+            choice = self._choose(who, "shots", shots, lambda best: self._with_shown(who, best, shown))
             yield self._chosen(who, "few-shot", "few-shot", choice)
             shots = _in_order(shots, choice)
-        yield from self._searched(who, shots)
+        yield from self._searched(who, shots, instructions)
         for name in self.indexes:
             yield self._retrieved(who, name, "rag", (NOTHING_ADDED, self.instruction))
 
@@ -116,9 +107,45 @@ class Lineup:
             choice = self.chooser.choose(_of(who, f"{name} form"), candidates, who.free, who.price)
             yield self._chosen(who, f"{name}-constrained", kind, choice)
 
-    def _searched(self, who: Answerer, shots: Sequence[Candidate]) -> Iterator[Entrant]:
+    def _fits(self, who: Answerer, instruction: Instruction) -> bool:
+        """Whether it leaves room for the longest question."""
+        return who.room is None or who.room.holds(added(self.longest, instruction.text))
+
+    def _with_form(
+        self, who: Answerer, instructions: Sequence[Instruction]
+    ) -> Generator[Entrant, None, Instruction | None]:
+        """The contender that is shown the labels or the JSON, in the way that does best, which is returned."""
+        if self.form is None:
+            return None
+        name = form_contender(self.form)
+        showing = {one.name: one for one in instructions if one.shows_form}
+        if not showing:
+            self.chooser.listener.note(
+                f"{_of(who, name)} is left out: with the {'labels' if self.form.labels else 'keys'} and the longest "
+                f"question there is no room for an answer in the model's context"
+            )
+            return None
+        candidates = [
+            Candidate.of(one.name, f'the instruction "{one.name}"', Prompting(one.text)) for one in showing.values()
+        ]
+        choice = self._choose(who, name, candidates)
+        yield self._chosen(who, name, "zero-shot", choice)
+        return next(one for one in showing.values() if one.text == choice.candidate.instruction)
+
+    def _with_shown(self, who: Answerer, best: Candidate, shown: Instruction | None) -> list[Candidate]:
+        """The best shots beside the labels or the JSON, free and held, where they leave room for a question."""
+        prompt = with_shots(added(self.longest, shown.text), best.shots) if shown else ()
+        if shown is None or (who.room is not None and not who.room.holds(prompt)):
+            return []
+        name = f"{best.name.removesuffix(f', {best.held}')} + {shown.name}"
+        given = f'the instruction "{shown.name}" and {best.given.removesuffix(f", {best.held}")}'
+        free = Candidate.of(name, given, Prompting(shown.text, best.shots))
+        return [free, *(held(free, completer, how) for how, completer in who.held)]
+
+    def _searched(
+        self, who: Answerer, shots: Sequence[Candidate], instructions: Sequence[Instruction]
+    ) -> Iterator[Entrant]:
         trials = self.recipe.evaluation.trials
-        instructions = instructions_for(self.train, self.form, self.recipe.seed)
         prompts = search_prompts(instructions, shots, trials, self.longest, who.room)
         is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
         by_dspy = (
@@ -152,12 +179,18 @@ class Lineup:
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
         return replace(entrant, profile=entrant.profile.model_copy(update={"retrieval_hits": quantity}))
 
-    def _choose(self, who: Answerer, what: str, candidates: Sequence[Candidate]) -> Choice:
-        """The best candidate, free or held to the form in the first way; then that one in the other ways."""
+    def _choose(
+        self, who: Answerer, what: str, candidates: Sequence[Candidate], more: Variants = no_variants
+    ) -> Choice:
+        """The best candidate, free or held to the form in the first way; then it in the other ways, and `more`."""
         ways = {one.name: [held(one, completer, how) for how, completer in who.held] for one in candidates}
         others = {first.name: rest for first, *rest in filter(None, ways.values())}
         both = [*candidates, *(first for first, *_ in filter(None, ways.values()))]
-        return self.chooser.choose(_of(who, what), both, who.free, who.price, lambda best: others.get(best.name, ()))
+
+        def variants(best: Candidate) -> list[Candidate]:
+            return [*others.get(best.name, ()), *more(best)]
+
+        return self.chooser.choose(_of(who, what), both, who.free, who.price, variants)
 
     def _chosen(self, who: Answerer, name: str, kind: str, choice: Choice) -> Entrant:
         return self._entrant(who, name, kind, choice.candidate, who.free, choice)
@@ -174,28 +207,14 @@ class Lineup:
             setup_usd_charged=choice.usd_charged if choice else 0.0,
             token_price=who.price,
         )
-        return Entrant(profile, candidate.around(base), self._serving(who, profile, candidate))
+        index = next((name for name, index in self.indexes.items() if index is candidate.prompting.index), None)
+        serving = serving_of(profile, who, candidate, index, self.recipe, self.form)
+        return Entrant(profile, candidate.around(base), serving)
 
-    def _serving(self, who: Answerer, profile: Profile, candidate: Candidate) -> Serving:
-        """How this contender is asked, as data."""
-        recipe, prompting = self.recipe, candidate.prompting
-        return Serving(
-            contender=profile.name,
-            kind=profile.kind,
-            model=who.model,
-            remote=who.remote,
-            system=recipe.data.instruction,
-            template=prompting.template,
-            instruction=prompting.instruction,
-            shots=tuple(shot.messages for shot in prompting.shots),
-            index=next((name for name, index in self.indexes.items() if index is prompting.index), None),
-            k=prompting.k,
-            search=recipe.retrieval.search or "bm25",
-            most_tokens=who.room.most_tokens if who.room else None,
-            form=self.form if candidate.held else None,
-            is_calibrated=candidate.held == CALIBRATED,
-            max_new_tokens=recipe.evaluation.max_new_tokens or 1,
-        )
+
+def form_contender(form: AnswerForm) -> str:
+    """What the contender is called that is shown the labels, or the JSON that is asked for."""
+    return "zero-shot+labels" if form.labels else "zero-shot+schema"
 
 
 def _of(who: Answerer, what: str) -> str:
@@ -217,7 +236,7 @@ def _says_something(choice: Choice) -> bool:
 
 def _in_order(candidates: Sequence[Candidate], choice: Choice) -> list[Candidate]:
     """The shot sets, the best first, each once, as they are without a form."""
-    ranked = [trial.candidate.shots for trial in choice.chosen.trials]
+    ranked = [trial.candidate.shots for trial in choice.chosen.trials]  # free, held, and with the labels shown
     return sorted(candidates, key=lambda one: ranked.index(one.shots))
 
 

@@ -163,7 +163,10 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
             "data": data.model_copy(update={"path": absolute(data.path), "test_path": absolute(data.test_path)}),
             "retrieval": retrieval.model_copy(update={"documents": absolute(retrieval.documents)}),
             "evaluation": evaluation.model_copy(
-                update={"answers": tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers)}
+                update={
+                    "answers": tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers),
+                    "prompts": absolute(evaluation.prompts),
+                }
             ),
             "judge": recipe.judge.model_copy(update={"labels": absolute(recipe.judge.labels)}),
             "cost": recipe.cost.model_copy(update={"prices": absolute(recipe.cost.prices)}),

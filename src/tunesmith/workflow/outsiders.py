@@ -1,4 +1,5 @@
-"""Answers of other systems, read before anything is spent: a file that cannot be used must not end a run in the middle.
+"""Answers of other systems and prompts of the user's own, read before anything is spent: a file that cannot be used
+must not end a run in the middle.
 
 A contender bears the name of its file, as far as a name may hold it. Two of one name would be one contender, so that is
 refused here, too.
@@ -8,12 +9,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tunesmith.baselines.own_prompts import OwnPrompt, read_prompts, without_name_of
 from tunesmith.errors import UsageError
 from tunesmith.evaluation.outside import Outsider, read_answers
 from tunesmith.models.resolve import looks_like_folder
 from tunesmith.records import Example, Recipe
 
-WAYS = ("zero-shot", "zero-shot-constrained", "few-shot", "searched", "rag", "rag-documents")
+WAYS = (
+    "zero-shot", "zero-shot-constrained", "zero-shot+labels", "zero-shot+schema", "few-shot", "searched", "rag",
+    "rag-documents",
+)  # fmt: skip
 """How a model that is not tuned is asked (`lineup.py`)."""
 TUNED_WAYS = ("tuned", "tuned-constrained", "tuned+rag", "tuned+rag-documents")
 
@@ -26,11 +31,20 @@ def read_outsiders(recipe: Recipe, examples: Sequence[Example], taken: Iterable[
     return [read_answers(path, examples, name) for name, path in _named(recipe.evaluation.answers, taken).items()]
 
 
-def names_in_decide(recipe: Recipe) -> Iterator[str]:
-    """The names that contenders other than files may have."""
-    yield from (*WAYS, *TUNED_WAYS)
+def own_prompts(recipe: Recipe) -> list[OwnPrompt]:
+    """The prompts of the user's own. Errors: `RecipeError`."""
+    if recipe.evaluation.prompts is None:
+        return []
+    prompts = read_prompts(Path(recipe.evaluation.prompts).expanduser())
+    without_name_of(prompts, (*WAYS, *TUNED_WAYS))
+    return prompts
+
+
+def names_in_decide(recipe: Recipe, own: Sequence[str] = ()) -> Iterator[str]:
+    """The names that contenders other than files may have; `own` are those of the user's own prompts."""
+    yield from (*WAYS, *own, *TUNED_WAYS)
     for remote in recipe.evaluation.remote:
-        yield from (f"{remote.name}+{way}" for way in WAYS)
+        yield from (f"{remote.name}+{way}" for way in (*WAYS, *own))
 
 
 def _named(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path]:

@@ -1,12 +1,13 @@
 """All that a decision needs before anything is spent: data, task, what its test set can show, judge, remote models."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunesmith.baselines.dspy import installed_dspy
 from tunesmith.baselines.form import form_of
-from tunesmith.baselines.rag.documents import Passage, read_passages
+from tunesmith.baselines.own_prompts import OwnPrompt
+from tunesmith.baselines.rag.documents import Documents
 from tunesmith.errors import GateFailed
 from tunesmith.evaluation.evaluate import Task, check_task
 from tunesmith.evaluation.outside import Outsider
@@ -14,13 +15,13 @@ from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.files import sha256_of
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import AnswerForm, PowerStatement, Qualification, Recipe, fingerprint_of
-from tunesmith.workflow.answerers import remote_answerers
+from tunesmith.workflow.answerers import Answerer, remote_answerers
 from tunesmith.workflow.contest import check_own_scorer
+from tunesmith.workflow.documents import open_documents
 from tunesmith.workflow.judging import Judging, open_judging
-from tunesmith.workflow.lineup import Answerer
 from tunesmith.workflow.listener import Listener
 from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.outsiders import names_in_decide, read_outsiders
+from tunesmith.workflow.outsiders import names_in_decide, own_prompts, read_outsiders
 from tunesmith.workflow.showing import planned
 
 
@@ -34,7 +35,8 @@ class Ready:
     power: PowerStatement
     judging: Judging
     outsiders: Sequence[Outsider]
-    passages: Sequence[Passage]
+    documents: Documents | None
+    prompts: Sequence[OwnPrompt]
     form: AnswerForm | None
     remotes: Sequence[Answerer]
     inputs: Mapping[str, str]
@@ -57,23 +59,26 @@ def make_ready(
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
     small; whatever `check` raises.
     """
-    passages = _passages(recipe)  # quick to fail, so before all that is slow
+    documents = open_documents(recipe, listener)  # quick to fail, so before all that is slow
+    prompts = own_prompts(recipe)
     if recipe.evaluation.optimiser == "dspy":
         installed_dspy()
     material = gather(recipe, listener)
-    inputs = inputs_of(material.recipe, passages)
+    inputs = inputs_of(material.recipe, documents, prompts)
     check(material, inputs)
     task = task_of(material)
     power = say_power(material, listener)
-    outsiders = read_outsiders(material.recipe, task.examples, names_in_decide(material.recipe))
+    outsiders = read_outsiders(
+        material.recipe, task.examples, names_in_decide(material.recipe, [one.name for one in prompts])
+    )
     judging = open_judging(task.scorer, material.recipe, listener, examined)
     form, why = form_of([example.answer for example in material.train])
     listener.note(why)
     remotes = remote_answerers(material, form, listener)
-    return Ready(material, task, power, judging, outsiders, passages, form, remotes, inputs)
+    return Ready(material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs)
 
 
-def inputs_of(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
+def inputs_of(recipe: Recipe, documents: Documents | None, prompts: Sequence[OwnPrompt]) -> dict[str, str]:
     """Fingerprints of what is read besides data and model; "" where the file is gone. Nothing of it is run."""
     scorer = recipe.evaluation.scorer
     own, _, _ = scorer.rpartition(":")
@@ -83,8 +88,11 @@ def inputs_of(recipe: Recipe, passages: Sequence[Passage]) -> dict[str, str]:
         "cost.prices": recipe.cost.prices,
         **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
     }
-    documents = {"documents": fingerprint_of([[one.source, one.text] for one in passages])} if passages else {}
-    return {**documents, **{name: _sha256_of(Path(file)) for name, file in files.items() if file is not None}}
+    passages = [[one.source, one.text] for one in documents.passages] if documents else []
+    read_ones = {"documents": fingerprint_of(passages)} if passages else {}
+    own_ones = {"prompts": fingerprint_of([asdict(one) for one in prompts])} if prompts else {}
+    sums = {name: _sha256_of(Path(file)) for name, file in files.items() if file is not None}
+    return {**read_ones, **own_ones, **sums}
 
 
 def _sha256_of(path: Path) -> str:
@@ -121,10 +129,3 @@ def say_power(material: Material, listener: Listener) -> PowerStatement:
             do=" ".join(power.options) or "give more test examples",
         )  # fmt: skip
     return power
-
-
-def _passages(recipe: Recipe) -> list[Passage]:
-    retrieval = recipe.retrieval
-    if retrieval.documents is None:
-        return []
-    return read_passages(Path(retrieval.documents), retrieval.words, retrieval.overlap)

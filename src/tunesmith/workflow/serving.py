@@ -7,6 +7,7 @@ winner answers after its data and documents have changed or gone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunesmith.baselines.choosing import Candidate
 from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
 from tunesmith.baselines.rag.documents import Passage
@@ -21,12 +22,14 @@ from tunesmith.providers.keys import told_of_key
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import (
+    AnswerForm,
     Completer,
     Completion,
     Decision,
     Evaluation,
     Example,
     Message,
+    Profile,
     Prompt,
     Recipe,
     Run,
@@ -34,6 +37,7 @@ from tunesmith.records import (
 )
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.prompts import read_index, read_serving
+from tunesmith.workflow.answerers import CALIBRATED, Answerer
 
 TUNED = "tuned"
 
@@ -66,6 +70,30 @@ class Served:
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """The answers to these conversations."""
         return self.completer.complete([self.asked(prompt) for prompt in prompts])
+
+
+def serving_of(
+    profile: Profile, who: Answerer, candidate: Candidate, index: str | None, recipe: Recipe, form: AnswerForm | None
+) -> Serving:
+    """How a contender is asked, as data; `index` names what it searches."""
+    prompting = candidate.prompting
+    return Serving(
+        contender=profile.name,
+        kind=profile.kind,
+        model=who.model,
+        remote=who.remote,
+        system=recipe.data.instruction,
+        template=prompting.template,
+        instruction=prompting.instruction,
+        shots=tuple(shot.messages for shot in prompting.shots),
+        index=index,
+        k=prompting.k,
+        search=recipe.retrieval.search or "bm25",
+        most_tokens=who.room.most_tokens if who.room else None,
+        form=form if candidate.held else None,
+        is_calibrated=candidate.held == CALIBRATED,
+        max_new_tokens=recipe.evaluation.max_new_tokens or 1,
+    )
 
 
 def choose_contender(folder: RunFolder, name: str | None = None) -> Chosen:

@@ -6,6 +6,7 @@ from tunesmith.baselines.form import form_of
 from tunesmith.decision.power import Spread, spread_seen, what_can_be_shown
 from tunesmith.records import Answer, Evaluation, PowerStatement, Recipe
 from tunesmith.workflow.material import Material
+from tunesmith.workflow.outsiders import own_prompts
 
 
 def planned(material: Material, measured: Spread | None = None) -> PowerStatement:
@@ -17,7 +18,9 @@ def planned(material: Material, measured: Spread | None = None) -> PowerStatemen
         len(test),
         recipe.bar,
         measured,
-        comparisons=rivals(recipe, form_of([example.answer for example in material.train])[0] is not None),
+        comparisons=rivals(
+            recipe, form_of([example.answer for example in material.train])[0] is not None, len(own_prompts(recipe))
+        ),
         groups=groups if groups < len(test) else None,
         train=len(material.train) if split.method == "hash" else 0,  # given sides are not ours to move
         unused=len(split.test[limit:]) if limit else 0,
@@ -32,13 +35,16 @@ def as_measured(
     return planned(material, seen) if seen else before
 
 
-def rivals(recipe: Recipe, has_form: bool) -> int:
-    """The most contenders of dearer verdicts that will try to beat the same simpler one, as `lineup.py` makes them."""
+def rivals(recipe: Recipe, has_form: bool, own: int = 0) -> int:
+    """The most contenders of dearer verdicts that will try to beat the same simpler one, as `lineup.py` makes them.
+
+    `own` is how many prompts of the user's own there are.
+    """
     indexes = 2 if recipe.retrieval.documents is not None else 1
     held = 1 if has_form and recipe.evaluation.constrained else 0
     models = 1 + len(recipe.evaluation.remote)
     dearer = models * indexes + 1 + held + indexes  # retrieval, tuned, tuned and held to the form, tuned and retrieval
     if not recipe.evaluation.answers:
         return dearer
-    prompts = 2 + held + (1 if recipe.evaluation.trials else 0)
+    prompts = 2 + held + (1 if has_form else 0) + own + (1 if recipe.evaluation.trials else 0)
     return dearer + models * prompts  # what is there today is simpler than any prompt

@@ -1,18 +1,36 @@
-"""A folder of text or Markdown, cut into passages of about `words` words that overlap, along its paragraphs.
+"""A folder of documents, cut into passages of about `words` words that overlap, along their paragraphs.
 
 Whole paragraphs are put together while they fit; a paragraph longer than a passage is cut between words. Each passage
 begins with the last `overlap` words of the one before it, so a sentence at a border is found with its surroundings.
+
+Which files are documents is told by their ending (`KINDS`), in any case. Every other file is passed over, with why.
+Hidden files and folders (a dot first) are no documents and are not told. The text of a file comes from whoever is given
+as `Extract`: foreign files are parsed in a child process (`workflow/documents.py`).
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunesmith.errors import DataError, name_some
 
 WORDS = 150
 OVERLAP = 30
+LARGEST_BYTES = 64 * 2**20
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "text": (".txt", ".text", ".md", ".markdown", ".rst"),
+    "html": (".html", ".htm", ".xhtml"),
+    "table": (".csv", ".tsv"),
+    "pdf": (".pdf",),
+    "word": (".docx",),
+    "sheet": (".xlsx",),
+}
+"""Endings by kind of document."""
+IN_EXTRA = ("pdf", "word", "sheet")
+"""Kinds that the extra `documents` reads."""
+KIND_OF = {ending: kind for kind, endings in KINDS.items() for ending in endings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,55 +41,102 @@ class Passage:
     text: str
 
 
-def read_passages(folder: Path, words: int = WORDS, overlap: int = OVERLAP) -> list[Passage]:
-    """All passages of the .txt and .md files below a folder, in the order of the paths.
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The text of a document, with what is missing from it; or why there is none."""
 
-    Errors: `DataError` for a folder that is missing or has no text, and for unreadable files, all named together.
+    text: str = ""
+    remark: str = ""
+    why_not: str = ""
+
+
+Extract = Callable[[Sequence[tuple[Path, str]]], Sequence[Extracted]]
+"""(file, kind) of each document -> its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What a folder gave: its passages, how many of its files they are from, and which were passed over and why.
+
+    `remarks` say what is missing from files that were read.
+    """
+
+    folder: str
+    files: int
+    read: int
+    passages: tuple[Passage, ...]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> str:
+        """`3 of 5 files of docs, without a.zip and scan.pdf`."""
+        without = f", without {name_some(list(self.passed_over))}" if self.passed_over else ""
+        return f"{self.read:,} of {self.files:,} files of {self.folder}{without}"
+
+    @property
+    def told(self) -> str:
+        """`3 of 5 files of docs are read, 41 passages`."""
+        n = len(self.passages)
+        return f"{self.read:,} of {self.files:,} files of {self.folder} are read, {n:,} passage{'s' if n != 1 else ''}"
+
+
+def read_documents(folder: Path, extract: Extract, words: int = WORDS, overlap: int = OVERLAP) -> Documents:
+    """All passages of the documents below a folder, in the order of the paths.
+
+    Errors: `DataError` for a folder that is missing or gives no text, with every file and why.
     """
     if not folder.is_dir():
-        raise DataError(
-            "no-documents",
-            "The documents must be a folder.",
-            where=str(folder),
-            found="a file" if folder.exists() else "nothing there",
-            do="give a folder with .txt or .md files",
-        )
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".txt", ".md") and path.is_file())
-    texts, unreadable = _read(files)
-    if unreadable:
-        raise DataError(
-            "unreadable-documents",
-            f"{len(unreadable):,} of {len(files):,} documents cannot be read.",
-            where=str(folder),
-            found=name_some(unreadable),
-            do="make them readable as UTF-8 text, or move them out of the folder",
-        )
-    passages = [
-        Passage(path.relative_to(folder).as_posix(), text)
-        for path, content in zip(files, texts, strict=True)
-        for text in cut(content, words, overlap)
-    ]
+        raise _no_documents(folder, "The documents must be a folder.", "a file" if folder.exists() else "nothing there")
+    found, passed_over = _files(folder)
+    extracted = extract([(path, KIND_OF[path.suffix.lower()]) for path in found])
+    names = [path.relative_to(folder).as_posix() for path in found]
+    passed_over |= {name: one.why_not for name, one in zip(names, extracted, strict=True) if one.why_not}
+    texts = {name: one for name, one in zip(names, extracted, strict=True) if not one.why_not}
+    passages = [Passage(name, text) for name, one in texts.items() for text in cut(one.text, words, overlap)]
     if not passages:
-        raise DataError(
-            "no-documents",
-            "There is no text to retrieve from.",
-            where=str(folder),
-            found=f"{len(files):,} .txt or .md files, all empty" if files else "no .txt or .md file",
-            do="give a folder with .txt or .md files",
-        )
-    return passages
+        told = name_some([f"{name} ({why})" for name, why in sorted(passed_over.items())]) or "no file"
+        raise _no_documents(folder, "There is no text to retrieve from.", told)
+    remarks = {name: one.remark for name, one in texts.items() if one.remark}
+    files = len(found) + len(passed_over) - sum(name in passed_over for name in names)
+    return Documents(str(folder), files, len(texts), tuple(passages), dict(sorted(passed_over.items())), remarks)
 
 
-def _read(files: list[Path]) -> tuple[list[str], list[str]]:
-    texts, unreadable = [], []
-    for path in files:
-        try:
-            texts.append(path.read_text("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            unreadable.append(f"{path.name} (no UTF-8 at byte {error.start:,})")
-        except OSError as error:
-            unreadable.append(f"{path.name} ({error.strerror})")
-    return texts, unreadable
+def _no_documents(folder: Path, what: str, found: str) -> DataError:
+    endings = ", ".join(sorted(KIND_OF))
+    return DataError(
+        "no-documents", what, where=str(folder), found=found, do=f"give a folder with files that end in {endings}"
+    )
+
+
+def _files(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """Documents in the order of their paths; and every other file, with why it is none."""
+    found, passed_over = [], {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts) or (path.is_dir() and not path.is_symlink()):
+            continue
+        why = _objection(path)
+        if why:
+            passed_over[name.as_posix()] = why
+        else:
+            found.append(path)
+    return found, passed_over
+
+
+def _objection(path: Path) -> str:
+    """Why this file is not read; "" where it is."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.strerror or str(error)
+    if not stat.S_ISREG(status.st_mode):
+        return "no regular file"
+    if path.suffix.lower() not in KIND_OF:
+        return f"{path.suffix} is not read" if path.suffix else "no ending"
+    if status.st_size == 0:
+        return "empty"
+    return f"larger than {LARGEST_BYTES // 2**20} MiB" if status.st_size > LARGEST_BYTES else ""
 
 
 def cut(text: str, words: int, overlap: int) -> Iterator[str]:

@@ -58,8 +58,8 @@ def leave_network() -> None:
         ctypes.CDLL(None).unshare(NEW_USER | NEW_NETWORK)
 
 
-def confine_to(folder: Path | None) -> bool:
-    """Give up all files but Python's own (to read) and `folder` (to read and write), for good.
+def confine_to(folder: Path | None, readable: Iterable[Path] = ()) -> bool:
+    """Give up all files but Python's own and `readable` ones (to read) and `folder` (to read and write), for good.
 
     TCP and signals to other processes too, where the kernel's version knows them. Returns whether
     it holds; False where the system has no Landlock or refuses it.
@@ -76,7 +76,7 @@ def confine_to(folder: Path | None) -> bool:
     if ruleset < 0:
         return False
     try:
-        for path in _paths_of_python():
+        for path in (*_paths_of_python(), *map(str, readable)):
             _allow(libc, ruleset, path, READING & rights)
         if folder is not None:
             _allow(libc, ruleset, str(folder), rights)

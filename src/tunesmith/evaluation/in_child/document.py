@@ -1,0 +1,161 @@
+"""The text of one document: {"path", "kind"} -> {"text", "remark"}.
+
+Kinds: `text` (also Markdown and reStructuredText), `html`, `table` (CSV and TSV), `pdf`, `word`, `sheet`. Paragraphs
+are separated by empty lines; a row of a table is a paragraph of its own, `column: value; column: value`. What a browser
+does not show (scripts, styles) is left out, and so are menus (`nav`). A ValueError says in words why there is no text;
+a remark says what is missing.
+
+Foreign files are parsed here because a parser may hang, or take all memory. The child gives up the network and all
+files but Python's own and the documents' folder, where the system can hold it to that.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunesmith.evaluation.in_child.confine import confine_to, leave_network
+
+OLE = b"\xd0\xcf\x11\xe0"
+"""How old Office files begin, and new ones that a password encrypts."""
+UNSEEN = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "head")
+BLOCKS = (
+    "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
+    "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
+    "section", "summary", "ul",
+)  # fmt: skip
+
+
+def open_work(setup: Any) -> Callable[[Any], Any]:
+    """The reading of one document of the folder `setup`."""
+    leave_network()
+    confine_to(Path.cwd(), readable=[Path(setup)])
+    return lambda piece: read_document(Path(piece["path"]), piece["kind"])
+
+
+def read_document(path: Path, kind: str) -> dict[str, str]:
+    """Its text. Errors: ValueError with why there is none."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from None
+    if kind in ("word", "sheet") and raw.startswith(OLE):
+        raise ValueError("encrypted, or an Office file of the old kind")
+    text, remark = READERS[kind](raw)
+    if not text.strip():
+        raise ValueError(remark or "empty")
+    return {"text": text, "remark": remark}
+
+
+def _text(raw: bytes) -> tuple[str, str]:
+    is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = raw.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8 at byte {error.start:,}") from None
+    if "\0" in text:
+        raise ValueError("no text: it holds NUL characters")
+    return text, ""
+
+
+def _table(raw: bytes) -> tuple[str, str]:
+    text, _ = _text(raw)
+    first = text.partition("\n")[0]
+    sign = max(",;\t|", key=first.count)
+    csv.field_size_limit(2**27)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"no table: {error}") from None
+    return _rows(rows), ""
+
+
+def _rows(rows: Iterable[Sequence[Any]]) -> str:
+    """Each row with the names of its columns, which the first row has."""
+    told = [["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows]
+    told = [row for row in told if any(row)]
+    if len(told) < 2:
+        return "\n\n".join("; ".join(filter(None, row)) for row in told)
+    names, *rest = told
+    return "\n\n".join("; ".join(_cells(names, row)) for row in rest)
+
+
+def _cells(names: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+    for number, cell in enumerate(row):
+        name = names[number] if number < len(names) else ""
+        if cell:
+            yield f"{name}: {cell}" if name else cell
+
+
+def _html(raw: bytes) -> tuple[str, str]:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(raw, "html.parser")
+    title = soup.title.get_text(" ", strip=True) if soup.title else ""
+    for element in soup(UNSEEN):
+        element.decompose()
+    for table in soup("table"):
+        if table.find("table") is None:  # the innermost: an outer one is layout
+            rows = [[c.get_text(" ", strip=True) for c in row(["th", "td"])] for row in table("tr")]
+            table.replace_with(f"\n\n{_rows(rows)}\n\n")
+    for element in soup(BLOCKS):
+        element.insert_before("\n\n")
+        element.insert_after("\n\n")
+    body = soup.get_text()
+    return f"{title}\n\n{body}" if title and body.strip() else body, ""
+
+
+def _pdf(raw: bytes) -> tuple[str, str]:
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError, PyPdfError
+
+    try:
+        reader = PdfReader(io.BytesIO(raw))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise ValueError("encrypted")
+        pages = [page.extract_text() for page in reader.pages]
+    except DependencyError:
+        raise ValueError("encrypted") from None
+    except (PyPdfError, RecursionError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:200]) from None
+    empty = sum(not page.strip() for page in pages)
+    if pages and empty == len(pages):
+        return "", "no text layer: scanned pages need text recognition first"
+    return "\n\n".join(pages), f"{empty:,} of {len(pages):,} pages have no text layer" if empty else ""
+
+
+def _word(raw: bytes) -> tuple[str, str]:
+    from docx import Document
+    from docx.table import Table
+
+    document = _opened(lambda: Document(io.BytesIO(raw)))
+    parts = [
+        _rows([cell.text for cell in row.cells] for row in part.rows) if isinstance(part, Table) else part.text
+        for part in document.iter_inner_content()
+    ]
+    return "\n\n".join(parts), ""
+
+
+def _sheet(raw: bytes) -> tuple[str, str]:
+    from openpyxl import load_workbook
+
+    book = _opened(lambda: load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
+    sheets = [(sheet.title, _rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
+    return "\n\n".join(f"{title}\n\n{text}" for title, text in sheets if text), ""
+
+
+def _opened(read: Callable[[], Any]) -> Any:
+    """What a reader of Office files gives; they say in a dozen ways that a file is none."""
+    from xml.etree.ElementTree import ParseError
+    from zipfile import BadZipFile
+
+    try:
+        return read()
+    except (BadZipFile, ParseError, KeyError, ValueError, SyntaxError, OSError, EOFError) as error:
+        raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:200]) from None
+
+
+READERS: dict[str, Callable[[bytes], tuple[str, str]]] = {
+    "text": _text, "table": _table, "html": _html, "pdf": _pdf, "word": _word, "sheet": _sheet,
+}  # fmt: skip
