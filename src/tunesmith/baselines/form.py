@@ -35,8 +35,7 @@ def form_of(answers: Sequence[str]) -> tuple[AnswerForm | None, str]:
         return None, f"The {n:,} train answers reason before they answer: they are left free."
     if len(found.labels) == 1:
         return None, f"The {n:,} train answers are all the same: there is nothing to choose."
-    reason = f"The {n:,} train answers are {len(found.labels):,} labels: the likeliest one is taken."
-    return AnswerForm(labels=found.labels), reason
+    return AnswerForm(labels=found.labels), f"The {n:,} train answers are {len(found.labels):,} labels."
 
 
 def _json_form(values: Sequence[object], n: int) -> tuple[AnswerForm | None, str]:
@@ -48,7 +47,7 @@ def _json_form(values: Sequence[object], n: int) -> tuple[AnswerForm | None, str
     size = len(canonical_json(schema))
     if size > LARGEST_BYTES:
         return None, f"{told}, too different for a schema ({size:,} characters): they are left free."
-    return AnswerForm(json_schema=schema), f"{told}: answers are held to the schema that these fit."
+    return AnswerForm(json_schema=schema), f"{told} of one schema."
 
 
 def _value_of(answer: str) -> object:

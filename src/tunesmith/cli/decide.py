@@ -99,7 +99,9 @@ def again_and_tell(run: Path, changes: Sequence[str], as_json: bool) -> None:
         say("")
         print_contenders(again.evaluation)
         say("", "the same as when it was made" if again.is_same else f"when it was made: {again.before.verdict}")
-        say_next("chat", run)
+        other = again.decision.winner if again.decision.winner != again.before.winner else None
+        words = words_after(again.decision.verdict, again.decision.winner, run)
+        say_next(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
     if again.is_strict:
         refuse_warnings(again.decision, str(run))
     if as_json:  # one document: the verdict, or that it is refused
@@ -123,9 +125,14 @@ def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
     say("")
     print_contenders(outcome.evaluation)
     say("")
-    say_next("chat", folder)
+    say_next(*words_after(outcome.decision.verdict, outcome.decision.winner, folder))
     for path in outcome.reports:
         say(str(path))
+
+
+def words_after(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
+    """The command that uses what a verdict names; a system that is kept is used where it runs."""
+    return ("runs",) if verdict == "stop" and winner is not None else ("chat", folder)
 
 
 def print_contenders(evaluation: "Evaluation") -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunesmith.cli.decide import words_after
 from tunesmith.cli.output import print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
 
@@ -78,4 +79,5 @@ def _print_run(details: dict[str, Any]) -> None:
     if details["status"] in ("interrupted", "failed", "killed"):
         say_next("resume", details["folder"])
     else:
-        say_next(*("chat", details["folder"]) if is_tuned else ("runs",))
+        used = words_after(decision["verdict"], decision["winner"], details["folder"]) if decision else None
+        say_next(*(used or ("chat", details["folder"])) if is_tuned else ("runs",))

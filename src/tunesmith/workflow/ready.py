@@ -24,6 +24,9 @@ from tunesmith.workflow.material import Material, gather
 from tunesmith.workflow.outsiders import names_in_decide, own_prompts, read_outsiders
 from tunesmith.workflow.showing import planned
 
+HELD = "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+FREE = "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is false)."
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -73,7 +76,7 @@ def make_ready(
     )
     judging = open_judging(task.scorer, material.recipe, listener, examined)
     form, why = form_of([example.answer for example in material.train])
-    listener.note(why)
+    listener.note(why if form is None else f"{why} {HELD if recipe.evaluation.constrained else FREE}")
     remotes = remote_answerers(material, form, listener)
     return Ready(material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs)
 
