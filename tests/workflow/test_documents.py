@@ -236,10 +236,10 @@ def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text beyond what the child may give stands for a parser that takes all time or memory: each ends the child."""
-    limits = replace(workflow_documents.LIMITS, line_bytes=1000)
+    limits = replace(workflow_documents.LIMITS, line_bytes=100_000)
     monkeypatch.setattr(workflow_documents, "LIMITS", limits)
     files = [(tmp_path / "a.txt", "text"), (tmp_path / "b.txt", "text")]
-    files[0][0].write_text("x" * 5000)
+    files[0][0].write_text("x" * 200_000)
     files[1][0].write_text("read")
     first, second = extract(tmp_path, files)
     assert first.why_not.startswith("what it gave is longer than") and second.text == "read"
