@@ -32,7 +32,7 @@ from tunesmith.cli import (
 from tunesmith.cli.flags import nearest_flag, with_recipe_flags
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
-from tunesmith.runs.stop import answer_signals, exit_code_of_stop
+from tunesmith.runs.stop import answer_signals, exit_code_of_stop, leave_at_once
 
 app = typer.Typer(
     name="tunesmith",
@@ -176,7 +176,10 @@ def main() -> None:
     # faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     answer_signals()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code in (130, 143):
+        leave_at_once(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

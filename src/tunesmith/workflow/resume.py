@@ -11,7 +11,7 @@ needs the data where they were, because it needs the test examples.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tunesmith.errors import RunError
+from tunesmith.errors import RunError, command_line
 from tunesmith.providers.local_model import LocalModel, NamedModel
 from tunesmith.records import Decision, Qualification, Recipe, Run, TestSet
 from tunesmith.runs.folder import RunFolder
@@ -66,7 +66,7 @@ def _tidy(folder: RunFolder, run: Run, index: Index, listener: Listener) -> tupl
         if folder.has(Decision)
         else ("The tuning of this run is finished; there is nothing to go on with.", "chat")
     )
-    raise RunError("finished", what, where=str(folder.path), do=f"tunesmith {then} {folder.path}")
+    raise RunError("finished", what, where=str(folder.path), do=command_line(then, folder.path))
 
 
 def _go_on_training(folder: RunFolder, before: Run, index: Index, allow_drift: bool, listener: Listener) -> Run:
