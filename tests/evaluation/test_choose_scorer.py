@@ -36,6 +36,11 @@ LONG = [f"a rather long answer {i} " * 9 for i in range(9)] + ["short"]
         ),
         (GSM8K, "number", "All 2 train answers end in #### and a number, so those numbers are compared."),
         ([*GSM8K * 60, "no idea"], "number", "120 of 121 train answers end in #### and a number"),
+        (
+            [f"So \\boxed{{{i}}}." for i in range(9)],
+            "number",
+            "All 9 train answers end in #### or \\boxed{} and a number",
+        ),
         ([*GSM8K, "#### none"], "normalised", "differ"),
         ([*JSON * 494, *["n/a"] * 12], "label", "12 of 1,000 train answers are no JSON"),
     ],

@@ -150,6 +150,7 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
     completer = Scripted([])
     for task, code in [
         (task_of([]), "no-test-examples"),
+        (task_of(["<think>so", "<think>cut", "b"]), r"unfit-references.*reasoning without a final answer"),
         (task_of(["{}", "a", "b"], JsonScorer()), r"unfit-references.*2 of 3 .*lines 2, 3 .*'a'"),
         (Task("t", [Example(line=3, text="plain")], ExactScorer(), "", 0.1), "not-a-question"),
     ]:

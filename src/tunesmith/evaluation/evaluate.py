@@ -139,7 +139,7 @@ def check_task(task: Task) -> None:
 
 def _check_references(task: Task) -> None:
     """A reference that the scorer finds fault with as an answer to itself is no reference for it; one stray may be."""
-    faults = [(e, fault_of_reference(task.scorer, final_answer(e.answer))) for e in task.examples]
+    faults = [(e, _fault_of(e.answer, task.scorer)) for e in task.examples]
     faulty = [(example, fault) for example, fault in faults if fault is not None]
     if len(faulty) > max(1, STRAY_SHARE * len(task.examples)):
         raise DataError(
@@ -150,6 +150,13 @@ def _check_references(task: Task) -> None:
             found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
             do="mend them, or name another scorer: --set evaluation.scorer=normalised",
         )
+
+
+def _fault_of(answer: str, scorer: Scorer) -> str | None:
+    final = final_answer(answer)
+    if answer.strip() and not final.strip():
+        return "it is reasoning without a final answer behind it"
+    return fault_of_reference(scorer, final)
 
 
 def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None) -> Asked:

@@ -24,7 +24,7 @@ from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.match import MatchScorer
 from tunesmith.evaluation.scorers.normalised import NormalisedScorer
-from tunesmith.evaluation.scorers.number import MARK, NumberScorer
+from tunesmith.evaluation.scorers.number import BOXED, MARK, NumberScorer, has_mark, marked_part
 from tunesmith.evaluation.scorers.number_text import is_amount, is_number, unit_in
 from tunesmith.evaluation.scorers.regex import RegexScorer
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
@@ -142,7 +142,8 @@ def _look(references: Sequence[str]) -> tuple[str, str]:
     marked = sum(_ends_in_number(reference) for reference in references)
     if n - marked <= STRAY_SHARE * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
-        return "number", f"{counted} train answers end in {MARK} and a number, so those numbers are compared."
+        mark = MARK if not any(BOXED in reference for reference in references) else f"{MARK} or \\boxed{{}}"
+        return "number", f"{counted} train answers end in {mark} and a number, so those numbers are compared."
     strays = [reference for reference in references if not _is_json_container(reference)]
     if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
@@ -213,8 +214,8 @@ def _offer_labels(references: Sequence[str]) -> str:
 
 
 def _ends_in_number(text: str) -> bool:
-    _, mark, behind = text.rpartition(MARK)
-    return bool(mark) and len(behind) <= SHORT_CHARACTERS and is_number(behind)
+    behind = marked_part(text)
+    return has_mark(text) and len(behind) <= SHORT_CHARACTERS and is_number(behind)
 
 
 def _short(text: str) -> str:

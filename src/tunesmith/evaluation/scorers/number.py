@@ -38,6 +38,7 @@ from tunesmith.evaluation.scorers.number_text import (
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 MARK = "####"
+BOXED = "\\boxed"
 TOLERANCE = 1e-6
 _BOXED = re.compile(r"\\boxed\s*\{")
 _ANSWER_IS = re.compile(
@@ -85,7 +86,7 @@ def number_in(text: str, style: Style, *, is_only: bool = False) -> Number | Non
     whole = number_of(plain, style)
     if whole is not None:
         return whole
-    if _has_mark(text):
+    if has_mark(text):
         return number_of(plain_text(marked_part(text)), style)
     said = list(_ANSWER_IS.finditer(plain))
     if said:
@@ -104,7 +105,8 @@ def marked_part(text: str) -> str:
     return _inside_braces(text, boxes[-1].end()) if boxes else text.strip()
 
 
-def _has_mark(text: str) -> bool:
+def has_mark(text: str) -> bool:
+    r"""There is a `####` or a `\boxed{}` in the text."""
     return MARK in text or _BOXED.search(text) is not None
 
 

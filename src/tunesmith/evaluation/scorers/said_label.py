@@ -29,6 +29,8 @@ _SHUT = rf"[{_QUOTES})\]}}>$]{{1,12}}"
 _BECAUSE = r"\s(?i:because|since|as|so|weil|car|porque)\b"
 _MARK = rf"(?:[.,;:!?。、，；：！？](?=[\s{_QUOTES})\]]|$)|\s-\s|\s?[\u2013\u2014]|\s\(|{_BECAUSE})"
 _END = rf"(?:{_SHUT}(?:{_MARK}|(?=[\s.,;:!?]|$))|\s*$|{_MARK})"
+_RATED = r"\s?(?:/\s?\d{1,3}(?![\d/])|out of \d{1,3}(?!\d)|(?:stars?|points?)(?!\w))"
+"""What may stand behind a label that is a number on a scale: 4/5, 4 out of 5, 4 stars."""
 _DENIED_BEHIND = r"(?<![.。!?])\W{0,12}(?i:not|no|never|false|nicht|pas)\b"
 _NOUN = (
     r"(?:answer|label|choice|option|category|class|classification|intent|prediction|verdict|sentiment|result|"
@@ -45,11 +47,14 @@ _LEADS = (
     rf"(?i:{_IS}|→|->|=>){_OPEN}",
     rf"(?i:(?<!\w)(?:classif|categor|label|tag|mark|identif)\w*\s[^\n.!?]{{0,40}}?\bas{_OPEN}{_FILLER}){_OPEN}",
     rf"(?i:(?<!\w)(?:choose|pick|select|say|go with)\s{_OPEN}{_FILLER}){_OPEN}",
+    rf"(?i:(?<!\w)(?:category|class|label|option|choice)\s){_OPEN}",
 )
 _CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
 _DENIES = re.compile(
     r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
 )
+_CLAUSES = (". ", "! ", "? ", "\n", "; ", ", so ", ", but ", ", therefore ", ", thus ", ", hence ")
+"""What ends the words that a denial is about."""
 _BULLET = re.compile(r"^(?:[#>•]+\s*|[-*]\s+)+")
 _KEYS = (
     "label", "answer", "final_answer", "class", "category", "intent", "prediction", "choice", "sentiment", "verdict",
@@ -72,16 +77,18 @@ class SaidLabel:
         longest_first = sorted((key for key in self._keys if key), key=lambda key: (-len(key), key))
         one = "|".join(map(re.escape, longest_first)) or r"(?!)"
         said = rf"(?P<label>{one})(?!\w)"
+        is_scale = bool(longest_first) and all(key.isdigit() for key in longest_first)
+        end = rf"(?:{_RATED})?{_END}" if is_scale else _END
         self._denied = re.compile(rf"{_DENIED_BEHIND}(?!\s{_OPEN}(?:{one})(?!\w))")
-        self._conclusions = [re.compile(rf"{lead}{said}{_END}", re.MULTILINE) for lead in _CONCLUSIONS]
+        self._conclusions = [re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _CONCLUSIONS]
         self._conclusions.append(
             re.compile(
                 rf"(?:^|[.!?]\s|(?i:\b(?:option|choice|answer|letter|label)\s)){_OPEN}{said}(?:{_SHUT})?{_CORRECT}",
                 re.MULTILINE,
             )
         )
-        self._leads = [re.compile(rf"{lead}{said}{_END}", re.MULTILINE) for lead in _LEADS]
-        self._begins = re.compile(rf"{_OPEN}{said}{_END}")
+        self._leads = [re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _LEADS]
+        self._begins = re.compile(rf"{_OPEN}{said}{end}")
         self._last_sentence = re.compile(rf"[.!?]\s+{_OPEN}{said}(?:{_SHUT})?[.!]?\s*\Z")
 
     def read(self, answer: str) -> str | None:
@@ -139,7 +146,7 @@ class SaidLabel:
 
 def _is_denied(text: str, place: int) -> bool:
     begin = max(0, place - LONGEST_SENTENCE)
-    sentence = max(text.rfind(mark, begin, place) for mark in (". ", "! ", "? ", "\n", "; "))
+    sentence = max(text.rfind(mark, begin, place) for mark in _CLAUSES)
     return _DENIES.search(text, max(begin, sentence + 1), place) is not None
 
 
