@@ -1,5 +1,7 @@
 """What a message, a call or a tool may carry: read in every usual form, or named where it is not understood."""
 
+import datetime
+import decimal
 import json
 from pathlib import Path
 from typing import Any
@@ -311,3 +313,21 @@ def test_a_weight_of_1_and_weights_of_others_are_no_content() -> None:
         return Example(1, (Message("user", "q", weight=user), Message("assistant", "a", weight=assistant))).id
 
     assert id_of(None, None) == id_of(0, 1) != id_of(None, 0)
+
+
+def test_values_that_only_tables_have_are_read_as_json_has_them(tmp_path: Path) -> None:
+    """Arrow has dates, decimals and NaN, for which there is no JSON; the last is an error with its row."""
+    given = [{"day": datetime.date(2026, 1, 2), "cost": decimal.Decimal("1.50"), "n": n} for n in (1.5, float("nan"))]
+    calls = [{"function": {"name": "weather", "arguments": arguments}} for arguments in given]
+    rows = [{"messages": [USER, {**DONE, "tool_calls": [call]}]} for call in calls]
+    polars.DataFrame(rows).write_parquet(tmp_path / "d.parquet")
+    loaded = read_dataset(tmp_path / "d.parquet")
+    (function,) = loaded.examples[0].messages[1].functions_called
+    assert function["arguments"] == {"day": "2026-01-02", "cost": 1.5, "n": 1.5}
+    assert [(problem.code, problem.lines) for problem in loaded.problems] == [("data/not-a-number", (2,))]
+
+
+def test_a_number_as_content_is_text_and_that_is_noted(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {"messages": [USER, {**DONE, "content": 7}]})
+    assert loaded.examples[0].answer == "7"
+    assert [(problem.code, problem.severity) for problem in loaded.problems] == [("data/text-of-numbers", "note")]

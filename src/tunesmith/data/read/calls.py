@@ -9,11 +9,14 @@ write), Anthropic's `input_schema`. Arguments become an object, which is what tr
 template that writes them with `tojson` would write JSON text as a string with escaped quotes.
 """
 
+import decimal
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
+from tunesmith.data.read.plain_text import as_text
 from tunesmith.data.read.wrong_type import wrong_type
 
 
@@ -58,9 +61,8 @@ def _call(call: Any, name: str) -> dict[str, Any]:
     called = function.get("name")
     if not isinstance(called, str) or not called.strip():
         raise BadRow("broken-call", f'a call without the "name" of its function (its keys: {", ".join(call)})')
-    number = call.get("id")
-    if number is not None and not isinstance(number, str):
-        raise wrong_type(f"{name}: id", "text", number)
+    if (number := as_text(call.get("id"))) is None:
+        raise wrong_type(f"{name}: id", "text", call["id"])
     value = {"type": "function", "function": {"name": called, "arguments": _arguments(function, called)}}
     return {"id": number, **value} if number else value
 
@@ -77,7 +79,24 @@ def _arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise BadRow("broken-call", f'the arguments of "{called}" are {str(value)[:40]!r}, not an object with names')
-    return value
+    return {key: as_json(child, called) for key, child in value.items()}
+
+
+def as_json(value: Any, name: str) -> Any:
+    """A value of a table as JSON has it: decimals are numbers, dates are text. Errors: `BadRow`."""
+    if isinstance(value, dict):
+        return {key: as_json(child, name) for key, child in value.items()}
+    if isinstance(value, list):
+        return [as_json(child, name) for child in value]
+    if isinstance(value, decimal.Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRow("not-a-number", f'{value} in "{name}"')
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if (text := as_text(value)) is None:
+        raise wrong_type(name, "JSON values", value)
+    return text
 
 
 def tools_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -110,4 +129,4 @@ def _tool(tool: Any, name: str) -> dict[str, Any]:
     function = {key: part for key, part in function.items() if part is not None}
     if isinstance(function.get("parameters"), str):
         function["parameters"] = parsed(function["parameters"])
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": as_json(function, name)}

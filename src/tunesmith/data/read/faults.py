@@ -205,14 +205,14 @@ class FaultLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{message}: {tally.count:,}. {_told(tally.found, names_all)}",
+                message=f"{message}: {tally.count:,}. {_describe(tally.found, names_all)}",
                 do=do,
                 file=self._file,
                 counted_in=self._counted_in,
             )
 
 
-def _told(found: dict[str, int], names_all: bool) -> str:
+def _describe(found: dict[str, int], names_all: bool) -> str:
     if not names_all:
         return f"First: {next(iter(found))}"
     return ", ".join(f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items())

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tunesmith.data.read.calls import as_calls, calls_of, parsed
+from tunesmith.data.read.calls import as_calls, as_json, calls_of, parsed
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, REASONING_PARTS, TEXT_PARTS, WEIGHT_KEYS
@@ -142,9 +142,9 @@ def _is_same_turn(before: Message, call: Message) -> bool:
 
 
 def _content(value: Any, name: str) -> tuple[str, str | None]:
-    """(text, reasoning) of text, null (a message that only calls tools), or a list of parts."""
-    if value is None or isinstance(value, str):
-        return value or "", None
+    """(text, reasoning) of text, null (a message that only calls tools), a number, or a list of parts."""
+    if (text := as_text(value)) is not None:
+        return text, None
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
         raise wrong_type(f"{name}: content", "text", value)
     texts: list[str] = []
@@ -172,7 +172,7 @@ def _result(value: Any) -> tuple[str, None]:
         return _content(value, "tool")[0], None
     if value is None or isinstance(value, str):
         return value or "", None
-    return json.dumps(value, ensure_ascii=False), None
+    return json.dumps(as_json(value, "tool result"), ensure_ascii=False), None
 
 
 def _reasoning(item: Mapping[str, Any]) -> str | None:

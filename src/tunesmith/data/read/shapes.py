@@ -235,10 +235,20 @@ def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) 
     return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable)
 
 
+def _numbers_in(messages: Any) -> Iterator[Any]:
+    """The contents of messages that are numbers or truth values; what a tool gave is written as JSON."""
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content", message.get("value")) if isinstance(message, dict) else None
+        if content is not None and not isinstance(content, (str, list, dict)) and message.get("role") != "tool":
+            yield content
+
+
 def read_otherwise(rule: ShapeRule, values: Values) -> Iterator[tuple[str, str]]:
     """(code, what was found) for each value of a row that is read as something else than it is written as."""
     for name in rule.columns:
         value = values.get(name)
+        for content in _numbers_in(value):
+            yield "text-of-numbers", f'the content {content!r} of a message is read as the text "{as_text(content)}"'
         if value is None or isinstance(value, (str, list, dict)) or (rule.shape == "rated" and name == "label"):
             continue
         yield "text-of-numbers", f'"{name}" {value!r} is read as the text "{as_text(value)}"'
