@@ -39,6 +39,11 @@ def added(prompt: Prompt, instruction: str) -> Prompt:
     return (Message("system", instruction), *prompt)
 
 
+def characters_of(prompt: Prompt) -> int:
+    """How long a prompt is, its tokens uncounted."""
+    return sum(len(message.content) for message in prompt)
+
+
 def with_shots(prompt: Prompt, shots: Sequence[Example]) -> Prompt:
     """The prompt with the shots' turns after its system message; the shots' own system messages are left out."""
     system = [message for message in prompt if message.role == "system"]

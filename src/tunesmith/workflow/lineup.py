@@ -22,7 +22,7 @@ from tunesmith.baselines.choosing import NOTHING_AROUND, Candidate, Measure, Var
 from tunesmith.baselines.dspy import candidate_of, search_by_dspy
 from tunesmith.baselines.instructions import NOTHING_ADDED, Instruction, instructions_for
 from tunesmith.baselines.own_prompts import OwnPrompt
-from tunesmith.baselines.prompt import added, with_shots
+from tunesmith.baselines.prompt import added, characters_of, with_shots
 from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import ExampleIndex, Index, PassageIndex
 from tunesmith.baselines.rag.candidates import USUAL_KS, retrieval_candidates
@@ -71,7 +71,8 @@ class Lineup:
         if self.documents:
             passages, counted = self.documents.passages, self.documents.counted
             self.indexes["rag-documents"] = PassageIndex(passages, make_search, folder=counted)
-        self.longest: Prompt = max((e.prompt for e in [*self.train, *self.chooser.examples]), key=_characters)
+        prompts = [example.prompt for example in [*self.train, *self.chooser.examples]]
+        self.longest_first = sorted(prompts, key=characters_of, reverse=True)
 
     def prompted(self, who: Answerer) -> Iterator[Entrant]:
         """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
@@ -85,7 +86,7 @@ class Lineup:
             choice = self._choose(who, prompt.name, [prompt.candidate])
             yield self._chosen(who, prompt.name, "zero-shot", choice)
         most, labels = self.recipe.evaluation.shots, len(self.form.labels) if self.form else 0
-        shots = shot_candidates(self.train, most, self.recipe.seed, labels, self.longest, who.room)
+        shots = shot_candidates(self.train, most, self.recipe.seed, labels, self._longest(who), who.room)
         if shots:
             choice = self._choose(who, "shots", shots, lambda best: self._with_shown(who, best, shown))
             yield self._chosen(who, "few-shot", "few-shot", choice)
@@ -107,9 +108,17 @@ class Lineup:
             choice = self.chooser.choose(_of(who, f"{name} form"), candidates, who.free, who.price)
             yield self._chosen(who, f"{name}-constrained", kind, choice)
 
+    def _longest(self, who: Answerer) -> Prompt:
+        """The longest question that the model can answer by itself: an outlier beyond that must not take the room of
+        all prompts."""
+        fitting = (one for one in self.longest_first if who.room is None or who.room.holds(one))
+        return next(fitting, self.longest_first[-1])
+
     def _fits(self, who: Answerer, instruction: Instruction) -> bool:
         """Whether it leaves room for the longest question."""
-        return who.room is None or who.room.holds(added(self.longest, instruction.text))
+        if who.room is None or not instruction.text:
+            return True
+        return who.room.holds(added(self._longest(who), instruction.text))
 
     def _with_form(
         self, who: Answerer, instructions: Sequence[Instruction]
@@ -134,7 +143,7 @@ class Lineup:
 
     def _with_shown(self, who: Answerer, best: Candidate, shown: Instruction | None) -> list[Candidate]:
         """The best shots beside the labels or the JSON, free and held, where they leave room for a question."""
-        prompt = with_shots(added(self.longest, shown.text), best.shots) if shown else ()
+        prompt = with_shots(added(self._longest(who), shown.text), best.shots) if shown else ()
         if shown is None or (who.room is not None and not who.room.holds(prompt)):
             return []
         name = f"{best.name.removesuffix(f', {best.held}')} + {shown.name}"
@@ -146,7 +155,7 @@ class Lineup:
         self, who: Answerer, shots: Sequence[Candidate], instructions: Sequence[Instruction]
     ) -> Iterator[Entrant]:
         trials = self.recipe.evaluation.trials
-        prompts = search_prompts(instructions, shots, trials, self.longest, who.room)
+        prompts = search_prompts(instructions, shots, trials, self._longest(who), who.room)
         is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
         by_dspy = (
             self.chooser.search(_of(who, "prompt (DSPy)"), self._by_dspy, who.free, who.price) if is_by_dspy else None
@@ -238,7 +247,3 @@ def _in_order(candidates: Sequence[Candidate], choice: Choice) -> list[Candidate
     """The shot sets, the best first, each once, as they are without a form."""
     ranked = [trial.candidate.shots for trial in choice.chosen.trials]  # free, held, and with the labels shown
     return sorted(candidates, key=lambda one: ranked.index(one.shots))
-
-
-def _characters(prompt: Prompt) -> int:
-    return sum(len(message.content) for message in prompt)
