@@ -118,6 +118,12 @@ def as_os_error(error: Exception) -> OSError:
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
+def hashes_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder and the folders in it, by its path from there, in order; none when absent."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename inside this folder survive a power cut (fsync of the directory)."""
     descriptor = os.open(folder, os.O_RDONLY)

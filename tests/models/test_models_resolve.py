@@ -149,7 +149,9 @@ class TestAdapters:
         assert code_of(str(lone))[0] == "model/no-base"
         assert code_of(str(make_adapter(str(lone), "upper")))[0] == "model/adapter-on-adapter"
         circle = make_adapter("", "circle")
-        (circle / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(circle)}))
+        (circle / "adapter_config.json").write_text(
+            json.dumps({"peft_type": "LORA", "base_model_name_or_path": str(circle)})
+        )
         assert code_of(str(circle))[0] == "model/adapter-on-adapter"
 
     def test_a_pickled_adapter_is_refused(self, make_folder: Make, make_adapter: Make) -> None:

@@ -5,7 +5,7 @@ be half trained, and would not exist when the model is asked: the prompt is enco
 encoded again in pieces, cut at the borders, as it will be later; where that changes the text, the example is refused.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -52,6 +52,13 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
 }
 """Why an example can be refused: what is wrong with "n of m examples", and what to do."""
+
+
+def without_embedding(ids: Iterable[int]) -> tuple[str, str]:
+    """What is wrong with examples that have these ids, and what to do."""
+    some = name_some(sorted(ids))
+    what = f"have tokens that the model has no row for (ids {some})"
+    return what, "take the tokenizer that belongs to these weights, or take what spells these tokens out"
 
 
 class Refusal(NamedTuple):

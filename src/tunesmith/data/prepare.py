@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of
+from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of, without_embedding
 from tunesmith.data.render import TrainOn
 from tunesmith.data.sequences import Sequences, sequences_of
+from tunesmith.data.wording import of_examples
 from tunesmith.errors import DataError, name_some
 from tunesmith.records import ChatTokenizer, Encoded, Example, MaskProof, Method, Piece, Prepared, TokenArrays
 
@@ -45,14 +46,19 @@ def prepare_split(
     lengths: list[np.ndarray] = []
     refusals: list[Refusal] = []
     too_long: list[tuple[int, float]] = []
+    beyond: list[tuple[int, frozenset[int]]] = []
     for batch, rendered, encoded in encoded_batches(conversations, tokenizer, train_on, refusals):
         batch_weights = weights_of(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
         too_long += _too_long(batch, batch_weights, batch_lengths, max_tokens)
+        if tokenizer.ids_without_embedding:
+            found = (tokenizer.ids_without_embedding.intersection(one.ids) for one in encoded)
+            beyond += [(example.line, own) for example, own in zip(batch, found, strict=True) if own]
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
     refuse(refusals, len(conversations), name)
+    _refuse_without_embedding(beyond, len(conversations), name)
     _refuse_too_long(too_long, len(conversations), max_tokens, name)
     starts_S1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     are_wanted = sequences.are_wanted
@@ -109,6 +115,15 @@ def _refuse_too_long(too_long: list[tuple[int, float]], total: int, max_tokens: 
             where=f"{name} lines {name_some([line for line, _ in too_long])}",
             found=f"up to {worst:.0%} of the answer would be cut",
             do="raise max_tokens, or shorten the examples",
+        )
+
+
+def _refuse_without_embedding(beyond: list[tuple[int, frozenset[int]]], total: int, name: str) -> None:
+    if beyond:
+        what, do = without_embedding(frozenset[int]().union(*(ids for _, ids in beyond)))
+        lines = name_some([line for line, _ in beyond])
+        raise DataError(
+            "no-embedding", f"{of_examples(len(beyond), total, what)}.", where=f"{name} lines {lines}", do=do
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.engine.adapters.trained import Trained
-from tunesmith.files import sha256_of
+from tunesmith.files import hashes_of
 from tunesmith.records import fingerprint_of
 
 
@@ -51,7 +51,7 @@ class Best:
             self.step, self.loss, self.score, self.sha256 = (state[k] for k in ("step", "loss", "score", "sha256"))
 
     def _sha256_of_folder(self) -> str:
-        return fingerprint_of({path.name: sha256_of(path) for path in sorted(self.folder.glob("*"))})
+        return fingerprint_of(hashes_of(self.folder))
 
     def settle(self, step: int) -> None:
         """Leave the kept weights in the model; a training that ended unmeasured keeps the current ones."""

@@ -15,6 +15,9 @@ from transformers.cache_utils import DynamicLayer
 
 from tunesmith.errors import ModelError
 
+WHOLE, BEGIN = 8, 5
+"""Tokens of the text that a model is probed with when it is loaded, and of its beginning."""
+
 
 def hidden_states(
     model: PreTrainedModel,
@@ -54,12 +57,54 @@ def logits_of(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
     return torch.tanh(logits_NV / softcap) * softcap if softcap else logits_NV
 
 
+def check_causal(model: PreTrainedModel) -> None:
+    """Hold the hidden states of a beginning, and of a text read piece by piece, against those of the whole text.
+
+    A token may not know what comes after it: an encoder (BERT without `is_decoder`) sees both sides and would be
+    trained on what it is to predict. And a model that answers token by token must be the one that was trained: some
+    architectures keep a state of their own, not the cache that answers are made with here.
+    Errors: `ModelError`; whatever the architecture raises when it is asked for plain hidden states.
+    """
+    whole_BT = _probe(model, WHOLE)
+    with torch.inference_mode():
+        whole_TD, begin_TD = (
+            hidden_states(model, tokens_BT)[0].float() for tokens_BT in (whole_BT, whole_BT[:, :BEGIN])
+        )
+        if not _is_near(begin_TD, whole_TD[:BEGIN]):
+            raise ModelError(
+                "not-causal",
+                "In this model a token sees those that come after it, so it cannot be trained to predict.",
+                where=type(model).__name__, found=f"model_type {model.config.model_type}",
+                do="choose a decoder-only text model",
+            )  # fmt: skip
+        cache = DynamicCache(config=model.config)
+        for tokens_BT in whole_BT.split([BEGIN, *[1] * (WHOLE - BEGIN)], dim=1):
+            last_TD = hidden_states(model, tokens_BT, cache=cache)[0].float()
+    if not _is_near(last_TD, whole_TD[-1:]):
+        raise ModelError(
+            "no-answers", "This architecture answers in a way that is not supported.", where=type(model).__name__,
+            found=f"model_type {model.config.model_type}; read token by token it is another model than read at once",
+            do="choose a model with plain attention (docs/guide/models.md lists families)",
+        )  # fmt: skip
+
+
+def _probe(model: PreTrainedModel, tokens: int) -> Tensor:
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding, nn.Embedding)
+    return torch.arange(1, tokens + 1, device=model.device)[None] % embedding.num_embeddings
+
+
+def _is_near(one_TD: Tensor, other_TD: Tensor) -> bool:
+    """Equal but for rounding, which thirty layers in bfloat16 blow up to a few percent."""
+    return bool((one_TD - other_TD).norm() <= 0.1 * other_TD.norm())
+
+
 def check_head(model: PreTrainedModel) -> None:
     """Compare this module's logits with the model's own on a few tokens.
 
     Errors: `ModelError` when they differ: this architecture does something to its logits that is not known here.
     """
-    probe_BT = torch.arange(1, 6, device=model.device)[None]
+    probe_BT = _probe(model, BEGIN)
     with torch.inference_mode():
         own_TV = logits_of(model, hidden_states(model, probe_BT)[0])
         models_TV = model(input_ids=probe_BT, use_cache=False).logits[0].float()

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from tunesmith.engine.adapters.peft_format import read_adapter, stands_on_four_bits
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
 from tunesmith.engine.fused.swap import fuse
-from tunesmith.engine.head import check_head
+from tunesmith.engine.head import check_causal, check_head
 from tunesmith.engine.memory import keep_few_kernels
 from tunesmith.engine.source import check_fit, open_view, reporting_unloadable
 from tunesmith.errors import ModelError, name_some
@@ -28,13 +28,17 @@ FORMER_BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias", 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model in memory. `context_length`: the most tokens its positions allow (`sys.maxsize`: any)."""
+    """A causal language model in memory. `context_length`: the most tokens its positions allow (`sys.maxsize`: any).
+
+    `adapter` is the folder of the adapter that it was loaded with.
+    """
 
     model: PreTrainedModel
     device: torch.device
     dtype: torch.dtype
     context_length: int
     parameters: int
+    adapter: Path | None = None
 
 
 def load_model(
@@ -68,7 +72,9 @@ def load_model(
     if four_bits or (adapter is not None and stands_on_four_bits(adapter)):
         hold_in_four_bits(model, device)
     model.to(device)
-    check_head(model)
+    with reporting_unloadable(Path(folder)):
+        check_causal(model)
+        check_head(model)
     fuse(model)
     if adapter is not None:
         read_adapter(model, adapter)
@@ -78,6 +84,7 @@ def load_model(
         dtype=dtype,
         context_length=getattr(model.config, "max_position_embeddings", None) or sys.maxsize,
         parameters=parameters,
+        adapter=adapter,
     )
 
 

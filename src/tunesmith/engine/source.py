@@ -39,6 +39,7 @@ KEPT_OF_ALL = {"is_encoder_decoder", "tie_word_embeddings"}
 OURS = {"dtype", "torch_dtype", "transformers_version", "id2label", "label2id", "problem_type", "num_labels"}
 """Declared by every configuration and no business of the file: how it is loaded, classification."""
 SMALL = 2**20
+PREFIX = "tunesmith-model-"
 Attention = Literal["sdpa", "eager"]
 MAX_BUFFER_NUMBERS = 2**28
 """Numbers that a model computes from its settings and keeps: masks, tables of positions. 8,192 positions squared."""
@@ -64,7 +65,7 @@ def open_view(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
         index = read_settings(folder / WEIGHT_INDEX)
     except OSError as error:
         raise unreadable(folder, error) from None
-    with TemporaryDirectory(prefix="tunesmith-model-") as temporary:
+    with TemporaryDirectory(prefix=PREFIX) as temporary:
         view = Path(temporary)
         (view / "config.json").write_text(config, encoding="utf-8")
         for path in weights:
@@ -152,6 +153,12 @@ def attention_of(config: PreTrainedConfig) -> Attention:
             where=config.name_or_path or "", found=f"model_type {config.model_type}",
             do="choose a decoder-only text model",
         )  # fmt: skip
+    if config.model_type == "falcon" and config.alibi:
+        raise ModelError(
+            "unsure-attention", "What this model computes is not certain.", where=config.name_or_path or "",
+            found="Falcon with ALiBi, for which the two implementations of attention in transformers differ",
+            do="choose a model with rotary positions",
+        )  # fmt: skip
     kind = kind[0] if isinstance(kind, tuple) else kind
     return "sdpa" if kind._supports_sdpa else "eager"
 
@@ -193,8 +200,9 @@ def reporting_unloadable(folder: Path) -> Iterator[None]:
         with quiet_transformers():
             yield
     except ModelError as error:
-        raise type(error)(
-            error.code.partition("/")[2], error.what, where=str(folder), found=error.found, do=error.do
+        found = "; ".join(part for part in (error.found, error.where) if part and PREFIX not in part)
+        raise ModelError(
+            error.code.partition("/")[2], error.what, where=str(folder), found=found, do=error.do
         ) from None
     except MemoryError:
         raise _unloadable(folder, "not enough memory") from None

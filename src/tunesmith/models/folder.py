@@ -14,6 +14,7 @@ from typing import Any
 
 from tunesmith.errors import ModelError, name_some
 from tunesmith.files import sha256_of
+from tunesmith.model_folder.adapter import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, read_adapter_settings
 from tunesmith.model_folder.config import check_config_keys, quantized
 from tunesmith.model_folder.contents import (
     OF_AN_ADAPTER,
@@ -26,8 +27,6 @@ from tunesmith.model_folder.contents import (
 from tunesmith.model_folder.settings import read_settings
 from tunesmith.models.safetensors_header import Tensor, read_header
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-ADAPTER_SETTINGS = "adapter_config.json"
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "n_embd", "d_model", "n_positions", "max_seq_len")
 LAYERS = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decoder_layers|decoder_layers")
 EXPERTS = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
@@ -69,9 +68,7 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
                 found=f"no {ADAPTER_WEIGHTS}", do="save the adapter again in PEFT's format",
             )  # fmt: skip
         _check_dtypes(folder, read_header(weights))
-        settings = read_settings(path)
-        if settings is None:
-            raise _no_settings(path)
+        settings = read_adapter_settings(folder)
         files = {weights.name: weights, path.name: path, **settings_of(folder, OF_AN_ADAPTER)}
         return {name: sha256_of(file) for name, file in files.items()}, settings
     except OSError as error:

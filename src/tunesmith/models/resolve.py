@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from tunesmith.errors import ModelError
+from tunesmith.model_folder.adapter import ADAPTER_SETTINGS
 from tunesmith.model_folder.contents import unreadable
 from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
-from tunesmith.models.folder import ADAPTER_SETTINGS, inspect_adapter_folder, inspect_model_folder
+from tunesmith.models.folder import inspect_adapter_folder, inspect_model_folder
 from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub, verify_blobs
 from tunesmith.records import ModelIdentity, Run
 
@@ -88,7 +89,7 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
                 found=found,
                 do=f"check the path; {_advice()}",
             )
-        adapter = next((place for place in (folder, folder / "adapter") if (place / ADAPTER_SETTINGS).is_file()), None)
+        adapter = _adapter_place(folder)
     except OSError as error:
         raise unreadable(folder, error) from None
     if adapter is not None:
@@ -102,6 +103,12 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
     )
 
 
+def _adapter_place(folder: Path) -> Path | None:
+    """Where the adapter of an adapter's or a run's folder is; None when it has none."""
+    places = (folder, folder / "adapter")
+    return next((place for place in places if os.path.lexists(place / ADAPTER_SETTINGS)), None)
+
+
 def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentity:
     """The identity of the base model, with the adapter's folder and files added."""
     files, settings = inspect_adapter_folder(folder)
@@ -111,10 +118,10 @@ def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentit
             "no-base", "The adapter does not say which model it stands on.", where=str(folder / ADAPTER_SETTINGS),
             found="no base_model_name_or_path", do="write the base model's name or folder there",
         )  # fmt: skip
-    if looks_like_folder(base) and (_path(base) / ADAPTER_SETTINGS).is_file():
+    if looks_like_folder(base) and _adapter_place(_path(base)) is not None:
         raise ModelError(
             "adapter-on-adapter", "The adapter stands on another adapter.", where=str(folder), found=base,
-            do="merge the lower adapter into its model first",
+            do="merge the lower adapter into its model first (tunesmith export), and name that model as its base",
         )  # fmt: skip
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
     _verify_run(folder, files, identity.files)

@@ -49,6 +49,17 @@ def read_header(path: Path) -> dict[str, Tensor]:
 
     Errors: `ModelError` naming the first thing that is wrong with the file.
     """
+    tensors, _ = _read(path)
+    return tensors
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What whoever wrote a safetensors file noted in its header. Errors: as `read_header`."""
+    _, metadata = _read(path)
+    return metadata
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
@@ -56,12 +67,13 @@ def read_header(path: Path) -> dict[str, Tensor]:
             raise _broken(path, f"a header length of {length:,} in a file of {size:,} bytes")
         header = file.read(length)
     entries = _parse(path, header)
-    entries.pop("__metadata__", None)
+    metadata = entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
         raise _broken(path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read")
     tensors = {name: _read_entry(path, name, entry) for name, entry in entries.items()}
     _check_cover(path, tensors, size - 8 - length)
-    return tensors
+    is_text = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+    return tensors, metadata if is_text and metadata else {}
 
 
 def _parse(path: Path, header: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ as ordinary text, never as the control token.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from tunesmith.errors import ModelError, ProgramLimit
+from tunesmith.errors import ModelError, ProgramLimit, name_some
 from tunesmith.files import read_regular_file
 from tunesmith.model_folder.contents import model_files, unreadable
 from tunesmith.model_folder.settings import parse_settings, read_settings_bytes
@@ -71,6 +71,7 @@ class FolderTokenizer:
     control_tokens: tuple[str, ...]
     tokenizer_sha256: str
     template_sha256: str
+    ids_without_embedding: frozenset[int] = frozenset()
     _forms: dict[str, MessageForm] = field(default_factory=dict, repr=False)
     _ahead: list[_Ahead] = field(default_factory=list, repr=False)
 
@@ -262,6 +263,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
     )
     ends = _end_ids(settings, core, named)
     end_id = _id_of(core, _end_of_turn(process, templates, controls))
+    beyond = _ids_without_embedding(core, settings["config"])
     stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
     if not stop_ids:
         raise ModelError(
@@ -269,6 +271,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
             found="no control token after the answer in the chat template, and no eos_token",
             do="set eos_token in tokenizer_config.json to what the model's makers say",
         )  # fmt: skip
+    _refuse_beyond(core, beyond & {stop_ids[0], _id_of(core, named.get("bos_token"))}, Path(folder))
     return FolderTokenizer(
         core=core,
         templates=process,
@@ -282,6 +285,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         control_tokens=controls,
         tokenizer_sha256=tokenizer_sha256,
         template_sha256=templates.sha256,
+        ids_without_embedding=beyond,
     )
 
 
@@ -341,6 +345,25 @@ def _end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[s
     ids = [*(listed if isinstance(listed, list) else [listed]), _id_of(core, named.get("eos_token"))]
     numbers = dict.fromkeys(id for id in ids if type(id) is int and 0 <= id < 2**32)
     return [id for id in numbers if core.id_to_token(id) is not None]
+
+
+def _ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> frozenset[int]:
+    """Ids of the tokenizer past the last row of the embedding; an embedding with more rows is usual."""
+    text = config.get("text_config")
+    rows = (text if isinstance(text, dict) else config).get("vocab_size", config.get("vocab_size"))
+    if type(rows) is not int:
+        return frozenset()
+    return frozenset(id for id in core.get_vocab(with_added_tokens=True).values() if id >= rows)
+
+
+def _refuse_beyond(core: Tokenizer, beyond: Set[int | None], folder: Path) -> None:
+    if beyond:
+        named = [f"{core.id_to_token(id)} (id {id:,})" for id in sorted(id for id in beyond if id is not None)]
+        raise ModelError(
+            "tokenizer-misfit", "The tokenizer has tokens that every conversation needs and the model has no row for.",
+            where=str(folder), found=name_some(named),
+            do="take the tokenizer that belongs to these weights, or the weights whose embedding was enlarged for it",
+        )  # fmt: skip
 
 
 def _id_of(core: Tokenizer, token: str | None) -> int | None:

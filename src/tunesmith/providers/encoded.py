@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tunesmith.data.carried import Carried
 from tunesmith.data.written import spells_control_token, written_ranges
-from tunesmith.errors import ModelError
+from tunesmith.errors import ModelError, name_some
 from tunesmith.records import ChatTokenizer, Message, Prompt
 
 
@@ -33,8 +33,15 @@ def open_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[Op
     rendered = [_render(tokenizer, prompt, carried) for prompt in prompts]
     encoded = tokenizer.encode([text for text, _, _ in rendered], [written for _, written, _ in rendered])
     return [
-        Opened(text, written, one.ids, error) for (text, written, error), one in zip(rendered, encoded, strict=True)
+        Opened(text, written, one.ids, error or _unknown(tokenizer, one.ids))
+        for (text, written, error), one in zip(rendered, encoded, strict=True)
     ]
+
+
+def _unknown(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str | None:
+    """Why a prompt cannot be read by a model with a smaller embedding than its tokenizer."""
+    beyond = sorted(tokenizer.ids_without_embedding.intersection(ids))
+    return f"the prompt has tokens that the model has no row for: ids {name_some(beyond)}" if beyond else None
 
 
 def leaving_room(opened: Sequence[Opened], answer_tokens: int, context_length: int) -> list[Opened]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from tunesmith.model_folder.contents import model_files
 from tunesmith.models.facts import context_tokens
 from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
@@ -41,7 +42,7 @@ class NamedModel:
     def open(cls, name: str, revision: str | None = None) -> "NamedModel":
         """Resolve a name, verify its files, read its tokenizer. Errors: `ModelError`."""
         identity = resolve(name, revision)
-        return cls(identity, load_tokenizer(identity.folder), context_tokens(identity.folder))
+        return cls(identity, load_tokenizer(identity.folder, identity.adapter), context_tokens(identity.folder))
 
     def load(self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False) -> "LocalModel":
         """Load the weights, and the adapter if the name meant one. Errors: `ModelError`, `MissingExtraError`."""
@@ -109,7 +110,10 @@ class LocalModel:
             return LocalCompleter(tokenizer, generator, max_new_tokens)
         from tunesmith.engine.answering.grammar import JsonGrammar
 
-        path = Path(self.named.identity.folder) / "tokenizer.json"
+        identity = self.named.identity
+        path = model_files(Path(identity.folder), Path(identity.adapter) if identity.adapter else None)[
+            "tokenizer.json"
+        ]
         grammar = JsonGrammar(path, form.json_schema, tokenizer.stop_ids)
         return LocalCompleter(tokenizer, generator, max_new_tokens, grammar.constraint)
 

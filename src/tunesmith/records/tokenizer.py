@@ -22,6 +22,7 @@ Beginnings = tuple[Sequence[Message], Sequence[dict[str, Any]], Sequence[tuple[i
 class ChatTokenizer(Protocol):
     """A tokenizer with its chat template. `models/tokenizer.py` is the real one.
 
+    `ids_without_embedding`: tokens that the model has no row for, so no text with them can be read.
     `stop_ids`: tokens after which the model has nothing more to say; the end of turn is the first of them.
     """
 
@@ -33,6 +34,7 @@ class ChatTokenizer(Protocol):
     control_tokens: tuple[str, ...]
     tokenizer_sha256: str
     template_sha256: str
+    ids_without_embedding: frozenset[int]
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False

@@ -37,6 +37,7 @@ class FakeTokenizer:
     end_of_turn_id: int = 3
     tokenizer_sha256: str = "fa" * 32
     template_sha256: str = "fe" * 32
+    ids_without_embedding: frozenset[int] = frozenset()
 
     @property
     def pad_id(self) -> int | None:

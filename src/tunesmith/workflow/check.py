@@ -10,6 +10,7 @@ from tunesmith.errors import GateFailed, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
+from tunesmith.workflow.inventory import folder_if_run
 from tunesmith.workflow.listener import Listener
 
 
@@ -51,7 +52,7 @@ def check_and_describe(
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
     model = model or _default_model()
-    named = NamedModel.open(model) if model else None
+    named = NamedModel.open(folder_if_run(model)) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
     report = check_examples(loaded, other, named.tokenizer if named else None, limit, model)
     is_asked = all(example.messages for example in loaded.examples) and bool(loaded.examples)

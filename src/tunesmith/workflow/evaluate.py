@@ -26,6 +26,7 @@ from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
 from tunesmith.workflow.judging import Judging, open_judging
+from tunesmith.workflow.lineage import examples_seen
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import read_examples, wanted_of, with_scorer
 from tunesmith.workflow.outsiders import contender_name, read_outsiders
@@ -208,10 +209,7 @@ def _keep(one: Asked, task: Task, wanted: Sequence[Example], index: Index, folde
 
 def trained_on(place: str, examples: Sequence[Example]) -> int:
     """How many of the examples the run in this folder was trained on; 0 where it is no run."""
-    if not (Path(place) / "split.json").is_file():
-        return 0
-    split = RunFolder.open(place).read(Split)
-    return len({example.id for example in examples} & {*split.train, *split.validation})
+    return len({example.id for example in examples} & examples_seen(place))
 
 
 def _entrant(

@@ -14,6 +14,7 @@ from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice, Usage
 from tunesmith.workflow.answerers import open_remote, price_of_remote
+from tunesmith.workflow.inventory import folder_if_run
 from tunesmith.workflow.listener import Listener
 
 
@@ -80,5 +81,5 @@ def _completer(
     """The judge as a local model, or as the remote one of that name."""
     if remote is not None:
         return open_remote(remote, listener, form)
-    model = NamedModel.open(name).load(recipe.training.precision, recipe.evaluation.batch_size)
+    model = NamedModel.open(folder_if_run(name)).load(recipe.training.precision, recipe.evaluation.batch_size)
     return model.completer(REPLY_TOKENS, form) if form else model.completer(REPLY_TOKENS)

@@ -19,6 +19,7 @@ from tunesmith.recipe.defaults import UNLIMITED_TOKENS, complete_recipe
 from tunesmith.records import CheckReport, DefaultUsed, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.runs.lesson import Lesson
 from tunesmith.workflow.check import tell_or_refuse
+from tunesmith.workflow.lineage import examples_seen, going_on_from, located
 from tunesmith.workflow.listener import SILENT, Listener
 
 
@@ -57,9 +58,11 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     """
     listener.stage("reading and checking the data")
     _refuse_patterns(recipe)
+    recipe = located(recipe)
     loaded = read_examples(recipe)
     given_test = read_test(recipe)
     named = NamedModel.open(recipe.model, recipe.revision)
+    recipe = going_on_from(recipe, named, listener)
     recipe = with_scorer(searched(pinned(recipe, named), listener))
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
@@ -77,6 +80,8 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     for note in notes_of(leaks, trained_before):
         listener.note(note)
     sides = sides_of(split, [*loaded.examples, *(given_test.examples if given_test else ())], recipe)
+    if known := len(examples_seen(recipe.model) & {example.id for example in sides["test"]}):
+        listener.note(f"warning: {recipe.model} was trained on {known:,} of the {len(sides['test']):,} test examples")
     listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
@@ -144,11 +149,8 @@ def pinned(recipe: Recipe, named: NamedModel) -> Recipe:
     commit."""
     recipe = with_absolute_paths(recipe)
     identity = named.identity
-    if identity.source == "hub":
-        return recipe.model_copy(update={"revision": identity.revision})
-    if identity.source == "folder" and identity.adapter is None:
-        return recipe.model_copy(update={"model": str(Path(recipe.model).expanduser().absolute())})
-    return recipe
+    is_hub = identity.source == "hub" and identity.adapter is None
+    return recipe.model_copy(update={"revision": identity.revision}) if is_hub else recipe
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
 from tunesmith.errors import Interrupted, RunError, TunesmithError, command_line
-from tunesmith.files import sha256_of
+from tunesmith.files import hashes_of
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     Command,
@@ -211,7 +211,7 @@ def identity_of(recipe: Recipe, model: LocalModel, prepared: Mapping[str, Prepar
 def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) -> Run:
     folder = tuning.folder
     place = _place_of(tuning)
-    files = {path.name: sha256_of(path) for path in sorted(place.glob("*"))}
+    files = hashes_of(place)
     finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     finished = finished.model_copy(update={"estimate_error": errors_of(finished)})
     folder.write(finished)

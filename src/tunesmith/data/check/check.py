@@ -12,6 +12,7 @@ from tunesmith.data.check.near_duplicates import check_near_duplicates
 from tunesmith.data.check.pairs import check_pairs
 from tunesmith.data.check.roles import check_roles
 from tunesmith.data.check.size import check_size
+from tunesmith.data.check.vocabulary import check_vocabulary
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.records import ChatTokenizer, CheckReport, Problem
 
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     check_pairs,
     check_roles,
     check_lengths,
+    check_vocabulary,
     check_control_tokens,
     check_leakage,
     check_contradictions,
@@ -28,7 +30,7 @@ CHECKS: tuple[Check, ...] = (
     check_labels,
     check_size,
 )
-CHECKS_OF_TEST: tuple[Check, ...] = (check_answers, check_roles, check_lengths)
+CHECKS_OF_TEST: tuple[Check, ...] = (check_answers, check_roles, check_lengths, check_vocabulary)
 """What a separate test set must pass too; all else compares examples with each other."""
 
 _WORST_FIRST = ("error", "warning", "note")

@@ -1,13 +1,17 @@
 """Thin matrices beside frozen weights, as what is trained: LoRA, rsLoRA, DoRA, and LoRA on 4-bit weights."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from tunesmith.engine.adapters.lora import adapter_off
-from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
+from tunesmith.engine.adapters.peft_format import base_of, read_adapter, write_adapter
+from tunesmith.errors import ModelError
+from tunesmith.files import read_regular_file, write_atomically
+from tunesmith.model_folder.contents import OF_AN_ADAPTER, settings_of
 
 
 class LowRank:
@@ -37,3 +41,42 @@ class LowRank:
     def read(self, folder: Path) -> None:
         """Errors: `ModelError` when the folder's adapter does not fit."""
         read_adapter(self.model, folder)
+
+
+class Continued(LowRank):
+    """An adapter that was trained before and is trained further, from the weights that it has.
+
+    The model that training begins with is the base with this adapter, so that is also what preference
+    methods refer to. What is written is an adapter on the same base: nothing of the earlier one is needed
+    then, but its tokenizer and chat templates, which are copied.
+    """
+
+    def __init__(self, model: PreTrainedModel, source: Path) -> None:
+        super().__init__(model)
+        self.source = source
+        self.is_base = True
+
+    def publish(self) -> None:
+        """The model computes with these very weights, which are no longer those it began with."""
+        self.is_base = False
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """The model is what it began with until its weights first move. Errors: `ModelError` after that."""
+        if not self.is_base:
+            raise ModelError(
+                "base-is-gone", "The adapter was trained further, so the model cannot answer as it did before.",
+                do="load the earlier adapter beside it",
+            )  # fmt: skip
+        yield
+
+    def write(self, folder: Path, base_model: str, revision: str | None) -> None:
+        """An adapter in PEFT's format on the base of the earlier one."""
+        for name, path in settings_of(self.source, OF_AN_ADAPTER).items():
+            write_atomically(folder / name, read_regular_file(path))
+        super().write(folder, *base_of(self.source))
+
+    def read(self, folder: Path) -> None:
+        """Errors: `ModelError` when the folder's adapter does not fit."""
+        self.is_base = False
+        super().read(folder)

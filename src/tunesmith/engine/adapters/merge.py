@@ -80,7 +80,7 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
     merged = _proven(tuned_KV, log_probabilities(model, probes), "merged in memory")
     to.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(to) as place:
-        write_model(model, place)
+        write_model(model, place, adapter)
         del model  # one at a time in memory
         read_back = _proven(tuned_KV, _answers_of(place, "float32", probes), "read back from the disk")
         in_bf16 = _apart(tuned_KV, _answers_of(place, "bf16", probes))

@@ -8,7 +8,6 @@ look: an adapter trained on 4-bit weights is always put on 4-bit weights again.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tunesmith.engine.adapters.linear import Linear, replace
 from tunesmith.engine.adapters.lora import LoraLinear, adapter_dtype, lora_layers
 from tunesmith.errors import ModelError
 from tunesmith.files import as_os_error, replacing, write_atomically
+from tunesmith.model_folder.adapter import read_adapter_settings, unsupported
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -33,22 +33,6 @@ PREFIX = "base_model.model."
 BASE_WEIGHTS = "base_weights"
 PARTS = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
 """Our name of a trained weight -> PEFT's."""
-# What PEFT can put into a LoRA that our layers do not compute: with any of these the answers would differ silently.
-UNSUPPORTED = (
-    "modules_to_save",
-    "layer_replication",
-    "trainable_token_indices",
-    "lora_bias",
-    "target_parameters",
-    "arrow_config",
-    "use_qalora",
-    "use_bdlora",
-    "monteclora_config",
-    "kasa_config",
-    "alora_invocation_tokens",
-)
-CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""Ways to begin that take something off the base's weights: the adapter alone does not say what."""
 
 
 def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None) -> None:
@@ -110,7 +94,7 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
 
     Errors: `ModelError` when the folder holds no adapter, one of another kind, or one that does not fit this model.
     """
-    config = _read_config(folder)
+    config = read_adapter_settings(folder)
     parts = _by_layer(_read_weights(folder), bool(config.get("use_dora")), folder)
     if not lora_layers(model):
         _attach(model, config, parts, folder)
@@ -156,26 +140,11 @@ def _alpha_of(name: str, config: Mapping[str, Any]) -> float:
     return float(next(alphas, config["lora_alpha"]))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            "no-adapter", "This folder holds no adapter.", where=str(folder), found=f"no {CONFIG}", do="check the path"
-        ) from None
-    except ValueError:
-        raise ModelError(
-            "adapter-unreadable", "The adapter's config is not JSON.", where=str(folder / CONFIG), do="restore the file"
-        ) from None
-    if config.get("peft_type") != "LORA":
-        raise _unsupported(folder, f"peft_type {config.get('peft_type')!r}")
-    found = [key for key in UNSUPPORTED if config.get(key)]
-    found += ["bias"] if config.get("bias", "none") != "none" else []
-    found += ["init_lora_weights"] if str(config.get("init_lora_weights")).startswith(CHANGES_BASE) else []
-    found += ["alpha_pattern"] if any(re.search(r"[^\w.-]", key) for key in config.get("alpha_pattern") or ()) else []
-    if found:
-        raise _unsupported(folder, ", ".join(found))
-    return config
+def base_of(folder: Path) -> tuple[str, str | None]:
+    """The model that an adapter stands on, and its revision. Errors: `ModelError`."""
+    settings = read_adapter_settings(folder)
+    revision = settings.get("revision")
+    return str(settings.get("base_model_name_or_path")), revision if isinstance(revision, str) else None
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
@@ -193,7 +162,7 @@ def _by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[s
     keys = {name: {part: f"{PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
     odd = sorted({key for parts in keys.values() for key in parts.values()} ^ tensors.keys())
     if odd or not names:
-        raise _unsupported(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
+        raise unsupported(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
     return {name: {part: tensors[key] for part, key in parts.items()} for name, parts in keys.items()}
 
 
@@ -204,16 +173,6 @@ def _unreadable_weights(folder: Path, error: Exception) -> ModelError:
         where=str(folder / WEIGHTS),
         found=str(error),
         do="restore the file, or train again",
-    )
-
-
-def _unsupported(folder: Path, found: str) -> ModelError:
-    return ModelError(
-        "adapter-unsupported",
-        "This adapter is of a kind that cannot be applied exactly.",
-        where=str(folder),
-        found=found,
-        do="use a LoRA or DoRA adapter on linear layers",
     )
 
 

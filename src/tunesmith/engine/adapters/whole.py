@@ -14,25 +14,27 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from tunesmith.engine.source import UNLOADABLE, open_view, quiet_transformers
 from tunesmith.errors import ModelError
-from tunesmith.files import replacing, write_atomically
+from tunesmith.files import read_regular_file, replacing, write_atomically
+from tunesmith.model_folder.contents import WEIGHT_INDEX, model_files
 from tunesmith.temporaries import temporary_folder
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-COPIED = (
-    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json", "LICENSE", "NOTICE",
-)  # fmt: skip
-"""What a model folder has besides weights and config. Training changes none of it, the vocabulary least of all."""
+LICENCES = ("LICENSE", "NOTICE")
 
 
-def write_model(model: PreTrainedModel, folder: Path) -> None:
-    """Write a model that was loaded from a folder; that folder gives what is copied."""
+def write_model(model: PreTrainedModel, folder: Path, adapter: Path | None = None) -> None:
+    """Write a model that was loaded from a folder, with an adapter on it if one is given.
+
+    These folders give what is copied: all that a model has besides weights and config. Training
+    changes none of it, the vocabulary least of all.
+    """
     source = Path(str(model.name_or_path))
     folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        if (source / name).is_file():
-            write_atomically(folder / name, (source / name).read_bytes())
+    copied = model_files(source, adapter)
+    copied |= {name: source / name for name in LICENCES if (source / name).is_file()}
+    for name in copied.keys() - {CONFIG, WEIGHT_INDEX}:
+        write_atomically(folder / name, read_regular_file(copied[name]))
     with temporary_folder(folder / "saved") as saved:
         _save(model, saved)
         write_atomically(folder / CONFIG, (saved / CONFIG).read_bytes())

@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from tunesmith.engine.answering.batch import Reader
 from tunesmith.engine.answering.trunks import common
 from tunesmith.engine.attention.decode import Bank, Part
+from tunesmith.engine.attention.registered import NOT_ASKING
 from tunesmith.engine.head import hidden_states
 
 CHANGING_ROPE = ("dynamic", "longrope")
@@ -77,7 +78,7 @@ def _agrees_on_a_probe(reader: Reader) -> bool:
         bank = Bank(len(rows), reader.read_trunk(rows[0][:length]))
         reader.read(bank, [row[length:-1] for row in rows])
         mine_BD = reader.feed([Part.of(bank, [row[-1:] for row in rows], model.device)]).float()
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError):  # it does not ask the registered functions
+    except NOT_ASKING:  # it does not ask the registered functions
         return False
     own_BD = hidden_states(model, texts.to(model.device))[:, -1].float()
     difference_B = (mine_BD - own_BD).norm(dim=-1) / own_BD.norm(dim=-1)

@@ -25,6 +25,7 @@ from tunesmith.engine.forest import Forest, plant
 from tunesmith.engine.memory import is_out_of_memory
 
 NAME = "tunesmith_forest"
+NOT_ASKING = (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError)
 NOT_PLAIN = "its attention or its positions are not those of a plain causal model"
 PROBED, BRANCH = {"cpu": 16, "cuda": 12 * flex.BLOCK}, 8
 """Tokens that two of the probe's sequences share, and that each has of its own. On CUDA so many blocks that none of the
@@ -117,7 +118,7 @@ def _why_not_by_a_probe(model: PreTrainedModel) -> str | None:
     try:
         with attending_by_forest(model):
             mine_ND = forest_hidden_states(model, forest).float()
-    except (TypeError, ValueError, RuntimeError) as error:  # an architecture that does not ask the registered functions
+    except NOT_ASKING as error:  # an architecture that does not ask the registered functions
         if is_out_of_memory(error):
             raise
         if flex.is_of_the_compiler(error):

@@ -1,0 +1,68 @@
+"""A run or an adapter as the model of a new run: training goes on from its weights.
+
+The new run trains that adapter further, so it has its kind, rank, scale and dropout; a recipe that
+leaves its `adapter` section alone gets them. What the new run leaves is an adapter on the same base.
+The new run's head names the earlier adapter with the SHA-256 of its files (docs/decisions/097).
+"""
+
+from pathlib import Path
+
+from tunesmith.errors import ModelError, RecipeError
+from tunesmith.models.adapter import read_adapter_recipe
+from tunesmith.models.embedded import embedded_models
+from tunesmith.models.resolve import looks_like_folder
+from tunesmith.providers.local_model import NamedModel
+from tunesmith.records import AdapterRecipe, Recipe, Run, Split
+from tunesmith.runs.folder import RunFolder
+from tunesmith.workflow.inventory import folder_if_run
+from tunesmith.workflow.listener import Listener
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with a run's folder in place of its id, and an absolute path where its model is a folder."""
+    if recipe.model in embedded_models():
+        return recipe
+    name = folder_if_run(recipe.model)
+    return recipe.model_copy(update={"model": str(Path(name).absolute()) if looks_like_folder(name) else name})
+
+
+def going_on_from(recipe: Recipe, named: NamedModel, listener: Listener) -> Recipe:
+    """The recipe with the adapter section of what it goes on from; as it is where its model has no adapter.
+
+    Errors: `RecipeError` when it asks for another adapter; `ModelError` when that one cannot be trained further.
+    """
+    if named.identity.adapter is None:
+        return recipe
+    folder = Path(named.identity.adapter)
+    before = read_adapter_recipe(folder)
+    where, asked = f"model {recipe.model}", recipe.adapter
+    if asked.kind == "full":
+        raise ModelError(
+            "adapter-goes-on", "Full fine-tuning cannot go on from an adapter.", where=where, found=str(folder),
+            do=f"merge it first: tunesmith export {folder} --to FOLDER, and train on with model=FOLDER",
+        )  # fmt: skip
+    if asked not in (before, AdapterRecipe()):
+        differing = [key for key, value in before if getattr(asked, key) != value]
+        raise RecipeError(
+            "adapter-goes-on", "A run that goes on from an adapter trains that adapter, as it is.", where=where,
+            found=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
+            do="set " + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
+            + ", or leave the adapter section out; to begin a new adapter, export the model and train on that",
+        )  # fmt: skip
+    listener.note(f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}")
+    return recipe.model_copy(update={"adapter": before, "revision": None})
+
+
+def examples_seen(place: str) -> set[str]:
+    """Ids of the examples that the run in this folder, and those it goes on from, were trained or chosen on."""
+    seen: set[str] = set()
+    passed: set[Path] = set()
+    folder = Path(place).absolute()
+    while (folder / "split.json").is_file() and folder not in passed:
+        passed.add(folder)
+        opened = RunFolder.open(folder)
+        split = opened.read(Split)
+        seen |= {*split.train, *split.validation}
+        earlier = Path(opened.read(Run).model.name).absolute()
+        folder = earlier.parent if earlier.name in ("adapter", "model") else earlier
+    return seen

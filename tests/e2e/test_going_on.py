@@ -1,0 +1,103 @@
+"""A run as the model of a new run: training goes on from its weights, and what comes out stands on the same base."""
+
+import json
+from pathlib import Path
+
+import pytest
+from door import Door
+from safetensors.torch import load_file
+
+from tunesmith.records import Run
+from tunesmith.runs.folder import RunFolder
+
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def recipe_of(path: Path, data: Path) -> Path:
+    path.write_text(f"data:\n  path: {data}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def first_run(labels_csv: Path, tmp_path_factory: pytest.TempPathFactory, settings: list[str]) -> Path:
+    from tunesmith.cli.main import run
+
+    out = tmp_path_factory.mktemp("first")
+    recipe = recipe_of(out / "recipe.yaml", labels_csv)
+    assert run(["train", str(recipe), *settings, "--out", str(out / "runs")]) == 0
+    (folder,) = (out / "runs").iterdir()
+    return folder
+
+
+@pytest.fixture
+def recipe(fields_jsonl: Path, tmp_path: Path) -> Path:
+    return recipe_of(tmp_path / "recipe.yaml", fields_jsonl)
+
+
+def without_adapter(settings: list[str]) -> list[str]:
+    pairs = zip(settings[::2], settings[1::2], strict=True)
+    return [word for flag, value in pairs if not value.startswith(("adapter.", "model=")) for word in (flag, value)]
+
+
+def test_a_run_goes_on_from_the_weights_of_a_run(
+    tunesmith: Door, first_run: Path, recipe: Path, fields_jsonl: Path, tmp_path: Path, settings: list[str]
+) -> None:
+    short = without_adapter(settings)
+    told = tunesmith(
+        "train", recipe, *short, "--set", f"model={first_run}", "--out", tmp_path / "runs",
+        "--set", "training.learning_rate=1e-12",
+    )  # fmt: skip
+    assert told.code == 0 and "goes on from" in told.out + told.err, told
+    (second,) = (tmp_path / "runs").iterdir()
+    before, after = (load_file(place / "adapter" / ADAPTER[1]) for place in (first_run, second))
+    assert before.keys() == after.keys()
+    assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before), "it began elsewhere"
+    config = json.loads((second / "adapter" / ADAPTER[0]).read_text())
+    assert (
+        config["base_model_name_or_path"]
+        == json.loads((first_run / "adapter" / ADAPTER[0]).read_text())["base_model_name_or_path"]
+    )
+    run = RunFolder.open(second).read(Run)
+    assert run.model.adapter == str(first_run / "adapter")
+    assert run.model.files[f"adapter/{ADAPTER[1]}"] == RunFolder.open(first_run).read(Run).adapter_files[ADAPTER[1]]
+    assert RunFolder.open(second).read_recipe().adapter.rank == 4
+    assert tunesmith("chat", second, "--message", "1 a red boat").code == 0
+    assert tunesmith("export", second, "--to", tmp_path / "merged").code == 0
+    few = ("--set", "evaluation.test_limit=4")
+    scored = tunesmith("evaluate", second, tmp_path / "merged", "--data", fields_jsonl, *few)
+    assert scored.code == 0
+    assert "was trained on" in scored.err
+
+
+def test_another_adapter_than_the_runs_is_refused_with_what_to_set(
+    tunesmith: Door, first_run: Path, recipe: Path, settings: list[str]
+) -> None:
+    short = without_adapter(settings)
+    told = tunesmith("train", recipe, *short, "--set", f"model={first_run}", "--set", "adapter.rank=8")
+    assert told.code == 2 and "adapter-goes-on" in told.err and "adapter.rank=4" in told.err
+
+
+def test_full_fine_tuning_from_an_adapter_is_refused_with_what_to_do(
+    tunesmith: Door, first_run: Path, recipe: Path, settings: list[str]
+) -> None:
+    short = without_adapter(settings)
+    told = tunesmith(
+        "train", recipe, *short, "--set", f"model={first_run}", "--set",
+        "adapter.kind=full",
+    )  # fmt: skip
+    assert told.code == 2 and "tunesmith export" in told.err
+
+
+@pytest.mark.parametrize("command", ["chat", "evaluate", "export", "train"])
+def test_a_path_that_is_not_there_is_never_taken_for_a_hub_name(
+    tunesmith: Door, recipe: Path, fields_jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = {
+        "chat": ["chat", "./foo/bar", "--message", "hi"],
+        "evaluate": ["evaluate", "./foo/bar", "--data", fields_jsonl],
+        "export": ["export", "./foo/bar", "--to", "x"],
+        "train": ["train", recipe, "--set", "model=./foo/bar"],
+    }
+    told = tunesmith(*words[command])
+    assert told.code == 2 and "model/no-folder" in told.err and "no such folder" in told.err
