@@ -117,8 +117,8 @@ def test_a_model_that_answers_otherwise_is_not_kept(
 
 
 def test_what_the_disk_gives_back_is_what_counts(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def damaging(model: object, folder: Path) -> None:
-        write_model(model, folder)
+    def damaging(model: object, folder: Path, adapter: Path | None) -> None:
+        write_model(model, folder, adapter)
         weights = bytearray((folder / "model.safetensors").read_bytes())
         weights[-1] = 0x42  # the exponent of the last number
         (folder / "model.safetensors").write_bytes(weights)

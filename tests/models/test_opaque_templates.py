@@ -2,7 +2,7 @@
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import nodes
 from jinja2.ext import loopcontrols
@@ -100,6 +100,7 @@ def run(template: str, messages: list[Message], *, open_answer: bool = False) ->
 
 
 @pytest.mark.parametrize("template", COPYING.values(), ids=COPYING)
+@settings(deadline=None)
 @given(conversations=st.lists(MESSAGES, min_size=1, max_size=6), open_answer=st.booleans())
 def test_pasting_is_rendering(template: str, conversations: list[list[Message]], open_answer: bool) -> None:
     assert copies_contents(parse(template))
