@@ -346,3 +346,19 @@ def test_no_odd_value_ends_in_a_traceback(tmp_path: Path, name: str, line: int |
 def test_a_pipe_is_not_looked_into(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.jsonl")
     assert sniff(tmp_path / "rows.jsonl") is None
+
+
+@pytest.mark.parametrize("prompt", ["a" * 400, "ä" * 200, "a/" * 3000])
+def test_a_prompt_that_can_be_no_file_name_is_a_prompt(tmp_path: Path, prompt: str) -> None:
+    path = tmp_path / "p.yaml"
+    check = "assert: [{type: equals, value: b}]"
+    path.write_text(f"prompts: ['{prompt}']\nproviders: [x]\ntests: [{{{check}}}]\n")
+    (example,) = task(path).examples
+    assert example.question == prompt
+
+
+def test_samples_that_can_be_no_file_name_are_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"a: {{id: a.v0}}\na.v0:\n  class: basic.match:Match\n  args: {{samples_jsonl: {'ä' * 200}}}\n")
+    with pytest.raises(DataError, match="data/no-samples"):
+        read_outside(path)

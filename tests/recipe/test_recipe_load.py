@@ -157,6 +157,11 @@ def test_two_durations_in_one_place_still_contradict(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, "training: {epochs: 2, minutes: 5}\n")).code == "recipe/contradiction"
 
 
+def test_half_a_character_in_a_text_is_refused_with_its_line(tmp_path: Path) -> None:
+    error = refusal(written(tmp_path, 'seed: 1\ndata: {path: "a\\ud800.jsonl"}\n'))
+    assert error.code == "recipe/not-yaml" and "lone surrogate" in str(error) and "line 2" in str(error)
+
+
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     path = written(
         tmp_path, "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_share: 2, decay: exp}\nadapter: 3\n"
