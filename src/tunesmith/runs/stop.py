@@ -48,6 +48,7 @@ class Stop:
         self.signal: str | None = None
         self.steps = 0
         """How many blocks are open that end by themselves when asked."""
+        self._answered = threading.Lock()
 
     def asked(self) -> bool:
         """True once a stop was asked for; hand this method to whatever has steps."""
@@ -65,6 +66,13 @@ class Stop:
         self.signal = signal.Signals(number).name
         if not self.steps:
             raise KeyboardInterrupt
+        if self is _program:  # the step may end before the other thread has its turn
+            self.answer(STEP)
+
+    def answer(self, text: str) -> None:
+        """Say once that it stops; whichever thread comes first."""
+        if self._answered.acquire(blocking=False):
+            _tell(text)
 
 
 class _Answering(threading.Thread):
@@ -89,7 +97,7 @@ class _Answering(threading.Thread):
             is_step = self._stop_asked.steps > 0
             if not is_step:
                 time.sleep(ANSWER_SECONDS)
-            _tell(STEP if is_step else LEAVING)
+            self._stop_asked.answer(STEP if is_step else LEAVING)
             return
         time.sleep(GRACE_SECONDS)
         _tell(LEFT)
