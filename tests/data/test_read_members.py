@@ -203,6 +203,7 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
         ("d.csv", "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16"), "data/wrong-format", "UTF-16 text"),
         ("d.csv", "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16-le"), "data/wrong-format", "UTF-16 text"),
         ("d.csv", "prompt,caf\xe9\nq,a\n".encode("latin-1"), "data/broken-utf8", "not UTF-8"),
+        ("d.csv", "prompt,completion\rq,a\r", "data/bad-header", "a line end of CR alone"),
         ("d.xlsx", b"PK\x03\x04aaaa", "data/wrong-format", "zip archive or Excel sheet"),
         ("d.jsonl.bz2", b"BZh9aaaa", "data/wrong-format", "bzip2"),
         ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "data/lfs-pointer", "hash"),

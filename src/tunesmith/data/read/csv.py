@@ -104,7 +104,12 @@ def _next_row(reader: Iterator[list[str]], lines: _Lines, header: _Header) -> Ro
     except BadRow as bad:
         return Fault(bad.code, begin, bad.found + _span(begin, lines.taken))
     except csv.Error as error:
-        return _quoting_fault(str(error), begin, lines.taken)
+        return _quoting_fault(_in_plain_words(error), begin, lines.taken)
+
+
+def _in_plain_words(error: csv.Error) -> str:
+    """The module speaks to programmers about one kind of line end."""
+    return "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
 
 
 def _quoting_fault(error: str, begin: int, end: int) -> Fault:
@@ -126,7 +131,7 @@ def _header(path: Path, reader: Iterator[list[str]]) -> _Header:
     try:
         cells = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise _bad_header(path, str(error)) from None
+        raise _bad_header(path, _in_plain_words(error)) from None
     except BadRow as bad:
         raise _bad_header(path, bad.found, bad.code) from None
     for name in cells:
