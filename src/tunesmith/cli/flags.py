@@ -107,6 +107,8 @@ def _keys_named(flag: str) -> list[str]:
     from tunesmith.recipe.keys import is_section, known_keys
 
     name = flag.removeprefix("--").replace("-", "_")
+    if name in known_keys() and not is_section(name):
+        return [name]  # a key of no section goes before those that are called alike: --model
     spelled = {name, *(f"{name}{unit}" for unit in _UNITS)}
     return [key for key in known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)]
 
