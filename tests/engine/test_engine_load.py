@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
@@ -110,7 +111,6 @@ def test_torn_weights_are_one_clear_error(tiny_folder: Path, tmp_path: Path) -> 
 
 def test_missing_weights_are_never_made_up(tiny_folder: Path, tmp_path: Path) -> None:
     """transformers would fill a missing tensor with random numbers and only warn."""
-    from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
@@ -145,3 +145,59 @@ def test_transformers_is_as_loud_after_as_before() -> None:
     with quiet_transformers():
         assert logging.get_verbosity() == logging.ERROR and not logging.is_progress_bar_enabled()
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def copy_of(folder: Path, to: Path, **config: object) -> Path:
+    shutil.copytree(folder, to)
+    settings = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps({**settings, **config}))
+    return to
+
+
+def test_an_adapter_that_lies_beside_the_weights_is_not_put_on(tiny_folder: Path, tmp_path: Path) -> None:
+    """transformers follows an adapter_config.json where PEFT is installed: it would load another base."""
+    folder = copy_of(tiny_folder, tmp_path / "model")
+    other = copy_of(tiny_folder, tmp_path / "other")
+    tensors = {name: tensor + 1 for name, tensor in load_file(other / "model.safetensors").items()}
+    save_file(tensors, other / "model.safetensors", metadata={"format": "pt"})
+    config = {"peft_type": "LORA", "base_model_name_or_path": str(other), "r": 2, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    loaded = load_model(folder, "float32")
+    expected = load_file(tiny_folder / "model.safetensors")["model.embed_tokens.weight"]
+    assert torch.equal(loaded.model.get_input_embeddings().weight, expected)
+    assert not any("lora" in name for name, _ in loaded.model.named_modules())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"_attn_implementation": "eager", "attn_implementation": "eager", "_attn_implementation_internal": "eager"},
+        {"output_attentions": True, "output_hidden_states": True, "return_dict": False},
+        {"torch_dtype": "float16", "dtype": "float16", "_name_or_path": "../..", "name_or_path": "elsewhere"},
+        {"id2label": {"0": "a"}, "num_labels": 7, "a_key_of_another_tool": {"x": ["y"]}, "to_dict": 1},
+    ],
+)
+def test_settings_do_not_steer_how_a_model_is_loaded(
+    tiny_folder: Path, tmp_path: Path, config: dict[str, object]
+) -> None:
+    loaded = load_model(copy_of(tiny_folder, tmp_path / "model", **config), "float32")
+    assert loaded.model.config._attn_implementation == "sdpa" and loaded.dtype == torch.float32
+    expected = load_file(tiny_folder / "model.safetensors")["model.embed_tokens.weight"]
+    assert torch.equal(loaded.model.get_input_embeddings().weight, expected)
+
+
+def test_fewer_layers_than_there_are_weights_for_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(copy_of(tiny_folder, tmp_path / "model", num_hidden_layers=1))
+    assert caught.value.code == "model/unread-weights" and "layers.1" in caught.value.found
+
+
+@pytest.mark.parametrize("key", ["intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings"])
+def test_sizes_are_held_against_the_weights_before_memory_is_taken(tiny_folder: Path, tmp_path: Path, key: str) -> None:
+    folder = copy_of(tiny_folder, tmp_path / "model", **{key: 10**7})
+    if key == "max_position_embeddings":  # rotary positions take no memory
+        assert load_model(folder, "float32").context_length == 10**7
+        return
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert caught.value.code == "model/wrong-size" and str(folder) in caught.value.where

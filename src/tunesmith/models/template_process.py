@@ -3,7 +3,7 @@
 Every rendering has at most `seconds` of processor time and the process at most `most_bytes` of
 address space; the kernel holds both, so no way of being slow or large gets around them. The child
 has nothing of our environment and writes no file. What it is asked goes in batches, so that a
-rendering costs hardly more than here (docs/lab/2026-11-30-templates-in-a-process.md).
+rendering costs hardly more than here (docs/decisions/096).
 
 When a limit is met, the child ends, and no other rendering is tried.
 """

@@ -27,6 +27,7 @@ from tunesmith.models.conversation import MessageForm, find_form
 from tunesmith.models.opaque import PastedRenderer, can_be_pasted, copies_contents
 from tunesmith.models.template import TemplateRefused, parse_template
 from tunesmith.models.template_process import Conversation, TemplateProcess
+from tunesmith.models.tokenizer_bounds import check_bounds
 from tunesmith.records import Beginnings, Encoded, Message
 
 Span = tuple[int, int]
@@ -308,6 +309,7 @@ def _read_core(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]
             "broken-tokenizer", "The tokenizer cannot be read.", where=str(path), found=str(error)[:200],
             do="fetch the file again from its source",
         ) from None  # fmt: skip
+    check_bounds(core, path)
     core.no_truncation()
     core.no_padding()
     return core, hashlib.sha256(raw).hexdigest()

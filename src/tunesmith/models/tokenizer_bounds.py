@@ -1,0 +1,158 @@
+"""How much a stranger's tokenizer can make of a text, read from its parts before it is used.
+
+A tokenizer file is a small program: normalizers and decoders that replace text, patterns that are
+matched with backtracking. Twenty replacements that double a text make a million of it, and a
+repeated repetition in a pattern needs exponential time. The parts are few and known, so there is an
+allow-list of them: each has a bound on how many characters it makes of one, the bounds multiply,
+and a tokenizer over the limit is refused. What is not known is refused too.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from tunesmith.errors import ModelError
+
+MAX_GROWTH = 1_000
+"""Characters made of one. The largest of a sound tokenizer: 18 (compatibility forms) times 4 (bytes)."""
+MAX_ADDED_CHARACTERS = 64
+MAX_PATTERN_CHARACTERS = 10_000
+MAX_WORD_CHARACTERS = 10_000
+GROWTH = {
+    **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), 18),
+    **dict.fromkeys(("BertNormalizer", "Lowercase"), 3),
+    **dict.fromkeys(("Strip", "StripAccents", "Nmt", "RobertaProcessing", "BertProcessing"), 1),
+    **dict.fromkeys(("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "Punctuation", "Digits"), 1),
+    **dict.fromkeys(("CharDelimiterSplit", "UnicodeScripts", "FixedLength", "Metaspace"), 1),
+    **dict.fromkeys(("ByteFallback", "Fuse", "WordPiece", "BPEDecoder", "CTC"), 1),
+    "ByteLevel": 4,
+}
+
+
+def check_bounds(core: Tokenizer, path: Path) -> None:
+    """Errors: `ModelError` when a part is not known, or what the parts may make of a text has no small bound."""
+    for kind in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        part = getattr(core, kind)
+        if part is None:
+            continue
+        steps = list(_steps(json.loads(part.__getstate__())))
+        growth = 1.0
+        for step in steps:
+            growth *= _growth_of(step, path)
+        if growth > MAX_GROWTH:
+            raise _refused(path, f"its {kind} may make {growth:,.0f} characters of one")
+    if getattr(core.model, "dropout", None):
+        raise _refused(path, "it drops merges at random, so that a text has other tokens each time")
+    if getattr(core.model, "max_input_chars_per_word", 0) > MAX_WORD_CHARACTERS:
+        raise _refused(path, "it looks for words without a bound on their length")
+
+
+def _steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    inner = [part[key] for key in ("normalizers", "pretokenizers", "processors", "decoders") if key in part]
+    if part.get("type") != "Sequence":
+        yield part
+    for steps in inner:
+        for step in steps:
+            yield from _steps(step)
+
+
+def _growth_of(step: dict[str, Any], path: Path) -> float:
+    kind = str(step.get("type"))
+    if kind in GROWTH:
+        return GROWTH[kind]
+    if kind not in BOUNDED:
+        raise _refused(path, f"it has a part of an unknown kind, {kind[:40]!r}")
+    return BOUNDED[kind](step, path)
+
+
+def _of_replacement(step: dict[str, Any], path: Path) -> float:
+    pattern, content = step["pattern"], step["content"]
+    if "String" in pattern:
+        return max(1.0, len(content) / max(1, len(pattern["String"])))
+    _check_pattern(pattern["Regex"], path)
+    return 1.0 + len(content)
+
+
+def _of_split(step: dict[str, Any], path: Path) -> float:
+    _check_pattern(step["pattern"].get("Regex", ""), path)
+    return 1.0
+
+
+def _of_prefix(step: dict[str, Any], path: Path) -> float:
+    if len(step["prepend"]) > MAX_ADDED_CHARACTERS:
+        raise _refused(path, f"it puts {len(step['prepend']):,} characters in front of each text")
+    return 1.0
+
+
+def _of_character_map(step: dict[str, Any], path: Path) -> float:
+    """SentencePiece's table: the length of a search tree, the tree, then replacements that end with a zero byte."""
+    raw = base64.b64decode(step["precompiled_charsmap"])
+    texts = raw[4 + int.from_bytes(raw[:4], "little") :].split(b"\0")
+    return float(max(1, *map(len, texts)))
+
+
+def _of_template(step: dict[str, Any], path: Path) -> float:
+    if sum("Sequence" in piece for piece in step["single"]) > 1:
+        raise _refused(path, "it writes a text more than once")
+    return 1.0
+
+
+BOUNDED: dict[str, Callable[[dict[str, Any], Path], float]] = {
+    "Replace": _of_replacement,
+    "Split": _of_split,
+    "Prepend": _of_prefix,
+    "Precompiled": _of_character_map,
+    "TemplateProcessing": _of_template,
+}
+
+
+def _check_pattern(pattern: str, path: Path) -> None:
+    if len(pattern) > MAX_PATTERN_CHARACTERS:
+        raise _refused(path, f"it has a pattern of {len(pattern):,} characters")
+    if repeats_a_repetition(pattern):
+        raise _refused(path, f"it repeats a repetition in the pattern {pattern[:60]!r}, which can take forever")
+
+
+def repeats_a_repetition(pattern: str) -> bool:
+    """Whether a group that holds `*`, `+` or `{n,}` is itself repeated without a bound, as in `(a+)+`."""
+    open_groups = [False]  # whether each open group holds an unbounded repetition; the pattern is the first
+    i, before = 0, False
+    while i < len(pattern):
+        character = pattern[i]
+        closed = False
+        if character == "\\":
+            i += 1
+        elif character == "[":
+            i = _end_of_class(pattern, i)
+        elif character == "(":
+            open_groups.append(False)
+        elif character == ")" and len(open_groups) > 1:
+            closed = open_groups.pop()
+            open_groups[-1] |= closed
+        elif character in "*+" or (character == "{" and pattern[i:].partition("}")[0].endswith(",")):
+            if before:
+                return True
+            open_groups[-1] = True
+        before = closed
+        i += 1
+    return False
+
+
+def _end_of_class(pattern: str, begin: int) -> int:
+    i = begin + 1
+    while i < len(pattern) and (pattern[i] != "]" or i == begin + 1):
+        if pattern[i] == "[":
+            i = _end_of_class(pattern, i)
+        i += 2 if pattern[i : i + 1] == "\\" else 1
+    return i
+
+
+def _refused(path: Path, found: str) -> ModelError:
+    return ModelError(
+        "unbounded-tokenizer", "This tokenizer could need any amount of time or memory.", where=str(path),
+        found=found, do="take the tokenizer that the model's makers publish",
+    )  # fmt: skip
