@@ -42,7 +42,7 @@ def check(
     else:
         _print(report)
         if described is not None:
-            _print_description(described)
+            _print_description(described, report.dataset.examples)
         if report.errors:
             say_next(*check_command(recipe))
         elif report.dataset.shape == "text":  # there is no question to ask a contender
@@ -75,7 +75,7 @@ def _print(report: "CheckReport") -> None:
 MOST_LABELS_SHOWN = 12
 
 
-def _print_description(found: "DataDescription") -> None:
+def _print_description(found: "DataDescription", examples: int) -> None:
     def told(lengths: "Lengths") -> str:
         return f"{lengths.median:,} (95 % up to {lengths.high:,}, longest {lengths.most:,})"
 
@@ -92,6 +92,8 @@ def _print_description(found: "DataDescription") -> None:
         f"  sides    about {found.train:,} train, {found.validation:,} validation, {found.test:,} test",
         f"  shows    {found.shows}",
     )
+    if found.described < examples:
+        say(f"  all but labels as an evenly spaced part shows it: {found.described:,} of {examples:,} examples")
     if found.columns:
         say(f"  columns  --columns {shlex.quote(found.columns)}")
     say("")

@@ -14,10 +14,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 SENTENCE_MARKS = ".,;:!?。、؟،؛।"
 MOST_MARKS = 30
 """Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
+SHORT_CHARACTERS = 100
+"""Longer texts are folded anew each time: they hardly ever come twice."""
 SLIP_SHARE = 0.05
 """A spelling with at most this share of the uses of a word is a slip of the pen."""
 
@@ -35,7 +38,13 @@ class Folding:
     compares: str
 
     def __call__(self, text: str) -> str:
-        return self.fold(text)
+        return _fold_short(self.fold, text) if len(text) <= SHORT_CHARACTERS else self.fold(text)
+
+
+@lru_cache(maxsize=4096)
+def _fold_short(fold: Callable[[str], str], text: str) -> str:
+    """Labels are few and are folded once for every example that has them."""
+    return fold(text)
 
 
 def normalised(text: str) -> str:

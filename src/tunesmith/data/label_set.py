@@ -51,8 +51,8 @@ def label_set_of(answers: Sequence[str]) -> LabelSet:
     """
     folding = folding_for(answers, fewest=2 if len(set(answers)) < len(answers) else 1)
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for answer in answers:
-        spellings[folding(answer)][answer.strip()] += 1
+    for answer, count in Counter(answers).items():
+        spellings[folding(answer)][answer.strip()] += count
     by_uses = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
     return LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
 
@@ -64,7 +64,9 @@ def find_labels(answers: Sequence[str]) -> LabelSet | None:
         return None
     finals = list(uses.elements())
     found = label_set_of(finals)
-    counts = Counter(found.key_of(answer) for answer in finals)
+    counts: Counter[str] = Counter()
+    for answer, count in uses.items():
+        counts[found.key_of(answer)] += count
     wanted = USES_OF_A_LABEL if found.longest <= SHORT_CHARACTERS else USES_OF_A_LONG_LABEL
     are_used = len(counts) <= MOST_LABELS and wanted * len(counts) <= len(finals)
     once = sum(count == 1 for count in counts.values())

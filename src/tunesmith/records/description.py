@@ -14,8 +14,9 @@ class Lengths(Record):
 class DataDescription(Record):
     """Labels with how often each is used, the most used first (empty where answers are no labels); lengths of questions
     and answers `counted_in` tokens or characters, over the first `measured` examples; the scorer and the form of
-    answers that `decide` will take, with why; how many examples fall on each side, and what so many test examples can
-    show; the `--columns` mapping as it was found, ready to copy ("" where nothing is mapped)."""
+    answers that `decide` will take, with why, as `described` examples show them; how many examples fall on each side,
+    and what so many test examples can show; the `--columns` mapping as it was found, ready to copy ("" where nothing is
+    mapped)."""
 
     labels: dict[str, int]
     counted_in: str
@@ -25,6 +26,7 @@ class DataDescription(Record):
     scorer: str
     scorer_reason: str
     form: str
+    described: int
     train: int
     validation: int
     test: int

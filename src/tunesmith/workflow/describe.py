@@ -16,24 +16,30 @@ from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import DataDescription, Example, Lengths, Recipe
 from tunesmith.workflow.showing import rivals
 
+MAX_DESCRIBED = 50_000
 MEASURED = 2000
 """Examples whose length is counted: the first ones are enough to describe them all."""
 
 
 def describe_data(loaded: Loaded, test: Loaded | None, named: NamedModel | None, recipe: Recipe) -> DataDescription:
-    """What `decide` with this recipe will make of examples that have no error, and a question and an answer each."""
+    """What `decide` with this recipe will make of examples that have no error, and a question and an answer each.
+
+    Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its sides are scaled up.
+    """
+    step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
+    sample, sides = loaded.examples[::step], loaded.sides
     split = split_examples(
-        loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
-        grouped_by=recipe.data.group, test=test.examples if test else None, sides=loaded.sides,
+        sample, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
+        grouped_by=recipe.data.group, test=test.examples if test else None, sides=sides and sides[::step],
     )  # fmt: skip
     on_train = set(split.train)
-    answers = [one.answer for one in loaded.examples if one.id in on_train and one.is_desirable is not False]
+    answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
+    train, validation = len(split.train) * step, len(split.validation) * step
+    tested = len(split.test) * (1 if test else step)
     scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
     form, why = form_of(answers)
-    power = what_can_be_shown(
-        len(split.test), recipe.bar, comparisons=rivals(recipe, form is not None), train=len(split.train)
-    )
-    some = loaded.examples[:MEASURED]
+    power = what_can_be_shown(tested, recipe.bar, comparisons=rivals(recipe, form is not None), train=train)
+    some = sample[:MEASURED]
     return DataDescription(
         labels=labels_of([one.answer for one in loaded.examples]),
         counted_in="tokens" if named else "characters",
@@ -43,9 +49,10 @@ def describe_data(loaded: Loaded, test: Loaded | None, named: NamedModel | None,
         scorer=scorer.name,
         scorer_reason=reason,
         form=why,
-        train=len(split.train),
-        validation=len(split.validation),
-        test=len(split.test),
+        described=len(sample),
+        train=train,
+        validation=validation,
+        test=tested,
         shows=power.sentence,
         columns=as_flag_value(loaded.dataset.columns),
     )
