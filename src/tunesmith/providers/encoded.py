@@ -4,6 +4,7 @@ A prompt is encoded alone, as it will be sent. An answer is what its tokens add 
 the end of turn behind it; where the two would share a token, which no asked model sees, the answer is encoded alone.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,8 @@ from tunesmith.data.carried import Carried
 from tunesmith.data.written import spells_control_token, written_ranges
 from tunesmith.errors import ModelError, name_some
 from tunesmith.records import ChatTokenizer, Message, Prompt
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ def _render(
         written = written_ranges(tokenizer, prompt, (), text, open_answer=True)
     except ModelError as error:
         return "", [], str(error)
+    if _HALF_CHARACTER.search(text):
+        return "", [], "a message holds half a character (a lone surrogate), which no tokenizer takes"
     if written is None:
         return text, [], "a message spells a control token, and the chat template rewrites the message"
     if lost := carried.lost_from(prompt, (), text, open_answer=True):
