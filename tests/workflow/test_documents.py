@@ -95,6 +95,20 @@ def test_a_page_of_html_is_its_visible_text_and_a_table_its_rows(tmp_path: Path)
     ]
 
 
+def test_a_page_is_read_however_it_is_nested_and_left_open(tmp_path: Path) -> None:
+    (tmp_path / "deep.html").write_text("<div>" * 50_000 + "deep")
+    (tmp_path / "layout.html").write_text(
+        "<table><tr><td>menu</td><td><table><tr><th>a<th>b<tr><td>1<td>2</table></td></tr></table>after"
+    )
+    (tmp_path / "open.html").write_text("<nav>Home<nav>More</nav></nav><p>seen</b><script>alert('never closed')")
+    (tmp_path / "wide.html").write_text("<p>word" * 50_000)
+    found = read_documents(tmp_path, here, words=50_000, overlap=0).passages
+    assert found[:3] == (
+        Passage("deep.html", "deep"), Passage("layout.html", "menu a: 1; b: 2 after"), Passage("open.html", "seen"),
+    )  # fmt: skip
+    assert found[3].text.split() == ["word"] * 50_000
+
+
 def test_rows_of_tables_bear_the_names_of_their_columns(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text('model;price\nB1;"900;\n50"\n\nB2;\n')
     (tmp_path / "other.tsv").write_text("a\tb\n1\t2\n")

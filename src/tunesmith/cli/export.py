@@ -46,7 +46,8 @@ def export(
         return
     if exported.why:
         say(exported.why)
-    say(f"wrote {to}" + (f", {exported.dtype}" if exported.dtype else ""))
+    computed = f"; its model is computed in {exported.dtype}" if exported.dtype else ""
+    say(f"wrote {to}" + (f", {exported.dtype}" if exported.merge else computed))
     if exported.merge is not None:
         _tell_merged(exported.merge)
     _tell_answers(exported)

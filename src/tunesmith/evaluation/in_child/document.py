@@ -12,6 +12,7 @@ files but Python's own and the documents' folder, where the system can hold it t
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tunesmith.evaluation.in_child.confine import confine_to, leave_network
 
 OLE = b"\xd0\xcf\x11\xe0"
 """How old Office files begin, and new ones that a password encrypts."""
-UNSEEN = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "head")
+UNSEEN = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav")
 BLOCKS = (
     "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
     "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
@@ -89,21 +90,94 @@ def _cells(names: Sequence[str], row: Sequence[str]) -> Iterator[str]:
 
 
 def _html(raw: bytes) -> tuple[str, str]:
-    from bs4 import BeautifulSoup
+    from bs4 import UnicodeDammit
 
-    soup = BeautifulSoup(raw, "html.parser")
-    title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for element in soup(UNSEEN):
-        element.decompose()
-    for table in soup("table"):
-        if table.find("table") is None:  # the innermost: an outer one is layout
-            rows = [[c.get_text(" ", strip=True) for c in row(["th", "td"])] for row in table("tr")]
-            table.replace_with(f"\n\n{_rows(rows)}\n\n")
-    for element in soup(BLOCKS):
-        element.insert_before("\n\n")
-        element.insert_after("\n\n")
-    body = soup.get_text()
+    page = _Page()
+    page.feed(UnicodeDammit(raw, is_html=True).unicode_markup or "")
+    page.close()
+    body, title = "".join(page.parts), " ".join("".join(page.title).split())
     return f"{title}\n\n{body}" if title and body.strip() else body, ""
+
+
+class _Page(HTMLParser):
+    """The visible text of a page as it streams by: pages without closed elements nest a hundred thousand deep."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.title: list[str] = []
+        self._unseen: list[str] = []
+        self._is_title = False
+        self._tables: list[_Table] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element begins."""
+        if tag in UNSEEN:
+            self._unseen.append(tag)
+        elif tag == "table":
+            self._tables.append(_Table())
+        elif tag == "tr" and self._tables:
+            self._tables[-1].rows.append([])
+        elif tag in ("td", "th") and self._tables:
+            self._tables[-1].begin_cell()
+        elif tag in BLOCKS:
+            self._write("\n\n")
+        self._is_title = tag == "title" and not self._unseen
+
+    def handle_endtag(self, tag: str) -> None:
+        """An element ends, or what never began does."""
+        self._is_title = False
+        if tag in UNSEEN and tag in self._unseen:
+            del self._unseen[self._unseen.index(tag) :]
+        elif tag == "table" and self._tables:
+            self._end_table()
+        elif tag in BLOCKS:
+            self._write("\n\n")
+
+    def handle_data(self, data: str) -> None:
+        """Text between elements."""
+        if self._is_title:
+            self.title.append(data)
+        elif not self._unseen:
+            self._write(data)
+
+    def close(self) -> None:
+        """The page is over; so are its tables."""
+        super().close()
+        while self._tables:
+            self._end_table()
+
+    def _end_table(self) -> None:
+        table = self._tables.pop()
+        if self._tables:
+            self._tables[-1].is_layout = True
+        self._write(f"\n\n{table.text}\n\n")
+
+    def _write(self, text: str) -> None:
+        rows = self._tables[-1].rows if self._tables else []
+        (rows[-1][-1] if rows and rows[-1] else self.parts).append(text)
+
+
+class _Table:
+    """A table under way: rows of cells of pieces of text. One with a table inside is layout, without column names."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[list[str]]] = []
+        self.is_layout = False
+
+    def begin_cell(self) -> None:
+        """The next cell of the row; rows may begin without a sign."""
+        if not self.rows:
+            self.rows.append([])
+        self.rows[-1].append([])
+
+    @property
+    def text(self) -> str:
+        """Its rows as paragraphs."""
+        told = [["".join(cell) for cell in row] for row in self.rows]
+        if self.is_layout:
+            return "\n\n".join(cell for row in told for cell in row)
+        return _rows(told)
 
 
 def _pdf(raw: bytes) -> tuple[str, str]:
