@@ -207,7 +207,7 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
         ("d.xlsx", b"PK\x03\x04aaaa", "data/wrong-format", "zip archive or Excel sheet"),
         ("d.jsonl.bz2", b"BZh9aaaa", "data/wrong-format", "bzip2"),
         ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "data/lfs-pointer", "hash"),
-        ("d.jsonl.gz", gzip.compress(jsonl(QA).encode())[:-12], "data/damaged-archive", "gzip"),
+        ("d.jsonl.gz", gzip.compress(jsonl(QA).encode(), mtime=0)[:-12], "data/damaged-archive", "gzip"),
         ("d.jsonl.zst", zstandard.compress(jsonl(QA).encode())[:-4], "data/damaged-archive", "its end is missing"),
         ("d.json", json.dumps({"train": QA, "test": QA}), "data/several-lists", '"train" (4 objects)'),
         ("d.json", json.dumps({"question": {"0": "q"}, "answer": {"0": "a"}}), "data/columns-not-rows", "question"),

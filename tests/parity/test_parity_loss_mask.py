@@ -52,6 +52,7 @@ class Ours:
     control_tokens = ("<|im_start|>", "<|im_end|>")
     end_of_turn = "<|im_end|>"
     bos_id = pad_id = None
+    ids_without_embedding: frozenset[int] = frozenset()
     tokenizer_sha256 = template_sha256 = "0" * 64
 
     def __init__(self, reference: PreTrainedTokenizerFast) -> None:
@@ -61,6 +62,12 @@ class Ours:
     def render(self, messages: Sequence[Message], tools: Sequence[Any] = (), *, open_answer: bool = False) -> str:
         chat = [message.as_dict() for message in messages]
         return self._reference.apply_chat_template(chat, tokenize=False, add_generation_prompt=open_answer)
+
+    def render_ahead(self, wanted: Sequence[Any]) -> None:
+        """Nothing: `render` is asked when it is needed."""
+
+    def copies_contents(self, messages: Sequence[Message]) -> bool:
+        return False
 
     def encode(self, texts: Sequence[str], content: Any = None) -> list[Encoded]:
         encodings = self._reference.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
