@@ -19,6 +19,14 @@ from typing import Any, NamedTuple
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import tunesmith.engine.adapters.merge
+import tunesmith.engine.answering
+import tunesmith.engine.train
+import tunesmith.workflow.compare
+import tunesmith.workflow.decide
+import tunesmith.workflow.evaluate
+import tunesmith.workflow.export
+import tunesmith.workflow.resume  # noqa: F401 - imported once here and not in each fork
 from tunesmith import faults
 from tunesmith.cli.main import run
 from tunesmith.files import sha256_of

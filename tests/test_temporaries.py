@@ -9,7 +9,7 @@ import pytest
 
 from tunesmith import temporaries
 from tunesmith.files import replacing, write_atomically
-from tunesmith.temporaries import is_left_over, sweep_temporaries, temporary_folder, temporary_path
+from tunesmith.temporaries import is_left_over, private_folder, sweep_temporaries, temporary_folder, temporary_path
 
 MAKE = """
 import os, signal, sys
@@ -107,3 +107,15 @@ def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path: Path, um
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == mode
+
+
+def test_a_private_folder_is_its_users_alone_and_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process had in there, such as a scorer's files, goes away with the next one."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with private_folder("tunesmith-child") as place:
+        assert place.parent == tmp_path and place.stat().st_mode & 0o777 == 0o700
+        (place / "x").write_text("x")
+        monkeypatch.setattr(temporaries, "_start_of", lambda _: 1)
+        with private_folder("tunesmith-child"):
+            assert not place.exists(), "its owner has died, by its start"
+    assert list(tmp_path.iterdir()) == []

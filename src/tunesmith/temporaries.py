@@ -14,9 +14,10 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -34,15 +35,20 @@ def temporary_path(place: Path) -> Path:
 
 
 @contextmanager
-def temporary_folder(place: Path) -> Iterator[Path]:
+def temporary_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
     """An empty folder beside `place`, gone when the block ends unless the block renamed it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     path = temporary_path(place)
-    path.mkdir()
+    path.mkdir(mode)
     try:
         yield path
     finally:
         remove_temporary(path)
+
+
+def private_folder(name: str) -> AbstractContextManager[Path]:
+    """An empty folder in the system's place for temporaries, for this user only, gone when the block ends."""
+    return temporary_folder(Path(tempfile.gettempdir()) / name, 0o700)
 
 
 def sweep_temporaries(folder: Path, *, all_of_them: bool = False) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -33,13 +32,14 @@ from tunesmith.errors import ModelError
 from tunesmith.model_folder.config import check_config_keys
 from tunesmith.model_folder.contents import WEIGHT_INDEX, WHOLE_WEIGHTS, unreadable, weights_of
 from tunesmith.model_folder.settings import read_settings
+from tunesmith.temporaries import private_folder
 
 ROTARY = {"rope_theta", "rope_scaling", "rope_parameters", "rotary_pct", "rotary_emb_base", "partial_rotary_factor"}
 KEPT_OF_ALL = {"is_encoder_decoder", "tie_word_embeddings"}
 OURS = {"dtype", "torch_dtype", "transformers_version", "id2label", "label2id", "problem_type", "num_labels"}
 """Declared by every configuration and no business of the file: how it is loaded, classification."""
 SMALL = 2**20
-PREFIX = "tunesmith-model-"
+VIEW = "tunesmith-model"
 Attention = Literal["sdpa", "eager"]
 MAX_BUFFER_NUMBERS = 2**28
 """Numbers that a model computes from its settings and keeps: masks, tables of positions. 8,192 positions squared."""
@@ -65,8 +65,7 @@ def open_view(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
         index = read_settings(folder / WEIGHT_INDEX)
     except OSError as error:
         raise unreadable(folder, error) from None
-    with TemporaryDirectory(prefix=PREFIX) as temporary:
-        view = Path(temporary)
+    with private_folder(VIEW) as view:
         (view / "config.json").write_text(config, encoding="utf-8")
         for path in weights:
             (view / path.name).symlink_to(path.resolve())
@@ -200,7 +199,7 @@ def reporting_unloadable(folder: Path) -> Iterator[None]:
         with quiet_transformers():
             yield
     except ModelError as error:
-        found = "; ".join(part for part in (error.found, error.where) if part and PREFIX not in part)
+        found = "; ".join(part for part in (error.found, error.where) if part and VIEW not in part)
         raise ModelError(
             error.code.partition("/")[2], error.what, where=str(folder), found=found, do=error.do
         ) from None

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.temporaries import private_folder
+
 START_SECONDS = 60.0
 """For the interpreter and what the work imports, on a busy machine."""
 EVERY_SECONDS = 0.2
@@ -67,12 +69,12 @@ def in_child(
     """
     ends = time.monotonic() + limits.all_seconds
     results: list[Any | Failed] = []
-    with tempfile.TemporaryDirectory(prefix="tunesmith-", ignore_cleanup_errors=True) as folder:
+    with private_folder("tunesmith-child") as folder:
         while True:
             behind = len(results)
             left = list(pieces[behind : behind + 1] if is_fresh else pieces[behind:])
             order = {"work": work, "setup": setup, "pieces": left, "token": secrets.token_hex(16)}
-            results += _one_child(Path(folder), order, limits, ends)
+            results += _one_child(folder, order, limits, ends)
             if len(results) >= len(pieces):
                 return results
             if time.monotonic() >= ends:
