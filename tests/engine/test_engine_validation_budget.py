@@ -87,3 +87,27 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
     assert asked[0] == (2, True) and [examples for examples, is_trial in asked if not is_trial] == [4, 4]
     assert run.result.validation_seconds == pytest.approx(11.0, abs=1.0)
     assert run.looks[0].warning is not None and "1 validation pass after step 0 in place of 4" in run.looks[0].warning
+
+
+def test_where_not_even_the_trial_fits_the_base_models_pass_is_made_on_one_example_and_it_is_told(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds an example of 60: the pass at step 0 was left out in silence, and with it what was thinned out."""
+    clock = [0.0]
+
+    def now() -> float:
+        clock[0] += 0.1
+        return clock[0]
+
+    def begin(kind: type[Progress], training: TrainingRecipe, steps_per_epoch: int) -> Progress:
+        return kind(planned_steps=None, budget_seconds=60.0, now=now, evaluations=training.evaluations)
+
+    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
+        clock[0] += 10.0 * examples
+        return "accuracy", 0.5
+
+    monkeypatch.setattr(Progress, "of", classmethod(begin))
+    settings = recipe(epochs=None, minutes=1.0, evaluations=4, patience=None)
+    run = Trained(tiny, task(16), settings, tmp_path, score=score)
+    assert run.result.status == "finished" and [look.step == 0 for look in run.looks] == [True, False]
+    assert run.looks[0].warning is not None and "on 1 of 16 validation examples" in run.looks[0].warning

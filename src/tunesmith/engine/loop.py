@@ -82,8 +82,9 @@ class Training:
         progress = self.progress
         order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
-            due = int(progress.done * progress.evaluations)
-            if progress.looks < due < progress.evaluations and leaves_no_room(progress):
+            # However long the plan and the trials took: the base model's pass comes first.
+            due = 0 if progress.looks < 0 else int(progress.done * progress.evaluations)
+            if 0 <= progress.looks < due < progress.evaluations and leaves_no_room(progress):
                 progress.looks = due
             is_interrupted = due > progress.looks and not self._look(score, due)
             is_over = due == progress.evaluations or progress.is_out_of(self.recipe.patience)
