@@ -69,6 +69,15 @@ def read_regular_file(path: Path | str, largest_bytes: int | None = None) -> byt
     return content
 
 
+def read_text_file(path: Path | str, errors: str = "strict") -> str:
+    """The UTF-8 text of a file without a byte-order mark, with plain line ends.
+
+    Errors: as `open_regular_file`; `UnicodeDecodeError`.
+    """
+    text = read_regular_file(path).decode("utf-8-sig", errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits, read in pieces."""
     with open_regular_file(path) as file:

@@ -144,10 +144,10 @@ def test_a_missing_file_an_empty_folder_and_no_permission(tmp_path: Path, monkey
         read_dataset(tmp_path)
     path = write(tmp_path, GOOD)
 
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(opened: object, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(opened))
 
-    monkeypatch.setattr(Path, "open", refuse)  # chmod would not stop root, whom containers run tests as
+    monkeypatch.setattr("tunesmith.files.os.open", refuse)  # chmod would not stop root, whom containers run tests as
     with pytest.raises(DataError, match="data/no-permission"):
         read_dataset(path)
 

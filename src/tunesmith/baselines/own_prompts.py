@@ -21,6 +21,7 @@ from tunesmith.baselines.prompting import PLACEHOLDER, Prompting
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import RecipeError, name_some
+from tunesmith.files import read_text_file
 from tunesmith.plain_yaml import NotYaml, read_plain
 
 KEYS = ("name", "prompt", "system")
@@ -94,7 +95,7 @@ def _unreadable(path: Path, found: str) -> RecipeError:
 
 def _prompts_of(file: Path, faults: list[str]) -> Iterator[OwnPrompt]:
     try:
-        text = file.read_text("utf-8-sig")
+        text = read_text_file(file)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(file, str(error)) from None
     if file.suffix.lower() in LISTS:

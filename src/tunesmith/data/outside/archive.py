@@ -18,6 +18,7 @@ import zstandard
 
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import DataError
+from tunesmith.files import open_regular_file
 
 MOST_ENTRIES = 100_000
 LARGEST_ENTRY_BYTES = 64 * 2**20
@@ -80,7 +81,7 @@ class JsonArchive:
         if entry.compress_type != ZSTANDARD:
             with self._zip.open(entry) as file:
                 return file.read(limit + 1)
-        with self._path.open("rb") as file:
+        with open_regular_file(self._path) as file:
             file.seek(entry.header_offset)
             mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
             if mark != b"PK\x03\x04":
@@ -131,7 +132,7 @@ def _directory_bytes(path: Path) -> int:
 
     Source: APPNOTE.TXT of PKWARE, 4.3.14 and 4.3.16.
     """
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         file.seek(max(0, path.stat().st_size - 2**17))
         tail = file.read()
     sizes = [0]

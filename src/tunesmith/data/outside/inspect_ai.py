@@ -37,6 +37,7 @@ from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.json_file import LARGEST_BYTES
 from tunesmith.data.read.jsonl import parse_json
 from tunesmith.errors import DataError
+from tunesmith.files import read_regular_file
 from tunesmith.records import Example, Message
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
@@ -79,7 +80,7 @@ def _whole(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST_BYTES:
         raise _unusable(path, f"over {LARGEST_BYTES // 2**20} MiB", "inspect log convert --to eval")
     try:
-        value = parse_json(path.read_bytes())
+        value = parse_json(read_regular_file(path))
     except BadRow as bad:
         raise _unusable(path, bad.found, "make the log again") from None
     if not is_inspect_log(value):

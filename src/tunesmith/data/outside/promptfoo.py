@@ -38,6 +38,7 @@ from tunesmith.data.outside.yaml_text import read_yaml
 from tunesmith.data.read.csv import read_csv
 from tunesmith.data.read.faults import Fault
 from tunesmith.data.read.jsonl import read_jsonl
+from tunesmith.files import read_text_file
 from tunesmith.records import Example, Message
 
 USED = {"prompts", "tests", "defaultTest", "description", "assert"}
@@ -249,7 +250,7 @@ def _file_text(folder: Path, name: str, unread: Unread) -> str | None:
     if path is None or path.stat().st_size > LARGEST_FILE_BYTES or path.suffix not in (".txt", ".md", ".json"):
         unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
         return None
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = read_text_file(path, "replace")
     if path.suffix != ".txt":
         return text
     parts = [part.strip() for part in _PROMPT_BREAK.split(text) if part.strip()]

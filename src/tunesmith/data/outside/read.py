@@ -10,6 +10,7 @@ from tunesmith.data.outside.yaml_text import read_yaml
 from tunesmith.data.read.faults import Row
 from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.errors import DataError, TunesmithError
+from tunesmith.files import open_regular_file
 
 READERS: dict[str, Callable[[Path], OutsideTask | OutsideAnswers]] = {
     "promptfoo": promptfoo.read_promptfoo,
@@ -35,7 +36,7 @@ def sniff(path: str | Path) -> str | None:
         if path.suffix == ".eval":
             return "inspect_ai" if zipfile.is_zipfile(path) else None
         if path.suffix == ".json":
-            with path.open("rb") as file:
+            with open_regular_file(path) as file:
                 head = file.read(HEAD_BYTES)
             return "inspect_ai" if head.lstrip().startswith(b"{") and b'"eval"' in head and b'"model"' in head else None
         first = next((row.values for row in read_jsonl(path) if isinstance(row, Row)), {})

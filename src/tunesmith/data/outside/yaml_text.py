@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import DataError
+from tunesmith.files import read_text_file
 from tunesmith.plain_yaml import NotYaml, read_plain
 
 LARGEST_BYTES = 8 * 2**20
@@ -14,7 +15,7 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise NotYaml(f"{path.stat().st_size / 2**20:,.0f} MiB; at most {LARGEST_BYTES // 2**20} are read")
-        return read_plain(path.read_text(encoding="utf-8-sig"), number_keys=True)
+        return read_plain(read_text_file(path), number_keys=True)
     except NotYaml as error:
         place, found = f"{path} line {error.line}" if error.line else str(path), error.found
     except UnicodeDecodeError as error:

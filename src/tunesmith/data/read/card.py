@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tunesmith.files import open_regular_file
 from tunesmith.plain_yaml import NotYaml, read_plain
 
 LARGEST_BYTES = 2**20
@@ -40,7 +41,7 @@ def subsets_of(folder: Path) -> tuple[Subset, ...]:
     card = folder / "README.md"
     if not card.is_file():
         return ()
-    with card.open("rb") as file:
+    with open_regular_file(card) as file:
         text = file.read(LARGEST_BYTES).decode("utf-8", "replace")
     head = _HEAD.match(text)
     if head is None or "configs" not in head[1]:

@@ -15,6 +15,7 @@ from tunesmith.data.read.parquet import read_parquet
 from tunesmith.data.read.shapes import COLUMN_NAMES
 from tunesmith.data.read.unpack import open_unpacked, packing_of
 from tunesmith.errors import DataError
+from tunesmith.files import open_regular_file
 
 Reader = Callable[[Path], Iterator[Row | Fault]]
 
@@ -44,7 +45,7 @@ def data_ending(path: Path) -> str:
 
 def reader_of(path: Path) -> Reader:
     """The reader of this file. Errors: `DataError` for an empty file and for kinds that are not read."""
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         packed = file.read(_START_BYTES)
     with open_unpacked(path) as unpacked:
         start = unpacked.read(_START_BYTES)

@@ -19,6 +19,7 @@ from typing import Any
 from tunesmith.data.read.faults import BadRow, Fault, Row
 from tunesmith.data.read.jsonl import refuse_broken_string
 from tunesmith.errors import DataError, name_some
+from tunesmith.files import open_regular_file
 
 MIN_TRIAL_BYTES, TRIAL_GROWTH = 8 * 2**30, 200
 """Address space of the child: columns with many equal values unpack to far more than their file."""
@@ -103,7 +104,7 @@ def _damaged(path: Path, found: str) -> DataError:
 def _read_frame(path: Path) -> Any:
     import polars
 
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         start = file.read(6)
     if start.startswith(b"PAR1"):
         return polars.read_parquet(path, hive_partitioning=False)
@@ -114,7 +115,7 @@ def _class_names(path: Path) -> Mapping[str, Sequence[str]]:
     """The names of the classes of each column of class labels, as `datasets` writes them into the table's schema."""
     import polars
 
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         start = file.read(16)
         if start.startswith(b"PAR1"):
             return _features(polars.read_parquet_metadata(path).get("huggingface", ""))

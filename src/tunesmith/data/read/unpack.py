@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from tunesmith.errors import DataError
+from tunesmith.files import open_regular_file
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 MAX_GROWTH, MIN_UNPACKED_BYTES = 1000, 64 * 2**20
@@ -33,7 +34,7 @@ def packing_of(start: bytes) -> str | None:
 @contextmanager
 def open_unpacked(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked where it is packed. Errors: `DataError` when the packed bytes are damaged."""
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         packing = packing_of(file.read(4))
         file.seek(0)
         if packing is None:
