@@ -1,5 +1,7 @@
 """A time for the whole decision: what is picked fits into it by the estimate, and what the user set stays."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.cli.test_flags import run
@@ -20,7 +22,7 @@ from tunesmith.workflow.fitting import (
     with_tuning,
 )
 from tunesmith.workflow.forecast import Here
-from tunesmith.workflow.forecast_asking import Work
+from tunesmith.workflow.forecast_asking import Work, answering
 
 PACE = Pace(
     token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
@@ -113,3 +115,9 @@ def test_a_time_without_a_unit_is_refused(text: str) -> None:
 
 def test_a_budget_that_is_no_time_is_refused_before_anything_is_read() -> None:
     assert run(["decide", "no-such-file.jsonl", "--budget", "soon"]) == 2
+
+
+def test_a_limit_below_the_right_answers_bounds_what_is_expected_too() -> None:
+    """Answers of 40 tokens and a limit of 20: the expected time was above the highest."""
+    found = answering(PROSPECT, replace(WORK, answers=(40,) * 64), 10, Recipe())
+    assert found.low == found.expected == found.high

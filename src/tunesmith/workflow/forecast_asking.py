@@ -61,14 +61,15 @@ def answering(prospect: "Prospect", work: Work, prompts: int, recipe: Recipe, lo
     if not prompts or not work.answers:
         return exactly(0.0)
     rows = min(prompts, recipe.evaluation.batch_size)
-    mean = sum(work.answers) / len(work.answers)
+    lengths = [min(answer, work.longest) for answer in work.answers]  # no answer is longer than the limit
+    mean = sum(lengths) / len(lengths)
 
     def seconds(longest: float, tokens: float) -> float:
         passes = max(longest, tokens / rows)
         a_pass = prospect.pace.pass_seconds + rows * prospect.pace.pass_row_seconds
         return prompts * prospect.pace.prompt_seconds * longer + passes * a_pass
 
-    usual = seconds(max(work.answers), mean * prompts)
+    usual = seconds(max(lengths), mean * prompts)
     return Range(low=usual, expected=usual, high=seconds(work.longest, float(work.longest * prompts)))
 
 
