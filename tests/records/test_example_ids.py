@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.records import Example, Message
-from tunesmith.records.example import _fingerprint_plain
+from tunesmith.records.example import identify_plain
 from tunesmith.records.record import fingerprint_of
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
@@ -14,7 +14,7 @@ MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
 @given(MESSAGES)
 def test_ids_of_plain_examples_are_fingerprints_of_their_content(messages: tuple[Message, ...]) -> None:
     content = [[[{"role": m.role, "content": m.content}, None] for m in messages], None, [], []]
-    assert _fingerprint_plain(messages) == fingerprint_of(content)[:16]
+    assert identify_plain(messages) == fingerprint_of(content)[:16]
     assert Example(1, messages).id == fingerprint_of(content)[:16]
 
 

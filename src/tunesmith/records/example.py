@@ -85,7 +85,7 @@ class Example:
         if self.id:  # a changed copy keeps the id of the example it was made from
             return
         if _is_plain(self):
-            object.__setattr__(self, "id", _fingerprint_plain(self.messages))
+            object.__setattr__(self, "id", identify_plain(self.messages))
             return
         content = [
             [[parts, _weight_in_id(m)] for parts, m in zip(_contents(self.messages), self.messages, strict=True)],
@@ -146,7 +146,7 @@ def _is_plain(example: Example) -> bool:
     )
 
 
-def _fingerprint_plain(messages: tuple[Message, ...]) -> str:
+def identify_plain(messages: tuple[Message, ...]) -> str:
     """The id of a plain example: the text that `canonical_json` makes of its content, put together by hand.
 
     Most examples are plain, and ids are most of what reading a large file takes.

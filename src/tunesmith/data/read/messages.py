@@ -59,6 +59,11 @@ _LIST_AS_TEXT = re.compile(r"\s*\[\s*\{")
 _PYTHON_LIST = re.compile(r"\s*\[\s*\{'(?:role|content)': .*'(?:role|content)': ", re.DOTALL)
 
 
+def may_be_messages(text: str) -> bool:
+    """Whether a text begins as a list of messages does; only `conversation` tells whether it is one."""
+    return _LIST_AS_TEXT.match(text) is not None
+
+
 def _messages_in(text: str, name: str) -> list[Any] | None:
     """The messages that a text spells as JSON, None when it spells something else: an answer may be JSON.
 

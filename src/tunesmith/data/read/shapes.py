@@ -17,13 +17,22 @@ instruction after an empty line.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tunesmith.data.read.calls import tools_of
 from tunesmith.data.read.faults import BadRow
-from tunesmith.data.read.messages import conversation, messages_of, optional_text, required_text, system_of
+from tunesmith.data.read.messages import (
+    conversation,
+    may_be_messages,
+    messages_of,
+    optional_text,
+    required_text,
+    system_of,
+)
 from tunesmith.data.read.plain_text import as_text
 from tunesmith.records import Example, Message, Method, Role, Shape
+from tunesmith.records.example import identify_plain
 
 Values = Mapping[str, Any]
 
@@ -233,6 +242,28 @@ def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) 
         raise BadRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
     return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable)
+
+
+def read_plain_example(rule: ShapeRule, values: Values, line: int) -> Example | None:
+    """The row as an example where it is nothing but a prompt and a completion in words, as most rows are.
+
+    What `read_example` gives, without looking for all that such a row cannot have; None for any other row.
+    """
+    if rule.shape != "prompt-completion" or len(values) != 2:
+        return None
+    prompt, completion = values.get("prompt"), values.get("completion")
+    if type(prompt) is not str or type(completion) is not str or not prompt or not completion:
+        return None
+    if may_be_messages(prompt) or may_be_messages(completion):
+        return None
+    messages = (Message("user", prompt), make_answer(completion))
+    return Example(line, messages, id=identify_plain(messages))
+
+
+@lru_cache(maxsize=4096)
+def make_answer(text: str) -> Message:
+    """The assistant's message. Labels come again and again: they share one."""
+    return Message("assistant", text)
 
 
 def _numbers_in(messages: Any) -> Iterator[Any]:
