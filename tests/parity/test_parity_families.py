@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[Callable[[], PretrainedConfig], str]] = {
     "t5": (
         lambda: t.T5Config(d_model=32, d_ff=64, num_layers=2, num_heads=4, d_kv=8, vocab_size=64), "model/not-causal",
     ),
+    "a decoder without its encoder": (
+        lambda: t.BartConfig(d_model=32, decoder_layers=1, decoder_attention_heads=4, decoder_ffn_dim=64,
+                             vocab_size=64, max_position_embeddings=128, is_encoder_decoder=False), "model/not-causal",
+    ),
     "an encoder": (
         lambda: t.BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                              vocab_size=64), "model/not-causal",

@@ -146,7 +146,8 @@ def attention_of(config: PreTrainedConfig) -> Attention:
     Errors: `ModelError` when this is no causal language model.
     """
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    if config.is_encoder_decoder or kind is None:
+    # The decoder of BART and its like alone has the answers of no model that anybody publishes.
+    if config.is_encoder_decoder or type(config).is_encoder_decoder or kind is None:
         raise ModelError(
             "not-causal", "This is not a causal language model, and only those are tuned and asked.",
             where=config.name_or_path or "", found=f"model_type {config.model_type}",
