@@ -111,6 +111,7 @@ def in_the_fork(words: Sequence[str], fault: str | None, log: Path) -> None:
             os.dup2(descriptor, stream)
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
+        torch.set_num_threads(1)  # makes torch's pool anew before several threads ask for it at once
         faults.arm(fault)
         code = run(list(words))
     finally:
