@@ -155,3 +155,25 @@ def test_volumes_are_told_to_two_digits(requests: float, told: str) -> None:
 
 def test_nobody_to_compare_gives_nothing() -> None:
     assert cheapest_from([], 12) == ()
+
+
+def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for_a_break_even() -> None:
+    """1 % of machine time is less than a run can measure: no "from 10 requests on"."""
+    from tunesmith.records import ContenderCost, CostPart
+
+    def local(name: str, once: float, request: float) -> ContenderCost:
+        parts = (
+            CostPart(what="tuning", per="once", usd=exactly(once)),
+            CostPart(what="inference", per="request", usd=exactly(request), moves_with="the machine's pace"),
+        )
+        return ContenderCost(name=name, kind=name, parts=parts, correct=exactly(1.0), usd_per_1000_correct=None)
+
+    some = [local("rag", 0.0, 0.0100), local("tuned+rag", 0.01, 0.0099), local("tuned", 10.0, 0.0050)]
+    found = cheapest_from(some, 12.0, uncertainty=0.2)
+    assert [(one.name, one.before) for one in found] == [("rag", None), ("tuned", "rag")]
+    alone = cheapest_from(some[:2], 12.0, uncertainty=0.2)
+    assert [one.sentence for one in alone] == [
+        "With few requests a month rag is the cheapest. Between rag and tuned+rag there is no difference: a request "
+        "costs the same within the 20% to which this run could measure it."
+    ]
+    assert len(cheapest_from(some[:2], 12.0)) == 2

@@ -8,6 +8,10 @@ and the cheapest contender at x is the lower envelope of these lines. Two lines 
 
     x* = (intercept_after - intercept_before) / (slope_before - slope_after)
 
+Two contenders that this machine answers and whose requests differ by less than the `uncertainty` of its rates
+(`evaluation/machine_time.py`) cost the same as far as anybody knows: no step leads from one to the other, and the step
+that the expected values would take is told as "no difference".
+
 The envelope has at most one piece for each line, steepest first. Cost for each right answer divides a line by the share
 c of requests answered right; lines stay lines, so the same envelope serves. How sure c is belongs to the doubt: each
 contender's score is a cause of its own.
@@ -15,19 +19,23 @@ contender's score is a cause of its own.
 Doubt. x* is a fraction that is linear in each uncertain cause (a price, a share) above and below the stroke, so it
 moves one way with each cause and its extremes over all that the causes may be lie where each is at one of its ends: all
 of these corners are tried. A cause moves all of its pieces, of both contenders, together: a machine that turns out
-slower makes both dearer and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper end:
-"never" is possible.
+slower makes both cost more and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper
+end: "never" is possible.
 Source: lower envelopes of lines are textbook (de Berg et al., Computational Geometry, 3rd ed., chapter 8).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import inf
 from typing import Literal
 
+from tunesmith.decision.wording import listed
 from tunesmith.records import CheapestFrom, ContenderCost, Range, Span
 from tunesmith.records.cost import volume
+
+MACHINE = "the machine's pace"
+"""The cause that moves all machine time together."""
 
 End = Literal["low", "expected", "high"]
 Corner = Mapping[str, End]
@@ -53,13 +61,18 @@ def line_of(cost: ContenderCost, horizon_months: float, corner: Corner = EXPECTE
     return Line((sums["once"] / horizon_months + sums["month"]) / share, sums["request"] / share)
 
 
-def envelope(lines: Sequence[Line]) -> list[tuple[int, float]]:
-    """Which line is lowest from which x >= 0 on. Of lines that are equal from there on, the first."""
+def envelope(
+    lines: Sequence[Line], is_same: Callable[[int, int], bool] = lambda a, b: False
+) -> list[tuple[int, float]]:
+    """Which line is lowest from which x >= 0 on. Of lines that are equal from there on, the first.
+
+    No step leads from one line to another whose slope `is_same`, by their numbers.
+    """
     lowest = min(range(len(lines)), key=lambda i: (lines[i].intercept, lines[i].slope))
     steps, at = [(lowest, 0.0)], 0.0
     while True:
         here = lines[lowest]
-        flatter = [i for i, line in enumerate(lines) if line.slope < here.slope]
+        flatter = [i for i, line in enumerate(lines) if line.slope < here.slope and not is_same(lowest, i)]
         if not flatter:
             return steps
         at, _, lowest = min((max(at, meeting(here, lines[i])), lines[i].slope, i) for i in flatter)
@@ -69,7 +82,7 @@ def envelope(lines: Sequence[Line]) -> list[tuple[int, float]]:
 
 
 def meeting(before: Line, after: Line) -> float:
-    """From which x on `after` is not the dearer one; infinity where that never comes."""
+    """From which x on `after` does not cost more; infinity where that never comes."""
     rise, gain = after.intercept - before.intercept, before.slope - after.slope
     if rise <= 0 and gain >= 0:
         return 0.0
@@ -77,16 +90,27 @@ def meeting(before: Line, after: Line) -> float:
 
 
 def cheapest_from(
-    contenders: Sequence[ContenderCost], horizon_months: float, *, is_once: bool = False, each_correct: bool = False
+    contenders: Sequence[ContenderCost],
+    horizon_months: float,
+    *,
+    is_once: bool = False,
+    each_correct: bool = False,
+    uncertainty: float = 0.0,
 ) -> tuple[CheapestFrom, ...]:
     """Which of these is cheapest from which volume on; simplest first among equals, so give them in that order.
 
+    `uncertainty` is that of the machine's rates, relative: requests that differ by less are not told apart.
     Those whose cost is not known, and for `each_correct` those that answer nothing right, must be left out before.
     """
     if not contenders:
         return ()
     lines = [line_of(one, horizon_months, each_correct=each_correct) for one in contenders]
-    (first, _), *later = envelope(lines)
+
+    def is_same(a: int, b: int) -> bool:
+        both = (contenders[a], contenders[b])
+        return cost_the_same(both, (lines[a].slope, lines[b].slope), uncertainty)
+
+    (first, _), *later = envelope(lines, is_same)
     before, start = contenders[first], Span(low=0.0, expected=0.0, high=0.0)
     unit = "requests in all" if is_once else "requests a month"
     told = f"With few {unit} {_is_cheap('cheapest', before.name, each_correct)}."
@@ -98,7 +122,22 @@ def cheapest_from(
         told = f"From {_doubtful(span, unit)} on {than}."
         steps.append(CheapestFrom(name=after.name, requests=span, before=before.name, sentence=told))
         before = after
+    last = contenders.index(before)
+    equal = [one.name for i, one in enumerate(contenders) if i != last and uncertainty and is_same(last, i)]
+    if equal:
+        what = "right answer" if each_correct else "request"
+        no_difference = (
+            f"Between {before.name} and {listed(equal)} there is no difference: a {what} costs the same within the "
+            f"{uncertainty:.0%} to which this run could measure it."
+        )
+        steps[-1] = steps[-1].model_copy(update={"sentence": f"{steps[-1].sentence} {no_difference}"})
     return tuple(steps)
+
+
+def cost_the_same(both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float) -> bool:
+    """Whether requests of both are machine time, and what each costs differs by less than that time is known."""
+    causes = {part.moves_with for one in both for part in one.parts if part.per == "request"}
+    return causes == {MACHINE} and abs(each[0] - each[1]) <= uncertainty * max(each)
 
 
 def crossing(

@@ -12,8 +12,11 @@ are paid by what learns from them or looks them up (tuned models, RAG over examp
 needs next to none of them, one with retrieved shots all: that doubt is its range. Hosting is a tuned model's.
 An answer that failed is paid for and is not right.
 
-Doubt. What was spent is known. A request answered here costs what it took in full batches, times `PACE` on other days,
-and up to what it takes when requests come one at a time (the latency), where that is more. A provider's request is
+Uncertainty. What was spent is known. A request answered here costs what its tokens take in full batches
+(`evaluation/machine_time.py`), times `PACE` on other days, and up to what it takes when requests come one at a time (as
+many times more as a single request took in the median), where that is more. Where other programs used the machine
+during the run, the share w of the time that was spent waiting for a core widens `PACE` by 1 - w at both ends: an idle
+machine takes less, and nobody knows how busy the next one is. A provider's request is
 known as well as the mean number of its tokens is (95 % interval over the test answers). How often the answers are right
 is as sure as the score, each contender's on its own.
 """
@@ -26,7 +29,8 @@ import numpy as np
 from scipy import stats
 
 from tunesmith.decision.bar import OUTSIDE, objection
-from tunesmith.decision.break_even import cheapest_from
+from tunesmith.decision.break_even import MACHINE, cheapest_from
+from tunesmith.decision.wording import wording_of_busy
 from tunesmith.records import (
     Answer,
     Contender,
@@ -123,6 +127,8 @@ def cost_report(
     bill = _Bill(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
     contenders = tuple(_contender_cost(one, bill) for one in evaluation.contenders)
     compared = [one for one in contenders if one.excluded is None]
+    machine = evaluation.machine
+    uncertainty = machine.uncertainty if machine else 0.0
     circumstances = recipe.circumstances
     is_once = circumstances.used == "once"
     horizon = 1.0 if is_once else HORIZON_MONTHS
@@ -139,8 +145,8 @@ def cost_report(
         requests_per_month=circumstances.requests_per_month,
         horizon_months=horizon,
         is_once=is_once,
-        cheapest=cheapest_from(compared, horizon, is_once=is_once),
-        cheapest_correct=cheapest_from(right, horizon, is_once=is_once, each_correct=True),
+        cheapest=cheapest_from(compared, horizon, is_once=is_once, uncertainty=uncertainty),
+        cheapest_correct=cheapest_from(right, horizon, is_once=is_once, each_correct=True, uncertainty=uncertainty),
         predictions=_predictions(foreseen, spent),
         assumptions=_assumptions(bill, contenders, horizon),
     )
@@ -198,10 +204,9 @@ def _inference(one: Contender, bill: _Bill) -> CostPart:
     if one.usage is not None and one.usage.usd_charged is not None:
         return CostPart(what="inference", per="request", usd=exactly(expected))
     if one.token_price is None:
-        alone = one.usage.latency_seconds if one.usage else None
-        slow = (alone or 0.0) * bill.evaluation.machine_usd_per_hour / 3600
-        asked = Range(low=PACE[0] * expected, expected=expected, high=max(PACE[1] * expected, slow))
-        return CostPart(what="inference", per="request", usd=asked, moves_with="the machine's pace")
+        low, high = _pace(bill.evaluation)
+        asked = Range(low=low * expected, expected=expected, high=high * expected)
+        return CostPart(what="inference", per="request", usd=asked, moves_with=MACHINE)
     price = one.token_price
     each = [
         (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / 1e6
@@ -210,6 +215,23 @@ def _inference(one: Contender, bill: _Bill) -> CostPart:
     if len(each) < 2:
         return CostPart(what="inference", per="request", usd=exactly(expected))
     return CostPart(what="inference", per="request", usd=_mean(each), moves_with=f"the tokens of {one.name}")
+
+
+def _pace(evaluation: Evaluation) -> tuple[float, float]:
+    """By which factors machine time may differ: on other days, alone instead of in batches, on a machine less busy.
+
+    One pair for all contenders: single requests take so many times more in the median, and how busy the machine was
+    while one of them was asked says nothing of that one.
+    """
+    waiting = evaluation.machine.waiting if evaluation.machine else None
+    idle = 1 - (waiting or 0.0)
+    alone = [
+        one.usage.latency_seconds / one.seconds_per_request
+        for one in evaluation.contenders
+        if one.token_price is None and one.kind != OUTSIDE and one.seconds_per_request > 0
+        and one.usage and one.usage.latency_seconds
+    ]  # fmt: skip
+    return PACE[0] * idle, max(PACE[1] / idle, float(np.median(alone)) if alone else 0.0)
 
 
 def _mean(values: Sequence[float]) -> Range:
@@ -312,16 +334,24 @@ def _assumptions(bill: _Bill, contenders: Sequence[ContenderCost], horizon: floa
     recipe, said, hourly = bill.recipe, bill.recipe.circumstances, bill.evaluation.machine_usd_per_hour
     default = Recipe.model_fields["machine_usd_per_hour"].default
     why = f": the default, because {DEFAULT_MACHINE}" if hourly == default else ", as the recipe says"
+    low, high = _pace(bill.evaluation)
     sentences = [
         f"a machine hour costs {usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one that "
         f"stays on costs {usd(hourly * HOURS_A_MONTH)} a month, and where one is not enough there are more",
-        f"machine time later is {PACE[0]:g} to {PACE[1]:g} times what was measured in full batches, more where "
-        "requests come one at a time and a single one takes longer",
+        f"machine time later is {low:.2g} to {high:.2g} times what was measured in full batches: other days, and "
+        "requests that come one at a time",
         f"a right answer is a whole point of {wording(bill.evaluation.metric)}; one that failed is paid for, not right",
         "it is used once, so everything counts once" if said.used == "once"
         else f"what is paid once is spread over {horizon:g} months",
         _of_changes(recipe),
     ]  # fmt: skip
+    if machine := bill.evaluation.machine:
+        sentences.append(
+            "what a request costs here follows from its tokens, at the time a token took over all contenders of this "
+            f"run (known to about {machine.uncertainty:.0%})"
+        )
+        if machine.was_busy:
+            sentences.append(wording_of_busy(machine))
     if recipe.cost.usd_per_example == 0:
         sentences.append("examples cost nothing: nobody said what one costs to make (cost.usd_per_example)")
     if recipe.cost.hosting_usd_per_month == 0:

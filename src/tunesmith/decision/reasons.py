@@ -11,7 +11,7 @@ from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, wort
 from tunesmith.decision.circumstances import leanings, not_known
 from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step, is_tuned
 from tunesmith.decision.judgement import Case, Judgement
-from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck
+from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck, wording_of_busy
 from tunesmith.records import Contender, Quantity, TrainingExtent, Verdict, minutes_told, why_short
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
@@ -208,6 +208,9 @@ def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
     if unknown:
         names = listed([one.name for one in unknown])
         yield f"What {names} costs and how long it takes is not known: only its answers were given."
+    machine = case.evaluation.machine
+    if machine is not None and machine.was_busy:
+        yield f"{wording_of_busy(machine).capitalize()}."
     monthly, winner = case.circumstances.requests_per_month, found.winner
     cost = winner.known_usd_per_1000 if winner is not None else None
     if monthly is not None and winner is not None and cost is not None:

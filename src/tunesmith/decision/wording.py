@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tunesmith.decision.duel import Duel
-from tunesmith.records import Verdict
+from tunesmith.records import MachineTime, Verdict
 from tunesmith.records.quantity import hundredths, points
 
 ADVICE: Mapping[Verdict, str] = {
@@ -31,6 +31,14 @@ def gained(duel: Duel) -> str:
     gain = duel.gain
     return (
         f"{points(gain.difference)} (95 % interval {hundredths(gain.low)} to {hundredths(gain.high)}, n = {gain.n:,})"
+    )
+
+
+def wording_of_busy(machine: MachineTime) -> str:
+    """That times say little, and how it was measured."""
+    return (
+        f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the time, so times and "
+        "costs are uncertain"
     )
 
 

@@ -14,6 +14,7 @@ What is decided here:
 - All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
   only the picker knows which ones were in play (decision/).
+- What a request costs on this machine follows from its tokens, by rates fitted to all contenders (`machine_time.py`).
 - Seconds per request are throughput: wall time over requests, failed ones included, in batches as they were asked.
   What no single answer took (retrieval, a shared beginning) is spread over all of them.
 """
@@ -27,6 +28,7 @@ import numpy as np
 from tunesmith.data.final_answer import explain_reasoning, final_answer
 from tunesmith.errors import DataError, UsageError, name_some
 from tunesmith.evaluation.judge.counted import together
+from tunesmith.evaluation.machine_time import OUTSIDE, machine_time, seconds_of
 from tunesmith.evaluation.meter import Meter
 from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, fault_of_reference, score_items
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
@@ -41,6 +43,7 @@ from tunesmith.records import (
     Contender,
     Evaluation,
     Example,
+    MachineTime,
     Profile,
     Progress,
     Quantity,
@@ -187,6 +190,8 @@ def answers_of(
             finished=completion.finished,
             error=completion.error,
             unscored=score.why if isinstance(score, Unscored) else None,
+            tokens_shared=completion.tokens_shared,
+            way=completion.way,
         )
         for example, completion, score in zip(examples, completions, scores, strict=True)
     ]
@@ -225,18 +230,20 @@ def evaluate_answers(asked: Sequence[Asked], task: Task) -> Evaluation:
                 found=f"{len(contender.answers):,} answers, {len(wanted):,} examples",
                 do="evaluate it again on these examples",
             )
+    machine = machine_time(asked)
     return Evaluation(
         task=task.name,
         scorer=task.scorer.name,
         scorer_reason=task.scorer_reason,
         metric=task.scorer.metric,
         examples=tuple(wanted),
-        contenders=tuple(_measured(contender, task) for contender in asked),
+        contenders=tuple(_measured(contender, task, machine) for contender in asked),
         comparisons=tuple(compare(a, b, task.scorer.metric, task.groups) for a, b in combinations(asked, 2)),
         machine_usd_per_hour=task.machine_usd_per_hour,
         leaked=tuple(example.id for example in task.examples if example.id in task.leaked),
         clusters=len(set(task.groups)) if task.groups else None,
         judging=together(judging) if (judging := [one.judging for one in asked if one.judging]) else None,
+        machine=machine,
     )
 
 
@@ -270,7 +277,7 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
-def _measured(asked: Asked, task: Task) -> Contender:
+def _measured(asked: Asked, task: Task, machine: MachineTime | None) -> Contender:
     requests = len(asked.answers)
     profile = asked.profile
     seconds = sum(answer.seconds for answer in asked.answers) / requests
@@ -281,6 +288,7 @@ def _measured(asked: Asked, task: Task) -> Contender:
     told = asked.usage.usd_charged if asked.usage else None
     charged = price.usd_of(tokens_in, tokens_out) if price else (told or 0.0) / requests
     metrics = _metrics(asked, task)
+    worked = seconds if machine is None or profile.kind == OUTSIDE else seconds_of(asked, machine) / requests
     return Contender(
         name=profile.name,
         kind=profile.kind,
@@ -289,7 +297,7 @@ def _measured(asked: Asked, task: Task) -> Contender:
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
         tokens_out_per_request=tokens_out,
-        usd_per_1000=1000 * (charged if price or told is not None else seconds * usd_per_second),
+        usd_per_1000=1000 * (charged if price or told is not None else worked * usd_per_second),
         setup_seconds=profile.setup_seconds,
         setup_usd=profile.setup_seconds * usd_per_second + profile.setup_usd_charged,
         chosen=profile.chosen,

@@ -1,8 +1,13 @@
-"""What asking a contender took, measured while it was asked: seconds, tokens, peak memory, energy.
+"""What asking a contender took, measured while it was asked: seconds, tokens, peak memory, energy, waiting.
 
 Memory is that of the device where CUDA is in use, else of this process. The process has only one high-water mark for
 its whole life, and setting it back (`/proc/self/clear_refs`) would falsify the peak that a training tells. So resident
 memory is looked at 20 times a second; where the mark itself rose, the mark is the peak and exact.
+
+Waiting is the time that threads of this process were ready to run and stood in the queue for a core, as Linux counts it
+for each thread (`/proc/self/task/*/schedstat`: nanoseconds run, nanoseconds queued, slices). It counts the cores that
+this process may use, which a load average of the whole machine does not. Elsewhere it is not known.
+Source: https://docs.kernel.org/scheduler/sched-stats.html
 """
 
 import resource
@@ -12,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +36,7 @@ class Meter:
     seconds = 0.0
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
+    waiting: float | None = None
 
     def __enter__(self) -> Self:
         cuda = _cuda()
@@ -41,6 +48,7 @@ class Meter:
         self._is_over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="meter", daemon=True)
         self._watcher.start()
+        self._queue = read_queue()
         self._began = time.perf_counter()
         return self
 
@@ -48,6 +56,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.seconds = time.perf_counter() - self._began
+        self.waiting = share_waited(self._queue, read_queue())
         self._is_over.set()
         self._watcher.join()
         mark = _high_water_bytes()
@@ -75,7 +84,27 @@ class Meter:
             latency_seconds=latency_seconds,
             peak_memory_bytes=self.peak_memory_bytes,
             energy_joules=self.energy_joules,
+            waiting=self.waiting,
         )
+
+
+def read_queue(tasks: Path = Path("/proc/self/task")) -> dict[str, tuple[int, int]]:
+    """Nanoseconds that each thread of this process ran, and that it waited for a core; empty where none are counted."""
+    found = {}
+    for file in tasks.glob("*/schedstat"):
+        with suppress(OSError, ValueError):  # the thread ended meanwhile, or the kernel counts nothing
+            run, waited, _ = map(int, file.read_text().split())
+            found[file.parent.name] = (run, waited)
+    return found
+
+
+def share_waited(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
+    """Which share of the time that threads were ready to run they waited; None where nothing was counted."""
+    run = waited = 0
+    for thread, (ran, stood) in after.items():
+        ran_before, stood_before = before.get(thread, (0, 0))
+        run, waited = run + ran - ran_before, waited + stood - stood_before
+    return waited / (run + waited) if run > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

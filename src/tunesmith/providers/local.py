@@ -4,16 +4,31 @@ The same lines ask the base model and the tuned one; which of them answers is a 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import ModelError
 from tunesmith.providers.encoded import Opened, leaving_room, open_prompts
-from tunesmith.records import ChatTokenizer, Completion, Progress, Prompt
+from tunesmith.records import AnswerWay, ChatTokenizer, Completion, Progress, Prompt
 
 if TYPE_CHECKING:  # importing it loads torch, which whoever made the generator has already paid for
     from tunesmith.engine.answering.choose import Constraint
     from tunesmith.engine.generate import Generator
+
+
+def with_shared_tokens(
+    completions: Sequence[Completion], prompts: Sequence[Sequence[int]], way: AnswerWay
+) -> list[Completion]:
+    """The completions with how many tokens of each prompt (token ids) were computed once for several, and the way."""
+    from tunesmith.engine.answering.trunks import group_by_beginning  # its package loads torch
+
+    made = [replace(one, way=way) for one in completions]
+    asked = [i for i, one in enumerate(completions) if one.error is None]
+    for group in group_by_beginning([prompts[i] for i in asked]):
+        shared = group.length * (len(group.prompts) - 1) // len(group.prompts)
+        for k in group.prompts:
+            made[asked[k]] = replace(made[asked[k]], tokens_shared=shared)
+    return made
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,8 @@ class LocalCompleter:
         for i, answer in zip(answerable, generated, strict=True):
             text = self.tokenizer.decode(answer.tokens).strip()
             completions[i] = Completion(text, len(opened[i].ids), len(answer.tokens), answer.seconds, answer.finished)
-        return completions
+        way: AnswerWay = "constrained" if self.constraint else "written"
+        return with_shared_tokens(completions, [one.ids for one in opened], way)
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
         """One answer, piece by piece as it is made. Errors: `ModelError` when the prompt cannot be answered."""

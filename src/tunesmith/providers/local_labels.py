@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import UsageError
 from tunesmith.providers.encoded import Opened, answer_ids, leaving_room, open_prompts
+from tunesmith.providers.local import with_shared_tokens
 from tunesmith.records import ChatTokenizer, Completion, Progress, Prompt
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class LabelCompleter:
         completions = [Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened]
         for i, a in zip(answerable, chosen, strict=True):
             completions[i] = Completion(self.labels[a], len(opened[i].ids), len(labels[a]) - 1, seconds)
-        return completions
+        return with_shared_tokens(completions, [one.ids for one in opened], "picked")
 
     def _label_ids(self, opened: Sequence[Opened]) -> list[list[int]]:
         """The labels' tokens as they stand after a prompt; templates end every prompt alike."""

@@ -18,6 +18,7 @@ from tunesmith.records.choice import ChoiceMade, FoundPrompt, Tried
 from tunesmith.records.circumstances import Circumstances, Often
 from tunesmith.records.completion import (
     AnswerForm,
+    AnswerWay,
     Completer,
     Completion,
     Embedder,
@@ -47,6 +48,7 @@ from tunesmith.records.evaluation import (
     Comparison,
     Contender,
     Evaluation,
+    MachineTime,
     Profile,
     TestExample,
     TestSet,
@@ -110,6 +112,7 @@ __all__ = [
     "Analysis",
     "Answer",
     "AnswerForm",
+    "AnswerWay",
     "Asking",
     "Bar",
     "Beginnings",
@@ -159,6 +162,7 @@ __all__ = [
     "Likelihoods",
     "Look",
     "Machine",
+    "MachineTime",
     "MaskProof",
     "MemoryPlan",
     "Message",

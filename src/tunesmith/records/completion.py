@@ -6,13 +6,14 @@ guarantee. A prompt is a conversation that ends before the answer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tunesmith.records.example import Message
 from tunesmith.records.record import Record
 from tunesmith.records.storable import storable
 
 Prompt = tuple[Message, ...]
+AnswerWay = Literal["written", "constrained", "picked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Completion:
     """One answer. `finished` is False when it was cut at the token limit; `error` is set when there is no answer.
 
     `seconds` is this answer's share of the wall time of the batch that it was made in (throughput, not latency).
+    `tokens_shared` of the `tokens_in` were computed once for several prompts; `way` is how the answer was made (written
+    freely, written under a constraint, or picked among labels): a token costs more or less time in each.
     Whoever answers, here is the border: text and error are storable (`records/storable.py`).
     """
 
@@ -29,6 +32,8 @@ class Completion:
     seconds: float
     finished: bool = True
     error: str | None = None
+    tokens_shared: int = 0
+    way: AnswerWay = "written"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", storable(self.text))

@@ -2,9 +2,13 @@
 
 from pydantic import Field
 
+from tunesmith.records.completion import AnswerWay
 from tunesmith.records.example import Message
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
+
+BUSY = 0.15
+"""The share of its time that a program may wait for a core before its times are called uncertain; our rule."""
 
 
 class Answer(Record):
@@ -27,6 +31,8 @@ class Answer(Record):
     unscored: str | None = None
     question: str | None = None
     expected: str | None = None
+    tokens_shared: int = 0
+    way: AnswerWay = "written"
 
 
 class TokenPrice(Record):
@@ -45,7 +51,8 @@ class TokenPrice(Record):
 class Usage(Record):
     """What asking took, measured. `seconds` is wall time of all requests together, answered in batches (throughput);
     where `latency_seconds` was measured (the median wait for one request that is alone), of those single ones, too.
-    `usd_charged` is what all of them cost, where whoever answered says so itself. None: nobody tells."""
+    `usd_charged` is what all of them cost, where whoever answered says so itself. `waiting` is the share of the time in
+    which this program was ready to run and got no core, because others used the machine. None: nobody tells."""
 
     requests: int
     tokens_in: int
@@ -55,6 +62,7 @@ class Usage(Record):
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
     usd_charged: float | None = None
+    waiting: float | None = None
 
 
 class Profile(Record):
@@ -126,7 +134,8 @@ class Contender(Record):
 
     `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples that nothing in
     training resembles, None where nothing leaked. `usd_per_1000` requests follows from `token_price`, else from
-    seconds per request and the machine's hourly price; `setup_usd` from both.
+    the machine's hourly price and the time that its tokens take by `Evaluation.machine`: equal work costs the same.
+    `seconds_per_request` is the time that was measured. `setup_usd` follows from both.
     """
 
     name: str
@@ -182,12 +191,31 @@ class Comparison(Record):
     clusters: int | None = None
 
 
+class MachineTime(Record):
+    """What answering takes on this machine, measured over all contenders of the model together.
+
+    `seconds` by kind of work: a token read, a token written, a token written under a constraint, an answer picked among
+    labels, a retrieval. `uncertainty` is the 95 % half-width, relative, of what one contender takes by these rates: two
+    that differ by less cost the same as far as this run can tell. `waiting` as in `Usage`, the mean over contenders.
+    """
+
+    seconds: dict[str, float]
+    uncertainty: float
+    waiting: float | None = None
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether other programs slowed this one down so much that its times say little."""
+        return self.waiting is not None and self.waiting > BUSY
+
+
 class Evaluation(Record):
     """All contenders on the same test examples. The first metric is the one that decides.
 
     `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
     is the number of groups that the examples come in, None where each stands for itself. `judging` is what a judge took
-    to mark all answers, None where none did; its examination is told apart (`Qualification.usage`).
+    to mark all answers, None where none did; its examination is told apart (`Qualification.usage`). `machine` says what
+    a token takes on this machine, None where no contender was asked here.
     """
 
     task: str
@@ -201,6 +229,7 @@ class Evaluation(Record):
     leaked: tuple[str, ...] = ()
     clusters: int | None = None
     judging: Usage | None = None
+    machine: MachineTime | None = None
 
     @property
     def scorers(self) -> list[str]:

@@ -1,0 +1,86 @@
+"""What answering takes on this machine, by the work that is done: rates fitted to all contenders of a run.
+
+The wall time of one contender also says how busy the machine was in those minutes: two that read and wrote the same
+tokens took 113 and 159 s. So what a request costs is counted in work, and what a piece of work takes is measured over
+all contenders together, which are the same model (an adapter adds a percent or two):
+
+    seconds_i ~ sum over k of rate_k * work_ik        rate_k >= 0
+
+with k one of: tokens read (those that several prompts share are counted once), tokens written freely, tokens written
+under a constraint, answers picked among labels, questions that something was retrieved for. The fit is least squares of
+the relative error (each row divided by its seconds). Equal work then costs the same, however busy the machine was.
+
+**Uncertainty.** With e_i = seconds_i / fitted_i - 1 over m contenders and r rates above 0, the variance of one
+contender's error is s2 = (sum e_i^2 + 2 * 0.1^2) / (m - r + 2): what was seen, drawn toward 10 % as if two more
+contenders had shown that. The half-width is 1.96 s.
+Source: Lawson and Hanson, Solving Least Squares Problems (1974), chapter 23, for rates that are never negative.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunesmith.records import Answer, MachineTime
+
+if TYPE_CHECKING:
+    from tunesmith.evaluation.evaluate import Asked
+
+OUTSIDE = "outside"
+KINDS = ("read", "written", "constrained", "picked", "retrieved")
+EXPECTED_ERROR, AS_MANY = 0.1, 2
+"""How far one measurement of a quiet machine is off another, and as how many contenders that counts; our choice."""
+RETRIEVING = ("rag", "tuned+rag")
+
+
+def machine_time(asked: Sequence["Asked"]) -> MachineTime | None:
+    """The rates that fit all contenders that this machine answered; None where there is none."""
+    here = [one for one in asked if is_asked_here(one) and _seconds(one) > 0]
+    if not here:
+        return None
+    from scipy.optimize import nnls  # here, so that the rules can be read without loading it
+
+    work_NK = np.array([_work(one) for one in here], dtype=np.float64)
+    seconds_N = np.array([_seconds(one) for one in here])
+    rates_K, _ = nnls(work_NK / seconds_N[:, None], np.ones(len(here)))
+    fitted_N = work_NK @ rates_K
+    if not (fitted_N > 0).all():
+        return None  # a contender that did no work that is counted
+    errors_N = seconds_N / fitted_N - 1
+    freedom = max(len(here) - int((rates_K > 0).sum()), 0) + AS_MANY
+    deviation = sqrt((float(errors_N @ errors_N) + AS_MANY * EXPECTED_ERROR**2) / freedom)
+    waits = [one.usage.waiting for one in here if one.usage and one.usage.waiting is not None]
+    return MachineTime(
+        seconds={kind: float(rate) for kind, rate in zip(KINDS, rates_K, strict=True) if rate > 0},
+        uncertainty=1.96 * deviation,
+        waiting=sum(waits) / len(waits) if waits else None,
+    )
+
+
+def seconds_of(one: "Asked", machine: MachineTime) -> float:
+    """What all its requests take by these rates."""
+    return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(KINDS, _work(one), strict=True))
+
+
+def is_asked_here(one: "Asked") -> bool:
+    """Whether this machine answers, and no provider or other system."""
+    return one.profile.kind != OUTSIDE and one.profile.token_price is None
+
+
+def _answered(one: "Asked") -> list[Answer]:
+    return [answer for answer in one.answers if answer.error is None]
+
+
+def _seconds(one: "Asked") -> float:
+    return sum(answer.seconds for answer in _answered(one))
+
+
+def _work(one: "Asked") -> list[float]:
+    """How much of each kind all its answers took together."""
+    work = dict.fromkeys(KINDS, 0.0)
+    for answer in _answered(one):
+        work["read"] += answer.tokens_in - answer.tokens_shared
+        work[answer.way] += 1 if answer.way == "picked" else answer.tokens_out
+        work["retrieved"] += one.profile.kind in RETRIEVING
+    return [work[kind] for kind in KINDS]
