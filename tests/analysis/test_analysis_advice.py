@@ -2,15 +2,19 @@
 
 import csv
 import random
+import re
+import string
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from worlds import World, example, label_examples
 
 from tunesmith.analysis import analyse as analyse_module
 from tunesmith.analysis.analyse import analyse
-from tunesmith.analysis.neighbours import TrainIndex
-from tunesmith.analysis.suspects import suspects_by_neighbours
+from tunesmith.analysis.suspects import Signal, find_suspects
 from tunesmith.analysis.to_label import COLUMNS, safe, write_to_label
 from tunesmith.records import Analysis, Example
 
@@ -23,30 +27,84 @@ def test_each_failure_has_its_nearest_train_examples(label_world: World) -> None
     assert {one.answer for one in failure.neighbours} <= {"refund", "return"}
 
 
-def test_what_the_model_contradicts_surely_is_suspect_the_surest_first(label_world: World) -> None:
-    evaluation, answers, test, train = label_world
-    beliefs = {train[0].id: ("login", 0.85), train[1].id: ("login", 0.99), train[2].id: ("login", 0.6),
-               train[3].id: (train[3].answer.upper(), 0.99)}  # fmt: skip
-    analysis = analyse(evaluation, answers, test, train, "tuned", beliefs)
-    assert [one.line for one in analysis.suspects] == [train[1].line, train[0].line]
-    assert (analysis.suspected, analysis.suspects_among) == (2, 4)
-    assert analysis.suspects_by == "the tuned model's own answers"
-    assert "Check 2 train answers: another answer is more likely." in [one.text for one in analysis.suggestions]
+class SortedLetters:
+    """An `Embedder` for which texts of the same letters mean the same."""
+
+    name = "letters"
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        counts_ND = np.array([[text.count(letter) for letter in string.ascii_lowercase] for text in texts], np.float32)
+        return counts_ND / np.maximum(np.linalg.norm(counts_ND, axis=1, keepdims=True), 1e-9)
 
 
-def test_planted_wrong_labels_are_found_by_their_neighbours() -> None:
+def mislabeled() -> tuple[list[Example], set[str]]:
+    """200 train examples, 10 of them with a wrong label, and the ids of those."""
     draw = random.Random(7)
     train, planted = label_examples(200, seed=1), set()
     for place in draw.sample(range(200), 10):
-        wrong = example(
-            train[place].line, train[place].question, {"login": "arrival"}.get(train[place].answer, "login")
+        old = train[place]
+        train[place] = example(old.line, old.question, {"login": "arrival"}.get(old.answer, "login"))
+        planted.add(train[place].id)
+    return train, planted
+
+
+def test_planted_wrong_labels_are_found_where_words_and_meaning_agree(label_world: World) -> None:
+    evaluation, answers, test, _ = label_world
+    train, planted = mislabeled()
+    analysis = analyse(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
+    found = {one.example for one in analysis.suspects}
+    assert len(found & planted) >= 8 and not found - planted
+    assert analysis.suspects_by == "nearest examples by words, nearest examples by meaning"
+    assert {one.signals for one in analysis.suspects} == {2}
+
+
+def test_with_one_signal_nothing_is_suspected(label_world: World) -> None:
+    """Three right labels of three were called wrong "with 100 %" by their nearest words alone."""
+    evaluation, answers, test, _ = label_world
+    train, _ = mislabeled()
+    analysis = analyse(evaluation, answers, test, train, "tuned")
+    assert (analysis.suspects, analysis.suspected, analysis.suspects_among) == ((), 0, 0)
+    assert not [one for one in analysis.suggestions if one.text.startswith("Check")]
+
+
+def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbors_agree(label_world: World) -> None:
+    evaluation, answers, test, _ = label_world
+    train, planted = mislabeled()
+    wrong = [one for one in train if one.id in planted]
+    truth = {one.id: other.answer for one, other in zip(train, label_examples(200, seed=1), strict=True)}
+    right = [one for one in train if one.id not in planted]
+    beliefs = {one.id: (truth[one.id], 0.99) for one in wrong[:-1]}
+    beliefs |= {wrong[-1].id: (truth[wrong[-1].id], 0.6), right[0].id: ("login", 0.99), right[1].id: ("arrival", 0.99)}
+    analysis = analyse(evaluation, answers, test, train, "tuned", beliefs)
+    found = {one.example for one in analysis.suspects}
+    assert len(found & planted) >= 7 and not found - {one.id for one in wrong[:-1]}
+    count = len(found)
+    assert f"Check {count} train answers that may be wrong; do not change them unread." in [
+        one.text for one in analysis.suggestions
+    ]
+
+
+def test_a_signal_that_speaks_for_the_answer_acquits_it() -> None:
+    one = example(1, "when is my next meeting", "calendar")
+    against = {"words": {one.id: Signal("bill_due", "w")}, "meaning": {one.id: Signal("bill_due", "m")}}
+    assert [found.why for found in find_suspects([one], against)] == ["w; m"]
+    assert not find_suspects([one], {**against, "model": {one.id: Signal("calendar", "model")}})
+    assert not find_suspects([one], {"words": {one.id: Signal("a", "w")}, "meaning": {one.id: Signal("b", "m")}})
+
+
+def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) -> None:
+    evaluation, answers, test, _ = label_world
+    train, _ = mislabeled()
+    analysis = analyse(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
+    write_to_label(analysis, tmp_path / "to_label.csv")
+    rows = [row for row in csv.DictReader((tmp_path / "to_label.csv").open(newline="")) if row["task"] == "check"]
+    assert len(rows) == len(analysis.suspects)
+    for row, one in zip(rows, analysis.suspects, strict=True):
+        assert re.fullmatch(
+            rf"may be wrong: [45] of 5 nearest by words have {one.instead}; [45] of 5 nearest by meaning have .*",
+            row["why"],
         )
-        train[place] = wrong
-        planted.add(wrong.id)
-    suspects, among = suspects_by_neighbours(train, TrainIndex(train))
-    found = {one.example for one in suspects}
-    assert among == 200
-    assert len(found & planted) >= 8 and len(found - planted) <= 4
+        assert "%" not in row["why"]
 
 
 def test_where_no_answer_repeats_neighbours_say_nothing(json_world: World) -> None:
@@ -82,7 +140,8 @@ def test_a_missing_field_is_asked_for(json_world: World) -> None:
 
 def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label_world: World, tmp_path: Path) -> None:
     evaluation, answers, test, train = label_world
-    analysis = analyse(evaluation, answers, test, train, "tuned", {train[0].id: ("login", 0.9)})
+    train = [example(train[0].line, train[0].question, "login"), *train[1:]]
+    analysis = analyse(evaluation, answers, test, train, "tuned", {train[0].id: ("refund", 0.9)})
     path = tmp_path / "to_label.csv"
     count = write_to_label(analysis, path)
     rows = list(csv.DictReader(path.open(newline="")))
@@ -93,8 +152,8 @@ def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label
     (check,) = [row for row in rows if row["task"] == "check"]
     assert (check["question"], check["similar_answer"], check["instead"]) == (
         train[0].question,
-        train[0].answer,
         "login",
+        "refund",
     )
     text = path.read_text()
     assert not [one for one in test if one.question in text]

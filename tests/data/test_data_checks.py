@@ -106,6 +106,18 @@ def test_duplicates_across_a_train_and_test_pair() -> None:
     test = loaded([chat("u: leaked question", "a: x"), chat("u: fresh", "a: y")])
     problem = found(chat("u: Leaked  Question", "a: z"), test=test)["data/test-leak"]
     assert (problem.severity, problem.lines) == ("warning", (241,))
+    assert problem.message.endswith(
+        'held-out example asks: line 241 "Leaked Question" ~ held-out line 1 "leaked question"'
+    )
+
+
+def test_what_stops_a_run_is_an_error_of_the_check_command_and_what_only_warns_is_a_warning() -> None:
+    long = "please tell me when the new card that I ordered last week will arrive at my home address"
+    train = loaded([chat("u: What is due?", "a: z"), chat(f"u: {long}!!", "a: soon")])
+    test = loaded([chat("u: what  is due?", "a: x"), chat(f"u: {long} now", "a: soon")])
+    report = check_examples(train, test, do_leaks_stop=True)
+    severity = {problem.code: problem.severity for problem in report.problems}
+    assert (severity["data/test-leak"], severity["data/near-test-leak"]) == ("error", "warning")
 
 
 def test_near_duplicates_across_a_train_and_test_pair() -> None:

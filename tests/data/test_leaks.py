@@ -116,30 +116,61 @@ def test_plain_texts_are_compared_as_they_are() -> None:
 # --- what is done about it --------------------------------------------------------------------------------------------
 
 
-def test_a_leak_into_a_given_test_file_stops_and_names_all_kinds_and_lines() -> None:
+def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() -> None:
     train = [*others(), example(7, LONG), example(8, "How do I reset my PIN code?")]
     test = [example(3, LONG), example(4, "How do I reset my PIN code, please?"), *others(8, 20)]
     split = split_examples(train, test=test)
     with pytest.raises(GateFailed) as caught:
-        settle_leaks(split, train, ["near"], test=test)
+        settle_leaks(split, train, test=test)
+    short = LONG
     assert str(caught.value) == (
         "error[gate/leak]: 1 of 10 test examples is in the training data too. where test line 3 · found exact 1 "
-        "(line 3 like train line 7) · do take them out of one side, or allow them: --set "
-        "'data.allow_leaks=[exact, near]' keeps them in training and shows the score on the other test examples too"
+        f'(line 3 like train line 7): test line 3 "{short}" ~ train line 7 "{short}" · do take them out of one side, '
+        "or allow them: --set 'data.allow_leaks=[exact]' keeps them in training and shows the score on the other test "
+        "examples too"
     )
     assert caught.value.exit_code == 1
-    settled, leaks = settle_leaks(split, train, ["near", "exact"], test=test)
+    settled, leaks = settle_leaks(split, train, ["exact"], test=test)
     assert settled == split
     assert set(leaks.leaked) == {test[0].id, test[1].id}
-    assert (leaks.allowed, leaks.left_out, leaks.templated) == (("near", "exact"), (), False)
+    assert (leaks.allowed, leaks.left_out, leaks.templated) == (("exact",), (), False)
     assert notes_of(leaks, len(split.train)) == [
-        "warning: 2 test examples that training resembles are allowed (exact 1 (line 3 like train line 7); near 1 "
-        "(line 4 like train line 8)): the score on the others stands beside the full one"
+        "warning: 2 test examples resemble training (exact 1 (line 3 like train line 7); near 1 (line 4 like train "
+        "line 8)); you allowed it. The score on the others is shown beside the full one. For example test line 3 "
+        f'"{short}" ~ train line 7 "{short}"; test line 4 "How do I reset my PIN code, please?" ~ train line 8 "How do '
+        'I reset my PIN code?"'
     ]
 
 
+@pytest.mark.parametrize(
+    ("train_asks", "test_asks"),
+    [
+        ("i would like you to call me otto", "i would like you to call me mara"),
+        ("how many calories are in a pretzel", "how many calories are in a waffle"),
+        ("what is the credit limit of my blue card", "what is the limit on my blue card"),
+        ("turn off the light in the hall", "turn off the lights in the cellar"),
+    ],
+)
+def test_the_same_template_with_another_word_stops_no_run(train_asks: str, test_asks: str) -> None:
+    """Nothing about such a pair says whether the word decides the answer, so a person is shown it."""
+    train = [*others(), example(7, train_asks)]
+    test = [example(3, test_asks), *others(8, 20)]
+    settled, leaks = settle_leaks(split_examples(train, test=test), train, test=test)
+    assert set(leaks.counts()) <= {"near", "13-gram"} and not leaks.left_out
+    for note in notes_of(leaks, len(settled.train)):
+        assert note.startswith("warning: 1 test example resembles training (near 1 (line 3 like train line 7)). The")
+        assert f'test line 3 "{test_asks}" ~ train line 7 "{train_asks}"' in note and "allowed" not in note
+
+
+def test_a_group_on_both_given_sides_stops_and_is_called_a_group() -> None:
+    train = [*others(), example(7, LONG, group="a")]
+    test = [example(3, sentence(), group="a"), *others(8, 20)]
+    with pytest.raises(GateFailed, match="1 of 9 test examples is of a group that training has too"):
+        settle_leaks(split_examples(train, test=test), train, test=test)
+
+
 def test_a_leak_into_a_given_validation_side_stops_too() -> None:
-    examples = [*others(30), example(7, LONG), example(8, LONG + " thanks"), *others(5, 50)]
+    examples = [*others(30), example(7, LONG), example(8, LONG.upper()), *others(5, 50)]
     sides = ["train"] * 31 + ["validation"] + ["test"] * 5
     with pytest.raises(GateFailed, match="1 of 1 validation example is in the training data too"):
         settle_leaks(split_examples(examples, sides=sides), examples, sides=sides)
@@ -156,7 +187,7 @@ def test_in_our_own_split_the_train_copies_are_left_out() -> None:
     assert settle_leaks(settled, [*examples, *copies])[1].counts() == {}
     [note] = notes_of(leaks, len(split.train))
     assert note.startswith(
-        f"{len(leaks.left_out)} of {len(split.train)} train examples are left out: held-out examples"
+        f"{len(leaks.left_out)} of {len(split.train)} train examples were left out because a held-out one is nearly "
     )
 
 

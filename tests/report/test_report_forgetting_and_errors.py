@@ -51,7 +51,7 @@ def analysis() -> Analysis:
             Failure(example="c", outcome="no answer", score=None, wanted="x", said="", neighbours=(), taught=0,
                     misled=0),
         ),
-        suspects=(Suspect(example="b", line=7, question=EVIL, answer="a", instead="b", confidence=0.9),),
+        suspects=(Suspect(example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL),),
         suspected=1, suspects_by="the tuned model's own answers", suspects_among=30,
         suggestions=(
             Suggestion(text="Add 6 examples.", reason="3 of 9.", errors=3, of=6, expected_gain=0.05, most_gain=0.075),

@@ -11,13 +11,25 @@ from tunesmith.analysis.cases import Cases, cases_of
 from tunesmith.analysis.found import Found, as_groups
 from tunesmith.analysis.neighbours import TrainIndex, failures_of
 from tunesmith.analysis.suggest import Suggester
-from tunesmith.analysis.suspects import BY_MODEL, BY_NEIGHBOURS, suspects_by_model, suspects_by_neighbours
+from tunesmith.analysis.suspects import (
+    SIGNALS_NEEDED,
+    Signal,
+    Source,
+    examined,
+    find_suspects,
+    name_signals,
+    signals_of_model,
+    signals_of_neighbors,
+)  # fmt: skip
+from tunesmith.baselines.rag.index import DenseIndex
 from tunesmith.data.label_set import find_labels
-from tunesmith.records import Analysis, Answer, ErrorGroup, Evaluation, Example, Suspect
+from tunesmith.records import Analysis, Answer, Embedder, ErrorGroup, Evaluation, Example, Suspect
 
 SHOWN_FAILURES = 50
 SHOWN_SUSPECTS = 50
 SHOWN_GROUPS = 10
+MOST_EMBEDDED = 5000
+"""Vectors of so many short questions take about half a minute of two cores."""
 
 
 def analyse(
@@ -27,17 +39,19 @@ def analyse(
     train: Sequence[Example],
     contender: str,
     beliefs: Mapping[str, tuple[str, float]] | None = None,
+    embedder: Embedder | None = None,
 ) -> Analysis:
     """The errors of one contender.
 
     `answers` are its answers to the test `examples`; `beliefs` what the tuned model says to train examples, with its
-    probability. Errors: `DataError` when answers and examples do not belong together.
+    probability; `embedder` finds the neighbors by meaning, where there is one. Errors: `DataError` when answers and
+    examples do not belong together.
     """
     cases = cases_of(evaluation, answers, examples)
     questions = [example for example in train if example.messages]
     index = TrainIndex(questions)
     judged = _judged(cases, evaluation, [example.answer for example in questions])
-    suspects, suspects_by, among = _suspects(questions, index, beliefs)
+    suspects, suspects_by, among = _suspects(questions, index, beliefs, embedder)
     suggester = Suggester(questions, index, len(cases.answered), len(cases.wrong))
     failed = [case for case in cases.all if case.score is None]
     worst = [*sorted(cases.wrong, key=lambda case: (-case.loss, case.example.id)), *failed]
@@ -86,12 +100,30 @@ def _shown(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
 
 
 def _suspects(
-    train: Sequence[Example], index: TrainIndex, beliefs: Mapping[str, tuple[str, float]] | None
+    train: Sequence[Example],
+    index: TrainIndex,
+    beliefs: Mapping[str, tuple[str, float]] | None,
+    embedder: Embedder | None,
 ) -> tuple[list[Suspect], str, int]:
-    """Suspects, by what they were found, and among how many train examples."""
+    """Suspects, the signals that were compared, and how many train examples they spoke about.
+
+    Neighbors can contradict an answer only where answers repeat; with one signal nothing is suspected.
+    """
+    signals: dict[Source, Mapping[str, Signal]] = {}
     if beliefs is not None:
-        return suspects_by_model(train, beliefs), BY_MODEL, sum(example.id in beliefs for example in train)
-    if find_labels([example.answer for example in train]) is None:
-        return [], BY_NEIGHBOURS, 0  # neighbours can contradict an answer only where answers repeat
-    suspects, among = suspects_by_neighbours(train, index)
-    return suspects, BY_NEIGHBOURS, among
+        signals["model"] = signals_of_model(beliefs)
+    some = examined(train)
+    if find_labels([example.answer for example in train]) is not None and (beliefs is not None or embedder is not None):
+        signals["words"] = signals_of_neighbors(some, index, "nearest by words")
+        if embedder is not None:
+            by_meaning = TrainIndex(_embedded(train), lambda texts: DenseIndex(texts, embedder))
+            signals["meaning"] = signals_of_neighbors(some, by_meaning, "nearest by meaning")
+    if len(signals) < SIGNALS_NEEDED:
+        return [], "", 0
+    spoken = [example for example in train if any(example.id in of for of in signals.values())]
+    return find_suspects(spoken, signals), name_signals(signals), len(spoken)
+
+
+def _embedded(train: Sequence[Example]) -> list[Example]:
+    """Those that are given vectors: the first by id, as those that are examined."""
+    return sorted(train, key=lambda example: example.id)[:MOST_EMBEDDED]

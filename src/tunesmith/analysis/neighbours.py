@@ -5,10 +5,10 @@ have the answer that was wrongly given, the labels contradict each other or over
 training was like this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tunesmith.analysis.cases import Case
-from tunesmith.baselines.rag.index import Bm25Index
+from tunesmith.baselines.rag.index import Bm25Index, Search
 from tunesmith.data.folding import normalised
 from tunesmith.records import Example, Failure, Neighbour
 
@@ -16,12 +16,12 @@ NEAREST = 3
 
 
 class TrainIndex:
-    """Train examples, found by a question; an example never finds itself."""
+    """Train examples, found by a question; an example never finds itself. By words, unless `make` says otherwise."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
+    def __init__(self, examples: Sequence[Example], make: Callable[[Sequence[str]], Search] = Bm25Index) -> None:
         self._examples = tuple(examples)
         self._place = {example.id: i for i, example in enumerate(self._examples)}
-        self._index = Bm25Index([example.question for example in self._examples])
+        self._index = make([example.question for example in self._examples])
 
     def nearest(self, examples: Sequence[Example], k: int) -> list[list[Example]]:
         """For each example up to k train examples, nearest first."""

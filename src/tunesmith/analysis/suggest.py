@@ -112,8 +112,8 @@ class Suggester:
     def _of_suspects(self, suspects: Sequence[Suspect], suspects_by: str) -> Suggestion:
         count = f"{len(suspects):,} train answer{'s' if len(suspects) > 1 else ''}"
         return Suggestion(
-            text=f"Check {count}: another answer is more likely.",
-            reason=f"According to {suspects_by}; wrong train answers teach errors and cannot be outweighed cheaply.",
+            text=f"Check {count} that may be wrong; do not change them unread.",
+            reason=f"Two signals name the same other answer ({suspects_by}). Wrong train answers teach errors.",
             errors=0,
             of=self._wrong,
             expected_gain=None,

@@ -1,73 +1,111 @@
-"""Train answers that may be wrong.
+"""Train answers that may be wrong: only those that two independent signals contradict in the same way.
 
-From beliefs: what the tuned model says to a train example, and how sure it is. It was trained on the very answer that
-it contradicts, so a confident contradiction means that all other examples speak against this one. Whatever contradicts
-with a probability of `CONFIDENT` or more is a suspect, the surest first.
-Source: Northcutt, Jiang, Chuang 2021, "Confident Learning", in its simplest form.
+Three signals may speak about a train example. Each names the answer that it should have, or says nothing:
 
-From neighbours, where nobody asked the model: an example is a suspect when at least 4 of the 5 train examples nearest
-to it agree on another answer. It is weaker: it knows words, not meanings.
+    words      at least 4 of the 5 train examples nearest by words (BM25) have that answer
+    meaning    the same of the 5 nearest by sentence vectors, where the embedding model is on this machine
+    model      the tuned model answers so with a probability of `CONFIDENT` or more, though it was trained on the
+               answer that it contradicts (Northcutt, Jiang, Chuang 2021, "Confident Learning", in its simplest form)
+
+A suspect is an example for which two signals name the same other answer. One alone suspects nothing: much of what one
+signal accuses is right (measured in docs/lab/2026-11-30-label-suspects.md), and whoever obeys it damages the data. No
+number is called a certainty: how many signals agree is said, and what the neighbors answer.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from tunesmith.analysis.neighbours import TrainIndex
 from tunesmith.data.folding import normalised
 from tunesmith.records import Example, Suspect
 
 CONFIDENT = 0.8
-ASKED_NEIGHBOURS = 5
+ASKED_NEIGHBORS = 5
 AGREEING = 4
-MOST_LOOKED_AT = 3000
+SIGNALS_NEEDED = 2
+MOST_EXAMINED = 3000
 MOST_PAIRS = 60_000_000
 """Each takes a search over all train examples: so many pairs take seconds."""
-
-BY_MODEL = "the tuned model's own answers"
-BY_NEIGHBOURS = "the nearest train examples (BM25)"
 
 Beliefs = Mapping[str, tuple[str, float]]
 """Train example id -> what the model says, and the probability that it gives to that."""
 
-
-def suspects_by_model(train: Sequence[Example], beliefs: Beliefs) -> list[Suspect]:
-    """Train examples whose answer the model contradicts, the surest first."""
-    told = [(example, *beliefs[example.id]) for example in train if example.id in beliefs]
-    return _ranked(
-        [
-            _suspect(example, said, probability)
-            for example, said, probability in told
-            if probability >= CONFIDENT and normalised(said) != normalised(example.answer)
-        ]
-    )
+Source = Literal["words", "meaning", "model"]
 
 
-def suspects_by_neighbours(train: Sequence[Example], index: TrainIndex) -> tuple[list[Suspect], int]:
-    """Train examples whose neighbours agree on another answer, and how many were looked at (the first by id)."""
-    limit = min(MOST_LOOKED_AT, MOST_PAIRS // max(1, len(train)))
-    looked_at = sorted(train, key=lambda example: example.id)[:limit]
-    found = []
-    for example, nearest in zip(looked_at, index.nearest(looked_at, ASKED_NEIGHBOURS), strict=True):
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One voice about one train example: the answer that it should have, and the words for it."""
+
+    answer: str
+    why: str
+
+
+Signals = Mapping[Source, Mapping[str, Signal]]
+"""By its source: train example id -> what it says, for those that it says something about."""
+
+
+def examined(train: Sequence[Example]) -> list[Example]:
+    """The examples that are looked at, the first by id (a hash: a fair sample)."""
+    limit = min(MOST_EXAMINED, MOST_PAIRS // max(1, len(train)))
+    return sorted(train, key=lambda example: example.id)[:limit]
+
+
+def signals_of_neighbors(some: Sequence[Example], index: TrainIndex, how: str) -> dict[str, Signal]:
+    """What the nearest train examples of each say; `how` they were found, for the sentence (`by words`)."""
+    signals = {}
+    for example, nearest in zip(some, index.nearest(some, ASKED_NEIGHBORS), strict=True):
         if len(nearest) < AGREEING:
             continue
         votes = Counter(normalised(one.answer) for one in nearest)
         answer, count = votes.most_common(1)[0]
-        if count >= AGREEING and answer != normalised(example.answer):
+        if count >= AGREEING:
             instead = next(one.answer for one in nearest if normalised(one.answer) == answer)
-            found.append(_suspect(example, instead, count / len(nearest)))
-    return _ranked(found), len(looked_at)
+            signals[example.id] = Signal(instead, f"{count} of {len(nearest)} {how} have {instead}")
+    return signals
 
 
-def _suspect(example: Example, instead: str, confidence: float) -> Suspect:
+def signals_of_model(beliefs: Beliefs) -> dict[str, Signal]:
+    """What the tuned model says where it is confident."""
+    return {
+        example: Signal(answer, f"the tuned model answers {answer}")
+        for example, (answer, probability) in beliefs.items()
+        if probability >= CONFIDENT
+    }
+
+
+def find_suspects(train: Sequence[Example], signals: Signals) -> list[Suspect]:
+    """Train examples whose answer two signals contradict alike; those that most signals contradict first."""
+    found = []
+    for example in train:
+        now = normalised(example.answer)
+        said = [of[example.id] for of in signals.values() if example.id in of]
+        against = [signal for signal in said if normalised(signal.answer) != now]
+        votes = Counter(normalised(signal.answer) for signal in against)
+        if not votes:
+            continue
+        answer, count = votes.most_common(1)[0]
+        if count < SIGNALS_NEEDED or count < len(said):  # a signal that speaks for the answer, or for a third one
+            continue
+        found.append(_suspect(example, [one for one in against if normalised(one.answer) == answer]))
+    return sorted(found, key=lambda one: (-one.signals, one.line, one.example))
+
+
+def _suspect(example: Example, agreeing: Sequence[Signal]) -> Suspect:
     return Suspect(
         example=example.id,
         line=example.line,
         question=example.question,
         answer=example.answer,
-        instead=instead,
-        confidence=confidence,
+        instead=agreeing[0].answer,
+        signals=len(agreeing),
+        why="; ".join(signal.why for signal in agreeing),
     )
 
 
-def _ranked(suspects: Sequence[Suspect]) -> list[Suspect]:
-    return sorted(suspects, key=lambda suspect: (-suspect.confidence, suspect.line, suspect.example))
+def name_signals(signals: Signals) -> str:
+    """What was asked, for a reader: `nearest by words, nearest by meaning`."""
+    words = {"words": "nearest examples by words", "meaning": "nearest examples by meaning", "model": "tuned model"}
+    return ", ".join(words[source] for source in signals)

@@ -5,12 +5,12 @@ writer what is meant are train examples that lie near the errors.
 
 | column             | rows "write"                              | rows "check"                     |
 |--------------------|-------------------------------------------|----------------------------------|
-| `why`              | the suggestion                            | the suggestion                   |
+| `why`              | the suggestion                            | which signals contradict it      |
 | `question`         | empty: write it                           | the train example's              |
 | `answer`           | the answer it should have, where known    | empty: write the right one       |
 | `similar_question` | a train example like it                   | empty                            |
 | `similar_answer`   | its answer                                | the answer that is there now     |
-| `instead`          | empty                                     | the answer that is more likely   |
+| `instead`          | empty                                     | the answer of the signals        |
 | `train_line`       | its line in the training file             | its line in the training file    |
 
 Spreadsheets run cells that begin with = + - @; such a cell gets an apostrophe in front, which they hide.
@@ -64,5 +64,4 @@ def _row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
 
 def _to_check(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     for one in analysis.suspects:
-        why = f"{analysis.suspects_by} say otherwise with {one.confidence:.0%}"
-        yield ("check", why, one.question, "", "", one.answer, one.instead, str(one.line))
+        yield ("check", f"may be wrong: {one.why}", one.question, "", "", one.answer, one.instead, str(one.line))

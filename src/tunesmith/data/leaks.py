@@ -12,9 +12,11 @@ What is compared is all that is asked: every turn before the answer, without the
 text. The answers agree when they are the same; where they are no labels, also when half of their runs of 5 characters
 are, or when the questions differ by a trifle: whoever remembers another answer gains nothing from it.
 
-What then happens (docs/decisions/016): on a side that was given, leaks stop the run unless their kind is named in
-`data.allow_leaks`. On a side that we chose ourselves the train examples are left out; were that over 10 % of them, the
-data is written on forms and a group column is needed: nothing is left out and it is said.
+What then happens (docs/decisions/016, 118): on a side that was given, the same question or group (`STOPPING`) stops the
+run unless its kind is named in `data.allow_leaks`; likeness (13-gram, near) is a warning with the texts of some pairs,
+and the score without those examples stands beside the full one. On a side that we chose ourselves the train examples
+are left out; were that over 10 % of them, the data is made from templates and a group column is needed: nothing is left
+out and it is said.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,11 +26,12 @@ from tunesmith.data.copies import FEWEST_WORDS, is_copy, is_same_but_for_trifles
 from tunesmith.data.keys import labels_of, normalised, prompt_key
 from tunesmith.data.wording import of_examples
 from tunesmith.errors import GateFailed, name_some
-from tunesmith.records import LEAK_KINDS, Example, Leak, LeakKind, Leaks, Split
+from tunesmith.records import LEAK_KINDS, STOPPING, Example, Leak, LeakKind, Leaks, Split
 
 LEAST_ESTIMATE = 0.4
 """Candidates below this estimated similarity are no copies: one word of six replaced leaves 0.6 and more."""
 ANSWER_SIMILARITY = 0.5
+SHOWN_CHARACTERS = 80
 MOST_LEFT_OUT = 0.1
 
 Side = Literal["validation", "test"]
@@ -48,6 +51,7 @@ def find_leaks(train: Sequence[Example], test: Sequence[Example], validation: Se
             leak = Leak(
                 kind=kind, side=side, held_out=held_out[i].id, held_out_line=held_out[i].line,
                 train=train[j].id, train_line=train[j].line,
+                held_out_text=shown(held_out[i]), train_text=shown(train[j]),
             )  # fmt: skip
             found.setdefault(i, leak)
             in_training.setdefault((j, side), leak)
@@ -57,13 +61,13 @@ def find_leaks(train: Sequence[Example], test: Sequence[Example], validation: Se
     )
 
 
-def kinds_in_training(train: Sequence[Example], held_out: Sequence[Example]) -> dict[int, LeakKind]:
-    """Position of each train example that leaks -> its strongest kind, in the order of the positions."""
-    kinds: dict[int, LeakKind] = {}
+def pairs_in_training(train: Sequence[Example], held_out: Sequence[Example]) -> dict[int, tuple[LeakKind, int]]:
+    """Position of each train example that leaks, in order -> its kind, and which held-out one it is like."""
+    found: dict[int, tuple[LeakKind, int]] = {}
     for kind, pairs in _pairs_by_kind(train, held_out):
-        for _, j in pairs:
-            kinds.setdefault(j, kind)
-    return dict(sorted(kinds.items()))
+        for i, j in pairs:
+            found.setdefault(j, (kind, i))
+    return dict(sorted(found.items()))
 
 
 def settle_leaks(
@@ -115,39 +119,44 @@ def notes_of(leaks: Leaks, train: int) -> list[str]:
     notes = []
     if leaks.left_out:
         notes.append(
-            f"{len(leaks.left_out):,} of {train:,} train examples are left out: held-out examples are like them "
-            f"({leaks.told(stays=False)})"
+            f"{len(leaks.left_out):,} of {train:,} train examples were left out because a held-out one is nearly the "
+            f"same ({leaks.told(stays=False)}): {leaks.pairs(stays=False)}"
         )
     if leaks.templated:
         notes.append(
             f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train examples "
-            f"({leaks.told()}), which looks like data written on forms: nothing is left out. Name the column of what "
-            "belongs together (data.group)"
+            f"({leaks.told()}), which looks like data made from templates: nothing is left out. Name the column of "
+            f"what belongs together (data.group). For example {leaks.pairs()}"
         )
     elif leaks.leaked:
         notes.append(
-            f"warning: {len(leaks.leaked):,} test examples that training resembles are allowed "
-            f"({leaks.told(stays=True)}): the score on the others stands beside the full one"
+            f"warning: {_resembling(len(leaks.leaked))} ({leaks.told(stays=True)})"
+            f"{'; you allowed it' if set(leaks.counts()) & set(STOPPING) else ''}. The score on the others is shown "
+            f"beside the full one. For example {leaks.pairs(stays=True)}"
         )
     return notes
 
 
+def _resembling(count: int) -> str:
+    return "1 test example resembles training" if count == 1 else f"{count:,} test examples resemble training"
+
+
 def _refuse(found: Sequence[Leak], split: Split, allow: Sequence[LeakKind]) -> None:
-    refused = [leak for leak in found if leak.kind not in allow]
+    refused = [leak for leak in found if leak.kind in STOPPING and leak.kind not in allow]
     if not refused:
         return
     names = [side for side in ("test", "validation") if any(leak.side == side for leak in refused)]
     total = sum(len(getattr(split, side)) for side in names)
     kinds = ", ".join(kind for kind in LEAK_KINDS if kind in allow or any(leak.kind == kind for leak in refused))
+    same_group = {leak.kind for leak in refused} == {"group"}
+    what = "are of a group that training has too." if same_group else "are in the training data too."
     raise GateFailed(
         "leak",
-        of_examples(len(refused), total, "are in the training data too.").replace(
-            " ex", f" {' and '.join(names)} ex", 1
-        ),
+        of_examples(len(refused), total, what).replace(" ex", f" {' and '.join(names)} ex", 1),
         where="; ".join(
             f"{side} {_lines([leak.held_out_line for leak in refused if leak.side == side])}" for side in names
         ),
-        found=Leaks(found=tuple(refused)).told(),
+        found=f"{Leaks(found=tuple(refused)).told()}: {Leaks(found=tuple(refused)).pairs()}",
         do=f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps them in training and "
         "shows the score on the other test examples too",
     )
@@ -179,6 +188,12 @@ def _pairs_by_kind(train: Sequence[Example], test: Sequence[Example]) -> Iterato
 def _asked(example: Example) -> str:
     """All that is asked, or the plain text."""
     return "\n".join(message.content for message in example.prompt) or example.answer_with_calls
+
+
+def shown(example: Example) -> str:
+    """The beginning of the question, or of the text, in one line."""
+    text = " ".join((example.question or _asked(example)).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."
 
 
 def _equal(test: Sequence[str | None], train: Sequence[str | None]) -> Pairs:

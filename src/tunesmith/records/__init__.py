@@ -67,7 +67,7 @@ from tunesmith.records.forgetting import (
     TextLoss,
 )
 from tunesmith.records.judge import Qualification
-from tunesmith.records.leaks import LEAK_KINDS, Leak, Leaks
+from tunesmith.records.leaks import LEAK_KINDS, STOPPING, Leak, Leaks
 from tunesmith.records.look import Look, looks_told, name_of_test_set
 from tunesmith.records.prepared import MaskProof, Piece, Prepared, TokenArrays
 from tunesmith.records.quantity import Quantity
@@ -106,6 +106,7 @@ from tunesmith.records.tokenizer import Beginnings, ChatTokenizer, Encoded
 __all__ = [
     "LEAK_KINDS",
     "ROLES",
+    "STOPPING",
     "AbilityChange",
     "AdapterKind",
     "AdapterRecipe",

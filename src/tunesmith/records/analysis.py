@@ -58,14 +58,15 @@ class Failure(Record):
 
 
 class Suspect(Record):
-    """A train example whose answer may be wrong: the model, or its neighbours, say another one with `confidence`."""
+    """A train example whose answer may be wrong: so many independent `signals` name another one; `why` in words."""
 
     example: str
     line: int
     question: str
     answer: str
     instead: str
-    confidence: float
+    signals: int
+    why: str
 
 
 class Suggestion(Record):
@@ -92,8 +93,8 @@ class Analysis(Record):
     """The errors of one contender, from stored answers.
 
     A test example counts as wrong when its score is below `wrong_below`. `failures` are the worst ones, `wrong` counts
-    all. `suspects_by` names the method that found the suspects, `suspects_among` the train examples it looked at;
-    `suspected` counts all it found.
+    all. `suspects_by` names the signals that were compared (two must agree), `suspects_among` counts the train
+    examples they spoke about; `suspected` counts all that were found.
     """
 
     contender: str

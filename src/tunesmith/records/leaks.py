@@ -10,9 +10,14 @@ from tunesmith.records.record import Record
 LEAK_KINDS: tuple[LeakKind, ...] = ("exact", "normalised", "13-gram", "near", "group")
 """The strongest first: an example that leaks in several ways counts under the first of them."""
 
+STOPPING: tuple[LeakKind, ...] = ("exact", "normalised", "group")
+"""Those that stop a run where the side was given. The others are likeness: "five divided by one" is near "ten divided
+by five", and no rule of ours tells such a slot from a copy (docs/decisions/118)."""
+
 
 class Leak(Record):
-    """A held-out example of a `side` and a train example that are alike, with the lines of both in their files."""
+    """A held-out example of a `side` and a train example that are alike, with the lines of both in their files, and the
+    beginning of what both ask."""
 
     kind: LeakKind
     side: Literal["validation", "test"]
@@ -20,6 +25,15 @@ class Leak(Record):
     held_out_line: int
     train: str
     train_line: int
+    held_out_text: str = ""
+    train_text: str = ""
+
+    def pair(self) -> str:
+        """`test line 4 "How do I reset my PIN?" ~ train line 8 "How can I reset my PIN?"`."""
+        return (
+            f'{self.side} line {self.held_out_line} "{self.held_out_text}" ~ '
+            f'train line {self.train_line} "{self.train_text}"'
+        )
 
 
 class Leaks(Record):
@@ -43,6 +57,12 @@ class Leaks(Record):
         """Held-out examples by the strongest kind of their leak; kinds without any are not in it."""
         counted = Counter(leak.kind for leak in self.found)
         return {kind: counted[kind] for kind in LEAK_KINDS if counted[kind]}
+
+    def pairs(self, limit: int = 2, *, stays: bool | None = None) -> str:
+        """The first pairs of texts, for a person to compare; `stays` as in `told`."""
+        leaked = set(self.leaked)
+        some = [leak for leak in self.found if stays is None or (leak.held_out in leaked) == stays]
+        return "; ".join(leak.pair() for leak in some[:limit])
 
     def told(self, limit: int = 3, *, stays: bool | None = None) -> str:
         """`exact 3 (lines 4, 9, 12 like train lines 7, 7, 30); near 1 (line 5 like train line 88)`.

@@ -54,7 +54,7 @@ def check_and_describe(
     model = model or _default_model()
     named = NamedModel.open(folder_if_run(model)) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
-    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model)
+    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, do_leaks_stop=True)
     is_asked = all(example.messages for example in loaded.examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None

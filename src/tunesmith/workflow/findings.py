@@ -18,6 +18,8 @@ from tunesmith.decision.cost import cost_report
 from tunesmith.evaluation.evaluate import Asked, evaluate_answers
 from tunesmith.evaluation.judge.scorer import JudgedScorer
 from tunesmith.evaluation.scorers.scorer import Scorer
+from tunesmith.models.embedded import has_embedding
+from tunesmith.providers.embedder import USUAL, LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     Analysis,
@@ -160,7 +162,13 @@ def _analysis(
         return None
     beliefs = beliefs_of(material.train, model, form) if focus.startswith("tuned") else None
     analysis = analyse(
-        content.evaluation, content.answers[focus], material.test, material.train, focus, beliefs or None
+        content.evaluation,
+        content.answers[focus],
+        material.test,
+        material.train,
+        focus,
+        beliefs or None,
+        LocalEmbedder() if form is not None and form.labels and has_embedding(USUAL) else None,
     )
     contest.folder.write(analysis)
     write_to_label(analysis, contest.folder.path / TO_LABEL)

@@ -42,12 +42,15 @@ def check_examples(
     tokenizer: ChatTokenizer | None = None,
     max_tokens: int | None = None,
     model: str | None = None,
+    *,
+    do_leaks_stop: bool = False,
 ) -> CheckReport:
     """Every problem of a data set, worst first: what the reader found and what the checks find.
 
     With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length.
+    `do_leaks_stop`: leaks that stop a run are errors; False where the run's own gate follows (`settle_leaks`).
     """
-    context = CheckContext(loaded, test, tokenizer, max_tokens, model)
+    context = CheckContext(loaded, test, tokenizer, max_tokens, model, do_leaks_stop)
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
     for check in CHECKS:
         found += check(context)

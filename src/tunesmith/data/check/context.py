@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """A data set as read, perhaps with its test set, tokenizer and token limit. Costly views are made once."""
+    """A data set as read, perhaps with its test set, tokenizer and token limit. Costly views are made once.
+
+    `do_leaks_stop`: whether held-out questions in training are errors; False where the run's own gate follows.
+    """
 
     loaded: Loaded
     test: Loaded | None = None
     tokenizer: ChatTokenizer | None = None
     max_tokens: int | None = None
     model: str | None = None
+    do_leaks_stop: bool = False
 
     @property
     def examples(self) -> list[Example]:

@@ -1,10 +1,15 @@
-"""Held-out questions that stand in the training data too: `leaks.py` says which, and what a run does about them."""
+"""Held-out questions that stand in the training data too: `leaks.py` says which, and what a run does about them.
+
+The severity is what a run makes of it: what stops one is an error here, likeness is a warning in both.
+"""
 
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.leaks import kinds_in_training
-from tunesmith.records import LeakKind, Problem
+from tunesmith.data.leaks import pairs_in_training, shown
+from tunesmith.records import LeakKind, Problem, Severity
+
+SHOWN_PAIRS = 2
 
 
 def check_leakage(context: CheckContext) -> Iterator[Problem]:
@@ -15,29 +20,37 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
     held_out += context.test.examples if context.test else []
     if not held_out:
         return
-    kinds = kinds_in_training([context.examples[i] for i in train], held_out)
+    found = pairs_in_training([context.examples[i] for i in train], held_out)
 
     def of(*wanted: LeakKind) -> list[int]:
-        return [train[j] for j, kind in kinds.items() if kind in wanted]
+        return [train[j] for j, (kind, _) in found.items() if kind in wanted]
 
+    def pairs(*wanted: LeakKind) -> str:
+        some = [(context.examples[train[j]], held_out[i]) for j, (kind, i) in found.items() if kind in wanted]
+        return "; ".join(
+            f'line {one.line} "{shown(one)}" ~ held-out line {other.line} "{shown(other)}"'
+            for one, other in some[:SHOWN_PAIRS]
+        )
+
+    severity: Severity = "error" if context.do_leaks_stop else "warning"
     yield from context.problems(
         "test-leak",
-        "warning",
+        severity,
         of("exact", "normalised"),
-        "of the training data ask what a held-out example asks",
-        "take them out of one side; a run stops here unless data.allow_leaks names exact and normalised",
+        f"of the training data ask what a held-out example asks: {pairs('exact', 'normalised')}",
+        "take them out of one side; a run stops here unless it is given --set 'data.allow_leaks=[exact, normalised]'",
     )
     yield from context.problems(
         "near-test-leak",
         "warning",
         of("13-gram", "near"),
-        "of the training data have nearly the words of a held-out example, or 13 in a row of them",
-        "look at a few and take the copies out; a run stops here unless data.allow_leaks names 13-gram and near",
+        f"of the training data are nearly the same as a held-out example: {pairs('13-gram', 'near')}",
+        "take real copies out of one side; no run stops here, and the score without them is shown beside the full one",
     )
     yield from context.problems(
         "group-test-leak",
-        "warning",
+        severity,
         of("group"),
-        "of the training data share a group with a held-out example",
-        "keep each group on one side; a run stops here unless data.allow_leaks names group",
+        f"of the training data share a group with a held-out example: {pairs('group')}",
+        "keep each group on one side; a run stops here unless it is given --set 'data.allow_leaks=[group]'",
     )
