@@ -46,8 +46,6 @@ def check_and_describe(
     max_tokens: int | None = None,
 ) -> tuple[CheckReport, DataDescription | None]:
     """As `check`, and what a decision will make of the data: None where they have an error, or nothing is asked."""
-    from tunesmith.workflow.describe import describe_data  # it takes the mapping's words from here
-
     read_as = DataRecipe(columns=dict(columns or {}), group=group)
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
@@ -58,6 +56,9 @@ def check_and_describe(
     is_asked = all(example.messages for example in loaded.examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None
+    # here: it takes the mapping's words from this module, and loads what the checks do without
+    from tunesmith.workflow.describe import describe_data
+
     return report, describe_data(loaded, other, named, Recipe(data=read_as))
 
 

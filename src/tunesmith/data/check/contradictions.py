@@ -26,12 +26,12 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     """Positions of examples that share a prompt, a list for each prompt that more than one has."""
     import numpy as np
 
-    counted = [i for i, example in enumerate(context.examples) if _has_one_right_answer(example)]
-    places_K = np.array(counted, np.int64)
+    is_counted = (_has_one_right_answer(example) for example in context.examples)
+    places_K = np.flatnonzero(np.fromiter(is_counted, bool, len(context.examples)))
     hashes_K = context.prompt_hashes_E[places_K]
     order_K = np.argsort(hashes_K, kind="stable")
     borders = np.flatnonzero(np.diff(hashes_K[order_K])) + 1
-    for group in np.split(places_K[order_K], borders) if len(borders) < len(counted) - 1 else ():
+    for group in np.split(places_K[order_K], borders) if len(borders) < len(places_K) - 1 else ():
         if len(group) > 1:
             yield group.tolist()
 

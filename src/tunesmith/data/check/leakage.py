@@ -14,7 +14,10 @@ SHOWN_PAIRS = 2
 
 def check_leakage(context: CheckContext) -> Iterator[Problem]:
     """Against a separate test file, and between the given splits of a folder."""
-    sides = context.loaded.sides or ["train"] * len(context.examples)
+    sides = context.loaded.sides
+    if sides is None and context.test is None:
+        return
+    sides = sides or ["train"] * len(context.examples)
     train = [i for i, side in enumerate(sides) if side == "train"]
     held_out = [example for example, side in zip(context.examples, sides, strict=True) if side != "train"]
     held_out += context.test.examples if context.test else []

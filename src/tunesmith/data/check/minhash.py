@@ -20,7 +20,7 @@ import numpy as np
 SHINGLE = 5
 BANDS = 16
 ROWS = 5
-BLOCK_CHARACTERS = 2**20
+BLOCK_CHARACTERS = 2**19
 WINDOW = 10
 """Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
 EMPTY = np.uint32(0xFFFFFFFF)
@@ -94,7 +94,7 @@ def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _signatures(texts: Iterable[str], hashes: int = BANDS * ROWS) -> np.ndarray:
+def _signatures(texts: Sequence[str], hashes: int = BANDS * ROWS) -> np.ndarray:
     """MinHash signatures, shape (D, H) uint8: one pass over the shingles, whatever H.
 
     One permutation hashing: a shingle's hash says which of H bins it falls into, and the smallest hash of each bin is
@@ -104,13 +104,16 @@ def _signatures(texts: Iterable[str], hashes: int = BANDS * ROWS) -> np.ndarray:
     of a minimum are mostly 0), so that a million texts take 80 MB; `_estimates` takes off what is equal by chance.
     """
     sources_AH = np.random.default_rng(0).integers(0, hashes, (MAX_ATTEMPTS, hashes))
-    parts = [np.zeros((0, hashes), np.uint8)]
-    parts += [_block_signatures(block, hashes, sources_AH) for block in _blocks(texts)]
-    return np.concatenate(parts)
+    signatures_DH = np.empty((len(texts), hashes), np.uint8)
+    begin = 0
+    for block in _blocks(texts):
+        signatures_DH[begin : begin + len(block)] = _block_signatures(block, hashes, sources_AH)
+        begin += len(block)
+    return signatures_DH
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in order, in blocks of about a million characters."""
+    """The texts in order, in blocks of about half a million characters."""
     block: list[str] = []
     size = 0
     for text in texts:
@@ -185,13 +188,14 @@ def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np
     count = len(signatures_DH)
     pairs_P, estimate_P = np.zeros(0, np.int64), np.zeros(0)
     for begin in range(0, BANDS * ROWS, ROWS):
-        new_P = _pairs_of_band(signatures_DH[:, begin : begin + ROWS])
-        if among:
-            new_P = new_P[(new_P // count < among) & (new_P % count >= among)]
-        new_estimate_P = _estimates(signatures_DH, new_P)
-        is_likely_P = new_estimate_P >= least  # most pairs of a band are not: the rest is soon done
-        pairs_P = np.concatenate([pairs_P, new_P[is_likely_P]])
-        estimate_P = np.concatenate([estimate_P, new_estimate_P[is_likely_P]])
+        found = [(pairs_P, estimate_P)]
+        for new_P in _pairs_of_band(signatures_DH[:, begin : begin + ROWS]):
+            if among:
+                new_P = new_P[(new_P // count < among) & (new_P % count >= among)]
+            new_estimate_P = _estimates(signatures_DH, new_P)
+            is_likely_P = new_estimate_P >= least  # most pairs of a band are not: the rest is soon done
+            found.append((new_P[is_likely_P], new_estimate_P[is_likely_P]))
+        pairs_P, estimate_P = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order_P = np.lexsort((pairs_P, -estimate_P, pairs_P % count))
         pairs_P, estimate_P = pairs_P[order_P], estimate_P[order_P]
         is_first_P = np.diff(pairs_P, prepend=-1) != 0  # found in an earlier band too, it is its own neighbor
@@ -203,10 +207,11 @@ def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np
 
 def _estimates(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
     """J as the hashes tell it: their equal share, less those that are equal by chance. Computed a block at a time."""
-    earlier_P, later_P = np.divmod(pairs_P, len(signatures_DH))
-    blocks = [slice(begin, begin + 2**16) for begin in range(0, len(pairs_P), 2**16)]
-    shares = [(signatures_DH[earlier_P[block]] == signatures_DH[later_P[block]]).mean(axis=1) for block in blocks]
-    return (np.concatenate([np.zeros(0), *shares]) - CHANCE) / (1 - CHANCE)
+    shares = [np.zeros(0)]
+    for begin in range(0, len(pairs_P), 2**16):
+        earlier_P, later_P = np.divmod(pairs_P[begin : begin + 2**16], len(signatures_DH))
+        shares.append((signatures_DH[earlier_P] == signatures_DH[later_P]).mean(axis=1))
+    return (np.concatenate(shares) - CHANCE) / (1 - CHANCE)
 
 
 def _place_in_run(values_P: np.ndarray) -> np.ndarray:
@@ -225,12 +230,15 @@ def _band_keys(band_DR: np.ndarray) -> np.ndarray:
     return keys_D
 
 
-def _pairs_of_band(band_DR: np.ndarray) -> np.ndarray:
-    """earlier * D + later for texts whose rows of this band are all equal, at most WINDOW places apart among those."""
+def _pairs_of_band(band_DR: np.ndarray) -> Iterator[np.ndarray]:
+    """earlier * D + later for texts whose rows of this band are all equal, at most WINDOW places apart among those.
+
+    One array for each distance: where most texts are alike, all pairs at once would be many times the texts.
+    """
     keys_D = _band_keys(band_DR)
     repeated = _find_repeated(keys_D)
     if not len(repeated):
-        return np.zeros(0, np.int64)
+        return
     # A table of the keys' last bits leaves out nearly all others, far faster than a search for each.
     last_bits = np.uint64((1 << (8 * len(repeated)).bit_length()) - 1)
     is_marked = np.zeros(int(last_bits) + 1, bool)
@@ -240,13 +248,11 @@ def _pairs_of_band(band_DR: np.ndarray) -> np.ndarray:
     order_K = order_K[repeated[place_K] == keys_D[order_K]]
     order_K = order_K[np.argsort(keys_D[order_K], kind="stable")]  # equal keys stay in the order of the texts
     keys_K = keys_D[order_K]
-    parts = [np.zeros(0, np.int64)]
     for distance in range(1, WINDOW + 1):
         same = np.flatnonzero(keys_K[distance:] == keys_K[:-distance])
         if not len(same):
             break
-        parts.append(order_K[same] * len(keys_D) + order_K[same + distance])
-    return np.concatenate(parts)
+        yield order_K[same] * len(keys_D) + order_K[same + distance]
 
 
 def _find_repeated(keys_D: np.ndarray) -> np.ndarray:

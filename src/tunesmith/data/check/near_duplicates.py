@@ -1,12 +1,15 @@
 """Near duplicates: examples that differ in a word or two. Across the sides of a split they make a score too good."""
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.check.duplicates import find_first
 from tunesmith.data.keys import normalised
 from tunesmith.records import Example, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIMILARITY = 0.8
 
@@ -16,7 +19,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     from tunesmith.data.check.minhash import similar_to_earlier  # numpy
 
     positions_D = find_first(context.examples)
-    texts = _ComparedTexts(context.examples, positions_D.tolist())
+    texts = _ComparedTexts(context.examples, positions_D)
     later = [int(positions_D[k]) for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(
         "near-duplicate",
@@ -30,7 +33,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
 class _ComparedTexts(Sequence[str]):
     """The texts of some examples, made when they are asked for: all of them at once would be a second copy."""
 
-    def __init__(self, examples: Sequence[Example], positions: list[int]) -> None:
+    def __init__(self, examples: Sequence[Example], positions: "np.ndarray") -> None:
         self._examples, self._positions = examples, positions
 
     def __len__(self) -> int:
