@@ -4,6 +4,7 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -57,6 +58,25 @@ def test_an_interrupted_run_can_be_used(
     assert run.status == "interrupted" and run.result is not None and run.result.steps >= 2
     assert tunesmith("chat", folder.path, "--message", "a red boat", "--max-new-tokens", 4).code == 0
     assert tunesmith("show", folder.id, "--json").document["run"]["status"] == "interrupted"
+
+
+INTERRUPTED_IMPORT = """
+import signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tunesmith.cli.output":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from tunesmith.__main__ import main
+main()
+"""
+
+
+def test_while_the_program_is_still_imported() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "Stopped as you asked; nothing was begun.\n")
 
 
 def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> None:

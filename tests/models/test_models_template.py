@@ -1,13 +1,17 @@
 """Templates from strangers: what they may not do, and how long they may take (attacks A9 and A10)."""
 
+import itertools
 import os
+import shutil
 import signal
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from tunesmith.models import template as template_module
+from tunesmith.models import template_process
 from tunesmith.models.template import TemplateRefused, render_template
 from tunesmith.models.template_process import Conversation, TemplateProcess
 
@@ -108,6 +112,31 @@ def test_a_process_that_was_ended_from_outside_begins_again() -> None:
     os.kill(process._child.pid, signal.SIGKILL)
     process._child.wait()
     assert process.render([asked("ho")]) == [["ho"]]
+
+
+def test_a_process_that_works_is_waited_for_however_busy_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time on the clock is no limit: a machine that others use makes 2 s of processor time any number of seconds."""
+    taken = itertools.count()
+    monkeypatch.setattr(template_process, "_processor_seconds", lambda process: float(next(taken)))
+    busy = "{% for i in range(20000) %}{% set x = i %}{% endfor %}{{ messages[0].content }}"
+    process = process_of(busy, stalled_seconds=0.001)
+    assert process.render([asked(str(i)) for i in range(100)]) == [[str(i)] for i in range(100)]
+    assert next(taken) > 10
+
+
+def test_a_process_that_gets_no_processor_time_is_not_called_a_costly_template() -> None:
+    process = process_of("{{ messages[0].content }}", stalled_seconds=0.3)
+    process.render([asked("hi")])
+    assert process._child is not None
+    os.kill(process._child.pid, signal.SIGSTOP)
+    with pytest.raises(TemplateRefused, match="was given no processor time"):
+        process.render([asked("ho")])
+
+
+def test_a_process_that_cannot_begin_is_not_called_a_costly_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(TemplateRefused, match="ended with exit code 1"):
+        process_of("{{ messages[0].content }}").render([asked("hi")])
 
 
 def test_ctrl_c_does_not_end_the_process() -> None:

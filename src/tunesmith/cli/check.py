@@ -45,7 +45,7 @@ def check(
             _print_description(described, report.dataset.examples)
         if report.errors:
             say_next(*check_command(recipe))
-        elif report.dataset.shape == "text":  # there is no question to ask a contender
+        elif described is None:  # there is no question to ask a contender, or no scorer for its answer
             say_next("train", "--help")
         else:
             settings = {"data.test_path": test, "data.group": group, "method": method, "data.max_tokens": max_tokens}

@@ -9,6 +9,7 @@ When a limit is met, the child ends, and no other rendering is tried.
 """
 
 import json
+import math
 import os
 import select
 import signal
@@ -21,12 +22,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import psutil
+
 from tunesmith.models.template import TemplateRefused
 
 RENDERING_SECONDS = 2.0
 MAX_BYTES = 512 * 2**20
-WAITING_SECONDS = 20.0
-"""How long to wait for a rendering on a busy machine, where 2 s of processor time take longer."""
+STALLED_SECONDS = 120.0
+"""How long to wait for a child that takes no processor time. One that does is never given up: the kernel ends it at
+its own limit, which a busy machine cannot make shorter."""
+LOOK_SECONDS = 5.0
 BATCH = 128
 
 
@@ -48,11 +53,12 @@ class TemplateProcess:
         shared: Mapping[str, Any],
         seconds: float = RENDERING_SECONDS,
         most_bytes: int = MAX_BYTES,
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
         """`shared` are variables that every rendering sees, besides messages and tools."""
         self._templates = dict(templates)
         self._order = [seconds, most_bytes, self._templates, dict(shared)]
-        self._seconds = seconds
+        self._stalled_seconds = stalled_seconds
         self._over = TemplateRefused(f"it needs more than {seconds:g} s or {most_bytes // 2**20} MiB", is_limit=True)
         self._is_over = False
         self._child: subprocess.Popen[bytes] | None = None
@@ -83,16 +89,18 @@ class TemplateProcess:
             return [[TemplateRefused("it is nested too deeply")] * len(one.beginnings) for one in batch]
         for attempt in (1, 2):  # a child that was ended from outside is begun again, once
             child = self._child or self._begin()
-            patience = WAITING_SECONDS + self._seconds * sum(len(one.beginnings) for one in batch)
             try:
                 _write_frame(child, frame)
-                return _texts_of(_read_frame(child, patience))
+                return _texts_of(_read_frame(child, self._stalled_seconds))
             except (OSError, EOFError, TimeoutError, ValueError, TemplateRefused) as error:
                 self._stop()
+                is_limit = isinstance(error, TemplateRefused) or child.wait() == -signal.SIGPROF
                 if isinstance(error, TemplateRefused):
                     self._over = error
+                elif not is_limit:
+                    self._over = TemplateRefused(_why_none(child, error), is_limit=True)
                 is_gone = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
-                if attempt == 2 or not is_gone or child.wait() == -signal.SIGPROF:
+                if attempt == 2 or not is_gone or is_limit:
                     break
         self._is_over = True
         raise self._over
@@ -147,14 +155,20 @@ def _storable(text: str) -> str | TemplateRefused:
     return text
 
 
-def _read_frame(child: "subprocess.Popen[bytes]", patience: float) -> bytes:
+def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> bytes:
+    """The next frame. Errors: `EOFError` when the child ended, `TimeoutError` when it has stopped working."""
     assert child.stdout is not None
-    until = time.monotonic() + patience
+    worked, since = _processor_seconds(child.pid), time.monotonic()
     pieces: list[bytes] = []
     needed, size = 8, 0
     while size < needed:
-        if not select.select([child.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
-            raise TimeoutError
+        if not select.select([child.stdout], [], [], min(LOOK_SECONDS, stalled_seconds))[0]:
+            now = _processor_seconds(child.pid)
+            if now > worked:
+                worked, since = now, time.monotonic()
+            elif time.monotonic() - since >= stalled_seconds:
+                raise TimeoutError
+            continue
         piece = os.read(child.stdout.fileno(), 2**20)
         if not piece:
             raise EOFError
@@ -164,6 +178,22 @@ def _read_frame(child: "subprocess.Popen[bytes]", patience: float) -> bytes:
             pieces = [b"".join(pieces)]
             needed += int.from_bytes(pieces[0][:8], "big")
     return b"".join(pieces)[8:]
+
+
+def _processor_seconds(process: int) -> float:
+    """What it has taken so far; infinite once it has ended, so that its end is read instead."""
+    try:
+        times = psutil.Process(process).cpu_times()
+    except psutil.Error:
+        return math.inf
+    return float(times.user + times.system)
+
+
+def _why_none(child: "subprocess.Popen[bytes]", error: Exception) -> str:
+    """Why there is no text although the template met no limit of its own."""
+    if isinstance(error, TimeoutError):
+        return "the process that renders it was given no processor time; the machine is too busy"
+    return f"the process that renders it ended with exit code {child.wait()}"
 
 
 def _write_frame(child: "subprocess.Popen[bytes]", frame: bytes) -> None:

@@ -53,7 +53,8 @@ def check_and_describe(
     named = NamedModel.open(folder_if_run(model)) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
     report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, do_leaks_stop=True)
-    is_asked = all(example.messages for example in loaded.examples) and bool(loaded.examples)
+    examples = [*loaded.examples, *(other.examples if other else ())]
+    is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None
     # here: it takes the mapping's words from this module, and loads what the checks do without

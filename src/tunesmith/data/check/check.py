@@ -12,6 +12,7 @@ from tunesmith.data.check.near_duplicates import check_near_duplicates
 from tunesmith.data.check.pairs import check_pairs
 from tunesmith.data.check.roles import check_roles
 from tunesmith.data.check.size import check_size
+from tunesmith.data.check.tools import check_tools
 from tunesmith.data.check.vocabulary import check_vocabulary
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.records import ChatTokenizer, CheckReport, Problem
@@ -29,8 +30,9 @@ CHECKS: tuple[Check, ...] = (
     check_near_duplicates,
     check_labels,
     check_size,
+    check_tools,
 )
-CHECKS_OF_TEST: tuple[Check, ...] = (check_answers, check_roles, check_lengths, check_vocabulary)
+CHECKS_OF_TEST: tuple[Check, ...] = (check_answers, check_roles, check_lengths, check_vocabulary, check_tools)
 """What a separate test set must pass too; all else compares examples with each other."""
 
 _WORST_FIRST = ("error", "warning", "note")
