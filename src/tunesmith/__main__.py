@@ -4,7 +4,7 @@ import os
 
 
 def main() -> None:
-    """Import the program and run it. Ctrl-C before it is imported ends it as Ctrl-C does later: with 130, a sentence."""
+    """Import the program and run it. Ctrl-C before that ends it as Ctrl-C does later: with 130 and a sentence."""
     try:
         from tunesmith.cli.main import main as run_program
     except KeyboardInterrupt:
