@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from tunesmith.errors import DataError, UsageError
-from tunesmith.evaluation.evaluate import Asked, Entrant, Task, check_task, evaluate_answers, evaluate_contenders
+from tunesmith.evaluation.evaluate import (
+    Asked,
+    Entrant,
+    Task,
+    answers_of,
+    check_task,
+    evaluate_answers,
+    evaluate_contenders,
+)
 from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
@@ -179,3 +187,21 @@ def test_tool_calls_are_refused_and_not_scored_as_empty_answers() -> None:
     messages = (Message("user", "what time is it"), Message("assistant", "", tool_calls=(call,)))
     with pytest.raises(DataError, match="tools-not-scored"):
         check_task(Task("t", [Example(line=7, messages=messages)], ExactScorer(), "", 0.1))
+
+
+def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
+    """EleutherAI/lm-evaluation-harness#4007, jundot/omlx#3772: such scores are not those of wrong answers."""
+    task = task_of(["red", "blue", "red", "blue"], LabelScorer(["red", "blue"] * 4))
+    said = [("red", True), ("Let me think: the sky could be", False), ("<think>red", False), ("blue", True)]
+    completions = [Completion(text, 1, 1, 0.0, finished=finished) for text, finished in said]
+    asked = Asked(
+        Profile(name="one", kind="zero-shot", given="the question"),
+        answers_of(completions, task.examples, task.scorer),
+    )
+    [contender] = evaluate_answers([asked], task).contenders
+    assert contender.given == (
+        "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it is compared, 2 of 4 were "
+        "cut at the limit of tokens, 2 of 4 say none of the labels, or several (the first: 'Let me think: the sky could "
+        "be'), so are wrong"
+    )
+    assert contender.metrics["accuracy"].value == 0.5

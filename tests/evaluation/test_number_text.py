@@ -154,3 +154,36 @@ def test_a_decimal_comma_is_the_same_number(number: Decimal) -> None:
 def test_scores_are_0_or_1_and_a_text_is_right_as_an_answer_to_itself(a: str, b: str) -> None:
     assert NumberScorer([b]).score(a, b)["number_match"] in (0.0, 1.0)
     assert NumberScorer([b]).score(b, b) == {"number_match": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "score"),
+    [
+        # antirez/ds4#319: the result of the working counts, not its first term
+        ("Answer: m+n = 256+37 = 293", "293", 1.0),
+        ("Answer: 2*7 + 3*6 + 49 = 81", "81", 1.0),
+        ("The answer is 256 + 37 = 293, which is prime.", "293", 1.0),
+        ("The answer is 256 + 37 = 293", "256", 0.0),
+        # EuroEval/EuroEval#2167: a power is its value, and its exponent is no answer
+        ("2^{10}", "1024", 1.0), ("2^10", "10", 0.0), ("It is 10^6.", "6", 0.0), ("10^6", "1000000", 1.0),
+        ("x^2", "2", 0.0), ("2^-1", "0.5", 1.0),
+        # asuzukosi/post-training-experiments#49: two numbers that disagree are no answer, nor is a denied one
+        ("12 or 13", "13", 0.0), ("Between 290 and 293", "293", 0.0), ("5 kg or 6 kg", "6", 0.0),
+        ("The answer is not 293", "293", 0.0), ("It isn't 293.", "293", 0.0), ("not 292, so 293", "293", 1.0),
+        ("The answers are 3 and 4", "4", 0.0), ("3 and 4 make 7", "7", 1.0),
+        # a mark of a source is no number
+        ("It is 42 [1].", "42", 1.0), ("42\n\nSources: [1], [2]", "42", 1.0), ("42 [1, 3]", "3", 0.0),
+        ("42【3†source】", "42", 1.0), ("[42]", "42", 1.0),
+        # marin-community/marin#9163: a box that never closes hides the one before it
+        ("\\boxed{12}, no: \\boxed{", "12", 0.0),
+        # aisa-group/PostTrainBench#44, NVIDIA-NeMo/Skills#1074
+        ("ANSWER: 711", "11", 0.0), ("Final answer: 082", "82", 1.0),
+    ],
+)  # fmt: skip
+def test_numbers_that_other_graders_misread(answer: str, reference: str, score: float) -> None:
+    assert NumberScorer([reference]).score(answer, reference) == {"number_match": score}
+
+
+def test_long_rows_of_powers_equals_and_marks_are_read_quickly() -> None:
+    for text in ("2^" * 50_000, "= " * 50_000, "[1" * 50_000, "answer is 1+" * 8_000, "1 or " * 20_000):
+        assert NumberScorer(["7"]).score(text, "7") == {"number_match": 0.0}

@@ -109,3 +109,70 @@ def test_prose_without_a_label_changes_nothing(label: str, prose: str) -> None:
 def test_any_text_says_one_label_at_most(text: str) -> None:
     scores = [SPAM.score(text, label)["accuracy"] for label in ("spam", "ham")]
     assert sum(scores) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "answer", "label"),
+    [
+        # UKGovernmentBEIS/inspect_ai#5055, #2216: decoration, and words that begin with a letter that is an option
+        (LETTERS, "ANSWER: $\\text{A}$", "a"),
+        (LETTERS, "ANSWER: $\\boxed{\\mathrm{A}}$", "a"),
+        (LETTERS, "ANSWER: None of the above", None),
+        (LETTERS, "ANSWER: Don't know", None),
+        # openai/simple-evals#33, groq/openbench#348: the first letter of the next word is no answer
+        (LETTERS, "Antwort:\n\nAntwort: C", "c"),
+        (LETTERS, "Answer seems to be A.", "a"),
+        # jundot/omlx#3668: what is said after the answer does not overwrite it
+        (LETTERS, "The answer is B. Note that A is a common distractor.", "b"),
+        (LabelScorer(list("ABCDEFGHIJ")), "The answer is C because I computed the integral.", "c"),
+        # NVIDIA-NeMo/Skills#1526: letters of a formula are not the option
+        (LETTERS, "\\boxed{\\langle H\\rangle \\ll \\Delta E}\n\n**Answer: D**", "d"),
+        # EleutherAI/lm-evaluation-harness#3842: a verb behind the label
+        (LETTERS, "정답은 C입니다.", "c"),
+        (LETTERS, "풀이가 길다. 따라서 정답: C", "c"),
+        (LETTERS, "解答はCです", "c"),
+        (LETTERS, "정답은 Cat입니다.", None),
+        # kaiko-ai/eva#951: the answer between tags
+        (SPAM, "It begs for money.\n<label>spam</label>", "spam"),
+        (SPAM, "<label>spam</label> or <label>ham</label>", None),
+        # HazyResearch/legalbench#53: a class that is denied is not predicted
+        (LabelScorer(["de facto merger", "mere continuation"]),
+         "This is not a de facto merger; the better theory is mere continuation.", "mere continuation"),
+        (LabelScorer(["true", "false"]), "The statement is not false, it is true.", "true"),
+        # a JSON number that has a decimal point, as services write ratings
+        (STARS, '{"rating": 4.0}', "4"),
+        (STARS, "4.0", "4"),
+        (STARS, "4.05", None),
+        (STARS, "Score: 3 (was 4)", "3"),
+    ],
+)  # fmt: skip
+def test_ways_of_saying_a_label_that_other_tools_misread(scorer: LabelScorer, answer: str, label: str | None) -> None:
+    assert scorer.label_of(answer) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("ANSWER: A, C", "A,C"),
+        ("ANSWER: A and C", "A,C"),
+        ("C; A", "A,C"),
+        ("ANSWER: A, B, and D", "A,B,D"),
+        ("The answer is B, D and A.", "A,B,D"),
+        ("C", "C"),
+        ("A and B", None),
+        ("ANSWER: A, or C", None),
+    ],
+)
+def test_the_order_of_a_list_of_labels_and_the_word_before_its_last_do_not_count(
+    answer: str, right: str | None
+) -> None:
+    lists = LabelScorer(["A,C", "B", "A,B,D", "C"] * 3)  # UKGovernmentBEIS/inspect_ai#4835
+    assert [label for label in ("A,C", "B", "A,B,D", "C") if lists.score(answer, label)["accuracy"]] == (
+        [right] if right else []
+    )
+
+
+def test_lists_that_differ_in_their_order_only_stay_apart() -> None:
+    ranks = LabelScorer(["A,B", "B,A"] * 4)
+    assert ranks.score("B,A", "A,B") == {"accuracy": 0.0}
+    assert ranks.score("B,A", "B,A") == {"accuracy": 1.0}

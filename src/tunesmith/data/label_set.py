@@ -10,11 +10,13 @@ Answers are labels where they are used again and again, so that a further answer
 Neither the length of an answer nor the share of one label counts. Ratings (1 to 5) and other small sets of small whole
 numbers are labels; amounts are not, whatever their number (`choose_scorer` asks for them first). Only final answers are
 looked at (`final_answer`). How labels are told apart is `folding_for`'s rule: never are two of them folded into one.
+Where labels are lists ("bug, urgent"), the order of their parts and how they are parted do not count, by the same rule.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunesmith.data.final_answer import final_answer
 from tunesmith.data.folding import Folding, folding_for
@@ -25,14 +27,20 @@ USES_OF_A_LABEL = 2
 USES_OF_A_LONG_LABEL = 3
 USED_ONCE_SHARE = 0.15
 MAYBE_USES = 1.5
+PARTED = re.compile(r"\s?[,;|&]\s?(?:and\s)?|\sand\s")
+"""What stands between the parts of a label that is a list, in folded text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Labels in their commonest spelling, the most used first, and how a text is folded to be compared with them."""
+    """Labels in their commonest spelling, the most used first, and how a text is folded to be compared with them.
+
+    `are_lists`: some have several parts, whose order does not matter.
+    """
 
     labels: tuple[str, ...]
     folding: Folding
+    are_lists: bool = False
 
     @property
     def longest(self) -> int:
@@ -41,7 +49,12 @@ class LabelSet:
 
     def key_of(self, text: str) -> str:
         """The text as labels are compared."""
-        return self.folding(text)
+        return ", ".join(self.parts_of(text)) if self.are_lists else self.folding(text)
+
+    def parts_of(self, text: str) -> list[str]:
+        """The parts of a text that is a list, sorted; an empty text is one part."""
+        parts = [self.folding(part) for part in PARTED.split(self.folding(text))]
+        return sorted(filter(None, parts)) or [""]
 
 
 def label_set_of(answers: Sequence[str]) -> LabelSet:
@@ -54,7 +67,10 @@ def label_set_of(answers: Sequence[str]) -> LabelSet:
     for answer, count in Counter(answers).items():
         spellings[folding(answer)][answer.strip()] += count
     by_uses = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
-    return LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
+    found = LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
+    lists = replace(found, are_lists=True)
+    has_lists = any(re.search("[,;|]", label) for label in found.labels)
+    return lists if has_lists and len({*map(lists.key_of, lists.labels)}) == len(lists.labels) else found
 
 
 def find_labels(answers: Sequence[str]) -> LabelSet | None:

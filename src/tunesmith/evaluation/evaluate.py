@@ -30,7 +30,15 @@ from tunesmith.errors import DataError, UsageError, name_some
 from tunesmith.evaluation.judge.counted import together
 from tunesmith.evaluation.machine_time import OUTSIDE, machine_time, seconds_of
 from tunesmith.evaluation.meter import Meter
-from tunesmith.evaluation.scorers.scorer import STRAY_SHARE, Item, Scorer, Unscored, fault_of_reference, score_items
+from tunesmith.evaluation.scorers.scorer import (
+    STRAY_SHARE,
+    FindsAnswers,
+    Item,
+    Scorer,
+    Unscored,
+    fault_of_reference,
+    score_items,
+)
 from tunesmith.evaluation.stats.bootstrap import whole_set_interval
 from tunesmith.evaluation.stats.intervals import Interval, mean_interval
 from tunesmith.evaluation.stats.paired import paired_difference
@@ -51,6 +59,8 @@ from tunesmith.records import (
     Usage,
 )
 
+SHOWN_CHARACTERS = 60
+"""Of the first answer that holds nothing to compare."""
 ContenderProgress = Callable[[str, int, int], None]
 """Called with (contender, answers ready, answers wanted)."""
 
@@ -292,7 +302,7 @@ def _measured(asked: Asked, task: Task, machine: MachineTime | None) -> Contende
     return Contender(
         name=profile.name,
         kind=profile.kind,
-        given=_given(asked),
+        given=_given(asked, task.scorer),
         metrics=metrics,
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
@@ -308,10 +318,21 @@ def _measured(asked: Asked, task: Task, machine: MachineTime | None) -> Contende
     )
 
 
-def _given(asked: Asked) -> str:
-    """What the contender was given, and how many of its answers were scored without their reasoning."""
-    told = explain_reasoning([answer.text for answer in asked.answers if answer.error is None])
-    return "; ".join(filter(None, (asked.profile.given, f"of its answers {told}".rstrip(".") if told else "")))
+def _given(asked: Asked, scorer: Scorer) -> str:
+    """What the contender was given, and what about its answers is no matter of being right or wrong: how many were
+    scored without their reasoning, were cut, or hold nothing that can be compared."""
+    answers = [answer for answer in asked.answers if answer.error is None]
+    parts = [explain_reasoning([answer.text for answer in answers]).rstrip(".")]
+    cut = sum(not answer.finished for answer in answers)
+    if cut:
+        parts.append(f"{cut:,} of {len(answers):,} were cut at the limit of tokens")
+    if isinstance(scorer, FindsAnswers):
+        without = [answer.text for answer in answers if answer.scores and not scorer.finds(final_answer(answer.text))]
+        if without:
+            first = " ".join(without[0].split())[:SHOWN_CHARACTERS]
+            parts.append(f"{len(without):,} of {len(answers):,} {scorer.missing} (the first: {first!r}), so are wrong")
+    told = ", ".join(filter(None, parts))
+    return "; ".join(filter(None, (asked.profile.given, f"of its answers {told}" if told else "")))
 
 
 def _clean(asked: Asked, task: Task) -> Quantity | None:

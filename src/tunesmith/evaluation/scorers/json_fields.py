@@ -35,7 +35,12 @@ class JsonScorer:
 
     name = "json"
     metric = "field_f1"
+    missing = "are not JSON"
     whole_set: Mapping[str, WholeSetMetric] = {}
+
+    def finds(self, answer: str) -> bool:
+        """Whether the answer has a JSON value."""
+        return is_json(answer)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1."""

@@ -7,10 +7,11 @@ Macro-F1 is the plain mean of each label's F1 = 2 tp / (2 tp + fp + fn), over th
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tunesmith.data.label_set import LabelSet, label_set_of
+from tunesmith.data.label_set import label_set_of
 from tunesmith.evaluation.scorers.said_label import SaidLabel
 from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric
 
@@ -22,6 +23,7 @@ class LabelScorer:
 
     name = "label"
     metric = "accuracy"
+    missing = "say none of the labels, or several"
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.label_set = label_set_of(labels)
@@ -42,6 +44,10 @@ class LabelScorer:
         """The label that an answer says, as `key_of` writes it."""
         return self._said.read(answer)
 
+    def finds(self, answer: str) -> bool:
+        """Whether the answer says one label."""
+        return self.label_of(answer) is not None
+
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`accuracy`: 0 or 1. A reference that no train answer had is a label of its own."""
         wanted = self.key_of(reference)
@@ -52,7 +58,7 @@ class LabelScorer:
         if reference not in self._said_or:
             if len(self._said_or) >= MOST_READERS:
                 self._said_or.clear()
-            more = LabelSet((*self.label_set.labels, reference), self.label_set.folding)
+            more = replace(self.label_set, labels=(*self.label_set.labels, reference))
             self._said_or[reference] = SaidLabel(more)
         return self._said_or[reference]
 

@@ -9,9 +9,11 @@ Which number a text has, by the first row that fits:
 | is a number, a unit or currency aside     | that one                                                                |
 | has a mark: `####`, `\boxed{}`            | what stands behind the last one, when all of it is a number; else none  |
 | says "the answer is", "answer:"           | what stands behind, up to a mark or "because", when it is a number;     |
-|                                           | none when it begins like one and is none ("18 apples in 3 days")        |
+|                                           | none when it begins like one and is none ("18 apples in 3 days"); of    |
+|                                           | "256 + 37 = 293" what stands behind the last "="                        |
 | has numbers in other words                | the last one of them that is no date, time, range or version; of a      |
-|                                           | reference the only one                                                  |
+|                                           | reference the only one; none that is denied ("not 42") or one of two    |
+|                                           | ("12 or 13"). Marks of sources ("42 [1]") are left out                  |
 
 A text without a number, and every answer to such a reference, is compared as text. How a number is written is read by
 `number_text.py`; the style of the references decides what "1,234" means. Currencies and units are not compared, unless
@@ -34,6 +36,7 @@ from tunesmith.evaluation.scorers.number_text import (
     number_of,
     plain_text,
     style_of,
+    without_sources,
 )
 from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
@@ -44,6 +47,8 @@ _BOXED = re.compile(r"\\boxed\s*\{")
 _ANSWER_IS = re.compile(
     r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)", re.IGNORECASE
 )
+_WORKING = re.compile(r"[^\n.;=]{1,200}=(?!=)\s*")
+"""One step of a calculation up to its sign of equality."""
 _HUNDRED = Decimal(100)
 
 
@@ -52,6 +57,7 @@ class NumberScorer:
 
     name = "number"
     metric = "number_match"
+    missing = "hold no number that can be told to be the answer"
     whole_set: Mapping[str, WholeSetMetric] = {}
 
     def __init__(self, references: Sequence[str] = (), tolerance: float = TOLERANCE) -> None:
@@ -66,6 +72,10 @@ class NumberScorer:
             same = normalised(marked_part(answer)) == normalised(marked_part(reference))
             return {self.metric: float(same)}
         return {self.metric: float(self._agree(found, wanted))}
+
+    def finds(self, answer: str) -> bool:
+        """Whether the answer has a number."""
+        return number_in(answer, self.style) is not None
 
     def _agree(self, found: Number, wanted: Number) -> bool:
         if found.unit is not None and wanted.unit is not None and found.unit != wanted.unit:
@@ -88,12 +98,20 @@ def number_in(text: str, style: Style, *, is_only: bool = False) -> Number | Non
         return whole
     if has_mark(text):
         return number_of(plain_text(marked_part(text)), style)
+    plain = without_sources(plain)
     said = list(_ANSWER_IS.finditer(plain))
     if said:
-        found, begins_like_one = number_at(plain, said[-1].end(), style)
+        found, begins_like_one = number_at(plain, _behind_working(plain, said[-1].end()), style)
         if found is not None or begins_like_one:
             return found
     return last_number_in(plain, style, is_only=is_only)
+
+
+def _behind_working(plain: str, place: int) -> int:
+    """Where the result stands of what begins here: behind the last sign of equality of "12 + 25 = 37"."""
+    while (step := _WORKING.match(plain, place)) is not None:
+        place = step.end()
+    return place
 
 
 def marked_part(text: str) -> str:

@@ -6,7 +6,7 @@ r"""How numbers are written: text -> value, percent sign, unit.
     1,234  1.234                                by the references: a decimal comma in one of them and a decimal point
                                                 in none makes commas decimal and points part thousands, else it is
                                                 the other way round
-    .5  1e3  1.2 x 10^3  3/4  1 1/2             as in arithmetic; also \frac{3}{4} and 1½
+    .5  1e3  1.2 x 10^3  2^10  3/4  1 1/2       as in arithmetic; also 2^{10}, \frac{3}{4} and 1½
     -5  −5  –5  -$5  $-5                        every minus sign of Unicode, before or behind the currency
     (12)                                        12; -12 where references stand in brackets, as accountants write
     50 %  50 percent                            50, with `is_percent`
@@ -29,6 +29,8 @@ EXACT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 LONGEST_NUMBER = 1_000
 LONGEST_TEXT = 100_000
 """Characters at the end of a text that are looked at."""
+LONGEST_LEAD = 60
+"""Characters before a number in which a denial of it is looked for."""
 
 _CURRENCIES = {
     "$": "USD", "US$": "USD", "USD": "USD", "dollar": "USD", "dollars": "USD", "€": "EUR", "EUR": "EUR",
@@ -65,7 +67,8 @@ _CHUNK = r"(?:\d{1,3}(?: \d{3}){1,6}(?:[.,]\d+)?(?! ?\d)|\d+(?:[.,']\d+)*|[.,]\d
 _NUMBER = (
     rf"(?P<bracket>\()?(?P<sign>[-+]\s?)?(?:(?P<currency>{_CURRENCY})\s?)?(?P<minus>-\s?)?"
     rf"(?P<chunk>{_CHUNK})"
-    r"(?P<exponent>[eE][-+]?\d{1,6}(?!\w)|\s?[x*·]\s?10\s?\^\s?[-+]?\d{1,6}(?!\d))?"
+    r"(?P<exponent>[eE][-+]?\d{1,6}(?!\w)|\s?[x*·]\s?10\s?\^\s?[-+]?\d{1,6}(?!\d)"
+    r"|\s?\^\s?[-+]?\d{1,3}(?![\d^]|\.\d))?"
     r"(?:(?P<mixed>\s\d+)?\s?/\s?(?P<below>\d+(?:\.\d+)?)(?![\d/]))?"
 )
 _BEHIND = (
@@ -78,7 +81,7 @@ _UNIT = (
 )
 _LEAD = r"\s*(?:[A-Za-z]\s?=\s?|[=≈~]\s?)?"
 _IN_WORDS = re.compile(
-    rf"(?<![\w.])(?<!\d[,:/'-])(?<!\d[ ][/-]){_NUMBER}(?![.,:/'_-]?\d){_BEHIND}"
+    rf"(?<![\w.^])(?<!\d[,:/'-])(?<!\d[ ][/-])(?<!\^-){_NUMBER}(?![.,:/'_-]?\d|\s?\^){_BEHIND}"
     rf"(?:\s?(?P<unit>(?:{_CURRENCY})(?!\w)|[^\W\d_]+))?"
 )
 _WHOLE = re.compile(rf"{_LEAD}{_NUMBER}{_BEHIND}{_UNIT}[\s.!;,]*\Z")
@@ -94,6 +97,11 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _DROPPED = re.compile(r"\\[,;!() \[\]]|\{,\}(?=\d)|(?<![\w)])[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?![\w(])")
 _POWER = re.compile("(?<!\\d)10([\u207b\u00b9\u00b2\u00b3\u2070\u2074-\u2079]+)")
+_SEVERAL = re.compile(r"\W*(?i:and|und|et|y|(?:[^\W\d_]+\s+)?(?:or|to|oder|bis|ou|o))\W*\Z")
+"""What stands between two numbers neither of which is said: "12 or 13", "from 12 to 13"."""
+_DENIED = re.compile(r"(?:(?<!\w)(?i:not|never|nicht)|(?i:n't))(?:\s+[^\W\d]+){0,2}\W*\Z")
+_REFERENCE_MARK = re.compile(r"(?<=\S)\s?[\[【]\d{1,3}(?:\s?[,;-]\s?\d{1,3}){0,9}(?:†[^\]】\n]{0,40})?[\]】]")
+"""Where an answer names its sources: "42 [1]", "42【3†source】"."""
 _MATH = re.compile(r"\$([^$\n]{1,60})\$")
 
 
@@ -155,9 +163,24 @@ def number_at(plain: str, place: int, style: Style) -> tuple[Number | None, bool
 
 
 def last_number_in(plain: str, style: Style, *, is_only: bool = False) -> Number | None:
-    """The last number among other words; with `is_only` none where there are several."""
+    """The last number among other words; with `is_only` none where there are several.
+
+    None, too, where it is not the one that is said: it is denied ("not 42"), or one of two ("12 or 13").
+    """
     found = list(_IN_WORDS.finditer(plain))
-    return _value(found[-1], style) if found and not (is_only and len(found) > 1) else None
+    if not found or (is_only and len(found) > 1):
+        return None
+    last = found[-1]
+    before = found[-2].end("chunk") if len(found) > 1 else max(0, last.start() - LONGEST_LEAD)
+    between = plain[before : last.start()]
+    if _DENIED.search(between[-LONGEST_LEAD:]) or (len(found) > 1 and _SEVERAL.match(between)):
+        return None
+    return _value(last, style)
+
+
+def without_sources(plain: str) -> str:
+    """The text without marks such as [1] behind its words, which say where an answer is from."""
+    return _REFERENCE_MARK.sub("", plain)
 
 
 def is_number(text: str) -> bool:
@@ -186,8 +209,12 @@ def _value(match: re.Match[str], style: Style) -> Number | None:
     digits = _digits(match["chunk"], style)
     if digits is None or len(digits) > LONGEST_NUMBER:
         return None
-    exponent = re.sub(r".*10\s?\^\s?", "e", match["exponent"] or "").strip()
+    written = (match["exponent"] or "").strip()
+    is_power = written.startswith("^")
+    exponent = "" if is_power else re.sub(r".*10\s?\^\s?", "e", written)
     value = EXACT.create_decimal(digits + exponent)
+    if is_power:
+        value = EXACT.power(value, int(written[1:]))
     if match["below"]:
         below = EXACT.create_decimal(match["below"])
         if not below:

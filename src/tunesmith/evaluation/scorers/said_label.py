@@ -5,7 +5,7 @@ r"""Which label an answer says: a model is not beaten by its manners, and no wor
 | the whole answer is the label                         | `card_arrival`, `**B**`, `(B)`, "B."                    |
 | JSON with the label as its only value, or under a key | {"label": "spam", "sure": 0.9}                          |
 | a conclusion                                          | "The answer is B.", "Answer: B", "#### B", \boxed{B},   |
-|                                                       | "Option B is correct"                                   |
+|                                                       | "Option B is correct", <label>B</label>, "정답은 B입니다" |
 | a place where answers stand: the first or last line   | "Yes, it is.", "B. A cow", "... It is about a card.\n   |
 | or its beginning, the last sentence, the end of a     | card_arrival", "I classify this as spam.", "It is: ham" |
 | sentence behind "is", ":", "=", "classified as"       |                                                         |
@@ -21,25 +21,29 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from tunesmith.data.label_set import LabelSet
+from tunesmith.data.label_set import PARTED, LabelSet
 
 _QUOTES = "\"'`*_“”„«»‘’「」『』【】"
-_OPEN = rf"[\s{_QUOTES}(\[{{<$]{{0,12}}"
+_LATEX = r"(?:\\(?:text|textbf|mathrm|mathbf|boxed)\{\s?){0,2}"
+_OPEN = rf"[\s{_QUOTES}(\[{{<$]{{0,12}}{_LATEX}"
 _SHUT = rf"[{_QUOTES})\]}}>$]{{1,12}}"
 _BECAUSE = r"\s(?i:because|since|as|so|weil|car|porque)\b"
 _MARK = rf"(?:[.,;:!?。、，；：！？](?=[\s{_QUOTES})\]]|$)|\s-\s|\s?[\u2013\u2014]|\s\(|{_BECAUSE})"
-_END = rf"(?:{_SHUT}(?:{_MARK}|(?=[\s.,;:!?]|$))|\s*$|{_MARK})"
+_IS_BEHIND = r"(?:입니다|이다|이에요|예요|です|である|だ|になります)(?!\w)"
+"""The verb of a sentence where it stands behind what is said."""
+_END = rf"(?:{_SHUT}(?:{_MARK}|(?=[\s.,;:!?]|$))|\s*$|{_MARK}|(?=\s?</)|{_IS_BEHIND})"
 _RATED = r"\s?(?:/\s?\d{1,3}(?![\d/])|out of \d{1,3}(?!\d)|(?:stars?|points?)(?!\w))"
 """What may stand behind a label that is a number on a scale: 4/5, 4 out of 5, 4 stars."""
 _DENIED_BEHIND = r"(?<![.。!?])\W{0,12}(?i:not|no|never|false|nicht|pas)\b"
 _NOUN = (
     r"(?:answer|label|choice|option|category|class|classification|intent|prediction|verdict|sentiment|result|"
-    r"conclusion|antwort|réponse|respuesta|risposta|resposta|ответ|答案)"
+    r"conclusion|rating|score|antwort|réponse|respuesta|risposta|resposta|ответ|答案|정답|답|답변|答え|正解|解答|回答)"
 )
-_IS = r"(?:\b(?:is|are|was|be|ist|est|es|è|é)\b|[:=：]|是|为)"
+_IS = r"(?:\b(?:is|are|was|be|ist|est|es|è|é)\b|[:=：]|是|为|[은는](?=[\s\w])|は)"
 _FILLER = r"(?:(?:option|choice|letter|label|category|class|clearly|definitely)\s)?"
 _CONCLUSIONS = (
-    rf"(?i:(?<!\w){_NOUN}(?!\w)[^\n.!?:=：]{{0,40}}?{_IS}{_OPEN}{_FILLER}){_OPEN}",
+    rf"(?i:(?<!\w){_NOUN}(?![^\W가-힣は])[^\n.!?:=：]{{0,40}}?{_IS}{_OPEN}{_FILLER}){_OPEN}",
+    rf"(?i:<{_NOUN}>\s{{0,12}})",
     r"####\s*" + _OPEN,
     r"\\boxed\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\{)?" + _OPEN,
 )
@@ -53,15 +57,21 @@ _CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:co
 _DENIES = re.compile(
     r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
 )
-_CLAUSES = (". ", "! ", "? ", "\n", "; ", ", so ", ", but ", ", therefore ", ", thus ", ", hence ")
+_CLAUSES = (
+    ". ", "! ", "? ", "\n", "; ", ", so ", ", but ", " but ", ", it ", ", instead ", ", rather ", ", therefore ",
+    ", thus ", ", hence ",
+)  # fmt: skip
 """What ends the words that a denial is about."""
 _BULLET = re.compile(r"^(?:[#>•]+\s*|[-*]\s+)+")
 _KEYS = (
     "label", "answer", "final_answer", "class", "category", "intent", "prediction", "choice", "sentiment", "verdict",
     "result", "output",
 )  # fmt: skip
+_LETTER_BEHIND = rf"(?!{_IS_BEHIND})\w"
 _DENIED = ""
 """Stands beside a label that is taken back, so that there are two."""
+MOST_PARTS = 50
+"""Of an answer that is a list."""
 LONGEST_SENTENCE = 300
 """Characters before a label among which a denial is looked for."""
 LONGEST_ANSWER = 100_000
@@ -74,10 +84,14 @@ class SaidLabel:
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         self._keys = {labels.key_of(label) for label in labels.labels}
-        longest_first = sorted((key for key in self._keys if key), key=lambda key: (-len(key), key))
+        parts = {part for label in labels.labels for part in labels.parts_of(label)} if labels.are_lists else self._keys
+        longest_first = sorted((part for part in parts if part), key=lambda part: (-len(part), part))
         one = "|".join(map(re.escape, longest_first)) or r"(?!)"
-        said = rf"(?P<label>{one})(?!\w)"
+        if labels.are_lists:
+            one = rf"(?:{one})(?:(?:{PARTED.pattern})(?:{one})(?!\w)){{0,{MOST_PARTS}}}"
+        said = rf"(?P<label>{one})(?!{_LETTER_BEHIND})"
         is_scale = bool(longest_first) and all(key.isdigit() for key in longest_first)
+        self._zeros = re.compile(r"(?<![\d.,])(\d+)\.0{1,2}(?![\d.,])") if is_scale else None
         end = rf"(?:{_RATED})?{_END}" if is_scale else _END
         self._denied = re.compile(rf"{_DENIED_BEHIND}(?!\s{_OPEN}(?:{one})(?!\w))")
         self._conclusions = [re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _CONCLUSIONS]
@@ -93,6 +107,8 @@ class SaidLabel:
 
     def read(self, answer: str) -> str | None:
         """The label that the answer says, None where it says none or several."""
+        if self._zeros is not None:
+            answer = self._zeros.sub(r"\1", answer)
         key = self._labels.key_of(answer)
         if key in self._keys:
             return key
@@ -105,9 +121,9 @@ class SaidLabel:
             in_json = {self._labels.key_of(value) for value in values} & self._keys
             return in_json.pop() if len(in_json) == 1 else None
         for found in (self._concluded(text), self._in_place(text)):
-            said = set(found)
+            said = {self._labels.key_of(one) if one != _DENIED else one for one in found}
             if said:
-                return said.pop() if len(said) == 1 else None
+                return next(iter(said & self._keys), None) if len(said) == 1 else None
         return None
 
     def _concluded(self, text: str) -> Iterator[str]:

@@ -75,6 +75,20 @@ class BatchScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsAnswers(Protocol):
+    """A scorer that looks for something in an answer and may not find it: the answer is wrong, and that is told.
+
+    `missing` says in words what such answers lack.
+    """
+
+    missing: str
+
+    def finds(self, answer: str) -> bool:
+        """Whether the answer holds what is compared."""
+        ...
+
+
 def score_items(scorer: Scorer, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
     """Every item judged, together where the scorer can do that."""
     if isinstance(scorer, BatchScorer):
