@@ -2,7 +2,8 @@
 
 A file in `prepared/` of the home folder, named by a hash of all that its content follows from. For token arrays: the
 examples' content in their order, the instruction in front of them, tokenizer, chat template, limit, method, version.
-For a report: the SHA-256 of every file, what the recipe says of the data, tokenizer, chat template, limit, version.
+For a report: the SHA-256 of every file, what the recipe says of the data, tokenizer, chat template, limit, method,
+version.
 What is read back is verified by its hash; a file that is damaged or cannot be read is made again. The newest few are
 kept.
 """
@@ -35,25 +36,32 @@ from tunesmith.records import (
     fingerprint_of,
 )
 
-FORMAT = 3  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
+FORMAT = 4  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
 LEAST_EXAMPLES = 5_000
 FILES_KEPT = 8
 
 
 def check_or_recall(
-    loaded: Loaded, test: Loaded | None, tokenizer: ChatTokenizer, max_tokens: int, model: str, data: DataRecipe
+    loaded: Loaded,
+    test: Loaded | None,
+    tokenizer: ChatTokenizer,
+    max_tokens: int,
+    model: str,
+    data: DataRecipe,
+    method: Method | None = None,
 ) -> CheckReport:
     """As `check_examples`, from the cache when these very files were checked so before."""
     if len(loaded.examples) < LEAST_EXAMPLES:
-        return check_examples(loaded, test, tokenizer, max_tokens, model)
+        return check_examples(loaded, test, tokenizer, max_tokens, model, method)
     files = [of.dataset.model_dump(mode="json") for of in (loaded, test) if of is not None]
     hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
-    key = fingerprint_of([FORMAT, _program(), files, data.model_dump(mode="json"), hashes, max_tokens, model])[:32]
+    said = [data.model_dump(mode="json"), max_tokens, model, method]
+    key = fingerprint_of([FORMAT, _program(), files, hashes, *said])[:32]
     path = home_folder() / "prepared" / f"{key}.json"
     known = _recall_report(path)
     if known is not None:
         return known
-    report = check_examples(loaded, test, tokenizer, max_tokens, model)
+    report = check_examples(loaded, test, tokenizer, max_tokens, model, method)
     with suppress(OSError):
         text = report.model_dump_json()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ unwanted one. All wanted answers of pairs stand before the unwanted ones, so tha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tunesmith.errors import DataError, name_some
 from tunesmith.records import Example, Method
@@ -31,23 +32,56 @@ class Sequences:
         return len(self.conversations) // self.per_example
 
 
+class Misfit(NamedTuple):
+    """Examples, by their positions, that a method cannot learn from."""
+
+    slug: str
+    what: str
+    do: str
+    positions: tuple[int, ...]
+
+
+def find_misfit(examples: Sequence[Example], method: Method) -> Misfit | None:
+    """The examples that are not what this method needs; None when all of them are."""
+    if method == "sft":
+        return _misfit(
+            examples, lambda e: e.is_desirable is False, "unwanted-answers",
+            "are rated as unwanted, and sft would imitate them", "set method=kto, or take them out",
+        )  # fmt: skip
+    if method == "kto":
+        return _misfit(
+            examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
+            "have neither a rating nor a rejected answer, and kto needs one of them",
+            'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
+        )  # fmt: skip
+    return _misfit(
+        examples, lambda e: not e.rejected, "not-pairs",
+        f"have no rejected answer, and {method} learns from pairs",
+        'give columns "chosen" and "rejected", or set method=sft',
+    )  # fmt: skip
+
+
+def _misfit(
+    examples: Sequence[Example], is_wrong: Callable[[Example], bool], slug: str, what: str, do: str
+) -> Misfit | None:
+    wrong = tuple(i for i, example in enumerate(examples) if is_wrong(example))
+    return Misfit(slug, what, do, wrong) if wrong else None
+
+
 def sequences_of(name: str, examples: Sequence[Example], method: Method) -> Sequences:
     """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+    if misfit := find_misfit(examples, method):
+        wrong = [examples[i].line for i in misfit.positions]
+        raise DataError(
+            misfit.slug, f"{len(wrong):,} of {len(examples):,} examples {misfit.what}.",
+            where=f"{name} lines {name_some(wrong)}", found=_kinds(examples), do=misfit.do,
+        )  # fmt: skip
     if method == "sft":
-        _refuse(name, examples, lambda e: e.is_desirable is False, "unwanted-answers",
-                "are rated as unwanted, and sft would imitate them", "set method=kto, or take them out")  # fmt: skip
         return Sequences(list(examples))
     if method == "kto":
-        _refuse(name, examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
-                "have neither a rating nor a rejected answer, and kto needs one of them",
-                'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
-                )  # fmt: skip
         wanted = [_last_turn_only(e) for e in examples if e.is_desirable is not False]
         unwanted = [answers_of(e)[-1] for e in map(_last_turn_only, examples) if e.is_desirable is not True]
         return Sequences([*wanted, *unwanted], are_wanted=(True,) * len(wanted) + (False,) * len(unwanted))
-    _refuse(name, examples, lambda e: not e.rejected, "not-pairs",
-            f"have no rejected answer, and {method} learns from pairs",
-            'give columns "chosen" and "rejected", or set method=sft')  # fmt: skip
     pairs = [answer for e in examples for answer in (_last_turn_only(e), _with_rejected(e))]
     return Sequences(pairs, per_example=2)
 
@@ -64,17 +98,6 @@ def _last_turn_only(example: Example) -> Example:
 
 def _with_rejected(example: Example) -> Example:
     return _last_turn_only(replace(example, messages=(*example.prompt, *example.rejected), rejected=()))
-
-
-def _refuse(
-    name: str, examples: Sequence[Example], is_wrong: Callable[[Example], bool], slug: str, what: str, do: str
-) -> None:
-    wrong = [example.line for example in examples if is_wrong(example)]
-    if wrong:
-        raise DataError(
-            slug, f"{len(wrong):,} of {len(examples):,} examples {what}.",
-            where=f"{name} lines {name_some(wrong)}", found=_kinds(examples), do=do,
-        )  # fmt: skip
 
 
 def _kinds(examples: Sequence[Example]) -> str:

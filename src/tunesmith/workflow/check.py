@@ -52,7 +52,7 @@ def check_and_describe(
     model = model or _default_model()
     named = NamedModel.open(folder_if_run(model)) if model else None
     limit = max_tokens or (named.context_tokens if named else None)
-    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, do_leaks_stop=True)
+    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, method, do_leaks_stop=True)
     examples = [*loaded.examples, *(other.examples if other else ())]
     is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
     if report.errors or not is_asked:

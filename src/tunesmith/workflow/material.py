@@ -66,7 +66,9 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     recipe = with_scorer(searched(pinned(recipe, named), listener))
     limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
-    report = check_or_recall(instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data)
+    report = check_or_recall(
+        instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data, recipe.method
+    )
     tell_or_refuse(report, listener, recipe)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,

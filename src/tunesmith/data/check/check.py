@@ -8,6 +8,7 @@ from tunesmith.data.check.duplicates import check_duplicates
 from tunesmith.data.check.labels import check_labels
 from tunesmith.data.check.leakage import check_leakage
 from tunesmith.data.check.lengths import check_lengths
+from tunesmith.data.check.method import check_method
 from tunesmith.data.check.near_duplicates import check_near_duplicates
 from tunesmith.data.check.pairs import check_pairs
 from tunesmith.data.check.roles import check_roles
@@ -15,10 +16,11 @@ from tunesmith.data.check.size import check_size
 from tunesmith.data.check.tools import check_tools
 from tunesmith.data.check.vocabulary import check_vocabulary
 from tunesmith.data.read.dataset import Loaded
-from tunesmith.records import ChatTokenizer, CheckReport, Problem
+from tunesmith.records import ChatTokenizer, CheckReport, Method, Problem
 
 CHECKS: tuple[Check, ...] = (
     check_answers,
+    check_method,
     check_pairs,
     check_roles,
     check_lengths,
@@ -44,15 +46,17 @@ def check_examples(
     tokenizer: ChatTokenizer | None = None,
     max_tokens: int | None = None,
     model: str | None = None,
+    method: Method | None = None,
     *,
     do_leaks_stop: bool = False,
 ) -> CheckReport:
     """Every problem of a data set, worst first: what the reader found and what the checks find.
 
-    With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length.
-    `do_leaks_stop`: leaks that stop a run are errors; False where the run's own gate follows (`settle_leaks`).
+    With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length; with
+    `method`, whether it can learn from them. `do_leaks_stop`: leaks that stop a run are errors; False where the run's
+    own gate follows (`settle_leaks`).
     """
-    context = CheckContext(loaded, test, tokenizer, max_tokens, model, do_leaks_stop)
+    context = CheckContext(loaded, test, tokenizer, max_tokens, model, method, do_leaks_stop)
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
     for check in CHECKS:
         found += check(context)

@@ -9,7 +9,7 @@ from tunesmith.data.keys import labels_of, prompt_key
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.data.read.faults import LINES_KEPT
 from tunesmith.data.wording import of_examples
-from tunesmith.records import ChatTokenizer, Example, Problem, Severity
+from tunesmith.records import ChatTokenizer, Example, Method, Problem, Severity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ class CheckContext:
     tokenizer: ChatTokenizer | None = None
     max_tokens: int | None = None
     model: str | None = None
+    method: Method | None = None
     do_leaks_stop: bool = False
 
     @property

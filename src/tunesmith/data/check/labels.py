@@ -1,9 +1,15 @@
-"""Labels that are rare beside others: accuracy hides them, and a model may never answer them."""
+"""Labels that are rare beside others: accuracy hides them, and a model may never answer them.
+
+Labels of a given test set that no train example has: they cannot be learned, and often they say that none is known
+(-1 in GLUE).
+"""
 
 from collections import Counter
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
+from tunesmith.data.final_answer import final_answer
+from tunesmith.data.keys import labels_of, normalised
 from tunesmith.errors import name_some
 from tunesmith.records import Problem
 
@@ -12,6 +18,7 @@ IMBALANCE = 10
 
 
 def check_labels(context: CheckContext) -> Iterator[Problem]:
+    yield from _check_unseen(context)
     if not context.labels:
         return
     counts = Counter(context.labels).most_common()
@@ -25,3 +32,29 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
         f"have a rare label: {name_some(sorted(rare))}; the commonest, {commonest!r}, has {most:,}",
         "add examples of the rare labels, and judge by macro-F1 beside accuracy",
     )
+
+
+def _check_unseen(context: CheckContext) -> Iterator[Problem]:
+    """Held-out labels, of the same files or of a test file, that stand in no train example."""
+    sides = context.loaded.sides or ["train"] * len(context.examples)
+    train = [example for example, side in zip(context.examples, sides, strict=True) if side == "train"]
+    labels = labels_of(train)
+    if not labels:
+        return
+    known = set(map(normalised, labels))
+    for held_out in (context, CheckContext(context.test) if context.test else None):
+        if held_out is None or not held_out.loaded.has_answers:
+            continue
+        is_context = held_out is context
+        places = [i for i in range(len(held_out.examples)) if not is_context or sides[i] != "train"]
+        found = [i for i in places if normalised(final_answer(held_out.examples[i].answer)) not in known]
+        names = name_some(sorted({held_out.examples[i].answer for i in found}))
+        is_all = len(found) == len(places)
+        yield from held_out.problems(
+            "unknown-label",
+            "error" if is_all else "warning",
+            found,
+            f"are held out with a label that no train example has: {names}"
+            + ("; no held-out label is known" if is_all else ""),
+            "write labels in the same way everywhere, and take rows without a true label out",
+        )

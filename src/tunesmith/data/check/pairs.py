@@ -1,9 +1,9 @@
-"""Pairs whose two answers are one: a preference method learns nothing from them."""
+"""Preferences that say nothing: pairs whose two answers are one, answers preferred here and rejected there."""
 
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.records import Example, Message, Problem
+from tunesmith.records import Example, Message, Problem, canonical_json
 
 
 def check_pairs(context: CheckContext) -> Iterator[Problem]:
@@ -15,6 +15,30 @@ def check_pairs(context: CheckContext) -> Iterator[Problem]:
         "have the same chosen and rejected answer",
         "take them out, or correct the answers; a pair teaches by its difference",
     )
+    yield from context.problems(
+        "opposite-preferences",
+        "warning",
+        _find_opposites(context),
+        "prefer the answer to a question that another example rejects for the same one",
+        "decide which answer is the better one; what is taught both ways is not learned",
+    )
+
+
+def _find_opposites(context: CheckContext) -> list[int]:
+    """Positions of the pairs that stand the other way round too, and of answers that are rated both ways."""
+    placed: dict[tuple[int, bool], list[int]] = {}
+    for i, example in enumerate(context.examples):
+        question = int(context.prompt_hashes_E[i])
+        if example.rejected:
+            chosen, rejected = hash(_said(example.messages[-1])), hash(_said(example.rejected[-1]))
+            low, high = sorted((chosen, rejected))
+            key = hash((question, low, high)), chosen == low
+        elif example.is_desirable is not None:
+            key = hash((question, _said(example.messages[-1]))), example.is_desirable
+        else:
+            continue
+        placed.setdefault(key, []).append(i)
+    return sorted(i for (what, way), found in placed.items() if (what, not way) in placed for i in found)
 
 
 def _says_the_same(example: Example) -> bool:
@@ -24,4 +48,8 @@ def _says_the_same(example: Example) -> bool:
 
 
 def _said(message: Message) -> tuple[object, ...]:
-    return message.content.split(), (message.reasoning or "").split(), message.functions_called
+    return (
+        tuple(message.content.split()),
+        tuple((message.reasoning or "").split()),
+        canonical_json(message.functions_called),
+    )

@@ -41,4 +41,5 @@ def load_outside(path: str | Path) -> tuple[Loaded, OutsideTask]:
         )
         for sentence in task.not_understood
     ]  # fmt: skip
-    return Loaded(dataset, examples, problems, (Part(str(path), None, 0, len(examples), "rows"),)), task
+    part = Part(str(path), None, 0, len(examples), "rows")
+    return Loaded(dataset, examples, problems, (part,), task.has_answers), task

@@ -33,6 +33,7 @@ LIKELY: dict[str, tuple[str, ...]] = {
     "input": ("input", "context"),
     "chosen": ("chosen", "chosen_response", "response_chosen", "preferred", "better", "accepted", "winner", "good"),
     "rejected": ("rejected", "rejected_response", "response_rejected", "dispreferred", "worse", "loser", "bad"),
+    "system": ("system_prompt", "system_message", "system_instruction", "systemprompt", "sys_prompt", "system"),
     "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
 }  # fmt: skip
 """What people call our columns, the likeliest name first."""
@@ -149,6 +150,11 @@ def told_left_over(
         as_it_is = ",".join(f"{name}={name}" for name in rule.required)
         code = "likely-answer" if missing == "completion" else "likely-prompt"
         yield Fault(code, 0, f'"{theirs}": {_as_flag(mapping)}; to leave it out: --columns {as_it_is}')
+    theirs = _likeliest("system", filled)
+    if theirs is not None and "system" in rule.optional and "system" not in present:
+        as_it_is = ",".join(f"{name}={name}" for name in rule.required)
+        mapping = {"system": theirs}
+        yield Fault("likely-system", 0, f'"{theirs}": {_as_flag(mapping)}; to leave it out: --columns {as_it_is}')
 
 
 def _missing(rule: ShapeRule, present: set[str]) -> str | None:

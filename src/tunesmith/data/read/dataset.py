@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from tunesmith.data.read.beside import Beside, placeholders
 from tunesmith.data.read.columns import NAMES_TOLD, Renaming, nearest, proposed, refuse_unknown_names, told_left_over
 from tunesmith.data.read.faults import KINDS, BadRow, Fault, FaultLog, Row
 from tunesmith.data.read.folder import Source, find_sources, unreadable
@@ -49,12 +50,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A data set in memory: its record, its examples in file order, and what was wrong while reading."""
+    """A data set in memory: its record, its examples in file order, and what was wrong while reading.
+
+    `has_answers` is False where a task of another tool says how answers are checked in place of what they are.
+    """
 
     dataset: Dataset
     examples: list[Example]
     problems: list[Problem]
     parts: tuple[Part, ...]
+    has_answers: bool = True
 
     @property
     def sides(self) -> list[Side] | None:
@@ -145,6 +150,7 @@ def _read_source(
     rule = _choose_shape(source.path, first, renaming, method)
     before = len(examples)
     used = {theirs for ours in rule.columns if (theirs := renaming.theirs(ours))} | {group}
+    beside = Beside(rule, used)
     unused: Counter[str] = Counter()
     present: set[str] = set()
     plain_columns: Iterable[str] = ()
@@ -161,13 +167,15 @@ def _read_source(
             examples.append(read_example(rule, values, row.line, _group_of(row.values, group)))
             for key in passed_over:
                 log.add(Fault("unused-keys", row.line, key))
-            for code, found in read_otherwise(rule, values):
+            for code, found in chain(read_otherwise(rule, values), placeholders(rule, values)):
                 log.add(Fault(code, row.line, found))
+            for fault in beside.look_at(row.line, row.values):
+                log.add(fault)
         except BadRow as bad:
             log.add(Fault(bad.code, row.line, bad.found))
         present.update(name for name in rule.columns if values.get(name) not in (None, ""))
     present.update(plain_columns)
-    for fault in told_left_over(rule, unused, present, renaming):
+    for fault in chain(told_left_over(rule, unused, present, renaming), beside.splits()):
         log.add(fault)
     problems = list(log.problems())
     if len(examples) == before:

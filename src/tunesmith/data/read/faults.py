@@ -135,6 +135,29 @@ KINDS: dict[str, _Kind] = {
         "A column that is not used looks like the answer",
         "map it with --columns as shown, or name the columns that are meant",
     ),
+    "likely-system": _Kind(
+        "error",
+        "A column that is not used looks like the system message",
+        "map it with --columns as shown, or name the columns that are meant",
+    ),
+    "split-column": _Kind(
+        "error",
+        "A column says which split each row belongs to, and would be ignored",
+        "write each split into a file named after it (train.jsonl, test.jsonl), or take the column out",
+    ),
+    "scores-disagree": _Kind(
+        "error",
+        "Pairs whose rejected answer has the higher score",
+        "exchange the answers or take the rows out; if a low score is the better one, take the columns out",
+    ),
+    "scores-equal": _Kind(
+        "warning", "Pairs whose two answers have the same score", "take them out: they prefer one of two equals"
+    ),
+    "placeholder": _Kind(
+        "warning",
+        "Rows with a word for nothing where a text may be left out; it is read as the text",
+        "leave the value empty",
+    ),
     "text-of-numbers": _Kind(
         "note", "Rows where a number or truth value is read as text", "write it as text if it should look otherwise"
     ),

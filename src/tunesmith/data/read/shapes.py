@@ -6,12 +6,12 @@
     preference          {"prompt"?, "chosen", "rejected"}                     strings or lists of messages (TRL)
     rated               {"prompt", "completion", "label": true or false}      the same with a rating (TRL, for KTO)
     prompt-completion   {"prompt", "completion", "system"?}                   strings or lists of messages
-    alpaca              {"instruction", "input"?, "output", "system"?}
+    alpaca              {"instruction", "input"?, "output", "system"?, "history"?}
     text                {"text"}
 
 A shape is found by looking at the column names: each of the first rows has one vote. Every shape becomes the same
 `Example`: the prompt strings become user messages, the answers assistant messages; Alpaca's input follows its
-instruction after an empty line.
+instruction after an empty line, and the pairs of its history (LLaMA-Factory) are the turns before it.
 """
 
 import re
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tunesmith.data.read.calls import tools_of
+from tunesmith.data.read.calls import parsed, tools_of
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.messages import (
     conversation,
@@ -31,10 +31,13 @@ from tunesmith.data.read.messages import (
     system_of,
 )
 from tunesmith.data.read.plain_text import as_text
+from tunesmith.data.read.wrong_type import wrong_type
 from tunesmith.records import Example, Message, Method, Role, Shape
 from tunesmith.records.example import identify_plain
 
 Values = Mapping[str, Any]
+NO_INPUT = "<noinput>"
+"""What Stanford's Alpaca data has where an instruction needs no input."""
 
 
 class Parts(NamedTuple):
@@ -101,8 +104,22 @@ def as_rating(value: Any) -> bool | None:
 
 def _alpaca(values: Values) -> Parts:
     instruction, given = required_text(values, "instruction"), optional_text(values, "input")
-    prompt = f"{instruction}\n\n{given}" if given else instruction
-    return Parts((*system_of(values), Message("user", prompt), Message("assistant", required_text(values, "output"))))
+    prompt = f"{instruction}\n\n{given}" if given and given.strip() != NO_INPUT else instruction
+    turn = (Message("user", prompt), Message("assistant", required_text(values, "output")))
+    return Parts((*system_of(values), *_history(values), *turn))
+
+
+def _history(values: Values) -> tuple[Message, ...]:
+    """The earlier turns of a conversation: pairs of what was asked and answered. Errors: `BadRow`."""
+    pairs = parsed(values.get("history")) or []
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise wrong_type("history", "a list of pairs of texts", pairs)
+    messages: list[Message] = []
+    for asked, answered in pairs:
+        if not isinstance(asked, str) or not isinstance(answered, str):
+            raise wrong_type("history", "a list of pairs of texts", [asked, answered])
+        messages += [Message("user", asked), Message("assistant", answered)]
+    return tuple(messages)
 
 
 def _text(values: Values) -> Parts:
@@ -193,7 +210,7 @@ RULES: tuple[ShapeRule, ...] = (
         fits=lambda values: as_rating(values["label"]) is not None,
     ),
     ShapeRule("prompt-completion", ("prompt", "completion"), ("system", *_TOOLS), _prompt_completion),
-    ShapeRule("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
+    ShapeRule("alpaca", ("instruction", "output"), ("input", "system", "history"), _alpaca),
     ShapeRule("text", ("text",), (), _text),
 )
 COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in RULES for name in rule.columns))
