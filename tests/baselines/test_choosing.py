@@ -52,7 +52,8 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
         ("b", 64), ("c", 64), ("f", 32), ("e", 16), ("a", 16), ("d", 16),
     ]  # fmt: skip
     first, *others = chosen.sentences
-    assert first.startswith("Chosen on 64 validation examples among 6 candidates in ") and first.endswith(": b 90.0 %.")
+    assert first.startswith("Of 6 ways tried on 64 validation examples in ")
+    assert first.endswith(", this did best: b 90.0 %.")
     assert others == [
         "Also tried: c 50.0 %.",
         "Dropped after 32 examples: f 30.0 %.",
@@ -82,7 +83,7 @@ def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> No
     )
     assert chosen.candidate.name == best
     assert len(measure.asked["b, dear"]) == 64 and measure.asked.keys() == {"a", "b", "c", "b, dear"}
-    assert "among 4 candidates" in chosen.sentences[0]
+    assert "Of 4 ways tried" in chosen.sentences[0]
 
 
 def test_alone_there_is_nothing_to_choose_and_no_variant_is_tried() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.decision.cases import HALF, N, contender, evaluation, luck, verdict
 from tunesmith.decision import decide
 from tunesmith.decision.duel import VERDICTS, all_duels, luck_of, standard_errors
-from tunesmith.decision.verdict import simplicity
+from tunesmith.decision.simplicity import simplicity
 from tunesmith.records import Bar, Circumstances, Comparison, Contender, Usage
 
 
@@ -24,8 +24,8 @@ def test_a_gain_that_is_proof_alone_is_none_among_many() -> None:
     among = verdict([contender("zero-shot", 0.5), *tuned(8, 0.56)])
     assert among.verdict == "cannot tell"
     assert among.reasons[0] == (
-        "tuned 0 looks better than zero-shot by 6.0 points (95 % interval 1.0 to 11.0, n = 400) in exact match, which "
-        "may be noise (p = 0.15 by Holm over 8 comparisons)."
+        "tuned 0 scores more than zero-shot by 6.0 points (95 % interval 1.0 to 11.0, n = 400) in exact match, which "
+        "may be chance (p = 0.15 by Holm over 8 comparisons)."
     )
 
 
@@ -33,8 +33,9 @@ def test_a_gain_that_luck_explains_too_easily_holds_nobody_up() -> None:
     among = verdict([contender("zero-shot", 0.5), *tuned(9, 0.56)])
     assert (among.verdict, among.winner) == ("prompt", "zero-shot")
     assert any(
-        "tuned 0 is dearer and looks better by 6.0 points (95 % interval 1.0 to 11.0, n = 400) in exact match, but the "
-        "best of 9 dearer contenders does so by luck more than one time in twenty (p = 0.17 by Holm)" in one
+        "tuned 0 is more elaborate (needs training) and scores more by 6.0 points (95 % interval 1.0 to 11.0, n = 400) "
+        "in exact match, but the best of 9 more elaborate contenders does so by chance more than one time in twenty "
+        "(p = 0.17 by Holm)" in one
         for one in among.reasons
     )
 
@@ -66,7 +67,7 @@ def test_the_best_prompt_answers_for_all_prompts() -> None:
     decision = decide(evaluation(scores, halves=halves), Bar())
     assert (decision.verdict, decision.winner) == ("prompt", "few-shot")
     assert any(
-        "zero-shot may be as good, but tuned looks better than it by 6.5 points" in one
+        "zero-shot may be as good, but tuned scores more than it by 6.5 points" in one
         and one.endswith("against few-shot that question falls away.")
         for one in decision.reasons
     )

@@ -20,8 +20,9 @@ from tunesmith.records import Answer, Bar, Contender, Evaluation, Quantity
 def test_it_says_what_was_asked_what_can_be_shown_and_what_is_needed() -> None:
     told = what_can_be_shown(80, Bar(min_gain=0.03), Spread(0.12))
     assert told.sentence == (
-        "80 test examples can show 13.6 points to exceed the 3 that you asked for: about 1,050 are needed to show 6. "
-        "(Measured: the best two of different verdicts disagree on 12.0 % of the examples.)"
+        "With 80 test examples only gains of 13.6 points or more can be proven to exceed the 3 that you asked for. To "
+        "prove 6 points you need about 1,050. (Measured: the best two of different verdicts disagree on 12.0 % of the "
+        "examples.)"
     )
     assert not told.is_enough and not told.is_assumed
     assert told.options == (
@@ -54,19 +55,19 @@ def test_what_it_promises_is_what_the_rule_does(n: int, gain: float | None) -> N
 def test_enough_is_enough() -> None:
     told = what_can_be_shown(5000, Bar(min_gain=0.05))
     assert told.is_enough and told.options == () and told.wanted == 0.1
-    assert "to exceed the 5 that you asked for: that is enough to show 10." in told.sentence
+    assert "to exceed the 5 that you asked for: that is enough to prove 10." in told.sentence
 
 
 def test_where_no_gain_was_asked_for_five_points_are_worth_waiting_for() -> None:
     told = what_can_be_shown(100, Bar())
     assert told.wanted == 0.05
-    assert "5 are worth waiting for (you named no min_gain)" in told.sentence
+    assert "To prove 5 points (you named no min_gain) you need about" in told.sentence
 
 
 def test_a_handful_shows_nothing() -> None:
     told = what_can_be_shown(3, Bar())
     assert told.shows is None and not told.is_enough
-    assert told.sentence.startswith("3 test examples can show no gain, 5 are worth waiting for")
+    assert told.sentence.startswith("With 3 test examples no gain can be proven. To prove 5 points")
     assert told.options[-1].startswith("Go on as it is: true gains will mostly not be told")
 
 
@@ -82,7 +83,7 @@ def test_groups_show_less_and_it_says_so() -> None:
     effect = 1 + 9 * ASSUMED_ALIKE
     assert alone.shows and grouped.shows and effect**0.5 < grouped.shows / alone.shows < 1.1 * effect**0.5
     assert effect * alone.needed < grouped.needed < 1.1 * effect * alone.needed
-    assert grouped.sentence.startswith("400 test examples in 40 groups can show ")
+    assert grouped.sentence.startswith("With 400 test examples in 40 groups only gains of ")
     assert grouped.sentence.endswith(
         "Assumed: differences inside a group correlate with 0.1, so that 400 tell as much as 210 ungrouped ones.)"
     )

@@ -26,7 +26,7 @@ from tunesmith.records import Bar, Contender, Quantity
         ),
     ],
 )
-def test_the_simplest_that_nothing_dearer_beats_wins(scores: dict[str, float], wanted: tuple[str, str]) -> None:
+def test_the_simplest_that_nothing_more_elaborate_beats_wins(scores: dict[str, float], wanted: tuple[str, str]) -> None:
     decision = verdict(scores)
     assert (decision.verdict, decision.winner) == wanted
 
@@ -67,7 +67,10 @@ def test_stop_when_nothing_reaches_the_score() -> None:
 def test_stop_when_nothing_gets_anything_right() -> None:
     decision = verdict(dict.fromkeys(KINDS, 0.0))
     assert decision.verdict == "stop"
-    assert decision.reasons[0] == "Stop: no contender gets a single one of 400 test examples right in exact match."
+    assert (
+        decision.reasons[0]
+        == "Keep what you have: no contender gets a single one of 400 test examples right in exact match."
+    )
 
 
 def test_stop_when_the_simplest_gets_nothing_right_and_the_dearer_next_to_nothing() -> None:
@@ -123,7 +126,7 @@ def test_a_sure_one_of_the_same_verdict_takes_the_place_of_an_unsure_one() -> No
 def test_noise_between_two_prompts_stops_no_verdict() -> None:
     decision = verdict({"zero-shot": 0.50, "few-shot": 0.56, "tuned": 0.4}, half=0.07)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
-    assert any("few-shot looks better" in reason and "noise" in reason for reason in decision.reasons)
+    assert any("few-shot scores more" in reason and "chance" in reason for reason in decision.reasons)
 
 
 @pytest.mark.parametrize(("right", "n"), [(1, 1), (10, 10), (5, 10), (0, 1), (0, 10)])
@@ -161,8 +164,8 @@ def test_a_difference_known_to_no_better_than_15_points_shows_nothing() -> None:
 def test_a_proven_gain_below_the_one_asked_for_is_not_called_no_gain() -> None:
     decision = verdict({"zero-shot": 0.5, "tuned": 0.7}, Bar(min_gain=0.3), half=0.13)
     assert (
-        "tuned is dearer and better, but not shown to be better by the 30.0 points that you asked for: "
-        "20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact match."
+        "tuned is more elaborate (needs training) and better, but not shown to be better by the 30.0 points that you "
+        "asked for: 20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact match."
     ) in decision.reasons
     assert not any("not shown to be better:" in reason for reason in decision.reasons)
 
@@ -352,7 +355,7 @@ def test_where_all_fail_it_says_so() -> None:
     decision = verdict([failing(contender("zero-shot", 0.9), 100)])
     assert decision.verdict == "stop"
     assert decision.reasons[0] == (
-        "Stop: no contender gave enough answers to be judged by them; mend what fails and ask again."
+        "Keep what you have: no contender gave enough answers to be judged by them. Fix what fails and ask again."
     )
 
 
@@ -372,6 +375,6 @@ def test_noise_of_the_clock_does_not_choose_between_two_that_cost_the_same() -> 
     assert winner(0.020, 0.2, 0.2) == "long"
 
 
-def test_two_that_cost_the_same_are_not_called_dearer() -> None:
+def test_two_that_need_the_same_are_not_called_more_elaborate() -> None:
     made = [contender("few-shot", 0.8, name="a", usd=0.021), contender("few-shot", 0.7, name="b", usd=0.020)]
-    assert any(reason.startswith("b is about as dear and worse") for reason in verdict(made).reasons)
+    assert any(reason.startswith("b is about as elaborate and worse") for reason in verdict(made).reasons)

@@ -12,10 +12,18 @@ import pytest
 from tunesmith.decision import decide
 from tunesmith.records import Bar, Contender, Quantity, TokenPrice, Usage
 from tunesmith.report import ReportInput, report_json, write_report
-from tunesmith.report.data import changed_cases, focus_of, rival_of, sides_of, worst_cases
+from tunesmith.report.data import (
+    changed_cases,
+    corrected_p,
+    focus_of,
+    needed_examples,
+    rival_of,
+    sides_of,
+    worst_cases,
+)  # fmt: skip
 from tunesmith.report.html import figures_of, render_html
 from tunesmith.report.markdown import render_markdown
-from tunesmith.report.plain import code
+from tunesmith.report.plain import code, inert
 
 
 def test_three_files_are_written_and_replaced(report: ReportInput, tmp_path: Path) -> None:
@@ -48,7 +56,8 @@ def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
     assert len(text.splitlines()) < 90
     assert text.startswith("# Verdict: fine-tune\n")
     assert "| **tuned** | 93.9 % (90.0 to 97.8) |" in text
-    assert all(f"- {reason}" in text for reason in report.decision.reasons)
+    assert all(f"- {inert(reason)}" in text for reason in report.decision.reasons)
+    assert "`" not in text.partition("## Training")[0]  # sentences are no code
 
 
 def test_both_reports_tell_the_energy_of_a_training_where_it_is_known(report: ReportInput) -> None:
@@ -132,11 +141,14 @@ def test_changed_examples_are_the_largest_changes_on_both_sides(report: ReportIn
 
 
 def test_the_rival_is_turned_so_that_the_winner_stands_first(report: ReportInput) -> None:
+    """The tile says what is gained over the simplest contender; the winner being that, how far the best other is."""
     rival = rival_of(report)
-    assert rival is not None and (rival.a, rival.b) == ("tuned", "rag") and rival.difference > 0
-    prompt = replace(report, decision=report.decision.model_copy(update={"winner": "few-shot", "verdict": "prompt"}))
+    assert rival is not None and (rival.a, rival.b) == ("tuned", "zero-shot") and rival.difference > 0
+    prompt = replace(report, decision=report.decision.model_copy(update={"winner": "zero-shot", "gain": None}))
     other = rival_of(prompt)
-    assert other is not None and (other.a, other.b) == ("few-shot", "tuned") and other.difference < 0
+    assert other is not None and other.a == "zero-shot" and other.difference < 0
+    best = max(report.evaluation.contenders, key=lambda one: one.metrics[report.evaluation.metric].value)
+    assert other.b == best.name
 
 
 def _with(report: ReportInput, **contenders: Contender) -> ReportInput:
@@ -181,18 +193,21 @@ def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(report:
     assert "zero-shot" not in [trace["y"][0] for trace in figures_of(told)["scores"]["data"]]
 
 
-def test_a_difference_is_told_from_noise_only_after_correction(report: ReportInput) -> None:
-    """One pair of ten at p = 0.02, its interval above zero: alone told from noise, among ten it is not."""
+def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: ReportInput) -> None:
+    """One family for the whole report: a pair is hollow where the verdict's own corrected p leaves it open."""
     pairs = [
-        pair.model_copy(update={"p": 0.02 if i == 0 else 0.9, "low": 0.01, "difference": 0.1, "high": 0.2})
-        for i, pair in enumerate(report.evaluation.comparisons)
+        pair.model_copy(update={"p": 0.02, "low": 0.01, "difference": 0.1, "high": 0.2, "needed_n": 200})
+        for pair in report.evaluation.comparisons
     ]
-    few = report.evaluation.model_copy(update={"comparisons": tuple(pairs)})
-    alone = report.evaluation.model_copy(update={"comparisons": tuple(pairs[:1])})
-    for evaluation, fill, corrected in ((few, "@paper", 0.2), (alone, "@accent", 0.02)):
-        told = replace(report, evaluation=evaluation)
-        traces = figures_of(told)["differences"]["data"]
-        assert traces[-1]["marker"]["color"] == fill
-        assert f"| 0.02 | {corrected:g} |" in render_markdown(told)
-        assert f'<td class="number">0.020</td><td class="number">{corrected:.3f}</td>' in render_html(told)
-    assert "after correction for the 10 shown (Holm)" in render_html(replace(report, evaluation=few))
+    evaluation = report.evaluation.model_copy(update={"comparisons": tuple(pairs)})
+    decision = decide(evaluation, Bar())
+    told = replace(report, evaluation=evaluation, decision=decision)
+    one = next(pair for pair in decision.pairs if {pair.a, pair.b} == {"few-shot", "tuned+rag"})
+    corrected = corrected_p(told)
+    assert corrected["few-shot", "tuned+rag"] == corrected["tuned+rag", "few-shot"] == one.p > 0.02
+    assert needed_examples(told).get(("few-shot", "tuned+rag")) == one.needed_n
+    assert f"| 0.02 | {one.p:.2g} |" in render_markdown(told)
+    assert "a simpler contender against all more elaborate ones" in render_markdown(told)
+    assert "(Holm)" in render_html(told) and "corrected for the" not in render_html(told)
+    colors = {trace["marker"]["color"] for trace in figures_of(told)["differences"]["data"]}
+    assert colors == ({"@accent"} if all(p <= 0.05 for p in corrected.values()) else {"@accent", "@paper"})

@@ -144,7 +144,9 @@ def test_nothing_was_trained_and_the_page_leaves_it_out(report: ReportInput) -> 
     assert "Worst answers" in shown.text and "Where rag did worst" in shown.text
 
 
-@pytest.mark.parametrize(("bar", "title"), [(Bar(min_score=0.999), "Stop"), (Bar(min_score=0.95), "Cannot tell yet")])
+@pytest.mark.parametrize(
+    ("bar", "title"), [(Bar(min_score=0.999), "Keep what you have"), (Bar(min_score=0.95), "Cannot tell yet")]
+)
 def test_a_verdict_without_winner_has_a_page(report: ReportInput, bar: Bar, title: str) -> None:
     from tunesmith.decision import decide
 

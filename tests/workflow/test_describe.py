@@ -31,7 +31,7 @@ def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> 
     assert found.labels == {"refund": 100, "invoice": 50, "other": 50}
     assert found.scorer == "label" and "3 labels" in found.form
     assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(40, abs=4)
-    assert found.shows.startswith(f"{found.test} test examples can show")
+    assert found.shows.startswith(f"With {found.test} test examples only gains of")
     assert (found.counted_in, found.answer_lengths.most, found.measured) == ("characters", 7, 200)
 
 

@@ -112,8 +112,8 @@ class Chosen:
             ]
         elif others:
             told = [
-                f"Chosen on {n:,} validation examples among {len(self.trials):,} candidates in "
-                f"{duration(self.seconds)}: {first}.",
+                f"Of {len(self.trials):,} ways tried on {n:,} validation examples in {duration(self.seconds)}, this "
+                f"did best: {first}.",
                 *_told_others(others, n),
             ]
         if self.candidate.instruction:

@@ -109,8 +109,12 @@ def again_and_tell(run: Path, changes: Sequence[str], as_json: bool) -> None:
 
 
 def print_decision(decision: "Decision") -> None:
-    """The verdict, what speaks against it, then its reasons."""
-    say("", f"verdict: {decision.verdict}", *(f"  ! {warning}" for warning in decision.warnings))
+    """The verdict in three lines, what speaks against it, then the details."""
+    from tunesmith.records import headline
+
+    say("", f"verdict: {headline(decision.verdict)}", *(f"  {line}" for line in decision.summary))
+    say(*(f"  ! {warning}" for warning in decision.warnings))
+    say("", "details:")
     for reason in decision.reasons:
         say(f"  - {reason}")
 
@@ -123,6 +127,8 @@ def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
     folder = outcome.folder.path
     print_decision(outcome.decision)
     say("")
+    print_beside(outcome.evaluation, outcome.decision)
+    say("")
     print_contenders(outcome.evaluation)
     say("")
     say_next(*words_after(outcome.decision.verdict, outcome.decision.winner, folder))
@@ -133,6 +139,19 @@ def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
 def words_after(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
     """The command that uses what a verdict names; a system that is kept is used where it runs."""
     return ("runs",) if verdict == "stop" and winner is not None else ("chat", folder)
+
+
+def print_beside(evaluation: "Evaluation", decision: "Decision") -> None:
+    """The verdict's contender, what the user has now, and the runner-up."""
+    from tunesmith.records.quantity import percent, usd, wording
+
+    rows = []
+    for role, name in decision.beside:
+        one = evaluation.contender(name)
+        score, cost = one.metrics.get(evaluation.metric), one.known_usd_per_1000
+        scored = percent(score.value) if score and score.n else "no score"
+        rows.append((role, one.name, scored, "not known" if cost is None else usd(cost)))
+    print_table(("", "contender", wording(evaluation.metric), "1,000 requests"), rows, right=(2, 3))
 
 
 def print_contenders(evaluation: "Evaluation") -> None:

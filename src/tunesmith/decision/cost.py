@@ -112,20 +112,22 @@ def cost_report(
     judge_usd_charged: float = 0.0,
     foreseen: Estimate | None = None,
     answers: Mapping[str, Sequence[Answer]] | None = None,
+    winner: str | None = None,
 ) -> CostReport:
     """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
 
     `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders,
     `decision_seconds` what choices, asking, tuning, general ability and judging took together. `judge_usd` is what
     judging cost, `judge_usd_charged` as much of it as a provider charged. `answers` by contender tell how sure the
-    tokens of a request are. `foreseen` was made before tuning.
+    tokens of a request are. `foreseen` was made before tuning. What is shown to be worse than the
+    `winner` is not compared: nobody asks from when on a worse answer is cheaper.
     """
     hourly = evaluation.machine_usd_per_hour
     tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
     charged = sum(_asking_usd(one, evaluation) for one in evaluation.contenders if one.token_price)
     evaluation_usd = evaluation_seconds * hourly / 3600 + charged
     bill = _Bill(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
-    contenders = tuple(_contender_cost(one, bill) for one in evaluation.contenders)
+    contenders = tuple(_without_worse(_contender_cost(one, bill), evaluation, winner) for one in evaluation.contenders)
     compared = [one for one in contenders if one.excluded is None]
     machine = evaluation.machine
     uncertainty = machine.uncertainty if machine else 0.0
@@ -174,6 +176,18 @@ def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
         usd_per_1000_correct=_each_right(1000 * inference.usd.expected, one.metrics.get(bill.evaluation.metric)),
         excluded=excluded,
     )
+
+
+def _without_worse(cost: ContenderCost, evaluation: Evaluation, winner: str | None) -> ContenderCost:
+    """Not compared where the paired difference to the winner excludes that it is as good."""
+    if winner is None or cost.excluded is not None:
+        return cost
+    for pair in evaluation.comparisons:
+        is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
+        is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
+        if pair.metric == evaluation.metric and is_worse:
+            return cost.model_copy(update={"excluded": f"it is shown to be worse than {winner}"})
+    return cost
 
 
 def _right_share(one: Contender, bill: _Bill) -> Range:

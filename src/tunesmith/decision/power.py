@@ -1,7 +1,7 @@
 """What a test set of this size can show: before money is spent as it is assumed, afterwards as it was measured.
 
-A dearer contender is worth it when the whole interval of its gain lies above g = `min_gain`. So what n examples tell
-from noise with 80 % power is the distance of the true gain from g, and the least that they show is
+A more elaborate contender is worth it when the whole interval of its gain lies above g = `min_gain`. So what n examples
+tell from noise with 80 % power is the distance of the true gain from g, and the least that they show is
 
     shows = g + the minimum detectable difference (`evaluation/stats/power.py`)
 
@@ -59,7 +59,7 @@ def what_can_be_shown(
 ) -> PowerStatement:
     """What `n` test examples can show, against what the bar asks for.
 
-    `measured` is None before anything was. `comparisons`: how many dearer contenders try to beat the simplest.
+    `measured` is None before anything was. `comparisons`: how many more elaborate contenders try to beat the simplest.
     `groups`: how many groups the examples come in, None where each stands alone. `train` examples could be moved to the
     test side; `unused` are test examples that `evaluation.test_limit` leaves out.
     """
@@ -168,17 +168,16 @@ def _harder(rivals: int, groups: int | None) -> float:
 
 
 def _sentence(n: int, groups: int | None, shows: float | None, bar: Bar, wanted: float, needed: int | None) -> str:
-    """`80 test examples can show 13 points to exceed the 3 that you asked for: about 1,050 are needed to show 6`."""
+    """`With 60 test examples only gains of 20 points or more can be proven. To prove 5 points you need about 1,050.`"""
     examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (f" in {groups:,} groups" if groups else "")
-    can = f"can show {_points(shows)} points" if shows is not None else "can show no gain"
-    if bar.min_gain > 0:
-        asked = f" to exceed the {_points(bar.min_gain)} that you asked for"
-        aim = f" to show {_points(wanted)}"
-    else:
-        asked, aim = f", {_points(wanted)} are worth waiting for (you named no min_gain)", ""
+    over = f" to exceed the {_points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else ""
+    can = (
+        f"only gains of {_points(shows)} points or more can be proven" if shows is not None else "no gain can be proven"
+    )
+    named = "" if bar.min_gain > 0 else " (you named no min_gain)"
     if needed is None:
-        return f"{examples} {can}{asked}: that is enough{aim}."
-    return f"{examples} {can}{asked}: about {_round(needed):,} are needed{aim}."
+        return f"With {examples} {can}{over}: that is enough to prove {_points(wanted)}{named}."
+    return f"With {examples} {can}{over}. To prove {_points(wanted)} points{named} you need about {_round(needed):,}."
 
 
 def _basis(n: int, groups: int | None, spread: Spread, is_assumed: bool) -> str:

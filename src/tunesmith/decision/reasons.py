@@ -11,7 +11,7 @@ from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, wort
 from tunesmith.decision.circumstances import leanings, not_known
 from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step, is_tuned
 from tunesmith.decision.judgement import Case, Judgement
-from tunesmith.decision.wording import ADVICE, TAKE, gained, listed, luck, wording_of_busy
+from tunesmith.decision.wording import ADVICE, NEEDS, TAKE, gained, listed, luck, wording_of_busy
 from tunesmith.records import Contender, Quantity, TrainingExtent, Verdict, minutes_told, why_short
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
@@ -73,7 +73,7 @@ def warnings_of(found: Judgement, on_clean: Judgement | None, case: Case) -> Ite
 
 
 def _of_winner(found: Judgement, winner: Contender, case: Case) -> Iterator[str]:
-    """Why this one: its score, whom it passes over, and why nothing dearer takes its place."""
+    """Why this one: its score, whom it passes over, and why nothing more elaborate takes its place."""
     metric, score, bar = wording(case.evaluation.metric), case.score(winner), case.bar
     asked = f", which reaches the {percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
     yield f"{ADVICE[found.verdict]}: {winner.name} scores {interval_of(score)} in {metric}{asked}."
@@ -161,16 +161,21 @@ def _of_stop(found: Judgement, case: Case) -> str:
     metric = case.evaluation.metric
     scored = [one for one in found.ladder if metric in one.metrics and case.score(one).n]
     if not scored:
-        return "Stop: no contender could be scored."
+        return "Keep what you have: no contender could be scored."
     answering = [one for one in scored if not fails_too_often(case.score(one))]
     if not answering:
-        return "Stop: no contender gave enough answers to be judged by them; mend what fails and ask again."
+        return (
+            "Keep what you have: no contender gave enough answers to be judged by them. Fix what fails and ask again."
+        )
     best = max(answering, key=lambda one: case.score(one).value)
     score = case.score(best)
     if score.value <= 0:
-        return f"Stop: no contender gets a single one of {score.n:,} test examples right in {wording(metric)}."
+        return (
+            f"Keep what you have: no contender gets a single one of {score.n:,} test examples right in "
+            f"{wording(metric)}."
+        )
     return (
-        f"Stop: no contender is good enough. The best score is that of {best.name}: "
+        f"Keep what you have: no contender is good enough. The best score is that of {best.name}: "
         f"{interval_of(score)} in {wording(metric)}."
     )
 
@@ -250,7 +255,7 @@ def _why_not(duel: Duel, found: Judgement, case: Case) -> str:
     beaten_by = next((one for one in (duel, *its) if one.outcome == "beaten"), None)
     if beaten_by is not None:
         who = "It" if beaten_by is duel else beaten_by.dearer.name
-        than = f"noise and the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "noise"
+        than = f"chance and the {points(bar.min_gain)} that you asked for" if bar.min_gain > 0 else "chance explains"
         return f"{who} beats {simpler.name} by {gained(beaten_by)} in {metric}: more than {than}{_family(beaten_by)}."
     score = case.score(simpler)
     if not is_sure(score, bar):
@@ -260,7 +265,7 @@ def _why_not(duel: Duel, found: Judgement, case: Case) -> str:
         return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {gained(equal)} in {metric}."
     doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
     return (
-        f"{simpler.name} may be as good, but {doubt.dearer.name} looks better than it by {gained(doubt)} in {metric}; "
+        f"{simpler.name} may be as good, but {doubt.dearer.name} scores more than it by {gained(doubt)} in {metric}; "
         f"against {duel.dearer.name} that question falls away."
     )
 
@@ -271,37 +276,38 @@ def _against_dearer(duel: Duel, case: Case) -> str:
     is_same = duel.simpler.kind == duel.dearer.kind and cost_step(duel.simpler) == cost_step(duel.dearer)
     if duel.outcome == "short":
         return f"{name} was tuned too little to be compared: {gained(duel)} in {metric} after so short a tuning."
-    dearer = "about as dear" if is_same else "dearer"
+    elaborate = "about as elaborate" if is_same else f"more elaborate ({NEEDS[duel.dearer.kind]})"
     if gain.high < 0:
-        return f"{name} is {dearer} and worse: {gained(duel)} in {metric}."
+        return f"{name} is {elaborate} and worse: {gained(duel)} in {metric}."
     if gain.high < worthwhile:
         return (
-            f"{name} is {dearer} and brings {gained(duel)} in {metric}: "
+            f"{name} is {elaborate} and brings {gained(duel)} in {metric}: "
             f"a gain of {points(worthwhile)} or more is excluded."
         )
     if gain.low > 0 and duel.luck > ALPHA and gain.low > case.bar.min_gain:
         return (
-            f"{name} is {dearer} and looks better by {gained(duel)} in {metric}, but the best of {duel.rivals} dearer "
-            f"contenders does so by luck more than one time in twenty ({luck(duel.luck)} by Holm){_more(duel)}."
+            f"{name} is {elaborate} and scores more by {gained(duel)} in {metric}, but the best of {duel.rivals} more "
+            f"elaborate contenders does so by chance more than one time in twenty ({luck(duel.luck)} by Holm)"
+            f"{_more(duel)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is {dearer} and better, but not shown to be better by the {points(worthwhile)} that you asked "
+            f"{name} is {elaborate} and better, but not shown to be better by the {points(worthwhile)} that you asked "
             f"for: {gained(duel)} in {metric}."
         )
     if duel.outcome == "blind":
         return _too_few(duel, case)
     if duel.outcome == "open" or gain.difference > worthwhile:
-        return f"{name} looks better by {gained(duel)} in {metric}, which may be noise{_family(duel)}{_more(duel)}."
-    return f"{name} is {dearer} and not shown to be better: {gained(duel)} in {metric}{_more(duel)}."
+        return f"{name} scores more by {gained(duel)} in {metric}, which may be chance{_family(duel)}{_more(duel)}."
+    return f"{name} is {elaborate} and not shown to be better: {gained(duel)} in {metric}{_more(duel)}."
 
 
 def _looks_better(duel: Duel, case: Case) -> str:
-    doubt = f"which may be noise{_family(duel)}"
+    doubt = f"which may be chance{_family(duel)}"
     if case.bar.min_gain > 0:
         doubt = f"but is not shown to be better by the {points(case.bar.min_gain)} that you asked for"
     metric = wording(case.evaluation.metric)
-    return f"{duel.dearer.name} looks better than {duel.simpler.name} by {gained(duel)} in {metric}, {doubt}."
+    return f"{duel.dearer.name} scores more than {duel.simpler.name} by {gained(duel)} in {metric}, {doubt}."
 
 
 def _too_few(duel: Duel, case: Case) -> str:

@@ -64,12 +64,14 @@ from dataclasses import replace
 
 from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score
 from tunesmith.decision.circumstances import NOTHING_SAID, disfavoured
-from tunesmith.decision.duel import VERDICTS, Duel, all_duels, cost_step, examples_needed
+from tunesmith.decision.duel import VERDICTS, Duel, all_duels, examples_needed
 from tunesmith.decision.judgement import Case, Judgement
 from tunesmith.decision.leaks import without_leaks
+from tunesmith.decision.pairs import pairs_of
 from tunesmith.decision.reasons import reasons_of, warnings_of
 from tunesmith.decision.settling import settling_answers
-from tunesmith.errors import RecordError
+from tunesmith.decision.simplicity import simplicity
+from tunesmith.decision.summary import beside, gain_of, summary_of
 from tunesmith.records import Bar, Circumstances, Contender, Decision, Evaluation, Quantity, TrainingExtent, Verdict
 
 
@@ -101,6 +103,10 @@ def decide(
         forgetting=forgetting,
         training=training,
         warnings=tuple(warnings_of(found, on_clean, case)),
+        summary=summary_of(found, case),
+        beside=beside(evaluation, found.winner),
+        gain=gain_of(evaluation, found.winner.name) if found.winner else None,
+        pairs=pairs_of(evaluation),
     )
 
 
@@ -129,22 +135,6 @@ def judge(case: Case) -> Judgement:
     if case.score(best).value <= 0:
         return Judgement("stop", ladder, duels)
     return Judgement(verdict, ladder, duels, best)
-
-
-def simplicity(contender: Contender) -> tuple[int, int, float, str]:
-    """The sort key of the ladder from simple to dear: kind, cost as far as measuring is sure of it, tokens, name.
-
-    Wall time differs by a tenth or two from run to run; two contenders that cost the same must not change places for
-    it. Tokens do not depend on how busy the machine was.
-    """
-    kinds = list(VERDICTS)
-    if contender.kind not in kinds:
-        raise RecordError(
-            "unknown-kind", "The rules of the verdict do not know this kind of contender.",
-            where=contender.name, found=contender.kind, do=f"use one of {', '.join(kinds)}",
-        )  # fmt: skip
-    tokens = contender.tokens_in_per_request + contender.tokens_out_per_request
-    return kinds.index(contender.kind), cost_step(contender), tokens, contender.name
 
 
 def beaten_ones(duels: Sequence[Duel]) -> set[str]:

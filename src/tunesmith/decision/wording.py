@@ -15,8 +15,18 @@ ADVICE: Mapping[Verdict, str] = {
 }
 """The verdict as the beginning of a sentence about its winner."""
 
+NEEDS: Mapping[str, str] = {
+    "outside": "a system of your own",
+    "zero-shot": "needs a prompt",
+    "few-shot": "needs examples in the prompt",
+    "rag": "needs retrieval",
+    "tuned": "needs training",
+    "tuned+rag": "needs training and retrieval",
+}
+"""What each kind of contender needs that a simpler one does without: what "more elaborate" means."""
+
 TAKE: Mapping[Verdict, str] = {
-    "stop": "stop",
+    "stop": "keep what you have",
     "prompt": "prompt",
     "rag": "retrieve",
     "fine-tune": "fine-tune",

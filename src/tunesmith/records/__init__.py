@@ -39,7 +39,7 @@ from tunesmith.records.cost import (
     TuningSpent,
 )
 from tunesmith.records.dataset import CheckReport, CountedIn, Dataset, Problem, Severity, Shape, SourceFile, Split
-from tunesmith.records.decision import Bar, Decision, PowerStatement, Verdict
+from tunesmith.records.decision import Bar, Decision, PairTold, PowerStatement, Verdict, headline
 from tunesmith.records.description import DataDescription, Lengths
 from tunesmith.records.estimate import Estimate, MemoryPlan, Range
 from tunesmith.records.evaluation import (
@@ -173,6 +173,7 @@ __all__ = [
     "Neighbour",
     "Often",
     "OrpoRecipe",
+    "PairTold",
     "Per",
     "Piece",
     "PowerStatement",
@@ -221,6 +222,7 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "fingerprint_of",
+    "headline",
     "looks_told",
     "minutes_told",
     "name_of_test_set",

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunesmith.records.circumstances import Circumstances
+from tunesmith.records.evaluation import Comparison
 from tunesmith.records.extent import TrainingExtent
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
@@ -12,12 +13,17 @@ from tunesmith.records.record import Record
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
 
 
+def headline(verdict: Verdict) -> str:
+    """The verdict as people read it: files and rules say `stop`, and what that advises is to keep what is there."""
+    return "keep what you have" if verdict == "stop" else verdict
+
+
 class Bar(Record):
     """What the user asks of a winner. None: not asked (`decision/bar.py` says what holds then).
 
-    `min_score` the deciding metric must reach; `min_gain` by how much a dearer contender must beat a simpler one to be
-    worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` requests; `max_latency_seconds` for one
-    request that is alone; `max_forgetting` is by how much general ability may fall (0.05 = five points).
+    `min_score` the deciding metric must reach; `min_gain` by how much a more elaborate contender must beat a simpler
+    one to be worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` requests; `max_latency_seconds`
+    for one request that is alone; `max_forgetting` is by how much general ability may fall (0.05 = five points).
     """
 
     min_score: float | None = None
@@ -27,11 +33,24 @@ class Bar(Record):
     max_forgetting: float | None = Field(0.05, ge=0, lt=1)
 
 
+class PairTold(Record):
+    """Two contenders as the verdict compares them: `p` corrected for its family, `needed_n` the test examples that
+    would tell them apart (None: they are told, or no number can be promised)."""
+
+    a: str
+    b: str
+    p: float
+    needed_n: int | None = None
+
+
 class Decision(Record):
     """A verdict that can be checked again from the evaluation record alone, with what else it was decided on.
 
     `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep what you have".
-    `reasons` are sentences for a manager, each with its numbers; `warnings` those that strictness refuses (too much
+    `summary` says in three sentences what, how sure and what it costs; `beside` are (role, contender): the verdict's,
+    what the user has now, the runner-up; `gain` is the winner's over what the user has, else over the simplest
+    contender; `pairs` are all comparisons as the verdict corrects them. All four are empty in older files.
+    `reasons` are the details, each with its numbers; `warnings` those that strictness refuses (too much
     forgotten, another verdict without what leaked, a winner that does not fit the circumstances, a tuning too short to
     judge fine-tuning by).
     `needed_test_examples` is set when the verdict is `cannot tell`. `forgetting` is general ability before tuning less
@@ -49,6 +68,10 @@ class Decision(Record):
     forgetting: Quantity | None = None
     training: TrainingExtent | None = None
     warnings: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
+    gain: Comparison | None = None
+    pairs: tuple[PairTold, ...] = ()
 
 
 class PowerStatement(Record):

@@ -15,8 +15,10 @@ from tunesmith.report.told import cost_told, time_told
 
 Figure = dict[str, Any]
 
+LEAST_AXIS = 25.0
+"""An axis of percentages reaches at least so far: scores that are all 0 are not drawn as if 4 % were the whole."""
 TOLD = 0.05
-"""Up to this corrected p a difference is told from noise."""
+"""Up to this corrected p a difference is told from chance."""
 
 
 def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
@@ -31,7 +33,7 @@ def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
             _whisker(escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid")
         )
     high = max((one.metrics[metric].high for one in scored), default=1.0)
-    axis = {"title": {"text": f"{wording(metric)}, %"}, "range": [-1.5, min(104.0, 112 * high + 4)]}
+    axis = {"title": {"text": f"{wording(metric)}, %"}, "range": [-1.5, min(104.0, max(112 * high + 4, LEAST_AXIS))]}
     return _figure(traces, xaxis=_axis(**axis), yaxis=_rows(len(traces)), height=96 + 42 * len(traces))
 
 
@@ -80,7 +82,7 @@ def validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None)
     scores = [100 * (line.score or 0.0) for line in looks]
     trace = _curve("validation score", [line.step for line in looks], scores, "@accent", "lines+markers")
     title = {"text": f"{wording(looks[-1].score_name or 'score')}, %"}
-    yaxis = _axis(title=title, range=[0, min(104.0, 1.15 * max(scores) + 4)])
+    yaxis = _axis(title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, LEAST_AXIS))])
     return _figure(
         [trace],
         xaxis=_axis(title={"text": "step"}, rangemode="tozero"),
@@ -142,7 +144,7 @@ def _kept(step: int | None) -> list[Figure]:
     line = {"color": "@ink", "width": 1, "dash": "dot"}
     return [{
         "type": "line", "x0": step, "x1": step, "y0": 0, "y1": 1, "yref": "paper", "line": line,
-        "label": {"text": "kept", "textposition": "end", "textangle": 0, "xanchor": "right", "padding": 6,
+        "label": {"text": "kept", "textposition": "start", "textangle": 0, "xanchor": "right", "padding": 6,
                   "font": {"size": 12, "color": "@ink"}},
     }]  # fmt: skip
 

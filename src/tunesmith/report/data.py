@@ -1,11 +1,9 @@
 """The numbers of a report: what `decide --json` prints, and which examples are worth looking at."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.evaluation.stats.several import holm
 from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example, Record
 from tunesmith.report.content import ReportInput
 
@@ -93,13 +91,15 @@ def metric_names(evaluation: Evaluation) -> list[str]:
 
 
 def rival_of(content: ReportInput) -> Comparison | None:
-    """The winner against the best of the other side: a tuned winner against the best baseline, and the reverse."""
+    """The winner against what the user has, else the simplest contender; where it is that itself, the runner-up."""
     evaluation, winner = content.evaluation, content.decision.winner
-    other = {one.name for one in shown_contenders(content)} - {winner}
-    for pair in evaluation.comparisons:
-        if pair.metric == evaluation.metric and winner in (pair.a, pair.b) and other & {pair.a, pair.b}:
-            return pair if pair.a == winner else turned(pair)
-    return None
+    if winner is None:
+        return None
+    if content.decision.gain is not None:
+        return content.decision.gain
+    others = [pair if pair.a == winner else turned(pair) for pair in ordered_differences(evaluation)
+              if winner in (pair.a, pair.b)]  # fmt: skip
+    return min(others, key=lambda pair: pair.difference, default=None)
 
 
 def ordered_differences(evaluation: Evaluation) -> list[Comparison]:
@@ -117,11 +117,26 @@ def differences_of(evaluation: Evaluation, focus: str | None) -> list[Comparison
     return [pair for pair in pairs if focus in (pair.a, pair.b)]
 
 
-def corrected_p(pairs: Sequence[Comparison]) -> dict[tuple[str, str], float]:
-    """The p value of each of these pairs, corrected for their number (Holm): of many one looks real by luck."""
-    return {
-        (pair.a, pair.b): p for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)
-    }  # fmt: skip
+FAMILY = (
+    "Intervals and p are of each pair by itself. The corrected p is the one that the verdict uses: for a simpler "
+    "contender against all more elaborate ones of other verdicts together (Holm)."
+)
+
+
+def corrected_p(content: ReportInput) -> dict[tuple[str, str], float]:
+    """The p value of each pair, either way round, as the verdict corrects it: of many one seems real by chance."""
+    metric = content.evaluation.metric
+    alone = {(one.a, one.b): one.p for one in content.evaluation.comparisons if one.metric == metric}
+    alone |= {(one.a, one.b): one.p for one in content.decision.pairs}
+    told = {(one.a, one.b) for one in content.decision.pairs}
+    alone |= {(one.b, one.a): one.p for one in content.decision.pairs}
+    return {(b, a): p for (a, b), p in alone.items() if (a, b) not in told and (b, a) not in alone} | alone
+
+
+def needed_examples(content: ReportInput) -> dict[tuple[str, str], int]:
+    """The test examples that would tell each pair apart, either way round, as the verdict counts them."""
+    needed = [(one.a, one.b, one.needed_n) for one in content.decision.pairs if one.needed_n is not None]
+    return {(a, b): n for a, b, n in needed} | {(b, a): n for a, b, n in needed}
 
 
 def turned(pair: Comparison) -> Comparison:

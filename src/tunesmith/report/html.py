@@ -25,12 +25,14 @@ from tunesmith.report.charts_cost import break_even_chart
 from tunesmith.report.content import ReportInput
 from tunesmith.report.cost import cost_head, cost_parts, cost_rows, cost_sentences
 from tunesmith.report.data import (
+    FAMILY,
     MOST_IN_ALL_PAIRS,
     changed_cases,
     corrected_p,
     differences_of,
     focus_of,
     metric_names,
+    needed_examples,
     ordered_differences,
     rival_of,
     sides_of,
@@ -41,14 +43,14 @@ from tunesmith.report.repeat import facts_of
 from tunesmith.report.told import UNKNOWN, bases_told, basis_told, cost_told, time_told
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
-    "prompt": ("Prompt", "On your data a prompt is enough: nothing dearer is shown to be worth its price."),
+    "prompt": ("Prompt", "On your data a prompt is enough: nothing more elaborate is shown to be worth it."),
     "rag": (
         "Retrieve",
-        "On your data nothing simpler keeps up with retrieval, and nothing dearer is shown to be worth it.",
+        "On your data nothing simpler keeps up with retrieval, and nothing more elaborate is shown to be worth it.",
     ),
     "fine-tune": ("Fine-tune", "On your data nothing simpler keeps up with the tuned model."),
     "fine-tune+rag": ("Fine-tune and retrieve", "On your data nothing simpler keeps up with the two together."),
-    "stop": ("Stop", "Nothing that was tried is good enough, or better than what you have."),
+    "stop": ("Keep what you have", "Nothing that was tried is good enough, or better than what you have."),
     "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
 }
 
@@ -112,7 +114,7 @@ def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
         "cost": charts.cost_chart(evaluation.contenders, winner),
     }
     if pairs := differences_of(evaluation, focus_of(content)):
-        figures["differences"] = charts.differences_chart(evaluation, pairs, corrected_p(pairs))
+        figures["differences"] = charts.differences_chart(evaluation, pairs, corrected_p(content))
     if content.cost is not None and (curves := break_even_chart(content.cost, winner)) is not None:
         figures["break_even"] = curves
     if content.metrics:
@@ -128,7 +130,7 @@ def _parts(content: ReportInput) -> dict[str, Any]:
     """Everything that the template names, apart from scripts and figures."""
     evaluation, decision = content.evaluation, content.decision
     winner = evaluation.contender(decision.winner) if decision.winner else None
-    shown = differences_of(evaluation, focus_of(content))
+    names = {one.name for one in evaluation.contenders}
     title, plain_words = HEADLINES[decision.verdict]
     gained, lost = changed_cases(content)
     return {
@@ -140,7 +142,10 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "winner": winner,
         "basis": basis_told(winner, evaluation) if winner else "",
         "bases": bases_told(evaluation),
-        "corrected": corrected_p(shown),
+        "corrected": corrected_p(content),
+        "needed": needed_examples(content),
+        "family": FAMILY,
+        "beside": [(role, evaluation.contender(name)) for role, name in decision.beside if name in names],
         "rival": rival_of(content),
         "focus": focus_of(content),
         "metrics": metric_names(evaluation),

@@ -7,20 +7,19 @@ from collections.abc import Iterable
 
 from tunesmith.data.leaks import notes_of
 from tunesmith.evaluation.forgetting.wording import sentences_of
-from tunesmith.records import Contender, Quantity
+from tunesmith.records import Contender, Quantity, headline
 from tunesmith.records.quantity import duration, percent, wording
 from tunesmith.report.content import ReportInput
 from tunesmith.report.cost import cost_markdown
 from tunesmith.report.data import (
+    FAMILY,
     corrected_p,
-    differences_of,
-    focus_of,
     metric_names,
     ordered_differences,
     sides_of,
     worst_cases,
 )
-from tunesmith.report.plain import code, table, visible, words
+from tunesmith.report.plain import code, inert, table, words
 from tunesmith.report.told import bases_told, cost_told, time_told
 
 
@@ -43,13 +42,27 @@ def render_markdown(content: ReportInput) -> str:
 
 
 def _verdict(content: ReportInput) -> str:
-    warnings = [f"**Warning: {visible(warning)}**" for warning in content.decision.warnings]
-    parts = [f"# Verdict: {content.decision.verdict}", *warnings, _listed(content.decision.reasons)]
+    warnings = [f"**Warning: {inert(warning)}**" for warning in content.decision.warnings]
+    asked = {one.name: one for one in content.evaluation.contenders}
+    beside = [(role, asked[name]) for role, name in content.decision.beside if name in asked]
+    rows = [[role, words(one.name), *_beside(one, content)] for role, one in beside]
+    parts = [
+        f"# Verdict: {headline(content.decision.verdict)}",
+        *(inert(line) for line in content.decision.summary),
+        *warnings,
+        table(["", "contender", words(wording(content.evaluation.metric)), "1,000 requests"], rows),
+        f"## Details\n\n{_listed(content.decision.reasons)}",
+    ]
     return "\n\n".join(parts)
 
 
+def _beside(one: Contender, content: ReportInput) -> tuple[str, str]:
+    evaluation = content.evaluation
+    return _score(one.metrics.get(evaluation.metric)), cost_told(one, evaluation.contenders)
+
+
 def _listed(sentences: Iterable[str]) -> str:
-    return "\n".join(f"- {visible(sentence)}" for sentence in sentences)
+    return "\n".join(f"- {inert(sentence)}" for sentence in sentences)
 
 
 def _trust(content: ReportInput) -> str:
@@ -77,9 +90,9 @@ def _forgetting(content: ReportInput) -> str:
 
 
 def _suggestions(content: ReportInput) -> str:
-    """What to do next; it may name labels and words of the data, so it stands in code spans."""
+    """What to do next; it may name labels and words of the data, so its marks are escaped."""
     suggestions = content.analysis.suggestions if content.analysis else ()
-    return "## What to do\n\n" + "\n".join(f"- {code(one.text)}" for one in suggestions) if suggestions else ""
+    return "## What to do\n\n" + "\n".join(f"- {inert(one.text)}" for one in suggestions) if suggestions else ""
 
 
 def _contenders(content: ReportInput) -> str:
@@ -94,7 +107,7 @@ def _contenders(content: ReportInput) -> str:
         name = f"**{one.name}**" if one.name == content.decision.winner else one.name
         cells = [_score(one.metrics.get(metric)) for metric in metrics]
         cells += [f"{missing[one.name]:,}"] if any(missing.values()) else []
-        rows.append([name, *cells, time_told(one), cost_told(one, evaluation.contenders), code(one.given)])
+        rows.append([name, *cells, time_told(one), cost_told(one, evaluation.contenders), inert(one.given)])
     note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {words(evaluation.scorer)}. "
     note += bases_told(evaluation)
     return f"## Contenders\n\n{table(head, rows)}\n\n{note}"
@@ -112,21 +125,19 @@ def _missing(one: Contender, metric: str) -> int:
 
 
 def _differences(content: ReportInput) -> str:
-    shown = differences_of(content.evaluation, focus_of(content))
-    corrected = corrected_p(shown)
+    told = corrected_p(content)
     rows = [
         [
             f"{pair.a} − {pair.b}",
             f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})",
             f"{pair.p:.2g}",
-            f"{corrected[pair.a, pair.b]:.2g}" if (pair.a, pair.b) in corrected else "",
+            f"{told[pair.a, pair.b]:.2g}",
             f"{pair.n:,}",
         ]
         for pair in ordered_differences(content.evaluation)
     ]
     head = ["pair", f"points of {wording(content.evaluation.metric)}", "p", "p, corrected", "n"]
-    note = f"Intervals are of each pair by itself; p is corrected for the {len(shown):,} pairs that have one (Holm)."
-    return f"## Differences on the same examples\n\n{table(head, rows)}\n\n{note}" if rows else ""
+    return f"## Differences on the same examples\n\n{table(head, rows)}\n\n{FAMILY}" if rows else ""
 
 
 def _training(content: ReportInput) -> str:
@@ -146,7 +157,7 @@ def _training(content: ReportInput) -> str:
 
 def _data(content: ReportInput) -> str:
     problems = content.check.problems
-    rows = [[one.severity, code(one.code), f"{one.count:,}", code(one.message)] for one in problems]
+    rows = [[one.severity, code(one.code), f"{one.count:,}", inert(one.message)] for one in problems]
     found = table(["severity", "finding", "count", "what"], rows) if rows else "The check found no problem."
     return f"## Data\n\n{sides_of(content)}.\n\n{found}"
 

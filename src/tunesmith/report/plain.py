@@ -4,6 +4,7 @@ Escaping is the template's work. This is about characters that survive escaping:
 cursor, marks that reverse the reading direction or have no width, halves of surrogate pairs that UTF-8 cannot write.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from re import findall
@@ -19,6 +20,15 @@ def visible(text: str) -> str:
 
 def _is_hidden(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in _KEPT
+
+
+_MARKS = re.compile(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)|^[#+-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)")
+
+
+def inert(text: str) -> str:
+    """A sentence that may hold words of the data, in one line, with whatever Markdown would act on escaped."""
+    line = " ".join(visible(text).split())
+    return _MARKS.sub(lambda found: f"\\{found.group(0)}", line)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

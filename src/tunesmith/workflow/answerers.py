@@ -18,7 +18,7 @@ from tunesmith.workflow.listener import Listener
 from tunesmith.workflow.material import Material
 
 LABELS = "the likeliest label"
-CALIBRATED = "the likeliest label, each beside how likely it is without a question"
+CALIBRATED = "the likeliest label, corrected for how common a label is"
 """The way that corrects for how common each label is."""
 JSON = "held to the JSON schema of the train answers"
 

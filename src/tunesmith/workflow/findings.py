@@ -90,7 +90,7 @@ def find(
     decision = decide_by_rules(
         evaluation, recipe.bar, recipe.circumstances, drop, run.result.extent if run.result else None
     )
-    cost = _cost(evaluation, asked, material, run, known)
+    cost = _cost(evaluation, asked, material, run, known, decision.winner)
     run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
     answers = {one.name: one.answers for one in asked}
     for record in (known.forgetting, evaluation, cost, run):
@@ -136,7 +136,9 @@ def told_by(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
     return (*scorer.told(), *([forgotten] if earlier else []))
 
 
-def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, run: Run, known: Findings) -> CostReport:
+def _cost(
+    evaluation: Evaluation, asked: Sequence[Asked], material: Material, run: Run, known: Findings, winner: str | None
+) -> CostReport:
     """Answers from outside took nothing of this machine."""
     split, result = material.split, run.result
     return cost_report(
@@ -150,6 +152,7 @@ def _cost(evaluation: Evaluation, asked: Sequence[Asked], material: Material, ru
         judge_usd_charged=known.judge_usd_charged,
         foreseen=run.estimate,
         answers={one.name: one.answers for one in asked},
+        winner=winner,
     )
 
 
