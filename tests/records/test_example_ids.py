@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.data.keys import normalised, prompt_key
 from tunesmith.records import Example, Message
 from tunesmith.records.example import identify_plain
-from tunesmith.records.record import fingerprint_of
+from tunesmith.records.record import canonical_json, fingerprint_of
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
 MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
@@ -34,3 +35,10 @@ def test_what_is_more_than_plain_has_another_id() -> None:
 def test_ids_have_not_changed_since_they_are_stored_in_run_folders() -> None:
     messages = (Message("system", "Be brief."), Message("user", 'a "b"\n\u00e9\U0001f600'), Message("assistant", "c\t"))
     assert Example(1, messages).id == "705050d47bc08f8a"
+
+
+@given(MESSAGES)
+def test_keys_of_plain_prompts_are_canonical_json(messages: tuple[Message, ...]) -> None:
+    example = Example(1, (*messages, Message("assistant", "x")))
+    if messages:
+        assert prompt_key(example) == canonical_json([[m.role, normalised(m.content), []] for m in messages])

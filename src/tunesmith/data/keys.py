@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from json.encoder import encode_basestring
 
 from tunesmith.data.final_answer import final_answer
 from tunesmith.data.label_set import find_labels
@@ -19,8 +20,12 @@ def prompt_key(example: Example) -> str:
     """What an example asks, normalised: equal keys must stay on one side. An example without prompt is its own key."""
     if not example.prompt:
         return f"answer {normalised(example.answer_with_calls)}"
-    turns = [[message.role, normalised(message.content), message.functions_called] for message in example.prompt]
-    return canonical_json([turns, example.tools] if example.tools else turns)
+    if example.tools or any(message.tool_calls for message in example.prompt):
+        turns = [[message.role, normalised(message.content), message.functions_called] for message in example.prompt]
+        return canonical_json([turns, example.tools] if example.tools else turns)
+    # the same text, put together by hand: this is asked of every example, several times
+    plain = [f'["{message.role}",{encode_basestring(normalised(message.content))},[]]' for message in example.prompt]
+    return f"[{','.join(plain)}]"
 
 
 def labels_of(examples: Sequence[Example]) -> list[str] | None:
