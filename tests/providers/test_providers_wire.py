@@ -16,7 +16,18 @@ from tunesmith.providers.chat_completions import Patience
 from tunesmith.providers.keys import Redactor
 from tunesmith.providers.line import TooLarge, unpacked
 from tunesmith.providers.remote import LOST, RemoteCompleter
-from tunesmith.providers.reply import CUT, ESTIMATED, FILTERED, REPEATED, REPLACED, completion_of
+from tunesmith.providers.reply import (
+    ANOTHER_MODEL,
+    CUT,
+    ESTIMATED,
+    FILTERED,
+    REPEATED,
+    REPLACED,
+    SHORTENED,
+    UNNAMED,
+    completion_of,
+    other_model,
+)
 from tunesmith.providers.side_by_side import side_by_side
 from tunesmith.records import Completion, Message, Prompt, RemoteRecipe
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer
@@ -449,3 +460,70 @@ def test_work_side_by_side_hands_errors_to_the_caller_and_begins_nothing_more() 
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(work, [0, *range(1, 100_000)], 1))
     assert len(begun) < 100_000
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_reasoning_without_an_answer_is_no_answer(content: str | None, name: str) -> None:
+    """llm-as-a-verifier/llm-as-a-verifier#5: behind a reasoning parser all of an answer may be reasoning."""
+    completion, _ = read(said(content, **{name: "It must be red."}))
+    assert completion.error == "it reasoned and gave no answer (finish_reason 'stop')"
+    assert read(said("red", **{name: "It must be red."}))[0].text == "red"
+    assert read(said("", **{name: " "}))[0].error is None  # an empty answer is one
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "is_told"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, (10, 5), False),
+        ({"prompt_tokens": 7477, "completion_tokens": 2060, "total_tokens": 11476}, (7477, 3999), True),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 12}, (10, 5), False),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": "many"}, (10, 5), False),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 10**18}, (10, 5), False),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8},
+          "completion_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 15}, (10, 5), False),
+    ],
+)  # fmt: skip
+def test_tokens_that_only_the_total_counts_are_charged(
+    usage: dict[str, Any], tokens: tuple[int, int], is_told: bool
+) -> None:
+    """vercel/ai#6082: reasoning in the total only. Aider-AI/aider#5516: details are parts and are not added again."""
+    completion, notes = read(said("red"), usage)
+    assert (completion.tokens_in, completion.tokens_out) == tokens
+    assert notes == ([UNNAMED] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("characters", "tokens", "is_told"), [(30_000, 2050, True), (30_000, 7_500, False), (1_900, 20, False)]
+)
+def test_a_question_that_was_cut_in_silence_is_noted(characters: int, tokens: int, is_told: bool) -> None:
+    """ollama/ollama#17889, esengine/DeepSeek-Reasonix#10245: 200 OK, and the rest of the prompt was never read."""
+    notes: list[str] = []
+    response = {"choices": [said("red")], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}}
+    completion_of(response, None, characters, Redactor(KEY), notes.append)
+    assert notes == ([SHORTENED] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("said_model", "asked", "is_other"),
+    [
+        ("gpt-4o-2024-08-06", "gpt-4o", False),
+        ("openai/gpt-4o", "gpt-4o", False),
+        ("qwen3", "Qwen/Qwen3-8B", False),
+        ("small-model", "large-model", True),
+        (None, "large-model", False),
+        (7, "large-model", False),
+    ],
+)
+def test_an_answer_of_another_model_is_seen(said_model: Any, asked: str, is_other: bool) -> None:
+    assert other_model({"model": said_model}, asked) == (said_model if is_other else None)
+
+
+def test_an_answer_of_another_model_is_noted_once() -> None:
+    """odysseus-dev/odysseus#868, balcsida/pi-provider-litellm#191: a gateway falls back to another model in silence."""
+    reply = Reply(body={**chat_answer("red"), "model": "gpt-small"})
+    with FakeOpenAI(str.upper, reply=lambda request: reply) as service:
+        one = completer(service.url)
+        one.recipe = one.recipe.model_copy(update={"model": "gpt-large"})
+        one.complete([ask("a"), ask("b"), ask("c")])
+    assert one.notes == [f"{ANOTHER_MODEL}'gpt-small' for 'gpt-large'."]

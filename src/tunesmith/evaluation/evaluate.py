@@ -318,10 +318,10 @@ def _measured(asked: Asked, task: Task, machine: MachineTime | None) -> Contende
     )
 
 
-def _given(asked: Asked, scorer: Scorer) -> str:
-    """What the contender was given, and what about its answers is no matter of being right or wrong: how many were
-    scored without their reasoning, were cut, or hold nothing that can be compared."""
-    answers = [answer for answer in asked.answers if answer.error is None]
+def explain_answers(given: Sequence[Answer], scorer: Scorer) -> str:
+    """What about these answers is no matter of being right or wrong, in words without a full stop; empty where nothing
+    is: how many were scored without their reasoning, were cut, or hold nothing that can be compared."""
+    answers = [answer for answer in given if answer.error is None]
     parts = [explain_reasoning([answer.text for answer in answers]).rstrip(".")]
     cut = sum(not answer.finished for answer in answers)
     if cut:
@@ -331,7 +331,12 @@ def _given(asked: Asked, scorer: Scorer) -> str:
         if without:
             first = " ".join(without[0].split())[:SHOWN_CHARACTERS]
             parts.append(f"{len(without):,} of {len(answers):,} {scorer.missing} (the first: {first!r}), so are wrong")
-    told = ", ".join(filter(None, parts))
+    return ", ".join(filter(None, parts))
+
+
+def _given(asked: Asked, scorer: Scorer) -> str:
+    """What the contender was given, and what is to be said of its answers."""
+    told = explain_answers(asked.answers, scorer)
     return "; ".join(filter(None, (asked.profile.given, f"of its answers {told}" if told else "")))
 
 

@@ -24,7 +24,7 @@ from tunesmith.providers.chat_completions import Patience, Refused, Wire, endpoi
 from tunesmith.providers.keys import Redactor, host_of, key_of
 from tunesmith.providers.line import Line
 from tunesmith.providers.remote_form import form_refused, response_format
-from tunesmith.providers.reply import completion_of
+from tunesmith.providers.reply import ANOTHER_MODEL, completion_of, other_model
 from tunesmith.providers.side_by_side import side_by_side
 from tunesmith.providers.standing import Standing
 from tunesmith.records import AnswerForm, Completion, Message, Progress, Prompt, RemoteRecipe
@@ -203,9 +203,16 @@ class _Asking:
             response = wire.post(payload, line)
         finally:
             self.lines.idle.append(line)
-        asked = sum(len(message.content) for message in prompt)
+        asked = sum(len(" ".join(message.content.split())) for message in prompt)
+        self._tell_model(other_model(response, completer.recipe.model))
         completion = completion_of(response, completer.form, asked, self.wire.redact, completer.standing.note)
         return replace(completion, seconds=time.perf_counter() - began)
+
+    def _tell_model(self, said: str | None) -> None:
+        """Note once that another model answered."""
+        standing = self.completer.standing
+        if said is not None and not any(note.startswith(ANOTHER_MODEL) for note in standing.notes):
+            standing.note(f"{ANOTHER_MODEL}{self.wire.redact(said)!r} for {self.completer.recipe.model!r}.")
 
     def _count(self, refused: Refused) -> None:
         completer = self.completer

@@ -3,14 +3,14 @@
 With another bar it answers "what if": the answers stay, the rules are asked anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.errors import GateFailed, RecipeError, RunError
 from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
 from tunesmith.evaluation.scorers.choose import SCORERS
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.scorer import FindsAnswers, WholeSetMetric
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
 from tunesmith.records.evaluation import parts_of
@@ -46,6 +46,14 @@ class _Judged:
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """Nothing is judged again."""
         raise NotImplementedError
+
+
+@dataclass
+class _JudgedByFinding(_Judged):
+    """The same for a scorer that looks for something in an answer."""
+
+    missing: str
+    finds: Callable[[str], bool]
 
 
 def decide_again(folder: RunFolder, changes: Sequence[str] = ()) -> Again:
@@ -89,11 +97,15 @@ def refuse_warnings(decision: Decision, where: str) -> None:
 def task_of_stored(test: TestSet) -> Task:
     """The task as it was, with its scorer's place taken."""
     make = next((SCORERS[part] for part in parts_of(test.scorer) if part in SCORERS), None)
-    whole_set = make(test.labels or [test.examples[0].answer]).whole_set if make else {}
+    scorer = make(test.labels or [test.examples[0].answer]) if make else None
+    judged = _Judged(test.scorer, test.metric, scorer.whole_set if scorer else {})
+    finder: object = scorer
+    if test.scorer in SCORERS and isinstance(finder, FindsAnswers):
+        judged = _JudgedByFinding(judged.name, judged.metric, judged.whole_set, finder.missing, finder.finds)
     return Task(
         test.task,
         [example_of(one) for one in test.examples],
-        _Judged(test.scorer, test.metric, whole_set),
+        judged,
         test.scorer_reason,
         test.machine_usd_per_hour,
         test.seed,

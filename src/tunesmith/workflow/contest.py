@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from tunesmith.data.final_answer import explain_reasoning, final_answer
+from tunesmith.data.final_answer import final_answer
 from tunesmith.data.label_set import label_set_of
 from tunesmith.errors import RecipeError, RunError
-from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, explain_answers
 from tunesmith.evaluation.judge.counted import CountedCompleter, less
 from tunesmith.evaluation.meter import measure_latency
 from tunesmith.evaluation.outside import Outsider
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
-from tunesmith.evaluation.scorers.scorer import Item, Unscored
+from tunesmith.evaluation.scorers.scorer import Item, Scorer, Unscored
 from tunesmith.records import Asking, Example, Likelihoods, Look, Message, TestExample, TestSet
 from tunesmith.records.evaluation import parts_of
 from tunesmith.records.look import name_of_test_set
@@ -120,7 +120,7 @@ class Contest:
         return replace(one, answers=answers)
 
     def _keep(self, one: Asked) -> None:
-        note_reasoning(one, self.listener)
+        note_answers(one, self.task.scorer, self.listener)
         self.folder.write_answers(Asking(profile=one.profile, usage=one.usage, judging=one.judging), one.answers)
         self._remember_look(one)
         self.asked.append(one)
@@ -129,10 +129,10 @@ class Contest:
         self.index.add_looks([look_of(self.test_ids, one, self.folder.id, "decide")], self.folder)
 
 
-def note_reasoning(one: Asked, listener: Listener) -> None:
-    """Say how many answers are scored without the reasoning in them."""
-    if reasoning := explain_reasoning([answer.text for answer in one.answers]):
-        listener.note(f"{one.name}: of its answers {reasoning}")
+def note_answers(one: Asked, scorer: Scorer, listener: Listener) -> None:
+    """Say how many answers are scored without the reasoning in them, were cut, or hold nothing to compare."""
+    if told := explain_answers(one.answers, scorer):
+        listener.note(f"{one.name}: of its answers {told}")
 
 
 def _with_notes(one: Asked, notes: Sequence[str]) -> Asked:

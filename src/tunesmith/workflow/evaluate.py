@@ -21,7 +21,7 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_reasoning, test_set_of
+from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_answers, test_set_of
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
@@ -76,7 +76,7 @@ def evaluate(
             asked.append(judged(partial(outsider.scored, task), judging.judge))
             _keep(asked[-1], task, wanted, index, folder)
         for one in asked:
-            note_reasoning(one, listener)
+            note_answers(one, task.scorer, listener)
         evaluation = evaluate_answers(asked, task)
         if judging.judge is not None:
             listener.note(_told_of_judging(judging))
