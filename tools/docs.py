@@ -114,9 +114,9 @@ PARTS = {
 
 
 def main(check_only: bool) -> int:
-    """Write or compare README and every guide; the exit code says whether one was out of date."""
+    """Write or compare README, the benchmarks and every guide; the exit code says whether one was out of date."""
     stale = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md"))):
+    for path in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *sorted((ROOT / "docs/guide").glob("*.md"))):
         text = path.read_text(encoding="utf-8")
         fresh = PART.sub(lambda m: m[1] + "\n".join(PARTS[m[2]]()) + "\n" + m[3], text)
         if fresh != text:

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_every_shipped_row_has_a_source_a_host_and_a_day_that_was() -> None:
         assert row.source.startswith("https://") and row.host, row.model
         assert 0 < row.usd_per_million_in <= row.usd_per_million_out, row.model
         assert date(2026, 1, 1) <= date.fromisoformat(row.date) <= date(2026, 11, 26), row.model
+
+
+VENDORS = {"OpenAI": "openai.com", "Anthropic": "claude.com", "Google": "google.dev"}
+
+
+def test_every_shipped_row_says_whether_the_vendor_itself_says_so() -> None:
+    """A manager signs by the vendor's page; a number that was read elsewhere is called that."""
+    for row in read_prices(SHIPPED):
+        assert row.source_kind in ("vendor", "third party"), row.model
+        host = str(urlsplit(row.source).hostname)
+        is_vendors = row.provider in VENDORS and host.endswith(VENDORS[row.provider])
+        assert is_vendors == (row.source_kind == "vendor"), row.model
+        if row.vendor_page is not None:
+            assert row.vendor_page.startswith("https://") and row.provider in VENDORS, row.model
+        said = token_price(row).source
+        assert said.startswith("third party: ") == (row.source_kind == "third party"), row.model
 
 
 def test_the_users_rows_go_before_the_shipped_ones(tmp_path: Path) -> None:

@@ -106,9 +106,16 @@ def token_price(row: PriceRow) -> TokenPrice:
     return TokenPrice(
         usd_per_million_in=row.usd_per_million_in,
         usd_per_million_out=row.usd_per_million_out,
-        source=row.source,
+        source=source_of(row),
         date=row.date,
     )
+
+
+def source_of(row: PriceRow) -> str:
+    """Who says so, with a warning where that is not the vendor, and where to compare."""
+    if row.source_kind != "third party":
+        return row.source
+    return f"third party: {row.source}" + (f"; compare {row.vendor_page}" if row.vendor_page else "")
 
 
 def age_days(row_date: str, today: date | None = None) -> int:

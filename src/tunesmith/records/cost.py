@@ -21,7 +21,8 @@ Per = Literal["once", "month", "request"]
 class PriceRow(Record):
     """What a provider charges for the models whose names fit `model` (`gpt-6-*`), with who says so and when (ISO date).
 
-    `host` is the provider's: a row counts only for URLs there; None: for any.
+    `host` is the provider's: a row counts only for URLs there; None: for any. `source_kind`: whether the source is the
+    vendor's own page or a third party (None: not said); `vendor_page` is where the vendor itself says its prices.
     """
 
     model: str = Field(min_length=1)
@@ -31,6 +32,8 @@ class PriceRow(Record):
     usd_per_million_out: float = Field(ge=0)
     tuning_usd_per_million: float | None = Field(None, ge=0)
     source: str = Field(min_length=1)
+    source_kind: Literal["vendor", "third party"] | None = None
+    vendor_page: str | None = None
     date: str
     note: str = ""
 
