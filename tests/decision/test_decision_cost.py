@@ -267,7 +267,7 @@ def test_a_price_says_where_it_comes_from() -> None:
 def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> None:
     lines = report(contender("zero-shot")).assumptions
     assert lines[0].startswith("a machine hour costs $0.10: the default, because two rented cores")
-    assert [line.partition(" (")[2].rstrip(")") for line in lines if line.startswith("nobody said how many")] == [
+    assert [line.partition(" (")[2].rstrip(")") for line in lines if line.startswith("you did not say how many")] == [
         "circumstances.requests_per_month"
     ]
 

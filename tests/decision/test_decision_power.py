@@ -27,7 +27,7 @@ def test_it_says_what_was_asked_what_can_be_shown_and_what_is_needed() -> None:
     assert not told.is_enough and not told.is_assumed
     assert told.options == (
         "Label 970 more test examples.",
-        "Go on as it is: true gains below 13.6 points will mostly not be told from noise, and end in the simplest "
+        "Go on as it is: true gains below 13.6 points will mostly not be told from chance, and end in the simplest "
         "contender or in 'cannot tell'.",
     )
 

@@ -157,9 +157,9 @@ def cost_report(
 def _contender_cost(one: Contender, bill: _Bill) -> ContenderCost:
     if one.known_usd_per_1000 is None:
         why = (
-            "nobody said what it costs: only its answers are known"
+            "you did not say what it costs: only its answers are known"
             if one.token_price is None
-            else "no tokens were counted, so nobody knows what it costs"
+            else "no tokens were counted, so its cost is not known"
         )
         return ContenderCost(
             name=one.name, kind=one.kind, parts=(), correct=_right_share(one, bill), usd_per_1000_correct=None,
@@ -367,11 +367,11 @@ def _assumptions(bill: _Bill, contenders: Sequence[ContenderCost], horizon: floa
         if machine.was_busy:
             sentences.append(wording_of_busy(machine))
     if recipe.cost.usd_per_example == 0:
-        sentences.append("examples cost nothing: nobody said what one costs to make (cost.usd_per_example)")
+        sentences.append("examples cost nothing: you did not say what one costs to make (cost.usd_per_example)")
     if recipe.cost.hosting_usd_per_month == 0:
         sentences.append("hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)")
     if said.requests_per_month is None:
-        sentences.append("nobody said how many requests come a month (circumstances.requests_per_month)")
+        sentences.append("you did not say how many requests come a month (circumstances.requests_per_month)")
     for one in bill.evaluation.contenders:
         if one.token_price:
             source, date = one.token_price.source, one.token_price.date
@@ -394,7 +394,7 @@ def _of_changes(recipe: Recipe) -> str:
         return f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
     if said.task_changes is None:
         return (
-            "nobody said how often the task changes (circumstances.task_changes): expected is once in "
+            "you did not say how often the task changes (circumstances.task_changes): expected is once in "
             f"{NOBODY_SAID[1]:g} months, in the range from never to every {NOBODY_SAID[2]:g}"
         )
     if said.task_changes == "never":

@@ -214,7 +214,7 @@ def _options(n: int, needed: int, shows: float | None, train: int, unused: int) 
         yield f"Label {missing:,} more test examples."
     lost = f"true gains below {_points(shows)} points" if shows is not None else "true gains"
     yield (
-        f"Go on as it is: {lost} will mostly not be told from noise, and end in the simplest contender or in "
+        f"Go on as it is: {lost} will mostly not be told from chance, and end in the simplest contender or in "
         "'cannot tell'."
     )
 

@@ -64,7 +64,7 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(
             "prices-unreadable", "The prices cannot be read.", where=str(path), found=found,
-            do="mend the file, or make an example with tunesmith prices --init",
+            do="fix the file, or make an example with tunesmith prices --init",
         ) from None  # fmt: skip
     rows = content.pop("price", [])
     if content or not isinstance(rows, list):

@@ -38,13 +38,16 @@ def _how_sure(found: Judgement, case: Case) -> str:
             return f"{n:,} test examples are too few: about {found.needed:,} would settle it."
         return f"Measured on {n:,} test examples that no contender was trained on."
     score = case.score(found.winner)
-    sure = f"{hundredths(score.low)} to {percent(score.high)} is the 95 % interval on {score.n:,} test examples"
+    sure = (
+        f"The true score lies between {hundredths(score.low)} and {percent(score.high)} (95 % interval, {score.n:,} "
+        "test examples)"
+    )
     gain = gain_of(case.evaluation, found.winner.name)
     if gain is None:
         return f"{sure}."
-    sign = "more" if gain.difference >= 0 else "less"
+    way = "more" if gain.difference >= 0 else "less"
     return (
-        f"{sure}; that is {points(abs(gain.difference))} {sign} than {gain.b} (95 % interval of the difference "
+        f"{sure}; {gain.a} scores {points(abs(gain.difference))} {way} than {gain.b} (95 % interval "
         f"{hundredths(gain.low)} to {hundredths(gain.high)})."
     )
 
