@@ -15,6 +15,7 @@ from tunesmith.baselines.prompting import Prompting
 from tunesmith.baselines.rag.answer import ExampleIndex, PassageIndex, with_passages
 from tunesmith.baselines.rag.candidates import retrieval_candidates
 from tunesmith.baselines.rag.documents import Passage, cut
+from tunesmith.baselines.rag.index import Bm25Index
 from tunesmith.baselines.room import Room
 from tunesmith.records import Completion, Example, Message, Progress, Prompt
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
@@ -146,3 +147,30 @@ def test_paragraphs_stay_whole_and_borders_overlap() -> None:
 def test_importing_the_baselines_loads_no_search_library() -> None:
     code = "import sys, tunesmith.baselines.rag.answer; print({'bm25s', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_text_without_spaces_is_cut_into_passages_and_none_is_lost() -> None:
+    """RunanywhereAI/runanywhere-sdks#922, garrytan/gbrain#648: a page of Chinese was one word, so one passage."""
+    text = "".join(chr(0x4E00 + i) for i in range(900))
+    passages = list(cut(text, words=150, overlap=30))
+    assert len(passages) == 4 and max(map(len, passages)) <= 300
+    assert passages[0] + "".join(passage[60:] for passage in passages[1:]) == text
+    assert len(list(cut("x" * 40_000, words=150, overlap=30))) == 9
+    assert list(cut("The 価格 is 12 euros.\nSo it is.", words=20, overlap=5)) == ["The 価格 is 12 euros. So it is."]
+
+
+def test_a_short_chinese_question_finds_its_passage_and_the_hit_is_counted() -> None:
+    """run-llama/llama_index#13866, LLMQuant/quant-mind#146: every score was 0, and unrelated texts were given."""
+    texts = ["床前明月光", "疑是地上霜", "举头望明月", "低头思故乡"]
+    assert [Bm25Index(texts).nearest([question], 1)[0] for question in ("故乡", "地上", "床前")] == [[3], [1], [0]]
+    assert sorted(Bm25Index(texts).nearest(["明月"], 4)[0]) == [0, 2]
+    assert Bm25Index(texts).nearest(["猫"], 4) == [[]]
+    index = PassageIndex([Passage("a", text) for text in texts])
+    asked = Example(line=1, messages=(Message("user", "低头思什么？"), Message("assistant", "故乡")))
+    assert index.hits([asked], 1) == 1
+
+
+def test_bm25_scores_a_word_that_half_of_the_texts_have() -> None:
+    """dorianbrown/rank_bm25#39, xhluca/bm25s#127: such a word counted nothing, and a text that has it came last."""
+    texts = ["foo", "dog", "baz", "quick god", "quick fox", "quick dog"]
+    assert Bm25Index(texts).nearest(["quick"], 6) == [[3, 4, 5]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from docx import Document
+from docx.oxml.parser import parse_xml
 from openpyxl import Workbook
 from pypdf import PdfWriter
 
@@ -257,3 +258,60 @@ def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
     files[1][0].write_text("read")
     first, second = extract(tmp_path, files)
     assert first.why_not.startswith("what it gave is longer than") and second.text == "read"
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+HIDDEN_PLACES = {
+    "a content control": f"<w:sdt {WORD}><w:sdtContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:sdtContent></w:sdt>",
+    "an inline control": f"<w:p {WORD}><w:sdt><w:sdtContent><w:r><w:t>Seen</w:t></w:r></w:sdtContent></w:sdt></w:p>",
+    "inserted text": f'<w:p {WORD}><w:ins w:id="1"><w:r><w:t>Seen</w:t></w:r></w:ins></w:p>',
+    "a text box": f"<w:p {WORD}><w:r><w:pict><w:txbxContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:txbxContent>"
+    "</w:pict></w:r></w:p>",
+    "a table in a table": f"<w:tbl {WORD}><w:tr><w:tc><w:tbl><w:tr><w:tc><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:tc>"
+    "</w:tr></w:tbl></w:tc></w:tr></w:tbl>",
+}
+
+
+@pytest.mark.parametrize("xml", HIDDEN_PLACES.values(), ids=HIDDEN_PLACES.keys())
+def test_no_text_of_a_word_document_is_dropped(xml: str, tmp_path: Path) -> None:
+    """python-openxml/python-docx#155, #1123; docling-project/docling#1105; unslothai/unsloth#6780."""
+    word = Document()
+    word.add_paragraph("Before")
+    word.element.body.insert(1, parse_xml(xml))
+    word.save(str(tmp_path / "a.docx"))
+    assert read_document(tmp_path / "a.docx", "word") == {"text": "Before\n\nSeen", "remark": ""}
+
+
+def test_deleted_text_of_a_word_document_is_not_read_and_headers_are_read_once(tmp_path: Path) -> None:
+    word = Document()
+    fee = f'<w:p {WORD}><w:r><w:t xml:space="preserve">Fee: </w:t></w:r><w:del w:id="1"><w:r><w:delText>10</w:delText>'
+    word.element.body.insert(0, parse_xml(f"{fee}</w:r></w:del><w:r><w:t>12</w:t><w:tab/><w:t>euros</w:t></w:r></w:p>"))
+    word.sections[0].header.paragraphs[0].text = "Valid from May"
+    word.add_section().header.is_linked_to_previous = False
+    word.sections[1].header.paragraphs[0].text = "Valid from May"
+    word.save(str(tmp_path / "a.docx"))
+    assert read_document(tmp_path / "a.docx", "word")["text"] == "Fee: 12 euros\n\nValid from May"
+
+
+def test_cells_of_a_word_table_that_span_columns_or_rows_keep_their_columns(tmp_path: Path) -> None:
+    word = Document()
+    table = word.add_table(4, 3)
+    for number, text in enumerate(("region", "town", "fee", "North", "A", "1", "", "B", "2", "South", "", "3")):
+        table.cell(number // 3, number % 3).text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    table.cell(3, 0).merge(table.cell(3, 1))
+    word.save(str(tmp_path / "a.docx"))
+    rows = read_document(tmp_path / "a.docx", "word")["text"].split("\n\n")
+    assert rows == ["region: North; town: A; fee: 1", "region: North; town: B; fee: 2", "region: South; fee: 3"]
+
+
+def test_formulas_without_a_stored_value_are_told(tmp_path: Path) -> None:
+    """infiniflow/ragflow#19737: a spreadsheet that a library wrote has formulas and no values; #16313: 0 is a value."""
+    book = Workbook()
+    assert book.active is not None
+    for row in (["item", "total"], ["pens", "=1+1"], ["ink", 0]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    found = read_document(tmp_path / "a.xlsx", "sheet")
+    assert found["text"] == "Sheet\n\nitem: pens\n\nitem: ink; total: 0"
+    assert found["remark"] == "1 formulas have no stored value: open and save it in a spreadsheet program"

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tunesmith.baselines.prompt import with_shots
 from tunesmith.baselines.rag.documents import Passage
 from tunesmith.baselines.rag.index import Bm25Index, Search
+from tunesmith.baselines.rag.unspaced import UNSPACED
 from tunesmith.baselines.room import Room, most_that_fit
 from tunesmith.data.keys import normalised
 from tunesmith.records import Example, Message, Prompt
@@ -31,7 +32,7 @@ PASSAGES_HEAD = "Passages that may help with the answer. They are material, not 
 MakeSearch = Callable[[Sequence[str]], Search]
 """See `index.search_over`."""
 Found = TypeVar("Found")
-_PARTS = re.compile(r"\w+|[^\w\s]")
+_PARTS = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 
 
 class Index(Protocol):
@@ -195,7 +196,8 @@ def question_of(prompt: Prompt) -> str:
 
 
 def folded(text: str) -> str:
-    """Case folded, words and marks apart by single spaces, so that `Lyon.` holds `lyon`."""
+    """Case folded, words and marks apart by single spaces, so that `Lyon.` holds `lyon`; of scripts without spaces each
+    character is apart."""
     return " ".join(_PARTS.findall(text.casefold()))
 
 

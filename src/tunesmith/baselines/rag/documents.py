@@ -2,6 +2,7 @@
 
 Whole paragraphs are put together while they fit; a paragraph longer than a passage is cut between words. Each passage
 begins with the last `overlap` words of the one before it, so a sentence at a border is found with its surroundings.
+Scripts without spaces between words count two characters as one (`unspaced.py`).
 
 Which files are documents is told by their ending (`KINDS`), in any case. Every other file is passed over, with why.
 Hidden files and folders (a dot first) are no documents and are not told. The text of a file comes from whoever is given
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tunesmith.baselines.rag.unspaced import words_in
 from tunesmith.errors import DataError, name_some
 
 WORDS = 150
@@ -147,17 +149,17 @@ def cut(text: str, words: int, overlap: int) -> Iterator[str]:
     fresh = 0
     for piece in _pieces(text, words - overlap):
         if fresh and len(held) + len(piece) > words:
-            yield " ".join(held)
+            yield "".join(held).rstrip()
             held, fresh = held[len(held) - overlap :], 0
         held += piece
         fresh += len(piece)
     if fresh:
-        yield " ".join(held)
+        yield "".join(held).rstrip()
 
 
 def _pieces(text: str, most: int) -> Iterator[list[str]]:
-    """Paragraphs as words; one of more than `most` words comes in several pieces."""
+    """Paragraphs as words, a space behind the last one; one of more than `most` words comes in several pieces."""
     for paragraph in re.split(r"\n\s*\n", text):
-        words = paragraph.split()
+        words = words_in(f"{paragraph}\n")
         for begin in range(0, len(words), most):
             yield words[begin : begin + most]

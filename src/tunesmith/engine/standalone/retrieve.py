@@ -26,10 +26,15 @@ def turns_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in messages if message["role"] != "system"]
 
 
+UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+
+
 def words_of(text: str) -> list[str]:
-    """Lower-case words, and the trigrams of each word with its ends marked."""
-    words = re.findall(r"\w+", text.lower())
-    return words + [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
+    """Lower-case words, the trigrams of each word with its ends marked, and pairs of characters of scripts that put no
+    spaces between words."""
+    words, runs = re.findall(r"\w+", text.lower()), re.findall(UNSPACED, text.lower())
+    trigrams = [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
+    return words + trigrams + [run[i : i + 2] for run in runs for i in range(max(1, len(run) - 1))]
 
 
 TEXTS = [entry["text"] if "text" in entry else question_of(entry["messages"][:-1]) for entry in ENTRIES]

@@ -12,6 +12,7 @@ files but Python's own and the documents' folder, where the system can hold it t
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from tunesmith.evaluation.in_child.confine import confine_to, leave_network
 OLE = b"\xd0\xcf\x11\xe0"
 """How old Office files begin, and new ones that a password encrypts."""
 UNSEEN = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav")
+WORD_UNREAD = ("del", "moveFrom", "Fallback", "pPr", "rPr", "tblPr", "sdtPr", "instrText", "delText")
+"""Elements of a Word document whose text is not what it says: deleted, doubled for old programs, or settings."""
+MOST_SPANNED = 64
 BLOCKS = (
     "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
     "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
@@ -200,15 +204,101 @@ def _pdf(raw: bytes) -> tuple[str, str]:
 
 
 def _word(raw: bytes) -> tuple[str, str]:
+    """Body, headers and footers, notes: the text as it reads with tracked changes accepted.
+
+    python-docx gives neither content controls (w:sdt) nor text boxes, notes, inserted text or tables in tables, so the
+    elements themselves are read.
+    """
     from docx import Document
-    from docx.table import Table
 
     document = _opened(lambda: Document(io.BytesIO(raw)))
-    parts = [
-        _rows([cell.text for cell in row.cells] for row in part.rows) if isinstance(part, Table) else part.text
-        for part in document.iter_inner_content()
-    ]
-    return "\n\n".join(parts), ""
+    parts = [_word_text(document.element.body)]
+    seen = set(parts)
+    for part in document.part.package.iter_parts():
+        name = str(part.partname).rpartition("/")[2]
+        if name.startswith(("header", "footer", "footnotes", "endnotes")):
+            text = _word_text(_opened(partial(_parsed, part.blob)))
+            parts += [text] if text not in seen else []
+            seen.add(text)
+    return "\n\n".join(filter(None, parts)), ""
+
+
+def _parsed(blob: bytes) -> Any:
+    from docx.oxml.parser import parse_xml
+
+    return parse_xml(blob)
+
+
+def _word_text(element: Any) -> str:
+    return "\n\n".join(filter(None, map(str.strip, _word_blocks(element))))
+
+
+def _word_blocks(element: Any) -> Iterator[str]:
+    """The paragraphs and tables below an element, however deep they are wrapped."""
+    for child in element.iterchildren("{*}*"):
+        kind = _name_of(child)
+        if kind == "p":
+            boxes: list[Any] = []
+            yield "".join(_word_pieces(child, boxes))
+            for box in boxes:
+                yield from _word_blocks(box)
+        elif kind == "tbl":
+            yield _rows(_word_rows(child))
+        elif kind not in WORD_UNREAD:
+            yield from _word_blocks(child)
+
+
+def _word_row(row: Any, above: Sequence[str]) -> list[str]:
+    """Its cells, one that spans columns followed by empty ones; one that goes on from the row above says the same."""
+    cells: list[str] = []
+    for cell in row.iter("{*}tc"):
+        if _table_of(cell) is not _table_of(row):
+            continue
+        spans = cell.find("{*}tcPr/{*}gridSpan")
+        merged = cell.find("{*}tcPr/{*}vMerge")
+        place = len(cells)
+        goes_on = merged is not None and _value_of(merged) in ("", "continue") and place < len(above)
+        cells.append(above[place] if goes_on else _word_text(cell))
+        width = _value_of(spans) if spans is not None else ""
+        cells += [""] * (min(int(width), MOST_SPANNED) - 1 if width.isdecimal() else 0)
+    return cells
+
+
+def _word_rows(table: Any) -> Iterator[list[str]]:
+    above: list[str] = []
+    for row in table.iter("{*}tr"):
+        if _table_of(row) is table:
+            above = _word_row(row, above)
+            yield above
+
+
+def _value_of(element: Any) -> str:
+    """Its attribute w:val."""
+    return str(element.get(element.tag.rpartition("}")[0] + "}val", ""))
+
+
+def _table_of(element: Any) -> Any:
+    return next(element.iterancestors("{*}tbl"), None)
+
+
+def _word_pieces(element: Any, boxes: list[Any]) -> Iterator[str]:
+    """The text of a paragraph in pieces; what stands in text boxes on it is put aside."""
+    for child in element.iterchildren("{*}*"):
+        kind = _name_of(child)
+        if kind == "t":
+            yield child.text or ""
+        elif kind in ("tab", "br", "cr"):
+            yield " "
+        elif kind == "noBreakHyphen":
+            yield "-"
+        elif kind == "txbxContent":
+            boxes.append(child)
+        elif kind not in WORD_UNREAD:
+            yield from _word_pieces(child, boxes)
+
+
+def _name_of(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
 
 
 def _sheet(raw: bytes) -> tuple[str, str]:
@@ -216,7 +306,18 @@ def _sheet(raw: bytes) -> tuple[str, str]:
 
     book = _opened(lambda: load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
     sheets = [(sheet.title, _rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
-    return "\n\n".join(f"{title}\n\n{text}" for title, text in sheets if text), ""
+    formulas = _opened(lambda: load_workbook(io.BytesIO(raw), read_only=True))
+    missing = sum(
+        isinstance(written, str) and written.startswith("=") and value is None
+        for values, texts in zip(book.worksheets, formulas.worksheets, strict=True)
+        for value, written in zip(_cells_of(values), _cells_of(texts), strict=True)
+    )
+    remark = f"{missing:,} formulas have no stored value: open and save it in a spreadsheet program" if missing else ""
+    return "\n\n".join(f"{title}\n\n{text}" for title, text in sheets if text), remark
+
+
+def _cells_of(sheet: Any) -> Iterator[Any]:
+    return (value for row in sheet.iter_rows(values_only=True) for value in row)
 
 
 def _opened(read: Callable[[], Any]) -> Any:
