@@ -159,9 +159,36 @@ def test_field_f1(answer: str, f1: float, exact: float) -> None:
     assert scores == pytest.approx({"field_f1": f1, "json_exact": exact, "json_valid": 1.0})
 
 
-def test_objects_in_a_list_keep_their_position() -> None:
+ITEMS = '{"items": [{"n": "a", "q": 1}, {"n": "b", "q": 2}, {"n": "c", "q": 3}]}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "f1"),
+    [
+        ('{"items": [{"n": "c", "q": 3}, {"n": "a", "q": 1}, {"n": "b", "q": 2}]}', 1.0),
+        ('{"items": [{"n": "b", "q": 2}, {"n": "c", "q": 3}]}', 2 * 4 / 10),
+        ('{"items": [{"n": "x", "q": 0}, {"n": "a", "q": 1}, {"n": "b", "q": 2}, {"n": "c", "q": 3}]}', 2 * 6 / 14),
+        ('{"items": [{"n": "b", "q": 1}, {"n": "a", "q": 2}, {"n": "c", "q": 3}]}', 2 * 4 / 12),
+        ('{"items": [["a", 1]]}', 0.0),
+    ],
+)
+def test_an_object_left_out_or_in_another_place_of_a_list_costs_its_own_fields_only(answer: str, f1: float) -> None:
+    """langchain-ai/langchain#9228, open-compass/VLMEvalKit#1584: one item missing made all behind it wrong."""
+    scores = JsonScorer().score(answer, ITEMS)
+    assert scores == pytest.approx({"field_f1": f1, "json_exact": 0.0, "json_valid": 1.0})
+
+
+def test_the_fields_of_an_object_in_a_list_belong_together() -> None:
     swapped = JsonScorer().score('[{"a":1,"b":2},{"a":3,"b":4}]', '[{"a":1,"b":4},{"a":3,"b":2}]')
     assert swapped["field_f1"] == 0.5
+
+
+def test_a_huge_list_is_compared_by_position_and_quickly() -> None:
+    many = json.dumps([{"a": i} for i in range(20_000)])
+    few = json.dumps([{"a": 0}, *({"a": 19_980 + i} for i in range(19))])
+    assert JsonScorer().score(many, few) == {
+        "field_f1": 2 / 20_020, "json_exact": 0.0, "json_valid": 1.0,
+    }  # fmt: skip
 
 
 _JSON = st.recursive(

@@ -2,9 +2,11 @@
 
     field F1 = 2 * right / (fields in the answer + fields in the reference)
 
-A field is a (path, value) pair of the flattened value; pairs are counted as often as they occur. Plain values in a list
-share the list's path, so their order does not matter to F1 (it does to `json_exact`); objects and lists in a list keep
-their position. An empty object or list is a value. 1 and 1.0 are the same number, 1 and true are not the same value.
+A field is a (path, value) pair of the flattened value; pairs are counted as often as they occur. The order of a list
+does not matter to F1 (it does to `json_exact`): plain values share the list's path, and objects and lists in it are
+matched with those of the reference so that the most fields are right (Kuhn 1955, the Hungarian method), so that one
+left out or one more costs its own fields only. Where answer and reference are too large for that they keep their
+position. An empty object or list is a value. 1 and 1.0 are the same number, 1 and true are not the same value.
 
 An answer may stand in one Markdown code fence, alone or with words around it, as prompted models write it: not in
 running text, and not in one of several fences. NaN, Infinity, duplicate keys and numbers or
@@ -27,6 +29,8 @@ from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 _FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
 _IN_LINE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
+MOST_PAIRS = 250_000
+"""Fields of the answer times fields of the reference up to which parts of lists are matched."""
 _Field = tuple[tuple[str | int, ...], str]
 
 
@@ -45,19 +49,21 @@ class JsonScorer:
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1."""
         try:
-            wanted, wanted_fields = _reference(reference)
+            value, wanted, wanted_fields = _reference(reference)
         except (ValueError, RecursionError):
             same = float(normalised(answer) == normalised(reference))
             return {"field_f1": same, "json_exact": same, "json_valid": float(is_json(answer))}
         try:
             found = parse_answer(answer)
             fields = Counter(_fields(found))
+            is_exact = _canonical(found) == wanted
+            is_small = fields.total() * wanted_fields.total() <= MOST_PAIRS
+            right = _right(found, value) if is_small and not is_exact else (fields & wanted_fields).total()
         except (ValueError, RecursionError):
             return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
-        right = (fields & wanted_fields).total()
         return {
             "field_f1": 2 * right / (fields.total() + wanted_fields.total()),
-            "json_exact": float(_canonical(found) == wanted),
+            "json_exact": float(is_exact),
             "json_valid": 1.0,
         }
 
@@ -118,9 +124,9 @@ def is_json(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _reference(text: str) -> tuple[str, Counter[_Field]]:
+def _reference(text: str) -> tuple[Any, str, Counter[_Field]]:
     value = parse_json(text)
-    return _canonical(value), Counter(_fields(value))
+    return value, _canonical(value), Counter(_fields(value))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -148,6 +154,31 @@ def _fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_Field]:
             yield from _fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
     else:
         yield path, _canonical(value)
+
+
+def _right(found: Any, wanted: Any) -> int:
+    """How many fields of two values are the same, the parts of lists matched as well as they can be."""
+    if isinstance(found, dict) and isinstance(wanted, dict) and found and wanted:
+        return sum(_right(found[key], wanted[key]) for key in found.keys() & wanted.keys())
+    if not (isinstance(found, list) and isinstance(wanted, list) and found and wanted):
+        return int(_canonical(found) == _canonical(wanted))
+    found_plain, found_parts = _parted(found)
+    wanted_plain, wanted_parts = _parted(wanted)
+    right = (found_plain & wanted_plain).total()
+    pairs = [[_right(one, other) for other in wanted_parts] for one in found_parts]
+    if not pairs or not pairs[0]:
+        return right
+    from scipy.optimize import linear_sum_assignment  # here, because it takes a while and most answers have no lists
+
+    rows, columns = linear_sum_assignment(pairs, maximize=True)
+    matched: int = sum(pairs[row][column] for row, column in zip(rows, columns, strict=True))
+    return right + matched
+
+
+def _parted(values: list[Any]) -> tuple[Counter[str], list[Any]]:
+    """The plain values of a list, and its objects and lists."""
+    parts = [value for value in values if isinstance(value, dict | list)]
+    return Counter(_canonical(value) for value in values if not isinstance(value, dict | list)), parts
 
 
 def _canonical(value: Any) -> str:
