@@ -266,6 +266,8 @@ def test_a_damaged_file_of_answers_is_named(leaky: Decided, tmp_path: Path) -> N
         answers.write_text(damaged)
         assert "few-shot.jsonl" in refused(call("decide", copied, "--json"), 2, "run/damaged")
     answers.write_text("".join(reversed(lines)))
+    assert "few-shot.jsonl" in refused(call("decide", copied, "--json"), 2, "run/damaged")
+    (copied / "checksums.json").unlink()  # as in a run of an earlier version, where only what was asked can tell
     assert "few-shot" in refused(call("decide", copied, "--json"), 2, "data/other-answers")
     answers.write_text("".join(lines))
     (copied / "answers" / "tuned.json").write_text("{")
