@@ -135,9 +135,15 @@ def test_a_scorer_that_a_folder_from_elsewhere_names_does_not_run_before_the_fol
     text = recipe.read_text()
     assert "scorer: auto" in text
     recipe.write_text(text.replace("scorer: auto", f"scorer: {own}:fit"))
-    refused = tunesmith("resume", folder)
-    assert refused.code == 2 and "error[run/drift]" in refused.err and "recipe " in refused.err
-    assert not (tmp_path / "marker").exists()
+    for flags in ((), ("--allow-drift",)):  # nothing makes scores of two scorers comparable
+        refused = tunesmith("resume", folder, *flags)
+        assert refused.code == 2 and "error[run/other-scorer]" in refused.err
+        assert not (tmp_path / "marker").exists()
+    recipe.write_text(text.replace("scorer: auto", "scorer: number"))
+    refused = tunesmith("resume", folder, "--allow-drift")
+    assert refused.code == 2 and "label then, number now" in refused.err
+    recipe.write_text(text)
+    assert tunesmith("resume", folder).code == 0
 
 
 def test_damage_is_shown_with_every_file_and_refused_where_it_counts(

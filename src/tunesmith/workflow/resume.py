@@ -93,10 +93,13 @@ def _go_on_deciding(folder: RunFolder, before: Run, index: Index, allow_drift: b
         _refuse_other_data(folder, before, material)
         model = material.model.load_for(material.recipe)
         now = {**identity_of(material.recipe, model, material.prepared), **inputs}
+        _refuse_another_scorer(folder, before.identity.get("scorer"), now.get("scorer"))
         compared.append((_going_on(before, now, allow_drift, folder, listener), model))
 
     examined = folder.read(Qualification) if folder.has(Qualification) else None
+    scored_by = folder.read(TestSet).scorer if folder.has(TestSet) else None
     ready = make_ready(folder.read_recipe(), listener, examined, compare)
+    _refuse_another_scorer(folder, scored_by or ready.task.scorer.name, ready.task.scorer.name)
     ((run, model),) = compared
     material = ready.material
     saved = None if run.result else _newest(folder, listener)
@@ -114,6 +117,16 @@ def _refuse_other_data(folder: RunFolder, before: Run, material: Material) -> No
         raise RunError(
             "other-data", "The data are not those that this run began with.", where=material.recipe.data.path or "",
             found="another split, or other test examples", do="put them back, or decide on them anew",
+        )  # fmt: skip
+
+
+def _refuse_another_scorer(folder: RunFolder, before: str | None, now: str | None) -> None:
+    """Contenders scored by two scorers cannot be compared, whatever drift is allowed. Errors: `RunError`."""
+    if before != now and folder.contenders():
+        raise RunError(
+            "other-scorer", "The answers that this run has were scored by another scorer.", where=str(folder.path),
+            found=f"{(before or 'none')[:40]} then, {(now or 'none')[:40]} now",
+            do="put the scorer back, or make the decision again without resume",
         )  # fmt: skip
 
 
