@@ -195,8 +195,8 @@ def test_what_data_say_is_inert_in_the_reports(rich: Decided) -> None:
     page.feed(text)
     assert not page.tags & {"b", "i", "img"} and not page.handlers and len(page.policies) == 1
     markdown = (rich.folder.path / "report.md").read_text()
-    assert "<i>their answers" in markdown and "\u202e" not in markdown
-    assert "<" not in re.sub(r"(`+) .*? \1", "", markdown), "only code spans hold what data say"
+    assert "&lt;i>their answers" in markdown and "\u202e" not in markdown
+    assert "<" not in re.sub(r"(`+) .*? \1", "", markdown), "no tag of the data is one in Markdown"
     assert "\u202e" not in rich.printed.err
 
 

@@ -22,13 +22,15 @@ def _is_hidden(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in _KEPT
 
 
-_MARKS = re.compile(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)|^[#+-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)")
+_MARKS = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|^[#+>-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 
 
 def inert(text: str) -> str:
-    """A sentence that may hold words of the data, in one line, with whatever Markdown would act on escaped."""
+    """A sentence that may hold words of the data, in one line, with whatever Markdown or HTML would act on escaped."""
     line = " ".join(visible(text).split())
-    return _MARKS.sub(lambda found: f"\\{found.group(0)}", line)
+    line = _TAG.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", line)
+    return _MARKS.sub(lambda found: f"\\{found[0]}", line)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
