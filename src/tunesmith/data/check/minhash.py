@@ -207,10 +207,12 @@ def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np
 
 def _estimates(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
     """J as the hashes tell it: their equal share, less those that are equal by chance. Computed a block at a time."""
+    hashes = signatures_DH.shape[1]  # at most 255, so that a byte holds their count
     shares = [np.zeros(0)]
     for begin in range(0, len(pairs_P), 2**16):
         earlier_P, later_P = np.divmod(pairs_P[begin : begin + 2**16], len(signatures_DH))
-        shares.append((signatures_DH[earlier_P] == signatures_DH[later_P]).mean(axis=1))
+        is_equal_PH = signatures_DH[earlier_P] == signatures_DH[later_P]
+        shares.append(is_equal_PH.view(np.uint8).sum(axis=1, dtype=np.uint8) / hashes)
     return (np.concatenate(shares) - CHANCE) / (1 - CHANCE)
 
 
