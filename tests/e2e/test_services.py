@@ -9,9 +9,10 @@ import pytest
 from door import Door
 
 from tunesmith import faults
+from tunesmith.providers.reply import ANOTHER_MODEL, SHORTENED, UNNAMED
 from tunesmith.records import Decision, Evaluation
 from tunesmith.runs.folder import RunFolder
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, refusal
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
 
 KEY = "sk-canary-123456789"
 SMALL = (
@@ -80,3 +81,26 @@ def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], 
     assert not (folder.read(Decision).winner or "").startswith("acme")
     scores = folder.read(Evaluation).contender("acme+few-shot").metrics["accuracy"]
     assert (scores.n, scores.failed) == (0, 8)
+
+
+def test_evaluate_tells_what_a_service_did_in_silence(
+    tunesmith: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its questions cut, reasoning that is charged, another model: seen in evaluate, where only decide told it."""
+    monkeypatch.setenv("ACME_KEY", KEY)
+    questions = [f"{number} {'word ' * 600} red or blue?" for number in range(12)]
+    data = tmp_path / "data.jsonl"
+    rows = [{"prompt": question, "completion": ("red", "blue")[i % 2]} for i, question in enumerate(questions)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    usage = {"prompt_tokens": 300, "completion_tokens": 5, "total_tokens": 405}
+    body = {**chat_answer("The answer is red."), "usage": usage, "model": "gpt-small"}
+    with FakeOpenAI(str, reply=lambda request: Reply(body=body)) as service:
+        remote = {"name": "acme", "url": service.url, "model": "gpt-large", "key_variable": "ACME_KEY"}
+        prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
+        change = f"evaluation.remote={json.dumps([{**remote, **prices}])}"
+        printed = tunesmith("evaluate", "--data", data, "--set", change, "--json")
+    [contender] = json.loads(printed.out)["contenders"]
+    assert printed.code == 0 and contender["metrics"]["accuracy"]["value"] == 0.5
+    for note in (SHORTENED, UNNAMED, f"{ANOTHER_MODEL}'gpt-small' for 'gpt-large'."):
+        assert note in contender["given"] and note in printed.err
+    assert contender["tokens_out_per_request"] == 105

@@ -69,7 +69,7 @@ class Contest:
             is_text = any(part in FREE_TEXT for part in parts_of(self.task.scorer.name))
             if likelihoods and one.name == one.profile.kind and is_text:
                 one = self._with_probabilities(one, likelihoods)
-            self._keep(_with_notes(one, notes))
+            self._keep(with_notes(one, notes))
 
     def take(self, outsiders: Iterable[Outsider]) -> None:
         """Keep what other systems answered."""
@@ -135,7 +135,7 @@ def note_answers(one: Asked, scorer: Scorer, listener: Listener) -> None:
         listener.note(f"{one.name}: of its answers {told}")
 
 
-def _with_notes(one: Asked, notes: Sequence[str]) -> Asked:
+def with_notes(one: Asked, notes: Sequence[str]) -> Asked:
     """With what a service would not do, so that the report shows it."""
     if not notes:
         return one

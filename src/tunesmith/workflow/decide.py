@@ -92,6 +92,8 @@ def measure_and_decide(
     contest.ask(lineup.prompted(base_answerer(model, material.recipe, ready.form, listener)), model)
     for remote in ready.remotes:
         contest.ask(lineup.prompted(remote), notes=remote.notes)
+        for note in remote.notes:
+            listener.note(f"{remote.name}: {note}")
     before = _ability_before(model, tuning, listener, stop)
     run, tuned = _tuned(tuning, listener, stop, saved)
     assert run.result is not None

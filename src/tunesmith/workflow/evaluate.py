@@ -21,7 +21,7 @@ from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.stop import Stop, stop_on_signals
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_answers, test_set_of
+from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_answers, test_set_of, with_notes
 from tunesmith.workflow.ending import interrupted
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.inventory import folder_if_run, recipe_of
@@ -68,9 +68,12 @@ def evaluate(
             entrant = _entrant(name, model, instruction, task.examples, recipe)
             asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
             _keep(asked[-1], task, wanted, index, folder)
-        for entrant in remotes:
+        for entrant, notes in remotes:
             listener.stage(f"asking {entrant.profile.name}")
-            asked.append(judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge))
+            one = judged(partial(ask_one, entrant, task, listener, stop, folder), judging.judge)
+            asked.append(with_notes(one, notes))
+            for note in notes:
+                listener.note(f"{one.name}: {note}")
             _keep(asked[-1], task, wanted, index, folder)
         for outsider in outsiders:
             asked.append(judged(partial(outsider.scored, task), judging.judge))
@@ -173,18 +176,18 @@ def _named(models: Sequence[str], places: Mapping[str, str], recipe: Recipe) -> 
     return named
 
 
-def _remotes(recipe: Recipe, listener: Listener) -> list[Entrant]:
-    """The recipe's remote models but the judge, with the bare question. Errors: `RecipeError` without a price."""
-    return [
-        _instructed(
-            Profile(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price),
-            open_remote(one, listener),
-            recipe.data.instruction,
-        )
-        for one in recipe.evaluation.remote
-        if one.name != recipe.judge.model
-        for price in [price_of_remote(one, recipe)]
-    ]
+def _remotes(recipe: Recipe, listener: Listener) -> list[tuple[Entrant, Sequence[str]]]:
+    """The recipe's remote models but the judge, with the bare question, each with what is noted of its service while it
+    is asked. Errors: `RecipeError` without a price."""
+    found: list[tuple[Entrant, Sequence[str]]] = []
+    for one in recipe.evaluation.remote:
+        if one.name == recipe.judge.model:
+            continue
+        price = price_of_remote(one, recipe)
+        profile = Profile(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price)
+        service = open_remote(one, listener)
+        found.append((_instructed(profile, service, recipe.data.instruction), service.notes))
+    return found
 
 
 def _instructed(profile: Profile, completer: Completer, instruction: str | None) -> Entrant:
