@@ -9,12 +9,14 @@ from tunesmith.records import (
     Answer,
     Bar,
     Circumstances,
+    Comparison,
     Contender,
     ContenderCost,
     CostRecipe,
     CostReport,
     Estimate,
     Evaluation,
+    MachineTime,
     MemoryPlan,
     Quantity,
     Range,
@@ -275,3 +277,31 @@ def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> Non
 def test_the_record_survives_its_own_json() -> None:
     costs = report(*map(contender, KINDS), of=recipe(task_changes="monthly"))
     assert CostReport.model_validate_json(costs.model_dump_json()) == costs
+
+
+def test_a_busy_machine_is_named_and_widens_the_range_of_machine_time() -> None:
+    busy = MachineTime(seconds={"read": 0.01}, uncertainty=0.3, waiting=0.4)
+    asked = evaluation(contender("zero-shot")).model_copy(update={"machine": busy})
+    costs = cost_report(asked, recipe(), data_examples=N, tuning=None, evaluation_seconds=3600)
+    request = costs.contenders[0].usd("request")
+    assert 1000 * request.low == pytest.approx(PACE[0] * 0.6 * 0.36)
+    assert 1000 * request.high == pytest.approx(PACE[1] / 0.6 * 0.36)
+    said = "the machine was busy: this program waited for a core 40% of the time, so times and costs are uncertain"
+    assert said in costs.assumptions
+    calm = asked.model_copy(update={"machine": busy.model_copy(update={"waiting": 0.02})})
+    quiet = cost_report(calm, recipe(), data_examples=N, tuning=None, evaluation_seconds=3600)
+    assert not [one for one in quiet.assumptions if "busy" in one]
+
+
+def test_what_is_shown_to_be_worse_than_the_winner_is_cheapest_from_nowhere() -> None:
+    pair = Comparison(a="zero-shot", b="rag", metric="exact", difference=-0.7, low=-0.8, high=-0.6, p=0.0, n=N)
+    asked = evaluation(contender("zero-shot", 0.1, usd=0.01), contender("rag")).model_copy(
+        update={"comparisons": (pair,)}
+    )
+    costs = cost_report(asked, recipe(), data_examples=N, tuning=None, evaluation_seconds=0, winner="rag")
+    assert costs.contender("zero-shot").excluded == "it is shown to be worse than rag"
+    assert [one.name for one in costs.cheapest] == ["rag"]
+    even = pair.model_copy(update={"high": 0.01})
+    open_ = asked.model_copy(update={"comparisons": (even,)})
+    costs = cost_report(open_, recipe(), data_examples=N, tuning=None, evaluation_seconds=0, winner="rag")
+    assert next(one.name for one in costs.cheapest) == "zero-shot"

@@ -23,7 +23,7 @@ def _is_hidden(sign: str) -> bool:
 
 
 _MARKS = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|^[#+>-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)")
-_TAG = re.compile(r"<(?=[A-Za-z/!?])|&(?=#|\w+;)")
+_TAG = re.compile(r"<(?! )|&(?=#|\w+;)")
 
 
 def inert(text: str) -> str:
