@@ -171,3 +171,22 @@ def test_in_a_given_split_test_goes_before_validation() -> None:
     split = split_examples(examples, sides=["train", "validation", "test", *["train"] * 8, "validation", "test"])
     assert examples[2].id in split.test
     assert examples[0].id in split.train and examples[1].id not in {*split.train, *split.validation, *split.test}
+
+
+def conversation(*turns: str, line: int = 1) -> Example:
+    roles = ("user", "assistant") * len(turns)
+    return Example(line, tuple(Message(role, turn) for role, turn in zip(roles, turns, strict=False)))
+
+
+def test_rows_of_one_conversation_stay_on_one_side() -> None:
+    chats = [[f"hello {k}", f"answer {k}", f"more of {k}", f"so {k}", f"and {k}", f"done {k}"] for k in range(30)]
+    rows = [conversation(*chat[:end], line=3 * k + end // 2) for k, chat in enumerate(chats) for end in (2, 4, 6)]
+    sides = side_of(split_examples(rows))
+    for k in range(30):
+        assert len({sides[row.id] for row in rows[3 * k : 3 * k + 3]}) == 1
+
+
+def test_conversations_that_only_begin_alike_are_free() -> None:
+    rows = [conversation("hello", "hi, how can I help?", f"question {k}", f"answer {k}") for k in range(40)]
+    counts = Counter(side_of(split_examples(rows)).values())
+    assert min(counts["train"], counts["test"]) >= 3

@@ -244,3 +244,17 @@ def test_layers_that_read_the_same_are_what_they_are_alone(are_alike: bool) -> N
     found, wanted = (torch.autograd.grad(ys, [x, *weights], ups) for ys in (joined, expected))
     for mine, theirs in zip(found, wanted, strict=True):
         assert_equal_but_for_rounding(mine, theirs)
+
+
+def test_stacked_experts_are_counted_as_weights_without_a_layer() -> None:
+    from transformers import AutoModelForCausalLM, Qwen3MoeConfig
+
+    from tunesmith.engine.adapters.linear import weights_without_layer
+
+    config = Qwen3MoeConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_experts=4,
+        num_experts_per_tok=2, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    experts = 2 * 4 * (2 * 8 * 16 + 16 * 8)  # layers, experts, gate and up, down
+    assert weights_without_layer(model) == (experts, sum(weight.numel() for weight in model.parameters()))

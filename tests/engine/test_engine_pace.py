@@ -79,3 +79,12 @@ def test_ktos_mismatched_answers_are_paid_for(tiny_folder: Path, task: Task, mon
     assert any(asked), "a step of KTO reads the mismatched answers"
     once = sum(forest_tokens(train, step) for _, step in zip(range(2), batches(8, 4, seed=0), strict=False))
     assert found.reference_tokens == pytest.approx(2 * once, rel=0.2)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_weights_in_bfloat16_are_foreseen_with_their_masters(tiny_folder: Path, task: Task, kind: str) -> None:
+    wanted = recipe()
+    adapter = AdapterRecipe(kind="full") if kind == "full" else AdapterRecipe(rank=4)
+    training = wanted.training.model_copy(update={"precision": "bf16"})
+    wanted = wanted.model_copy(update={"training": training, "adapter": adapter})
+    assert prospect_of_slices(str(tiny_folder), task(8), task(4, seed=1), wanted).pace.update_seconds > 0

@@ -41,6 +41,7 @@ def export(
                 "contender": exported.contender,
                 "proof": exported.merge.model_dump(mode="json") if exported.merge else None,
                 "answers": exported.answers.model_dump(mode="json") if exported.answers else None,
+                "sampling": list(exported.sampling),
             }
         )
         return
@@ -50,6 +51,11 @@ def export(
     say(f"wrote {to}" + (f", {exported.dtype}" if exported.merge else computed))
     if exported.merge is not None:
         _tell_merged(exported.merge)
+    if exported.sampling:
+        say(
+            f"generation_config.json has {', '.join(exported.sampling)}, by which servers answer unless they are told "
+            "otherwise; what was measured is the likeliest answer: ask with temperature 0 and no penalties"
+        )
     _tell_answers(exported)
 
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from tunesmith.records import (
     fingerprint_of,
 )
 
-FORMAT = 4  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
+FORMAT = 5  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
 LEAST_EXAMPLES = 5_000
 FILES_KEPT = 8
 
@@ -54,7 +55,7 @@ def check_or_recall(
     if len(loaded.examples) < LEAST_EXAMPLES:
         return check_examples(loaded, test, tokenizer, max_tokens, model, method)
     files = [of.dataset.model_dump(mode="json") for of in (loaded, test) if of is not None]
-    hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
+    hashes = _hashes_of(tokenizer)
     said = [data.model_dump(mode="json"), max_tokens, model, method]
     key = fingerprint_of([FORMAT, _program(), files, hashes, *said])[:32]
     path = home_folder() / "prepared" / f"{key}.json"
@@ -110,8 +111,14 @@ def _key(
     contents = [
         [e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_calls_as_written(e)] for e in examples
     ]
-    hashes = [tokenizer.tokenizer_sha256, tokenizer.template_sha256]
+    hashes = _hashes_of(tokenizer)
     return fingerprint_of([FORMAT, _program(), name, hashes, max_tokens, train_on, method, contents])[:32]
+
+
+def _hashes_of(tokenizer: ChatTokenizer) -> list[str]:
+    """What the text and its tokens follow from; the day too, where the template writes it."""
+    day = [date.today().isoformat()] if tokenizer.tells_date else []
+    return [tokenizer.tokenizer_sha256, tokenizer.template_sha256, *day]
 
 
 def _calls_as_written(example: Example) -> list[str]:

@@ -124,13 +124,14 @@ class Renderer:
         return self._carried.drops_a_name(example)
 
     def _text(self, example: Example) -> Rendered:
-        """Plain text is trained whole, and the end token with it."""
+        """Plain text is trained whole, and the end token with it, behind what the tokenizer puts before any text."""
         text = example.text or ""
         if not text.strip():
             raise RenderRefused("no-answer", "an empty text")
-        whole = text + self._tokenizer.end_of_turn
-        content = ((0, len(text)),) if spells_control_token(self._tokenizer, text) else ()
-        return Rendered(whole, (Span(0, len(whole), 1.0),), content)
+        begin = len(self._tokenizer.begins_text)
+        whole = self._tokenizer.begins_text + text + self._tokenizer.end_of_turn
+        content = ((begin, begin + len(text)),) if spells_control_token(self._tokenizer, text) else ()
+        return Rendered(whole, (Span(begin, len(whole), 1.0),), content)
 
     def _chat(self, example: Example) -> Rendered:
         if not example.messages or example.messages[-1].role != "assistant":

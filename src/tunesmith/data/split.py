@@ -1,7 +1,8 @@
 """Which examples train, validate and test: decided by content, not by order.
 
-Examples that belong together are one unit and stay on one side: equal prompts (normalised) and equal groups, joined
-transitively. Each unit has a number in [0, 1), the BLAKE2 hash of the seed and its smallest key:
+Examples that belong together are one unit and stay on one side: equal prompts (normalised), equal groups, and
+conversations of which one begins with the other, joined transitively. Each unit has a number in [0, 1), the BLAKE2 hash
+of the seed and its smallest key:
 
     number < test_share                      -> test
     number < test_share + validation_share   -> validation
@@ -22,11 +23,11 @@ group column joins those that belong together; what else leaks from one side to 
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tunesmith.data.keys import labels_of, prompt_key
+from tunesmith.data.keys import labels_of, normalised, prompt_key
 from tunesmith.errors import DataError
-from tunesmith.records import Example, Split
+from tunesmith.records import Example, Split, canonical_json
 
 Sides = dict[str, list[str]]
 
@@ -99,8 +100,11 @@ def _units(examples: Sequence[Example]) -> dict[str, str]:
         return key
 
     own_key: dict[str, str] = {}
+    wholes = _whole_conversations(examples)
     for example in examples:
         keys = [prompt_key(example)]
+        if wholes:
+            keys += (key for key in _beginnings(example) if key in wholes)
         if example.group is not None:
             keys.append(
                 f"(group) {example.group}"
@@ -110,6 +114,30 @@ def _units(examples: Sequence[Example]) -> dict[str, str]:
             parents[other] = smallest
         own_key[example.id] = smallest
     return {id_: root_of(key) for id_, key in own_key.items()}
+
+
+def _count_answers(example: Example) -> int:
+    return sum(message.role == "assistant" for message in example.messages)
+
+
+def _whole_conversations(examples: Sequence[Example]) -> set[str]:
+    """The keys of all conversations; none where none has a second answer, for then nothing can go on."""
+    if not any(_count_answers(example) > 1 for example in examples):
+        return set()
+    return {key for example in examples for key in [*_beginnings(example)][-1:]}
+
+
+def _beginnings(example: Example) -> Iterator[str]:
+    """A key of the conversation up to each of its answers: with a row for every turn, one row begins another.
+
+    "~" sorts behind every prompt key, so that units keep the numbers they had.
+    """
+    turns = hashlib.blake2b(digest_size=16)
+    for message in example.messages:
+        turn = canonical_json([message.role, normalised(message.content), message.functions_called])
+        turns.update(turn.encode("utf-8", "surrogatepass"))
+        if message.role == "assistant":
+            yield f"~{turns.hexdigest()}"
 
 
 def _hold_out(

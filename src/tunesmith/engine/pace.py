@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tunesmith.engine.adapters.choose import trained_of
@@ -230,12 +231,11 @@ def _pace(
     piece = wish.pieces(train, batch, min(prospect.plan.most_tokens, TIMED_TOKENS))[0]
     tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
     arrays = _referred(for_method(stepper.method, train))
-    parameters = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = adamw(parameters, stepper.loaded.device, lr=0.0, weight_decay=0.0)
     model.train()
     step_seconds = _seconds(lambda: stepper.backward(arrays, piece, 1))
-    update_seconds = _seconds(optimizer.step)
-    optimizer.zero_grad(set_to_none=True)
+    masters = [_master_of(weight) for weight in model.parameters() if weight.requires_grad]
+    update_seconds = _seconds(adamw(masters, stepper.loaded.device, lr=0.0, weight_decay=0.0).step)
+    model.zero_grad(set_to_none=True)
     model.eval()
     look_seconds = _seconds(lambda: stepper.sequence_logps(arrays, piece))
     prompts = [_prompt(validation, e) for e in range(prospect.rows)]
@@ -257,6 +257,15 @@ def _pace(
         pass_row_seconds=a_row,
         held_bytes=0.0,
     )
+
+
+def _master_of(weight: nn.Parameter) -> nn.Parameter:
+    """What the optimizer moves: the weight, or its float32 master of `adapters/full.py`."""
+    if weight.grad is None or weight.grad.dtype == weight.dtype:
+        return weight
+    master = nn.Parameter(weight.detach().to(weight.grad.dtype))
+    master.grad = weight.grad
+    return master
 
 
 def _referred(arrays: TokenArrays) -> TokenArrays:

@@ -38,7 +38,7 @@ OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model"
 MAX_TOKENIZER_BYTES = 256 * 2**20
 MAX_PARSED_CHARACTERS = 100_000
 """Of a template that is read for whether it copies contents; larger ones are run for each conversation."""
-SETTINGS = ("tokenizer_config", "special_tokens_map", "generation_config", "config")
+SETTINGS = ("tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE = [{"role": "user", "content": "tunesmith probe question"}, {"role": "assistant", "content": PROBE_ANSWER}]
 
@@ -73,6 +73,8 @@ class FolderTokenizer:
     tokenizer_sha256: str
     template_sha256: str
     ids_without_embedding: frozenset[int] = frozenset()
+    begins_text: str = ""
+    tells_date: bool = False
     _forms: dict[str, MessageForm] = field(default_factory=dict, repr=False)
     _ahead: list[_Ahead] = field(default_factory=list, repr=False)
 
@@ -257,6 +259,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
     except OSError as error:
         raise unreadable(Path(folder), error) from None
     named = _named_tokens(settings)
+    _refuse_split_tokens(core, settings, named, Path(folder))
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
     # The same names as in transformers.
     process = TemplateProcess(
@@ -287,6 +290,8 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         tokenizer_sha256=tokenizer_sha256,
         template_sha256=templates.sha256,
         ids_without_embedding=beyond,
+        begins_text=_beginning_of_texts(core),
+        tells_date=any("strftime_now" in text for text in (templates.default, templates.tool_use)),
     )
 
 
@@ -365,6 +370,43 @@ def _refuse_beyond(core: Tokenizer, beyond: Set[int | None], folder: Path) -> No
             "tokenizer-misfit", "The tokenizer has tokens that every conversation needs and the model has no row for.",
             where=str(folder), found=name_some(named),
             do="take the tokenizer that belongs to these weights, or the weights whose embedding was enlarged for it",
+        )  # fmt: skip
+
+
+def _beginning_of_texts(core: Tokenizer) -> str:
+    """The control token that tokenizer.json itself puts before a text, as transformers does for plain texts."""
+    with_them = core.encode("a").ids
+    without = core.encode("a", add_special_tokens=False).ids
+    added = with_them[: len(with_them) - len(without)] if with_them[-len(without) :] == without else with_them[:1]
+    first = core.id_to_token(added[0]) if added and added[0] not in without else None
+    return first or ""
+
+
+def _refuse_split_tokens(
+    core: Tokenizer, settings: Mapping[str, dict[str, Any]], named: Mapping[str, str], folder: Path
+) -> None:
+    """Tokens that stand beside tokenizer.json and not in it: transformers adds them, so that every text that has one
+    would be other tokens there. A pad token stands in no text. Errors: `ModelError`."""
+    told = settings["tokenizer_config"].get("added_tokens_decoder")
+    added = [
+        token.get("content") for token in (told if isinstance(told, dict) else {}).values() if isinstance(token, dict)
+    ]
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        for place in ("tokenizer_config", "special_tokens_map"):
+            more = settings[place].get(key)
+            listed = more.values() if isinstance(more, dict) else more if isinstance(more, list) else ()
+            added += [token.get("content") if isinstance(token, dict) else token for token in listed]
+    names = dict.fromkeys(name for name in (*settings["added_tokens"], *added) if isinstance(name, str) and name)
+    unwritten = {named.get(role) for role in ("pad_token", "unk_token", "mask_token", "sep_token", "cls_token")}
+    split = [
+        name for name in names if name not in unwritten and len(core.encode(name, add_special_tokens=False).ids) > 1
+    ]
+    if split:
+        raise ModelError(
+            "tokens-beside", "The tokenizer's settings name tokens that tokenizer.json does not have.",
+            where=str(folder), found=name_some([repr(name[:40]) for name in split]),
+            do='write it whole: python -c "from transformers import AutoTokenizer as T; T.from_pretrained(FOLDER)'
+            '.save_pretrained(FOLDER)"; the model needs a row for each',
         )  # fmt: skip
 
 

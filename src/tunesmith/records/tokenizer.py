@@ -24,6 +24,8 @@ class ChatTokenizer(Protocol):
 
     `ids_without_embedding`: tokens that the model has no row for, so no text with them can be read.
     `stop_ids`: tokens after which the model has nothing more to say; the end of turn is the first of them.
+    `begins_text`: what the tokenizer itself puts before a text that no template renders, mostly the BOS token.
+    `tells_date`: the template asks for the date, so that prompts differ from day to day.
     """
 
     bos_id: int | None
@@ -35,6 +37,8 @@ class ChatTokenizer(Protocol):
     tokenizer_sha256: str
     template_sha256: str
     ids_without_embedding: frozenset[int]
+    begins_text: str
+    tells_date: bool
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False

@@ -38,6 +38,8 @@ class FakeTokenizer:
     tokenizer_sha256: str = "fa" * 32
     template_sha256: str = "fe" * 32
     ids_without_embedding: frozenset[int] = frozenset()
+    begins_text: str = ""
+    tells_date: bool = False
 
     @property
     def pad_id(self) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tunesmith.data.check import check_examples
 from tunesmith.data.outside.loaded import load_data
 from tunesmith.data.read.columns import as_flag_value
-from tunesmith.errors import GateFailed, command_line
+from tunesmith.errors import GateFailed, RecipeError, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
@@ -51,7 +51,7 @@ def check_and_describe(
     other = load_data(test, read_as, method) if test else None
     model = model or _default_model()
     named = NamedModel.open(folder_if_run(model)) if model else None
-    limit = max_tokens or (named.context_tokens if named else None)
+    limit = token_limit(max_tokens, named)
     report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, method, do_leaks_stop=True)
     examples = [*loaded.examples, *(other.examples if other else ())]
     is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
@@ -61,6 +61,22 @@ def check_and_describe(
     from tunesmith.workflow.describe import describe_data
 
     return report, describe_data(loaded, other, named, Recipe(data=read_as))
+
+
+def token_limit(max_tokens: int | None, named: NamedModel | None) -> int | None:
+    """The most tokens of an example: what was asked for, else what the model reads; None where neither is known.
+
+    Errors: `RecipeError` when more is asked for than the model has positions: it never saw those, and training on them
+    goes on without a word.
+    """
+    context = named.context_tokens if named else None
+    if max_tokens is not None and context is not None and max_tokens > context:
+        raise RecipeError(
+            "past-the-context", "The model has fewer positions than the longest example may have tokens.",
+            where="data.max_tokens", found=f"{max_tokens:,} tokens, {context:,} positions",
+            do=f"lower it to {context:,}, or take a model with a longer context",
+        )  # fmt: skip
+    return max_tokens or context
 
 
 def check_command(recipe: Recipe) -> list[object]:

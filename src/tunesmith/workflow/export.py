@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import ModelError
 from tunesmith.files import sync_folder
+from tunesmith.model_folder.settings import read_settings
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import ChatTokenizer, Message, Run, Serving
 from tunesmith.runs.folder import RunFolder
@@ -42,7 +43,8 @@ class Exported:
     """What an export wrote: which contender and why, the proof of merging, and that of the answers.
 
     `merge` is None where nothing is merged; `answers` where an adapter without a run was given. `dtype` is what the
-    weights are computed in, None where a service answers.
+    weights are computed in, None where a service answers. `sampling` are the settings of the folder by which servers
+    would answer otherwise than it was measured, unless they are asked for the likeliest answer.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Exported:
     merge: "Proof | None"
     answers: AnswersProof | None
     dtype: str | None
+    sampling: tuple[str, ...] = ()
 
 
 def export(name: str, to: Path, contender: str | None = None, listener: Listener = SILENT) -> Exported:
@@ -79,7 +82,7 @@ def export(name: str, to: Path, contender: str | None = None, listener: Listener
         proof.write(temporary / PROOF)
     with Index.open(listener) as index:  # the folder is written: what the store does not take is a warning
         index.add_artifact(artifact_of("export", to, folder.read(Run).id), folder)
-    return Exported(to, serving.contender, chosen.why, merge, proof, dtype)
+    return Exported(to, serving.contender, chosen.why, merge, proof, dtype, sampling_of(to))
 
 
 def _export_adapter(given: str, to: Path) -> Exported:
@@ -97,7 +100,20 @@ def _export_adapter(given: str, to: Path) -> Exported:
         )
     probes = probes_of(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
-    return Exported(to, None, "", proof, None, "float32")
+    return Exported(to, None, "", proof, None, "float32", sampling_of(to))
+
+
+def sampling_of(folder: Path) -> tuple[str, ...]:
+    """The settings in generation_config.json that change the likeliest answer, or draw another one: `temperature 0.7`.
+
+    They are the base model's and stay, for its makers recommend them; transformers and vLLM go by them unasked.
+    """
+    settings = read_settings(folder / "generation_config.json") or {}
+    draws = ("temperature", "top_p", "top_k", "min_p") if settings.get("do_sample") else ()
+    neutral = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "presence_penalty": 0, "frequency_penalty": 0}
+    found = [f"{name} {settings[name]}" for name in draws if settings.get(name) is not None]
+    found += [f"{name} {settings[name]}" for name, none in neutral.items() if settings.get(name) not in (None, none)]
+    return tuple(found or (["do_sample true"] if draws else []))
 
 
 @contextmanager

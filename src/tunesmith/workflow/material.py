@@ -18,7 +18,7 @@ from tunesmith.providers.local_model import NamedModel
 from tunesmith.recipe.defaults import UNLIMITED_TOKENS, complete_recipe
 from tunesmith.records import CheckReport, DefaultUsed, Example, Leaks, MaskProof, Prepared, Recipe, Split, TokenArrays
 from tunesmith.runs.lesson import Lesson
-from tunesmith.workflow.check import tell_or_refuse
+from tunesmith.workflow.check import tell_or_refuse, token_limit
 from tunesmith.workflow.lineage import examples_seen, going_on_from, located
 from tunesmith.workflow.listener import SILENT, Listener
 
@@ -64,7 +64,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     named = NamedModel.open(recipe.model, recipe.revision)
     recipe = going_on_from(recipe, named, listener)
     recipe = with_scorer(searched(pinned(recipe, named), listener))
-    limit = recipe.data.max_tokens or named.context_tokens or UNLIMITED_TOKENS
+    limit = token_limit(recipe.data.max_tokens, named) or UNLIMITED_TOKENS
     asked = instructed(given_test, recipe) if given_test else None
     report = check_or_recall(
         instructed(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data, recipe.method

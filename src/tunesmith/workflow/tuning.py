@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 
 NOTHING_ELSE: Mapping[str, str] = {}
+LEAST_TOLD = 0.05
+"""Share of a model's weights; convolutions of a few places have three dimensions too."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
 
     listener.stage("tuning")
     folder, lesson = tuning.folder, tuning.lesson
+    _tell_what_stays(tuning, listener)
     lines = Lines(folder, listener, tuning.recipe, saved.step if saved else 0)
     checkpoints = Checkpoints(folder.checkpoints)
     with folder.rewriting("adapter", "model", *APPENDED):
@@ -164,6 +167,18 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     if result.status == "finished":
         clear_leftovers(folder, run)
     return run
+
+
+def _tell_what_stays(tuning: Tuning, listener: Listener) -> None:
+    """Say where an adapter leaves much of the model as it is: experts are no linear layers."""
+    from tunesmith.engine.adapters.linear import weights_without_layer
+
+    stacked, total = weights_without_layer(tuning.model.loaded.model)
+    if tuning.recipe.adapter.kind != "full" and stacked > LEAST_TOLD * total:
+        listener.note(
+            f"warning: {stacked / total:.0%} of the model's weights are experts, which no adapter can be put on: they "
+            "stay as they are (adapter.kind=full trains them)"
+        )
 
 
 def _new_run(

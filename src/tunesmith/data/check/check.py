@@ -13,6 +13,7 @@ from tunesmith.data.check.near_duplicates import check_near_duplicates
 from tunesmith.data.check.pairs import check_pairs
 from tunesmith.data.check.roles import check_roles
 from tunesmith.data.check.size import check_size
+from tunesmith.data.check.template import check_template
 from tunesmith.data.check.tools import check_tools
 from tunesmith.data.check.vocabulary import check_vocabulary
 from tunesmith.data.read.dataset import Loaded
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     check_lengths,
     check_vocabulary,
     check_control_tokens,
+    check_template,
     check_leakage,
     check_contradictions,
     check_duplicates,

@@ -78,3 +78,12 @@ def replace(model: nn.Module, name: str, layer: nn.Module) -> None:
     """Put a layer in the place of the one with this full name."""
     owner, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(owner), leaf, layer)
+
+
+def weights_without_layer(model: nn.Module) -> tuple[int, int]:
+    """(numbers in stacked weights, numbers in all): experts that transformers keeps as one tensor of three dimensions.
+
+    They belong to no linear layer, so that no adapter can be put on them.
+    """
+    sizes = [(weight.dim(), weight.numel()) for weight in model.parameters()]
+    return sum(size for dimensions, size in sizes if dimensions > 2), sum(size for _, size in sizes)
