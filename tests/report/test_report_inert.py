@@ -1,8 +1,10 @@
 """Sentences of a Markdown report are sentences, and what data say in them stays text."""
 
+import re
+
 import pytest
 
-from tunesmith.report.plain import inert
+from tunesmith.report.plain import code, inert
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,9 @@ from tunesmith.report.plain import inert
 )
 def test_what_markdown_would_act_on_is_escaped_and_the_rest_reads_as_it_is(said: str, written: str) -> None:
     assert inert(said) == written
+
+
+@pytest.mark.parametrize("text", ["a|b", "a\\|b", "a\\\\|b", "\\||\\|", "|"])
+def test_no_pipe_in_a_code_span_ends_its_cell(text: str) -> None:
+    """emiliaprotocol/emilia-protocol#282: a backslash before the pipe takes its escape, and the columns shift."""
+    assert re.sub(r"\\[!-/:-@\[-`{-~]", "", code(text)).count("|") == 0

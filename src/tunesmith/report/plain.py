@@ -45,9 +45,12 @@ def words(text: str) -> str:
 
 
 def code(text: str, limit: int = 200) -> str:
-    """The text as an inert code span in one line, fit for a table cell; what is left out is counted."""
+    """The text as an inert code span in one line, fit for a table cell; what is left out is counted.
+
+    A backslash before a pipe gets a space behind it: it would escape the one that escapes the pipe, and end the cell.
+    """
     line = " ".join(visible(text).split())
     rest = f" … ({len(line) - limit:,} more characters)" if len(line) > limit else ""
-    line = (line[:limit] + rest).replace("|", "\\|")
+    line = (line[:limit] + rest).replace("\\|", "\\ |").replace("|", "\\|")
     fence = "`" * (1 + max(map(len, findall("`+", line)), default=0))
     return f"{fence} {line} {fence}" if line else "(empty)"
