@@ -11,7 +11,7 @@ from tunesmith.decision.bar import fails_too_often, is_sure, least_wording, wort
 from tunesmith.decision.circumstances import leanings, not_known
 from tunesmith.decision.duel import ALPHA, VERDICTS, Duel, cost_step, is_tuned
 from tunesmith.decision.judgement import Case, Judgement
-from tunesmith.decision.wording import ADVICE, NEEDS, TAKE, gained, listed, luck, wording_of_busy
+from tunesmith.decision.wording import ADVICE, NEEDS, TAKE, gained, listed, luck, time_of, wording_of_busy
 from tunesmith.records import Contender, Quantity, TrainingExtent, Verdict, minutes_told, why_short
 from tunesmith.records.quantity import duration, hundredths, interval_of, percent, points, usd, wording
 
@@ -209,7 +209,7 @@ def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
     known = [one for one in found.ladder if one in cheapest.values()]
     if known:
         prices = [one.known_usd_per_1000 or 0.0 for one in known]
-        yield f"1,000 requests take and cost: {'; '.join(_taking(one, prices) for one in known)}."
+        yield f"1,000 requests take and cost: {'; '.join(_taking(one, prices, case) for one in known)}."
     if unknown:
         names = listed([one.name for one in unknown])
         yield f"What {names} costs and how long it takes is not known: only its answers were given."
@@ -222,9 +222,9 @@ def _of_costs(found: Judgement, case: Case) -> Iterator[str]:
         yield f"{monthly:,.0f} requests a month cost {usd(monthly / 1000 * cost)} with {winner.name}."
 
 
-def _taking(contender: Contender, prices: Sequence[float]) -> str:
+def _taking(contender: Contender, prices: Sequence[float], case: Case) -> str:
     """`tuned 42 s, $0.0012`, with what is not known said so."""
-    seconds, cost = contender.known_seconds_per_request, contender.known_usd_per_1000
+    seconds, cost = time_of(contender, case.evaluation), contender.known_usd_per_1000
     time = "a time that is not known" if seconds is None else duration(1000 * seconds)
     return f"{contender.name} {time}, {'a cost that is not known' if cost is None else usd(cost, prices)}"
 

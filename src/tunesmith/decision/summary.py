@@ -8,14 +8,14 @@ from collections.abc import Callable
 from tunesmith.decision.bar import OUTSIDE
 from tunesmith.decision.judgement import Case, Judgement
 from tunesmith.decision.simplicity import simplicity
-from tunesmith.decision.wording import ADVICE
+from tunesmith.decision.wording import ADVICE, time_of
 from tunesmith.records import Comparison, Contender, Evaluation, TrainingExtent, minutes_told
 from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
 
 
 def summary_of(found: Judgement, case: Case) -> tuple[str, ...]:
     """What, how sure, what it costs: one sentence each."""
-    return _what(found, case), _how_sure(found, case), _costs(found)
+    return _what(found, case), _how_sure(found, case), _costs(found, case)
 
 
 def _what(found: Judgement, case: Case) -> str:
@@ -57,11 +57,11 @@ def _minutes(training: TrainingExtent) -> str:
     return f" {told}." if told else ""
 
 
-def _costs(found: Judgement) -> str:
+def _costs(found: Judgement, case: Case) -> str:
     one = found.winner or found.best
     if one is None:
         return "Nothing new to pay for."
-    cost, seconds = one.known_usd_per_1000, one.known_seconds_per_request
+    cost, seconds = one.known_usd_per_1000, time_of(one, case.evaluation)
     running = "a cost that is not known" if cost is None else usd(cost)
     time = "" if seconds is None else f", {duration(seconds)} each in a batch"
     once = f"; setting it up took {duration(one.setup_seconds)} and {usd(one.setup_usd)}" if one.setup_seconds else ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tunesmith.decision.duel import Duel
-from tunesmith.records import MachineTime, Verdict
+from tunesmith.records import Contender, Evaluation, MachineTime, Verdict
 from tunesmith.records.quantity import hundredths, points
 
 ADVICE: Mapping[Verdict, str] = {
@@ -50,6 +50,15 @@ def wording_of_busy(machine: MachineTime) -> str:
         f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the time, so times and "
         "costs are uncertain"
     )
+
+
+def time_of(contender: Contender, evaluation: Evaluation) -> float | None:
+    """Seconds of a request: on this machine those that its cost follows from, so that equal work takes equally long."""
+    cost, hourly = contender.known_usd_per_1000, evaluation.machine_usd_per_hour
+    is_here = contender.token_price is None and contender.kind != "outside"
+    if evaluation.machine is None or not is_here or not cost or not hourly:
+        return contender.known_seconds_per_request
+    return cost / 1000 * 3600 / hourly
 
 
 def luck(p: float) -> str:
