@@ -99,7 +99,8 @@ def run(arguments: Sequence[str]) -> int:
         usage = _usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
-        stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do="run it again")
+        how = "run it again, or go on with a run that was begun (tunesmith runs, tunesmith resume)"
+        stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do=how)
         return _fail(stopped, exit_code_of_stop(), as_json, debug)
     except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
         _leave_stdout()
