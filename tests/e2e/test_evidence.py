@@ -363,7 +363,12 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
 
 def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path) -> None:
     small = sets("evaluation.test_limit=4", "evaluation.max_new_tokens=4", "training.precision=float32")
-    with FakeOpenAI(honest_judge) as service:
+
+    def reply(request: dict[str, Any]) -> Reply:
+        said = honest_judge(request["messages"][-1]["content"])
+        return Reply(body={**chat_answer(said), "model": "somebody-else"})
+
+    with FakeOpenAI(honest_judge, reply=reply) as service:
         words = [*small, *remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
         printed = call("evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words)
     assert printed.code == 0, printed.err
@@ -371,6 +376,7 @@ def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, l
     examined, marked = folder.read(Qualification).usage.requests, printed.document["judging"]["requests"]
     assert 0 < marked == len(service.requests) - examined
     assert f"judging took {len(service.requests)} requests, " in printed.err
+    assert "referee: At least one answer is of another model than was asked" in printed.err
     (name,) = folder.contenders()
     assert folder.asking(name).judging == folder.read(Evaluation).judging
 

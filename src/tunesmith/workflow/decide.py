@@ -101,6 +101,8 @@ def measure_and_decide(
     contest.ask(lineup.tuned(tuned_answerer(tuned, material.recipe, ready.form, listener, run.result.seconds)), tuned)
     after = _ability(tuned, tuning, listener, "general ability after", stop)
     forgetting = forgetting_of(before, after) if before and after else None
+    for note in judging.notes:
+        listener.note(f"{material.recipe.judge.model}: {note}")
     judged = judging.usage(contest.recalled)
     seconds = _seconds_of(contest, lineup.chooser, run, forgetting, judged)
     usd = judging.usd(judged)

@@ -83,6 +83,8 @@ def evaluate(
         evaluation = evaluate_answers(asked, task)
         if judging.judge is not None:
             listener.note(_told_of_judging(judging))
+            for note in judging.notes:
+                listener.note(f"{recipe.judge.model}: {note}")
         if folder is not None:
             folder.write(evaluation)
             if judging.qualification is not None:

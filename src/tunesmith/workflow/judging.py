@@ -12,6 +12,7 @@ from tunesmith.evaluation.judge.qualify import open_judge, qualify, with_judge
 from tunesmith.evaluation.judge.verdict import REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer import Scorer
 from tunesmith.providers.local_model import NamedModel
+from tunesmith.providers.remote import RemoteCompleter
 from tunesmith.records import AnswerForm, Completer, Qualification, Recipe, RemoteRecipe, TokenPrice, Usage
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.inventory import folder_if_run
@@ -32,6 +33,12 @@ class Judging:
     price: TokenPrice | None = None
     machine_usd_per_hour: float = 0.0
     is_recalled: bool = False
+    services: Sequence[RemoteCompleter] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is noted of the service that judges, so far; each sentence once."""
+        return list(dict.fromkeys(note for service in self.services for note in service.notes))
 
     def usage(self, recalled: Sequence[Asked]) -> Usage:
         """What judging took so far, the examination included, also what was judged before the run was cut short."""
@@ -67,12 +74,20 @@ def open_judging(plain: Scorer, recipe: Recipe, listener: Listener, known: Quali
     price = price_of_remote(remote, recipe) if remote else None
     listener.stage(f"examining the judge {name}")
     people = read_labels(Path(labels))
-    judge = open_judge(name, lambda form: _completer(name, remote, recipe, form, listener), people, recipe.judge.rubric)
+    services: list[RemoteCompleter] = []
+
+    def open_completer(form: AnswerForm | None) -> Completer:
+        completer = _completer(name, remote, recipe, form, listener)
+        services.extend([completer] if isinstance(completer, RemoteCompleter) else [])
+        return completer
+
+    judge = open_judge(name, open_completer, people, recipe.judge.rubric)
     qualification = known or qualify(judge, people, labels)
     for reason in qualification.reasons:
         listener.note(reason)
     scorer = with_judge(plain, judge, qualification.is_qualified)
-    return Judging(scorer, qualification, judge.completer, price, recipe.machine_usd_per_hour, known is not None)
+    hourly = recipe.machine_usd_per_hour
+    return Judging(scorer, qualification, judge.completer, price, hourly, known is not None, services)
 
 
 def _completer(
