@@ -38,7 +38,7 @@ from tunesmith.files import sha256_of
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 from tunesmith.runs.folder import RunFolder
 
-CLOCKS = ("seconds", "step_seconds", "look_seconds")
+CLOCKS = ("seconds", "step_seconds", "look_seconds", "validation_seconds")
 
 
 def tiny_model() -> LoadedModel:
