@@ -68,14 +68,19 @@ def _misfit(
     return Misfit(slug, what, do, wrong) if wrong else None
 
 
-def sequences_of(name: str, examples: Sequence[Example], method: Method) -> Sequences:
-    """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+def refuse_misfit(name: str, examples: Sequence[Example], method: Method) -> None:
+    """Errors: `DataError` when examples are not what the method needs."""
     if misfit := find_misfit(examples, method):
         wrong = [examples[i].line for i in misfit.positions]
         raise DataError(
             misfit.slug, f"{len(wrong):,} of {len(examples):,} examples {misfit.what}.",
             where=f"{name} lines {name_some(wrong)}", found=_kinds(examples), do=misfit.do,
         )  # fmt: skip
+
+
+def sequences_of(name: str, examples: Sequence[Example], method: Method) -> Sequences:
+    """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+    refuse_misfit(name, examples, method)
     if method == "sft":
         return Sequences(list(examples))
     if method == "kto":

@@ -398,9 +398,8 @@ def _refuse_split_tokens(
             added += [token.get("content") if isinstance(token, dict) else token for token in listed]
     names = dict.fromkeys(name for name in (*settings["added_tokens"], *added) if isinstance(name, str) and name)
     unwritten = {named.get(role) for role in ("pad_token", "unk_token", "mask_token", "sep_token", "cls_token")}
-    split = [
-        name for name in names if name not in unwritten and len(core.encode(name, add_special_tokens=False).ids) > 1
-    ]
+    known = {token.content for token in core.get_added_tokens_decoder().values()} | unwritten
+    split = [name for name in names if name not in known and len(core.encode(name, add_special_tokens=False).ids) > 1]
     if split:
         raise ModelError(
             "tokens-beside", "The tokenizer's settings name tokens that tokenizer.json does not have.",

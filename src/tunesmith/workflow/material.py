@@ -10,6 +10,7 @@ from tunesmith.data.outside.loaded import load_data, load_outside
 from tunesmith.data.outside.read import sniff
 from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded
+from tunesmith.data.sequences import refuse_misfit
 from tunesmith.data.split import examples_on, split_examples
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.embedded import has_embedding
@@ -61,6 +62,7 @@ def gather(recipe: Recipe, listener: Listener = SILENT) -> Material:
     recipe = located(recipe)
     loaded = read_examples(recipe)
     given_test = read_test(recipe)
+    refuse_misfit(loaded.dataset.name, loaded.examples, recipe.method)
     named = NamedModel.open(recipe.model, recipe.revision)
     recipe = going_on_from(recipe, named, listener)
     recipe = with_scorer(searched(pinned(recipe, named), listener))
