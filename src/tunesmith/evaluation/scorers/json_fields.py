@@ -29,7 +29,7 @@ from tunesmith.evaluation.scorers.scorer import WholeSetMetric
 
 _FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
 _IN_LINE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
-MOST_PAIRS = 250_000
+MOST_PAIRS = 100_000
 """Fields of the answer times fields of the reference up to which parts of lists are matched."""
 _Field = tuple[tuple[str | int, ...], str]
 
