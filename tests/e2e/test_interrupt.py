@@ -63,6 +63,9 @@ def test_an_interrupted_run_can_be_used(
 INTERRUPTED_IMPORT = """
 import signal, sys
 
+# a shell that runs tests in the background lets SIGINT be ignored, and children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "tunesmith.cli.output":

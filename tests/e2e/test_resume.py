@@ -144,7 +144,7 @@ def test_asked_to_stop_in_a_step_a_save_or_a_look(
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number, err
     folder = only_run(tmp_path)
-    assert f"do tunesmith resume {folder.path}" in err and "Traceback" not in err
+    assert f"Next: tunesmith resume {folder.path}" in err and "Traceback" not in err
     assert folder.read(Run).status == "interrupted"
     if point.startswith("train.look"):  # may take long: it is given up half-way, and comes again
         assert [line.step for line in folder.metrics().records if line.kind == "validation"] == [0]
