@@ -89,7 +89,6 @@ def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> N
     process.stdin.flush()
     while process.stdout.readline() != "}\n":  # its answer: the model is loaded, and waits
         assert process.poll() is None
-    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted/stopped"
@@ -102,7 +101,6 @@ def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings:
     assert process.stderr is not None
     while "asking the baselines" not in process.stderr.readline():
         assert process.poll() is None
-    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err

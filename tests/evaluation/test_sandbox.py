@@ -177,16 +177,16 @@ def test_all_files_of_an_answer_have_a_limit_together(fills: str) -> None:
 
 def test_what_a_child_began_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "import pathlib, subprocess, sys, time\n"
+        "import os, pathlib, subprocess, sys\n"
         "def f(answer, reference):\n"
         "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         f"    pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
-        "    time.sleep(600)\n"
+        "    os._exit(3)\n"
     )
     setup = {"file": str(tmp_path / "mine.py"), "function": "f"}
     pieces = [{"answer": "", "reference": "", "question": ""}]
-    [late] = in_child("function", setup, pieces, Limits(piece_seconds=3.0))
-    assert isinstance(late, Failed)
+    [ended] = in_child("function", setup, pieces, Limits())
+    assert ended == Failed("its process ended: exit code 3")
     pid = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
