@@ -216,8 +216,9 @@ def test_a_schema_makes_and_alters_nothing_outside_its_memory(statement: str, pl
         compare(script, "SELECT a FROM t", "SELECT a FROM t")  # the guard by itself, no Landlock
     scorer = SqlScorer(script if place != "in the question" else "")
     [scored] = scorer.score_items([Item("SELECT a FROM t", "SELECT a FROM t", f"Given {script}")])
-    # Of a question only CREATE and INSERT statements are read: the rest is no part of the schema.
-    assert isinstance(scored, Unscored) or (place == "in the question" and scored == {"rows_match": 1.0})
+    # Of a question only CREATE TABLE, CREATE VIEW and INSERT statements are read.
+    is_read = place != "in the question" or "CREATE TABLE" in statement
+    assert isinstance(scored, Unscored) if is_read else scored == {"rows_match": 1.0}
     assert describe_folder(folder) == before
 
 
