@@ -180,8 +180,86 @@ def test_layers_that_no_weight_is_there_for_are_refused(make_folder: Make, key: 
     assert caught.value.code == "model/wrong-size" and "1 layers" in caught.value.found
 
 
-@pytest.mark.parametrize("eos", [[{}], {}, "x", [None, 1.5], [-1], [2**70], True])
-def test_end_tokens_of_another_type_are_passed_over(make_folder: Make, eos: object) -> None:
+NONSENSE = {
+    "eos_token_id": [[{}], {}, "x", [None], 1.5, [-2], 2**70, True],
+    "bos_token_id": ["<s>", False],
+    "pad_token_id": [{}, [[0]]],
+    "temperature": ["0.7", -1, float("inf"), True, [1.0]],
+    "top_p": [1.5, "1"],
+    "top_k": [50.5],
+    "repetition_penalty": [0, -1.1, {}],
+    "max_length": [-1, "4096", 10.5],
+    "max_new_tokens": [[]],
+    "do_sample": ["false", 1],
+    "num_beams": [0],
+    "stop_strings": [[1], {}],
+    "bad_words_ids": [[1, 2]],
+    "suppress_tokens": ["1,2"],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in NONSENSE.items() for value in values])
+def test_settings_of_generation_that_cannot_be_are_refused_with_file_and_key(
+    make_folder: Make, key: str, value: object
+) -> None:
     folder = make_folder()
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos}))
-    assert load_tokenizer(folder).end_of_turn == "<|im_end|>"
+    (folder / "generation_config.json").write_text(json.dumps({key: value}))
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(folder))
+    assert caught.value.code == "model/bad-generation-setting"
+    assert caught.value.where == str(folder / "generation_config.json")
+    assert caught.value.found.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_end_tokens_of_another_type_in_config_json_are_refused(make_folder: Make, is_inside: bool) -> None:
+    wrong = {"eos_token_id": [{}]}
+    folder = make_folder(**({"text_config": wrong} if is_inside else wrong))
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(folder))
+    assert caught.value.code == "model/bad-generation-setting"
+    assert caught.value.where == str(folder / "config.json")
+
+
+def test_settings_of_generation_as_makers_write_them_are_taken(make_folder: Make) -> None:
+    folder = make_folder(eos_token_id=2, pad_token_id=-1, bos_token_id=None)
+    usual = {
+        "eos_token_id": [2, 3], "bos_token_id": 1, "pad_token_id": None, "do_sample": True, "temperature": 0.6,
+        "top_p": 1, "top_k": 0, "repetition_penalty": 1.05, "max_length": 4096, "num_beams": 1,
+        "stop_strings": ["###"], "cache_implementation": "hybrid", "transformers_version": "5.0.0",
+    }  # fmt: skip
+    (folder / "generation_config.json").write_text(json.dumps(usual))
+    assert "generation_config.json" in resolve_model(str(folder)).files
+
+
+def test_code_that_generation_settings_name_is_refused(make_folder: Make) -> None:
+    folder = make_folder()
+    (folder / "generation_config.json").write_text(json.dumps({"custom_generate": "somebody/decoding"}))
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(folder))
+    assert caught.value.code == "model/needs-own-code" and caught.value.found == "custom_generate"
+
+
+def test_an_adapters_own_settings_of_generation_are_held_to_the_same(
+    make_folder: Make, make_adapter: Callable[..., Path]
+) -> None:
+    adapter = make_adapter(str(make_folder()))
+    (adapter / "generation_config.json").write_text(json.dumps({"eos_token_id": [{}]}))
+    with pytest.raises(ModelError) as caught:
+        resolve_model(str(adapter))
+    assert caught.value.where == str(adapter / "generation_config.json")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("token", [5, [], ["<|im_end|>"], {"content": 5}, {}, False])
+def test_control_tokens_that_are_no_text_are_refused_with_their_file(
+    make_folder: Make, name: str, token: object
+) -> None:
+    folder = make_folder()
+    path = folder / name
+    settings = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(settings | {"pad_token": token}))
+    with pytest.raises(ModelError) as caught:
+        load_tokenizer(folder)
+    assert caught.value.code == "model/bad-token-setting" and caught.value.where == str(path)
+    assert caught.value.found.startswith("pad_token: ")

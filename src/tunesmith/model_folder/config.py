@@ -32,14 +32,7 @@ MAX_DEPTH = 16
 def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
     """Errors: `ModelError` for a key that selects code, weights or an implementation."""
     for key, value in _walk(config, path):
-        if key in OWN_CODE and value:
-            raise ModelError(
-                "needs-own-code",
-                "This model runs only with Python code from its own folder, which is never run.",
-                where=str(path),
-                found=key,
-                do="choose a model of an architecture that transformers knows by itself",
-            )
+        _refuse_own_code(key, value, path)
         if key in QUANTIZED and value:
             raise quantized(path, f"{key}: {_method_of(value)}")
         is_unusual = IMPLEMENTATION.fullmatch(key) and not _is_usual(value)
@@ -51,6 +44,23 @@ def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
                 found=f"{key}: {str(value)[:80]}",
                 do="take this key out of config.json if the model works without it, or choose another model",
             )
+
+
+def check_own_code(settings: Mapping[str, Any], path: Path) -> None:
+    """Errors: `ModelError` for a key that selects Python code of the folder."""
+    for key, value in _walk(settings, path):
+        _refuse_own_code(key, value, path)
+
+
+def _refuse_own_code(key: str, value: Any, path: Path) -> None:
+    if key in OWN_CODE and value:
+        raise ModelError(
+            "needs-own-code",
+            "This model runs only with Python code from its own folder, which is never run.",
+            where=str(path),
+            found=key,
+            do="choose a model of an architecture that transformers knows by itself",
+        )
 
 
 def quantized(path: Path, found: str) -> ModelError:

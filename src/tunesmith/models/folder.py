@@ -15,7 +15,7 @@ from typing import Any
 from tunesmith.errors import ModelError, name_some
 from tunesmith.files import sha256_of
 from tunesmith.model_folder.adapter import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, read_adapter_settings
-from tunesmith.model_folder.config import check_config_keys, quantized
+from tunesmith.model_folder.config import check_config_keys, check_own_code, quantized
 from tunesmith.model_folder.contents import (
     OF_AN_ADAPTER,
     model_files,
@@ -24,6 +24,7 @@ from tunesmith.model_folder.contents import (
     unreadable,
     weights_of,
 )
+from tunesmith.model_folder.generation import TOKEN_RULES, check_generation_settings
 from tunesmith.model_folder.settings import read_settings
 from tunesmith.models.safetensors_header import Tensor, read_header
 
@@ -47,6 +48,7 @@ def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
         _check_dtypes(folder, tensors)
         _check_config(folder / "config.json", tensors)
         settings = model_files(folder)
+        _check_generation(folder)
         hashes = {path.name: sha256_of(path) for path in weights}
         hashes |= {name: sha256_of(path) for name, path in settings.items()}
         return hashes, sum(tensor.elements for tensor in tensors.values())
@@ -69,10 +71,19 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
             )  # fmt: skip
         _check_dtypes(folder, read_header(weights))
         settings = read_adapter_settings(folder)
+        _check_generation(folder)
         files = {weights.name: weights, path.name: path, **settings_of(folder, OF_AN_ADAPTER)}
         return {name: sha256_of(file) for name, file in files.items()}, settings
     except OSError as error:
         raise unreadable(folder, error) from None
+
+
+def _check_generation(folder: Path) -> None:
+    """What generation_config.json says is obeyed wherever the model is served: sound values, no own code."""
+    path = folder / "generation_config.json"
+    settings = read_settings(path) or {}
+    check_own_code(settings, path)
+    check_generation_settings(settings, path)
 
 
 def _no_settings(path: Path) -> ModelError:
@@ -124,6 +135,9 @@ def _check_config(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if config is None:
         raise _no_settings(path)
     check_config_keys(config, path)
+    for settings in (config, config.get("text_config")):
+        if isinstance(settings, dict):
+            check_generation_settings(settings, path, TOKEN_RULES)
     parameters = sum(tensor.elements for tensor in tensors.values())
     counts = _numbered(tensors)
     for settings in (config, config.get("text_config")):

@@ -258,7 +258,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         templates = read_chat_templates(Path(folder), files, settings["tokenizer_config"])
     except OSError as error:
         raise unreadable(Path(folder), error) from None
-    named = _named_tokens(settings)
+    named = _named_tokens(settings, Path(folder))
     _refuse_split_tokens(core, settings, named, Path(folder))
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
     # The same names as in transformers.
@@ -335,14 +335,22 @@ def _read_json(path: Path | None) -> dict[str, Any]:
     return parse_settings(raw, path) if path and raw is not None else {}
 
 
-def _named_tokens(settings: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """bos_token, eos_token... as text."""
+def _named_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> dict[str, str]:
+    """bos_token, eos_token... as text. Errors: `ModelError` for what is no text."""
     named: dict[str, str] = {}
     for name in NAMED_TOKENS:
-        found = settings["tokenizer_config"].get(name) or settings["special_tokens_map"].get(name)
-        found = found.get("content") if isinstance(found, dict) else found
-        if isinstance(found, str):
-            named[name] = found
+        for place in ("tokenizer_config", "special_tokens_map"):
+            given = settings[place].get(name)
+            found = given.get("content") if isinstance(given, dict) else given
+            if given is not None and not isinstance(found, str):
+                raise ModelError(
+                    "bad-token-setting", "A control token of the model is named by something that is no text.",
+                    where=str(folder / f"{place}.json"),
+                    found=f"{name}: {str(given)[:80]}, where a text or an object with \"content\" belongs",
+                    do="fetch the file again from its source, or set what the model's makers say",
+                )  # fmt: skip
+            if isinstance(found, str) and found:
+                named.setdefault(name, found)
     return named
 
 
