@@ -12,12 +12,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 
 from tunesmith.errors import MissingExtraError, StoreError
 from tunesmith.store import database as database_module
-from tunesmith.store.database import Database
+from tunesmith.store.database import AGAIN_SECONDS, Database
 from tunesmith.store.entries import UnreadableRun
 from tunesmith.store.store import Store
 from tunesmith.store.tables import HEAD, VERSION_TABLE, Table
@@ -241,3 +241,21 @@ def test_a_password_that_the_driver_repeats_is_blotted_out(monkeypatch: pytest.M
 def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
     Store.open(f"sqlite:///{tmp_path}/new/s.db").close()
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writer_succeeds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    with Store.open(url, lock_seconds=0.2) as store:
+        with sqlite3.connect(tmp_path / "s.db", isolation_level=None) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match=r"stayed locked for 0\.2 s"):
+                store.add_dataset(make_dataset())
+            with pytest.raises(StoreError, match="still locked"):
+                store.add_dataset(make_dataset())
+            another = Database(url, 0.2)  # of the same command
+            with another.reading() as connection:
+                assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * AGAIN_SECONDS
+        holder.close()
+        store.add_dataset(make_dataset())
+        with another.reading() as connection:
+            assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 200

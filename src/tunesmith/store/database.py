@@ -6,6 +6,8 @@ SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STO
   most `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not
   wait to write: SQLite fails it at once.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
+- A lock that was waited for in vain is remembered by this process: until a writer succeeds, everybody waits for
+  `AGAIN_SECONDS` only, so that a locked store delays a command once and not at every point where something is entered.
 - Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
 - Every failure becomes a `StoreError`, in which no password appears.
 """
@@ -25,6 +27,13 @@ from tunesmith.errors import MissingExtraError, StoreError
 from tunesmith.files import home_folder
 from tunesmith.store.tables import HEAD, VERSION_TABLE
 
+CONNECT_SECONDS = 10
+AGAIN_SECONDS = 0.05
+"""How long a lock is waited for that was waited for in vain before."""
+AGAIN_CONNECT_SECONDS = 2
+"""The same for a server that was not reached; the least that libpq takes."""
+_found_locked: set[URL] = set()
+_found_gone: set[URL] = set()
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E65  # "tune": the number of PostgreSQL's advisory lock
 _SQLITE_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
@@ -67,6 +76,7 @@ class Database:
         try:
             with self._explained():
                 self._bring_up_to_date()
+            _found_gone.discard(self._url)
         except BaseException:
             self.engine.dispose()
             raise
@@ -74,6 +84,11 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+    @property
+    def lock_seconds(self) -> float:
+        """How long a lock is waited for now."""
+        return min(self._lock_seconds, AGAIN_SECONDS) if self._url in _found_locked else self._lock_seconds
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -86,6 +101,7 @@ class Database:
         """A transaction that writes; it is undone when the block ends with an error."""
         with self._explained(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             yield connection
+        _found_locked.discard(self._url)
 
     def _connectable(self) -> Engine:
         if self._url.get_backend_name() == "sqlite":
@@ -95,16 +111,17 @@ class Database:
             engine = create_engine(
                 self._url,
                 poolclass=NullPool,
-                connect_args={"timeout": self._lock_seconds},
+                connect_args={"timeout": self.lock_seconds},
                 json_deserializer=_read_json,
             )
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         try:
-            options = f"{self._url.query.get('options', '')} -c lock_timeout={int(self._lock_seconds * 1000)}"
+            options = f"{self._url.query.get('options', '')} -c lock_timeout={int(self.lock_seconds * 1000)}"
+            reach_seconds = AGAIN_CONNECT_SECONDS if self._url in _found_gone else CONNECT_SECONDS
             engine = create_engine(
-                self._url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": options}
+                self._url, pool_pre_ping=True, connect_args={"connect_timeout": reach_seconds, "options": options}
             )
         except ImportError:
             raise MissingExtraError("postgres", "A PostgreSQL store") from None
@@ -113,8 +130,9 @@ class Database:
     def _prepare_sqlite(self, connection: Any, record: object) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see `_begin_sqlite`
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA busy_timeout = {int(self.lock_seconds * 1000)}")  # it may be shorter by now
         # Going over to WAL does not wait for a lock as other statements do, so the waiting is here.
-        deadline = time.monotonic() + self._lock_seconds
+        deadline = time.monotonic() + self.lock_seconds
         while True:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -170,9 +188,14 @@ class Database:
         said = str(error.orig if isinstance(error, DBAPIError) else error).lower()
         if _is_locked(said):
             do = "wait until the other program is done, then try again"
-            return self._failed("locked", f"The store stayed locked for {self._lock_seconds:g} s.", error, do)
+            is_known, waited = self._url in _found_locked, self.lock_seconds
+            _found_locked.add(self._url)
+            what = "The store is still locked." if is_known else f"The store stayed locked for {waited:g} s."
+            return self._failed("locked", what, error, do)
         for words, slug, what, do in _FAILURES:
             if any(word in said for word in words) or (slug == "unwritable" and isinstance(error, OSError)):
+                if slug == "unreachable":
+                    _found_gone.add(self._url)
                 return self._failed(slug, what, error, do)
         return self._failed("failed", "The store failed.", error, "check the place and its free space, then try again")
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 REFUSED = ("store/bad-url",)
 """What a user has set wrongly is said before anything begins."""
 
+WAITED_FOR = ("store/locked", "store/unreachable")
+"""What takes its time to fail is not tried twice in a row."""
+
 
 class Index:
     """The store, or nothing where it cannot be used. Reading then finds nothing and writing is left for later."""
@@ -32,6 +35,7 @@ class Index:
         self._listener = listener
         self._store: Store | None = None
         self._is_lost = False
+        self._is_told = False
 
     @classmethod
     @contextmanager
@@ -95,8 +99,9 @@ class Index:
                 self._close()
                 if error.code in REFUSED:
                     raise
-                self._is_lost = is_last or error.code == "store/locked"  # it was waited for already
-                if self._is_lost:
+                self._is_lost = is_last or error.code in WAITED_FOR
+                if self._is_lost and not self._is_told:
+                    self._is_told = True
                     found = f" ({error.found})" if error.found else ""
                     self._listener.note(
                         f"warning: the store is left out: {error.what}{found} The run's folder has everything; "
