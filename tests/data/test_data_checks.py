@@ -46,7 +46,9 @@ def test_clean_data_has_no_problems() -> None:
     assert found(tokenizer=FakeTokenizer(), max_tokens=1000) == {}
 
 
-@pytest.mark.parametrize("turns", [["u: q"], ["u: q", "a: "], ["u: q", "a:   \n"], ["u: q", "a: x", "u: more"]])
+@pytest.mark.parametrize(
+    "turns", [["u: q"], ["u: q", "a: "], ["u: q", "a:   \n"], ["u: q", "a: \u200b\ufeff"], ["u: q", "a: x", "u: more"]]
+)
 def test_no_answer(turns: list[str]) -> None:
     problem = found(chat(*turns))["data/no-answer"]
     assert (problem.severity, problem.lines, problem.count) == ("error", (241,), 1)
@@ -196,3 +198,30 @@ def test_lines_of_two_files_are_not_mixed(tmp_path: Path) -> None:
     report = check_examples(read_dataset(tmp_path))
     empty = [(Path(p.file).name, p.lines) for p in report.problems if p.code == "data/no-answer"]
     assert empty == [("a.jsonl", (2,)), ("b.jsonl", (2,))]
+
+
+def labelled(*answers: str) -> list[tuple[Message, ...]]:
+    return [chat(f"u: {WORDS[i % 17]} {i}?", f"a: {answer}") for i, answer in enumerate(answers)]
+
+
+@pytest.mark.parametrize("missing", ["", "  ", "\u200b"])
+def test_a_missing_answer_is_no_rare_label(missing: str) -> None:
+    report = check_examples(loaded(labelled(*["yes", "no"] * 30, missing, "maybe")))
+    problems = {problem.code: problem for problem in report.problems}
+    assert problems["data/label-imbalance"].message == (
+        "1 of 62 examples has a rare label: maybe; the commonest, 'no', has 30"
+    )
+    assert problems["data/no-answer"].lines == (61,)
+
+
+def test_a_missing_answer_of_a_test_file_is_no_unknown_label() -> None:
+    report = check_examples(loaded(labelled(*["yes", "no"] * 30)), loaded(labelled("yes", "", "other")))
+    (problem,) = (problem for problem in report.problems if problem.code == "data/unknown-label")
+    assert problem.message == "1 of 3 examples is held out with a label that no train example has: other"
+
+
+def test_reasoning_without_an_answer_behind_it_is_no_label_and_is_told() -> None:
+    report = check_examples(loaded(labelled(*["yes", "no"] * 30, "<think>why</think>")))
+    problems = {problem.code: problem for problem in report.problems}
+    assert "data/label-imbalance" not in problems
+    assert (problems["data/no-final-answer"].severity, problems["data/no-final-answer"].lines) == ("warning", (61,))

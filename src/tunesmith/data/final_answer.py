@@ -17,6 +17,7 @@ Command A), and the harmony format (github.com/openai/harmony).
 """
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
@@ -43,6 +44,11 @@ _OPEN, _CLOSE = "<answer>", "</answer>"
 def final_answer(text: str) -> str:
     """The text without its reasoning, as it is where it has none; empty where reasoning is all there is."""
     return split_reasoning(text)[0]
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing can be seen of it: empty, spaces, and characters of no width (zero-width spaces, marks)."""
+    return not text[:1].isalnum() and all(one.isspace() or unicodedata.category(one) in ("Cf", "Cc") for one in text)
 
 
 def has_reasoning(text: str) -> bool:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from json.encoder import encode_basestring
 
-from tunesmith.data.final_answer import final_answer
+from tunesmith.data.final_answer import final_answer, is_blank
 from tunesmith.data.label_set import find_labels
 from tunesmith.records import Example, canonical_json
 
@@ -31,7 +31,7 @@ def prompt_key(example: Example) -> str:
 def labels_of(examples: Sequence[Example]) -> list[str] | None:
     """Each example's label, in the label's commonest spelling, when the answers are labels (`label_set.py`), else None.
 
-    Two labels at least, no plain texts, and no tool calls.
+    Two labels at least, no plain texts, and no tool calls. Empty where the answer is missing, which is no label.
     """
     if any(example.text is not None or example.messages[-1].tool_calls for example in examples):
         return None
@@ -39,4 +39,5 @@ def labels_of(examples: Sequence[Example]) -> list[str] | None:
     if found is None or len(found.labels) < 2:
         return None
     spelling = {found.key_of(label): label for label in found.labels}
-    return [spelling[found.key_of(final_answer(example.answer))] for example in examples]
+    finals = (final_answer(example.answer) for example in examples)
+    return ["" if is_blank(final) else spelling[found.key_of(final)] for final in finals]

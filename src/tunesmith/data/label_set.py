@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tunesmith.data.final_answer import final_answer
+from tunesmith.data.final_answer import final_answer, is_blank
 from tunesmith.data.folding import Folding, folding_for
 
 SHORT_CHARACTERS = 60
@@ -100,10 +100,14 @@ def may_be_labels(answers: Sequence[str]) -> int:
 
 
 def _count_final(answers: Sequence[str]) -> Counter[str]:
-    """How often each final answer is used. Each different answer is looked at once, however often it is used."""
+    """How often each final answer is used. Each different answer is looked at once, however often it is used.
+
+    A missing answer is not counted: it is no label, and no spelling of one.
+    """
     uses: Counter[str] = Counter()
     for answer, count in Counter(answers).items():
-        uses[final_answer(answer).strip()] += count
+        if not is_blank(final := final_answer(answer)):
+            uses[final.strip()] += count
     return uses
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tunesmith.data.cached import check_or_recall, prepare_or_recall
 from tunesmith.data.leaks import notes_of, settle_leaks
-from tunesmith.data.outside.loaded import load_data, load_outside
-from tunesmith.data.outside.read import sniff
+from tunesmith.data.outside.loaded import is_task, load_data, load_outside
 from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import Loaded
 from tunesmith.data.sequences import refuse_misfit
@@ -121,7 +120,7 @@ def read_examples(recipe: Recipe) -> Loaded:
 def _refuse_patterns(recipe: Recipe) -> None:
     """A model tuned on checks would learn to write checks. Errors: `DataError`."""
     path = recipe.data.path
-    if path is not None and sniff(path) is not None and not load_outside(path)[1].has_answers:
+    if path is not None and is_task(path, recipe.data) and not load_outside(path)[1].has_answers:
         raise DataError(
             "no-answers-but-checks", "This task says how answers are checked and gives none to learn from.", where=path,
             found="patterns in place of answers",
@@ -138,7 +137,7 @@ def read_test(recipe: Recipe) -> Loaded | None:
 def with_scorer(recipe: Recipe) -> Recipe:
     """The recipe with the scorer that an outside task asks for, where it names none; files in its name are absolute."""
     scorer, path = recipe.evaluation.scorer, recipe.data.test_path or recipe.data.path
-    if scorer == "auto" and path and sniff(path) is not None:
+    if scorer == "auto" and path and is_task(path, recipe.data):
         scorer = load_outside(path)[1].scorer
     file, colon, rest = scorer.rpartition(":")
     if colon and file.endswith(".py"):

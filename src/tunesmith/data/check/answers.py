@@ -3,22 +3,31 @@
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.records import Example, Problem
+from tunesmith.data.final_answer import final_answer, is_blank
+from tunesmith.records import Example, Message, Problem
 
 
 def check_answers(context: CheckContext) -> Iterator[Problem]:
     """Last message not the assistant's, an empty answer, an empty text, or every answer with weight 0."""
-    found = [i for i, example in enumerate(context.examples) if not _has_answer(example)]
+    with_answer = [(i, example) for i, example in enumerate(context.examples) if _has_answer(example)]
+    found = sorted(set(range(len(context.examples))).difference(i for i, _ in with_answer))
     yield from context.problems(
         "no-answer", "error", found, "have nothing to learn from", "add the answers, or take the examples out"
     )
-    weightless = [i for i, example in enumerate(context.examples) if _has_answer(example) and not _has_weight(example)]
+    weightless = [i for i, example in with_answer if not _has_weight(example)]
     yield from context.problems(
         "no-trained-answer",
         "error",
         weightless,
         "have weight 0 on every answer",
         "give one answer a weight",
+    )
+    yield from context.problems(
+        "no-final-answer",
+        "warning",
+        [i for i, example in with_answer if _is_only_reasoning(example)],
+        "have reasoning and no answer behind it",
+        "write the answer behind the reasoning, or take the examples out: only the answer is scored",
     )
     yield from context.problems(
         "empty-answer",
@@ -31,22 +40,31 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
 
 def _has_answer(example: Example) -> bool:
     if example.text is not None:
-        return bool(example.text.strip())
+        return not is_blank(example.text)
     last = example.messages[-1]
-    is_empty = not last.content.strip() and not last.tool_calls
-    return last.role == "assistant" and not is_empty and _has_rejected_answer(example)
+    return last.role == "assistant" and not _is_empty(last) and _has_rejected_answer(example)
+
+
+def _is_only_reasoning(example: Example) -> bool:
+    if example.text is not None or example.messages[-1].tool_calls:
+        return False
+    return is_blank(final_answer(example.messages[-1].content))
+
+
+def _is_empty(message: Message) -> bool:
+    return not message.tool_calls and is_blank(message.content)
 
 
 def _has_empty_turn(example: Example) -> bool:
     """Whether a trained answer before the last says nothing; of pairs and rated answers only the last is trained."""
     if example.rejected or example.is_desirable is not None:
         return False
-    return any(m.is_trained and not m.content.strip() and not m.tool_calls for m in example.prompt)
+    return any(m.is_trained and _is_empty(m) for m in example.prompt)
 
 
 def _has_rejected_answer(example: Example) -> bool:
     """A pair needs both answers."""
-    return not example.rejected or bool(example.rejected[-1].content.strip() or example.rejected[-1].tool_calls)
+    return not example.rejected or not _is_empty(example.rejected[-1])
 
 
 def _has_weight(example: Example) -> bool:

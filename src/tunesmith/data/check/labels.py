@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.final_answer import final_answer
+from tunesmith.data.final_answer import final_answer, is_blank
 from tunesmith.data.keys import labels_of, normalised
 from tunesmith.errors import name_some
 from tunesmith.records import Problem
@@ -21,7 +21,7 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
     yield from _check_unseen(context)
     if not context.labels:
         return
-    counts = Counter(context.labels).most_common()
+    counts = Counter(filter(None, context.labels)).most_common()
     commonest, most = counts[0]
     rare = {label for label, count in counts if count * IMBALANCE <= most}
     found = [i for i, label in enumerate(context.labels) if label in rare]
@@ -47,9 +47,11 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
             continue
         is_context = held_out is context
         places = [i for i in range(len(held_out.examples)) if not is_context or sides[i] != "train"]
-        found = [i for i in places if normalised(final_answer(held_out.examples[i].answer)) not in known]
-        names = name_some(sorted({held_out.examples[i].answer for i in found}))
-        is_all = len(found) == len(places)
+        finals = {i: final_answer(held_out.examples[i].answer).strip() for i in places}
+        places = [i for i in places if not is_blank(finals[i])]
+        found = [i for i in places if normalised(finals[i]) not in known]
+        names = name_some(sorted({finals[i] for i in found}))
+        is_all = len(found) == len(places) > 0
         yield from held_out.problems(
             "unknown-label",
             "error" if is_all else "warning",

@@ -114,6 +114,26 @@ def _sources_in(folder: Path) -> Sources:
     return Sources(tuple(Source(file.path, reader_of(file.path), file.side) for file in files), tuple(problems))
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Every file below a folder, hidden ones apart, in the order of the names. Errors: `OSError`."""
+    return [path for path in _walk(folder) if path.is_file() and not _is_hidden(path.name, False)]
+
+
+def data_files_in(folder: Path) -> list[Path]:
+    """Those that hold rows, by their ending and, where that says little, their content. Errors: `OSError`."""
+    below = [(path, path.relative_to(folder).as_posix()) for path in _walk(folder)]
+    return [
+        path
+        for path, name in below
+        if _is_data(path) and not _is_companion(path, name) and not _is_other_json(path, name)
+    ]
+
+
+def files_passed_over(folder: Path, names: Sequence[str]) -> Problem:
+    """The warning that names what is not read of a folder."""
+    return _problem("files-passed-over", folder, name_some(names, NAMES_TOLD), len(names))
+
+
 def _walk(folder: Path) -> list[Path]:
     """Everything below that is no folder, in the order of the names; of hidden folders only the folder."""
     found: list[Path] = []
@@ -234,7 +254,7 @@ def _problems(
     if any(len(rest) > 1 for rest in rests.values()):
         yield _problem("several-files", folder, name_some([file.below for file in files], NAMES_TOLD))
     if passed_over:
-        yield _problem("files-passed-over", folder, name_some(passed_over, NAMES_TOLD), len(passed_over))
+        yield files_passed_over(folder, passed_over)
     if companions:
         yield _problem("other-files", folder, name_some(companions, NAMES_TOLD), len(companions))
 
