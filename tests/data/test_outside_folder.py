@@ -45,7 +45,7 @@ def test_a_registry_is_the_task_and_its_samples_are_its_own(tmp_path: Path) -> N
     registry = "a: {id: a.v0}\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl: samples.jsonl}\n"
     shutil.copy(FILES / "samples.jsonl", tmp_path / "samples.jsonl")
     _, task = load_outside(folder_of(tmp_path, evals__yaml=registry))
-    assert (task.format, len(task.examples)) == ("openai-evals", 3)
+    assert (task.format, len(task.examples)) == ("openai-evals", 2)
 
 
 def test_several_tasks_are_refused_with_their_names(tmp_path: Path) -> None:
