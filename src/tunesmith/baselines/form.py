@@ -25,7 +25,8 @@ def form_of(answers: Sequence[str]) -> tuple[AnswerForm | None, str]:
     """
     if not answers:
         raise DataError("no-answers", "No form can be found without answers.", do="add train examples with an answer")
-    values = [value for answer in answers if isinstance(value := _value_of(answer), dict | list)]
+    value_of = {answer: _value_of(answer) for answer in set(answers)}
+    values = [value for answer in answers if isinstance(value := value_of[answer], dict | list)]
     if len(answers) - len(values) <= STRAY_SHARE * len(answers):
         return _json_form(values, len(answers))
     n, found = len(answers), find_labels(answers)

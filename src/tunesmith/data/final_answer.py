@@ -58,7 +58,7 @@ def has_reasoning(text: str) -> bool:
 
 def split_reasoning(text: str) -> tuple[str, bool]:
     """The final answer, and whether reasoning was taken off."""
-    if not any(mark in text for mark in "<[◁") and not text.lstrip().startswith("analysis"):
+    if "<" not in text and "[" not in text and "◁" not in text and not text.lstrip().startswith("analysis"):
         return text, False
     channels = list(_CHANNEL.finditer(text))
     if channels:

@@ -76,13 +76,14 @@ class Renderer:
         messages = example.messages
         if not messages or example.tools or not self._tokenizer.copies_contents(messages):
             return None
-        if any(spells_control_token(self._tokenizer, message.content) for message in messages):
+        contents = "\n".join([message.content for message in messages])
+        if spells_control_token(self._tokenizer, contents):
             return None
-        key = tuple((message.role, message.weight) for message in messages)
+        key = tuple([(message.role, message.weight) for message in messages])
         if key not in self._frames:
             self._frames[key] = self._measure_frame(example)
         frame = self._frames[key]
-        return None if frame is None else frame + sum(map(_count_bytes, messages))
+        return None if frame is None else frame + _count_bytes(contents) - (len(messages) - 1)
 
     def _measure_frame(self, example: Example) -> int | None:
         """Bytes that the template adds to contents of these roles; None where it refuses them."""
@@ -96,7 +97,7 @@ class Renderer:
                 text = self.render(replace(example, messages=placed)).text
             except RenderRefused:
                 return None
-            sizes.append(len(text.encode("utf-8")) - sum(map(_count_bytes, placed)))
+            sizes.append(len(text.encode("utf-8")) - sum(_count_bytes(message.content) for message in placed))
         return max(sizes)
 
     def render_ahead(self, examples: Sequence[Example]) -> None:
@@ -197,10 +198,9 @@ def beginnings_of(messages: Sequence[Message]) -> list[tuple[int, bool]]:
     return list(dict.fromkeys([(len(messages), False), *before, *after]))
 
 
-def _count_bytes(message: Message) -> int:
-    """Bytes of the content in UTF-8."""
-    content = message.content
-    return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+def _count_bytes(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _with_gaps(turns: Sequence[Span]) -> list[Span]:

@@ -122,7 +122,10 @@ class Example:
     @property
     def question(self) -> str:
         """The last user turn before the answer: the text that retrieval searches with."""
-        return next((m.content for m in reversed(self.prompt) if m.role == "user"), "")
+        for message in reversed(self.messages[:-1]):
+            if message.role == "user":
+                return message.content
+        return ""
 
     def with_system(self, instruction: str) -> "Example":
         """The same example, with the same id, and a system message in front, unless it has one or is plain text."""

@@ -1,11 +1,13 @@
 """Examples -> every problem."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
 from tunesmith.data.outside.loaded import load_data
 from tunesmith.data.read.columns import as_flag_value
+from tunesmith.data.read.dataset import pause_collection
 from tunesmith.errors import GateFailed, RecipeError, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
@@ -46,14 +48,27 @@ def check_and_describe(
     max_tokens: int | None = None,
 ) -> tuple[CheckReport, DataDescription | None]:
     """As `check`, and what a decision will make of the data: None where they have an error, or nothing is asked."""
-    read_as = DataRecipe(columns=dict(columns or {}), group=group)
+    with pause_collection():
+        return _check_and_describe(
+            data, test, model, DataRecipe(columns=dict(columns or {}), group=group), method, max_tokens
+        )
+
+
+def _check_and_describe(
+    data: Path | str,
+    test: Path | str | None,
+    model: str | None,
+    read_as: DataRecipe,
+    method: Method | None,
+    max_tokens: int | None,
+) -> tuple[CheckReport, DataDescription | None]:
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
     model = model or _default_model()
     named = NamedModel.open(folder_if_run(model)) if model else None
     limit = token_limit(max_tokens, named)
     report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, method, do_leaks_stop=True)
-    examples = [*loaded.examples, *(other.examples if other else ())]
+    examples = chain(loaded.examples, other.examples if other else ())
     is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None

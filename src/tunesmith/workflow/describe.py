@@ -63,7 +63,9 @@ def labels_of(answers: Sequence[str]) -> dict[str, int]:
     found = find_labels(answers)
     if found is None:
         return {}
-    uses = Counter(found.key_of(final_answer(answer).strip()) for answer in answers)
+    uses: Counter[str] = Counter()
+    for answer, count in Counter(answers).items():
+        uses[found.key_of(final_answer(answer).strip())] += count
     return {label: uses[found.key_of(label)] for label in found.labels}
 
 

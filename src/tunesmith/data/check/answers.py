@@ -9,8 +9,9 @@ from tunesmith.records import Example, Message, Problem
 
 def check_answers(context: CheckContext) -> Iterator[Problem]:
     """Last message not the assistant's, an empty answer, an empty text, or every answer with weight 0."""
-    with_answer = [(i, example) for i, example in enumerate(context.examples) if _has_answer(example)]
-    found = sorted(set(range(len(context.examples))).difference(i for i, _ in with_answer))
+    unusual = [(i, context.examples[i]) for i in context.unusual]
+    with_answer = [(i, example) for i, example in unusual if _has_answer(example)]
+    found = [i for i, example in unusual if not _has_answer(example)]
     yield from context.problems(
         "no-answer", "error", found, "have nothing to learn from", "add the answers, or take the examples out"
     )
@@ -32,7 +33,7 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
     yield from context.problems(
         "empty-answer",
         "error",
-        [i for i, example in enumerate(context.examples) if _has_empty_turn(example)],
+        [i for i, example in unusual if _has_empty_turn(example)],
         "have an earlier answer that is empty, of which only the end of the turn would be learned",
         "give these turns weight 0, or take them out",
     )

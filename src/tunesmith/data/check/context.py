@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tunesmith.data.keys import labels_of, prompt_key
+from tunesmith.data.final_answer import final_answer, is_blank
+from tunesmith.data.keys import hash_prompt, labels_of
 from tunesmith.data.read.dataset import Loaded
 from tunesmith.data.read.faults import LINES_KEPT
 from tunesmith.data.wording import of_examples
-from tunesmith.records import ChatTokenizer, Example, Method, Problem, Severity
+from tunesmith.records import ChatTokenizer, Example, Message, Method, Problem, Severity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,16 @@ class CheckContext:
         return self.loaded.examples
 
     @cached_property
+    def unusual(self) -> list[int]:
+        """Positions of the examples that are anything else than a question and an answer in words.
+
+        Nearly all examples of most data are that, and have nothing of what several checks ask for:
+        these look at the others alone.
+        """
+        examples = enumerate(self.examples)
+        return [i for i, example in examples if not is_question_and_answer(example)]
+
+    @cached_property
     def prompt_hashes_E(self) -> "np.ndarray":
         """64 bits of what each example asks, shape (E,) int64: equal questions, equal hashes. Good in this process.
 
@@ -43,7 +54,7 @@ class CheckContext:
         """
         import numpy as np
 
-        return np.fromiter((hash(prompt_key(example)) for example in self.examples), np.int64, len(self.examples))
+        return np.fromiter(map(hash_prompt, self.examples), np.int64, len(self.examples))
 
     @cached_property
     def labels(self) -> list[str] | None:
@@ -67,6 +78,33 @@ class CheckContext:
                     file=part.file,
                     counted_in=part.counted_in,
                 )
+
+
+def is_question_and_answer(example: Example) -> bool:
+    """Whether it is one user message and one answer, neither blank, and nothing else but a group.
+
+    Reasoning inside the answer's text is a part of it, as long as an answer stands behind it.
+    """
+    messages = example.messages
+    if len(messages) != 2 or example.rejected or example.tools or example.is_desirable is not None:
+        return False
+    question, answer = messages
+    if question.role != "user" or answer.role != "assistant" or not _is_words(question) or not _is_words(answer):
+        return False
+    final = final_answer(answer.content)
+    return final is answer.content or not is_blank(final)
+
+
+def _is_words(message: Message) -> bool:
+    """Whether it is a content that is not blank, and nothing else."""
+    return not (
+        message.weight is not None
+        or message.tool_calls
+        or message.reasoning is not None
+        or message.name is not None
+        or message.tool_call_id is not None
+        or is_blank(message.content)
+    )
 
 
 Check = Callable[[CheckContext], Iterable[Problem]]

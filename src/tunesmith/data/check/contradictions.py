@@ -26,8 +26,10 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     """Positions of examples that share a prompt, a list for each prompt that more than one has."""
     import numpy as np
 
-    is_counted = (_has_one_right_answer(example) for example in context.examples)
-    places_K = np.flatnonzero(np.fromiter(is_counted, bool, len(context.examples)))
+    is_counted_E = np.ones(len(context.examples), bool)
+    for i in context.unusual:
+        is_counted_E[i] = _has_one_right_answer(context.examples[i])
+    places_K = np.flatnonzero(is_counted_E)
     hashes_K = context.prompt_hashes_E[places_K]
     order_K = np.argsort(hashes_K, kind="stable")
     borders = np.flatnonzero(np.diff(hashes_K[order_K])) + 1

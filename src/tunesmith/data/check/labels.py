@@ -36,6 +36,8 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
 
 def _check_unseen(context: CheckContext) -> Iterator[Problem]:
     """Held-out labels, of the same files or of a test file, that stand in no train example."""
+    if context.loaded.sides is None and context.test is None:
+        return
     sides = context.loaded.sides or ["train"] * len(context.examples)
     train = [example for example, side in zip(context.examples, sides, strict=True) if side == "train"]
     labels = labels_of(train)

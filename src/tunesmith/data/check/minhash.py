@@ -20,7 +20,9 @@ import numpy as np
 SHINGLE = 5
 BANDS = 16
 ROWS = 5
-BLOCK_CHARACTERS = 2**19
+BLOCK_CHARACTERS = 2**16
+"""Characters whose shingles are hashed at once: a few numbers for each then stay in a core's cache, which halves the
+time. A longer text is hashed in pieces, so that its memory does not grow with its length."""
 WINDOW = 10
 """Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
 EMPTY = np.uint32(0xFFFFFFFF)
@@ -113,7 +115,7 @@ def _signatures(texts: Sequence[str], hashes: int = BANDS * ROWS) -> np.ndarray:
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in order, in blocks of about half a million characters."""
+    """The texts in order, in blocks of about `BLOCK_CHARACTERS`."""
     block: list[str] = []
     size = 0
     for text in texts:
@@ -127,14 +129,30 @@ def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.ndarray) -> np.ndarray:
-    hashes_S, counts_D = _hash_shingles(texts)
-    bins_S = ((hashes_S >> np.uint64(32)) * np.uint64(hashes) >> np.uint64(32)).astype(np.int64)
-    bins_S += np.repeat(np.arange(len(texts)) * hashes, counts_D)
     smallest = np.full(len(texts) * hashes, EMPTY, np.uint32)
-    np.minimum.at(smallest, bins_S, (hashes_S & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+    for pieces, text_D in _pieces(texts):
+        hashes_S, counts_D = _hash_shingles(pieces)
+        bins_S = ((hashes_S >> np.uint64(32)) * np.uint64(hashes) >> np.uint64(32)).astype(np.int64)
+        bins_S += np.repeat(text_D * hashes, counts_D)
+        np.minimum.at(smallest, bins_S, (hashes_S & np.uint64(0xFFFFFFFF)).astype(np.uint32))
     smallest_DH = smallest.reshape(len(texts), hashes)
     _fill_empty(smallest_DH, sources_AH)
     return (smallest_DH & np.uint32(0xFF)).astype(np.uint8)
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    """(pieces, text_D: whose piece each is): all of a block's texts, and a long one a piece at a time.
+
+    Pieces of one text share as many characters as make every shingle of the text stand in one of them.
+    """
+    *_, last = texts
+    if len(last) <= 2 * BLOCK_CHARACTERS:
+        yield texts, np.arange(len(texts))
+        return
+    if len(texts) > 1:  # only the last text of a block can be longer than a block
+        yield texts[:-1], np.arange(len(texts) - 1)
+    for begin in range(0, len(last) - SHINGLE + 1, BLOCK_CHARACTERS):
+        yield [last[begin : begin + BLOCK_CHARACTERS + SHINGLE - 1]], np.array([len(texts) - 1])
 
 
 def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -143,9 +161,10 @@ def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     characters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     lengths_D = np.array([len(text) for text in padded])
     ends_D = np.cumsum(lengths_D)
-    hashes = np.zeros(len(characters) - SHINGLE + 1, np.uint64)
-    for k in range(SHINGLE):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + characters[k : len(hashes) + k]
+    hashes = characters[: len(characters) - SHINGLE + 1].copy()
+    for k in range(1, SHINGLE):
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes += characters[k : len(hashes) + k]
     is_inside = np.ones(len(hashes), bool)  # a shingle must not run from one text into the next
     for k in range(1, SHINGLE):
         is_inside[ends_D[:-1] - k] = False
@@ -155,9 +174,10 @@ def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def _mix(values: np.ndarray) -> np.ndarray:
     """Every bit of a value moves every bit of the result (the finalizer of SplitMix64; Steele, Lea, Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = values ^ (values >> np.uint64(31))
-    return mixed
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def _fill_empty(smallest_DH: np.ndarray, sources_AH: np.ndarray) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIMILARITY = 0.8
+PIECE = 4096
 
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
@@ -38,6 +39,11 @@ class _ComparedTexts(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._positions)
+
+    def __iter__(self) -> Iterator[str]:
+        for begin in range(0, len(self), PIECE):  # numbers of Python for all at once would take 32 MB of a million
+            for position in self._positions[begin : begin + PIECE].tolist():
+                yield compared_text(self._examples[position])
 
     @overload
     def __getitem__(self, k: int) -> str: ...

@@ -7,7 +7,8 @@ from tunesmith.records import Example, Message, Problem, canonical_json
 
 
 def check_pairs(context: CheckContext) -> Iterator[Problem]:
-    found = [i for i, example in enumerate(context.examples) if example.rejected and _says_the_same(example)]
+    examples = context.examples
+    found = [i for i in context.unusual if examples[i].rejected and _says_the_same(examples[i])]
     yield from context.problems(
         "same-answers",
         "error",
@@ -27,7 +28,8 @@ def check_pairs(context: CheckContext) -> Iterator[Problem]:
 def _find_opposites(context: CheckContext) -> list[int]:
     """Positions of the pairs that stand the other way round too, and of answers that are rated both ways."""
     placed: dict[tuple[int, bool], list[int]] = {}
-    for i, example in enumerate(context.examples):
+    for i in context.unusual:
+        example = context.examples[i]
         question = int(context.prompt_hashes_E[i])
         if example.rejected:
             chosen, rejected = hash(_said(example.messages[-1])), hash(_said(example.rejected[-1]))

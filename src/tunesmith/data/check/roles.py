@@ -9,7 +9,7 @@ from tunesmith.records import Message, Problem
 
 def check_roles(context: CheckContext) -> Iterator[Problem]:
     """A warning, because some models' templates take any order; one that does not is named by `template-refused`."""
-    found = [i for i, example in enumerate(context.examples) if example.messages and _order_fault(example.messages)]
+    found = [i for i in context.unusual if (m := context.examples[i].messages) and _order_fault(m)]
     if found:
         first = _order_fault(context.examples[found[0]].messages)
         yield from context.problems(

@@ -8,7 +8,7 @@ from tunesmith.records import Problem
 
 def check_tools(context: CheckContext) -> Iterator[Problem]:
     """A note: `train` learns them; `decide` and `evaluate` refuse a test set that has any."""
-    found = [i for i, example in enumerate(context.examples) if example.uses_tools]
+    found = [i for i in context.unusual if context.examples[i].uses_tools]
     yield from context.problems(
         "tools-not-scored",
         "note",

@@ -92,7 +92,7 @@ def read_dataset(
     for source in sources.files:
         begin = len(examples)
         try:
-            with _pause_collection():
+            with pause_collection():
                 rule, found = _read_source(source, columns, group, method, examples)
         except OSError as error:
             raise unreadable(source.path, error) from None
@@ -113,8 +113,8 @@ def read_dataset(
 
 
 @contextmanager
-def _pause_collection() -> Iterator[None]:
-    """Keep Python's collector of circular garbage out while examples are made.
+def pause_collection() -> Iterator[None]:
+    """Keep Python's collector of circular garbage out while examples are made, and compared.
 
     They form no circles, and with each quarter more of them it would go through all again: a fifth of the time of
     reading a large file.

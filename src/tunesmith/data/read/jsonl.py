@@ -15,6 +15,8 @@ from tunesmith.data.read.faults import DEEPEST, BadRow, Fault, Row
 from tunesmith.data.read.lines import UTF8_BOM, read_lines
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_KEY_END = re.compile(r'"[ \t\n\r]*:')
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_jsonl(path: Path) -> Iterator[Row | Fault]:
@@ -37,10 +39,34 @@ def read_jsonl(path: Path) -> Iterator[Row | Fault]:
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in these bytes. Errors: `BadRow` with what is wrong."""
+    if (texts := parse_texts(raw)) is not None:
+        return texts
     value = parse_json(raw)
     if not isinstance(value, dict):
         raise BadRow("unreadable-line", f"{_excerpt(raw)}, which is not an object")
     return value
+
+
+def parse_texts(raw: bytes) -> dict[str, Any] | None:
+    """The object in these bytes where it holds nothing but texts, as most rows do, in a third of
+    the time; None for anything else, and wherever only `parse_json` can tell.
+
+    Each pair has a colon of its own behind its key: as many keys as colons are as many keys as
+    pairs, so that no key stands twice.
+    """
+    try:
+        text = raw.decode("utf-8")
+        values, end = _TEXTS_DECODER.raw_decode(text)
+    except (ValueError, RecursionError, BadRow):
+        return None
+    if end != len(text) or type(values) is not dict or "\\u" in text or "\0" in text:
+        return None
+    for value in values.values():
+        if type(value) is not str:
+            return None
+    if text.count(":") != len(values) and len(_KEY_END.findall(text)) != len(values):
+        return None
+    return values
 
 
 def parse_json(raw: bytes) -> Any:
@@ -112,6 +138,8 @@ _DECODER = json.JSONDecoder(
     strict=False,
 )
 """`strict=False` lets tabs and line ends stand inside strings, which many exports write; NUL is refused below."""
+_TEXTS_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, strict=False)
+"""The same without a look at each object's pairs: written in C from end to end."""
 
 
 def _depth(value: Any) -> int:
@@ -140,7 +168,7 @@ def refuse_broken_string(text: str) -> None:
     """Errors: `BadRow` for a NUL or a lone surrogate."""
     if "\0" in text:
         raise BadRow("nul", f"NUL at character {text.index(chr(0)) + 1}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and _HALF.search(text):
         raise BadRow("lone-surrogate", "half of a surrogate pair")
 
 

@@ -61,7 +61,8 @@ _PYTHON_LIST = re.compile(r"\s*\[\s*\{'(?:role|content)': .*'(?:role|content)': 
 
 def may_be_messages(text: str) -> bool:
     """Whether a text begins as a list of messages does; only `conversation` tells whether it is one."""
-    return _LIST_AS_TEXT.match(text) is not None
+    first = text[:1]
+    return (first == "[" or first.isspace()) and _LIST_AS_TEXT.match(text) is not None
 
 
 def _messages_in(text: str, name: str) -> list[Any] | None:

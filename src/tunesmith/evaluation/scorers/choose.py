@@ -139,27 +139,29 @@ def _tolerance(text: str) -> float:
 
 def _look(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
-    marked = sum(_ends_in_number(reference) for reference in references)
+    uses = Counter(references)  # each different answer is looked at once
+    marked = sum(count for reference, count in uses.items() if _ends_in_number(reference))
     if n - marked <= STRAY_SHARE * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
         mark = MARK if not any(BOXED in reference for reference in references) else f"{MARK} or \\boxed{{}}"
         return "number", f"{counted} train answers end in {mark} and a number, so those numbers are compared."
-    strays = [reference for reference in references if not _is_json_container(reference)]
+    strays = {reference: count for reference, count in uses.items() if not _is_json_container(reference)}
     if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
-    verb = "is" if len(strays) == 1 else "are"
-    told = f'{len(strays):,} of {n:,} train answers {verb} no JSON object or list (the first is "{_short(strays[0])}")'
-    if len(strays) <= STRAY_SHARE * n:
+    count, first = sum(strays.values()), next(iter(strays))
+    verb = "is" if count == 1 else "are"
+    told = f'{count:,} of {n:,} train answers {verb} no JSON object or list (the first is "{_short(first)}")'
+    if count <= STRAY_SHARE * n:
         return "json", f"{told}, all others are: fields are compared, and those as a whole."
     name, reason = _look_at_text(references)
-    if 2 * len(strays) < n:
+    if 2 * count < n:
         reason += f" {told}: to compare fields, mend them and set evaluation.scorer to json."
     return name, reason
 
 
 def _look_at_text(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
-    amounts = sum(is_amount(reference) for reference in references)
+    amounts = sum(count for reference, count in Counter(references).items() if is_amount(reference))
     if n - amounts <= STRAY_SHARE * n and not _are_ratings(references) and _have_few_units(references):
         counted = f"All {n:,}" if amounts == n else f"{amounts:,} of {n:,}"
         return "number", f"{counted} train answers are numbers, so numbers are compared, however they are written."

@@ -1,0 +1,139 @@
+"""Where a quick way stands beside a general one, both say the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunesmith.data.check import minhash
+from tunesmith.data.check.answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
+from tunesmith.data.check.context import is_question_and_answer
+from tunesmith.data.check.contradictions import _has_one_right_answer
+from tunesmith.data.check.control_tokens import BLOCK
+from tunesmith.data.check.roles import _order_fault
+from tunesmith.data.keys import hash_prompt, prompt_key
+from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.jsonl import parse_json, parse_object, parse_texts
+from tunesmith.records import ROLES, Example, Message
+
+TEXTS = st.text(st.sampled_from('ab:"\\ \t\n{}[]é\u2028\x00\x1f'), max_size=8)
+VALUES = TEXTS | st.sampled_from([1, 1.5, None, True, [], {}, ["x"], {"a": "b"}, 10**400, float("nan")])
+SPACES = st.sampled_from(["", " ", "\t", "\n", "\u00a0"])
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """An object as people and programs write it, its keys perhaps twice, perhaps broken or with more behind it."""
+    is_ascii = draw(st.booleans())
+    pairs = []
+    for key in draw(st.lists(st.sampled_from(["a", "b", "a:", '"', "é", ""]), max_size=4)):
+        parts = [json.dumps(part, ensure_ascii=is_ascii) for part in (key, draw(VALUES))]
+        pairs.append(f"{draw(SPACES)}{parts[0]}{draw(SPACES)}:{draw(SPACES)}{parts[1]}{draw(SPACES)}")
+    end = draw(st.sampled_from(["", "", "", " ", "x", "}", "{}"]))
+    return ("{" + ",".join(pairs) + "}" + end).encode("utf-8", "surrogatepass")
+
+
+@given(lines())
+def test_texts_read_quickly_are_those_of_the_general_way(raw: bytes) -> None:
+    found = parse_texts(raw)
+    if found is not None:
+        assert found == parse_json(raw)
+        assert list(found) == list(parse_json(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": "x", "a": "y"}',
+        b'{"a": "x", "a" : "y"}',
+        b'{"a": "x", "b": "y: z", "a": "w"}',
+        b'{"a": "x", "a": {}}',
+        b'{"a": "\\ud800"}',
+        b'{"a": "x\x00"}',
+        b'{"a": NaN}',
+        b'{"a": "\xff"}',
+        b'{"a": "x"',
+        b"[" * 10_000,
+        b'{"a":' * 10_000,
+    ],
+)
+def test_what_the_general_way_refuses_is_not_read_quickly(raw: bytes) -> None:
+    assert parse_texts(raw) is None
+    with pytest.raises(BadRow):
+        parse_object(raw)
+
+
+@pytest.mark.parametrize("raw", [b'{"a": "x", "b": "y"}', b'{"a": "x: y", "b": "12:30"}', '{"é": "é"}'.encode(), b"{}"])
+def test_plain_rows_are_read_quickly_also_with_colons_in_their_texts(raw: bytes) -> None:
+    assert parse_texts(raw) == json.loads(raw)
+
+
+MESSAGES = st.builds(
+    Message,
+    st.sampled_from(ROLES),
+    st.sampled_from(
+        ["", " ", "\u200b", "<think>x</think>", "<think>x</think>y", "x", "X", "y  z", "y z", '["user","x",[]]']
+    ),
+    st.sampled_from([None, None, None, 0.0, 1.0]),
+    st.sampled_from([None, None, None, "n"]),
+    st.sampled_from([(), (), (), ({"type": "function", "function": {"name": "f", "arguments": {}}},)]),
+    st.none(),
+    st.sampled_from([None, None, None, "thought"]),
+)
+EXAMPLES = st.builds(
+    Example,
+    st.just(1),
+    st.lists(MESSAGES, min_size=1, max_size=4).map(tuple),
+    rejected=st.sampled_from([(), (), (Message("assistant", "no"),)]),
+    tools=st.sampled_from([(), (), ({"type": "function", "function": {"name": "f"}},)]),
+    is_desirable=st.sampled_from([None, None, True]),
+)
+
+
+@given(EXAMPLES)
+def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(example: Example) -> None:
+    if is_question_and_answer(example):
+        assert _has_answer(example)
+        assert _has_weight(example)
+        assert not _is_only_reasoning(example)
+        assert not _has_empty_turn(example)
+        assert _order_fault(example.messages) is None
+        assert not example.uses_tools
+        assert not example.rejected
+        assert example.is_desirable is None
+        assert _has_one_right_answer(example)
+
+
+def test_a_question_and_its_answer_are_not_unusual() -> None:
+    assert is_question_and_answer(Example(1, (Message("user", "why"), Message("assistant", "so")), group="g"))
+
+
+@given(EXAMPLES, EXAMPLES)
+def test_prompts_have_one_hash_exactly_where_they_have_one_key(one: Example, other: Example) -> None:
+    assert (hash_prompt(one) == hash_prompt(other)) == (prompt_key(one) == prompt_key(other))
+
+
+@pytest.mark.parametrize("block", [16, 100, 1000])
+def test_signatures_do_not_depend_on_the_size_of_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text longer than two blocks is hashed in pieces."""
+    texts = ["", "a", "some words", "long " * 3 + "text", "another one " * 40, "é" * 333, "x", "end " * 60]
+    whole = minhash._signatures(texts)
+    monkeypatch.setattr(minhash, "BLOCK_CHARACTERS", block)
+    assert (minhash._signatures(texts) == whole).all()
+
+
+def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path) -> None:
+    from tunesmith.data.check import check_examples
+    from tunesmith.data.read import read_dataset
+
+    spelled = [1, BLOCK, BLOCK + 1, 2 * BLOCK + 50]
+    rows = [
+        {"prompt": f"question {n}" + " <|im_start|>" * (n in spelled), "completion": f"answer {n} <|im_"}
+        for n in range(1, 3 * BLOCK)
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (problem,) = [p for p in check_examples(read_dataset(path)).problems if p.code == "data/control-token"]
+    assert problem.lines == tuple(spelled)
