@@ -21,12 +21,13 @@ from tunesmith.records import (
     RetrievalRecipe,
     Run,
     TrainingRecipe,
+    TrainingResult,
 )
 from tunesmith.records.quantity import duration
 from tunesmith.runs.folder import RunFolder
 from tunesmith.workflow import looks
 from tunesmith.workflow.estimate import in_short, too_short
-from tunesmith.workflow.forecast import Here, errors_of, forecast, learned
+from tunesmith.workflow.forecast import Here, errors_of, forecast, learned, work_share
 from tunesmith.workflow.forecast_asking import Work
 
 
@@ -86,7 +87,9 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     assert run.estimate is not None and run.result is not None and run.result.plan is not None
     assert run.estimate.steps == run.result.steps and run.estimate.tokens_read == run.result.tokens_read
     assert run.estimate.plan.most_tokens == run.result.plan.most_tokens
-    assert run.estimate_error["seconds"] == pytest.approx(run.result.seconds / run.estimate.seconds.expected, rel=0.01)
+    idle = work_share(run.result.waiting) / work_share(run.estimate.waiting)
+    ratio = run.result.seconds / run.estimate.seconds.expected
+    assert run.estimate_error["seconds"] == pytest.approx(ratio * idle, rel=0.01), "both as on an idle machine"
     assert 0.3 < run.estimate_error["memory_bytes"] < 3
     early = run.model_copy(update={"result": run.result.model_copy(update={"ended_early": True})})
     assert set(errors_of(early)) == {"memory_bytes"}, "a training that ended early says nothing about its time"
@@ -227,6 +230,27 @@ def test_a_correction_is_not_corrected_twice() -> None:
     """Twice too low, then right with the factor 2: both say 2."""
     twice = learned([a_run(1.0, factor=2.0), a_run(2.0)], "seconds", "quick", HERE)
     assert twice.middle == learned([a_run(2.0), a_run(2.0)], "seconds", "quick", HERE).middle
+
+
+def test_on_a_busy_machine_low_is_an_idle_one() -> None:
+    idle, busy = (forecast(prospect(), WORK, RECIPE, [], "quick", replace(HERE, waiting=w)) for w in (0.0, 0.5))
+    assert busy.seconds.low == pytest.approx(idle.seconds.low / 2)
+    assert (busy.seconds.expected, busy.seconds.high) == (idle.seconds.expected, idle.seconds.high)
+    assert busy.waiting == 0.5
+
+
+def test_a_run_that_waited_for_a_core_is_compared_as_on_an_idle_machine() -> None:
+    """Expected 10 s on an idle machine; it took 20 s, half of which it waited: the estimate was right."""
+    estimate = forecast(prospect(), WORK, RECIPE, [], "quick", replace(HERE, waiting=0.0))
+    result = TrainingResult(
+        status="finished", steps=10, planned_steps=10, best_step=10, best_validation_loss=None, best_score=None,
+        seconds=2 * estimate.seconds.expected, tokens_trained=1, tokens_read=1,
+        peak_memory_bytes=int(estimate.memory_bytes.expected), trainable_parameters=1, waiting=0.5,
+    )  # fmt: skip
+    run = a_run(1.0).model_copy(update={"estimate": estimate, "result": result})
+    assert errors_of(run)["seconds"] == 1.0
+    unknown = run.model_copy(update={"result": result.model_copy(update={"waiting": None})})
+    assert errors_of(unknown)["seconds"] == 2.0
 
 
 def test_one_run_does_not_narrow_the_interval() -> None:

@@ -109,7 +109,7 @@ def test_pain_19_the_saved_adapter_is_not_empty_and_is_the_one_on_the_model(
 def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path) -> None:
     scores, weights = iter([0.2, 0.9, 0.5, 0.9]), []
 
-    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
         weights.append([weight.detach().clone() for weight in lora_parameters(tiny.model)])
         return "accuracy", next(scores)
 
@@ -128,7 +128,7 @@ def test_it_ends_when_looks_in_a_row_were_no_better(
     scores = iter([0.2, 0.1, 0.9, 0.5, 0.9, 0.95])  # the second has the lowest loss so far; the fifth equals the best
     losses = iter([9.0, 2.0, 1.5, 1.6, 1.7, 1.8, 0.5])
 
-    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
         return "accuracy", next(scores)
 
     settings = recipe(epochs=6.0, evaluations=6, patience=2)
@@ -148,7 +148,7 @@ def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stepper, "validate", lambda *_: (next(losses), None))
 
-        def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
+        def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
             run.append(next(scores))
             return "accuracy", run[-1]
 
@@ -191,7 +191,9 @@ def test_generating_while_training_leaves_training_as_it_was(
     for place, generates in enumerate([True, False]):
         loaded = load_model(tiny_folder, "float32")
 
-        def score(examples: int, *, is_trial: bool = False, loaded: LoadedModel = loaded) -> tuple[str, float]:
+        def score(
+            examples: int, *, is_trial: bool = False, seconds: float = 0.0, loaded: LoadedModel = loaded
+        ) -> tuple[str, float]:
             Generator(loaded).generate([[1, 3, 4], [1, 5]], 4, {2})
             return "nothing", 0.0
 

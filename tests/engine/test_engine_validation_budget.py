@@ -8,6 +8,7 @@ from tests.engine.test_engine_train import MakeRecipe, Task, Trained
 from tunesmith.engine.load import LoadedModel
 from tunesmith.engine.schedule import Progress
 from tunesmith.engine.validation_budget import (
+    TooLong,
     examples_that_fit,
     leaves_no_room,
     passes_that_fit,
@@ -23,7 +24,7 @@ from tunesmith.records import TrainingRecipe
         (1.0, 20.0, 9, [2]),  # two passes over nine are 18 s, after 2 s for the trial
         (0.5, 20.0, 19, [2]),
         (0.3, 30.0, 41, [2, 16]),
-        (30.0, 18.0, 1, [2]),  # not even one fits: the least there is
+        (30.0, 18.0, 0, [2]),  # not even one fits: there is no pass
     ],
 )
 def test_the_validation_split_is_cut_to_what_two_passes_leave_room_for(
@@ -76,7 +77,7 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
     monkeypatch.setattr(Progress, "of", classmethod(begin))
     asked: list[tuple[int, bool]] = []
 
-    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
         clock[0] += float(examples)
         asked.append((examples, is_trial))
         return "accuracy", 0.5
@@ -89,25 +90,80 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
     assert run.looks[0].warning is not None and "1 validation pass after step 0 in place of 4" in run.looks[0].warning
 
 
-def test_where_not_even_the_trial_fits_the_base_models_pass_is_made_on_one_example_and_it_is_told(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten seconds an example of 60: the pass at step 0 was left out in silence, and with it what was thinned out."""
-    clock = [0.0]
+def test_a_trial_that_is_cut_short_leaves_what_the_one_before_it_had() -> None:
+    assert examples_that_fit(64, 30.0, lambda examples: None) == 0
+    assert examples_that_fit(64, 30.0, lambda examples: 0.6 if examples == 2 else None) == 2
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock of one's own in place of the training's, with a minute of time; whatever is asked takes a little."""
+    seconds = [0.0]
 
     def now() -> float:
-        clock[0] += 0.1
-        return clock[0]
+        seconds[0] += 0.1
+        return seconds[0]
 
     def begin(kind: type[Progress], training: TrainingRecipe, steps_per_epoch: int) -> Progress:
         return kind(planned_steps=None, budget_seconds=60.0, now=now, evaluations=training.evaluations)
 
-    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float]:
-        clock[0] += 10.0 * examples
-        return "accuracy", 0.5
-
     monkeypatch.setattr(Progress, "of", classmethod(begin))
+    return seconds
+
+
+def test_where_not_one_example_fits_into_a_fifth_there_is_no_validation_and_it_is_told(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, clock: list[float]
+) -> None:
+    """Ten seconds an example of 60: two passes over one and a trial over two took 40 s. Now the trial is cut at 4 s."""
+
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
+        clock[0] += min(10.0 * examples, seconds)
+        raise TooLong
+
     settings = recipe(epochs=None, minutes=1.0, evaluations=4, patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
-    assert run.result.status == "finished" and [look.step == 0 for look in run.looks] == [True, False]
-    assert run.looks[0].warning is not None and "on 1 of 16 validation examples" in run.looks[0].warning
+    assert run.result.status == "finished" and run.looks == []
+    assert run.result.validation_seconds == pytest.approx(4.0, abs=1.0)
+    assert run.result.best_step == run.result.steps > 0, "the weights of the last step"
+    told = [line.warning for line in run.lines if line.warning]
+    assert told == [
+        "no validation pass is made: two passes over a single example would take more than a fifth of the 60 s; the "
+        "weights of the last step are taken"
+    ]
+
+
+def test_a_pass_that_suddenly_takes_long_is_cut_at_the_fifth_and_the_last_weights_are_taken(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, clock: list[float]
+) -> None:
+    """A second an example, and a hundred at the end, because the machine became busy."""
+    asked: list[float] = []
+
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
+        takes = float(examples) if len(asked) < 2 else 100.0
+        asked.append(seconds)
+        clock[0] += min(takes, seconds)
+        if takes > seconds:
+            raise TooLong
+        return "accuracy", 0.5
+
+    settings = recipe(epochs=None, minutes=1.0, evaluations=1, patience=None)
+    run = Trained(tiny, task(16), settings, tmp_path, score=score)
+    assert run.result.status == "finished" and run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
+    assert [look.score for look in run.looks] == [0.5, None] and "cut short" in (run.looks[-1].warning or "")
+    assert run.result.best_step == run.result.steps
+
+
+def test_a_base_model_that_answers_too_slowly_is_validated_by_no_pass(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, clock: list[float]
+) -> None:
+    def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
+        takes = 0.5 if is_trial else 100.0
+        clock[0] += min(takes, seconds)
+        if takes > seconds:
+            raise TooLong
+        return "accuracy", 0.5
+
+    settings = recipe(epochs=None, minutes=1.0, evaluations=2, patience=None)
+    run = Trained(tiny, task(16), settings, tmp_path, score=score)
+    assert run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
+    assert [look.step for look in run.looks] == [0] and "no validation pass is made" in (run.looks[0].warning or "")

@@ -1,21 +1,25 @@
 """A time for the whole decision: what is picked fits into it by the estimate, and what the user set stays."""
 
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from tests.cli.test_flags import run
 from tunesmith.cli.output import parse_duration
 from tunesmith.engine.pace import Pace, Prospect
-from tunesmith.errors import UsageError
+from tunesmith.errors import GateFailed, UsageError
 from tunesmith.recipe.load import load_recipe
 from tunesmith.records import Machine, MemoryPlan, Recipe
+from tunesmith.workflow import estimate, fitting
 from tunesmith.workflow.estimate import Foresight
 from tunesmith.workflow.fitting import (
     LEVELS,
     Fit,
     choose_fit,
     estimate_at,
+    fit_recipe,
     fits_of,
     picked,
     with_keys,
@@ -23,6 +27,7 @@ from tunesmith.workflow.fitting import (
 )
 from tunesmith.workflow.forecast import Here
 from tunesmith.workflow.forecast_asking import Work, answering
+from tunesmith.workflow.listener import Listener
 
 PACE = Pace(
     token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
@@ -37,6 +42,16 @@ WORK = Work(
 )  # fmt: skip
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
 KNOWN = Foresight(PROSPECT, WORK, [], Here(), MACHINE, validation_examples=64, seconds=5.0)
+
+
+class Notes(Listener):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.told.append(line)
 
 
 def completed(recipe: Recipe) -> Recipe:
@@ -99,7 +114,8 @@ def test_the_usual_passes_go_before_more_test_examples() -> None:
     assert choose_fit([thorough, short], 1.15 * 600) is short
     assert choose_fit([thorough, short], 1.15 * 650) is thorough
     assert choose_fit([thorough, short], 1.15 * 160) is short, "time for one pass"
-    assert choose_fit([thorough, short], 1.15 * 140) is None
+    assert choose_fit([thorough, short], 1.15 * 140) is short, "no pass, but all can be asked"
+    assert choose_fit([thorough, short], 1.15 * 105) is None
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("15min", 900), ("1h", 3600), ("90s", 90), ("1.5 h", 5400), ("2M", 120)])
@@ -121,3 +137,38 @@ def test_a_limit_below_the_right_answers_bounds_what_is_expected_too() -> None:
     """Answers of 40 tokens and a limit of 20: the expected time was above the highest."""
     found = answering(PROSPECT, replace(WORK, answers=(40,) * 64), 10, Recipe())
     assert found.low == found.expected == found.high
+
+
+def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_would_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    least = min(fits_of(Recipe(), completed(Recipe()), KNOWN), key=lambda fit: fit.pass_fits_in)
+    material = SimpleNamespace(recipe=completed(Recipe()))
+    monkeypatch.setattr(fitting, "gather", lambda recipe, listener: material)
+    monkeypatch.setattr(fitting, "measure", lambda material, index: KNOWN)
+    notes = Notes()
+    found, known = fit_recipe(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
+    assert known is KNOWN, "the decision goes on with what was timed"
+    assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
+    assert any("cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told)
+    with pytest.raises(GateFailed, match="does not fit"):
+        fit_recipe(Recipe(), least.asking_seconds, notes, now=lambda: 0.0)
+
+
+def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    material = SimpleNamespace(recipe=completed(Recipe()))
+    monkeypatch.setattr(fitting, "gather", lambda recipe, listener: material)
+    monkeypatch.setattr(fitting, "measure", lambda material, index: KNOWN)
+    minutes = []
+    for clock in (iter([0.0, 0.0]), iter([0.0, 300.0])):
+        found, _ = fit_recipe(Recipe(), 900.0, Notes(), now=partial(next, clock))
+        minutes.append((found.evaluation.test_limit or 500, found.training.minutes or 0))
+    assert minutes[1] < minutes[0]
+
+
+def test_what_was_timed_once_serves_for_other_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`decide --budget` timed the model twice: to pick, and again for the estimate of what was picked."""
+    monkeypatch.setattr(estimate, "work_of", lambda material: replace(WORK, tests=24))
+    found = KNOWN.about(SimpleNamespace(arrays={"validation": range(16)}))
+    assert found.prospect.look_tokens == 6400 // 4 and found.work.tests == 24
+    assert found.prospect.pace == PACE and found.validation_examples == 16

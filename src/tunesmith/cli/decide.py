@@ -61,11 +61,11 @@ def run_and_tell(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: flo
     from tunesmith.workflow.decide import decide as decide_recipe
     from tunesmith.workflow.fitting import fit_recipe
 
-    listener = open_listener()
+    listener, known = open_listener(), None
     try:
         if budget_seconds is not None:
-            recipe = fit_recipe(recipe, budget_seconds, listener)
-        outcome = decide_recipe(recipe, out, listener)
+            recipe, known = fit_recipe(recipe, budget_seconds, listener)
+        outcome = decide_recipe(recipe, out, listener, known)
     finally:
         listener.close()
     tell_outcome(outcome, as_json)

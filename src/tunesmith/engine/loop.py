@@ -26,11 +26,16 @@ from tunesmith.engine.schedule import Progress, rate_share
 from tunesmith.engine.snapshot import Keeper
 from tunesmith.engine.step import Stepper, adamw, clip_gradient
 from tunesmith.engine.validation_budget import (
+    CUT_TOLD,
+    TRIAL_SHARE,
+    TooLong,
     allowance_of,
     examples_that_fit,
     leaves_no_room,
     passes_that_fit,
+    seconds_left,
     thinned_told,
+    unvalidated_told,
 )
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
@@ -39,8 +44,11 @@ from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 class Score(Protocol):
     """Generates answers to the first `examples` validation examples and scores them."""
 
-    def __call__(self, examples: int, *, is_trial: bool = False) -> tuple[str, float] | None:
-        """(Name of the metric, value; higher is better); None: cut short, does not count. A trial is only timed."""
+    def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
+        """(Name of the metric, value; higher is better); None: cut short, does not count. A trial is only timed.
+
+        Errors: `TooLong` when it takes more than `seconds`.
+        """
 
 
 class Training:
@@ -70,6 +78,7 @@ class Training:
         self.stepper = Stepper(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
         self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
         self.progress = Progress.of(self.recipe, self.steps_per_epoch)
+        self.untold: str | None = None
 
     def run(self, score: Score | None, stop: Callable[[], bool]) -> RunStatus:
         """Steps, and looks at the validation split spread evenly over them; the last is the end, planned or early."""
@@ -120,7 +129,9 @@ class Training:
         for tokens_T, weights_T in map(self.train.sequence, self.train.sequences_of_all(batch)):
             progress.tokens_read += len(tokens_T)
             progress.tokens_trained += int((weights_T > 0).sum())
-        self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=spike(loss, progress)))
+        warning = "; ".join(filter(None, (self.untold, spike(loss, progress)))) or None
+        self.untold = None
+        self.on_line(self._line("step", loss, learning_rate=rate, gradient_norm=norm, warning=warning))
 
     def _skip(self, error: TrainingError) -> None:
         """Leave out a step that went wrong, where the recipe allows it; nothing of it has reached the weights."""
@@ -137,31 +148,45 @@ class Training:
         if allowance is None:
             return
 
-        def seconds_of(examples: int) -> float:
+        def seconds_of(examples: int) -> float | None:
             began = progress.seconds
             self.loaded.model.eval()
             self.stepper.validate(self.validation, examples)
-            if score:
-                score(examples, is_trial=True)
+            try:
+                if score:
+                    score(examples, is_trial=True, seconds=TRIAL_SHARE * allowance - (progress.seconds - begin))
+            except TooLong:
+                return None
             return progress.seconds - began
 
-        began = progress.seconds
+        begin = progress.seconds
         progress.look_examples = examples_that_fit(len(self.validation), allowance, seconds_of)
-        progress.validation_seconds += progress.seconds - began
+        progress.validation_seconds += progress.seconds - begin
+        if progress.look_examples == 0:
+            self.untold = unvalidated_told(progress)
 
     def _look(self, score: Score | None, number: int) -> bool:
         """Held-out loss and, with `score`, generated answers; False when it was cut short.
 
         Before step 1 it is the base model's loss. With a time budget the base model answers too: the time that this
-        takes is what is set aside for the last look.
+        takes is what is set aside for the last look. Answers that take more than validation may are not scored: the
+        best weights so far stay the best, and where it is the base model's, no look follows.
         """
         progress, began = self.progress, self.progress.seconds
+        if progress.look_examples == 0:
+            progress.looks = number
+            return True
         return_unused_memory()
         self.loaded.model.eval()
         examples = progress.look_examples or len(self.validation)
         loss, accuracy = self.stepper.validate(self.validation, examples)
         faults.hit("train.look")
-        scored = score(examples) if score and (progress.step or progress.budget_seconds) else (None, None)
+        left = seconds_left(progress) - (progress.seconds - began)
+        try:
+            scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
+        except TooLong:
+            self._cut(number, progress.seconds - began, loss)
+            return True
         if scored is None:
             return False
         seconds = progress.seconds - began
@@ -173,6 +198,15 @@ class Training:
         if is_best:
             self.best.write()
         return True
+
+    def _cut(self, number: int, seconds: float, loss: float) -> None:
+        """Count a look that took more than validation may: its time and its loss, but no score."""
+        progress = self.progress
+        progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds
+        if progress.step == 0:
+            progress.look_examples = 0
+        warning = CUT_TOLD if progress.step else unvalidated_told(progress)
+        self.on_line(self._line("validation", loss, warning=warning))
 
     def _remarks(self) -> str | None:
         """What is to be known of all validation passes, once the first is made: how many will follow."""

@@ -6,8 +6,11 @@ the difference, so those of the whole model follow without its weights being the
     whole = one + (layers - 1) (three - one) / 2
 
 That multiplies the noise of the clock by half the layers, which a large model bears (its layers take long) and a small
-one does not: up to `WHOLE_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no noise. An
-estimate must be worth its time: a few hundred tokens are timed, and what took long is not done again.
+one does not: up to `WHOLE_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no noise.
+
+An estimate must be worth its time, so what is timed is counted in tokens and not by a clock, and is the same for all
+data: at most `TIMED_TOKENS` forward and backward, as many forward, `NEW_TOKENS` passes of the generation for a few rows
+and for one, each `1 + REPETITIONS` times. The rates that come of it hold for other data too, so they can be handed in.
 
 The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
 search as before a training, each trial made of two.
@@ -23,11 +26,13 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import __version__ as transformers_version
 
 from tunesmith.engine.adapters.choose import trained_of
 from tunesmith.engine.adapters.qlora import hold_in_four_bits
 from tunesmith.engine.batches import batches, longest_first, tokens_at_once
-from tunesmith.engine.budget import MOMENT_BYTES, Trial, find_plan, memory_budget, wish_of
+from tunesmith.engine.budget import MOMENT_BYTES, Trial, find_plan, memory_budget, shortened, wish_of
+from tunesmith.engine.forest import plant
 from tunesmith.engine.fused.swap import fuse
 from tunesmith.engine.generate import Generator
 from tunesmith.engine.load import LoadedModel, accelerator_name, choose_dtype
@@ -42,30 +47,47 @@ from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 SLICES = (1, 3)  # layers
 WHOLE_PARAMETERS = 400_000_000
 REPETITIONS = 2
-ENOUGH_SECONDS = 2.0
-"""What took longer is timed once, after a first time that is not counted."""
-TIMED_TOKENS = 256
+TIMED_TOKENS = 128
 MOST_ROWS = 8
-NEW_TOKENS = 8
+NEW_TOKENS = 4
+PROMPT_TOKENS = 4
+"""Of the prompts behind which passes are timed: what is read is not what is to be timed."""
+COUNTED_PROMPTS = 256
 MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds and bytes of the pieces that a training is made of.
+class Rates:
+    """Seconds of the pieces of a training, which follow from model, machine, method and adapter, not from the data.
 
-    Of a training step: a token forward and backward, the optimizer's move. Of a look: a token forward; a prompt read;
-    one token more for some answers: `pass_seconds`, and `pass_row_seconds` for each of them. `held_bytes`: by weights,
-    optimizer and the largest micro-batch.
+    Of a training step: a token forward and backward, the optimizer's move. Of validation and of asking: a token read;
+    one token more for some answers: `pass_seconds`, and `pass_row_seconds` for each of them.
     """
 
     token_seconds: float
     look_token_seconds: float
     update_seconds: float
-    prompt_seconds: float
     pass_seconds: float
-    held_bytes: float
     pass_row_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pace(Rates):
+    """With what follows from the data: seconds to read a prompt, what prompts share counted once; bytes held by
+    weights, optimizer and the largest micro-batch."""
+
+    prompt_seconds: float = 0.0
+    held_bytes: float = 0.0
+
+    @property
+    def rates(self) -> Rates:
+        """Without what follows from the data."""
+        return Rates(**{field.name: getattr(self, field.name) for field in fields(Rates)})
+
+    def at(self, rates: Rates) -> "Pace":
+        """The same data at other rates."""
+        per_token = self.prompt_seconds / self.look_token_seconds if self.look_token_seconds else 0.0
+        return replace(self, **vars(rates), prompt_seconds=per_token * rates.look_token_seconds)
 
 
 @dataclass(frozen=True)
@@ -88,16 +110,44 @@ class Prospect:
     unshared: str | None = None
 
 
-def prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
-    """Measured on slices; the model's weights need not be there. Errors: `ModelError`, `TrainingError`."""
+def time_it() -> Rates | None:
+    """No rates are known."""
+    return None
+
+
+def prospect_of_slices(
+    folder: str,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    recall: Callable[[], Rates | None] = time_it,
+) -> Prospect:
+    """Measured on slices; the model's weights need not be there. `recall` is asked once plan and memory are found:
+    where it knows the rates, nothing is timed. Errors: `ModelError`, `TrainingError`."""
     try:
-        return _prospect_of_slices(folder, train, validation, recipe)
+        return _prospect_of_slices(folder, train, validation, recipe, recall)
     finally:
         gc.collect()  # modules hold each other
         return_unused_memory()
 
 
-def _prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
+def conditions_of(recipe: Recipe) -> dict[str, str]:
+    """What rates follow from in this process, besides the model's files: threads, dtype, method, adapter, versions."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {
+        "threads": str(torch.get_num_threads()),
+        "dtype": str(choose_dtype(recipe.training.precision, device)),
+        "accelerator": str(accelerator_name(device)),
+        "method": recipe.method,
+        "adapter": recipe.adapter.model_dump_json(),
+        "torch": torch.__version__,
+        "transformers": transformers_version,
+    }
+
+
+def _prospect_of_slices(
+    folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe, recall: Callable[[], Rates | None]
+) -> Prospect:
     base_bytes = _base_bytes()
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
@@ -115,13 +165,14 @@ def _prospect_of_slices(folder: str, train: TokenArrays, validation: TokenArrays
         trained = whole(*(_trained_count(stepper.loaded) for stepper in steppers))
         loading = weights + _file_bytes(folder) if slices[0].device.type == "cpu" else 0
         prospect = _prospect(steppers[-1], trial, train, validation, recipe, base_bytes, (weights, trained, loading))
-        if parameters <= WHOLE_PARAMETERS:
+        rates = recall()
+        if rates is None and parameters <= WHOLE_PARAMETERS:
             timed = _stepper(_slice_of(folder, recipe, all_layers), train, recipe)
-            pace = _pace(timed, train, validation, recipe, prospect)
-            return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
-        paces = [_pace(stepper, train, validation, recipe, prospect) for stepper in steppers]
-        pace = Pace(**{field.name: whole(*(getattr(pace, field.name) for pace in paces)) for field in fields(Pace)})
-    return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
+            rates = _rates(timed, train, validation, recipe, prospect)
+        elif rates is None:
+            one, three = (vars(_rates(stepper, train, validation, recipe, prospect)) for stepper in steppers)
+            rates = Rates(**{name: whole(one[name], three[name]) for name in one})
+    return replace(prospect, pace=prospect.pace.at(rates))
 
 
 def prospect_of_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> Prospect:
@@ -133,8 +184,8 @@ def prospect_of_model(loaded: LoadedModel, train: TokenArrays, validation: Token
         stepper = _stepper(loaded, train, recipe)
         known = (weights, _trained_count(loaded), 0)
         prospect = _prospect(stepper, stepper.bytes_for, train, validation, recipe, base_bytes, known)
-        pace = _pace(stepper, train, validation, recipe, prospect)
-    return replace(prospect, pace=replace(pace, held_bytes=prospect.pace.held_bytes))
+        rates = _rates(stepper, train, validation, recipe, prospect)
+    return replace(prospect, pace=prospect.pace.at(rates))
 
 
 def _size_of(folder: str | Path) -> tuple[int, int]:
@@ -189,7 +240,7 @@ def _prospect(
     stepper: Stepper, trial: Trial, train: TokenArrays, validation: TokenArrays, recipe: Recipe, base_bytes: int,
     known: tuple[float, float, float],
 ) -> Prospect:  # fmt: skip
-    """The plan and what follows from it; of the pace only the memory is known yet.
+    """The plan and what follows from it; of the pace only the memory and the tokens of a prompt are known yet.
 
     `known`: bytes of the weights, number of trained weights, bytes while loading.
     """
@@ -208,7 +259,7 @@ def _prospect(
     held = max(weights + kept + plan.bytes_per_token * largest, loading)
     times_read = stepper.method.uses_reference + stepper.method.estimates_kl  # mismatched answers are read as well
     return Prospect(
-        pace=Pace(0, 0, 0, 0, 0, held_bytes=held),
+        pace=Pace(0, 1, 0, 0, prompt_seconds=_prompt_tokens(validation, as_forest=wish.as_forest), held_bytes=held),
         plan=plan,
         tokens_per_step=sum(computed) / len(computed),
         look_tokens=look_tokens,
@@ -220,17 +271,18 @@ def _prospect(
     )
 
 
-def _pace(
+def _rates(
     stepper: Stepper, train: TokenArrays, validation: TokenArrays, recipe: Recipe, prospect: Prospect
-) -> Pace:  # fmt: skip
+) -> Rates:  # fmt: skip
     """The shortest of a few repetitions, after one that is not counted."""
     stepper.follow(prospect.plan)
     model = stepper.loaded.model
     batch = next(batches(len(train), recipe.training.batch_size, recipe.seed))
-    wish = wish_of(stepper, train, recipe.training, recipe.seed)
-    piece = wish.pieces(train, batch, min(prospect.plan.most_tokens, TIMED_TOKENS))[0]
-    tokens = wish.tokens_of(train, piece, prospect.plan.most_tokens)
-    arrays = _referred(for_method(stepper.method, train))
+    most_tokens = min(prospect.plan.most_tokens, TIMED_TOKENS)
+    arrays = _referred(for_method(stepper.method, shortened(train, batch, most_tokens)))
+    wish = wish_of(stepper, arrays, recipe.training, recipe.seed)
+    piece = wish.pieces(arrays, range(len(arrays)), most_tokens)[0]
+    tokens = wish.tokens_of(arrays, piece, prospect.plan.most_tokens)
     model.train()
     step_seconds = _seconds(lambda: stepper.backward(arrays, piece, 1))
     masters = [_master_of(weight) for weight in model.parameters() if weight.requires_grad]
@@ -238,24 +290,22 @@ def _pace(
     model.zero_grad(set_to_none=True)
     model.eval()
     look_seconds = _seconds(lambda: stepper.sequence_logps(arrays, piece))
-    prompts = [_prompt(validation, e) for e in range(prospect.rows)]
+    prompts = [_prompt(validation, e)[-PROMPT_TOKENS:] for e in range(prospect.rows)]
     generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
 
-    def answer(prompts: list[list[int]], new_tokens: int) -> Callable[[], object]:
-        return lambda: generator.generate(prompts, new_tokens, set())
+    def pass_seconds(rows: int) -> float:
+        took = _seconds(lambda: generator.generate(prompts[:rows], 1 + NEW_TOKENS, set()))
+        read = sum(map(len, prompts[:rows])) * look_seconds / tokens
+        return max(took - read, took * NEW_TOKENS / (1 + NEW_TOKENS) / 2) / NEW_TOKENS
 
-    first, more = _seconds(answer(prompts, 1)), _seconds(answer(prompts, 1 + NEW_TOKENS))
-    all_rows = max(0.0, more - first) / NEW_TOKENS
-    one_row = max(0.0, _seconds(answer(prompts[:1], 1 + NEW_TOKENS)) - _seconds(answer(prompts[:1], 1))) / NEW_TOKENS
+    all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
     a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
-    return Pace(
+    return Rates(
         token_seconds=step_seconds / tokens,
         look_token_seconds=look_seconds / tokens,
         update_seconds=update_seconds,
-        prompt_seconds=first / len(prompts),
         pass_seconds=max(0.0, all_rows - a_row * len(prompts)),
         pass_row_seconds=a_row,
-        held_bytes=0.0,
     )
 
 
@@ -280,10 +330,17 @@ def _prompt(arrays: TokenArrays, e: int) -> list[int]:
     return tokens_T[: max(1, int((weights_T > 0).argmax()))].tolist()
 
 
+def _prompt_tokens(validation: TokenArrays, *, as_forest: bool) -> float:
+    """Tokens that are computed for a prompt on average: what prompts begin with in common, once."""
+    prompts = [np.array(_prompt(validation, e)) for e in range(min(len(validation), COUNTED_PROMPTS))]
+    computed = len(plant(prompts)) if as_forest else sum(map(len, prompts))
+    return computed / max(1, len(prompts))
+
+
 def _seconds(work: Callable[[], object]) -> float:
-    """The shortest of a few repetitions after the first, which pays for what is done once; of what takes long, one."""
+    """The shortest of a few repetitions after the first, which pays for what is done once."""
     seconds: list[float] = []
-    while len(seconds) < 2 or (len(seconds) <= REPETITIONS and sum(seconds) < ENOUGH_SECONDS):
+    for _ in range(1 + REPETITIONS):
         began = time.perf_counter()
         work()
         if torch.cuda.is_available():

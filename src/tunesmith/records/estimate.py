@@ -57,8 +57,8 @@ class Estimate(Record):
     pieces. `tokens_computed` is what is left of `tokens_read` when shared beginnings are computed once and nothing is
     behind the last trained token. `how`: "quick" from a few layers of the model, "measured" from the whole model.
     `factors` are the corrections that were learned from past runs on this machine and are contained in `expected`.
-    `extent` is how much the tuning will be; `load` is how many processes wanted each core when this was measured, and
-    `estimating_seconds` what measuring took.
+    `extent` is how much the tuning will be; `load` is how many processes wanted each core when this was measured,
+    `waiting` the share of the time that this program waited for one, and `estimating_seconds` what measuring took.
     """
 
     how: Literal["quick", "measured"]
@@ -76,5 +76,6 @@ class Estimate(Record):
     factors: dict[str, float] = Field(default_factory=dict)
     extent: TrainingExtent | None = None
     load: float | None = None
+    waiting: float | None = None
     estimating_seconds: float = 0.0
     assumptions: tuple[str, ...] = ()

@@ -67,7 +67,7 @@ class TrainingResult(Record):
     `validation_seconds` are those of the validation passes, which `seconds` contain; `extent` says how many passes over
     the data it was (None: a run of an older version). `ended_early`: the recipe's patience was at its end before the
     steps or minutes were. `energy_joules` is None where the machine does not tell, and where the training was cut short
-    in between.
+    in between. `waiting`: the share of the time that this program waited for a core, None where nobody counts it.
     """
 
     status: RunStatus
@@ -86,6 +86,7 @@ class TrainingResult(Record):
     energy_joules: float | None = None
     validation_seconds: float = 0.0
     extent: TrainingExtent | None = None
+    waiting: float | None = None
 
 
 class DefaultUsed(Record):

@@ -23,7 +23,7 @@ from tunesmith.workflow.choices import Chooser
 from tunesmith.workflow.contest import Contest, test_set_of
 from tunesmith.workflow.documents import write_documents
 from tunesmith.workflow.ending import interrupted
-from tunesmith.workflow.estimate import foreseen
+from tunesmith.workflow.estimate import Foresight, foreseen
 from tunesmith.workflow.findings import Findings, Found, find
 from tunesmith.workflow.index import Index, clear_leftovers
 from tunesmith.workflow.lineup import Lineup
@@ -47,8 +47,10 @@ class Outcome:
     document: dict[str, Any]
 
 
-def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT) -> Outcome:
-    """Should I prompt, retrieve or fine-tune? Measures, decides and reports.
+def decide(
+    recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT, known: Foresight | None = None
+) -> Outcome:
+    """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `known`: the model timed already.
 
     Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
     small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
@@ -56,7 +58,7 @@ def decide(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT
     ready = make_ready(recipe, listener)
     material = ready.material
     with Index.open(listener) as index:  # nothing is written before the model is open
-        estimate = foreseen(material, index, listener, decides=True)
+        estimate = foreseen(material, index, listener, decides=True, known=known)
         model = material.model.load_for(recipe)
         with (
             open_run(material, out, model, index, estimate, "decide", ready.inputs) as tuning,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import psutil
 from tunesmith.baselines.form import form_of
 from tunesmith.baselines.instructions import ways_to_show
 from tunesmith.errors import GateFailed, ModelError
+from tunesmith.evaluation.meter import read_queue, share_waited
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     ChatTokenizer,
@@ -25,12 +26,14 @@ from tunesmith.records import (
 from tunesmith.records.estimate import total
 from tunesmith.records.quantity import duration, usd
 from tunesmith.runs.environment import machine
+from tunesmith.workflow.busy import BUSY_MACHINE, busy_with, stolen_between, timed_told
 from tunesmith.workflow.forecast import Here, How, forecast
 from tunesmith.workflow.forecast_asking import Work
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import SILENT, Listener
 from tunesmith.workflow.material import Material, gather
 from tunesmith.workflow.outsiders import own_prompts
+from tunesmith.workflow.rates import RatesFile, Recall
 
 if TYPE_CHECKING:
     from tunesmith.engine.pace import Prospect
@@ -52,7 +55,8 @@ def estimate(recipe: Recipe, *, measure: bool = False, listener: Listener = SILE
 @dataclass(frozen=True)
 class Foresight:
     """What estimates are made of: the model timed, the work counted, past runs, and this machine as it is now;
-    `seconds` is what finding it took."""
+    `seconds` is what finding it took. `timed_at`: when the rates were measured, None where that was just now; `stolen`:
+    the share of the cores' time that the host gave to other machines meanwhile."""
 
     prospect: "Prospect"
     work: Work
@@ -61,45 +65,68 @@ class Foresight:
     machine: Machine
     validation_examples: int
     seconds: float
+    timed_at: str | None = None
+    stolen: float = 0.0
+
+    def about(self, material: Material) -> "Foresight":
+        """The same model on the same train examples, of which other questions are asked: nothing is timed again."""
+        examples = len(material.arrays["validation"])
+        share = min(1.0, examples / max(1, self.validation_examples))
+        prospect = replace(self.prospect, look_tokens=int(self.prospect.look_tokens * share))
+        return replace(self, prospect=prospect, work=work_of(material), validation_examples=examples)
 
 
 def measure(material: Material, index: Index, model: LocalModel | None = None) -> Foresight:
-    """Time a `model` (which gets an adapter), else a slice of it.
+    """Time a `model` (which gets an adapter), else a slice of it, unless its rates here are known (`rates.py`).
 
     Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
     """
     from tunesmith.engine.pace import prospect_of_model, prospect_of_slices
 
-    began = time.monotonic()
+    began, queue, cores_before = time.monotonic(), read_queue(), psutil.cpu_times()
     train, validation, recipe = material.arrays["train"], material.arrays["validation"], material.recipe
+    identity, timed_at = material.model.identity, None
     if model is None:
-        prospect = prospect_of_slices(material.model.identity.folder, train, validation, recipe)
+        file = RatesFile.of(identity, machine(), recipe)
+        recall = Recall(file.read(), lambda: share_waited(queue, read_queue()))
+        prospect = prospect_of_slices(identity.folder, train, validation, recipe, recall)
+        timed_at = recall.used_of
+        if timed_at is None:
+            file.write(prospect.pace.rates, recall.waiting())
     else:
         prospect = prospect_of_model(model.loaded, train, validation, recipe)
-    now = machine(prospect.accelerator)
-    here = Here(material.model.identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC))
-    took = round(time.monotonic() - began, 3)
-    return Foresight(prospect, work_of(material), past_runs(index, now), here, now, len(validation), took)
+    now, waiting = machine(prospect.accelerator), share_waited(queue, read_queue())
+    here = Here(identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC), waiting)
+    return Foresight(
+        prospect, work_of(material), past_runs(index, now), here, now, len(validation),
+        seconds=round(time.monotonic() - began, 3), timed_at=timed_at,
+        stolen=stolen_between(cores_before, psutil.cpu_times()),
+    )  # fmt: skip
 
 
-def foresee(material: Material, index: Index, model: LocalModel | None = None) -> Estimate:
-    """The estimate for data that is ready. Errors: as `measure`."""
-    known = measure(material, index, model)
+def foresee(
+    material: Material, index: Index, model: LocalModel | None = None, known: Foresight | None = None
+) -> Estimate:
+    """The estimate for data that is ready, from what is `known` of the model already. Errors: as `measure`."""
+    known = known.about(material) if known else measure(material, index, model)
     how: How = "quick" if model is None else "measured"
     found = forecast(known.prospect, known.work, material.recipe, known.past, how, known.here)
-    assumptions = (*busy_with(known.machine), *found.assumptions)
+    assumptions = (
+        *busy_of(known),
+        *timed_told(known.timed_at),
+        *found.assumptions,
+    )
     return found.model_copy(update={"assumptions": assumptions, "estimating_seconds": known.seconds})
 
 
-def busy_with(here: Machine) -> tuple[str, ...]:
-    """A warning when others compute on this machine: then everything takes longer than it must."""
-    load = psutil.getloadavg()[0]
-    if load < here.cores + 0.5:
-        return ()
-    return (f"the machine is busy (load {load:.1f} on {here.cores} cores): an idle one is faster",)
+def busy_of(known: Foresight) -> tuple[str, ...]:
+    """A warning when the machine was busy while the model was timed."""
+    return busy_with(known.here.waiting, known.here.load, known.machine.cores, known.stolen)
 
 
-def foreseen(material: Material, index: Index, listener: Listener, *, decides: bool = False) -> Estimate | None:
+def foreseen(
+    material: Material, index: Index, listener: Listener, *, decides: bool = False, known: Foresight | None = None
+) -> Estimate | None:
     """The estimate at the beginning of a run, told: what `decide` takes in all, or the tuning alone; None for a model
     that can be trained but not sliced.
 
@@ -107,11 +134,14 @@ def foreseen(material: Material, index: Index, listener: Listener, *, decides: b
     """
     listener.stage("estimating")
     try:
-        found = foresee(material, index)
+        found = foresee(material, index, known=known)
     except ModelError as error:
         listener.note(f"no estimate: {error.found or error.what}")
         return None
     listener.note(in_short(found, decides=decides))
+    for line in found.assumptions:
+        if line.startswith(BUSY_MACHINE):
+            listener.note(f"warning: {line}")
     if warning := too_short(found):
         listener.note(f"warning: {warning}")
         if decides and material.recipe.strict:

@@ -2,19 +2,21 @@
 
 The model is timed once, and the estimate is made for one level after the other, from the most thorough to the least.
 The first level is taken that leaves time for the usual passes over the data; where none does, the first that leaves
-time for one (`records/extent.py`: with less nothing can be said about fine-tuning). What the user set is kept.
+time for one. Where not even that fits, the last level is taken if all contenders can be asked: prompts and retrieval
+are judged, and the verdict says that it cannot tell about fine-tuning (`records/extent.py`). What the user set is kept.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 from tunesmith.errors import GateFailed
 from tunesmith.records import Estimate, Recipe
 from tunesmith.records.extent import VALIDATION_SHARE
 from tunesmith.records.quantity import duration
-from tunesmith.workflow.estimate import Foresight, measure
+from tunesmith.workflow.estimate import Foresight, busy_of, measure
 from tunesmith.workflow.forecast import forecast
 from tunesmith.workflow.index import Index
 from tunesmith.workflow.listener import Listener
@@ -22,6 +24,8 @@ from tunesmith.workflow.material import gather
 
 MARGIN = 1.15
 """The estimate is taken so many times: what is read, loaded and written is not in it."""
+
+LEAST_MINUTES = 0.1
 
 KEYS = (
     "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
@@ -50,43 +54,63 @@ class Fit:
     usual_seconds: float
 
     @property
-    def least_seconds(self) -> float:
-        """With as little tuning as says anything."""
+    def pass_fits_in(self) -> float:
+        """Seconds with as little tuning as says anything."""
         return MARGIN * (self.asking_seconds + self.pass_seconds)
 
+    @property
+    def least_seconds(self) -> float:
+        """Seconds with hardly any tuning; all of it where the user said how much."""
+        training = self.recipe.training
+        is_set = training.minutes is not None or training.epochs is not None
+        return self.pass_fits_in if is_set else MARGIN * (self.asking_seconds + LEAST_MINUTES * 60)
 
-def fit_recipe(recipe: Recipe, budget_seconds: float, listener: Listener) -> Recipe:
+
+def fit_recipe(
+    recipe: Recipe, budget_seconds: float, listener: Listener, now: Callable[[], float] = time.monotonic
+) -> tuple[Recipe, Foresight]:
     """The recipe with every key that was left open and costs time, so that the decision takes no longer, by the
-    estimate; what was picked is told.
+    estimate, and what the estimate is made of; what was picked is told. Finding it is part of the time.
 
     Errors: `GateFailed` with the least time, where nothing fits; whatever `gather` raises.
     """
+    began = now()
     most = with_keys(recipe, LEVELS[0])
     material = gather(most, listener)
     listener.stage(f"fitting the decision into {duration(budget_seconds)}")
     with Index.open(listener) as index:
         known = measure(material, index)
+    for line in busy_of(known):
+        listener.note(f"warning: {line}")
     fits = list(fits_of(recipe, material.recipe, known))
-    taken = choose_fit(fits, budget_seconds - known.seconds)
+    spent = now() - began
+    taken = choose_fit(fits, budget_seconds - spent)
     if taken is None:
         least = min(fits, key=lambda fit: fit.least_seconds)
-        needed = known.seconds + least.least_seconds
+        needed = spent + least.pass_fits_in
         raise GateFailed(
             "budget-too-short", "The whole decision does not fit into this time.", where="--budget",
             found=f"{duration(budget_seconds)}; at least {duration(needed)} by the estimate: asking "
             f"{duration(least.asking_seconds)}, one pass over the data {duration(least.pass_seconds)}",
             do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
         )  # fmt: skip
-    fitted = with_tuning(taken, budget_seconds - known.seconds)
+    fitted = with_tuning(taken, budget_seconds - spent)
     listener.note(f"picked to fit: {', '.join(picked(recipe, fitted)) or 'nothing, all was set'}")
-    return fitted
+    if taken.pass_fits_in > budget_seconds - spent:
+        enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
+        listener.note(
+            f"warning: one pass over the data does not fit ({duration(taken.pass_seconds)}): the verdict will speak of "
+            f"prompts and retrieval, and cannot tell about fine-tuning; {enough} would do for one pass"
+        )
+    return fitted, known
 
 
 def choose_fit(fits: Sequence[Fit], seconds: float) -> Fit | None:
-    """The most thorough that leaves time for the usual passes, else for one; None where none does."""
+    """The most thorough that leaves time for the usual passes, else for one, else the least; None where none fits."""
     for_usual = (fit for fit in fits if MARGIN * (fit.asking_seconds + fit.usual_seconds) <= seconds)
-    for_one = (fit for fit in fits if fit.least_seconds <= seconds)
-    return next(for_usual, None) or next(for_one, None)
+    for_one = (fit for fit in fits if fit.pass_fits_in <= seconds)
+    for_asking = (fit for fit in reversed(fits) if fit.least_seconds <= seconds)
+    return next(for_usual, None) or next(for_one, None) or next(for_asking, None)
 
 
 def with_tuning(fit: Fit, seconds: float) -> Recipe:
@@ -95,7 +119,7 @@ def with_tuning(fit: Fit, seconds: float) -> Recipe:
     if training.minutes is not None or training.epochs is not None:
         return fit.recipe
     left = min(seconds / MARGIN - fit.asking_seconds, fit.usual_seconds)
-    return with_value(fit.recipe, "training.minutes", max(0.1, round(left / 60, 1)))
+    return with_value(fit.recipe, "training.minutes", max(LEAST_MINUTES, floor(left / 6) / 10))
 
 
 def fits_of(recipe: Recipe, completed: Recipe, known: Foresight) -> Iterator[Fit]:

@@ -35,6 +35,8 @@ MARGIN = 1.1
 MOST = 2.0
 LEAST_SPREAD = 1.25
 HALF_LIFE_DAYS = 7.0
+MOST_WAITING = 0.9
+"""A share of waiting beyond that says that the machine is overloaded, not how much longer work takes."""
 ALIKE = 2.0
 """How many times as large a model may be whose runs say something about this one's."""
 
@@ -48,9 +50,9 @@ class Lesson:
     high: float
     runs: int = 0
 
-    def applied(self, raw: Range) -> Range:
-        """The quantity, corrected and with its interval."""
-        return Range(low=raw.low * self.low, expected=raw.expected * self.middle, high=raw.high * self.high)
+    def applied(self, raw: Range, idle: float = 1.0) -> Range:
+        """The quantity, corrected and with its interval; low is `idle` times as long, where the machine was busy."""
+        return Range(low=raw.low * self.low * idle, expected=raw.expected * self.middle, high=raw.high * self.high)
 
     def __str__(self) -> str:
         least, most = self.low * MARGIN, self.high / MARGIN
@@ -59,11 +61,13 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Here:
-    """What past runs are compared with: parameters of the model, processes for each core, and the time."""
+    """What past runs are compared with: parameters of the model, processes for each core, the time, and the share of
+    the time that this program waits for a core."""
 
     parameters: int | None = None
     load: float | None = None
     now: datetime | None = None
+    waiting: float | None = None
 
     def is_alike(self, run: Run) -> bool:
         """Whether its model is about as large. One whose size is not known teaches nothing."""
@@ -73,7 +77,8 @@ class Here:
     def weight_of(self, run: Run) -> float:
         """How much a run says today, in (0, 1]."""
         days = 0.0 if self.now is None else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
-        then = run.estimate.load if run.estimate else None
+        is_corrected = None not in (run.estimate and run.estimate.waiting, run.result and run.result.waiting)
+        then = run.estimate.load if run.estimate and not is_corrected else None
         other = 0.0 if then is None or self.load is None else abs(then - self.load)
         return float(0.5 ** (max(0.0, days) / HALF_LIFE_DAYS + other))
 
@@ -93,10 +98,10 @@ def forecast(
         looks = Range(low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most))
     reference = prospect.reference_tokens * pace.look_token_seconds
     per_epoch = ceil(work.examples / training.batch_size)
-    slower = lessons["seconds"].middle
+    slower, idle = lessons["seconds"].middle, work_share(here.waiting)
     if training.minutes is None:
         steps = max(1, round((training.epochs or 1.0) * per_epoch))
-        seconds = lessons["seconds"].applied(total([exactly(steps * step + reference), looks]))
+        seconds = lessons["seconds"].applied(total([exactly(steps * step + reference), looks]), idle)
     else:
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
@@ -104,7 +109,7 @@ def forecast(
         over = step * slower + looks.high * slower / (training.evaluations + 1)
         seconds = Range(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
     deciding = total([asking(prospect, work, recipe), probing(prospect, work, recipe)])
-    asked = lessons["seconds"].applied(deciding)
+    asked = lessons["seconds"].applied(deciding, idle)
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
         how=how,
@@ -121,6 +126,7 @@ def forecast(
         decide_usd=scaled(total([seconds, asked]), per_second),
         extent=_extent(work, recipe, steps, step * slower, seconds.expected),
         load=here.load,
+        waiting=here.waiting,
         factors={name: lesson.middle for name, lesson in lessons.items()},
         assumptions=_assumptions(prospect, work, recipe, lessons, how),
     )
@@ -160,9 +166,15 @@ def _extent(work: Work, recipe: Recipe, steps: int, step_seconds: float, seconds
     )  # fmt: skip
 
 
+def work_share(waiting: float | None) -> float:
+    """The share of the time in which this program's threads had a core."""
+    return 1.0 - min(MOST_WAITING, waiting or 0.0)
+
+
 def errors_of(run: Run) -> dict[str, float]:
     """Actual / expected of a finished run; {} where that says nothing. For a time budget: of the time of one step.
 
+    Both are taken as on an idle machine, where it is known how long this program waited for a core.
     A training that ended early says nothing about its time.
     """
     estimate, result = run.estimate, run.result
@@ -171,12 +183,14 @@ def errors_of(run: Run) -> dict[str, float]:
     memory = {"memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4)}
     if result.ended_early:
         return memory
-    is_timed = result.planned_steps is None
+    is_timed, busier = result.planned_steps is None, 1.0
+    if estimate.waiting is not None and result.waiting is not None:
+        busier = work_share(estimate.waiting) / work_share(result.waiting)
     if is_timed and estimate.extent and result.extent and estimate.extent.step_seconds > 0:
         slower = result.extent.step_seconds / estimate.extent.step_seconds
-        return {"seconds": round(slower, 4), **memory}
+        return {"seconds": round(slower / busier, 4), **memory}
     slower = estimate.steps / result.steps if is_timed else result.seconds / max(estimate.seconds.expected, 1e-9)
-    return {"seconds": round(slower, 4), **memory}
+    return {"seconds": round(slower / busier, 4), **memory}
 
 
 def _assumptions(
@@ -184,7 +198,7 @@ def _assumptions(
 ) -> tuple[str, ...]:
     source = "a few layers of the model with random weights" if how == "quick" else "steps of the whole model"
     said = [
-        f"timed on this machine as busy as it was just now, with {source}",
+        f"timed on this machine, with {source}: a few hundred tokens",
         "all steps are like the first 16",
         "low and expected: answers are as long as the right ones; high: all go to the limit of "
         f"{work.longest:,} tokens",

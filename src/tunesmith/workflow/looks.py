@@ -1,5 +1,7 @@
 """What a training tells while it goes: its lines kept and shown, and at each look answers generated and scored."""
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 from tunesmith.decision.extent import extent_of
@@ -75,6 +77,8 @@ def generation_score(
     Examples that use tools are not asked: no scorer can judge a call. Gives None when nothing is left to ask, and
     when somebody asks to stop meanwhile: then nothing of the look is kept.
     """
+    from tunesmith.engine.validation_budget import TooLong  # with torch: not on the way of what needs no model
+
     answerable = [example for example in lesson.validation if example.messages and not example.uses_tools]
     if with_tools := sum(example.uses_tools for example in lesson.validation):
         lines.listener.note(
@@ -86,12 +90,15 @@ def generation_score(
     scorer, _ = choose_scorer(lesson.answers, recipe.evaluation.scorer, LocalEmbedder)
     completer = model.completer(recipe.evaluation.max_new_tokens or 1)
 
-    def stop_if_asked(ready: int, wanted: int) -> None:
-        if stop.asked():
-            raise _Stopped
+    def score(examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
+        asked, began = answerable[:examples], time.monotonic()
 
-    def score(examples: int, *, is_trial: bool = False) -> tuple[str, float] | None:
-        asked = answerable[:examples]
+        def stop_if_asked(ready: int, wanted: int) -> None:
+            if stop.asked():
+                raise _Stopped
+            if time.monotonic() - began > seconds and ready < wanted:
+                raise TooLong
+
         try:
             completions = completer.complete([example.prompt for example in asked], stop_if_asked)
         except _Stopped:

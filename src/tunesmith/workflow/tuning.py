@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
 from tunesmith.errors import Interrupted, RunError, TunesmithError, command_line
+from tunesmith.evaluation.meter import read_queue, share_waited
 from tunesmith.files import hashes_of
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
@@ -145,6 +146,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
     _tell_what_stays(tuning, listener)
     lines = Lines(folder, listener, tuning.recipe, saved.step if saved else 0)
     checkpoints = Checkpoints(folder.checkpoints)
+    queue = read_queue()
     with folder.rewriting("adapter", "model", *APPENDED):
         result = train_adapter(
             tuning.model.loaded,
@@ -158,6 +160,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
             tell=listener.progress,
             safekeeping=Safekeeping(checkpoints, folder.journal, saved),
         )
+    result = result.model_copy(update={"waiting": share_waited(queue, read_queue())})
     if saved is None:
         result = result.model_copy(update={"energy_joules": lines.energy.add_up()})
     result = result.model_copy(update={"extent": measured_extent(folder, lesson, tuning.recipe, result)})

@@ -1,0 +1,44 @@
+"""Whether others compute on this machine while an estimate is made, in words."""
+
+from typing import Any
+
+from tunesmith.records.evaluation import BUSY
+
+BUSY_MACHINE = "the machine is busy"
+STOLEN = 0.05
+"""Share of the cores' time that the host of a virtual machine may take away without a word."""
+
+
+def busy_with(waiting: float | None, load_per_core: float | None, cores: int, stolen: float) -> tuple[str, ...]:
+    """A warning when others compute on this machine: then everything takes longer than it must.
+
+    `waiting`: the share of the time that this program waited for a core; where nobody counts that, the load says it.
+    """
+    load = (load_per_core or 0.0) * cores
+    is_busy = load >= cores + 0.5 if waiting is None else waiting > BUSY
+    reasons = []
+    if is_busy:
+        waited = "" if waiting is None else f"this program waited for a core {waiting:.0%} of the time, "
+        reasons.append(f"{waited}load {load:.1f} on {cores} cores")
+    if stolen > STOLEN:
+        reasons.append(f"its host takes {stolen:.0%} of the cores' time away")
+    if not reasons:
+        return ()
+    return (
+        f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as busy as now; threads "
+        "that wait for each other lose most of it, and OMP_NUM_THREADS=1 may be faster",
+    )
+
+
+def stolen_between(before: Any, after: Any) -> float:
+    """The share of the time of all cores that the host of a virtual machine took away; 0 where it is not counted."""
+    passed = sum(after) - sum(before)
+    stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+    return max(0.0, stolen / passed) if passed > 0 else 0.0
+
+
+def timed_told(timed_at: str | None) -> tuple[str, ...]:
+    """Where the rates are from, when they were not measured just now."""
+    if timed_at is None:
+        return ()
+    return (f"how fast this model is here was measured before (at {timed_at}), and is counted at today's load",)
