@@ -14,9 +14,15 @@ PEERS_WANTED := benchmarks/peers/requirements.txt $(if $(shell command -v nvidia
 PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | cksum | tr ' ' '-')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
+# A process for each core and one more, at most 4: tests also wait, for disks and for processes of their own. The file is
+# the unit, the long ones first (tests/conftest.py).
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
 # What depends on the processor and on time; the kill sweep writes the same bytes on each.
-NUMERIC_TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
-	--ignore tests/engine/test_kill_sweep.py tests/engine tests/parity tests/e2e
+NUMERIC_TESTS := $(PYTEST) --ignore tests/engine/test_kill_sweep.py tests/engine tests/parity tests/e2e
+THREADS ?= 2
+SMALLER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-smaller test-busy check fuzz bench calibrate clean
@@ -30,11 +36,11 @@ setup: $(READY) ## .venv with everything in it, the embedded model, the sample d
 demo: setup ## the whole way on the sample data: baselines, tuning, evaluation, verdict, report.html
 	@$(BIN)/tunesmith demo
 
-test: setup ## the tests, a process for each core (at most 4) with one thread of its own
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: setup ## the tests, in processes with one thread each (PROCESSES: one more than cores, at most 4)
+	OMP_NUM_THREADS=1 $(PYTEST)
 
-test-smaller: setup ## engine, parity and end-to-end tests as on a processor with AVX2 only, two threads a process
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OMP_NUM_THREADS=2 $(NUMERIC_TESTS)
+test-smaller: setup ## engine, parity and end-to-end tests as on a processor with AVX2 only (THREADS=2 a process)
+	$(SMALLER) OMP_WAIT_POLICY=passive OMP_NUM_THREADS=$(THREADS) $(NUMERIC_TESTS) # passive: no waiting in a loop
 
 test-busy: setup ## the same tests while every core is kept busy by other work
 	OMP_NUM_THREADS=1 $(BIN)/python tools/keep_busy.py $(NUMERIC_TESTS)

@@ -23,7 +23,8 @@ def machine(accelerator: str | None = None) -> Machine:
 
 def versions() -> dict[str, str]:
     """Python's version and that of every installed package, by name: enough to build the same environment again."""
-    installed = {dist.name.lower(): dist.version for dist in distributions() if dist.name}
+    packages = (dist.metadata for dist in distributions())  # its file is read each time that it is asked for
+    installed = {package["Name"].lower(): package["Version"] for package in packages if package["Name"]}
     return {"python": platform.python_version(), **dict(sorted(installed.items()))}
 
 
