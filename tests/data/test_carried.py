@@ -62,7 +62,7 @@ def refusal(folder: Path, template: str, *messages: dict[str, Any], **row: Any) 
     except DataError as error:
         (problem,) = found
         assert (error.code, problem.lines) == (problem.code, (2,))
-        assert "lines 2" in error.where
+        assert "line 2" in error.where
         assert str(error.found) in problem.message
         return str(error.found)
     assert not found

@@ -1,5 +1,6 @@
 """Every problem that `check` knows, planted and found, with its lines; clean data has none."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,33 @@ def test_lines_of_two_files_are_not_mixed(tmp_path: Path) -> None:
     report = check_examples(read_dataset(tmp_path))
     empty = [(Path(p.file).name, p.lines) for p in report.problems if p.code == "data/no-answer"]
     assert empty == [("a.jsonl", (2,)), ("b.jsonl", (2,))]
+
+
+def written(folder: Path, **files: list[tuple[str, str]]) -> Path:
+    for name, rows in files.items():
+        text = "".join(json.dumps({"prompt": asked, "completion": said}) + "\n" for asked, said in rows)
+        (folder / f"{name}.jsonl").write_text(text)
+    return folder
+
+
+def test_findings_across_files_name_both_files_and_lines(tmp_path: Path) -> None:
+    rows = [(f"{WORDS[i % 17]} {i * 7919 % 1000} {WORDS[i // 17]}", f"{i * i} x") for i in range(40)]
+    train = [*rows, ("How do I reset it?", "hold it"), ("Who made it?", "Ada"), ("When was it made?", "1842")]
+    test = [("Why?", "because"), ("How do I reset it?", "hold it"), ("Who made it?", "Grace")]
+    folder = written(tmp_path, train=train, test=test)
+    report = check_examples(read_dataset(folder), do_leaks_stop=True)
+    messages = {problem.code: problem.message for problem in report.problems}
+    a, b = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    assert f'{a} line 41 "How do I reset it?" ~ held-out {b} line 2 "How do I reset it?"' in messages["data/test-leak"]
+    assert messages["data/duplicate"].endswith(f"{a} line 41 is {b} line 2")
+    assert messages["data/different-answers"].endswith(f"{b} line 3 and {a} line 42")
+
+
+def test_rows_of_files_without_lines_are_called_rows(tmp_path: Path) -> None:
+    folder = written(tmp_path, a=[("q", "x")])
+    (folder / "b.json").write_text(json.dumps([{"prompt": "p", "completion": "y"}, {"prompt": "q", "completion": "x"}]))
+    (problem,) = (p for p in check_examples(read_dataset(folder)).problems if p.code == "data/duplicate")
+    assert problem.message.endswith(f"{folder / 'b.json'} row 2 is {folder / 'a.jsonl'} line 1")
 
 
 def labelled(*answers: str) -> list[tuple[Message, ...]]:

@@ -211,7 +211,7 @@ def test_pain_2_an_example_over_the_limit_is_an_error_with_the_share_that_would_
     with pytest.raises(DataError) as caught:
         prepare(chat("u: hi", "a: x"), long, max_tokens=tokens - 40)
     assert caught.value.code == "data/too-long"
-    assert "lines 9" in caught.value.where
+    assert "line 9" in caught.value.where
     assert "40%" in caught.value.found
 
 
@@ -233,7 +233,7 @@ def test_the_proof_looks_at_all_examples_and_shows_the_first() -> None:
     arrays = prepare(*examples)
     assert len(prove_mask(arrays, TOKENIZER, examples, count=2).examples) == 2
     arrays.weights_N[arrays.starts_S1[14] : arrays.starts_S1[15]] = 0
-    with pytest.raises(DataError, match=r"data/no-trained-token.*lines 15"):
+    with pytest.raises(DataError, match=r"data/no-trained-token.*line 15"):
         prove_mask(arrays, TOKENIZER, examples, count=2)
 
 

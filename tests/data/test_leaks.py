@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tunesmith.data.leaks import find_leaks, notes_of, settle_leaks
 from tunesmith.data.split import split_examples
 from tunesmith.errors import GateFailed
-from tunesmith.records import Example, LeakKind, Message
+from tunesmith.records import Example, LeakKind, Message, Origin
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.calibrate_leaks import rows
@@ -188,6 +189,20 @@ def test_in_our_own_split_the_train_copies_are_left_out() -> None:
     [note] = notes_of(leaks, len(split.train))
     assert note.startswith(
         f"{len(leaks.left_out)} of {len(split.train)} train examples were left out because a held-out one is nearly "
+    )
+
+
+def test_leaks_between_files_name_both_files() -> None:
+    def of(file: str, line: int, asked: str) -> Example:
+        return replace(example(line, asked), origin=Origin(file))
+
+    train = [of("a.jsonl", 7, "where is it?"), of("b.jsonl", 1, "who is it?")]
+    leaks = find_leaks(train, [of("t.jsonl", 3, "where is it?")])
+    assert leaks.told() == "exact 1 (t.jsonl line 3 like train a.jsonl line 7)"
+    assert leaks.pairs() == 'test t.jsonl line 3 "where is it?" ~ train a.jsonl line 7 "where is it?"'
+    several = find_leaks(train, [of("t.jsonl", 3, "where is it?"), of("t.jsonl", 4, "who is it?")])
+    assert several.told() == (
+        "exact 2 (t.jsonl line 3 like train a.jsonl line 7, t.jsonl line 4 like train b.jsonl line 1)"
     )
 
 

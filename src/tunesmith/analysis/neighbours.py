@@ -53,7 +53,9 @@ def _failure(case: Case, found: Sequence[Example]) -> Failure:
 
 def neighbour_of(example: Example) -> Neighbour:
     """A train example as a record."""
-    return Neighbour(example=example.id, line=example.line, question=example.question, answer=example.answer)
+    return Neighbour(
+        example=example.id, line=example.line, question=example.question, answer=example.answer, origin=example.origin
+    )
 
 
 def neighbours_of_all(cases: Sequence[Case], index: TrainIndex, limit: int) -> tuple[Neighbour, ...]:

@@ -90,13 +90,14 @@ def find_suspects(train: Sequence[Example], signals: Signals) -> list[Suspect]:
         if count < SIGNALS_NEEDED or count < len(said):  # a signal that speaks for the answer, or for a third one
             continue
         found.append(_suspect(example, [one for one in against if normalised(one.answer) == answer]))
-    return sorted(found, key=lambda one: (-one.signals, one.line, one.example))
+    return sorted(found, key=lambda one: (-one.signals, one.origin.file if one.origin else "", one.line, one.example))
 
 
 def _suspect(example: Example, agreeing: Sequence[Signal]) -> Suspect:
     return Suspect(
         example=example.id,
         line=example.line,
+        origin=example.origin,
         question=example.question,
         answer=example.answer,
         instead=agreeing[0].answer,

@@ -12,6 +12,7 @@ writer what is meant are train examples that lie near the errors.
 | `similar_answer`   | its answer                                | the answer that is there now     |
 | `instead`          | empty                                     | the answer of the signals        |
 | `train_line`       | its line in the training file             | its line in the training file    |
+| `train_file`       | that file                                 | that file                        |
 
 Spreadsheets run cells that begin with = + - @; such a cell gets an apostrophe in front, which they hide.
 """
@@ -22,9 +23,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunesmith.files import write_atomically
-from tunesmith.records import Analysis, Suggestion
+from tunesmith.records import Analysis, Origin, Suggestion
 
-COLUMNS = ("task", "why", "question", "answer", "similar_question", "similar_answer", "instead", "train_line")
+COLUMNS = (
+    "task",
+    "why",
+    "question",
+    "answer",
+    "similar_question",
+    "similar_answer",
+    "instead",
+    "train_line",
+    "train_file",
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -56,12 +67,26 @@ def _row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
     answer = suggestion.answers[number % len(suggestion.answers)] if suggestion.answers else ""
     fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(suggestion.neighbours)
     if not fitting:
-        return ("write", suggestion.text, "", answer, "", "", "", "")
+        return ("write", suggestion.text, "", answer, "", "", "", "", "")
     turn = number // max(1, len(suggestion.answers))
     like = fitting[turn % len(fitting)]
-    return ("write", suggestion.text, "", answer, like.question, like.answer, "", str(like.line))
+    return ("write", suggestion.text, "", answer, like.question, like.answer, "", str(like.line), _file(like.origin))
 
 
 def _to_check(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     for one in analysis.suspects:
-        yield ("check", f"may be wrong: {one.why}", one.question, "", "", one.answer, one.instead, str(one.line))
+        yield (
+            "check",
+            f"may be wrong: {one.why}",
+            one.question,
+            "",
+            "",
+            one.answer,
+            one.instead,
+            str(one.line),
+            _file(one.origin),
+        )
+
+
+def _file(origin: Origin | None) -> str:
+    return origin.file if origin else ""

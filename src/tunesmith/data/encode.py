@@ -14,7 +14,7 @@ import numpy as np
 from tunesmith.data.render import Rendered, Renderer, RenderRefused, TrainOn
 from tunesmith.data.wording import of_examples
 from tunesmith.errors import DataError, name_some
-from tunesmith.records import ChatTokenizer, Encoded, Example
+from tunesmith.records import ChatTokenizer, Encoded, Example, Place, name_places
 
 BATCH = 1024
 """Examples rendered and encoded at once: enough for the tokenizer's threads, few enough for memory."""
@@ -65,7 +65,7 @@ class Refusal(NamedTuple):
     """One example that cannot be prepared."""
 
     slug: str
-    line: int
+    place: Place
     found: str
 
 
@@ -83,7 +83,7 @@ def encoded_batches(
                 rendered.append(renderer.render(example))
                 batch.append(example)
             except RenderRefused as refused:
-                refusals.append(Refusal(refused.slug, example.line, refused.found))
+                refusals.append(Refusal(refused.slug, example.place, refused.found))
         if batch:
             yield batch, rendered, _encode(batch, rendered, tokenizer, refusals)
 
@@ -95,7 +95,7 @@ def _encode(
     for i in np.unique(_examples_with_token_across(rendered, encoded)):
         whole, encoded[i] = encoded[i], _encode_in_pieces(rendered[i], tokenizer)
         if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
-            refusals.append(Refusal("token-across-border", batch[i].line, "cutting there changes the text"))
+            refusals.append(Refusal("token-across-border", batch[i].place, "cutting there changes the text"))
     return encoded
 
 
@@ -169,7 +169,7 @@ def refuse(refusals: Sequence[Refusal], total: int, name: str) -> None:
     raise DataError(
         slug,
         f"{of_examples(len(own), total, what)}.",
-        where=f"{name} lines {name_some([r.line for r in own])}",
+        where=f"{name} {name_places([r.place for r in own])}",
         found=own[0].found + others,
         do=do,
     )

@@ -25,8 +25,8 @@ from typing import Literal
 from tunesmith.data.copies import FEWEST_WORDS, is_copy, is_same_but_for_trifles, words_of
 from tunesmith.data.keys import labels_of, normalised, prompt_key
 from tunesmith.data.wording import of_examples
-from tunesmith.errors import GateFailed, name_some
-from tunesmith.records import LEAK_KINDS, STOPPING, Example, Leak, LeakKind, Leaks, Split
+from tunesmith.errors import GateFailed
+from tunesmith.records import LEAK_KINDS, STOPPING, Example, Leak, LeakKind, Leaks, Split, name_places
 
 LEAST_ESTIMATE = 0.4
 """Candidates below this estimated similarity are no copies: one word of six replaced leaves 0.6 and more."""
@@ -52,6 +52,7 @@ def find_leaks(train: Sequence[Example], test: Sequence[Example], validation: Se
                 kind=kind, side=side, held_out=held_out[i].id, held_out_line=held_out[i].line,
                 train=train[j].id, train_line=train[j].line,
                 held_out_text=shown(held_out[i]), train_text=shown(train[j]),
+                held_out_origin=held_out[i].origin, train_origin=train[j].origin,
             )  # fmt: skip
             found.setdefault(i, leak)
             in_training.setdefault((j, side), leak)
@@ -154,16 +155,12 @@ def _refuse(found: Sequence[Leak], split: Split, allow: Sequence[LeakKind]) -> N
         "leak",
         of_examples(len(refused), total, what).replace(" ex", f" {' and '.join(names)} ex", 1),
         where="; ".join(
-            f"{side} {_lines([leak.held_out_line for leak in refused if leak.side == side])}" for side in names
+            f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}" for side in names
         ),
         found=f"{Leaks(found=tuple(refused)).told()}: {Leaks(found=tuple(refused)).pairs()}",
         do=f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps them in training and "
         "shows the score on the other test examples too",
     )
-
-
-def _lines(lines: list[int]) -> str:
-    return f"line{'s' * (len(lines) > 1)} {name_some(lines)}"
 
 
 def _pairs_by_kind(train: Sequence[Example], test: Sequence[Example]) -> Iterator[tuple[LeakKind, Pairs]]:

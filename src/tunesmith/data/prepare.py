@@ -18,8 +18,19 @@ from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of, 
 from tunesmith.data.render import TrainOn
 from tunesmith.data.sequences import Sequences, sequences_of
 from tunesmith.data.wording import of_examples
-from tunesmith.errors import DataError, name_some
-from tunesmith.records import ChatTokenizer, Encoded, Example, MaskProof, Method, Piece, Prepared, TokenArrays
+from tunesmith.errors import DataError
+from tunesmith.records import (
+    ChatTokenizer,
+    Encoded,
+    Example,
+    MaskProof,
+    Method,
+    Piece,
+    Place,
+    Prepared,
+    TokenArrays,
+    name_places,
+)
 
 OPENS, CLOSES = "⟦", "⟧"
 
@@ -45,15 +56,15 @@ def prepare_split(
     weights: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
     refusals: list[Refusal] = []
-    too_long: list[tuple[int, float]] = []
-    beyond: list[tuple[int, frozenset[int]]] = []
+    too_long: list[tuple[Place, float]] = []
+    beyond: list[tuple[Place, frozenset[int]]] = []
     for batch, rendered, encoded in encoded_batches(conversations, tokenizer, train_on, refusals):
         batch_weights = weights_of(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
         too_long += _too_long(batch, batch_weights, batch_lengths, max_tokens)
         if tokenizer.ids_without_embedding:
             found = (tokenizer.ids_without_embedding.intersection(one.ids) for one in encoded)
-            beyond += [(example.line, own) for example, own in zip(batch, found, strict=True) if own]
+            beyond += [(example.place, own) for example, own in zip(batch, found, strict=True) if own]
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
@@ -98,33 +109,31 @@ def record_of(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_toke
 
 def _too_long(
     batch: list[Example], weights_N: np.ndarray, lengths_E: np.ndarray, max_tokens: int
-) -> Iterator[tuple[int, float]]:
-    """(line, share of the trained tokens that would be cut) of each example over the limit."""
+) -> Iterator[tuple[Place, float]]:
+    """(place, share of the trained tokens that would be cut) of each example over the limit."""
     starts_E = np.cumsum(lengths_E) - lengths_E
     for e in np.flatnonzero(lengths_E > max_tokens):
         own = weights_N[starts_E[e] : starts_E[e] + lengths_E[e]] > 0
-        yield batch[e].line, float(own[max_tokens:].sum() / max(own.sum(), 1))
+        yield batch[e].place, float(own[max_tokens:].sum() / max(own.sum(), 1))
 
 
-def _refuse_too_long(too_long: list[tuple[int, float]], total: int, max_tokens: int, name: str) -> None:
+def _refuse_too_long(too_long: list[tuple[Place, float]], total: int, max_tokens: int, name: str) -> None:
     if too_long:
         worst = max(share for _, share in too_long)
         raise DataError(
             "too-long",
             f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
-            where=f"{name} lines {name_some([line for line, _ in too_long])}",
+            where=f"{name} {name_places([place for place, _ in too_long])}",
             found=f"up to {worst:.0%} of the answer would be cut",
             do="raise max_tokens, or shorten the examples",
         )
 
 
-def _refuse_without_embedding(beyond: list[tuple[int, frozenset[int]]], total: int, name: str) -> None:
+def _refuse_without_embedding(beyond: list[tuple[Place, frozenset[int]]], total: int, name: str) -> None:
     if beyond:
         what, do = without_embedding(frozenset[int]().union(*(ids for _, ids in beyond)))
-        lines = name_some([line for line, _ in beyond])
-        raise DataError(
-            "no-embedding", f"{of_examples(len(beyond), total, what)}.", where=f"{name} lines {lines}", do=do
-        )
+        places = name_places([place for place, _ in beyond])
+        raise DataError("no-embedding", f"{of_examples(len(beyond), total, what)}.", where=f"{name} {places}", do=do)
 
 
 def prove_mask(
@@ -155,7 +164,7 @@ def prove_mask(
                 raise DataError(
                     "mask-differs",
                     "The prepared tokens are not those of the examples.",
-                    where=f"line {first[len(shown)].line}",
+                    where=first[len(shown)].named_place,
                     do="prepare the data again",
                 )
             shown.append(_pieces(text, one, weights_T > 0))
@@ -239,11 +248,11 @@ def _sequences_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
 
 def _raise_for(wrong_S: np.ndarray, sequences: Sequences, slug: str, what: str, found: str, do: str) -> None:
     if len(wrong_S):
-        lines = sequences.lines(wrong_S.tolist())
+        places = sequences.places(wrong_S.tolist())
         raise DataError(
             slug,
-            f"{len(lines):,} of {sequences.examples:,} examples {what}.",
-            where=f"lines {name_some(lines)}",
+            f"{len(places):,} of {sequences.examples:,} examples {what}.",
+            where=name_places(places),
             found=found,
             do=do,
         )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from tunesmith.errors import DataError, name_some
-from tunesmith.records import Example, Method
+from tunesmith.errors import DataError
+from tunesmith.records import Example, Method, Place, name_places
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Sequences:
     per_example: int = 1
     are_wanted: tuple[bool, ...] | None = None
 
-    def lines(self, sequences: Sequence[int]) -> list[int]:
-        """Where the examples of these sequences stand in the file, each once."""
+    def places(self, sequences: Sequence[int]) -> list[Place]:
+        """Where the examples of these sequences stand, each once."""
         examples = dict.fromkeys(s // self.per_example for s in sequences)
-        return [self.conversations[e * self.per_example].line for e in examples]
+        return [self.conversations[e * self.per_example].place for e in examples]
 
     @property
     def examples(self) -> int:
@@ -71,10 +71,10 @@ def _misfit(
 def refuse_misfit(name: str, examples: Sequence[Example], method: Method) -> None:
     """Errors: `DataError` when examples are not what the method needs."""
     if misfit := find_misfit(examples, method):
-        wrong = [examples[i].line for i in misfit.positions]
+        wrong = [examples[i].place for i in misfit.positions]
         raise DataError(
             misfit.slug, f"{len(wrong):,} of {len(examples):,} examples {misfit.what}.",
-            where=f"{name} lines {name_some(wrong)}", found=_kinds(examples), do=misfit.do,
+            where=f"{name} {name_places(wrong)}", found=_kinds(examples), do=misfit.do,
         )  # fmt: skip
 
 

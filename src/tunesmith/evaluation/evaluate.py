@@ -57,6 +57,7 @@ from tunesmith.records import (
     Quantity,
     Serving,
     Usage,
+    name_places,
 )
 
 SHOWN_CHARACTERS = 60
@@ -127,27 +128,30 @@ def check_task(task: Task) -> None:
         raise DataError(
             "no-test-examples", "There is nothing to evaluate on.", do="give a larger file or a larger test share"
         )
-    without = sorted(
-        example.line for example in task.examples if not example.messages or example.messages[-1].role != "assistant"
-    )
+    without = [example for example in task.examples if not example.messages or example.messages[-1].role != "assistant"]
     if without:
         raise DataError(
             "not-a-question",
             f"{len(without):,} test examples have no question and answer.",
-            where=f"lines {name_some(without)}",
+            where=places_of(without),
             found="plain text, or a conversation without an answer",
             do="say which columns hold question and answer (--columns), or leave them out of the test set",
         )
-    with_tools = sorted(example.line for example in task.examples if example.uses_tools)
+    with_tools = [example for example in task.examples if example.uses_tools]
     if with_tools:
         raise DataError(
             "tools-not-scored",
             f"{len(with_tools):,} test examples use tools, which no scorer here can judge yet.",
-            where=f"lines {name_some(with_tools)}",
+            where=places_of(with_tools),
             found="tool definitions, or an answer that is a tool call",
             do="tune on them with tunesmith train, or leave them out of the test set",
         )
     _check_references(task)
+
+
+def places_of(examples: Sequence[Example]) -> str:
+    """Where these examples stand, file by file, in the order of their lines."""
+    return name_places(sorted((one.place for one in examples), key=lambda at: (at[0].file if at[0] else "", at[1])))
 
 
 def _check_references(task: Task) -> None:
@@ -159,7 +163,7 @@ def _check_references(task: Task) -> None:
             "unfit-references",
             f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not fit the scorer "
             f"{task.scorer.name}.",
-            where=f"lines {name_some(sorted(example.line for example, _ in faulty))}",
+            where=places_of([example for example, _ in faulty]),
             found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
             do="mend them, or name another scorer: --set evaluation.scorer=normalised",
         )

@@ -38,7 +38,7 @@ from tunesmith.records.cost import (
     Span,
     TuningSpent,
 )
-from tunesmith.records.dataset import CheckReport, CountedIn, Dataset, Problem, Severity, Shape, SourceFile, Split
+from tunesmith.records.dataset import CheckReport, Dataset, Problem, Severity, Shape, SourceFile, Split
 from tunesmith.records.decision import Bar, Decision, PairTold, PowerStatement, Verdict, headline
 from tunesmith.records.description import DataDescription, Lengths
 from tunesmith.records.estimate import Estimate, MemoryPlan, Range
@@ -69,6 +69,7 @@ from tunesmith.records.forgetting import (
 from tunesmith.records.judge import Qualification
 from tunesmith.records.leaks import LEAK_KINDS, STOPPING, Leak, Leaks
 from tunesmith.records.look import Look, looks_told, name_of_test_set
+from tunesmith.records.origin import CountedIn, Origin, Place, name_places
 from tunesmith.records.prepared import MaskProof, Piece, Prepared, TokenArrays
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.recipe import (
@@ -172,10 +173,12 @@ __all__ = [
     "ModelIdentity",
     "Neighbour",
     "Often",
+    "Origin",
     "OrpoRecipe",
     "PairTold",
     "Per",
     "Piece",
+    "Place",
     "PowerStatement",
     "Prepared",
     "PriceRow",
@@ -226,6 +229,7 @@ __all__ = [
     "looks_told",
     "minutes_told",
     "name_of_test_set",
+    "name_places",
     "passes_told",
     "why_short",
 ]

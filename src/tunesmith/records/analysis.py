@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from tunesmith.records.origin import Origin, name_places
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
@@ -39,6 +40,12 @@ class Neighbour(Record):
     line: int
     question: str
     answer: str
+    origin: Origin | None = None
+
+    @property
+    def named_place(self) -> str:
+        """`tickets.jsonl line 17`."""
+        return name_places([(self.origin, self.line)])
 
 
 class Failure(Record):
@@ -67,6 +74,12 @@ class Suspect(Record):
     instead: str
     signals: int
     why: str
+    origin: Origin | None = None
+
+    @property
+    def named_place(self) -> str:
+        """`tickets.jsonl line 17`."""
+        return name_places([(self.origin, self.line)])
 
 
 class Suggestion(Record):

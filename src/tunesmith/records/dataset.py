@@ -3,12 +3,11 @@
 from typing import Literal
 
 from tunesmith.errors import name_some
+from tunesmith.records.origin import CountedIn
 from tunesmith.records.record import Record
 
 Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"]
 Severity = Literal["error", "warning", "note"]
-CountedIn = Literal["lines", "rows"]
-"""What the numbers of a file count: its lines, as an editor shows them (JSON Lines, CSV), or its rows (all else)."""
 
 
 class SourceFile(Record):

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from tunesmith.records.completion import AnswerWay
 from tunesmith.records.example import Message
+from tunesmith.records.origin import Origin
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
@@ -107,6 +108,8 @@ class TestExample(Record):
     answer: str
     group: str | None = None
     prompt: tuple[Message, ...] = ()
+    line: int = 0
+    origin: Origin | None = None
 
 
 class TestSet(Record):

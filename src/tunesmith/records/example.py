@@ -6,10 +6,11 @@ reader, then passed around. Every shape becomes the same thing: a conversation t
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring
 from typing import Any, Literal
 
+from tunesmith.records.origin import Origin, Place, name_places
 from tunesmith.records.record import canonical_json, fingerprint_of
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -67,7 +68,8 @@ class Example:
     `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected` holds the other
     answer of a pair; `is_desirable` says of a rated answer whether it is wanted, None for all others; `text` is set
     instead of messages for plain text. `line` counts from 1 in the source file: its lines, or its rows where it has
-    no lines (Parquet, JSON arrays). `group` names examples that must stay on one side of a split.
+    no lines (Parquet, JSON arrays); `origin` is that file. `group` names examples that must stay on one side of a
+    split.
     `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
     The order of keys in arguments and the ids of tool calls are no content (docs/decisions/093).
     """
@@ -80,6 +82,7 @@ class Example:
     group: str | None = None
     is_desirable: bool | None = None
     id: str = ""
+    origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.id:  # a changed copy keeps the id of the example it was made from
@@ -95,6 +98,16 @@ class Example:
             *([] if self.is_desirable is None else [self.is_desirable]),
         ]
         object.__setattr__(self, "id", fingerprint_of(content)[:16])
+
+    @property
+    def place(self) -> Place:
+        """Where it stands, for `name_places`."""
+        return self.origin, self.line
+
+    @property
+    def named_place(self) -> str:
+        """`tickets.jsonl line 17`."""
+        return name_places([self.place])
 
     @property
     def prompt(self) -> tuple[Message, ...]:

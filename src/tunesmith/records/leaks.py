@@ -1,9 +1,10 @@
 """Held-out examples that something in training resembles, and what was done about it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
-from tunesmith.errors import name_some
+from tunesmith.records.origin import Origin, Place, name_places
 from tunesmith.records.recipe import LeakKind
 from tunesmith.records.record import Record
 
@@ -16,8 +17,8 @@ by five", and no rule of ours tells such a slot from a copy (docs/decisions/118)
 
 
 class Leak(Record):
-    """A held-out example of a `side` and a train example that are alike, with the lines of both in their files, and the
-    beginning of what both ask."""
+    """A held-out example of a `side` and a train example that are alike, with the places of both in their files, and
+    the beginning of what both ask."""
 
     kind: LeakKind
     side: Literal["validation", "test"]
@@ -27,13 +28,18 @@ class Leak(Record):
     train_line: int
     held_out_text: str = ""
     train_text: str = ""
+    held_out_origin: Origin | None = None
+    train_origin: Origin | None = None
+
+    @property
+    def places(self) -> tuple[Place, Place]:
+        """Where the held-out example stands, and where the train example."""
+        return (self.held_out_origin, self.held_out_line), (self.train_origin, self.train_line)
 
     def pair(self) -> str:
-        """`test line 4 "How do I reset my PIN?" ~ train line 8 "How can I reset my PIN?"`."""
-        return (
-            f'{self.side} line {self.held_out_line} "{self.held_out_text}" ~ '
-            f'train line {self.train_line} "{self.train_text}"'
-        )
+        """`test b.jsonl line 4 "How do I reset my PIN?" ~ train a.jsonl line 8 "How can I reset my PIN?"`."""
+        here, there = (name_places([place]) for place in self.places)
+        return f'{self.side} {here} "{self.held_out_text}" ~ train {there} "{self.train_text}"'
 
 
 class Leaks(Record):
@@ -65,7 +71,8 @@ class Leaks(Record):
         return "; ".join(leak.pair() for leak in some[:limit])
 
     def told(self, limit: int = 3, *, stays: bool | None = None) -> str:
-        """`exact 3 (lines 4, 9, 12 like train lines 7, 7, 30); near 1 (line 5 like train line 88)`.
+        """`exact 3 (b.jsonl lines 4, 9, 12 like train a.jsonl lines 7, 7, 30); near 1 (...)`; each pair by itself
+        where a side has several files.
 
         `stays`: only of those whose likeness stayed in training, or only of the others.
         """
@@ -75,8 +82,15 @@ class Leaks(Record):
         for kind in LEAK_KINDS:
             own = [leak for leak in told if leak.kind == kind]
             if own:
-                word = "line" if len(own) == 1 else "lines"
-                here = name_some([leak.held_out_line for leak in own], limit)
-                there = ", ".join(str(leak.train_line) for leak in own[:limit])
-                parts.append(f"{kind} {len(own):,} ({word} {here} like train {word} {there})")
+                parts.append(f"{kind} {len(own):,} ({_name_pairs(own, limit)})")
         return "; ".join(parts)
+
+
+def _name_pairs(leaks: Sequence[Leak], limit: int) -> str:
+    if len({(leak.held_out_origin, leak.train_origin) for leak in leaks[:limit]}) == 1:
+        here = name_places([leak.places[0] for leak in leaks], limit)
+        there = name_places([leak.places[1] for leak in leaks[:limit]], limit)
+        return f"{here} like train {there}"
+    pairs = [" like train ".join(name_places([place]) for place in leak.places) for leak in leaks[:limit]]
+    more = f" ({len(leaks) - limit:,} more)" if len(leaks) > limit else ""
+    return ", ".join(pairs) + more

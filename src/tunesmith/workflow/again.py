@@ -116,7 +116,7 @@ def task_of_stored(test: TestSet) -> Task:
 def example_of(stored: TestExample) -> Example:
     """As much of the example as was kept."""
     messages = (Message("user", stored.question), Message("assistant", stored.answer))
-    return Example(line=0, messages=messages, group=stored.group, id=stored.id)
+    return Example(line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin)
 
 
 def _asked(folder: RunFolder, name: str, test: TestSet) -> Asked:

@@ -213,7 +213,7 @@ def tested_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
     """As much of the test examples as is kept."""
     return tuple(
         TestExample(
-            id=one.id, question=one.question, answer=one.answer, group=one.group,
+            id=one.id, question=one.question, answer=one.answer, group=one.group, line=one.line, origin=one.origin,
             prompt=() if one.prompt == (Message("user", one.question),) else one.prompt,
         )
         for one in examples

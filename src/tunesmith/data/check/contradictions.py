@@ -1,6 +1,6 @@
 """The same prompt with different answers: a model can learn one, and a scorer counts the other as wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.keys import normalised
@@ -9,17 +9,27 @@ from tunesmith.records import Example, Problem
 
 def check_contradictions(context: CheckContext) -> Iterator[Problem]:
     found: list[int] = []
+    pairs: list[tuple[int, int]] = []
     for same in _find_same_prompts(context):
-        answers = {normalised(context.examples[i].answer_with_calls) for i in same}
-        if len(answers) > 1:
+        answers = [normalised(context.examples[i].answer_with_calls) for i in same]
+        if other := next((k for k, answer in enumerate(answers) if answer != answers[0]), None):
             found += same
+            pairs.append((same[0], same[other]))
     yield from context.problems(
         "different-answers",
         "warning",
         sorted(found),
-        "share a prompt with one that is answered differently",
+        f"share a prompt with one that is answered differently{_told_pair(context, pairs)}",
         "decide which answer is right; they stay on one side of the split",
     )
+
+
+def _told_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> str:
+    """The first pair in the order of the data, for a person to look at."""
+    if not pairs:
+        return ""
+    one, other = (context.examples[i] for i in min(pairs))
+    return f": {one.named_place} and {other.named_place}"
 
 
 def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:

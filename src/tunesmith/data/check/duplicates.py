@@ -15,13 +15,22 @@ def check_duplicates(context: CheckContext) -> Iterator[Problem]:
 
     is_repeated_E = np.ones(len(context.examples), bool)
     is_repeated_E[find_first(context.examples)] = False
+    repeated = np.flatnonzero(is_repeated_E).tolist()
     yield from context.problems(
         "duplicate",
         "warning",
-        np.flatnonzero(is_repeated_E).tolist(),
-        "repeat an earlier one exactly",
+        repeated,
+        f"repeat an earlier one exactly{_first_pair(context.examples, repeated)}",
         "nothing: each is used once, on one side of the split; take them out if that is not meant",
     )
+
+
+def _first_pair(examples: Sequence[Example], repeated: Sequence[int]) -> str:
+    if not repeated:
+        return ""
+    later = examples[repeated[0]]
+    earlier = next(example for example in examples if example.id == later.id)
+    return f": {later.named_place} is {earlier.named_place}"
 
 
 def find_first(examples: Sequence[Example]) -> "np.ndarray":

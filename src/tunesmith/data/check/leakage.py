@@ -31,7 +31,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
     def pairs(*wanted: LeakKind) -> str:
         some = [(context.examples[train[j]], held_out[i]) for j, (kind, i) in found.items() if kind in wanted]
         return "; ".join(
-            f'line {one.line} "{shown(one)}" ~ held-out line {other.line} "{shown(other)}"'
+            f'{one.named_place} "{shown(one)}" ~ held-out {other.named_place} "{shown(other)}"'
             for one, other in some[:SHOWN_PAIRS]
         )
 

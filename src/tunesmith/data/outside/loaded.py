@@ -1,5 +1,6 @@
 """A task of another tool as a data set, so that every command that reads examples reads it too."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.data.outside.folder import task_file, tasks_beside
@@ -8,7 +9,7 @@ from tunesmith.data.outside.task import OutsideAnswers, OutsideTask
 from tunesmith.data.read.dataset import Loaded, Part, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.files import sha256_of
-from tunesmith.records import DataRecipe, Dataset, Method, Problem, SourceFile, fingerprint_of
+from tunesmith.records import DataRecipe, Dataset, Method, Origin, Problem, SourceFile, fingerprint_of
 
 
 def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) -> Loaded:
@@ -39,7 +40,8 @@ def load_outside(path: str | Path) -> tuple[Loaded, OutsideTask]:
     path, beside = given if given else (Path(path), ())
     found = read_outside(path)
     task = found.task if isinstance(found, OutsideAnswers) else found
-    examples = list(task.examples)
+    origin = Origin(str(path), "rows")
+    examples = [replace(example, origin=origin) for example in task.examples]
     file = SourceFile(path=str(path), sha256=sha256_of(path), size_bytes=path.stat().st_size, examples=len(examples))
     dataset = Dataset(
         name=task.name,

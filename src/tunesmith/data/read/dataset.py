@@ -28,7 +28,7 @@ from tunesmith.data.read.shapes import (
 from tunesmith.data.read.split_words import Side
 from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
-from tunesmith.records import CountedIn, Dataset, Example, Method, Problem, SourceFile, fingerprint_of
+from tunesmith.records import CountedIn, Dataset, Example, Method, Origin, Problem, SourceFile, fingerprint_of
 
 ROWS_LOOKED_AT = 100
 """The first rows of each file decide the shape, each with one vote; rows that do not fit it are faults."""
@@ -141,6 +141,7 @@ def _read_source(
 ) -> tuple[ShapeRule, list[Problem]]:
     """Append the file's examples; give its shape and problems."""
     log = FaultLog(str(source.path), source.counted_in)
+    origin = Origin(str(source.path), source.counted_in)
     rows = _rows(source, log)
     first = list(islice(rows, ROWS_LOOKED_AT))
     if not first:
@@ -155,7 +156,7 @@ def _read_source(
     present: set[str] = set()
     plain_columns: Iterable[str] = ()
     for row in chain(first, rows):
-        plain = None if columns or group else read_plain_example(rule, row.values, row.line)
+        plain = None if columns or group else read_plain_example(rule, row.values, row.line, origin)
         if plain is not None:
             examples.append(plain)
             plain_columns = row.values.keys()
@@ -164,7 +165,7 @@ def _read_source(
         values = renaming.ours(row.values)
         try:
             passed_over = unused_keys(values, rule.columns)
-            examples.append(read_example(rule, values, row.line, _group_of(row.values, group)))
+            examples.append(read_example(rule, values, row.line, _group_of(row.values, group), origin))
             for key in passed_over:
                 log.add(Fault("unused-keys", row.line, key))
             for code, found in chain(read_otherwise(rule, values), placeholders(rule, values)):

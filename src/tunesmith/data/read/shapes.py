@@ -32,7 +32,7 @@ from tunesmith.data.read.messages import (
 )
 from tunesmith.data.read.plain_text import as_text
 from tunesmith.data.read.wrong_type import wrong_type
-from tunesmith.records import Example, Message, Method, Role, Shape
+from tunesmith.records import Example, Message, Method, Origin, Role, Shape
 from tunesmith.records.example import identify_plain
 
 Values = Mapping[str, Any]
@@ -253,15 +253,19 @@ def _fitting(rules: Sequence[ShapeRule], row: Values) -> ShapeRule | None:
     return next(filled, fitting[0] if fitting else None)
 
 
-def read_example(rule: ShapeRule, values: Values, line: int, group: str | None) -> Example:
+def read_example(
+    rule: ShapeRule, values: Values, line: int, group: str | None, origin: Origin | None = None
+) -> Example:
     """The row as an example. Errors: `BadRow`."""
     if missing := [name for name in rule.required if name not in values]:
         raise BadRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
-    return Example(line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable)
+    return Example(
+        line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable, origin=origin
+    )
 
 
-def read_plain_example(rule: ShapeRule, values: Values, line: int) -> Example | None:
+def read_plain_example(rule: ShapeRule, values: Values, line: int, origin: Origin | None = None) -> Example | None:
     """The row as an example where it is nothing but a prompt and a completion in words, as most rows are.
 
     What `read_example` gives, without looking for all that such a row cannot have; None for any other row.
@@ -274,7 +278,7 @@ def read_plain_example(rule: ShapeRule, values: Values, line: int) -> Example | 
     if may_be_messages(prompt) or may_be_messages(completion):
         return None
     messages = (Message("user", prompt), make_answer(completion))
-    return Example(line, messages, id=identify_plain(messages))
+    return Example(line, messages, id=identify_plain(messages), origin=origin)
 
 
 @lru_cache(maxsize=4096)
