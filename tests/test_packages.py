@@ -81,3 +81,13 @@ def test_a_requirement_is_never_read_as_a_flag_or_by_a_shell(index: Path, tmp_pa
     with pytest.raises(InputError):
         fetch_package_file(f"$(touch {tmp_path / 'canary'})==1.0", "0" * 64, folder=tmp_path / "cache")
     assert not (tmp_path / "canary").exists()
+
+
+def test_an_index_that_drips_is_not_waited_for_without_end(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "FETCH_SECONDS", 0.001)
+    with pytest.raises(InputError) as caught:
+        fetch_package_file("tiny-thing==1.0", sha256(index / WHEEL), folder=tmp_path / "cache")
+    assert caught.value.code == "input/not-fetched" and "did not end within" in caught.value.found
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -14,6 +14,9 @@ from tunesmith.errors import InputError
 from tunesmith.files import sha256_of, sync_folder
 from tunesmith.temporaries import temporary_folder
 
+FETCH_SECONDS = 3600.0
+"""In all: pip's own limit counts from one byte to the next."""
+
 
 def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
     """The file of `requirement` ("name==version") with this SHA-256, in `folder`; downloaded only when it is not there.
@@ -44,9 +47,13 @@ def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = 
 
 def _run_pip(arguments: list[str], requirement: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", *arguments]
-    result = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
-    )
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
+            timeout=FETCH_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise _not_fetched(requirement, f"it did not end within {FETCH_SECONDS:,.0f} s") from None
     if result.returncode == 0:
         return
     errors = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
@@ -59,9 +66,12 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
         got = next((line.split()[-1] for line in errors if line.split()[:1] == ["Got"]), "another SHA-256")
         raise _wrong_file(requirement, got)
     reason = next((line for line in errors if line.startswith("ERROR")), errors[-1] if errors else "no message")
-    raise InputError(
-        "not-fetched", f"{requirement} could not be fetched from the package index.",
-        found=reason.removeprefix("ERROR: ")[:300],
+    raise _not_fetched(requirement, reason.removeprefix("ERROR: ")[:300])
+
+
+def _not_fetched(requirement: str, found: str) -> InputError:
+    return InputError(
+        "not-fetched", f"{requirement} could not be fetched from the package index.", found=found,
         do="check the network and pip's index settings (`pip config list`), then repeat; what is fetched once is kept",
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from door import Door
 
@@ -104,21 +105,23 @@ def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert err.count(STEP) == err.count("Stopped as you asked") == 1
+    assert err.count("Stopped as you asked") == 1 and STEP not in err
     assert "tuning" not in err and "Traceback" not in err and "error[" not in err
 
 
 def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *LONG)
-    folder_when_tuning(tmp_path / "runs", process)
+    folder = folder_when_tuning(tmp_path / "runs", process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
+    assert f"Kept in {folder.path}" in err.splitlines()[-1]
+    assert f"Next: tunesmith resume {folder.path}" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_leaves_a_service_that_never_answers(
+def test_one_signal_leaves_a_service_that_never_answers(
     start: Start, labels_csv: Path, settings: list[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     """One answer would be waited for two minutes; so would be the end of a pool of threads."""
@@ -136,10 +139,7 @@ def test_a_second_signal_leaves_a_service_that_never_answers(
         words = ("--set", f"evaluation.remote={json.dumps(remote)}", "--set", "bar.max_forgetting=null")
         quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
         process = start("decide", labels_csv, "--out", tmp_path / "o u$t", *settings, *words, *quick)
-        assert is_asked.wait(120) and process.stderr is not None
-        process.send_signal(number)
-        while STEP not in process.stderr.readline():
-            assert process.poll() is None
+        assert is_asked.wait(120)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
@@ -147,3 +147,51 @@ def test_a_second_signal_leaves_a_service_that_never_answers(
     (folder,) = (tmp_path / "o u$t").iterdir()
     assert f"Next: tunesmith resume {shlex.quote(str(folder))}" in err
     assert RunFolder.open(folder).read(Run).status == "interrupted"
+
+
+SLOW_SCORER = """
+import os, time
+
+def own(answer, reference):
+    while os.path.exists({flag!r}) and answer != reference:
+        time.sleep(0.01)
+    return answer == reference
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_again(
+    start: Start, tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, number: int
+) -> None:
+    """The first signal was acted upon when all was scored, which may take an hour."""
+    flag, scorer = tmp_path / "slow", tmp_path / "own.py"
+    scorer.write_text(SLOW_SCORER.format(flag=str(flag)))
+    words = ("--set", f"evaluation.scorer={scorer}:own", "--set", "bar.max_forgetting=null")
+    quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
+    (tmp_path / "runs").mkdir()
+    process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *words, *quick)
+    assert process.stderr is not None
+    while "asking the baselines" not in process.stderr.readline():
+        assert process.poll() is None
+    flag.touch()
+    (folder,) = RunFolder.all_in(tmp_path / "runs")
+    while not folder.unscored():
+        assert process.poll() is None and not folder.contenders()
+        time.sleep(0.01)
+    while not (children := psutil.Process(process.pid).children()):
+        assert process.poll() is None
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, err
+    message = err.splitlines()[-1]
+    assert message.startswith(f"Stopped as you asked. Kept in {folder.path}: the answers of zero-shot, not scored yet")
+    assert message.endswith(f"Next: tunesmith resume {folder.path}")
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert gone and not alive
+    assert folder.read(Run).status == "interrupted" and not list(folder.path.rglob(".tmp-*"))
+
+    flag.unlink()
+    resumed = tunesmith("resume", folder.path)
+    assert resumed.code == 0, resumed.err
+    assert "zero-shot has answered already; its answers are scored" in resumed.err
+    assert "zero-shot" in folder.contenders() and not (folder.path / "unscored").exists() and not folder.damage()

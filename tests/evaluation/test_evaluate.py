@@ -10,10 +10,11 @@ from tunesmith.evaluation.evaluate import (
     Asked,
     Entrant,
     Task,
-    answers_of,
     check_task,
     evaluate_answers,
     evaluate_contenders,
+    score_answers,
+    unscored_answers,
 )
 from tunesmith.evaluation.scorers.exact import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
@@ -194,10 +195,8 @@ def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
     task = task_of(["red", "blue", "red", "blue"], LabelScorer(["red", "blue"] * 4))
     said = [("red", True), ("Let me think: the sky could be", False), ("<think>red", False), ("blue", True)]
     completions = [Completion(text, 1, 1, 0.0, finished=finished) for text, finished in said]
-    asked = Asked(
-        Profile(name="one", kind="zero-shot", given="the question"),
-        answers_of(completions, task.examples, task.scorer),
-    )
+    answers = unscored_answers(completions, task.examples)
+    asked = score_answers(Asked(Profile(name="one", kind="zero-shot", given="the question"), answers), task)
     [contender] = evaluate_answers([asked], task).contenders
     assert contender.given == (
         "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it is compared, "

@@ -209,6 +209,19 @@ def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
     assert told == [(0, 5), (1, 5)]
 
 
+def test_a_stop_that_interrupts_the_timing_loses_nothing_and_any_other_interruption_is_raised(clock: Clock) -> None:
+    class Interrupted(Sleeper):
+        def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+            if len(self.asked) == 2:
+                raise KeyboardInterrupt
+            return super().complete(prompts, progress)
+
+    alone = measure_latency(Interrupted(clock), [prompt(0.02)] * 5, stop=lambda: True)
+    assert (alone.seconds, alone.usage.requests) == (pytest.approx(0.02), 2)
+    with pytest.raises(KeyboardInterrupt):
+        measure_latency(Interrupted(clock), [prompt(0.02)] * 5)
+
+
 def test_failed_requests_say_nothing_of_the_wait(clock: Clock) -> None:
     prompts = [prompt("no"), prompt(0.02), prompt("no")]
     assert measure_latency(Sleeper(clock), prompts).seconds == pytest.approx(0.02)

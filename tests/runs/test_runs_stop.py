@@ -1,4 +1,4 @@
-"""The first signal asks, the second interrupts, and afterwards everything is as before."""
+"""The first signal interrupts, or asks what must be finished; the second interrupts; then everything is as before."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tunesmith.runs.stop import LEAVING, LEFT, STEP, AskedTwice, stop_on_signals
+from tunesmith.runs.stop import LEAVING, NOTHING_KEPT, STEP, Asked, AskedTwice, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
-    with pytest.raises(AskedTwice) as raised, stop_on_signals() as stop:
+def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(number: signal.Signals) -> None:
+    with pytest.raises(AskedTwice) as raised, stop_on_signals() as stop, stop.finishing():
         assert not stop.asked()
         os.kill(os.getpid(), number)
         assert stop.asked()
@@ -25,6 +25,23 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals)
         os.kill(os.getpid(), number)
         time.sleep(5)  # never reached: the signal comes first
     assert raised.value.exit_code == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_can_be_thrown_away_is_left_at_the_first_signal(number: signal.Signals) -> None:
+    with pytest.raises(Asked) as raised, stop_on_signals() as stop, stop.finishing(), stop.at_once():
+        os.kill(os.getpid(), number)
+        time.sleep(5)  # never reached
+    assert type(raised.value) is Asked and raised.value.exit_code == 128 + number
+
+
+def test_a_signal_that_came_while_something_was_finished_keeps_what_can_be_thrown_away_from_beginning() -> None:
+    begun: list[str] = []
+    with pytest.raises(Asked), stop_on_signals() as stop, stop.finishing():
+        os.kill(os.getpid(), signal.SIGINT)
+        with stop.at_once():
+            begun.append("work")
+    assert not begun and not stop.is_finishing
 
 
 def test_handlers_are_put_back_also_after_an_error() -> None:
@@ -50,7 +67,7 @@ def test_another_thread_may_use_it_and_is_never_asked() -> None:
 
 PROGRAM = """
 import hashlib, subprocess, sys
-from tunesmith.runs.stop import answer_signals, exit_code_of_stop, stop_on_signals
+from tunesmith.runs.stop import answer_signals, exit_code_of_stop, say_at_the_end, stop_on_signals
 
 def work_without_a_step_of_python():
     begun = False
@@ -65,14 +82,20 @@ answer_signals()
 {program}
 """
 STEPS = """
-with stop_on_signals():
+with stop_on_signals() as stop, stop.finishing():
+    say_at_the_end(lambda: "Kept in runs/x. Next: tunesmith resume runs/x")
+    work_without_a_step_of_python()
+"""
+UNSAVED = """
+with stop_on_signals() as stop:
+    stop.has_unsaved = True
     work_without_a_step_of_python()
 """
 CHILDREN = """
 for own in (True, False):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=own)
     print(child.pid, flush=True)
-with stop_on_signals():
+with stop_on_signals() as stop, stop.finishing():
     work_without_a_step_of_python()
 """
 WAITS = """
@@ -110,15 +133,28 @@ def programs() -> "Iterator[list[Program]]":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("text", "answer"), [(STEPS, STEP), ("work_without_a_step_of_python()", LEAVING)])
+@pytest.mark.parametrize(
+    ("text", "answer", "kept"),
+    [(STEPS, STEP, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING, NOTHING_KEPT)],
+)
 def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
-    programs: list[Program], text: str, answer: str, number: signal.Signals
+    programs: list[Program], text: str, answer: str, kept: str, number: signal.Signals
 ) -> None:
     programs.append(program := Program(text))
     program.process.send_signal(number)
     assert program.says() == answer
     program.process.send_signal(number)
-    assert program.says() == LEFT
+    assert program.says() == f"Stopped at once, as you asked twice. {kept}"
+    assert program.process.wait(30) == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_what_runs_no_python_where_nothing_would_be_lost(
+    programs: list[Program], number: signal.Signals
+) -> None:
+    programs.append(program := Program("work_without_a_step_of_python()"))
+    program.process.send_signal(number)
+    assert [program.says(), program.says()] == [LEAVING, f"Stopped as you asked. {NOTHING_KEPT}"]
     assert program.process.wait(30) == 128 + number
 
 

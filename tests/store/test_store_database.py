@@ -259,3 +259,11 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writ
         store.add_dataset(make_dataset())
         with another.reading() as connection:
             assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 200
+
+
+def test_who_was_asked_to_stop_waits_for_no_lock(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/s.db", 10.0)
+    assert database.lock_seconds == 10.0
+    database.hurry()
+    with database.reading() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * AGAIN_SECONDS

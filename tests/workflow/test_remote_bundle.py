@@ -14,6 +14,7 @@ from tunesmith.records import AnswerForm, Message, RemoteRecipe, Serving
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.prompts import write_index
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+from tunesmith.testing.raw_service import Connection, RawService
 from tunesmith.workflow.bundle import prove, write_bundle
 
 
@@ -66,6 +67,23 @@ def test_a_refused_request_is_an_error_and_no_answer(service: FakeOpenAI, tmp_pa
     service.reply = lambda _: refusal(401, "bad key")
     told = ask(tmp_path, "hello")
     assert told["text"] == "" and told["error"].startswith("the service refused: status 401")
+
+
+def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    def talk(connection: Connection) -> None:
+        connection.request()
+        connection.send(b"HTTP/1.1 200 OK\r\nx: ")
+        connection.send_until_left(b"x")
+
+    with RawService(talk) as dripping:
+        run = RunFolder.create(tmp_path / "runs", "r")
+        remote = RemoteRecipe(name="acme", url=dripping.url, model="fake", key_variable="OUR_KEY")
+        serving = Serving(contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9)
+        write_bundle(run, serving, None, "", tmp_path)
+        prompt = json.loads((tmp_path / "prompt.json").read_text())
+        prompt["service"]["seconds"] = 0.5
+        (tmp_path / "prompt.json").write_text(json.dumps(prompt))
+        assert ask(tmp_path, "hello") == {"text": "", "error": "the service gave no answer within 0.5 s"}
 
 
 def test_a_message_keeps_its_parts_in_a_record() -> None:

@@ -32,7 +32,7 @@ from tunesmith.cli import (
 from tunesmith.cli.flags import nearest_flag, with_recipe_flags
 from tunesmith.cli.output import print_error
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
-from tunesmith.runs.stop import answer_signals, exit_code_of_stop, leave_at_once
+from tunesmith.runs.stop import answer_signals, exit_code_of_stop, leave_at_once, what_the_program_keeps
 
 app = typer.Typer(
     name="tunesmith",
@@ -99,8 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = _usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
-        how = "run it again, or go on with a run that was begun (tunesmith runs, tunesmith resume)"
-        stopped = Interrupted("stopped", "Stopped as you asked; what was finished before is kept.", do=how)
+        stopped = Interrupted("stopped", f"Stopped as you asked. {what_the_program_keeps()}")
         return _fail(stopped, exit_code_of_stop(), as_json, debug)
     except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
         _leave_stdout()

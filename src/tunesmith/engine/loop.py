@@ -7,6 +7,7 @@ recipe counts epochs, also when the process was killed and went on (`snapshot.py
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any, Literal, Protocol
 
@@ -39,6 +40,9 @@ from tunesmith.engine.validation_budget import (
 )
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
+
+AtOnce = Callable[[], AbstractContextManager[None]]
+"""Makes a block in which a stop is not waited with; it may raise `KeyboardInterrupt`."""
 
 
 class Score(Protocol):
@@ -80,14 +84,15 @@ class Training:
         self.progress = Progress.of(self.recipe, self.steps_per_epoch)
         self.untold: str | None = None
 
-    def run(self, score: Score | None, stop: Callable[[], bool]) -> RunStatus:
+    def run(self, score: Score | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext) -> RunStatus:
         """Steps, and looks at the validation split spread evenly over them; the last is the end, planned or early."""
         goes_on = self.keeper.begin(self)
-        if self.method.uses_reference and not refer(self, stop):
-            return "interrupted"
-        if not goes_on:  # else the plan came with the checkpoint
-            self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
-            self._fit_validation(score)
+        with at_once():
+            if self.method.uses_reference and not refer(self, stop):
+                return "interrupted"
+            if not goes_on:  # else the plan came with the checkpoint
+                self.stepper.follow(plan_of(self.stepper, self.train, self.recipe, self.seed))
+                self._fit_validation(score)
         progress = self.progress
         order = islice(batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
@@ -95,7 +100,7 @@ class Training:
             due = 0 if progress.looks < 0 else int(progress.done * progress.evaluations)
             if 0 <= progress.looks < due < progress.evaluations and leaves_no_room(progress):
                 progress.looks = due
-            is_interrupted = due > progress.looks and not self._look(score, due)
+            is_interrupted = due > progress.looks and not self._look(score, due, at_once)
             is_over = due == progress.evaluations or progress.is_out_of(self.recipe.patience)
             if is_interrupted or (stop() and not is_over):
                 self.keeper.save(self)
@@ -165,8 +170,8 @@ class Training:
         if progress.look_examples == 0:
             self.untold = unvalidated_told(progress)
 
-    def _look(self, score: Score | None, number: int) -> bool:
-        """Held-out loss and, with `score`, generated answers; False when it was cut short.
+    def _look(self, score: Score | None, number: int, at_once: AtOnce) -> bool:
+        """Held-out loss and, with `score`, generated answers; False when it was cut short: then nothing of it counts.
 
         Before step 1 it is the base model's loss. With a time budget the base model answers too: the time that this
         takes is what is set aside for the last look. Answers that take more than validation may are not scored: the
@@ -179,14 +184,17 @@ class Training:
         return_unused_memory()
         self.loaded.model.eval()
         examples = progress.look_examples or len(self.validation)
-        loss, accuracy = self.stepper.validate(self.validation, examples)
-        faults.hit("train.look")
-        left = seconds_left(progress) - (progress.seconds - began)
         try:
-            scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
+            with at_once():
+                loss, accuracy = self.stepper.validate(self.validation, examples)
+                faults.hit("train.look")
+                left = seconds_left(progress) - (progress.seconds - began)
+                scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
         except TooLong:
             self._cut(number, progress.seconds - began, loss)
             return True
+        except KeyboardInterrupt:
+            return False
         if scored is None:
             return False
         seconds = progress.seconds - began

@@ -1,6 +1,7 @@
 """Token arrays -> an adapter: the door to training. The loop is in `loop.py`."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ def train_adapter(
     on_line: Callable[[MetricLine], None],
     score: Score | None = None,
     stop: Callable[[], bool] = lambda: False,
+    at_once: Callable[[], AbstractContextManager[None]] = nullcontext,
     tell: Tell = lambda what, done, of: None,
     safekeeping: Safekeeping | None = None,
 ) -> TrainingResult:
@@ -33,6 +35,8 @@ def train_adapter(
     `recipe` is complete: it has a learning rate, and either epochs or minutes (validation counts in the minutes).
     `stop` is asked after each step; it and Ctrl-C end the training as "interrupted" with the best adapter, or the
     current one when none was measured yet. Interrupted before the first step, `steps` is 0 and no folder is written.
+    What can be thrown away (trials, validation passes, the reference) is done inside `at_once()`, which may raise
+    `KeyboardInterrupt`.
     `tell` hears how far the work before the first step is (what, done, of how many).
     With `safekeeping` checkpoints are written on the way, or it goes on from one.
 
@@ -46,7 +50,7 @@ def train_adapter(
         keeper = Keeper(safekeeping, recipe.training.checkpoint_minutes)
         training = Training(loaded, train, validation, recipe, best, on_line, keeper, tell)
         try:
-            status = training.run(score, stop)
+            status = training.run(score, stop, at_once)
         except KeyboardInterrupt:
             status = "interrupted"
         finally:

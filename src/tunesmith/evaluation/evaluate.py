@@ -176,38 +176,59 @@ def _fault_of(answer: str, scorer: Scorer) -> str | None:
     return fault_of_reference(scorer, final)
 
 
-def ask(entrant: Entrant, task: Task, progress: ContenderProgress | None = None) -> Asked:
-    """One contender's scored answers, in the order of the examples."""
+def ask(
+    entrant: Entrant, task: Task, progress: ContenderProgress | None = None, keep: Callable[[Asked], None] | None = None
+) -> Asked:
+    """One contender's scored answers, in the order of the examples. `keep` is given them before they are scored, which
+    may take longer than asking."""
     name, tell = entrant.profile.name, progress
     report: Progress | None = (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
     with Meter() as meter:
         completions = entrant.completer.complete([example.prompt for example in task.examples], report)
     told = sum(completion.seconds for completion in completions)
     rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
-    answers = answers_of(completions, task.examples, task.scorer, rest)
-    return Asked(entrant.profile, answers, meter.usage(answers))
+    answers = unscored_answers(completions, task.examples, rest)
+    answered = Asked(entrant.profile, answers, meter.usage(answers))
+    if keep is not None:
+        keep(answered)
+    return score_answers(answered, task)
 
 
-def answers_of(
-    completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer, rest_seconds: float = 0.0
+def score_answers(asked: Asked, task: Task) -> Asked:
+    """The contender with its answers scored."""
+    answers, scorer = asked.answers, task.scorer
+    items = [
+        Item(final_answer(answer.text), final_answer(example.answer), example.question)
+        for answer, example in zip(answers, task.examples, strict=True)
+        if answer.error is None
+    ]
+    scored = iter(score_items(scorer, items))
+    return replace(asked, answers=[one if one.error is not None else _with(one, next(scored)) for one in answers])
+
+
+def _with(answer: Answer, score: dict[str, float] | Unscored) -> Answer:
+    found = {"unscored": score.why} if isinstance(score, Unscored) else {"scores": score}
+    return Answer.model_validate({**dict(answer), **found})
+
+
+def unscored_answers(
+    completions: Sequence[Completion], examples: Sequence[Example], rest_seconds: float = 0.0
 ) -> list[Answer]:
-    """Completions as scored answers; `rest_seconds` each for what no single one took."""
-    scores = score_completions(completions, examples, scorer)
+    """Completions as answers; `rest_seconds` each for what no single one took."""
     return [
         Answer(
             example=example.id,
             text=completion.text,
-            scores=score if isinstance(score, dict) else {},
+            scores={},
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
             seconds=completion.seconds + rest_seconds,
             finished=completion.finished,
             error=completion.error,
-            unscored=score.why if isinstance(score, Unscored) else None,
             tokens_shared=completion.tokens_shared,
             way=completion.way,
         )
-        for example, completion, score in zip(examples, completions, scores, strict=True)
+        for example, completion in zip(examples, completions, strict=True)
     ]
 
 

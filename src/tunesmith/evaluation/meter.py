@@ -141,7 +141,8 @@ def measure_latency(
     """The wait for single requests, over at most `limit` of these prompts, spread over them all.
 
     Give validation prompts: the test set is looked at once. A request that failed says nothing of the wait for an
-    answer. The first one may compile or connect: the median bears it. Ends with what it has when `stop` says so.
+    answer. The first one may compile or connect: the median bears it. Ends with what it has when `stop` says so, also
+    where that came as a `KeyboardInterrupt`.
     """
     count = min(limit, len(prompts))
     waits: list[float] = []
@@ -154,13 +155,16 @@ def measure_latency(
         if tell is not None:
             tell(min(len(asked) + ready, count), count)
 
-    with suppress(_Enough):
+    try:
         for i in range(count):
             began = time.perf_counter()
             (completion,) = completer.complete([prompts[i * len(prompts) // count]], tick)
             asked.append(completion)
             if completion.error is None:
                 waits.append(time.perf_counter() - began)
+    except (_Enough, KeyboardInterrupt):
+        if not stop():
+            raise
     tokens_in, tokens_out = sum(one.tokens_in for one in asked), sum(one.tokens_out for one in asked)
     took = time.perf_counter() - first
     usage = Usage(requests=len(asked), tokens_in=tokens_in, tokens_out=tokens_out, seconds=took)

@@ -21,7 +21,7 @@ from tunesmith.data.read.csv import read_csv
 from tunesmith.data.read.faults import Fault, Row
 from tunesmith.data.read.jsonl import read_jsonl
 from tunesmith.errors import DataError, name_some
-from tunesmith.evaluation.evaluate import Asked, Task, answers_of
+from tunesmith.evaluation.evaluate import Asked, Task, score_answers, unscored_answers
 from tunesmith.files import sha256_of
 from tunesmith.records import Completion, Example, Profile, Usage, canonical_json
 
@@ -55,7 +55,8 @@ class Outsider:
 
     def scored(self, task: Task) -> Asked:
         """As a contender that was asked. Scores that another tool gave and that differ from ours are counted."""
-        answers = answers_of(self.completions, task.examples, task.scorer)
+        answers = unscored_answers(self.completions, task.examples)
+        answers = list(score_answers(Asked(self.profile, answers, self.usage), task).answers)
         ours = [(one.scores.get(task.scorer.metric), self.logged.get(one.example)) for one in answers]
         both = [(score, theirs) for score, theirs in ours if score is not None and theirs is not None]
         others = sum(abs(score - theirs) > SAME_SCORE for score, theirs in both)

@@ -5,6 +5,7 @@
     leaks.json  power.json  ability.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
     report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
+    unscored/                      answers until they are scored, for the same
 
 Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
 disk, and an id that looks like anything else is refused. A folder bears a temporary name until all is in it that a
@@ -16,8 +17,8 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -73,7 +74,7 @@ FILES: Mapping[type[Record], str] = {
 }
 """The records that a run folder keeps one of, and where."""
 
-FOLDERS = ("adapter", "model", "answers", "prompts", "index", "checkpoints", "lesson")
+FOLDERS = ("adapter", "model", "answers", "unscored", "prompts", "index", "checkpoints", "lesson")
 REPORTS = ("report.html", "report.md", "report.json")
 TO_LABEL = "to_label.csv"
 APPENDED = ("metrics.jsonl", "samples.jsonl")
@@ -148,6 +149,11 @@ class RunFolder:
         except OSError as error:
             raise self._cannot_create(self._place.parent, error) from None
         self.path, self._place = self._place, None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it was begun and has not appeared."""
+        return self._place is not None
 
     def discard(self) -> None:
         """Remove a folder that was begun and will not appear."""
@@ -431,8 +437,23 @@ class RunFolder:
             cut_to(self.path / name, journal.get(name, 0))
 
     def write_answers(self, asking: Asking, answers: Iterable[Answer]) -> None:
-        """Keep what one contender is and what it answered on the test examples."""
-        file = _answers_file(asking.profile.name)
+        """Keep what one contender is and what it answered on the test examples; its unscored answers go away."""
+        self._put_answers("answers", asking, answers)
+        place, name = self.path / "unscored", asking.profile.name
+        if not (place / f"{name}.jsonl").is_file():
+            return
+        with self.rewriting("unscored") if self._place is None else nullcontext():
+            for path in (place / f"{name}.jsonl", place / f"{name}.json"):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # others wait there for their scores
+            place.rmdir()
+
+    def write_unscored(self, asking: Asking, answers: Iterable[Answer]) -> None:
+        """The same before they are scored, which may take long: a run that is stopped meanwhile does not ask again."""
+        self._put_answers("unscored", asking, answers)
+
+    def _put_answers(self, where: str, asking: Asking, answers: Iterable[Answer]) -> None:
+        file = _answers_file(asking.profile.name, where)
         self._put_all(
             {
                 file.removesuffix("l"): asking.model_dump_json(indent=2) + "\n",
@@ -448,6 +469,11 @@ class RunFolder:
         """What one contender answered; nothing when it was not asked."""
         return self._lines(_answers_file(contender), Answer)
 
+    def unscored_answers(self, contender: str) -> tuple[Asking, Sequence[Answer]]:
+        """What one of `unscored` is and answered. Errors: `RunError` when a file is damaged."""
+        file = _answers_file(contender, "unscored")
+        return self.read_record(Asking, file.removesuffix("l")), self._lines(file, Answer).records
+
     def _lines(self, name: str, kind: type[R]) -> Lines[R]:
         try:
             return parse_lines(self._get(name), self.path / name, kind)
@@ -459,6 +485,11 @@ class RunFolder:
     def contenders(self) -> tuple[str, ...]:
         """The names of the contenders whose answers are kept, sorted."""
         return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
+
+    def unscored(self) -> tuple[str, ...]:
+        """The names of the contenders that have answered, and whose answers were not scored yet."""
+        known = set(self.contenders())
+        return tuple(sorted({path.stem for path in (self.path / "unscored").glob("*.jsonl")} - known))
 
     @property
     def checkpoints(self) -> Path:
@@ -476,7 +507,7 @@ class RunFolder:
         return self.path / "model"
 
 
-def _answers_file(contender: str) -> str:
+def _answers_file(contender: str, where: str = "answers") -> str:
     if not _CONTENDER.fullmatch(contender):
         raise RunError(
             "bad-name",
@@ -484,7 +515,7 @@ def _answers_file(contender: str) -> str:
             found=repr(contender[:80]),
             do="use letters, digits, dots, + and - (at most 64)",
         )
-    return f"answers/{contender}.jsonl"
+    return f"{where}/{contender}.jsonl"
 
 
 def unwritable(path: Path, error: OSError) -> RunError:

@@ -1,25 +1,27 @@
 """Ctrl-C and SIGTERM ask the program to stop; a second one ends it within a second, whatever it is doing.
 
-What has steps (a training, a round of questions) finishes the one under way, keeps what it has and says so:
+Work that can be thrown away is left at once, by `KeyboardInterrupt`: what was finished before is in the run's folder.
+What must not be torn (a step of a training and its checkpoint) says so, and asks whether to stop when it is whole:
 
-    with stop_on_signals() as stop:
-        train_adapter(..., stop=stop.asked)
+    with stop_on_signals() as stop, stop.finishing():
+        train_adapter(..., stop=stop.asked, at_once=stop.at_once)
 
-Everything else is left by `KeyboardInterrupt`. The program ends with 128 and the number of the first signal: 130 after
-Ctrl-C, 143 after SIGTERM.
+The program ends with 128 and the number of the first signal: 130 after Ctrl-C, 143 after SIGTERM.
 
 Python runs a signal's handler only between two steps of the main thread, and that may be inside one long product of
-matrices. So the program (`answer_signals`) has a thread of its own that is woken by the signal itself: it answers
-the first at once, and after the second it gives the main thread `GRACE_SECONDS` to leave by itself. Then it ends
-children and process (docs/decisions/106). Code that imports tunesmith gets the first two paragraphs only.
+matrices or one long read of a file. So the program (`answer_signals`) has a thread of its own that is woken by the
+signal itself. It answers the first at once; where nothing is being finished and the handler had no turn within
+`TAKEN_SECONDS`, it ends children and process. After the second it gives the main thread `GRACE_SECONDS` to leave by
+itself, then does the same (docs/decisions/106, 123). Code that imports tunesmith gets the first three paragraphs only.
 """
 
 import os
+import select
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -27,18 +29,24 @@ ASKS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 0.5
 ANSWER_SECONDS = 0.15
 """What leaves by itself within this time needs no word that it will."""
+TAKEN_SECONDS = 0.6
+"""How long the main thread has, after that, to take the first signal where it finishes nothing."""
 STEP = "stopping after this step; Ctrl-C again to leave now"
 LEAVING = "stopping; Ctrl-C again to leave now"
-LEFT = "left at once, as you asked twice; what was finished before is kept (tunesmith runs, tunesmith resume)"
+NOTHING_KEPT = "Nothing was kept. Next: run the command again"
 SHOW_CURSOR = "\x1b[?25h"
 
 
-class AskedTwice(KeyboardInterrupt):
-    """A second signal; the program ends with `exit_code`."""
+class Asked(KeyboardInterrupt):
+    """A first signal where nothing has to be finished; the program ends with `exit_code`."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()
         self.exit_code = exit_code
+
+
+class AskedTwice(Asked):
+    """A second signal."""
 
 
 class Stop:
@@ -46,8 +54,12 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: str | None = None
-        self.steps = 0
-        """How many blocks are open that end by themselves when asked."""
+        self.is_finishing = False
+        """Whether what is under way ends by itself when asked."""
+        self.has_unsaved = False
+        """Whether only an orderly end keeps what there is: then it is waited for, however long it takes."""
+        self.told: Callable[[], str] = lambda: NOTHING_KEPT
+        """What an end that is not orderly says of what is kept."""
         self._answered = threading.Lock()
 
     def asked(self) -> bool:
@@ -59,13 +71,34 @@ class Stop:
         """What the program ends with when it was stopped."""
         return 128 + signal.Signals[self.signal or "SIGINT"]
 
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Inside the block a first signal is noted only; whoever works there asks `asked`."""
+        before, self.is_finishing = self.is_finishing, True
+        try:
+            yield
+        finally:
+            self.is_finishing = before
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside the block, which may stand in one of `finishing`, a signal is not waited with: what is done there can
+        be thrown away. Errors: `Asked`, also for a signal that came before."""
+        before, self.is_finishing = self.is_finishing, False
+        try:
+            if self.asked():
+                raise Asked(self.exit_code)
+            yield
+        finally:
+            self.is_finishing = before
+
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The signal's handler, in the main thread."""
         if self.signal is not None:
             raise AskedTwice(self.exit_code)
         self.signal = signal.Signals(number).name
-        if not self.steps:
-            raise KeyboardInterrupt
+        if not self.is_finishing:
+            raise Asked(self.exit_code)
         if self is _program:  # the step may end before the other thread has its turn
             self.answer(STEP)
 
@@ -92,17 +125,30 @@ class _Answering(threading.Thread):
                     self._answer(number)
 
     def _answer(self, number: int) -> None:
-        if not self._first:
-            self._first = number
-            is_step = self._stop_asked.steps > 0
-            if not is_step:
-                time.sleep(ANSWER_SECONDS)
-            self._stop_asked.answer(STEP if is_step else LEAVING)
+        stop = self._stop_asked
+        if self._first:
+            time.sleep(GRACE_SECONDS)
+            self._end("Stopped at once, as you asked twice.")
+        self._first = number
+        if stop.is_finishing:
+            stop.answer(STEP)
             return
-        time.sleep(GRACE_SECONDS)
-        _tell(LEFT)
-        _end_children()
-        os._exit(128 + self._first)
+        if not self._has_another_within(ANSWER_SECONDS):
+            stop.answer(LEAVING)
+        if self._has_another_within(TAKEN_SECONDS) or stop.asked() or stop.is_finishing or stop.has_unsaved:
+            return
+        self._end("Stopped as you asked.")
+
+    def _has_another_within(self, seconds: float) -> bool:
+        return bool(select.select([self._arriving], [], [], seconds)[0])
+
+    def _end(self, how: str) -> None:
+        """Children and process, after a word of what is kept."""
+        try:
+            _tell(f"{how} {self._stop_asked.told()}", ends=True)
+            _end_children()
+        finally:
+            os._exit(128 + self._first)
 
 
 _program: Stop | None = None
@@ -120,6 +166,18 @@ def answer_signals() -> None:
         signal.signal(number, _program.receive)
 
 
+def say_at_the_end(told: Callable[[], str]) -> None:
+    """From now on an end of the program that is not orderly says this of what is kept. It is called in another thread,
+    while the main thread may be anywhere."""
+    if _program is not None:
+        _program.told = told
+
+
+def what_the_program_keeps() -> str:
+    """What `say_at_the_end` was given says now."""
+    return (_program or Stop()).told()
+
+
 def exit_code_of_stop() -> int:
     """What the program ends with when it was stopped: 130, or 143 when SIGTERM came first."""
     return (_program or Stop()).exit_code
@@ -135,7 +193,7 @@ def leave_at_once(exit_code: int) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Catch SIGINT and SIGTERM inside the block; what handled them before does so again after it.
+    """Inside the block SIGINT and SIGTERM are answered as said above; what handled them before does so again after it.
 
     Python delivers signals to the main thread only, so in any other thread nothing is caught and the flag stays down.
     """
@@ -144,19 +202,17 @@ def stop_on_signals() -> Iterator[Stop]:
         yield Stop()
         return
     before = {number: signal.signal(number, stop.receive) for number in ASKS}
-    stop.steps += 1
     try:
         yield stop
     finally:
-        stop.steps -= 1
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
-def _tell(text: str) -> None:
+def _tell(text: str, *, ends: bool = False) -> None:
     """Past Python's buffers, which the main thread may hold."""
     is_terminal = os.isatty(2)
-    line = f"\n{SHOW_CURSOR if text == LEFT else ''}{text}\n" if is_terminal else f"{text}\n"
+    line = f"\n{SHOW_CURSOR if ends else ''}{text}\n" if is_terminal else f"{text}\n"
     with suppress(OSError):  # nowhere to say it
         os.write(2, line.encode())
 

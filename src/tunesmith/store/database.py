@@ -85,6 +85,10 @@ class Database:
         """Give the connections back."""
         self.engine.dispose()
 
+    def hurry(self) -> None:
+        """Wait for no lock any more: a stop was asked for."""
+        self._lock_seconds = min(self._lock_seconds, AGAIN_SECONDS)
+
     @property
     def lock_seconds(self) -> float:
         """How long a lock is waited for now."""

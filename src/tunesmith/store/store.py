@@ -48,6 +48,10 @@ class Store:
         """Give the connections back."""
         self._database.close()
 
+    def hurry(self) -> None:
+        """Wait for no lock any more: a stop was asked for."""
+        self._database.hurry()
+
     def __enter__(self) -> Self:
         return self
 

@@ -138,7 +138,7 @@ class Chooser:
         def tell(ready: int, wanted: int) -> None:
             self.listener.progress(f"choosing {what}", before + ready, max(answers, before + wanted))
             if self.stop.asked():
-                raise interrupted(self.folder, self.stop)
+                raise interrupted(self.folder, self.stop.exit_code)
 
         def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
             nonlocal before

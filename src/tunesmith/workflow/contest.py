@@ -11,7 +11,7 @@ from functools import partial
 from tunesmith.data.final_answer import final_answer
 from tunesmith.data.label_set import label_set_of
 from tunesmith.errors import RecipeError, RunError
-from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, explain_answers
+from tunesmith.evaluation.evaluate import Asked, Entrant, Task, ask, explain_answers, score_answers
 from tunesmith.evaluation.judge.counted import CountedCompleter, less
 from tunesmith.evaluation.meter import measure_latency
 from tunesmith.evaluation.outside import Outsider
@@ -64,12 +64,27 @@ class Contest:
                 continue
             if entrant.serving:
                 write_serving(self.folder, entrant.serving)
-            one = self._judged(partial(ask_one, entrant, self.task, self.listener, self.stop, self.folder))
-            one = self._timed(one, entrant)
+            one = self._judged(partial(self._answers, entrant))
             is_text = any(part in FREE_TEXT for part in parts_of(self.task.scorer.name))
             if likelihoods and one.name == one.profile.kind and is_text:
                 one = self._with_probabilities(one, likelihoods)
-            self._keep(with_notes(one, notes))
+            self._keep(with_notes(self._timed(one, entrant), notes))
+            if self.stop.asked():
+                raise interrupted(self.folder, self.stop.exit_code)
+
+    def _answers(self, entrant: Entrant) -> Asked:
+        """The scored answers of a contender. It is not asked again where the run was stopped while they were scored."""
+        name = entrant.profile.name
+        if name in self.folder.unscored():
+            try:
+                asking, answers = self.folder.unscored_answers(name)
+            except RunError as error:
+                self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+            else:
+                if [answer.example for answer in answers] == [example.id for example in self.task.examples]:
+                    self.listener.note(f"{name} has answered already; its answers are scored")
+                    return score_answers(Asked(asking.profile, answers, asking.usage), self.task)
+        return ask_one(entrant, self.task, self.listener, self.stop, self.folder)
 
     def take(self, outsiders: Iterable[Outsider]) -> None:
         """Keep what other systems answered."""
@@ -144,14 +159,19 @@ def with_notes(one: Asked, notes: Sequence[str]) -> Asked:
 
 
 def ask_one(entrant: Entrant, task: Task, listener: Listener, stop: Stop, folder: RunFolder | None) -> Asked:
-    """Ask one contender. Errors: `Interrupted` when somebody asks to stop."""
+    """Ask one contender; what it answered is kept before it is scored. Errors: `Interrupted` when asked to stop."""
 
     def tell(label: str, ready: int, wanted: int) -> None:
         listener.progress(label, ready, wanted)
         if stop.asked():
-            raise interrupted(folder, stop)
+            raise interrupted(folder, stop.exit_code)
 
-    return ask(entrant, task, tell)
+    def keep(answered: Asked) -> None:
+        if folder is not None:
+            asking = Asking(profile=answered.profile, usage=answered.usage)
+            folder.write_unscored(asking, answered.answers)
+
+    return ask(entrant, task, tell, keep)
 
 
 def judged(make: Callable[[], Asked], judge: CountedCompleter | None) -> Asked:

@@ -139,9 +139,10 @@ def _tuned(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None"
         listener.note("the model is tuned already")
         clear_leftovers(tuning.folder, tuning.run)
         return tuning.run, tuning.model.tuned_as(NamedModel.open(str(tuning.folder.path)), tuning.recipe)
-    run = tune(tuning, listener, stop, saved)
+    with stop.finishing():
+        run = tune(tuning, listener, stop, saved)
     if run.status != "finished":
-        raise interrupted(tuning.folder, stop)
+        raise interrupted(tuning.folder, stop.exit_code)
     return run, tuning.model
 
 
@@ -167,7 +168,7 @@ def _ability(model: LocalModel, tuning: Tuning, listener: Listener, label: str, 
     def tell(ready: int, wanted: int) -> None:
         listener.progress(label, ready, wanted)
         if stop.asked():
-            raise interrupted(tuning.folder, stop)
+            raise interrupted(tuning.folder, stop.exit_code)
 
     return measure_general(model.completer(PROBE_TOKENS), model, tell)
 

@@ -18,7 +18,7 @@ from tunesmith.records import Asking, Completer, Evaluation, Example, Profile, R
 from tunesmith.records.evaluation import parts_of
 from tunesmith.records.quantity import usd
 from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.stop import Stop, stop_on_signals
+from tunesmith.runs.stop import NOTHING_KEPT, Stop, say_at_the_end, stop_on_signals
 from tunesmith.workflow.answerers import open_remote, price_of_remote
 from tunesmith.workflow.check import tell_or_refuse
 from tunesmith.workflow.contest import ask_one, check_own_scorer, judged, look_of, note_answers, test_set_of, with_notes
@@ -100,15 +100,20 @@ def _folder_in(out: Path | None, stop: Stop) -> Iterator[RunFolder | None]:
     if folder is None:
         yield None
         return
+    again = "Next: run the command again"
+    say_at_the_end(lambda: NOTHING_KEPT if folder.is_hidden else f"Kept in {folder.path}: the answers so far. {again}")
+    stop.has_unsaved = True
     try:
         yield folder
         folder.appear()
     except BaseException as error:
-        has_answers = bool(folder.contenders())
+        has_answers = bool(folder.contenders() or folder.unscored())
         folder.appear() if has_answers else folder.discard()
-        if isinstance(error, Interrupted):  # it names the folder, whose name was another one then
-            raise interrupted(folder if has_answers else None, stop) from None
+        if isinstance(error, Interrupted | KeyboardInterrupt):  # it names the folder, whose name was another one then
+            raise interrupted(folder if has_answers else None, stop.exit_code) from None
         raise
+    finally:
+        stop.has_unsaved = False
 
 
 def _told_of_judging(judging: Judging) -> str:

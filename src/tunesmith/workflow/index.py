@@ -16,6 +16,7 @@ from tunesmith.records import Asking, CheckReport, Decision, Evaluation, Look, R
 from tunesmith.records.look import name_of_test_set
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import clear_lesson
+from tunesmith.store.database import AGAIN_SECONDS
 from tunesmith.store.entries import Artifact, StoredRun
 from tunesmith.store.store import Store
 from tunesmith.workflow.listener import SILENT, Listener
@@ -36,6 +37,7 @@ class Index:
         self._store: Store | None = None
         self._is_lost = False
         self._is_told = False
+        self._is_hurried = False
 
     @classmethod
     @contextmanager
@@ -88,13 +90,16 @@ class Index:
         self._is_lost = False
         return self._attempt(lambda store: record_folder(store, folder), False)
 
+    def hurry(self) -> None:
+        """Wait for no lock any more: a stop was asked for, and the next command enters what is missing."""
+        self._is_hurried = True
+
     def _attempt(self, action: Callable[[Store], T], otherwise: T) -> T:
         for is_last in (False, True):
             if self._is_lost:
                 break
             try:
-                self._store = self._store or Store.open()
-                return action(self._store)
+                return action(self._opened())
             except StoreError as error:
                 self._close()
                 if error.code in REFUSED:
@@ -108,6 +113,13 @@ class Index:
                         "`tunesmith runs` enters it later"
                     )
         return otherwise
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = Store.open(lock_seconds=AGAIN_SECONDS) if self._is_hurried else Store.open()
+        elif self._is_hurried:
+            self._store.hurry()
+        return self._store
 
     def _close(self) -> None:
         if self._store is not None:

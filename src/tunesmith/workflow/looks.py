@@ -107,11 +107,12 @@ def generation_score(
         values = [value for value in scores if value is not None]
         if is_trial:
             return scorer.metric, sum(values) / max(len(values), 1)
-        for example, completion, value in zip(asked, completions, scores, strict=True):
-            folder.append_sample(
-                Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
-                       answer=completion.text, score=value)
-            )  # fmt: skip
+        with stop.finishing():  # all of them, or none
+            for example, completion, value in zip(asked, completions, scores, strict=True):
+                folder.append_sample(
+                    Sample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
+                           answer=completion.text, score=value)
+                )  # fmt: skip
         if len(values) < len(asked):
             lines.listener.note(f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score")
         return scorer.metric, sum(values) / max(len(values), 1)

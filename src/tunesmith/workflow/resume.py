@@ -19,7 +19,7 @@ from tunesmith.runs.lesson import read_lesson
 from tunesmith.runs.stop import stop_on_signals
 from tunesmith.workflow.contest import tested_examples
 from tunesmith.workflow.decide import Outcome, measure_and_decide, outcome_of, stored_outcome
-from tunesmith.workflow.ending import interrupted
+from tunesmith.workflow.ending import interrupted, telling_what_is_kept
 from tunesmith.workflow.index import Index, clear_leftovers
 from tunesmith.workflow.inventory import folder_of
 from tunesmith.workflow.listener import SILENT, Listener
@@ -42,7 +42,7 @@ def resume(name: str, *, allow_drift: bool = False, listener: Listener = SILENT)
     folder = RunFolder.open(folder_of(name))
     run = folder.read(Run)
     is_decision = run.command == "decide" or folder.has(TestSet)  # older versions did not say which
-    with folder.lock(), Index.open(listener) as index:
+    with folder.lock(), telling_what_is_kept(folder, is_decision=is_decision), Index.open(listener) as index:
         before = folder.read(Run)
         folder.sweep()
         if folder.has(Decision) or (before.status == "finished" and not is_decision):
@@ -78,10 +78,10 @@ def _go_on_training(folder: RunFolder, before: Run, index: Index, allow_drift: b
     saved = _newest(folder, listener)
     _remember(run, recipe, folder, index)
     tuning = Tuning(run, folder, recipe, lesson, model, index)
-    with telling_how_it_ends(tuning), stop_on_signals() as stop:
+    with telling_how_it_ends(tuning), stop_on_signals() as stop, stop.finishing():
         run = tune(tuning, listener, stop, saved)
     if run.status == "interrupted":
-        raise interrupted(folder, stop)
+        raise interrupted(folder, stop.exit_code)
     return run
 
 

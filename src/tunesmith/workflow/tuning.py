@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.data.prepare import show_mask
-from tunesmith.errors import Interrupted, RunError, TunesmithError, command_line
+from tunesmith.errors import RunError, TunesmithError, command_line
 from tunesmith.evaluation.meter import read_queue, share_waited
 from tunesmith.files import hashes_of
 from tunesmith.providers.local_model import LocalModel
@@ -27,7 +27,7 @@ from tunesmith.runs.environment import machine, versions
 from tunesmith.runs.folder import APPENDED, RunFolder
 from tunesmith.runs.lesson import Lesson, write_lesson
 from tunesmith.runs.stop import Stop, stop_on_signals
-from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption, stopped_at_once
+from tunesmith.workflow.ending import can_go_on, interrupted, is_interruption, telling_what_is_kept
 from tunesmith.workflow.estimate import foreseen
 from tunesmith.workflow.forecast import errors_of
 from tunesmith.workflow.index import Index, clear_leftovers
@@ -66,10 +66,14 @@ def train(recipe: Recipe, out: Path = Path("runs"), listener: Listener = SILENT)
     with Index.open(listener) as index:  # nothing is written before the model is open
         estimate = foreseen(material, index, listener)
         model = material.model.load_for(recipe)
-        with open_run(material, out, model, index, estimate, "train") as tuning, stop_on_signals() as stop:
+        with (
+            open_run(material, out, model, index, estimate, "train") as tuning,
+            stop_on_signals() as stop,
+            stop.finishing(),
+        ):
             run = tune(tuning, listener, stop)
     if run.status == "interrupted":
-        raise interrupted(tuning.folder, stop)
+        raise interrupted(tuning.folder, stop.exit_code)
     return run, tuning.folder
 
 
@@ -98,31 +102,29 @@ def open_run(
         except BaseException:
             folder.discard()
             raise
-        index.record(folder)
         tuning = Tuning(run, folder, material.recipe, material.lesson, model, index)
         with telling_how_it_ends(tuning):
+            index.record(folder)
             yield tuning
 
 
 @contextmanager
 def telling_how_it_ends(tuning: Tuning) -> Iterator[None]:
     """When the block is left by an error before the training ended, the run says so and the error what is next."""
-    try:
-        yield
-    except BaseException as error:
-        folder = tuning.folder
-        if folder.read(Run).status == "running":
-            with suppress(RunError):  # on a full disk: the error under way says more
-                _finish(tuning, "interrupted" if is_interruption(error) else "failed", None)
-        if isinstance(error, Interrupted) or not can_go_on(folder):
+    folder = tuning.folder
+    with telling_what_is_kept(folder, is_decision=tuning.run.command == "decide"):
+        try:
+            yield
+        except BaseException as error:
+            if folder.read(Run).status == "running":
+                with suppress(RunError):  # on a full disk: the error under way says more
+                    _finish(tuning, "interrupted" if is_interruption(error) else "failed", None)
+            if not is_interruption(error) and can_go_on(folder):
+                go_on = command_line("resume", folder.path)
+                if isinstance(error, TunesmithError):
+                    error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
+                error.add_note(f"go on with {go_on}")
             raise
-        go_on = command_line("resume", folder.path)
-        if isinstance(error, KeyboardInterrupt):
-            raise stopped_at_once(folder, error) from None
-        if isinstance(error, TunesmithError):
-            error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
-        error.add_note(f"go on with {go_on}")
-        raise
 
 
 def _write_known(material: Material, folder: RunFolder) -> None:
@@ -136,7 +138,8 @@ def _write_known(material: Material, folder: RunFolder) -> None:
 
 
 def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" = None) -> Run:
-    """Train the model in memory, or go on from a checkpoint; afterwards it is the best one."""
+    """Train the model in memory, or go on from a checkpoint; afterwards it is the best one. For a block of
+    `stop.finishing`."""
     from tunesmith.engine.checkpoint import Checkpoints  # torch: not on the way of anything that needs no model
     from tunesmith.engine.snapshot import Safekeeping
     from tunesmith.engine.train import train_adapter
@@ -157,6 +160,7 @@ def tune(tuning: Tuning, listener: Listener, stop: Stop, saved: "Saved | None" =
             on_line=lines,
             score=generation_score(lesson, tuning.recipe, folder, tuning.model, lines, stop),
             stop=stop.asked,
+            at_once=stop.at_once,
             tell=listener.progress,
             safekeeping=Safekeeping(checkpoints, folder.journal, saved),
         )
@@ -233,6 +237,8 @@ def _finish(tuning: Tuning, status: RunStatus, result: TrainingResult | None) ->
     finished = tuning.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     finished = finished.model_copy(update={"estimate_error": errors_of(finished)})
     folder.write(finished)
+    if status == "interrupted":
+        tuning.index.hurry()
     tuning.index.record(folder)
     return finished
 

@@ -5,8 +5,11 @@ line. The key of the service is read from the environment variable that prompt.j
 """
 
 import argparse
+import http.client
 import json
 import os
+import queue
+import threading
 import urllib.error
 import urllib.request
 
@@ -22,15 +25,27 @@ def answer(conversation: Messages) -> str:
     if key := os.environ.get(SERVICE["key_variable"], "").strip():
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(SERVICE["endpoint"], json.dumps(body).encode(), headers)
+    found: queue.SimpleQueue[str | ValueError] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(asked(request)), daemon=True).start()
+    try:
+        text = found.get(timeout=SERVICE["seconds"])  # urlopen's limit counts from one byte to the next
+    except queue.Empty:
+        raise ValueError(f"the service gave no answer within {SERVICE['seconds']:g} s") from None
+    if isinstance(text, ValueError):
+        raise text
+    return unwrapped(text)
+
+
+def asked(request: urllib.request.Request) -> str | ValueError:
+    """What the service answers, or why there is no answer."""
     try:
         with urllib.request.urlopen(request, timeout=SERVICE["seconds"]) as response:
             told = json.load(response)
-        text = told["choices"][0]["message"]["content"].strip()
+        return str(told["choices"][0]["message"]["content"].strip())
     except urllib.error.HTTPError as error:
-        raise ValueError(f"the service refused: status {error.code}, {error.read(300)!r}") from None
-    except (OSError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"the service gave no answer: {error!r}") from None
-    return unwrapped(text)
+        return ValueError(f"the service refused: status {error.code}, {error.read(300)!r}")
+    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        return ValueError(f"the service gave no answer: {error!r}")
 
 
 def unwrapped(text: str) -> str:
