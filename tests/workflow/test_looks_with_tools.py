@@ -8,6 +8,7 @@ import pytest
 from tunesmith.records import Completion, Example, Message, Recipe
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import Lesson
+from tunesmith.runs.stop import Stop
 from tunesmith.workflow.listener import Listener
 from tunesmith.workflow.looks import Lines, generation_score
 
@@ -42,7 +43,7 @@ def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, Notes]:
     run = RunFolder.create(folder, "data")
     lines = Lines(run, listener, Recipe(), 0)
     lesson = Lesson({}, list(validation), ["yes", "no"])
-    return generation_score(lesson, Recipe(), run, model, lines, None), model, listener  # type: ignore[arg-type]
+    return generation_score(lesson, Recipe(), run, model, lines, Stop()), model, listener  # type: ignore[arg-type]
 
 
 def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) -> None:
