@@ -10,13 +10,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from tunesmith.errors import ModelError
-from tunesmith.model_folder.adapter import ADAPTER_SETTINGS
-from tunesmith.model_folder.contents import unreadable
+from tunesmith.errors import ModelError, name_some
+from tunesmith.model_folder.adapter import ADAPTER_SETTINGS, ADAPTER_WEIGHTS
+from tunesmith.model_folder.contents import PICKLED, WEIGHT_INDEX, unreadable
 from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
 from tunesmith.models.folder import inspect_adapter_folder, inspect_model_folder
 from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub, verify_blobs
 from tunesmith.records import ModelIdentity, Run
+
+STEERING_FILES = (ADAPTER_SETTINGS, "config.json", WEIGHT_INDEX)
+WEIGHTS = (".safetensors", ".gguf", *PICKLED)
+"""What transformers or PEFT would load, or ask which files to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
                 found=found,
                 do=f"check the path; {_advice()}",
             )
+        _refuse_planted(folder)
         adapter = _adapter_place(folder)
     except OSError as error:
         raise unreadable(folder, error) from None
@@ -101,6 +106,34 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
     return ModelIdentity(
         name=name, source="folder", revision=None, folder=str(folder), files=files, parameters=parameters
     )
+
+
+def _refuse_planted(folder: Path) -> None:
+    """In a run's folder nothing may lie that steers how a model is loaded and that the run did not leave there.
+
+    What our loader passes over is refused too: transformers and PEFT would take it from the same folder.
+    Errors: `ModelError`.
+    """
+    if folder.name in ("adapter", "model") and (folder.parent / "run.json").is_file():
+        folder = folder.parent
+    if not (folder / "run.json").is_file():
+        return
+    known = Run.read(folder / "run.json").adapter_files
+    own = "adapter" if ADAPTER_WEIGHTS in known else "model"
+    places = {"": folder} | ({"adapter/": folder / "adapter", "model/": folder / "model"} if known else {})
+    planted = [
+        f"{place}{path.name}"
+        for place, inside in places.items()
+        if inside.is_dir()
+        for path in sorted(inside.iterdir())
+        if (path.name in STEERING_FILES or path.name.endswith(WEIGHTS if not place else (*WEIGHTS, ".py")))
+        and not (place == f"{own}/" and path.name in known)
+    ]
+    if planted:
+        raise ModelError(
+            "planted", "This run's folder holds files of a model that the run did not make.", where=str(folder),
+            found=name_some(planted), do="take them out; if you need that model, give it a folder of its own",
+        )  # fmt: skip
 
 
 def _adapter_place(folder: Path) -> Path | None:
