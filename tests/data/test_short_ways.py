@@ -7,16 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.data import keys
 from tunesmith.data.check import minhash
 from tunesmith.data.check.answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
 from tunesmith.data.check.context import is_question_and_answer
 from tunesmith.data.check.contradictions import _has_one_right_answer
 from tunesmith.data.check.control_tokens import BLOCK
+from tunesmith.data.check.lengths import HEAD_CHARACTERS, share_lost
 from tunesmith.data.check.roles import _order_fault
-from tunesmith.data.keys import hash_prompt, prompt_key
+from tunesmith.data.keys import hash_prompt, normalised, prompt_key
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json, parse_object, parse_texts
+from tunesmith.data.render import Renderer
+from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import ROLES, Example, Message
+from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> FolderTokenizer:
+    return load_tokenizer(write_tiny_tokenizer(tmp_path_factory.mktemp("tiny"), eos_token="<|im_end|>"))
+
 
 TEXTS = st.text(st.sampled_from('ab:"\\ \t\n{}[]é\u2028\x00\x1f'), max_size=8)
 VALUES = TEXTS | st.sampled_from([1, 1.5, None, True, [], {}, ["x"], {"a": "b"}, 10**400, float("nan")])
@@ -137,3 +148,34 @@ def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (problem,) = [p for p in check_examples(read_dataset(path)).problems if p.code == "data/control-token"]
     assert problem.lines == tuple(spelled)
+
+
+@given(st.text(st.sampled_from("aB \t\n\u00a0\u2028"), max_size=60), st.integers(1, 9))
+def test_a_long_text_is_normalised_piece_by_piece_to_the_same(text: str, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "PIECE_CHARACTERS", piece)
+        assert normalised(text) == " ".join(text.casefold().split())
+
+
+@pytest.mark.parametrize("words_of_question, words_of_answer", [(200, 60_000), (60_000, 200), (30_000, 30_000)])
+def test_what_a_cut_loses_of_a_very_long_text_is_told_by_its_beginning(
+    words_of_question: int, words_of_answer: int, tokenizer: FolderTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = Message("user", "ask me " * words_of_question), Message("assistant", "so be it " * words_of_answer)
+    rendered = Renderer(tokenizer).render(Example(1, turns))
+    assert len(rendered.text) > HEAD_CHARACTERS
+    by_beginning = share_lost(tokenizer, rendered, 1000)
+    monkeypatch.setattr("tunesmith.data.check.lengths.HEAD_CHARACTERS", len(rendered.text))
+    whole = share_lost(tokenizer, rendered, 1000)
+    assert by_beginning == pytest.approx(whole, abs=0.001)
+
+
+def test_a_very_long_text_of_few_tokens_is_counted_whole(
+    tokenizer: FolderTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunesmith.data.check.lengths.HEAD_CHARACTERS", 8)
+    monkeypatch.setattr("tunesmith.data.check.lengths.CHARACTERS_OF_A_TOKEN", 0)
+    rendered = Renderer(tokenizer).render(Example(1, (Message("user", "a question"), Message("assistant", "yes"))))
+    tokens = len(tokenizer.encode([rendered.text])[0].ids)
+    assert share_lost(tokenizer, rendered, tokens) is None
+    assert share_lost(tokenizer, rendered, tokens - 1) is not None

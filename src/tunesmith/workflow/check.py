@@ -12,7 +12,6 @@ from tunesmith.errors import GateFailed, RecipeError, command_line
 from tunesmith.models.resolve import known_models
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
-from tunesmith.workflow.inventory import folder_if_run
 from tunesmith.workflow.listener import Listener
 
 
@@ -64,8 +63,9 @@ def _check_and_describe(
 ) -> tuple[CheckReport, DataDescription | None]:
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
-    model = model or _default_model()
-    named = NamedModel.open(folder_if_run(model)) if model else None
+    name = _name_or_folder(model) if model else _default_model()
+    named = NamedModel.open(name) if name else None
+    model = model or name
     limit = token_limit(max_tokens, named)
     report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, method, do_leaks_stop=True)
     examples = chain(loaded.examples, other.examples if other else ())
@@ -107,6 +107,13 @@ def check_command(recipe: Recipe) -> list[object]:
     }
     words = [word for flag, value in given.items() if value is not None for word in (flag, value)]
     return ["check", Path(data.path or ""), *words]
+
+
+def _name_or_folder(model: str) -> str:
+    # here: runs are found in the store, and a database's library is slow to load
+    from tunesmith.workflow.inventory import folder_if_run
+
+    return folder_if_run(model)
 
 
 def _default_model() -> str | None:

@@ -1,16 +1,21 @@
 """What this test set can show: planned before anything is spent, and told again as it was measured."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tunesmith.baselines.form import form_of
 from tunesmith.decision.power import Spread, spread_seen, what_can_be_shown
 from tunesmith.records import Answer, Evaluation, PowerStatement, Recipe
-from tunesmith.workflow.material import Material
-from tunesmith.workflow.outsiders import own_prompts
+
+if TYPE_CHECKING:
+    from tunesmith.workflow.material import Material
 
 
-def planned(material: Material, measured: Spread | None = None) -> PowerStatement:
+def planned(material: "Material", measured: Spread | None = None) -> PowerStatement:
     """The statement for the test examples of a run, with how contenders differ where that was seen."""
+    # here: it loads all that measures answers, which `rivals` does without
+    from tunesmith.workflow.outsiders import own_prompts
+
     recipe, split, test = material.recipe, material.split, material.test
     groups = len({f"(alone) {example.id}" if example.group is None else example.group for example in test})
     limit = recipe.evaluation.test_limit
@@ -28,7 +33,7 @@ def planned(material: Material, measured: Spread | None = None) -> PowerStatemen
 
 
 def as_measured(
-    before: PowerStatement, material: Material, evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
+    before: PowerStatement, material: "Material", evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
 ) -> PowerStatement:
     """The statement with the disagreement that was seen; the one made before where nothing can be compared."""
     seen = spread_seen(evaluation, answers)

@@ -42,10 +42,12 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     places_K = np.flatnonzero(is_counted_E)
     hashes_K = context.prompt_hashes_E[places_K]
     order_K = np.argsort(hashes_K, kind="stable")
-    borders = np.flatnonzero(np.diff(hashes_K[order_K])) + 1
-    for group in np.split(places_K[order_K], borders) if len(borders) < len(places_K) - 1 else ():
-        if len(group) > 1:
-            yield group.tolist()
+    sorted_K = hashes_K[order_K]
+    begins_G = np.flatnonzero(np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)])
+    ends_G = np.append(begins_G, len(sorted_K))[1:]
+    is_shared_G = ends_G - begins_G > 1  # few are, and a list for each of the others would be as large as the data
+    for begin, end in zip(begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True):
+        yield places_K[order_K[begin:end]].tolist()
 
 
 def _has_one_right_answer(example: Example) -> bool:

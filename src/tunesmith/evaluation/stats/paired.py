@@ -30,10 +30,8 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
 from tunesmith.evaluation.stats.intervals import unseen_range
-from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, IntArray, checked, is_right_or_wrong, numbered
+from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, IntArray, Z, checked, is_right_or_wrong, numbered
 from tunesmith.evaluation.stats.standard_error import StandardError, standard_error
-
-Z = float(stats.norm.ppf(1 - ALPHA / 2))
 
 
 class Difference(NamedTuple):

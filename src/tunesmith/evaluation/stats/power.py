@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize, special
 
-from tunesmith.evaluation.stats.paired import Z
-from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, IntArray, checked, numbered
+from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, IntArray, Z, checked, numbered
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 POWER = 0.8
-Z_POWER = float(stats.norm.ppf(POWER))
+Z_POWER = float(special.ndtri(POWER))
 FAR = 10  # standard deviations beyond which a binomial share is nothing
 MANY = 20_000  # examples from which on the normal power differs by less than 0.0005 and is quicker
 NO_LOWER_TAIL = 6.0  # a shift of t from which on the wrong direction has less than 1e-9, and scipy's nct fails at it
@@ -43,7 +42,9 @@ def power_at(n: int, difference: float, discordant: float) -> float:
         return 0.0
     if n >= MANY:
         shift = difference * math.sqrt(n) - Z * math.sqrt(discordant)
-        return float(stats.norm.cdf(shift / math.sqrt(discordant - difference**2))) if difference < 1 else 1.0
+        return float(special.ndtr(shift / math.sqrt(discordant - difference**2))) if difference < 1 else 1.0
+    from scipy import stats  # here: half a second and 20 MB that large test sets do without
+
     mean, spread = n * discordant, math.sqrt(n * discordant * (1 - discordant))
     m_M = np.arange(max(0, math.floor(mean - FAR * spread) - 1), min(n, math.ceil(mean + FAR * spread) + 1) + 1)
     most_M = _most_losses(m_M)
@@ -76,6 +77,8 @@ def power_at_mean(n: int, difference: float, spread: float) -> float:
         raise ValueError(f"power needs a difference and a spread above 0, not {difference} and {spread}")
     if n < 2:
         return 0.0
+    from scipy import stats
+
     limit, shift = stats.t.ppf(1 - ALPHA / 2, n - 1), abs(difference) * math.sqrt(n) / spread
     wrong = float(stats.nct.cdf(-limit, n - 1, shift)) if shift < NO_LOWER_TAIL else 0.0
     return float(stats.nct.sf(limit, n - 1, shift)) + wrong
@@ -117,6 +120,8 @@ def _wanted(differences_N: FloatArray, mean: float, groups: Sequence[str] | None
 
 def _most_losses(m_M: IntArray) -> FloatArray:
     """The most wins of the loser among m disagreements at which mid-p is below 5 %; -1 where there is none."""
+    from scipy import stats
+
     first_M = stats.binom.ppf(ALPHA / 2, m_M, 0.5)  # the tail up to here is at least 2.5 %, up to one less below that
     mid_M = (stats.binom.cdf(first_M - 1, m_M, 0.5) + stats.binom.cdf(first_M, m_M, 0.5)) / 2
     return np.asarray(np.where(mid_M < ALPHA / 2, first_M, first_M - 1), dtype=np.float64)

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 ALPHA = 0.05
+Z = float(special.ndtri(1 - ALPHA / 2))
+"""Standard errors on either side of a normal 95 % interval."""
 SAME = 1e-9  # a spread below this is rounding
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
