@@ -17,6 +17,7 @@ from tunesmith.model_folder.settings import read_settings
 from tunesmith.providers.local_model import NamedModel
 from tunesmith.records import ChatTokenizer, Message, Run, Serving
 from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.stop import say_at_the_end
 from tunesmith.temporaries import temporary_folder
 from tunesmith.workflow.bundle import PROOF, AnswersProof, prove, write_bundle
 from tunesmith.workflow.index import Index, artifact_of
@@ -80,6 +81,7 @@ def export(name: str, to: Path, contender: str | None = None, listener: Listener
         write_bundle(folder, serving, model, dtype or "", temporary)
         proof = prove(folder, serving, temporary, is_exact=is_exact)
         proof.write(temporary / PROOF)
+    say_at_the_end(lambda: f"Kept in {to}: the whole folder")
     with Index.open(listener) as index:  # the folder is written: what the store does not take is a warning
         index.add_artifact(artifact_of("export", to, folder.read(Run).id), folder)
     return Exported(to, serving.contender, chosen.why, merge, proof, dtype, sampling_of(to))
@@ -100,6 +102,7 @@ def _export_adapter(given: str, to: Path) -> Exported:
         )
     probes = probes_of(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
+    say_at_the_end(lambda: f"Kept in {to}: the whole folder")
     return Exported(to, None, "", proof, None, "float32", sampling_of(to))
 
 
