@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,22 @@ FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "t
 
 
 ALONE = """
-import runpy, sys
+import json, os, runpy, sys
 sys.modules["tunesmith"] = None
-sys.path.insert(0, sys.argv[1])
-sys.argv = ["answer.py", "--json"]
-runpy.run_path(sys.path[0] + "/answer.py", run_name="__main__")
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # once: it takes long
+for line in sys.stdin:
+    place, questions, answers = json.loads(line)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    sys.stdin, sys.stdout = open(questions), open(answers, "w")
+    sys.path.insert(0, place)
+    sys.argv = ["answer.py", "--json"]
+    runpy.run_path(place + "/answer.py", run_name="__main__")
+    sys.exit()
 """
-"""Runs the answer.py of a folder in a process that cannot import tunesmith."""
+"""Runs the answer.py of each folder named on a line, in a fork of a process that cannot import tunesmith."""
 
 
 def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str) -> RunFolder:
@@ -134,15 +144,27 @@ def test_a_contender_is_asked_of_runs_only(tiny_model: Path, tunesmith: Door) ->
     assert printed.code == 2 and "Only a run has contenders." in printed.err
 
 
-def answers_alone(place: Path, folder: RunFolder) -> list[str]:
-    prompts = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
-    lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in prompts]
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(place)], input="\n".join(lines), capture_output=True, text=True,
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, RunFolder], list[str]]]:
+    """Asks a bundle what a run was tested with."""
+    files = tmp_path_factory.mktemp("alone")
+    with (files / "errors.txt").open("w") as errors, subprocess.Popen(
+        [sys.executable, "-c", ALONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line)["text"] for line in done.stdout.splitlines()]
+    ) as process:  # fmt: skip
+
+        def ask(place: Path, folder: RunFolder) -> list[str]:
+            prompts = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
+            lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in prompts]
+            (questions := files / "questions.jsonl").write_text("\n".join(lines))
+            (answers := files / "answers.jsonl").unlink(missing_ok=True)
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(json.dumps([str(place), str(questions), str(answers)]) + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "0\n", (files / "errors.txt").read_text()
+            return [json.loads(line)["text"] for line in answers.read_text().splitlines()]
+
+        yield ask
 
 
 @pytest.mark.parametrize(
@@ -157,15 +179,16 @@ def answers_alone(place: Path, folder: RunFolder) -> list[str]:
     ],
 )
 def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
-    kind: str, contender: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    kind: str, contender: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    alone: Callable[[Path, RunFolder], list[str]],
+) -> None:  # fmt: skip
     folder: RunFolder = request.getfixturevalue(kind)
     nothing = bundle.AnswersProof(contender=contender, asked=0, same=0)
     monkeypatch.setattr("tunesmith.workflow.export.prove", lambda *_, **__: nothing)  # the lines below are one
     export(str(folder.path), tmp_path / "bundle", contender)
     measured = [one.text for one in folder.answers(contender).records]
     assert len(measured) == 12
-    assert answers_alone(tmp_path / "bundle", folder) == measured
+    assert alone(tmp_path / "bundle", folder) == measured
 
 
 def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
