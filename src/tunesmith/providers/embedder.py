@@ -1,9 +1,12 @@
 """Sentence vectors from the model that comes with tunesmith: fetched, verified and loaded at the first text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tunesmith.models.embedded import embedding_models, resolve_embedding
 
@@ -21,10 +24,27 @@ class LocalEmbedder:
     """
 
     name: str = USUAL
+    _known: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def embed(self, texts: Sequence[str]) -> Any:
         """See `records.Embedder`."""
-        return self._encoder.encode(texts)
+        if not self._known or not texts:
+            return self._encoder.encode(texts)
+        known = self._known[-1]
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, self._encoder.encode(new), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Within this block the same text is encoded once: for choices, where many candidates are asked the same
+        questions. Not for what is measured, where every request pays for its own search."""
+        self._known.append({})
+        try:
+            yield
+        finally:
+            self._known.pop()
 
     @cached_property
     def _encoder(self) -> "SentenceEncoder":

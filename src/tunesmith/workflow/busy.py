@@ -1,5 +1,6 @@
 """Whether others compute on this machine while an estimate is made, in words."""
 
+import os
 from typing import Any
 
 from tunesmith.records.evaluation import BUSY
@@ -24,10 +25,9 @@ def busy_with(waiting: float | None, load_per_core: float | None, cores: int, st
         reasons.append(f"its host takes {stolen:.0%} of the cores' time away")
     if not reasons:
         return ()
-    return (
-        f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as busy as now; threads "
-        "that wait for each other lose most of it, and OMP_NUM_THREADS=1 may be faster",
-    )
+    one_thread = os.environ.get("OMP_NUM_THREADS") == "1" or cores == 1
+    advice = "" if one_thread else "; threads that wait for each other lose most, so OMP_NUM_THREADS=1 may be faster"
+    return (f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as busy as now{advice}",)
 
 
 def stolen_between(before: Any, after: Any) -> float:

@@ -66,7 +66,8 @@ class Lineup:
     def __post_init__(self) -> None:
         retrieval = self.recipe.retrieval
         search = retrieval.search or "bm25"
-        make_search = search_over(search, LocalEmbedder() if search != "bm25" else None)
+        self.embedder = LocalEmbedder()
+        make_search = search_over(search, self.embedder if search != "bm25" else None)
         self.indexes: dict[str, Index] = {"rag": ExampleIndex(self.train, make_search)}
         if self.documents:
             passages, counted = self.documents.passages, self.documents.counted
@@ -178,9 +179,9 @@ class Lineup:
 
     def _retrieved(self, who: Answerer, name: str, kind: str, instructions: Sequence[Instruction]) -> Entrant:
         index, k = self.indexes[name.removeprefix("tuned+")], self.recipe.retrieval.k
-        ks = (k,) if k else USUAL_KS
-        candidates = retrieval_candidates(index, ks, list(dict.fromkeys(instructions)), who.room)
-        choice = self._choose(who, name, candidates)
+        candidates = retrieval_candidates(index, (k,) if k else USUAL_KS, list(dict.fromkeys(instructions)), who.room)
+        with self.embedder.remembering():  # every candidate is asked the same questions
+            choice = self._choose(who, name, candidates)
         asked = [_with_instruction(example, choice.candidate.instruction) for example in self.test]
         found = index.hits(asked, choice.candidate.prompting.k, who.room)
         hits = rate_interval(found, len(self.test))
