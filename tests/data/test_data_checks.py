@@ -247,6 +247,13 @@ def test_a_missing_answer_of_a_test_file_is_no_unknown_label() -> None:
     assert problem.message == "1 of 3 examples is held out with a label that no train example has: other"
 
 
+@pytest.mark.parametrize("asked", ["", "  ", "\u200b"])
+def test_a_question_in_which_nothing_stands_is_told(asked: str) -> None:
+    problem = found(chat(f"u: {asked}", "a: yes"))["data/empty-question"]
+    assert (problem.severity, problem.lines) == ("warning", (241,))
+    assert "data/empty-question" not in found(chat("s: translate the date", f"u: {asked}", "a: yes"))
+
+
 def test_reasoning_without_an_answer_behind_it_is_no_label_and_is_told() -> None:
     report = check_examples(loaded(labelled(*["yes", "no"] * 30, "<think>why</think>")))
     problems = {problem.code: problem for problem in report.problems}

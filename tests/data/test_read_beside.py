@@ -149,3 +149,17 @@ def labelled(tmp_path: Path, held_out: list[str]) -> Loaded:
 def test_labels_that_training_never_sees_are_named(tmp_path: Path, held_out: list[str], severity: str | None) -> None:
     found = [p for p in check_examples(labelled(tmp_path, held_out)).problems if p.code == "data/unknown-label"]
     assert [problem.severity for problem in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "is_told"),
+    [
+        ("weight", [0, 1], True), ("sample_weight", ["0.5", "1.0"], True), ("train_on", [True, False], True),
+        ("weight", [1, 1.0], False), ("weight", ["light", "heavy"], False), ("length", [0, 1], False),
+    ],
+)  # fmt: skip
+def test_a_column_of_weights_that_differ_is_an_error(
+    tmp_path: Path, name: str, weights: list[object], is_told: bool
+) -> None:
+    rows = [{"prompt": f"q{i}", "completion": "a", name: weight} for i, weight in enumerate(weights)]
+    assert ("data/weight-column" in codes(read(tmp_path, rows))) is is_told

@@ -355,7 +355,8 @@ def explain_answers(given: Sequence[Answer], scorer: Scorer) -> str:
         without = [answer.text for answer in answers if answer.scores and not scorer.finds(final_answer(answer.text))]
         if without:
             first = " ".join(without[0].split())[:SHOWN_CHARACTERS]
-            parts.append(f"{len(without):,} of {len(answers):,} {scorer.missing} (the first: {first!r}), so are wrong")
+            shown = f"the first: {first!r}" if first else "the first is empty"
+            parts.append(f"{len(without):,} of {len(answers):,} {scorer.missing} ({shown}), so are wrong")
     return ", ".join(filter(None, parts))
 
 

@@ -31,6 +31,13 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "write the answer behind the reasoning, or take the examples out: only the answer is scored",
     )
     yield from context.problems(
+        "empty-question",
+        "warning",
+        [i for i, example in enumerate(context.examples) if _asks_nothing(example)],
+        "have a question in which nothing stands",
+        "write what is asked, or take the examples out: every one of them is the same question",
+    )
+    yield from context.problems(
         "empty-answer",
         "error",
         [i for i, example in unusual if _has_empty_turn(example)],
@@ -44,6 +51,11 @@ def _has_answer(example: Example) -> bool:
         return not is_blank(example.text)
     last = example.messages[-1]
     return last.role == "assistant" and not _is_empty(last) and _has_rejected_answer(example)
+
+
+def _asks_nothing(example: Example) -> bool:
+    """Whether a user's turn is there and all of what stands before the answer is empty."""
+    return bool(example.prompt) and all(map(_is_empty, example.prompt))
 
 
 def _is_only_reasoning(example: Example) -> bool:

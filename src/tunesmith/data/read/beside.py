@@ -1,6 +1,7 @@
 """What the columns beside an example say of it, where that contradicts how the example is used.
 
     split            "test" in a row of a file whose rows would all be split anew: test rows would be trained
+    weight           0 in some rows, 1 in others: rows that were switched off would be trained
     scores of pairs  score_chosen below score_rejected: the pair would teach the worse answer
     placeholders     "nan" or "None" as the input of an instruction: pandas wrote an empty cell as a word
 
@@ -18,6 +19,7 @@ from tunesmith.data.read.split_words import sides_in
 from tunesmith.errors import name_some
 
 SPLIT_COLUMNS = frozenset(("split", "splits", "data_split", "dataset_split", "partition", "subset", "set"))
+WEIGHT_COLUMNS = frozenset(("weight", "weights", "sample_weight", "example_weight", "loss_weight", "train_on"))
 PLACEHOLDERS = frozenset(("nan", "none", "null", "n/a", "<na>"))
 _SCORE_WORD = re.compile(r"scores?|ratings?|rewards?")
 _MOST_VALUES = 20
@@ -30,6 +32,7 @@ class Beside:
         self._rule = rule
         self._used = used
         self._splits: dict[str, dict[str, None]] = {}
+        self._weights: dict[str, dict[float, None]] = {}
         self._scores: dict[tuple[str, ...], tuple[str, str] | None] = {}
 
     def look_at(self, line: int, values: Mapping[str, Any]) -> Iterator[Fault]:
@@ -39,11 +42,21 @@ class Beside:
                 found = self._splits.setdefault(name, {})
                 if len(found) < _MOST_VALUES:
                     found[str(value)] = None
+            if name.lower() in WEIGHT_COLUMNS and name not in self._used:
+                weight = float(value) if isinstance(value, bool) else _as_number(value)
+                if weight is not None and len(weights := self._weights.setdefault(name, {})) < _MOST_VALUES:
+                    weights[weight] = None
         if self._rule.shape == "preference":
             yield from self._scores_of(line, values)
 
-    def splits(self) -> Iterator[Fault]:
-        """A column whose values are all names of splits, and of more than one. Once all rows were looked at."""
+    def of_all_rows(self) -> Iterator[Fault]:
+        """What columns say as a whole. Once all rows were looked at.
+
+        A split: all values are names of splits, of more than one. A weight: numbers that differ.
+        """
+        for name, weights in self._weights.items():
+            if len(weights) > 1:
+                yield Fault("weight-column", 0, f'"{name}" with {name_some([f"{one:g}" for one in sorted(weights)])}')
         for name, values in self._splits.items():
             sides = [sides_in(value) for value in values]
             if len(values) < _MOST_VALUES and all(sides) and len(set().union(*sides)) > 1:

@@ -176,7 +176,7 @@ def _read_source(
             log.add(Fault(bad.code, row.line, bad.found))
         present.update(name for name in rule.columns if values.get(name) not in (None, ""))
     present.update(plain_columns)
-    for fault in chain(told_left_over(rule, unused, present, renaming), beside.splits()):
+    for fault in chain(told_left_over(rule, unused, present, renaming), beside.of_all_rows()):
         log.add(fault)
     problems = list(log.problems())
     if len(examples) == before:

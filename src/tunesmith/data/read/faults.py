@@ -145,6 +145,11 @@ KINDS: dict[str, _Kind] = {
         "A column says which split each row belongs to, and would be ignored",
         "write each split into a file named after it (train.jsonl, test.jsonl), or take the column out",
     ),
+    "weight-column": _Kind(
+        "error",
+        "A column gives rows different weights, and would be ignored",
+        'take rows of weight 0 out; any other weight stands at the answer ({"role": "assistant", "weight": 0.5, ...})',
+    ),
     "scores-disagree": _Kind(
         "error",
         "Pairs whose rejected answer has the higher score",

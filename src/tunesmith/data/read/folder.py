@@ -6,6 +6,7 @@ is not read is named, several subsets or splits of one kind are refused with the
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from tunesmith.plain_yaml import NotYaml
 from tunesmith.records import CountedIn, Problem
 
 NAMES_TOLD = 20
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""`https://`, `hf://`, `s3://`: a path has lost one of the slashes, and a drive's name has one letter."""
 _DESCRIPTIONS = ("readme", "license", "licence", "notice", "citation", "changelog", "_success", "thumbs", "desktop")
 _METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
 
@@ -59,6 +62,11 @@ def find_sources(path: Path) -> Sources:
     try:
         if path.is_dir():
             return _sources_in(path)
+        if _ADDRESS.match(str(path)):
+            raise DataError(
+                "an-address", "Data is read from files of this machine, and this is an address.", where=str(path),
+                do="download it, and give the file or folder",
+            )  # fmt: skip
         if not path.exists():
             raise DataError("missing", "There is no such file or folder.", where=str(path), do="check the path")
         if not path.is_file():  # opening a pipe would wait for ever, and it can be read only once
