@@ -195,3 +195,28 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     assert resumed.code == 0, resumed.err
     assert "zero-shot has answered already; its answers are scored" in resumed.err
     assert "zero-shot" in folder.contenders() and not (folder.path / "unscored").exists() and not folder.damage()
+
+
+def test_while_a_judge_that_is_examined_never_replies(
+    start: Start, labels_csv: Path, settings: list[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    def talk(connection: Connection) -> None:
+        connection.request()
+        is_asked.set()
+        connection.be_silent()
+
+    is_asked = threading.Event()
+    people = tmp_path / "people.csv"
+    judged = [f"{number} boat is painted?,red,red,{('right', 'wrong')[number % 2]}" for number in range(60)]
+    people.write_text("\n".join(["question,answer,reference,label", *judged]) + "\n")
+    with RawService(talk) as service:
+        remote = [{"name": "far", "url": service.url, "model": "m", "usd_per_million_in": 0, "usd_per_million_out": 0}]
+        words = ("--set", f"evaluation.remote={json.dumps(remote)}", "--set", "judge.model=far")
+        process = start("evaluate", tiny_model, "--data", labels_csv, "--out", tmp_path / "out", *settings, *words,
+                        "--set", f"judge.labels={people}")  # fmt: skip
+        assert is_asked.wait(120)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "Stopped as you asked. Nothing was kept. Next: run the command again"
+    assert not list(tmp_path.glob("out/*"))
