@@ -1,11 +1,15 @@
 """The id of a plain example, made without the general way, is the id of the general way."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.data.keys import normalised, prompt_key
 from tunesmith.records import Example, Message
-from tunesmith.records.example import identify_plain
+from tunesmith.records.example import identify, identify_plain
 from tunesmith.records.record import canonical_json, fingerprint_of
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
@@ -42,3 +46,19 @@ def test_keys_of_plain_prompts_are_canonical_json(messages: tuple[Message, ...])
     example = Example(1, (*messages, Message("assistant", "x")))
     if messages:
         assert prompt_key(example) == canonical_json([[m.role, normalised(m.content), []] for m in messages])
+
+
+def test_an_id_is_worked_out_when_it_is_asked_for_and_stays() -> None:
+    example = Example(1, (Message("user", "q"), Message("assistant", "a")))
+    expected = identify(example)
+    assert copy.copy(example).id == pickle.loads(pickle.dumps(example)).id == expected
+    assert replace(example, messages=(Message("user", "other"),)).id == expected
+    assert example.with_system("be brief").id == expected
+    assert example == replace(example)
+    assert hash(example) == hash(replace(example))
+    assert f"id={expected!r}" in repr(example)
+    assert Example(1, text="t").id != expected
+
+
+def test_an_example_has_no_other_attributes() -> None:
+    assert not hasattr(Example(1, text="t"), "ids")

@@ -263,6 +263,7 @@ def _paste(skeleton: Sequence[str | Slot], messages: Sequence[Message]) -> str:
 
 def _is_plain(message: Message) -> bool:
     """Nothing but a role and a content that is not blank and holds no mark."""
+    if message.tool_calls or message.name or message.tool_call_id or message.reasoning:
+        return False
     content = message.content
-    is_bare = not (message.tool_calls or message.name or message.tool_call_id or message.reasoning)
-    return is_bare and bool(content) and not content.isspace() and not (FIRST_MARK in content or LAST_MARK in content)
+    return not (not content or content.isspace() or FIRST_MARK in content or LAST_MARK in content)

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.records.origin import Origin, Place, name_places
 from tunesmith.records.record import canonical_json, fingerprint_of
@@ -85,19 +85,17 @@ class Example:
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.id:  # a changed copy keeps the id of the example it was made from
-            return
-        if _is_plain(self):
-            object.__setattr__(self, "id", identify_plain(self.messages))
-            return
-        content = [
-            [[parts, _weight_in_id(m)] for parts, m in zip(_contents(self.messages), self.messages, strict=True)],
-            self.text,
-            _contents(self.rejected),
-            self.tools,
-            *([] if self.is_desirable is None else [self.is_desirable]),
-        ]
-        object.__setattr__(self, "id", fingerprint_of(content)[:16])
+        if not self.id:
+            object.__delattr__(self, "id")  # worked out when it is asked for: a million take 80 MB
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> str:
+            """The id, the first time; a changed copy keeps the id of the example it was made from."""
+            if name != "id":
+                raise AttributeError(f"an example has no {name!r}")
+            object.__setattr__(self, "id", identify(self))
+            return self.id
 
     @property
     def place(self) -> Place:
@@ -147,19 +145,31 @@ class Example:
         return replace(self, messages=(Message("system", instruction), *self.messages))
 
 
+def identify(example: Example) -> str:
+    """The id that belongs to this content, without keeping it."""
+    if _is_plain(example):
+        return identify_plain(example.messages)
+    messages = example.messages
+    content = [
+        [[parts, _weight_in_id(m)] for parts, m in zip(_contents(messages), messages, strict=True)],
+        example.text,
+        _contents(example.rejected),
+        example.tools,
+        *([] if example.is_desirable is None else [example.is_desirable]),
+    ]
+    return fingerprint_of(content)[:16]
+
+
 def _is_plain(example: Example) -> bool:
     """Whether it is nothing but messages of a role and a content each."""
     if example.text is not None or example.rejected or example.tools or example.is_desirable is not None:
         return False
-    return all(
-        m.weight is None
-        and m.name is None
-        and not m.tool_calls
-        and m.tool_call_id is None
-        and m.reasoning is None
-        and m.role != "tool"
-        for m in example.messages
-    )
+    for m in example.messages:  # a loop, for this is asked of every row
+        if m.weight is not None or m.name is not None or m.tool_calls or m.role == "tool":
+            return False
+        if m.tool_call_id is not None or m.reasoning is not None:
+            return False
+    return True
 
 
 def identify_plain(messages: tuple[Message, ...]) -> str:

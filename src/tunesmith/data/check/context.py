@@ -46,6 +46,15 @@ class CheckContext:
         return [i for i, example in examples if not is_question_and_answer(example)]
 
     @cached_property
+    def ids_E(self) -> "np.ndarray":
+        """The ids of the examples as numbers, shape (E,) uint64."""
+        import numpy as np
+
+        if self.loaded.ids is not None:
+            return np.frombuffer(self.loaded.ids, np.uint64)
+        return np.array([int(example.id, 16) for example in self.examples], np.uint64)
+
+    @cached_property
     def prompt_hashes_E(self) -> "np.ndarray":
         """64 bits of what each example asks, shape (E,) int64: equal questions, equal hashes. Good in this process.
 

@@ -247,7 +247,8 @@ def _band_keys(band_DR: np.ndarray) -> np.ndarray:
     """One number for the rows of a band, shape (D,) uint64: equal rows, equal keys; different ones hardly ever."""
     keys_D = np.zeros(len(band_DR), np.uint64)
     for row_D in band_DR.T:
-        keys_D = (keys_D ^ row_D) * np.uint64(0x9E3779B97F4A7C15)
+        keys_D ^= row_D
+        keys_D *= np.uint64(0x9E3779B97F4A7C15)
         keys_D ^= keys_D >> np.uint64(29)
     return keys_D
 

@@ -19,7 +19,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
     from tunesmith.data.check.minhash import similar_to_earlier  # numpy
 
-    positions_D = find_first(context.examples)
+    positions_D = find_first(context.ids_E)
     texts = _ComparedTexts(context.examples, positions_D)
     later = [int(positions_D[k]) for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(

@@ -4,6 +4,7 @@ Rows never end the reading; they become problems. A file that cannot be used at 
 """
 
 import gc
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from tunesmith.data.read.split_words import Side
 from tunesmith.errors import DataError, name_some
 from tunesmith.files import sha256_of
 from tunesmith.records import CountedIn, Dataset, Example, Method, Origin, Problem, SourceFile, fingerprint_of
+from tunesmith.records.example import identify
 
 ROWS_LOOKED_AT = 100
 """The first rows of each file decide the shape, each with one vote; rows that do not fit it are faults."""
@@ -53,6 +55,7 @@ class Loaded:
     """A data set in memory: its record, its examples in file order, and what was wrong while reading.
 
     `has_answers` is False where a task of another tool says how answers are checked in place of what they are.
+    `ids` are those of the examples as numbers of 64 bits, where the reader has worked them out.
     """
 
     dataset: Dataset
@@ -60,6 +63,7 @@ class Loaded:
     problems: list[Problem]
     parts: tuple[Part, ...]
     has_answers: bool = True
+    ids: "array[int] | None" = None
 
     @property
     def sides(self) -> list[Side] | None:
@@ -101,15 +105,16 @@ def read_dataset(
         files.append(_source_file(source.path, len(examples) - begin))
         parts.append(Part(str(source.path), source.side, begin, len(examples), source.counted_in))
     _refuse_mixed_shapes(path, rules)
+    ids = array("Q", (int(identify(example), 16) for example in examples))
     dataset = Dataset(
         name=path.resolve().stem,
         shape=rules[0].shape,
         files=tuple(files),
         columns=columns,
         examples=len(examples),
-        content=fingerprint_of([example.id for example in examples]),
+        content=fingerprint_of([f"{number:016x}" for number in ids]),
     )
-    return Loaded(dataset, examples, problems, tuple(parts))
+    return Loaded(dataset, examples, problems, tuple(parts), ids=ids)
 
 
 @contextmanager

@@ -33,7 +33,6 @@ from tunesmith.data.read.messages import (
 from tunesmith.data.read.plain_text import as_text
 from tunesmith.data.read.wrong_type import wrong_type
 from tunesmith.records import Example, Message, Method, Origin, Role, Shape
-from tunesmith.records.example import identify_plain
 
 Values = Mapping[str, Any]
 NO_INPUT = "<noinput>"
@@ -278,7 +277,7 @@ def read_plain_example(rule: ShapeRule, values: Values, line: int, origin: Origi
     if may_be_messages(prompt) or may_be_messages(completion):
         return None
     messages = (Message("user", prompt), make_answer(completion))
-    return Example(line, messages, id=identify_plain(messages), origin=origin)
+    return Example(line, messages, origin=origin)
 
 
 @lru_cache(maxsize=4096)
