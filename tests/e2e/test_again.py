@@ -68,7 +68,7 @@ def test_a_given_test_file_that_leaks_stops_the_run(tmp_path: Path, tiny_model: 
     changes = [f"data.path={data}", f"data.test_path={test}", "data.group=customer", f"model={tiny_model}"]
     with pytest.raises(GateFailed, match="gate/leak") as caught:
         gather(load_recipe(None, changes))
-    assert "group 5 (lines 1, 2, 3 (2 more) like train lines" in str(caught.value)
+    assert f"group 5 ({test} lines 1, 2, 3 (2 more) like train {data} line" in str(caught.value)
     assert caught.value.exit_code == 1
 
 

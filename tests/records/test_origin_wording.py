@@ -1,6 +1,8 @@
 """How places in files are named."""
 
-from tunesmith.records import Origin, Place, name_places
+from tunesmith.records import Example, Message, Origin, Place, name_places
+from tunesmith.workflow import contest
+from tunesmith.workflow.again import example_of
 
 A, B = Origin("a.jsonl"), Origin("b.parquet", "rows")
 
@@ -13,3 +15,10 @@ def test_places_of_one_file_are_named_together_and_others_with_their_file() -> N
 
 def test_without_a_file_the_lines_alone_are_named() -> None:
     assert name_places([(None, 3), (None, 9)]) == "lines 3, 9"
+
+
+def test_a_stored_test_example_keeps_its_place() -> None:
+    example = Example(7, (Message("user", "q"), Message("assistant", "a")), origin=A)
+    (stored,) = contest.tested_examples([example])
+    assert example_of(stored).named_place == "a.jsonl line 7"
+    assert example_of(stored).id == example.id
