@@ -8,12 +8,12 @@ A decision goes on to its verdict: whoever answered is not asked again, and what
 needs the data where they were, because it needs the test examples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import RunError, command_line
 from tunesmith.providers.local_model import LocalModel, NamedModel
-from tunesmith.records import Decision, Qualification, Recipe, Run, TestSet
+from tunesmith.records import Decision, Qualification, Recipe, Run, TestExample, TestSet
 from tunesmith.runs.folder import RunFolder
 from tunesmith.runs.lesson import read_lesson
 from tunesmith.runs.stop import stop_on_signals
@@ -112,12 +112,18 @@ def _go_on_deciding(folder: RunFolder, before: Run, index: Index, allow_drift: b
 
 def _refuse_other_data(folder: RunFolder, before: Run, material: Material) -> None:
     """Answers to other examples could not be compared. Errors: `RunError`."""
-    tested = folder.read(TestSet).examples if folder.has(TestSet) else tested_examples(material.test)
-    if before.split != material.split.fingerprint or tested != tested_examples(material.test):
+    now = _without_places(tested_examples(material.test))
+    tested = _without_places(folder.read(TestSet).examples) if folder.has(TestSet) else now
+    if before.split != material.split.fingerprint or tested != now:
         raise RunError(
             "other-data", "The data are not those that this run began with.", where=material.recipe.data.path or "",
             found="another split, or other test examples", do="put them back, or decide on them anew",
         )  # fmt: skip
+
+
+def _without_places(examples: Iterable[TestExample]) -> list[TestExample]:
+    """A file may be named otherwise from another folder, and older versions did not say where an example stands."""
+    return [one.model_copy(update={"line": 0, "origin": None}) for one in examples]
 
 
 def _refuse_another_scorer(folder: RunFolder, before: str | None, now: str | None) -> None:
