@@ -33,11 +33,11 @@ error[data/too-few]: The number of different prompts is only 2; intervals will b
   where bad.jsonl
   do give at least 10, better 200 or more
 
-warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently.
+warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently: bad.jsonl line 1 and bad.jsonl line 4.
   where bad.jsonl lines 1, 3, 4
   do decide which answer is right; they stay on one side of the split
 
-warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly.
+warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly: bad.jsonl line 3 is bad.jsonl line 1.
   where bad.jsonl line 3
   do nothing: each is used once, on one side of the split; take them out if that is not meant
 

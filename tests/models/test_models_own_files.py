@@ -120,7 +120,7 @@ def test_examples_with_tokens_past_the_embedding_are_named_by_check_and_refused(
     assert (problem.severity, problem.lines) == ("error", (2,)) and str(beyond) in problem.message
     with pytest.raises(DataError) as caught:
         prepare_split("train", loaded.examples, tokenizer, 100)
-    assert caught.value.code == "data/no-embedding" and "lines 2" in caught.value.where
+    assert caught.value.code == "data/no-embedding" and "line 2" in caught.value.where
     first, second = open_prompts(tokenizer, [ASKED, [Message("user", "a quokka")]])
     assert first.error is None and f"ids {beyond}" in (second.error or "")
 
