@@ -33,7 +33,8 @@ error[data/too-few]: The number of different prompts is only 2; intervals will b
   where bad.jsonl
   do give at least 10, better 200 or more
 
-warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently: bad.jsonl line 1 and bad.jsonl line 4.
+warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently: \
+bad.jsonl line 1 and bad.jsonl line 4.
   where bad.jsonl lines 1, 3, 4
   do decide which answer is right; they stay on one side of the split
 
