@@ -259,3 +259,11 @@ def test_reasoning_without_an_answer_behind_it_is_no_label_and_is_told() -> None
     problems = {problem.code: problem for problem in report.problems}
     assert "data/label-imbalance" not in problems
     assert (problems["data/no-final-answer"].severity, problems["data/no-final-answer"].lines) == ("warning", (61,))
+
+
+def test_a_very_long_rare_label_is_named_by_its_beginning() -> None:
+    answers = ["yes"] * 60 + ["no"] * 60 + ["x" * 5000] * 2
+    turns = [(Message("user", f"q {i}"), Message("assistant", answer)) for i, answer in enumerate(answers)]
+    (problem,) = [p for p in check_examples(loaded(turns)).problems if p.code == "data/label-imbalance"]
+    assert f"{'x' * 200} …;" in problem.message
+    assert len(problem.message) < 500

@@ -13,6 +13,7 @@ from tunesmith.data.keys import labels_of, normalised
 from tunesmith.errors import name_some
 from tunesmith.records import Problem
 
+LONGEST_SHOWN = 200
 IMBALANCE = 10
 """A label is rare when the commonest one has this many times its examples."""
 
@@ -29,7 +30,8 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
         "label-imbalance",
         "warning",
         found,
-        f"have a rare label: {name_some(sorted(rare))}; the commonest, {commonest!r}, has {most:,}",
+        f"have a rare label: {name_some(sorted(map(_shorten, rare)))}; "
+        f"the commonest, {_shorten(commonest)!r}, has {most:,}",
         "add examples of the rare labels, and judge by macro-F1 beside accuracy",
     )
 
@@ -52,7 +54,7 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
         finals = {i: final_answer(held_out.examples[i].answer).strip() for i in places}
         places = [i for i in places if not is_blank(finals[i])]
         found = [i for i in places if normalised(finals[i]) not in known]
-        names = name_some(sorted({finals[i] for i in found}))
+        names = name_some(sorted({_shorten(finals[i]) for i in found}))
         is_all = len(found) == len(places) > 0
         yield from held_out.problems(
             "unknown-label",
@@ -62,3 +64,8 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
             + ("; no held-out label is known" if is_all else ""),
             "write labels in the same way everywhere, and take rows without a true label out",
         )
+
+
+def _shorten(label: str) -> str:
+    """A row of the data may be taken for a label, however long it is; a message names it by its beginning."""
+    return label if len(label) <= LONGEST_SHOWN else f"{label[:LONGEST_SHOWN]} …"
