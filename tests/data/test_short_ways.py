@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data import keys
+from tunesmith.data import folding
 from tunesmith.data.check import minhash
 from tunesmith.data.check.answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
 from tunesmith.data.check.context import is_question_and_answer
@@ -153,7 +153,7 @@ def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path)
 @given(st.text(st.sampled_from("aB \t\n\u00a0\u2028"), max_size=60), st.integers(1, 9))
 def test_a_long_text_is_normalised_piece_by_piece_to_the_same(text: str, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys, "PIECE_CHARACTERS", piece)
+        patch.setattr(folding, "PIECE_CHARACTERS", piece)
         assert normalised(text) == " ".join(text.casefold().split())
 
 

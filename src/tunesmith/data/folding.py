@@ -12,13 +12,14 @@ So the most forgiving of the four is taken under which the expected answers stay
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 SENTENCE_MARKS = ".,;:!?。、؟،؛।"
 MOST_MARKS = 30
 """Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
+PIECE_CHARACTERS = 2**18
 SHORT_CHARACTERS = 100
 """Longer texts are folded anew each time: they hardly ever come twice."""
 SLIP_SHARE = 0.05
@@ -61,7 +62,24 @@ def _write_alike(text: str) -> str:
 
 
 def _fold_spaces(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", without_heaps(text)).split())
+    return space_once(unicodedata.normalize("NFC", without_heaps(text)))
+
+
+def space_once(text: str) -> str:
+    """The words of a text with one space between them; long texts are read in pieces (`_pieces`)."""
+    if len(text) <= PIECE_CHARACTERS:
+        return " ".join(text.split())
+    return " ".join(filter(None, (" ".join(piece.split()) for piece in _pieces(text))))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text cut at spaces: a list of all its words would be ten times as large as the text."""
+    begin = 0
+    while begin < len(text):
+        end = text.find(" ", begin + PIECE_CHARACTERS)
+        end = len(text) if end < 0 else end
+        yield text[begin:end]
+        begin = end + 1
 
 
 def _fold_edges(text: str) -> str:

@@ -1,36 +1,20 @@
 """When two texts count as the same, and whether answers are labels. The check and the split must agree on both."""
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
 
 from tunesmith.data.final_answer import final_answer, is_blank
+from tunesmith.data.folding import space_once
 from tunesmith.data.label_set import LabelSet, find_labels
 from tunesmith.records import Example, canonical_json
-
-PIECE_CHARACTERS = 2**18
 
 
 def normalised(text: str) -> str:
     """Text without the differences that do not matter to a reader: case, spacing, Unicode form (NFKC)."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    text = text.casefold()
-    return " ".join(text.split() if len(text) <= PIECE_CHARACTERS else filter(None, map(_space_once, _pieces(text))))
-
-
-def _space_once(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A long text cut at spaces: a list of all its words would be ten times as large as the text."""
-    begin = 0
-    while begin < len(text):
-        end = text.find(" ", begin + PIECE_CHARACTERS)
-        end = len(text) if end < 0 else end
-        yield text[begin:end]
-        begin = end + 1
+    return space_once(text.casefold())
 
 
 def prompt_key(example: Example) -> str:
