@@ -55,6 +55,14 @@ class CheckContext:
         return np.array([int(example.id, 16) for example in self.examples], np.uint64)
 
     @cached_property
+    def first_D(self) -> "np.ndarray":
+        """Positions of the first example of each id, in order."""
+        import numpy as np
+
+        _, first_D = np.unique(self.ids_E, return_index=True)
+        return np.sort(first_D)
+
+    @cached_property
     def prompt_hashes_E(self) -> "np.ndarray":
         """64 bits of what each example asks, shape (E,) int64: equal questions, equal hashes. Good in this process.
 

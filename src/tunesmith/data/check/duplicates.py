@@ -1,20 +1,16 @@
 """Exact duplicates: the same content twice. The first of each stays, the others are reported."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from tunesmith.data.check.context import CheckContext
 from tunesmith.records import Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def check_duplicates(context: CheckContext) -> Iterator[Problem]:
     import numpy as np
 
     is_repeated_E = np.ones(len(context.examples), bool)
-    is_repeated_E[find_first(context.ids_E)] = False
+    is_repeated_E[context.first_D] = False
     repeated = np.flatnonzero(is_repeated_E).tolist()
     yield from context.problems(
         "duplicate",
@@ -30,11 +26,3 @@ def _first_pair(context: CheckContext, repeated: Sequence[int]) -> str:
         return ""
     earlier, later = (context.ids_E == context.ids_E[repeated[0]]).nonzero()[0][:2].tolist()
     return f": {context.examples[later].named_place} is {context.examples[earlier].named_place}"
-
-
-def find_first(ids_E: "np.ndarray") -> "np.ndarray":
-    """Positions of the first example of each id, in order."""
-    import numpy as np
-
-    _, first_D = np.unique(ids_E, return_index=True)
-    return np.sort(first_D)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.check.duplicates import find_first
 from tunesmith.data.keys import normalised
 from tunesmith.records import Example, Problem
 
@@ -19,7 +18,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
     from tunesmith.data.check.minhash import similar_to_earlier  # numpy
 
-    positions_D = find_first(context.ids_E)
+    positions_D = context.first_D
     texts = _ComparedTexts(context.examples, positions_D)
     later = [int(positions_D[k]) for k in similar_to_earlier(texts, SIMILARITY)]
     yield from context.problems(
