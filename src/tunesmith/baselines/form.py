@@ -7,7 +7,7 @@ made from, and shuts out only what the train answers speak against (`schema.py`)
 from collections.abc import Sequence
 
 from tunesmith.baselines.schema import DEEPEST, LARGEST_BYTES, infer_schema
-from tunesmith.data.final_answer import has_reasoning
+from tunesmith.data.final_answer import final_answer, has_reasoning, is_blank
 from tunesmith.data.label_set import find_labels
 from tunesmith.data.read.faults import BadRow
 from tunesmith.data.read.jsonl import parse_json
@@ -30,7 +30,7 @@ def form_of(answers: Sequence[str]) -> tuple[AnswerForm | None, str]:
     if len(answers) - len(values) <= STRAY_SHARE * len(answers):
         return _json_form(values, len(answers))
     n, found = len(answers), find_labels(answers)
-    if found is None or "" in found.labels:
+    if found is None or any(is_blank(final_answer(answer)) for answer in value_of):
         return None, f"The {n:,} train answers are neither a small label set nor all JSON: they are left free."
     if any(map(has_reasoning, answers)):
         return None, f"The {n:,} train answers reason before they answer: they are left free."
