@@ -23,11 +23,11 @@ from pathlib import Path
 from tiny_world import World, visible_in
 
 from tunesmith.errors import InputError
-from tunesmith.faults import flip_bit
-from tunesmith.runs.folder import TO_LABEL, RunFolder
-from tunesmith.workflow.again import decide_again
+from tunesmith.failpoints import flip_bit
+from tunesmith.runs.run_folder import LABELING_FILE, RunFolder
 from tunesmith.workflow.compare import compare
-from tunesmith.workflow.inventory import folder_if_run, show_run
+from tunesmith.workflow.inventory import resolve_run_or_name, show_run
+from tunesmith.workflow.redecide import redecide
 
 EMPTY_OR_OURS = ("lock",)
 """The lock has no content once its owner is done."""
@@ -71,9 +71,9 @@ def flip_all(folder: Path, other: Path, places: int, seed: int = 0) -> tuple[Cou
             flip_bit(path, offset)
             ways = {
                 "show": named_by_show(folder, name),
-                "decide": named_by(lambda: decide_again(RunFolder.open(folder)), name),
+                "decide": named_by(lambda: redecide(RunFolder.open(folder)), name),
                 "compare": named_by(lambda: compare(str(folder), str(other)), name),
-                "chat and export, before the model": named_by(lambda: folder_if_run(str(folder)), name),
+                "chat and export, before the model": named_by(lambda: resolve_run_or_name(str(folder)), name),
             }
             path.write_bytes(whole)
             counts["flips"] += 1
@@ -98,11 +98,13 @@ def main() -> int:
         os.chdir(world.place)
         files = len(files_of(folder))
         counts, silent = flip_all(folder, other, places)
-        assert not RunFolder.open(folder).damage(), "every bit was put back"
+        assert not RunFolder.open(folder).find_damage(), "every bit was put back"
     silent.pop("chat and export, before the model", None)  # they read few files before the model
     seconds = round(time.monotonic() - began, 1)
     print(json.dumps({"files": files, **counts, "passed over": silent, "seconds": seconds}, indent=2))
-    return int(bool(silent.get("show")) or any(set(silent.get(way, ())) - {TO_LABEL} for way in ("decide", "compare")))
+    return int(
+        bool(silent.get("show")) or any(set(silent.get(way, ())) - {LABELING_FILE} for way in ("decide", "compare"))
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import calibrate_leaks, calibrate_stats, calibrate_worlds
-from tunesmith.files import write_atomically
+from tunesmith.atomic_io import write_atomically
 
 KEPT = Path(__file__).parent / "calibration.json"
 

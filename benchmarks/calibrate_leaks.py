@@ -1,4 +1,4 @@
-"""Are planted leaks found, and only these? Recall and precision of `tunesmith.data.leaks`, 1 % and 5 % planted.
+"""Are planted leaks found, and only these? Recall and precision of `tunesmith.data.contamination`, 1 % and 5 % planted.
 
 Made-up support messages: a situation, a thing, a detail and some wishes, each said in one of several ways, drawn one by
 one. Some come out alike by chance, and as each was drawn for itself that is no leak. A planted test example is a train
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.calibrate_stats import Row
-from tunesmith.data.leaks import find_leaks
+from tunesmith.data.contamination import find_contamination
 from tunesmith.data.read import read_dataset
 from tunesmith.records import Example, Message
 
@@ -133,7 +133,7 @@ def _count(
     for i in planted:
         copied = dice.choice(train)
         test[i] = _example(i + 1, dice.choice(edits)(copied.question, dice), copied.answer)
-    found = {leak.held_out_line - 1 for leak in find_leaks(train, test).found}
+    found = {leak.held_out_line - 1 for leak in find_contamination(train, test).found}
     return len(planted), len(found & planted), len(found)
 
 
@@ -161,8 +161,8 @@ def _made_up(dice: random.Random) -> tuple[list[Example], list[Example]]:
 def _banking77(folder: Path, repeats: int) -> Iterable[Row]:
     columns = {"prompt": "text", "completion": "category"}
     train, test = (read_dataset(folder / f"{side}.csv", columns).examples for side in ("train", "test"))
-    leaks = find_leaks(train, test)
-    for kind, count in leaks.counts().items():
+    leaks = find_contamination(train, test)
+    for kind, count in leaks.count_by_kind().items():
         yield _row(f"banking77 as it is: share of the test examples that leak, {kind}", count / len(test))
     alike = {leak.held_out_line for leak in leaks.found}
     others = [example for example in test if example.line not in alike]

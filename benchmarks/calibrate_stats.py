@@ -16,12 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from tunesmith.evaluation.stats.bootstrap import mean_by_bootstrap, whole_set_interval
+from tunesmith.evaluation.stats.bootstrap import bootstrap_interval, bootstrap_mean_interval
 from tunesmith.evaluation.stats.intervals import exact_interval, mean_interval, rate_interval, t_interval
-from tunesmith.evaluation.stats.margin import non_inferiority
-from tunesmith.evaluation.stats.paired import exact_mcnemar, paired_difference, rate_difference
-from tunesmith.evaluation.stats.power import minimum_detectable, needed_for, needed_for_mean, power_at
-from tunesmith.evaluation.stats.several import holm
+from tunesmith.evaluation.stats.multiple_testing import holm_adjust
+from tunesmith.evaluation.stats.non_inferiority import non_inferiority
+from tunesmith.evaluation.stats.paired_difference import exact_mcnemar, paired_difference, rate_difference
+from tunesmith.evaluation.stats.power_analysis import (
+    compute_power,
+    compute_required_n,
+    compute_required_n_for_means,
+    minimum_detectable_difference,
+)
 
 WORLDS, QUICK = 4000, 60
 SIZES = (30, 100, 1000)
@@ -160,7 +165,7 @@ def _means(worlds: int) -> Iterable[Row]:
             if n == 30:
                 covered = _covered(kind.mean, map(_limits, map(t_interval, draws_WN)))
                 yield _row(f"coverage: mean, {kind.name}, n={n}, by Student's t (not used)", covered)
-                boots = (_limits(mean_by_bootstrap(draw_N, seed)) for seed, draw_N in enumerate(draws_WN))
+                boots = (_limits(bootstrap_mean_interval(draw_N, seed)) for seed, draw_N in enumerate(draws_WN))
                 yield _row(
                     f"coverage: mean, {kind.name}, n={n}, by the bootstrap (not used)", _covered(kind.mean, boots)
                 )
@@ -176,7 +181,7 @@ def _whole_sets(worlds: int) -> Iterable[Row]:
         for world in range(worlds):
             outcome_N = np.repeat(random.choice(4, n // of_each, p=shares), of_each)
             groups = [str(i // of_each) for i in range(n)]
-            intervals.append(_limits(whole_set_interval(np.eye(4)[outcome_N], _f1, world, groups)))
+            intervals.append(_limits(bootstrap_interval(np.eye(4)[outcome_N], _f1, world, groups)))
         name = f"coverage: F1, n={n}" + (f" in groups of {of_each}" if of_each > 1 else "")
         yield _row(name, _covered(truth, intervals), COVERAGE)
 
@@ -225,7 +230,7 @@ def _paired_means(worlds: int) -> Iterable[Row]:
                 told = float(np.mean([one.p < 0.05 for one in found]))
                 yield _row(f"false positives: paired t, {kind.name}, n={n}", told, FALSE_POSITIVES)
             if n == 30:
-                boots = (_limits(mean_by_bootstrap(draw_N, 0, scale=(-1, 1))) for draw_N in draws_WN)
+                boots = (_limits(bootstrap_mean_interval(draw_N, 0, scale=(-1, 1))) for draw_N in draws_WN)
                 name = f"coverage: paired difference, {kind.name}, n={n}, by the bootstrap (not used)"
                 yield _row(name, _covered(kind.mean, boots))
 
@@ -320,7 +325,7 @@ def _several(worlds: int) -> Iterable[Row]:
             for j in range(i)
         ]
         any_plain.append(min(p) < 0.05)
-        any_holm.append(min(holm(p)) < 0.05)
+        any_holm.append(min(holm_adjust(p)) < 0.05)
     yield _row("false positives: any of ten comparisons, Holm", np.mean(any_holm), (None, FALSE_POSITIVES[1]))
     yield _row("false positives: any of ten comparisons, uncorrected (not used)", np.mean(any_plain))
 
@@ -329,11 +334,11 @@ def _margins(worlds: int) -> Iterable[Row]:
     """Exactly as bad as the margin: how often is it called not worse? One-sided, so 2.5 % are promised."""
     for n in SIZES[1:]:
         tables = _tables(np.random.default_rng([8, n]), worlds, n, -0.1, 0.3)
-        held = _share(tables, lambda a, b, n=n: non_inferiority(*_answers(a, b, n), 0.1).holds)
+        held = _share(tables, lambda a, b, n=n: non_inferiority(*_answers(a, b, n), 0.1).is_non_inferior)
         yield _row(f"false positives: not worse by 0.1, rates, n={n}", held, (0.01, 0.04))
         kind = DIFFERENCES[1]
         draws_WN = kind.draw(np.random.default_rng([9, n]), (worlds, n)) * 0.8 - 0.1
-        held = float(np.mean([non_inferiority(*_pair(draw_N), 0.1).holds for draw_N in draws_WN]))
+        held = float(np.mean([non_inferiority(*_pair(draw_N), 0.1).is_non_inferior for draw_N in draws_WN]))
         yield _row(f"false positives: not worse by 0.1, graded, n={n}", held, (0.01, 0.04))
 
 
@@ -344,20 +349,20 @@ def _answers(only_a: int, only_b: int, n: int) -> tuple[Array, Array]:
 def _plans(worlds: int) -> Iterable[Row]:
     """Is a difference told as often as was planned?"""
     for difference, discordant in ((0.2, 0.3), (0.1, 0.3), (0.05, 0.2), (0.05, 0.05)):
-        n = needed_for(difference, discordant)
+        n = compute_required_n(difference, discordant)
         told = _told(worlds, n, difference, discordant)
         yield _row(f"power: {n} examples as needed for {difference} with {discordant:.0%} disagreements", told, POWER)
     for n in (30, 80, 400):
-        least = minimum_detectable(n, 0.25)
+        least = minimum_detectable_difference(n, 0.25)
         told = _told(worlds, n, least, max(0.25, least))
         yield _row(f"power: n={n} and the least difference that it shows, {least:.3f}", told, POWER)
-    told, plan = _told(worlds, 50, 0.1, 0.3), power_at(50, 0.1, 0.3)
+    told, plan = _told(worlds, 50, 0.1, 0.3), compute_power(50, 0.1, 0.3)
     yield _row("power: n=50, 0.1 with 30% disagreements", told, (round(plan - 0.05, 4), round(plan + 0.05, 4)))
     for number, kind in enumerate(DIFFERENCES[:4]):
         random = np.random.default_rng([11, number])
         spread = float(kind.draw(random, (200_000,)).std())
         shift = spread / 3
-        n = needed_for_mean(shift, spread)
+        n = compute_required_n_for_means(shift, spread)
         draws_WN = kind.draw(random, (worlds, n)) - kind.mean
         told = float(np.mean(stats.ttest_1samp(draws_WN + shift, 0, axis=1).pvalue < 0.05))
         yield _row(f"power: {n} examples as needed for a third of the spread, {kind.name}", told, POWER)

@@ -1,4 +1,4 @@
-"""Are planted wrong labels found, and only these? Precision and recall of `tunesmith.analysis.suspects`.
+"""Are planted wrong labels found, and only these? Precision and recall of `tunesmith.analysis.label_issues`.
 
     python -m benchmarks.calibrate_suspects FOLDER [SHARE]
 
@@ -12,10 +12,10 @@ import random
 import sys
 from pathlib import Path
 
-from tunesmith.analysis.analyse import _embedded
-from tunesmith.analysis.neighbours import TrainIndex
-from tunesmith.analysis.suspects import Signals, examined, find_suspects, signals_of_neighbors
-from tunesmith.baselines.rag.index import DenseIndex
+from tunesmith.analysis.error_analysis import _select_embedded
+from tunesmith.analysis.label_issues import LabelSignals, collect_neighbor_signals, find_label_issues, select_examined
+from tunesmith.analysis.nearest_examples import TrainIndex
+from tunesmith.baselines.rag.search_index import DenseIndex
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import Example, Message
 
@@ -33,7 +33,7 @@ def planted(rows: list[tuple[str, str]], share: float, seed: int = 0) -> tuple[l
     return made, ids
 
 
-def accused_by_one(some: list[Example], signals: Signals) -> set[str]:
+def accused_by_one(some: list[Example], signals: LabelSignals) -> set[str]:
     """What a single signal contradicts, the way it was before two had to agree."""
     return {e.id for e in some for of in signals.values() if e.id in of and of[e.id].answer != e.answer}
 
@@ -41,16 +41,16 @@ def accused_by_one(some: list[Example], signals: Signals) -> set[str]:
 def measure(rows: list[tuple[str, str]], share: float) -> None:
     """Print one line for each way to suspect."""
     train, wrong = planted(rows, share)
-    some = examined(train)
+    some = select_examined(train)
     wrong &= {example.id for example in some}
-    words = signals_of_neighbors(some, TrainIndex(train), "nearest by words")
+    words = collect_neighbor_signals(some, TrainIndex(train), "nearest by words")
     embedder = LocalEmbedder()
-    by_meaning = TrainIndex(_embedded(train), lambda texts: DenseIndex(texts, embedder))
-    meaning = signals_of_neighbors(some, by_meaning, "nearest by meaning")
+    by_meaning = TrainIndex(_select_embedded(train), lambda texts: DenseIndex(texts, embedder))
+    meaning = collect_neighbor_signals(some, by_meaning, "nearest by meaning")
     ways = {
         "words alone": accused_by_one(some, {"words": words}),
         "meaning alone": accused_by_one(some, {"meaning": meaning}),
-        "both agree": {one.example for one in find_suspects(some, {"words": words, "meaning": meaning})},
+        "both agree": {one.example for one in find_label_issues(some, {"words": words, "meaning": meaning})},
     }
     for way, accused in ways.items():
         right = len(accused & wrong)

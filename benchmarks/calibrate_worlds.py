@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import multivariate_normal, norm
 
-from tunesmith.decision.judgement import Case
-from tunesmith.decision.verdict import judge
+from tunesmith.decision.rule_result import VerdictInput
+from tunesmith.decision.verdict import apply_rules
 from tunesmith.evaluation.stats.intervals import mean_interval
-from tunesmith.evaluation.stats.paired import paired_difference
-from tunesmith.evaluation.stats.power import minimum_detectable
-from tunesmith.records import Bar, Comparison, Contender, Evaluation, Quantity
+from tunesmith.evaluation.stats.paired_difference import paired_difference
+from tunesmith.evaluation.stats.power_analysis import minimum_detectable_difference
+from tunesmith.records import Comparison, Contender, Evaluation, Quantity, Requirements
 
 SHARED = 0.6
 BASE = 0.4
@@ -33,7 +33,7 @@ MANY = (*["zero-shot"] * 3, *["few-shot"] * 3, *["rag"] * 3, *["tuned"] * 2, *["
 SIZES = (100, 200, 400)
 WORLDS, QUICK = 1000, 60
 MOST_FALSE, LEAST_RIGHT = 0.05, 0.90
-ANY = Bar()
+ANY = Requirements()
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,13 @@ TRUTHS = (
 
 
 def shares(
-    kinds: Sequence[str], chances: Sequence[float], n: int, worlds: int = WORLDS, bar: Bar = ANY
+    kinds: Sequence[str], chances: Sequence[float], n: int, worlds: int = WORLDS, bar: Requirements = ANY
 ) -> Mapping[str, float]:
     """How often each verdict is given, as a share of all worlds."""
     random = np.random.default_rng([n, len(kinds)])
-    counts: Counter[str] = Counter(judge(Case(world(kinds, chances, n, random), bar)).verdict for _ in range(worlds))
+    counts: Counter[str] = Counter(
+        apply_rules(VerdictInput(world(kinds, chances, n, random), bar)).verdict for _ in range(worlds)
+    )
     return Counter({verdict: count / worlds for verdict, count in counts.items()})  # type: ignore[misc]
 
 
@@ -92,7 +94,7 @@ def effect_of(n: int, base: float = BASE) -> float:
     """Twice the minimum detectable difference of a contender against one that is right with chance `base`."""
     effect = 0.1
     for _ in range(20):  # the share of disagreements depends on the effect itself
-        effect = min(2 * minimum_detectable(n, disagreement(base, base + effect)), 0.95 - base)
+        effect = min(2 * minimum_detectable_difference(n, disagreement(base, base + effect)), 0.95 - base)
     return effect
 
 
@@ -133,7 +135,7 @@ def _lucky(worlds: int) -> list[dict[str, Any]]:
     found = []
     for n in (60, 200):
         for name, gain in (("none better", 0.0), ("all better by min_gain = 5 points", 0.05)):
-            share = shares(kinds, [0.5] + [0.5 + gain] * 8, n, worlds, Bar(min_gain=gain))
+            share = shares(kinds, [0.5] + [0.5 + gain] * 8, n, worlds, Requirements(min_gain=gain))
             found.append(
                 _row(f"verdict: 8 tuned, {name}, n = {n}: false fine-tune", share["fine-tune"], high=MOST_FALSE)
             )

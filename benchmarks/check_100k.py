@@ -20,7 +20,7 @@ from typing import TypeVar
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split, prove_mask
 from tunesmith.data.read import read_dataset
-from tunesmith.data.split import examples_on, split_examples
+from tunesmith.data.split import select_examples, split_examples
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.records import ChatTokenizer
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
@@ -56,7 +56,7 @@ def measure(path: Path, tokenizer: ChatTokenizer) -> float:
     report = timed("check", lambda: check_examples(loaded, tokenizer=tokenizer, max_tokens=MAX_TOKENS))
     split = timed("split", lambda: split_examples(loaded.examples))
     for name in ("train", "validation", "test"):
-        side = examples_on(loaded.examples, getattr(split, name))
+        side = select_examples(loaded.examples, getattr(split, name))
         _, arrays = timed(f"prepare {name}", lambda n=name, s=side: prepare_split(n, s, tokenizer, MAX_TOKENS))
         timed(f"prove {name}", lambda a=arrays, s=side: prove_mask(a, tokenizer, s))
     for problem in report.problems:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tunesmith.engine.checkpoint import Checkpoints, bytes_of
+from tunesmith.engine.checkpoint import Checkpoints, estimate_bytes
 
 TIMES = 5
 WEIGHTS = {"LoRA, rank 16, all linear layers": 4_884_480, "full": 134_515_008}
@@ -38,9 +38,9 @@ def main() -> None:
                 checkpoints.save(step, {}, groups)
                 saving.append(time.perf_counter() - began)
                 began = time.perf_counter()
-                checkpoints.newest()
+                checkpoints.load_latest()
                 reading.append(time.perf_counter() - began)
-        size = f"{bytes_of(groups) / 1e6:,.0f} MB"
+        size = f"{estimate_bytes(groups) / 1e6:,.0f} MB"
         print(f"{name}: {size}, save {statistics.median(saving):.2f} s, verify {statistics.median(reading):.2f} s")
 
 

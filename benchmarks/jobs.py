@@ -72,7 +72,7 @@ def has_gpu() -> bool:
 def has_bf16() -> bool:
     """Whether this machine multiplies bfloat16 in hardware; elsewhere both sides compute in float32."""
     code = (
-        "import torch; from tunesmith.engine.load import multiplies_bfloat16 as multiplies\n"
+        "import torch; from tunesmith.engine.model_loading import has_bfloat16_matmul as multiplies\n"
         "print(int(multiplies(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))))"
     )
     return bool(run_code(code, {}))

@@ -29,14 +29,14 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tunesmith import faults
-from tunesmith.engine.checkpoint import MANIFEST, Checkpoints, Damaged, read_checkpoint
-from tunesmith.engine.load import LoadedModel
-from tunesmith.engine.snapshot import Safekeeping
-from tunesmith.engine.train import train_adapter
-from tunesmith.files import sha256_of
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.checkpoint import MANIFEST_FILE, Checkpoints, DamagedCheckpoint, read_checkpoint
+from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 CLOCKS = ("seconds", "step_seconds", "look_seconds", "validation_seconds")
 
@@ -77,14 +77,14 @@ def some_recipe() -> Recipe:
 def train(loaded: LoadedModel, place: Path) -> None:
     """Begin, or go on from what lies there, as `workflow/resume.py` does."""
     folder = RunFolder(place)
-    folder.sweep()
+    folder.remove_temporaries()
     checkpoints = Checkpoints(folder.checkpoints)
-    saved = checkpoints.newest()
+    saved = checkpoints.load_latest()
     folder.rewind(saved.state["journal"] if saved else {})
     arrays = some_arrays()
     train_adapter(
         loaded, arrays, arrays, some_recipe(), adapter_folder=folder.adapter, on_line=folder.append_metric,
-        safekeeping=Safekeeping(checkpoints, folder.journal, saved),
+        checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def trace(loaded: LoadedModel, place: Path) -> list[str]:
         hits: Counter[str] = Counter()
         written: Counter[str] = Counter()
         points: list[str] = []
-        write = faults.write
+        write = failpoints.write_bytes
 
         def traced_hit(point: str, path: Path | None = None) -> None:
             hits[point] += 1
@@ -120,7 +120,7 @@ def trace(loaded: LoadedModel, place: Path) -> list[str]:
             points.extend(f"{point}:{byte + 1}" for byte in sorted({begin, begin + 1, (begin + end) // 2, end - 1}))
             write(point, file, data)
 
-        faults.hit, faults.write = traced_hit, traced_write  # type: ignore[assignment]
+        failpoints.hit, failpoints.write_bytes = traced_hit, traced_write  # type: ignore[assignment]
         train(loaded, place)
         (place / "points.json").write_text(json.dumps(points))
 
@@ -131,15 +131,15 @@ def trace(loaded: LoadedModel, place: Path) -> list[str]:
 def outcome(place: Path) -> dict[str, Any]:
     """Everything that must be equal, without what a clock said."""
     folder = RunFolder(place)
-    saved = Checkpoints(folder.checkpoints).newest()
-    assert saved is not None and not saved.passed_over
+    saved = Checkpoints(folder.checkpoints).load_latest()
+    assert saved is not None and not saved.skipped_damaged
     last = max(folder.checkpoints.iterdir())
-    kept = {path.name: sha256_of(path) for path in last.iterdir() if path.name != MANIFEST}
+    kept = {path.name: compute_sha256(path) for path in last.iterdir() if path.name != MANIFEST_FILE}
     progress = {key: value for key, value in saved.state["progress"].items() if key not in CLOCKS}
-    lines = [line.model_dump(exclude={"seconds"}) for line in folder.metrics().records]
+    lines = [line.model_dump(exclude={"seconds"}) for line in folder.read_metrics().records]
     for line in lines:
         line["loss"] = float(line["loss"]).hex()
-    adapter = {path.name: sha256_of(path) for path in folder.adapter.iterdir()}
+    adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
     return {"step": saved.step, "files": kept, "adapter": adapter, "progress": progress, "lines": lines}
 
 
@@ -148,7 +148,7 @@ def problem_at(point: str, loaded: LoadedModel, place: Path, clean: dict[str, An
     place.mkdir()
 
     def victim() -> None:
-        faults.arm(f"{point}:kill9")
+        failpoints.arm(f"{point}:kill9")
         train(loaded, place)
 
     if (status := in_a_fork(victim)) != -signal.SIGKILL:
@@ -157,10 +157,10 @@ def problem_at(point: str, loaded: LoadedModel, place: Path, clean: dict[str, An
     try:
         for path in folder.checkpoints.glob("step-*"):
             read_checkpoint(path)
-    except Damaged as damage:
+    except DamagedCheckpoint as damage:
         return f"torn: {damage}"
-    saved = Checkpoints(folder.checkpoints).newest()
-    done = max((line.step for line in folder.metrics().records), default=0)
+    saved = Checkpoints(folder.checkpoints).load_latest()
+    done = max((line.step for line in folder.read_metrics().records), default=0)
     if done - (saved.step if saved else 0) > 1:
         return f"{done} steps were done and the checkpoint is of step {saved.step if saved else 0}"
     if (status := in_a_fork(lambda: train(loaded, place))) != 0:

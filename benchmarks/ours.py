@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from benchmarks.arrays import Arrays
+from tunesmith.engine.adapter_training import train_adapter
 from tunesmith.engine.adapters.peft_format import write_adapter
-from tunesmith.engine.batches import batches
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import load_model
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine.batching import iterate_batches
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import load_model
 from tunesmith.records import (
     AdapterRecipe,
     DpoRecipe,
@@ -48,9 +48,9 @@ def train(job: Job) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         train_adapter(
             loaded, arrays, token_arrays(given.first(2), job["method"]), recipe_of(job),
-            adapter_folder=Path(folder), on_line=clock, tell=clock.tell,
+            adapter_folder=Path(folder), on_line=clock, on_progress=clock.tell,
         )  # fmt: skip
-    order = next(batches(len(arrays), len(arrays), job["seed"]))  # one epoch: all its steps end to end
+    order = next(iterate_batches(len(arrays), len(arrays), job["seed"]))  # one epoch: all its steps end to end
     return {
         "seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "losses": clock.losses, "digest": given.digest(),
         "order": order, "reference_seconds": clock.reference_seconds,

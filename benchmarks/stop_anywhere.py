@@ -26,10 +26,10 @@ import torch
 from tiny_world import World, leftovers_in, visible_in
 
 import tunesmith.workflow.check
-import tunesmith.workflow.describe
+import tunesmith.workflow.data_summary
 import tunesmith.workflow.estimate  # noqa: F401 - imported once here and not in each fork
 from tunesmith.cli.main import run
-from tunesmith.runs.stop import answer_signals
+from tunesmith.runs.signals import install_signal_handlers
 
 LONG_SECONDS, FINISHED_SECONDS, REACHED_SECONDS = 60.0, 1.0, 120.0
 INSIDE_SECONDS = 0.1
@@ -170,7 +170,7 @@ def _run_and_stand(step: Step, words: list[str], reached: int, saying: int, *, i
     setattr(place, name, stand)
     code = 99
     try:
-        answer_signals()
+        install_signal_handlers()
         code = run(words)
     finally:
         sys.stderr.flush()

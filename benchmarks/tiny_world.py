@@ -19,19 +19,19 @@ from typing import Any, NamedTuple
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import tunesmith.engine.adapter_training
 import tunesmith.engine.adapters.merge
-import tunesmith.engine.answering
-import tunesmith.engine.train
+import tunesmith.engine.generation
 import tunesmith.workflow.compare
 import tunesmith.workflow.decide
-import tunesmith.workflow.evaluate
 import tunesmith.workflow.export
+import tunesmith.workflow.model_evaluation
 import tunesmith.workflow.resume  # noqa: F401 - imported once here and not in each fork
-from tunesmith import faults
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
-from tunesmith.files import sha256_of
 from tunesmith.records import Decision, Evaluation
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 SHORT = ("training.epochs=1", "training.learning_rate=0.01", "training.precision=float32", "training.batch_size=8",
@@ -112,7 +112,7 @@ def in_the_fork(words: Sequence[str], fault: str | None, log: Path) -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
         torch.set_num_threads(1)  # makes torch's pool anew before several threads ask for it at once
-        faults.arm(fault)
+        failpoints.arm(fault)
         code = run(list(words))
     finally:
         sys.stdout.flush()
@@ -123,7 +123,7 @@ def in_the_fork(words: Sequence[str], fault: str | None, log: Path) -> None:
 def points_of(world: World, words: Sequence[str]) -> list[str]:
     """Every failpoint that a command passes, as `POINT:NTH`. The command is run once."""
     path = world.place / "points.txt"
-    hit = faults.hit
+    hit = failpoints.hit
     counts: dict[str, int] = {}
 
     def traced(point: str, at: Path | None = None) -> None:
@@ -132,11 +132,11 @@ def points_of(world: World, words: Sequence[str]) -> list[str]:
             file.write(f"{point}:{counts[point]}\n")
 
     path.write_text("")
-    faults.hit = traced  # type: ignore[assignment]
+    failpoints.hit = traced  # type: ignore[assignment]
     try:
         ended = world.call(words)
     finally:
-        faults.hit = hit
+        failpoints.hit = hit
     assert ended.code == 0, ended.text
     return path.read_text().split()
 
@@ -153,21 +153,23 @@ def leftovers_in(out: Path) -> list[str]:
 
 def outcome_of(folder: Path) -> dict[str, Any]:
     """What a run, an evaluation or an exported model is, without what a clock said."""
-    weights = {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.safetensors"))}
-    opened = RunFolder(folder)
-    steps = [line.model_dump(exclude={"seconds"}) for line in opened.metrics().records]
-    found: dict[str, Any] = {"weights": weights, "steps": steps, "samples": opened.samples().records}
-    found["answers"] = {
-        name: [answer.model_dump(exclude={"seconds"}) for answer in opened.answers(name).records]
-        for name in opened.contenders()
+    weights = {
+        path.relative_to(folder).as_posix(): compute_sha256(path) for path in sorted(folder.rglob("*.safetensors"))
     }
-    found["choices"] = {one.what: one.trials for one in opened.choices().records}
+    opened = RunFolder(folder)
+    steps = [line.model_dump(exclude={"seconds"}) for line in opened.read_metrics().records]
+    found: dict[str, Any] = {"weights": weights, "steps": steps, "samples": opened.read_samples().records}
+    found["answers"] = {
+        name: [answer.model_dump(exclude={"seconds"}) for answer in opened.read_answers(name).records]
+        for name in opened.list_contenders()
+    }
+    found["choices"] = {one.what: one.trials for one in opened.read_selections().records}
     if opened.has(Evaluation):
         evaluation = opened.read(Evaluation)
         found["metrics"] = {one.name: one.metrics for one in evaluation.contenders}
     if opened.has(Decision):
         decision = opened.read(Decision)
         found["verdict"] = (decision.verdict, decision.winner)
-    found["damage"] = opened.damage()
+    found["damage"] = opened.find_damage()
     found["unfinished"] = [name for name in ("checkpoints", "lesson") if (folder / name).exists()]
     return found

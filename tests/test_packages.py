@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith import packages
+from tunesmith import package_index
 from tunesmith.errors import InputError
-from tunesmith.packages import fetch_package_file
+from tunesmith.package_index import fetch_package_file
 
 WHEEL = "tiny_thing-1.0-py3-none-any.whl"
 
@@ -71,7 +71,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch:
     bare = tmp_path / "python"
     bare.write_text(f"#!/bin/sh\necho '{sys.executable}: No module named pip' >&2\nexit 1\n")
     bare.chmod(0o755)
-    monkeypatch.setattr(packages.sys, "executable", str(bare))
+    monkeypatch.setattr(package_index.sys, "executable", str(bare))
     with pytest.raises(InputError) as caught:
         fetch_package_file("tiny-thing==1.0", "0" * 64, folder=tmp_path / "cache")
     assert caught.value.code == "input/no-pip" and "ensurepip" in caught.value.do
@@ -86,7 +86,7 @@ def test_a_requirement_is_never_read_as_a_flag_or_by_a_shell(index: Path, tmp_pa
 def test_an_index_that_drips_is_not_waited_for_without_end(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packages, "FETCH_SECONDS", 0.001)
+    monkeypatch.setattr(package_index, "FETCH_SECONDS", 0.001)
     with pytest.raises(InputError) as caught:
         fetch_package_file("tiny-thing==1.0", sha256(index / WHEEL), folder=tmp_path / "cache")
     assert caught.value.code == "input/not-fetched" and "did not end within" in caught.value.found

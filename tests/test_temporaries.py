@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith import temporaries
-from tunesmith.files import replacing, write_atomically
-from tunesmith.temporaries import is_left_over, private_folder, sweep_temporaries, temporary_folder, temporary_path
+from tunesmith import temporary_files
+from tunesmith.atomic_io import replace_atomically, write_atomically
+from tunesmith.temporary_files import (
+    is_stale_temporary,
+    make_private_folder,
+    make_temporary_folder,
+    make_temporary_path,
+    remove_stale_temporaries,
+)
 
 MAKE = """
 import os, signal, sys
 from pathlib import Path
-from tunesmith.files import replacing
-from tunesmith.temporaries import temporary_folder
-with temporary_folder(Path(sys.argv[1]) / "model") as place, replacing(Path(sys.argv[1]) / "x.json") as file:
+from tunesmith.atomic_io import replace_atomically
+from tunesmith.temporary_files import make_temporary_folder
+with make_temporary_folder(Path(sys.argv[1]) / "model") as place, replace_atomically(Path(sys.argv[1]) / "x.json") as file:
     (place / "weights").write_text("x")
     print(place.name, file.name, flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -47,34 +53,34 @@ def test_a_killed_process_leaves_nothing_once_another_writes_there(
 def test_a_process_number_that_was_given_again_is_another_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path := temporary_path(tmp_path / "x")).write_text("")
-    assert not is_left_over(path)
-    monkeypatch.setattr(temporaries, "_start_of", lambda _: 1)
-    assert is_left_over(path)
+    (path := make_temporary_path(tmp_path / "x")).write_text("")
+    assert not is_stale_temporary(path)
+    monkeypatch.setattr(temporary_files, "_read_start_ticks", lambda _: 1)
+    assert is_stale_temporary(path)
 
 
 def test_what_was_made_before_the_machine_started_is_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = temporary_path(tmp_path / "x")
-    monkeypatch.setattr(temporaries, "_boot", lambda: "0" * 8)
-    assert is_left_over(path)
+    path = make_temporary_path(tmp_path / "x")
+    monkeypatch.setattr(temporary_files, "_compute_boot_id", lambda: "0" * 8)
+    assert is_stale_temporary(path)
 
 
 def test_what_another_machine_left_on_a_shared_disk_stays_for_a_week(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (path := temporary_path(tmp_path / "x")).write_text("")
-    monkeypatch.setattr(temporaries, "_machine", lambda: "0" * 8)
-    assert not is_left_over(path)
-    a_week_ago = path.stat().st_mtime - temporaries.STRANGE_AFTER_SECONDS - 1
+    (path := make_temporary_path(tmp_path / "x")).write_text("")
+    monkeypatch.setattr(temporary_files, "_compute_machine_id", lambda: "0" * 8)
+    assert not is_stale_temporary(path)
+    a_week_ago = path.stat().st_mtime - temporary_files.FOREIGN_MAX_AGE_SECONDS - 1
     os.utime(path, (a_week_ago, a_week_ago))
-    assert is_left_over(path)
+    assert is_stale_temporary(path)
 
 
 def test_files_of_others_that_begin_alike_are_left_alone(tmp_path: Path) -> None:
     names = [".tmp-", ".tmp-x", ".tmp-1234-step-00000001", ".tmp-abcdefgh-12345678-1-1-x", "step-1"]
     for name in names:
         (tmp_path / name).write_text("x")
-    sweep_temporaries(tmp_path)
+    remove_stale_temporaries(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
@@ -83,17 +89,17 @@ def test_a_link_named_as_a_temporary_goes_away_and_what_it_points_to_stays(tmp_p
     (victim / "precious").write_text("x")
     (folder := tmp_path / "folder").mkdir()
     (folder / ".tmp-a").symlink_to(victim)
-    sweep_temporaries(folder, all_of_them=True)
+    remove_stale_temporaries(folder, remove_all=True)
     assert list(folder.iterdir()) == [] and (victim / "precious").exists()
     (link := tmp_path / "link").symlink_to(victim)
     (victim / ".tmp-a").write_text("x")
-    sweep_temporaries(link, all_of_them=True)
+    remove_stale_temporaries(link, remove_all=True)
     assert (victim / ".tmp-a").exists(), "a folder that is a link is not entered"
 
 
 def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path) -> None:
     write_atomically(tmp_path / ("x" * 255), "{}")
-    with temporary_folder(tmp_path / ("y" * 255)) as place:
+    with make_temporary_folder(tmp_path / ("y" * 255)) as place:
         assert place.is_dir()
     assert [path.name for path in tmp_path.iterdir()] == ["x" * 255]
 
@@ -102,7 +108,7 @@ def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path) -> None:
 def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
-        with replacing(tmp_path / "x") as path:
+        with replace_atomically(tmp_path / "x") as path:
             path.write_text("x")
     finally:
         os.umask(before)
@@ -112,10 +118,10 @@ def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path: Path, um
 def test_a_private_folder_is_its_users_alone_and_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a killed process had in there, such as a scorer's files, goes away with the next one."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with private_folder("tunesmith-child") as place:
+    with make_private_folder("tunesmith-child") as place:
         assert place.parent == tmp_path and place.stat().st_mode & 0o777 == 0o700
         (place / "x").write_text("x")
-        monkeypatch.setattr(temporaries, "_start_of", lambda _: 1)
-        with private_folder("tunesmith-child"):
+        monkeypatch.setattr(temporary_files, "_read_start_ticks", lambda _: 1)
+        with make_private_folder("tunesmith-child"):
             assert not place.exists(), "its owner has died, by its start"
     assert list(tmp_path.iterdir()) == []

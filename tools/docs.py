@@ -10,18 +10,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.data.encode import REFUSALS
-from tunesmith.data.read.faults import KINDS
-from tunesmith.data.read.shapes import RULES
-from tunesmith.evaluation.scorers.choose import SCORERS
+from tunesmith.data.read.data_formats import FORMAT_RULES
+from tunesmith.data.read.row_errors import ROW_ERROR_KINDS
+from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS
 from tunesmith.recipe.defaults import complete_recipe
-from tunesmith.recipe.keys import OWN, described_groups
+from tunesmith.recipe.recipe_keys import TOP_LEVEL_GROUP, describe_groups
 from tunesmith.records import Recipe
 
 FILLED = {
     default.key
     for default in complete_recipe(
-        Recipe(), parameters=None, train_examples=1, longest_answer_tokens=None, context_tokens=None, rated=(1, 1)
+        Recipe(),
+        parameters=None,
+        train_examples=1,
+        longest_answer_tokens=None,
+        context_tokens=None,
+        rating_counts=(1, 1),
     )[1]
 }
 """The keys that `complete_recipe` fills where they are left open."""
@@ -33,8 +38,8 @@ PART = re.compile(r"(<!-- from the code: ([a-z-]+) -->\n).*?(<!-- end -->)", re.
 def problem_codes() -> Iterator[str]:
     """A row for each problem that the reader or a check can report."""
     yield "| code | severity | what is found |\n|---|---|---|"
-    rows = {code: (kind.severity, kind.message) for code, kind in KINDS.items()}
-    rows |= {code: ("error", f"examples that {what}") for code, (what, _) in REFUSALS.items()}
+    rows = {code: (kind.severity, kind.message) for code, kind in ROW_ERROR_KINDS.items()}
+    rows |= {code: ("error", f"examples that {what}") for code, (what, _) in RENDER_ERROR_MESSAGES.items()}
     for path in sorted((ROOT / "src/tunesmith/data/check").glob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "problems":
@@ -59,15 +64,15 @@ def _text_of(node: ast.expr) -> str:
 def shapes() -> Iterator[str]:
     """A row for each shape of a row of data."""
     yield "| shape | columns | also |\n|---|---|---|"
-    for rule in RULES:
+    for rule in FORMAT_RULES:
         required, optional = (", ".join(f"`{name}`" for name in names) for names in (rule.required, rule.optional))
-        yield f"| `{rule.shape}` | {required} | {optional} |"
+        yield f"| `{rule.format}` | {required} | {optional} |"
 
 
 def recipe_keys() -> Iterator[str]:
     """A row for each key of a recipe, after the sentences of its section."""
-    for name, (sentences, keys) in described_groups().items():
-        yield f"\n### {'The recipe itself' if name == OWN else name}\n\n{sentences}\n"
+    for name, (sentences, keys) in describe_groups().items():
+        yield f"\n### {'The recipe itself' if name == TOP_LEVEL_GROUP else name}\n\n{sentences}\n"
         yield "| key | default | allowed |\n|---|---|---|"
         for key in keys:
             nothing = "chosen for you" if key.path in FILLED else "none"
@@ -80,7 +85,7 @@ def scorers() -> Iterator[str]:
     for name, make in SCORERS.items():
         references = ["SELECT 1"] * 2 if name == "sql" else ['{"a": 1}', '{"a": 2}']
         scorer = make(references)
-        metrics = [*scorer.score(references[0], references[0]), *scorer.whole_set]
+        metrics = [*scorer.score(references[0], references[0]), *scorer.corpus_metrics]
         yield f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tunesmith.data.read import read_dataset
     from tunesmith.errors import TunesmithError
-    from tunesmith.evaluation.scorers.choose import choose_scorer
-    from tunesmith.recipe.load import load_recipe
+    from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+    from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.records import (
         CheckReport,
         Completer,
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
         Recipe,
         Run,
     )
-    from tunesmith.runs.folder import RunFolder
+    from tunesmith.runs.run_folder import RunFolder
     from tunesmith.store.store import Store
+    from tunesmith.workflow.chat import load_chat
     from tunesmith.workflow.check import check
-    from tunesmith.workflow.decide import Outcome, decide
+    from tunesmith.workflow.decide import DecisionResult, decide
     from tunesmith.workflow.estimate import estimate
-    from tunesmith.workflow.evaluate import evaluate
     from tunesmith.workflow.inventory import fetch_sample
+    from tunesmith.workflow.model_evaluation import evaluate
     from tunesmith.workflow.resume import resume
-    from tunesmith.workflow.talk import open_talk
-    from tunesmith.workflow.tuning import train
+    from tunesmith.workflow.training_session import train
 
-_HOMES = {
+_EXPORTS = {
     "CheckReport": "records",
     "Completer": "records",
     "Completion": "records",
@@ -42,24 +42,24 @@ _HOMES = {
     "Evaluation": "records",
     "Example": "records",
     "Message": "records",
-    "Outcome": "workflow.decide",
+    "DecisionResult": "workflow.decide",
     "Quantity": "records",
     "Recipe": "records",
     "Run": "records",
-    "RunFolder": "runs.folder",
+    "RunFolder": "runs.run_folder",
     "Store": "store.store",
     "TunesmithError": "errors",
     "check": "workflow.check",
-    "choose_scorer": "evaluation.scorers.choose",
+    "choose_scorer": "evaluation.scorers.scorer_registry",
     "decide": "workflow.decide",
     "estimate": "workflow.estimate",
-    "evaluate": "workflow.evaluate",
+    "evaluate": "workflow.model_evaluation",
     "fetch_sample": "workflow.inventory",
-    "load_recipe": "recipe.load",
-    "open_talk": "workflow.talk",
+    "load_recipe": "recipe.recipe_loader",
+    "load_chat": "workflow.chat",
     "read_dataset": "data.read",
     "resume": "workflow.resume",
-    "train": "workflow.tuning",
+    "train": "workflow.training_session",
 }
 
 __all__ = [
@@ -67,10 +67,10 @@ __all__ = [
     "Completer",
     "Completion",
     "Decision",
+    "DecisionResult",
     "Evaluation",
     "Example",
     "Message",
-    "Outcome",
     "Quantity",
     "Recipe",
     "Run",
@@ -83,8 +83,8 @@ __all__ = [
     "estimate",
     "evaluate",
     "fetch_sample",
+    "load_chat",
     "load_recipe",
-    "open_talk",
     "read_dataset",
     "resume",
     "train",
@@ -92,9 +92,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _EXPORTS:
         raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
-    return getattr(import_module(f"tunesmith.{_HOMES[name]}"), name)
+    return getattr(import_module(f"tunesmith.{_EXPORTS[name]}"), name)
 
 
 def __dir__() -> list[str]:

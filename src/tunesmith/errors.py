@@ -52,7 +52,7 @@ class TunesmithError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled by its state: constructors differ, and a message may change after it was made."""
-        return _restored, (type(self), self.__dict__.copy())
+        return _restore_error, (type(self), self.__dict__.copy())
 
     def __str__(self) -> str:
         details = [
@@ -65,7 +65,7 @@ class TunesmithError(Exception):
         return {"code": self.code, "what": self.what, "where": self.where, "found": self.found, "do": self.do}
 
 
-def _restored(kind: type[TunesmithError], state: dict[str, Any]) -> TunesmithError:
+def _restore_error(kind: type[TunesmithError], state: dict[str, Any]) -> TunesmithError:
     error = kind.__new__(kind)
     error.__dict__.update(state)
     error.args = (error.what,)
@@ -103,7 +103,7 @@ class ModelError(InputError):
     area = "model"
 
 
-class ProgramLimit(InputError):
+class ResourceLimitExceeded(InputError):
     """A chat template or a tokenizer, which is a program of a stranger, went over its limits.
 
     Not a `ModelError`: those are about one conversation or one folder and are sometimes gathered;
@@ -160,11 +160,11 @@ class TrainingError(TunesmithError):
 
 
 class DiskFull(TrainingError):
-    """No room for a checkpoint: it takes `need_bytes` at `path`, where `free_bytes` are. Those before it are whole."""
+    """No room for a checkpoint: it takes `required_bytes` at `path`, where `free_bytes` are. Those before it are whole."""
 
-    def __init__(self, path: str, need_bytes: int, free_bytes: int, do: str) -> None:
-        self.path, self.need_bytes, self.free_bytes = path, need_bytes, free_bytes
-        found = f"{need_bytes / 1e6:,.1f} MB are needed, {free_bytes / 1e6:,.1f} MB are free"
+    def __init__(self, path: str, required_bytes: int, free_bytes: int, do: str) -> None:
+        self.path, self.required_bytes, self.free_bytes = path, required_bytes, free_bytes
+        found = f"{required_bytes / 1e6:,.1f} MB are needed, {free_bytes / 1e6:,.1f} MB are free"
         super().__init__("disk-full", "The disk has no room for a checkpoint.", where=path, found=found, do=do)
 
 
@@ -175,7 +175,7 @@ class ProviderError(TunesmithError):
     exit_code = 3
 
 
-class BudgetStop(TunesmithError):
+class BudgetExceeded(TunesmithError):
     """The budget the user set is spent."""
 
     area = "budget"
@@ -197,16 +197,16 @@ class Interrupted(TunesmithError):
         return f"{self.what}{kept}" + (f" Next: {self.do}" if self.do else "")
 
 
-def command_line(*words: object) -> str:
+def format_command_line(*words: object) -> str:
     """A command of tunesmith, ready to be pasted into a shell. A `Path` that begins with `-` is no flag."""
-    return shlex.join(["tunesmith", *(f"./{word}" if _is_like_a_flag(word) else str(word) for word in words)])
+    return shlex.join(["tunesmith", *(f"./{word}" if _is_flag_like(word) else str(word) for word in words)])
 
 
-def _is_like_a_flag(word: object) -> bool:
+def _is_flag_like(word: object) -> bool:
     return isinstance(word, Path) and str(word).startswith("-")
 
 
-def name_some(items: Sequence[object], limit: int = 3) -> str:
+def truncate_list(items: Sequence[object], limit: int = 3) -> str:
     """`88, 91, 140 (9 more)`: the first few items and how many follow."""
     shown = ", ".join(str(item) for item in items[:limit])
     return shown if len(items) <= limit else f"{shown} ({len(items) - limit:,} more)"

@@ -3,24 +3,24 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tunesmith.analysis.compare import RunFacts
-from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
+from tunesmith.analysis.run_diff import ComparableRun
+from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.records import (
     Answer,
-    Asking,
     CheckReport,
+    ContenderRecord,
+    ContenderSpec,
     Dataset,
     Example,
     Machine,
     Message,
     ModelIdentity,
-    Profile,
     Recipe,
     Run,
     Split,
 )
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 
 def questions(count: int, start: int = 0) -> list[Example]:
@@ -34,7 +34,7 @@ def questions(count: int, start: int = 0) -> list[Example]:
 def facts(
     right: Mapping[str, Sequence[bool]], test: Sequence[Example], name: str, recipe: Recipe | None = None,
     model: str = "m", content: str = "c" * 64, cores: int = 2,
-) -> RunFacts:  # fmt: skip
+) -> ComparableRun:  # fmt: skip
     """A run whose contenders answered these test examples right or wrong."""
     recipe = recipe or Recipe()
     scorer = LabelScorer(["yes", "no"])
@@ -47,9 +47,9 @@ def facts(
             for one, text in zip(test, texts, strict=True)
         ]  # fmt: skip
         kind = "tuned" if contender == "tuned" else "zero-shot"
-        asked.append(Asked(Profile(name=contender, kind=kind, given="the question"), answers))
+        asked.append(ContenderAnswers(ContenderSpec(name=contender, kind=kind, given="the question"), answers))
     dataset = Dataset(name="numbers", shape="messages", files=(), columns={}, examples=900, content=content)
-    return RunFacts(
+    return ComparableRun(
         run=Run(
             id=name, created="2026-11-26T06:00:00.000+00:00", status="finished", recipe=recipe.fingerprint,
             dataset="d", split="s", prepared={}, versions={"tunesmith": "0.1.0", "torch": "2.13.0"},
@@ -66,13 +66,13 @@ def facts(
     )  # fmt: skip
 
 
-def stored(facts: RunFacts, parent: Path) -> RunFolder:
+def stored(facts: ComparableRun, parent: Path) -> RunFolder:
     """The run in a folder, as `decide` leaves it."""
     folder = RunFolder.create(parent, "numbers")
     for record in (facts.run, facts.check, facts.split, facts.evaluation):
         folder.write(record)
     folder.write_recipe(facts.recipe)
     for contender in facts.evaluation.contenders:
-        profile = Profile(name=contender.name, kind=contender.kind, given=contender.given)
-        folder.write_answers(Asking(profile=profile), facts.answers[contender.name])
+        profile = ContenderSpec(name=contender.name, kind=contender.kind, given=contender.given)
+        folder.write_answers(ContenderRecord(profile=profile), facts.answers[contender.name])
     return folder

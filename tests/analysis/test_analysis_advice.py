@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from worlds import World, example, label_examples
 
-from tunesmith.analysis import analyse as analyse_module
-from tunesmith.analysis.analyse import analyse
-from tunesmith.analysis.suspects import Signal, find_suspects
-from tunesmith.analysis.to_label import COLUMNS, safe, write_to_label
+from tunesmith.analysis import error_analysis as analyse_module
+from tunesmith.analysis.error_analysis import analyze_errors
+from tunesmith.analysis.label_issues import LabelSignal, find_label_issues
+from tunesmith.analysis.labeling_sheet import COLUMNS, escape_formula, write_labeling_sheet
 from tunesmith.records import Analysis, Example
 
 
 def test_each_failure_has_its_nearest_train_examples(label_world: World) -> None:
-    analysis = analyse(*label_world, "tuned")
+    analysis = analyze_errors(*label_world, "tuned")
     failure = next(one for one in analysis.failures if one.wanted == "refund")
     assert len(failure.neighbours) == 3 and failure.said == "return"
     assert failure.taught + failure.misled <= 3
@@ -51,7 +51,7 @@ def mislabeled() -> tuple[list[Example], set[str]]:
 def test_planted_wrong_labels_are_found_where_words_and_meaning_agree(label_world: World) -> None:
     evaluation, answers, test, _ = label_world
     train, planted = mislabeled()
-    analysis = analyse(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
     found = {one.example for one in analysis.suspects}
     assert len(found & planted) >= 8 and not found - planted
     assert analysis.suspects_by == "nearest examples by words, nearest examples by meaning"
@@ -62,7 +62,7 @@ def test_with_one_signal_nothing_is_suspected(label_world: World) -> None:
     """Three right labels of three were called wrong "with 100 %" by their nearest words alone."""
     evaluation, answers, test, _ = label_world
     train, _ = mislabeled()
-    analysis = analyse(evaluation, answers, test, train, "tuned")
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.suspects, analysis.suspected, analysis.suspects_among) == ((), 0, 0)
     assert not [one for one in analysis.suggestions if one.text.startswith("Check")]
 
@@ -75,7 +75,7 @@ def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbor
     right = [one for one in train if one.id not in planted]
     beliefs = {one.id: (truth[one.id], 0.99) for one in wrong[:-1]}
     beliefs |= {wrong[-1].id: (truth[wrong[-1].id], 0.6), right[0].id: ("login", 0.99), right[1].id: ("arrival", 0.99)}
-    analysis = analyse(evaluation, answers, test, train, "tuned", beliefs)
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned", beliefs)
     found = {one.example for one in analysis.suspects}
     assert len(found & planted) >= 7 and not found - {one.id for one in wrong[:-1]}
     count = len(found)
@@ -86,17 +86,19 @@ def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbor
 
 def test_a_signal_that_speaks_for_the_answer_acquits_it() -> None:
     one = example(1, "when is my next meeting", "calendar")
-    against = {"words": {one.id: Signal("bill_due", "w")}, "meaning": {one.id: Signal("bill_due", "m")}}
-    assert [found.why for found in find_suspects([one], against)] == ["w; m"]
-    assert not find_suspects([one], {**against, "model": {one.id: Signal("calendar", "model")}})
-    assert not find_suspects([one], {"words": {one.id: Signal("a", "w")}, "meaning": {one.id: Signal("b", "m")}})
+    against = {"words": {one.id: LabelSignal("bill_due", "w")}, "meaning": {one.id: LabelSignal("bill_due", "m")}}
+    assert [found.why for found in find_label_issues([one], against)] == ["w; m"]
+    assert not find_label_issues([one], {**against, "model": {one.id: LabelSignal("calendar", "model")}})
+    assert not find_label_issues(
+        [one], {"words": {one.id: LabelSignal("a", "w")}, "meaning": {one.id: LabelSignal("b", "m")}}
+    )
 
 
 def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) -> None:
     evaluation, answers, test, _ = label_world
     train, _ = mislabeled()
-    analysis = analyse(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
-    write_to_label(analysis, tmp_path / "to_label.csv")
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
+    write_labeling_sheet(analysis, tmp_path / "to_label.csv")
     rows = [row for row in csv.DictReader((tmp_path / "to_label.csv").open(newline="")) if row["task"] == "check"]
     assert len(rows) == len(analysis.suspects)
     for row, one in zip(rows, analysis.suspects, strict=True):
@@ -108,12 +110,12 @@ def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) 
 
 
 def test_where_no_answer_repeats_neighbours_say_nothing(json_world: World) -> None:
-    analysis = analyse(*json_world, "tuned")
+    analysis = analyze_errors(*json_world, "tuned")
     assert (analysis.suspects, analysis.suspects_among) == ((), 0)
 
 
 def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None:
-    analysis = analyse(*label_world, "tuned")
+    analysis = analyze_errors(*label_world, "tuned")
     first = analysis.suggestions[0]
     assert first.text == "Add 20 examples that tell refund from return: 18 of 20 errors."
     assert first.reason.startswith("refund was taken for return 18 of 30 times; training has 50 of refund and 50 of ")
@@ -129,21 +131,21 @@ def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None
 
 def test_the_same_errors_ask_for_examples_once(label_world: World) -> None:
     """18 of the 18 errors of the label refund are the errors of the pair refund and return."""
-    texts = [one.text for one in analyse(*label_world, "tuned").suggestions]
+    texts = [one.text for one in analyze_errors(*label_world, "tuned").suggestions]
     assert not [text for text in texts if "examples of refund" in text]
 
 
 def test_a_missing_field_is_asked_for(json_world: World) -> None:
-    texts = [one.text for one in analyse(*json_world, "tuned").suggestions]
+    texts = [one.text for one in analyze_errors(*json_world, "tuned").suggestions]
     assert "Add 20 examples that have suffix: it is missing in 15 of 18 errors." in texts
 
 
 def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label_world: World, tmp_path: Path) -> None:
     evaluation, answers, test, train = label_world
     train = [example(train[0].line, train[0].question, "login"), *train[1:]]
-    analysis = analyse(evaluation, answers, test, train, "tuned", {train[0].id: ("refund", 0.9)})
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned", {train[0].id: ("refund", 0.9)})
     path = tmp_path / "to_label.csv"
-    count = write_to_label(analysis, path)
+    count = write_labeling_sheet(analysis, path)
     rows = list(csv.DictReader(path.open(newline="")))
     assert len(rows) == count and tuple(rows[0]) == COLUMNS
     first = [row for row in rows if row["why"] == analysis.suggestions[0].text]
@@ -160,8 +162,8 @@ def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label
 
 
 def test_nothing_to_do_writes_no_file(label_world: World, tmp_path: Path) -> None:
-    analysis = analyse(*label_world, "tuned").model_copy(update={"suggestions": (), "suspects": ()})
-    assert write_to_label(analysis, tmp_path / "to_label.csv") == 0 and not list(tmp_path.iterdir())
+    analysis = analyze_errors(*label_world, "tuned").model_copy(update={"suggestions": (), "suspects": ()})
+    assert write_labeling_sheet(analysis, tmp_path / "to_label.csv") == 0 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -170,14 +172,14 @@ def test_nothing_to_do_writes_no_file(label_world: World, tmp_path: Path) -> Non
      ("\t=x", "'\t=x"), ("a=b", "a=b"), ("", "")],
 )  # fmt: skip
 def test_no_cell_is_a_formula(cell: str, written: str) -> None:
-    assert safe(cell) == written
+    assert escape_formula(cell) == written
 
 
 def test_formulas_of_the_data_reach_no_spreadsheet(label_world: World, tmp_path: Path) -> None:
     evaluation, answers, test, train = label_world
     evil = [example(one.line, f"=HYPERLINK({one.question})", one.answer) for one in train]
-    analysis = analyse(evaluation, answers, test, evil, "tuned", {evil[0].id: ("=A1", 0.9)})
-    write_to_label(analysis, tmp_path / "to_label.csv")
+    analysis = analyze_errors(evaluation, answers, test, evil, "tuned", {evil[0].id: ("=A1", 0.9)})
+    write_labeling_sheet(analysis, tmp_path / "to_label.csv")
     cells = [cell for row in csv.reader((tmp_path / "to_label.csv").open(newline="")) for cell in row]
     assert any("HYPERLINK" in cell for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
@@ -186,4 +188,4 @@ def test_formulas_of_the_data_reach_no_spreadsheet(label_world: World, tmp_path:
 def test_plain_text_examples_teach_no_answers(label_world: World) -> None:
     evaluation, answers, test, train = label_world
     with_text = [*train, Example(line=999, text="just prose")]
-    assert isinstance(analyse_module.analyse(evaluation, answers, test, with_text, "tuned"), Analysis)
+    assert isinstance(analyse_module.analyze_errors(evaluation, answers, test, with_text, "tuned"), Analysis)

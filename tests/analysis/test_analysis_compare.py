@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from runs_to_compare import facts, questions
 
-from tunesmith.analysis.compare import compare_runs, difference_of
-from tunesmith.evaluation.stats.paired import rate_difference
+from tunesmith.analysis.run_diff import compare_runs, compute_score_difference
+from tunesmith.evaluation.stats.paired_difference import rate_difference
 from tunesmith.records import Recipe, RunComparison
 
 TEST = questions(100)
@@ -85,17 +85,17 @@ def test_other_metrics_are_not_compared() -> None:
 def test_examples_of_one_group_count_as_one() -> None:
     first = {one.id: float(i % 2) for i, one in enumerate(TEST)}
     second = {one.id: float(i % 2 or i < 20) for i, one in enumerate(TEST)}
-    alone = difference_of(first, second)
-    grouped = difference_of(first, second, {one.id: str(i // 20) for i, one in enumerate(TEST)})
+    alone = compute_score_difference(first, second)
+    grouped = compute_score_difference(first, second, {one.id: str(i // 20) for i, one in enumerate(TEST)})
     assert alone.p < 0.05 < grouped.p and alone.value == grouped.value
 
 
 @pytest.mark.parametrize(("first", "second"), [({}, {"a": 1.0}), ({"a": 0.5}, {"b": 0.5, "c": 0.7})])
 def test_too_few_answers_show_nothing(first: dict[str, float], second: dict[str, float]) -> None:
-    told = difference_of(first, second)
+    told = compute_score_difference(first, second)
     assert (told.low, told.high, told.p) == (-1, 1, 1)
 
 
 def test_equal_graded_scores_of_other_examples_show_nothing() -> None:
-    told = difference_of({"a": 0.5, "b": 0.5}, {"c": 0.5, "d": 0.5})
+    told = compute_score_difference({"a": 0.5, "b": 0.5}, {"c": 0.5, "d": 0.5})
     assert (told.value, told.low, told.high, told.p) == (0, -1, 1, 1)

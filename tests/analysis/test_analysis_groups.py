@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from worlds import World, answer_to, example, judged, label_examples
 
-from tunesmith.analysis.analyse import analyse
-from tunesmith.analysis.by_topic import clusters_of, word_weights
-from tunesmith.analysis.cases import cases_of, wrong_below
+from tunesmith.analysis.by_topic import cluster_questions, compute_tfidf
+from tunesmith.analysis.error_analysis import analyze_errors
+from tunesmith.analysis.scored_examples import build_scored_examples, choose_min_correct_score
 from tunesmith.errors import DataError
 from tunesmith.records import Analysis, ErrorGroup
 
@@ -18,7 +18,7 @@ def groups(analysis: Analysis, by: str) -> dict[str, ErrorGroup]:
 
 
 def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(label_world: World) -> None:
-    analysis = analyse(*label_world, "tuned")
+    analysis = analyze_errors(*label_world, "tuned")
     assert (analysis.n, analysis.wrong, analysis.unanswered) == (120, 20, 0)
     pairs = groups(analysis, "labels")
     planted, stray = pairs["refund → return"], pairs["login → arrival"]
@@ -32,7 +32,7 @@ def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(la
 
 
 def test_planted_defects_of_fields_are_found(json_world: World) -> None:
-    fields = groups(analysis := analyse(*json_world, "tuned"), "field")
+    fields = groups(analysis := analyze_errors(*json_world, "tuned"), "field")
     missing = fields["suffix: missing"]
     assert (missing.errors, missing.of, missing.is_beyond_noise) == (15, 30, True)
     assert (fields["surname: wrong"].errors, fields["surname: wrong"].of) == (1, 59)
@@ -49,7 +49,7 @@ def test_long_questions_that_go_wrong_are_found() -> None:
     ]
     train = [example(i, f"question {i}", ("yes", "no")[i % 2]) for i in range(20)]
     texts = ["no" if i % 4 == 3 and i % 8 == 3 else "yes" for i in range(120)]
-    lengths = groups(analyse(*judged(test, texts, "label", train), test, train, "tuned"), "length")
+    lengths = groups(analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "length")
     (name, group), *others = lengths.items()
     assert others == [] and group.errors == 15 and group.is_beyond_noise
     assert name.endswith("characters")
@@ -58,7 +58,7 @@ def test_long_questions_that_go_wrong_are_found() -> None:
 def test_a_topic_that_goes_wrong_is_found_and_named_by_its_words() -> None:
     train, test = label_examples(80, seed=1), label_examples(120, seed=5)
     texts = [("refund" if one.answer == "login" and i % 3 else one.answer) for i, one in enumerate(test)]
-    topics = groups(analyse(*judged(test, texts, "label", train), test, train, "tuned"), "topic")
+    topics = groups(analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "topic")
     worst = max(topics.values(), key=lambda group: group.errors)
     assert worst.is_beyond_noise and worst.errors == 20
     assert set(worst.name.split(", ")) & {"password", "account", "page", "open", "any", "more"}
@@ -66,8 +66,8 @@ def test_a_topic_that_goes_wrong_is_found_and_named_by_its_words() -> None:
 
 def test_clusters_are_the_same_every_time_and_follow_the_words() -> None:
     questions = label_examples(100, seed=4)
-    weights, words = word_weights([one.question for one in questions])
-    first, again = clusters_of(weights), clusters_of(weights)
+    weights, words = compute_tfidf([one.question for one in questions])
+    first, again = cluster_questions(weights), cluster_questions(weights)
     assert (first == again).all() and "password" in words
     logins = {int(c) for c, one in zip(first, questions, strict=True) if one.answer == "login"}
     arrivals = {int(c) for c, one in zip(first, questions, strict=True) if one.answer == "arrival"}
@@ -83,7 +83,7 @@ def test_errors_that_are_spread_evenly_make_no_group_stand_out() -> None:
         texts = [draw.choice(["refund", "return", "arrival", "login"]) if draw.random() < 0.3 else one.answer
                  for one in test]  # fmt: skip
         evaluation, answers = judged(test, texts, "label", train)
-        analysis = analyse(evaluation, answers, test, train, "tuned")
+        analysis = analyze_errors(evaluation, answers, test, train, "tuned")
         false_alarms += any(group.is_beyond_noise for group in analysis.groups)
     assert false_alarms <= 10  # four sorts of groups, each at 5 %: 7.4 expected at most
 
@@ -94,7 +94,7 @@ def test_cut_and_unanswered_are_forms_and_counts() -> None:
     answers[0] = answers[0].model_copy(update={"finished": False})
     answers[1] = answer_to(test[1], "", {}, error="timed out", finished=False)
     answers[2] = answer_to(test[2], "hm", {}, unscored="the judge failed")
-    analysis = analyse(evaluation, answers, test, train, "tuned")
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.n, analysis.wrong, analysis.unanswered) == (6, 6, 2)
     assert {name: group.errors for name, group in groups(analysis, "form").items()} == {
         "no label named": 5, "cut at the token limit": 1,
@@ -107,26 +107,26 @@ def test_cut_and_unanswered_are_forms_and_counts() -> None:
     [([0, 1, 0], 1.0), ([0.2, 0.6, 0.9] * 5, 0.5), ([0.5, 1, 1], 1.0), ([], 1.0)],
 )
 def test_free_text_is_wrong_below_one_half(scores: list[float], limit: float) -> None:
-    assert wrong_below(scores) == limit
+    assert choose_min_correct_score(scores) == limit
 
 
 def test_all_right_is_an_analysis_without_groups() -> None:
     train, test = label_examples(40, seed=1), label_examples(40, seed=2)
     evaluation, answers = judged(test, [one.answer for one in test], "label", train)
-    analysis = analyse(evaluation, answers, test, train, "tuned")
+    analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.wrong, analysis.groups, analysis.failures, analysis.suggestions) == (0, (), (), ())
 
 
 def test_answers_to_other_examples_are_refused(label_world: World) -> None:
     evaluation, answers, test, _ = label_world
     with pytest.raises(DataError, match="not the answers to the test examples"):
-        cases_of(evaluation, answers[1:], test)
+        build_scored_examples(evaluation, answers[1:], test)
     with pytest.raises(DataError, match="119 given"):
-        cases_of(evaluation, answers, [replace(one) for one in test[1:]])
+        build_scored_examples(evaluation, answers, [replace(one) for one in test[1:]])
 
 
 def test_a_judge_beside_the_scorer_hides_no_group(label_world: World, json_world: World) -> None:
     for (evaluation, *rest), by in ((label_world, "labels"), (json_world, "field")):
         judged = evaluation.model_copy(update={"scorer": f"{evaluation.scorer} + judge"})
-        plain, beside = analyse(evaluation, *rest, "tuned"), analyse(judged, *rest, "tuned")
+        plain, beside = analyze_errors(evaluation, *rest, "tuned"), analyze_errors(judged, *rest, "tuned")
         assert groups(beside, by) and beside.groups == plain.groups

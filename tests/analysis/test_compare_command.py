@@ -10,7 +10,7 @@ from runs_to_compare import facts, questions, stored
 
 from tunesmith.cli.main import run
 from tunesmith.records import Evaluation, Recipe
-from tunesmith.runs.folder import FILES, RunFolder
+from tunesmith.runs.run_folder import RECORD_FILES, RunFolder
 
 TEST = questions(80)
 HALF = [i % 2 == 0 for i in range(80)]
@@ -64,7 +64,7 @@ def test_one_json_document(tunesmith: Door, runs: Runs) -> None:
 
 def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs) -> None:
     for one in runs:
-        (one.path / FILES[Evaluation]).unlink()
+        (one.path / RECORD_FILES[Evaluation]).unlink()
     printed = tunesmith("compare", runs[0].path, runs[1].path)
     assert printed.code == 2
     assert printed.err.strip() == (

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
-from tunesmith.evaluation.scorers.choose import SCORERS
-from tunesmith.records import Answer, Evaluation, Example, Message, Profile
+from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS
+from tunesmith.records import Answer, ContenderSpec, Evaluation, Example, Message
 
 WORDS = {
     "refund": "please give my money back for the broken lamp order",
@@ -44,7 +44,7 @@ def judged(
     made = SCORERS[scorer]([one.answer for one in train])
     answers = [answer_to(one, text, made.score(text, one.answer)) for one, text in zip(examples, texts, strict=True)]
     task = Task("support", examples, made, "as named", 0.1)
-    asked = Asked(Profile(name="tuned", kind="tuned", given="the question"), answers)
+    asked = ContenderAnswers(ContenderSpec(name="tuned", kind="tuned", given="the question"), answers)
     return evaluate_answers([asked], task), answers
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines.choosing import Candidate, answers_needed, choose, rounds
-from tunesmith.baselines.prompting import Prompting
-from tunesmith.providers.fake import FakeCompleter
-from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+from tunesmith.baselines.prompt_builder import PromptBuilder
+from tunesmith.baselines.successive_halving import Candidate, count_required_answers, plan_rounds, select_candidate
+from tunesmith.providers.fake_completer import FakeCompleter
+from tunesmith.records import Completer, Completion, Example, Message, ProgressCallback, Prompt
 
 EXAMPLES = [Example(line=i, messages=(Message("user", f"q{i}"), Message("assistant", f"a{i}"))) for i in range(64)]
 BASE = FakeCompleter({})
@@ -23,12 +23,12 @@ class Named:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         raise AssertionError("the measure below needs no answers")
 
 
 def candidate(name: str, instruction: str = "") -> Candidate:
-    return Candidate(name, f"given {name}", lambda base: Named(name), Prompting(instruction))
+    return Candidate(name, f"given {name}", lambda base: Named(name), PromptBuilder(instruction))
 
 
 class Scores:
@@ -46,7 +46,7 @@ class Scores:
 
 def test_the_best_is_found_and_the_rest_is_told() -> None:
     measure = Scores({"a": 0.1, "b": 0.9, "c": 0.5, "d": None, "e": 0.2, "f": 0.3})
-    chosen = choose([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
+    chosen = select_candidate([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
     assert chosen.candidate.name == "b"
     assert [(trial.candidate.name, len(trial.scores)) for trial in chosen.trials] == [
         ("b", 64), ("c", 64), ("f", 32), ("e", 16), ("a", 16), ("d", 16),
@@ -63,14 +63,14 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
 
 def test_all_of_a_round_answer_the_same_and_nobody_is_asked_twice() -> None:
     measure = Scores({"a": 0.1, "b": 0.2, "c": 0.3})
-    choose([candidate(name) for name in "abc"], BASE, EXAMPLES, measure, seed=3)
+    select_candidate([candidate(name) for name in "abc"], BASE, EXAMPLES, measure, seed=3)
     assert len(set(measure.asked["c"])) == len(measure.asked["c"]) == 64
     assert measure.asked["a"] == measure.asked["c"][:32]
 
 
 def test_equals_give_way_to_the_simpler() -> None:
     names = ["simple", "middle", "long", "longer", "longest"]
-    chosen = choose([candidate(name) for name in names], BASE, EXAMPLES, Scores(dict.fromkeys(names, 0.5)))
+    chosen = select_candidate([candidate(name) for name in names], BASE, EXAMPLES, Scores(dict.fromkeys(names, 0.5)))
     assert [trial.candidate.name for trial in chosen.trials] == names
 
 
@@ -78,7 +78,7 @@ def test_equals_give_way_to_the_simpler() -> None:
 def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> None:
     """On all examples; the plain one stays where the variant is no better."""
     measure = Scores({"a": 0.1, "b": 0.9, "c": 0.5, "b, dear": right})
-    chosen = choose(
+    chosen = select_candidate(
         [candidate(name) for name in "abc"], BASE, EXAMPLES, measure, 0, lambda one: [candidate(f"{one.name}, dear")]
     )
     assert chosen.candidate.name == best
@@ -87,7 +87,7 @@ def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> No
 
 
 def test_alone_there_is_nothing_to_choose_and_no_variant_is_tried() -> None:
-    chosen = choose([candidate("a")], BASE, EXAMPLES, Scores({}), 0, lambda one: [candidate("b")])
+    chosen = select_candidate([candidate("a")], BASE, EXAMPLES, Scores({}), 0, lambda one: [candidate("b")])
     assert [trial.candidate.name for trial in chosen.trials] == ["a"]
 
 
@@ -101,7 +101,7 @@ def test_nobody_is_dropped_for_equalling_one_that_stays() -> None:
         answered[completer.name] = before + len(examples)
         return [float(completer.name == "e" and before + i >= 40) for i in range(len(examples))]
 
-    chosen = choose([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
+    chosen = select_candidate([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
     assert chosen.candidate.name == "e" and answered == dict.fromkeys("abcdef", 64)
 
 
@@ -109,32 +109,32 @@ def test_it_does_not_depend_on_the_order_of_the_examples() -> None:
     shuffled = random.Random(1).sample(EXAMPLES, len(EXAMPLES))
     first, second = Scores({"a": 0.4, "b": 0.3}), Scores({"a": 0.4, "b": 0.3})
     for measure, examples in ((first, EXAMPLES), (second, shuffled)):
-        choose([candidate("a"), candidate("b")], BASE, examples, measure, seed=7)
+        select_candidate([candidate("a"), candidate("b")], BASE, examples, measure, seed=7)
     assert first.asked == second.asked
 
 
 def test_with_nothing_to_choose_nothing_is_asked() -> None:
     measure = Scores({})
-    alone = choose([candidate("a", "Be short.")], BASE, EXAMPLES, measure)
+    alone = select_candidate([candidate("a", "Be short.")], BASE, EXAMPLES, measure)
     assert alone.sentences == (
         "Nothing to choose: a was the only candidate.", 'The instruction that it adds: "Be short."',
     )  # fmt: skip
-    blind = choose([candidate("a"), candidate("b")], BASE, [], measure)
+    blind = select_candidate([candidate("a"), candidate("b")], BASE, [], measure)
     assert blind.sentences == ("No validation examples to choose on: a was taken.",)
     assert measure.asked == {}
     with pytest.raises(ValueError, match="no candidate"):
-        choose([], BASE, EXAMPLES, measure)
+        select_candidate([], BASE, EXAMPLES, measure)
 
 
 @given(st.integers(0, 40), st.integers(0, 300))
 def test_the_plan_narrows_and_ends_with_all_examples(candidates: int, examples: int) -> None:
-    plan = rounds(candidates, examples)
+    plan = plan_rounds(candidates, examples)
     if candidates < 2 or not examples:
         assert plan == []
         return
     assert plan[0][0] == candidates and plan[-1][1] == examples
     assert all(a >= b >= 2 and m < n for (a, m), (b, n) in pairwise(plan))
-    assert answers_needed(candidates, examples) <= candidates * examples
+    assert count_required_answers(candidates, examples) <= candidates * examples
 
 
 @settings(max_examples=30)
@@ -147,16 +147,16 @@ def test_a_clearly_better_candidate_wins_nearly_always(seed: int) -> None:
         assert isinstance(completer, Named)
         return [float(draw.random() < rights[int(completer.name)]) for _ in examples]
 
-    assert choose([candidate(str(i)) for i in range(8)], BASE, EXAMPLES, measure).candidate.name == "4"
+    assert select_candidate([candidate(str(i)) for i in range(8)], BASE, EXAMPLES, measure).candidate.name == "4"
 
 
 def test_eight_candidates_cost_as_much_as_four_full_ones() -> None:
-    assert rounds(8, 64) == [(8, 16), (4, 32), (2, 64)]
-    assert answers_needed(8, 64) == 4 * 64
+    assert plan_rounds(8, 64) == [(8, 16), (4, 32), (2, 64)]
+    assert count_required_answers(8, 64) == 4 * 64
 
 
 def test_a_choice_without_any_score_says_so_and_takes_the_simplest() -> None:
-    chosen = choose([candidate(name) for name in "abc"], BASE, EXAMPLES, Scores(dict.fromkeys("abc")))
+    chosen = select_candidate([candidate(name) for name in "abc"], BASE, EXAMPLES, Scores(dict.fromkeys("abc")))
     assert chosen.candidate.name == "a"
     assert chosen.sentences == (
         "None of 3 candidates got a score on 64 validation examples: a was taken, as the simplest.",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tunesmith.baselines.dspy import candidate_of, search_by_dspy
+from tunesmith.baselines.dspy_search import build_candidate, search_by_dspy
 from tunesmith.errors import MissingExtraError
-from tunesmith.records import Completer, Completion, Example, Message, Progress, Prompt
+from tunesmith.records import Completer, Completion, Example, Message, ProgressCallback, Prompt
 
 
 def example(i: int) -> Example:
@@ -25,7 +25,7 @@ class Pupil:
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         self.prompts += prompts
         return [Completion(self._answer(prompt), 1, 1, 0.0) for prompt in prompts]
 
@@ -47,10 +47,10 @@ def test_it_finds_shots_and_an_instruction() -> None:
     pytest.importorskip("optuna")
     pupil = Pupil()
     train, validation = [example(i) for i in range(20)], [example(i) for i in range(20, 30)]
-    candidate = candidate_of(search_by_dspy(pupil, train, validation, measure, trials=4, shots=3, seed=1))
+    candidate = build_candidate(search_by_dspy(pupil, train, validation, measure, trials=4, shots=3, seed=1))
     assert len(candidate.shots) >= 2 and candidate.instruction
     asked = list(pupil.prompts)
-    assert measure(candidate.around(pupil), validation) == [1.0] * 10
+    assert measure(candidate.wrap(pupil), validation) == [1.0] * 10
     assert pupil.prompts[-1] in asked, "DSPy asked the same as the candidate asks"
     assert pupil.prompts[-1][0].content.startswith("Sort.\n\n")
 
@@ -59,7 +59,7 @@ def test_without_dspy_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr("tunesmith.baselines.dspy.import_module", refuse)
+    monkeypatch.setattr("tunesmith.baselines.dspy_search.import_module", refuse)
     with pytest.raises(MissingExtraError) as caught:
         search_by_dspy(Pupil(), [example(1)], [example(2)], measure, trials=2, shots=1, seed=0)
     assert str(caught.value) == (

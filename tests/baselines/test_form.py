@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines import schema as schemas
-from tunesmith.baselines.form import form_of
-from tunesmith.baselines.schema import DEEPEST, MOST_KEYS, MOST_ORDERS, infer_schema
+from tunesmith.baselines import schema_inference as schemas
+from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.baselines.schema_inference import MAX_DEPTH, MAX_KEY_ORDERS, MAX_KEYS, infer_schema
 from tunesmith.errors import DataError
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
@@ -56,8 +56,8 @@ def test_every_value_fits_the_schema_it_was_made_from(values: list[Any]) -> None
     st.lists(st.permutations("abcd").map(tuple) | st.lists(st.sampled_from("abcd"), unique=True).map(tuple), min_size=1)
 )
 def test_every_way_of_writing_keys_is_part_of_an_order(written: list[tuple[str, ...]]) -> None:
-    orders, is_complete = schemas._orders(written)
-    assert len(orders) <= MOST_ORDERS
+    orders, is_complete = schemas._find_key_orders(written)
+    assert len(orders) <= MAX_KEY_ORDERS
     for keys in written if is_complete else []:
         assert any(
             required <= set(keys) and [key for key in order if key in keys] == list(keys) for order, required in orders
@@ -106,13 +106,13 @@ def test_keys_in_contradicting_orders_are_described_apart() -> None:
 def test_with_too_many_orders_the_commonest_takes_all_keys() -> None:
     values = [dict.fromkeys(way, 1) for way in itertools.permutations("abcd")] + [{"e": 1}] * 2
     schema = infer_schema(values)
-    assert schema is not None and len(schema["anyOf"]) == MOST_ORDERS
+    assert schema is not None and len(schema["anyOf"]) == MAX_KEY_ORDERS
     assert set(schema["anyOf"][0]["properties"]) == set("abcde") and schema["anyOf"][0]["required"] == []
     assert all(fits(value, schema) for value in values)
 
 
 def test_many_keys_are_data() -> None:
-    values = [{f"k{number}": number} for number in range(MOST_KEYS + 1)]
+    values = [{f"k{number}": number} for number in range(MAX_KEYS + 1)]
     assert infer_schema(values) == {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
@@ -120,8 +120,8 @@ def test_nesting_is_bounded() -> None:
     def nested(levels: int) -> Any:
         return [nested(levels - 1)] if levels > 1 else []
 
-    assert infer_schema([nested(DEEPEST)]) is not None
-    assert infer_schema([nested(DEEPEST + 1)]) is None
+    assert infer_schema([nested(MAX_DEPTH)]) is not None
+    assert infer_schema([nested(MAX_DEPTH + 1)]) is None
 
 
 def test_many_different_key_sets_are_quick() -> None:
@@ -132,7 +132,7 @@ def test_many_different_key_sets_are_quick() -> None:
 
 
 def test_labels_are_the_commonest_spellings_the_commonest_first() -> None:
-    form, why = form_of(["No"] * 6 + ["yes", "Yes ", "yes"] + ["maybe"] * 3)
+    form, why = infer_output_constraint(["No"] * 6 + ["yes", "Yes ", "yes"] + ["maybe"] * 3)
     assert form is not None and form.labels == ("No", "maybe", "yes")
     assert why == "The 12 train answers are 3 labels."
 
@@ -153,7 +153,7 @@ def test_labels_are_the_commonest_spellings_the_commonest_first() -> None:
     ],
 )  # fmt: skip
 def test_answers_without_a_form_are_left_free(answers: list[str], why: str | None) -> None:
-    form, told = form_of(answers)
+    form, told = infer_output_constraint(answers)
     if why is None:
         assert form is not None and form.labels  # numbers, and JSON with too many strays, are labels here
     else:
@@ -161,7 +161,7 @@ def test_answers_without_a_form_are_left_free(answers: list[str], why: str | Non
 
 
 def test_json_with_few_strays_has_the_form_of_the_others() -> None:
-    form, why = form_of(['{"a": 1}'] * 199 + ["n/a"])
+    form, why = infer_output_constraint(['{"a": 1}'] * 199 + ["n/a"])
     assert form is not None and form.json_schema is not None and form.json_schema["required"] == ["a"]
     assert why == "199 of 200 train answers are JSON of one schema."
 
@@ -170,13 +170,13 @@ def test_a_schema_that_is_as_large_as_the_data_is_none() -> None:
     answers = [
         json.dumps({f"k{number % 190}": {f"x{number}{letter}": 1 for letter in "abcdefgh"}}) for number in range(900)
     ]
-    form, why = form_of(answers)
+    form, why = infer_output_constraint(answers)
     assert form is None and "too different for a schema" in why
 
 
 def test_no_answers_are_an_error() -> None:
     with pytest.raises(DataError, match="no-answers"):
-        form_of([])
+        infer_output_constraint([])
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,6 @@ def test_no_answers_are_an_error() -> None:
     ],
 )
 def test_form_and_scorer_look_at_answers_alike(answers: list[str], scorer: str) -> None:
-    form, _ = form_of(answers)
+    form, _ = infer_output_constraint(answers)
     assert choose_scorer(answers)[0].name == scorer
     assert (bool(form and form.labels), bool(form and form.json_schema)) == (scorer == "label", scorer == "json")

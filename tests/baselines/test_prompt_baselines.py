@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.baselines.prompt import choose_shots
-from tunesmith.baselines.prompting import Prompting
-from tunesmith.records import Completion, Example, Message, Progress, Prompt
+from tunesmith.baselines.few_shot import choose_shots
+from tunesmith.baselines.prompt_builder import PromptBuilder
+from tunesmith.records import Completion, Example, Message, ProgressCallback, Prompt
 
 
 def example(question: str, answer: str, system: str | None = None) -> Example:
@@ -23,7 +23,7 @@ class Recorder:
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: list[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: list[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         self.prompts += prompts
         if progress:
             progress(len(prompts), len(prompts))
@@ -35,7 +35,7 @@ def test_shots_stand_between_the_system_message_and_the_question() -> None:
     shots = (example("1+1", "2", system="Add."), example("2+2", "4"))
     told: list[tuple[int, int]] = []
     prompts = [(Message("system", "Add."), Message("user", "3+3")), (Message("user", "4+4"),)]
-    completions = Prompting(shots=shots).around(inner).complete(prompts, lambda *ready: told.append(ready))
+    completions = PromptBuilder(shots=shots).wrap(inner).complete(prompts, lambda *ready: told.append(ready))
     turns = [("user", "1+1"), ("assistant", "2"), ("user", "2+2"), ("assistant", "4")]
     assert [[(m.role, m.content) for m in prompt] for prompt in inner.prompts] == [
         [("system", "Add."), *turns, ("user", "3+3")],

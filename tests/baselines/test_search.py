@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.baselines.rag.index import (
+from tunesmith.baselines.rag.search_index import (
     Bm25Index,
     DenseIndex,
-    JoinedIndex,
-    Search,
-    best,
-    joined,
-    search_over,
-    search_tokens,
+    RankFusionIndex,
+    TextSearch,
+    fuse_rankings,
+    get_search_factory,
+    select_top_k,
+    tokenize_for_search,
 )
 
 
@@ -31,12 +31,12 @@ class LetterEmbedder:
 
 
 def bm25(texts: Sequence[str], question: str, k: int, leave_out: Collection[int] = ()) -> list[int]:
-    return Bm25Index(texts).nearest([question], k, [leave_out])[0]
+    return Bm25Index(texts).find_nearest([question], k, [leave_out])[0]
 
 
 def test_the_nearest_text_comes_first() -> None:
     index = Bm25Index(["my card has not arrived", "top up by bank transfer", "the card was stolen"])
-    assert index.nearest(["when will my card arrive", "bank"], 2) == [[0, 2], [1]]
+    assert index.find_nearest(["when will my card arrive", "bank"], 2) == [[0, 2], [1]]
 
 
 def test_short_strings_meet_without_sharing_a_word() -> None:
@@ -45,23 +45,23 @@ def test_short_strings_meet_without_sharing_a_word() -> None:
 
 
 def test_nothing_in_common_finds_nothing() -> None:
-    assert Bm25Index(["alpha", "beta"]).nearest(["###", "", "xyz"], 2) == [[], [], []]
+    assert Bm25Index(["alpha", "beta"]).find_nearest(["###", "", "xyz"], 2) == [[], [], []]
 
 
 @pytest.mark.parametrize("kind", ["bm25", "dense", "both"])
 class TestEverySearch:
     @pytest.fixture
     def make(self, kind: Any) -> Any:
-        return search_over(kind, LetterEmbedder())
+        return get_search_factory(kind, LetterEmbedder())
 
     def test_ties_go_to_the_earlier_text_and_more_than_there_are_is_no_error(self, make: Any) -> None:
         assert make(["same"] * 5).nearest(["same"], 3) == [[0, 1, 2]]
         assert make(["same"] * 2).nearest(["same"], 9) == [[0, 1]]
 
     def test_what_is_left_out_is_not_found(self, make: Any) -> None:
-        index: Search = make(["same"] * 4)
-        assert index.nearest(["same", "same"], 2, [{0, 2}, ()]) == [[1, 3], [0, 1]]
-        assert index.nearest(["same"], 2, [range(4)]) == [[]]
+        index: TextSearch = make(["same"] * 4)
+        assert index.find_nearest(["same", "same"], 2, [{0, 2}, ()]) == [[1, 3], [0, 1]]
+        assert index.find_nearest(["same"], 2, [range(4)]) == [[]]
 
     def test_the_nearest_comes_first(self, make: Any) -> None:
         assert make(["zebra", "apple pie", "quick fox"]).nearest(["apple"], 1) == [[1]]
@@ -78,33 +78,33 @@ class TestEverySearch:
 
 
 def test_names_tell_how_it_is_searched() -> None:
-    assert [search_over(kind, LetterEmbedder())(["x"]).name for kind in ("bm25", "dense", "both")] == [
+    assert [get_search_factory(kind, LetterEmbedder())(["x"]).name for kind in ("bm25", "dense", "both")] == [
         "BM25", "vectors of letters", "BM25 and vectors of letters, joined by rank",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="needs an embedder"):
-        search_over("dense")
+        get_search_factory("dense")
 
 
 def test_many_questions_are_searched_in_parts_as_if_one_by_one() -> None:
     texts = [f"{chr(97 + i % 26) * (i % 7 + 1)} {chr(97 + i % 11)}" for i in range(300)]
     index = DenseIndex(texts, LetterEmbedder())
     questions = texts[:270]
-    assert index.nearest(questions, 4) == [index.nearest([question], 4)[0] for question in questions]
+    assert index.find_nearest(questions, 4) == [index.find_nearest([question], 4)[0] for question in questions]
 
 
 def test_ranks_are_joined_as_cormack_et_al_do() -> None:
     # 1/61 + 1/63 for 7; 1/62 + 1/61 for 3; 1/63 alone for 5; 1/62 alone for 9
-    assert joined([[7, 3, 5], [3, 9, 7]]) == [3, 7, 9, 5]
-    assert joined([[2], [1]]) == [1, 2] and joined([]) == []
-    index = JoinedIndex([Bm25Index(["aab", "ab", "zz"]), DenseIndex(["aab", "ab", "zz"], LetterEmbedder())])
-    assert index.nearest(["ab"], 2) == [[1, 0]]
+    assert fuse_rankings([[7, 3, 5], [3, 9, 7]]) == [3, 7, 9, 5]
+    assert fuse_rankings([[2], [1]]) == [1, 2] and fuse_rankings([]) == []
+    index = RankFusionIndex([Bm25Index(["aab", "ab", "zz"]), DenseIndex(["aab", "ab", "zz"], LetterEmbedder())])
+    assert index.find_nearest(["ab"], 2) == [[1, 0]]
 
 
 @given(st.lists(st.integers(-3, 3), max_size=30), st.integers(1, 35))
 def test_the_best_are_those_of_a_stable_sort(scores: list[int], k: int) -> None:
     scores_N = np.array(scores, dtype=np.float32)
-    assert best(scores_N, k) == np.argsort(-scores_N, kind="stable")[:k].tolist()
+    assert select_top_k(scores_N, k) == np.argsort(-scores_N, kind="stable")[:k].tolist()
 
 
 def test_tokens() -> None:
-    assert search_tokens("Jon!") == ["jon", "^jo", "jon", "on$"]
+    assert tokenize_for_search("Jon!") == ["jon", "^jo", "jon", "on$"]

@@ -14,7 +14,7 @@ TURN = ("<|im_start|>", "<|im_end|>")
 class Family(NamedTuple):
     """A template with its control tokens and named tokens.
 
-    `marks`: it has `{% generation %}`. `takes_text`: it puts a call's arguments together as text.
+    `marks`: it has `{% generation %}`. `is_text_key`: it puts a call's arguments together as text.
     """
 
     template: str

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Printed
-from tunesmith.recipe.load import load_recipe
-from tunesmith.records import Circumstances, Recipe
-from tunesmith.workflow.init import QUESTIONS, section_lines, with_section
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.records import Recipe, UsageContext
+from tunesmith.workflow.recipe_edit import QUESTIONS, format_section, replace_section
 
 Door = Callable[..., Printed]
 
@@ -47,7 +47,7 @@ def test_answers_by_number_by_word_or_enter(tunesmith: Door, typed: Callable[...
     shown = tunesmith("init")
     assert shown.code == 0, shown.err
     assert load_recipe(Path("recipe.yaml")) == Recipe(
-        circumstances=Circumstances(
+        circumstances=UsageContext(
             task_changes="weekly", used="ongoing", requests_per_month=12_000, data_may_go="this machine",
             longest_wait_seconds=2.5,
         )
@@ -78,7 +78,7 @@ def test_what_is_no_answer_is_asked_again(tunesmith: Door, typed: Callable[..., 
 def test_an_input_that_ends_leaves_the_rest_unknown(tunesmith: Door, typed: Callable[..., None]) -> None:
     typed("5")
     assert tunesmith("init").code == 0
-    assert load_recipe(Path("recipe.yaml")).circumstances == Circumstances(task_changes="daily")
+    assert load_recipe(Path("recipe.yaml")).circumstances == UsageContext(task_changes="daily")
 
 
 def test_nobody_to_ask_is_an_error_that_says_what_to_do(tunesmith: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_set_keeps_every_other_line_as_it_was_written(tunesmith: Door) -> None:
     assert text.endswith("\n\n# how long\ntraining:\n  epochs: 2   # enough\n")
     found = load_recipe(Path("r.yaml"))
     assert found.training.epochs == 2
-    assert found.circumstances == Circumstances(task_changes="weekly", used="ongoing", data_may_go="own cloud")
+    assert found.circumstances == UsageContext(task_changes="weekly", used="ongoing", data_may_go="own cloud")
     tunesmith("init", "r.yaml", "--set", "circumstances.used=once")
     assert len(Path("r.yaml").read_text().splitlines()) == len(text.splitlines())
     assert sorted(path.name for path in Path().iterdir()) == ["r.yaml"]
@@ -153,9 +153,9 @@ def test_a_section_that_cannot_be_replaced_alone_is_left(tunesmith: Door, text: 
     ],
 )  # fmt: skip
 def test_the_section_is_replaced_wherever_it_stands(tmp_path: Path, text: str) -> None:
-    said = Circumstances(task_changes="never", longest_wait_seconds=0.5)
+    said = UsageContext(task_changes="never", longest_wait_seconds=0.5)
     path = tmp_path / "r.yaml"
-    path.write_text(with_section(text, section_lines(said)))
+    path.write_text(replace_section(text, format_section(said)))
     found = load_recipe(path)
     assert found.circumstances == said and path.read_text().count("circumstances:") == 1
     assert found.model == ("m" if "model" in text else Recipe().model)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.decision.cases import contender, evaluation
-from tunesmith.cli.decide import print_contenders, words_after
+from tunesmith.cli.decide import print_contenders, suggest_next_command
 
 
 def test_failed_answers_are_counted_only_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +31,7 @@ def test_nothing_scored_is_no_score_of_zero(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_command_after_a_verdict_uses_what_it_names() -> None:
     """A system that is kept runs elsewhere: chatting with a loser of the race is not what its owner wants."""
-    assert words_after("rag", "rag", "runs/r") == ("chat", "runs/r")
-    assert words_after("cannot tell", None, "runs/r") == ("chat", "runs/r")
-    assert words_after("stop", None, "runs/r") == ("chat", "runs/r")
-    assert words_after("stop", "mine", "runs/r") == ("runs",)
+    assert suggest_next_command("rag", "rag", "runs/r") == ("chat", "runs/r")
+    assert suggest_next_command("cannot tell", None, "runs/r") == ("chat", "runs/r")
+    assert suggest_next_command("stop", None, "runs/r") == ("chat", "runs/r")
+    assert suggest_next_command("stop", "mine", "runs/r") == ("runs",)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.cli.flags import with_recipe_flags
+from tunesmith.cli.command_inputs import resolve_recipe_and_data
 from tunesmith.cli.main import run
-from tunesmith.cli.sources import recipe_and_data
+from tunesmith.cli.recipe_flags import expand_recipe_flags
 from tunesmith.errors import UsageError
-from tunesmith.recipe.keys import is_section, known_keys
-from tunesmith.recipe.other_tools import OTHER_NAMES
+from tunesmith.recipe.key_aliases import KEY_ALIASES
+from tunesmith.recipe.recipe_keys import get_known_keys, is_section
 
 DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
 
@@ -38,7 +38,7 @@ DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
     ],
 )
 def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
-    found = with_recipe_flags(typed.split(), DECLARED)
+    found = expand_recipe_flags(typed.split(), DECLARED)
     assert " ".join(found) == given
 
 
@@ -59,14 +59,14 @@ def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
 )
 def test_a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant(flag: str, advice: str) -> None:
     with pytest.raises(UsageError, match="There is no flag") as caught:
-        with_recipe_flags(["d", flag, "1"], DECLARED)
+        expand_recipe_flags(["d", flag, "1"], DECLARED)
     assert caught.value.do == advice
 
 
 def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why_none_is_needed() -> None:
-    known = known_keys()
-    assert [name for name, ours in OTHER_NAMES.items() if not (ours.key in known if ours.key else ours.how)] == []
-    assert [name for name in OTHER_NAMES if any(key.rpartition(".")[2] == name for key in known)] == []
+    known = get_known_keys()
+    assert [name for name, ours in KEY_ALIASES.items() if not (ours.key in known if ours.key else ours.hint)] == []
+    assert [name for name in KEY_ALIASES if any(key.rpartition(".")[2] == name for key in known)] == []
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why
 def test_examples_may_stand_where_a_recipe_may(words: tuple[str, str | None, str | None], recipe: str | None,
                                                data: str | None) -> None:  # fmt: skip
     first, second, named = words
-    found = recipe_and_data(first, Path(second) if second else None, named)
+    found = resolve_recipe_and_data(first, Path(second) if second else None, named)
     assert found == (recipe, Path(data) if data else None)
 
 
 def test_two_recipes_or_two_data_sets_are_refused() -> None:
     with pytest.raises(UsageError, match="two-recipes"):
-        recipe_and_data("quick", None, "names-demo")
+        resolve_recipe_and_data("quick", None, "names-demo")
     with pytest.raises(UsageError, match="two-data"):
-        recipe_and_data("a.jsonl", Path("b.jsonl"), None)
+        resolve_recipe_and_data("a.jsonl", Path("b.jsonl"), None)
 
 
 def test_the_list_of_commands_shows_each_summary_whole(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_the_list_of_commands_shows_each_summary_whole(capsys: pytest.CaptureFix
 def test_keys_lists_each_key_with_its_flag_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["keys", "--json"]) == 0
     rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)["keys"]}
-    assert rows.keys() == {key for key in known_keys() if not is_section(key)}
+    assert rows.keys() == {key for key in get_known_keys() if not is_section(key)}
     assert rows["bar.min_gain"]["flag"] == "--min-gain"
     assert rows["training.batch_size"]["flag"] == "--set training.batch_size="
     assert run(["keys", "lora_alpha"]) == 0
@@ -111,11 +111,11 @@ def test_keys_lists_each_key_with_its_flag_in_its_group(capsys: pytest.CaptureFi
 
 def test_a_flag_that_means_two_keys_is_refused_with_both() -> None:
     with pytest.raises(UsageError, match="two-keys") as caught:
-        with_recipe_flags(["d", "--beta", "1"], DECLARED)
+        expand_recipe_flags(["d", "--beta", "1"], DECLARED)
     assert "dpo.beta, orpo.beta" in str(caught.value)
 
 
 @pytest.mark.parametrize("rest", [[], ["--json"]])
 def test_a_key_without_its_value_is_refused(rest: list[str]) -> None:
     with pytest.raises(UsageError, match="--min-gain needs a value"):
-        with_recipe_flags(["d", "--min-gain", *rest], DECLARED)
+        expand_recipe_flags(["d", "--min-gain", *rest], DECLARED)

@@ -10,10 +10,10 @@ import pytest
 
 from tunesmith.data.check import check_examples
 from tunesmith.errors import GateFailed
-from tunesmith.recipe.load import load_recipe
-from tunesmith.workflow.check import tell_or_refuse
-from tunesmith.workflow.listener import SILENT
-from tunesmith.workflow.material import read_examples
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.workflow.check import report_problems
+from tunesmith.workflow.data_preparation import read_examples
+from tunesmith.workflow.progress_listener import NULL_LISTENER
 
 
 def write_table(path: str, rows: list[list[str]]) -> None:
@@ -25,7 +25,7 @@ def advised(changes: list[str]) -> list[str]:
     """The words behind `tunesmith` in what the gate advises."""
     recipe = load_recipe(None, changes)
     with pytest.raises(GateFailed) as refused:
-        tell_or_refuse(check_examples(read_examples(recipe)), SILENT, recipe)
+        report_problems(check_examples(read_examples(recipe)), NULL_LISTENER, recipe)
     program, *words = shlex.split(refused.value.do.rpartition("numbers: ")[2])
     assert program == "tunesmith"
     return words

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunesmith.cli.output import print_table
+from tunesmith.cli.console import print_table
 
 CELLS = ["we\\[/b]ird", "[/b]", "\\[bold]", "[red]x[/red]", "\\", "a[link=x]b", "x\\[/]", "[[[", ":smile:"]
 

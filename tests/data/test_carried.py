@@ -9,10 +9,10 @@ import pytest
 from tests.chats.templates import FAMILIES, THINK
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
-from tunesmith.providers.encoded import open_prompts
+from tunesmith.providers.prompt_encoding import encode_prompts
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 USER, DONE = {"role": "user", "content": "Where is it warm?"}, {"role": "assistant", "content": "In Rome."}
@@ -46,7 +46,7 @@ def tokenizer_of(folder: Path, template: str) -> FolderTokenizer:
     return load_tokenizer(write_tiny_tokenizer(folder / "model", template, eos_token="<|im_end|>"))
 
 
-def load(folder: Path, *messages: dict[str, Any], **row: Any) -> Loaded:
+def load(folder: Path, *messages: dict[str, Any], **row: Any) -> LoadedDataset:
     path = folder / "d.jsonl"
     path.write_text(json.dumps({"messages": [USER, DONE]}) + "\n" + json.dumps({"messages": messages, **row}) + "\n")
     return read_dataset(path)
@@ -141,7 +141,7 @@ def test_reasoning_is_trained_where_the_template_writes_it(tmp_path: Path) -> No
     tokenizer = tokenizer_of(tmp_path, THINK)
     examples = load(tmp_path, USER, {**DONE, "reasoning": "It is far south."}).examples
     _, arrays = prepare_split("train", examples, tokenizer, 10_000)
-    tokens_T, weights_T = arrays.sequence(1)
+    tokens_T, weights_T = arrays.get_sequence(1)
     assert tokenizer.decode(tokens_T[weights_T > 0].tolist()) == "<think>\nIt is far south.\n</think>\n\nIn Rome."
 
 
@@ -172,9 +172,9 @@ def test_a_name_that_is_not_written_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_prompt_whose_calls_are_not_written_is_not_answered(tmp_path: Path) -> None:
     prompt = load(tmp_path, USER, CALLED, RESULT, DONE).examples[1].prompt
-    (known,) = open_prompts(load_tokenizer(FAMILIES["qwen"].write(tmp_path / "qwen")), [prompt])
+    (known,) = encode_prompts(load_tokenizer(FAMILIES["qwen"].write(tmp_path / "qwen")), [prompt])
     assert known.error is None
-    (unknown,) = open_prompts(load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt])
+    (unknown,) = encode_prompts(load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt])
     assert unknown.error == "the model's chat template writes no tool calls"
 
 

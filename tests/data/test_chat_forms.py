@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.chats.conversations import conversation, written_by_others
 from tests.chats.templates import FAMILIES
 from tunesmith.data.prepare import prepare_split
-from tunesmith.data.read.shapes import find_shape, read_example
+from tunesmith.data.read.data_formats import detect_format, read_example
 from tunesmith.errors import DataError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example, TokenArrays
@@ -30,7 +30,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FolderToke
 
 
 def as_read(row: Chat) -> Example:
-    rule = find_shape([row])
+    rule = detect_format([row])
     assert rule is not None
     return read_example(rule, row, 1, None)
 

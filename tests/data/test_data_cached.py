@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith.data import cached
-from tunesmith.data.cached import check_or_recall, prepare_or_recall
+from tunesmith.data import cache
+from tunesmith.data.cache import check_with_cache, prepare_with_cache
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split
 from tunesmith.data.read import read_dataset
-from tunesmith.faults import flip_bit
-from tunesmith.records import CheckReport, DataRecipe, Example, Message, Prepared, TokenArrays
+from tunesmith.failpoints import flip_bit
+from tunesmith.records import CheckReport, DataRecipe, Example, Message, PreparedSplit, TokenArrays
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
 EXAMPLES = [
@@ -31,14 +31,14 @@ GIVEN: dict[str, Any] = {
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A home of its own, a cache for the smallest data, and a count of what was really prepared."""
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path))
-    monkeypatch.setattr(cached, "LEAST_EXAMPLES", 2)
+    monkeypatch.setattr(cache, "MIN_EXAMPLES", 2)
     done: list[int] = []
 
-    def counted(name: str, examples: list[Example], *rest: Any) -> tuple[Prepared, TokenArrays]:
+    def counted(name: str, examples: list[Example], *rest: Any) -> tuple[PreparedSplit, TokenArrays]:
         done.append(len(examples))
         return prepare_split(name, examples, *rest)
 
-    monkeypatch.setattr(cached, "prepare_split", counted)
+    monkeypatch.setattr(cache, "prepare_split", counted)
     return done
 
 
@@ -47,7 +47,7 @@ def files(home: Path) -> list[Path]:
 
 
 def test_what_is_recalled_is_what_was_prepared(tmp_path: Path, work: list[int]) -> None:
-    first, second = prepare_or_recall(**GIVEN), prepare_or_recall(**GIVEN)
+    first, second = prepare_with_cache(**GIVEN), prepare_with_cache(**GIVEN)
     assert work == [8] and len(files(tmp_path)) == 1
     assert first[0] == second[0]
     for name in ("tokens_N", "weights_N", "starts_S1"):
@@ -60,7 +60,7 @@ def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
         Example(n, (Message("user", f"Q{n}"), Message("assistant", "yes")), is_desirable=n % 2 == 0) for n in range(6)
     ]
     given = GIVEN | {"examples": rated, "method": "kto"}
-    (_, first), (_, second) = prepare_or_recall(**given), prepare_or_recall(**given)
+    (_, first), (_, second) = prepare_with_cache(**given), prepare_with_cache(**given)
     assert work == [6] and first.is_desirable_E is not None and second.is_desirable_E is not None
     assert np.array_equal(first.is_desirable_E, second.is_desirable_E)
     pairs = [
@@ -68,7 +68,7 @@ def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
         for n in range(6)
     ]
     given = GIVEN | {"examples": pairs, "method": "dpo"}
-    assert [prepare_or_recall(**given)[1].sequences_per_example for _ in range(2)] == [2, 2]
+    assert [prepare_with_cache(**given)[1].sequences_per_example for _ in range(2)] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -85,51 +85,51 @@ def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
     ],
 )
 def test_something_else_is_prepared_anew(work: list[int], other: dict[str, Any]) -> None:
-    prepare_or_recall(**GIVEN)
-    prepare_or_recall(**(GIVEN | other))
+    prepare_with_cache(**GIVEN)
+    prepare_with_cache(**(GIVEN | other))
     assert len(work) == 2
 
 
 def test_the_order_of_a_file_s_lines_does_not_matter_only_that_of_the_examples(work: list[int]) -> None:
-    prepare_or_recall(**GIVEN)
+    prepare_with_cache(**GIVEN)
     moved = [Example(example.line + 100, example.messages) for example in EXAMPLES]
-    prepare_or_recall(**(GIVEN | {"examples": moved}))
+    prepare_with_cache(**(GIVEN | {"examples": moved}))
     assert work == [8]
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.6, 0.95])
 def test_a_flipped_bit_is_noticed(tmp_path: Path, work: list[int], share: float) -> None:
-    first = prepare_or_recall(**GIVEN)
+    first = prepare_with_cache(**GIVEN)
     (path,) = files(tmp_path)
     flip_bit(path, int(path.stat().st_size * share))
-    second = prepare_or_recall(**GIVEN)
+    second = prepare_with_cache(**GIVEN)
     assert np.array_equal(first[1].tokens_N, second[1].tokens_N)
     assert np.array_equal(first[1].weights_N, second[1].weights_N) and first[0] == second[0]
 
 
 def test_half_a_file_is_prepared_again(tmp_path: Path, work: list[int]) -> None:
-    prepare_or_recall(**GIVEN)
+    prepare_with_cache(**GIVEN)
     (path,) = files(tmp_path)
     path.write_bytes(path.read_bytes()[:100])
-    prepare_or_recall(**GIVEN)
+    prepare_with_cache(**GIVEN)
     assert work == [8, 8]
 
 
 def test_only_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "FILES_KEPT", 2)
+    monkeypatch.setattr(cache, "MAX_FILES", 2)
     for limit in range(500, 505):
-        prepare_or_recall(**(GIVEN | {"max_tokens": limit}))
+        prepare_with_cache(**(GIVEN | {"max_tokens": limit}))
     assert len(files(tmp_path)) == 2
 
 
 def test_no_room_for_the_cache_is_no_reason_to_stop(tmp_path: Path, work: list[int]) -> None:
     (tmp_path / "prepared").write_text("a file where the folder should be")
-    assert prepare_or_recall(**GIVEN)[0].examples == 8
+    assert prepare_with_cache(**GIVEN)[0].examples == 8
 
 
 def test_little_data_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "LEAST_EXAMPLES", 9)
-    prepare_or_recall(**GIVEN)
+    monkeypatch.setattr(cache, "MIN_EXAMPLES", 9)
+    prepare_with_cache(**GIVEN)
     assert files(tmp_path) == []
 
 
@@ -145,13 +145,13 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         done.append(len(loaded.examples))
         return check_examples(loaded, *rest)
 
-    monkeypatch.setattr(cached, "check_examples", counted)
+    monkeypatch.setattr(cache, "check_examples", counted)
     return done
 
 
 def report_of(path: Path, max_tokens: int = 500, **data: Any) -> CheckReport:
     recipe = DataRecipe(path=str(path), **data)
-    return check_or_recall(read_dataset(path), None, FakeTokenizer(), max_tokens, "a model", recipe)
+    return check_with_cache(read_dataset(path), None, FakeTokenizer(), max_tokens, "a model", recipe)
 
 
 def write_rows(path: Path, rows: int) -> Path:
@@ -193,7 +193,7 @@ def test_the_order_of_arguments_is_no_content_but_is_prepared_as_it_stands(work:
 
     one, other = with_arguments({"a": 1, "b": 2}), with_arguments({"b": 2, "a": 1})
     assert [example.id for example in one] == [example.id for example in other]
-    _, first = prepare_or_recall(**GIVEN | {"examples": one})
-    _, second = prepare_or_recall(**GIVEN | {"examples": other})
+    _, first = prepare_with_cache(**GIVEN | {"examples": one})
+    _, second = prepare_with_cache(**GIVEN | {"examples": other})
     assert work == [6, 6]
     assert first.tokens_N.tolist() != second.tokens_N.tolist()

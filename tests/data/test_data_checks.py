@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.read import Loaded, Part
-from tunesmith.data.read.dataset import read_dataset
+from tunesmith.data.read import LoadedDataset, SourceSpan
+from tunesmith.data.read.dataset_reader import read_dataset
 from tunesmith.records import Dataset, Example, Message, Problem
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
@@ -31,10 +31,10 @@ def clean(count: int = 240) -> list[tuple[Message, ...]]:
     ]
 
 
-def loaded(conversations: list[tuple[Message, ...]]) -> Loaded:
+def loaded(conversations: list[tuple[Message, ...]]) -> LoadedDataset:
     examples = [Example(line, messages) for line, messages in enumerate(conversations, start=1)]
     dataset = Dataset(name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64)
-    return Loaded(dataset, examples, [], (Part("d.jsonl", None, 0, len(examples)),))
+    return LoadedDataset(dataset, examples, [], (SourceSpan("d.jsonl", None, 0, len(examples)),))
 
 
 def found(*added: tuple[Message, ...], **asked: object) -> dict[str, Problem]:
@@ -118,7 +118,7 @@ def test_what_stops_a_run_is_an_error_of_the_check_command_and_what_only_warns_i
     long = "please tell me when the new card that I ordered last week will arrive at my home address"
     train = loaded([chat("u: What is due?", "a: z"), chat(f"u: {long}!!", "a: soon")])
     test = loaded([chat("u: what  is due?", "a: x"), chat(f"u: {long} now", "a: soon")])
-    report = check_examples(train, test, do_leaks_stop=True)
+    report = check_examples(train, test, is_contamination_error=True)
     severity = {problem.code: problem.severity for problem in report.problems}
     assert (severity["data/test-leak"], severity["data/near-test-leak"]) == ("error", "warning")
 
@@ -176,7 +176,7 @@ def test_control_tokens_in_text_with_and_without_a_tokenizer() -> None:
 
 
 def test_what_a_template_refuses_is_named() -> None:
-    problem = found(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(refuses_two_users=True))[
+    problem = found(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))[
         "data/template-refused"
     ]
     assert (problem.severity, problem.lines) == ("error", (241,))
@@ -213,7 +213,7 @@ def test_findings_across_files_name_both_files_and_lines(tmp_path: Path) -> None
     train = [*rows, ("How do I reset it?", "hold it"), ("Who made it?", "Ada"), ("When was it made?", "1842")]
     test = [("Why?", "because"), ("How do I reset it?", "hold it"), ("Who made it?", "Grace")]
     folder = written(tmp_path, train=train, test=test)
-    report = check_examples(read_dataset(folder), do_leaks_stop=True)
+    report = check_examples(read_dataset(folder), is_contamination_error=True)
     messages = {problem.code: problem.message for problem in report.problems}
     a, b = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
     assert f'{a} line 41 "How do I reset it?" ~ held-out {b} line 2 "How do I reset it?"' in messages["data/test-leak"]

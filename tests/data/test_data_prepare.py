@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.prepare import prepare_split, prove_mask, show_mask
+from tunesmith.data.prepare import format_mask, prepare_split, prove_mask
 from tunesmith.errors import DataError
-from tunesmith.records import Encoded, Example, Message, TokenArrays
+from tunesmith.records import Example, Message, TokenArrays, TokenizedText
 from tunesmith.testing.fake_tokenizer import MERGED_ID, FakeTokenizer
 
 TOKENIZER = FakeTokenizer()
@@ -28,14 +28,14 @@ def prepare(*examples: Example, tokenizer: FakeTokenizer = TOKENIZER, **asked: A
 
 def trained_text(arrays: TokenArrays, e: int = 0) -> str:
     """The trained tokens of an example as text, with `|` for the end-of-turn token."""
-    tokens_T, weights_T = arrays.sequence(e)
+    tokens_T, weights_T = arrays.get_sequence(e)
     trained = [int(id_) for id_ in tokens_T[weights_T > 0]]
     pieces = "".join("|" if id_ == TOKENIZER.end_of_turn_id else chr(0xE000 + id_) for id_ in trained)
     return "".join(c if c == "|" else TOKENIZER.decode([ord(c) - 0xE000]) for c in pieces)
 
 
 def proof_of(*examples: Example, tokenizer: FakeTokenizer = TOKENIZER) -> str:
-    return show_mask(prove_mask(prepare(*examples, tokenizer=tokenizer), tokenizer, examples))
+    return format_mask(prove_mask(prepare(*examples, tokenizer=tokenizer), tokenizer, examples))
 
 
 def test_pain_1_the_answer_and_its_end_of_turn_are_trained_and_nothing_after_it() -> None:
@@ -100,7 +100,7 @@ def test_for_any_conversation_the_trained_text_is_exactly_the_answers(
     turns: list[tuple[str, str]], merges: bool
 ) -> None:
     messages = [Message(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
-    tokenizer = FakeTokenizer(merges=merges)
+    tokenizer = FakeTokenizer(merges_line_ends=merges)
     example = Example(1, tuple(messages))
     arrays = prepare(example, tokenizer=tokenizer)
     runs = tokenizer.decode(arrays.tokens_N[arrays.weights_N > 0].tolist())
@@ -113,7 +113,7 @@ def test_for_any_conversation_the_trained_text_is_exactly_the_answers(
 
 def test_a_token_across_the_border_is_cut_there_as_it_will_be_when_the_model_is_asked() -> None:
     """`assistant\\n` + `\\nhello`: a tokenizer that merges line ends would make one token of both."""
-    tokenizer = FakeTokenizer(merges=True)
+    tokenizer = FakeTokenizer(merges_line_ends=True)
     example = chat("u: hi", "a: \nhello")
     whole = tokenizer.encode([tokenizer.render(example.messages)])[0].ids
     assert MERGED_ID in whole
@@ -131,12 +131,12 @@ def test_a_token_across_the_border_is_refused_where_cutting_changes_the_text() -
 
         def encode(
             self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None
-        ) -> list[Encoded]:
+        ) -> list[TokenizedText]:
             space = self._encode(" ", ()).ids
-            return [Encoded(space + e.ids, [(0, 0), *e.offsets]) for e in super().encode(texts, content)]
+            return [TokenizedText(space + e.ids, [(0, 0), *e.offsets]) for e in super().encode(texts, content)]
 
     with pytest.raises(DataError, match="data/token-across-border"):
-        prepare(chat("u: hi", "a: \nhello"), tokenizer=AddsSpace(merges=True))
+        prepare(chat("u: hi", "a: \nhello"), tokenizer=AddsSpace(merges_line_ends=True))
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_pain_10_a_template_that_rewrites_earlier_turns_is_refused_with_the_line
 
 def test_a_template_that_forgets_the_end_of_turn_is_refused() -> None:
     with pytest.raises(DataError, match="data/end-of-turn-not-trained"):
-        prepare(chat("u: a", "a: b"), tokenizer=FakeTokenizer(forgets_end_of_turn=True))
+        prepare(chat("u: a", "a: b"), tokenizer=FakeTokenizer(omits_end_of_turn=True))
 
 
 def test_what_a_template_refuses_is_named_with_its_reason() -> None:
     with pytest.raises(DataError, match=r"data/template-refused.*two user messages in a row"):
-        prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(refuses_two_users=True))
+        prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))
 
 
 @pytest.mark.parametrize("example", [chat("u: a"), chat("u: a", "a:  "), Example(1, text=" "), Example(1)])

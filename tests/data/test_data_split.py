@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.keys import prompt_key
-from tunesmith.data.split import examples_on, split_examples
+from tunesmith.data.normalization import build_prompt_key
+from tunesmith.data.split import select_examples, split_examples
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Message, Split
 
@@ -78,7 +78,7 @@ def test_equal_prompts_and_equal_groups_are_on_one_side(examples: list[Example])
     sides = side_of(split)
     for one in examples:
         for other in examples:
-            if prompt_key(one) == prompt_key(other) or (one.group and one.group == other.group):
+            if build_prompt_key(one) == build_prompt_key(other) or (one.group and one.group == other.group):
                 assert sides[one.id] == sides[other.id]
 
 
@@ -102,7 +102,7 @@ def test_a_group_that_grows_stays_where_it_is() -> None:
 
 
 def test_shares_are_kept() -> None:
-    split = split_examples(different(5000), validation_share=0.1, test_share=0.2)
+    split = split_examples(different(5000), validation_fraction=0.1, test_fraction=0.2)
     assert len(split.test) == pytest.approx(1000, abs=100)  # 3.5 standard deviations of a binomial
     assert len(split.validation) == pytest.approx(500, abs=75)
     assert (split.method, split.stratified) == ("hash", False)
@@ -115,7 +115,7 @@ def test_labels_keep_their_shares_on_every_side() -> None:
     split = split_examples(examples)
     assert split.stratified
     for name, share in (("test", 0.2), ("validation", 0.1)):
-        counts = Counter(one.answer for one in examples_on(examples, getattr(split, name)))
+        counts = Counter(one.answer for one in select_examples(examples, getattr(split, name)))
         for label, count in Counter(labels).items():
             assert abs(counts[label] - share * count) <= 1, (name, label)
 
@@ -123,7 +123,7 @@ def test_labels_keep_their_shares_on_every_side() -> None:
 def test_the_first_of_a_side_are_a_fair_sample_of_a_sorted_file() -> None:
     """A limit on the test examples takes the first ones: they must not all have the label that the file begins with."""
     examples = [example(f"question {i}", f"label {i // 100}") for i in range(1000)]
-    first = examples_on(examples, split_examples(examples).test[:50])
+    first = select_examples(examples, split_examples(examples).test[:50])
     assert len({one.answer for one in first}) >= 8
 
 
@@ -139,7 +139,7 @@ def test_three_different_examples_are_enough_and_two_are_not() -> None:
 def test_exact_duplicates_are_kept_once_on_their_side() -> None:
     examples = [*different(20), *different(20)]
     split = split_examples(examples)
-    on_sides = [examples_on(examples, getattr(split, name)) for name in ("train", "validation", "test")]
+    on_sides = [select_examples(examples, getattr(split, name)) for name in ("train", "validation", "test")]
     assert sum(map(len, on_sides)) == 20
     assert all(one.line <= 20 for side in on_sides for one in side)
 
@@ -158,17 +158,19 @@ def test_a_given_test_file_stays_whole_and_what_asks_the_same_is_never_held_out(
 def test_a_given_split_is_kept_and_completed() -> None:
     examples = different(60)
     sides = ["test"] * 10 + ["train"] * 50
-    split = split_examples(examples, sides=sides)
+    split = split_examples(examples, declared_splits=sides)
     assert split.method == "given"
     assert set(split.test) == {one.id for one in examples[:10]}
     assert split.validation and len(split.validation) + len(split.train) == 50
-    whole = split_examples(examples, sides=["test"] * 10 + ["validation"] * 10 + ["train"] * 40)
+    whole = split_examples(examples, declared_splits=["test"] * 10 + ["validation"] * 10 + ["train"] * 40)
     assert [len(whole.train), len(whole.validation), len(whole.test)] == [40, 10, 10]
 
 
 def test_in_a_given_split_test_goes_before_validation() -> None:
     examples = [example("same"), example("SAME", "x"), example(" same", "y"), *different(10)]
-    split = split_examples(examples, sides=["train", "validation", "test", *["train"] * 8, "validation", "test"])
+    split = split_examples(
+        examples, declared_splits=["train", "validation", "test", *["train"] * 8, "validation", "test"]
+    )
     assert examples[2].id in split.test
     assert examples[0].id in split.train and examples[1].id not in {*split.train, *split.validation, *split.test}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tunesmith.data.encode import REFUSALS
-from tunesmith.data.wording import of_examples
+from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from tunesmith.data.wording import of_examples
     ],
 )  # fmt: skip
 def test_the_verb_follows_the_count(count: int, total: int, what: str, said: str) -> None:
-    assert of_examples(count, total, what) == said
+    assert format_example_count(count, total, what) == said
 
 
-@pytest.mark.parametrize("what", [what for what, _ in REFUSALS.values()])
+@pytest.mark.parametrize("what", [what for what, _ in RENDER_ERROR_MESSAGES.values()])
 def test_every_refusal_can_be_said_of_one(what: str) -> None:
-    assert of_examples(1, 9, what) != f"1 of 9 examples {what}" or what.startswith("would")
+    assert format_example_count(1, 9, what) != f"1 of 9 examples {what}" or what.startswith("would")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.final_answer import explain_reasoning, final_answer, has_reasoning
+from tunesmith.data.final_answer import explain_reasoning, extract_final_answer, has_reasoning
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from tunesmith.data.final_answer import explain_reasoning, final_answer, has_rea
     ],
 )
 def test_reasoning_is_taken_off(text: str, final: str) -> None:
-    assert final_answer(text) == final
+    assert extract_final_answer(text) == final
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_reasoning_is_taken_off(text: str, final: str) -> None:
     ],
 )
 def test_other_text_stays_as_it_is(text: str) -> None:
-    assert final_answer(text) == text
+    assert extract_final_answer(text) == text
     assert not has_reasoning(text)
 
 
@@ -67,11 +67,11 @@ def test_how_many_texts_contain_reasoning_is_said() -> None:
 
 @given(st.text())
 def test_any_text_has_a_final_answer_that_is_its_own_final_answer_or_shorter(text: str) -> None:
-    final = final_answer(text)
+    final = extract_final_answer(text)
     assert final == text or len(final) < len(text)
 
 
 @given(st.text(alphabet="ab 1\n"), st.text(alphabet="xyz .\n"))
 def test_reasoning_before_an_answer_changes_nothing(answer: str, reasoning: str) -> None:
-    assert final_answer(f"<think>{reasoning}</think>{answer}") == answer.strip()
-    assert final_answer(f"{reasoning}</think>{answer}") == answer.strip()
+    assert extract_final_answer(f"<think>{reasoning}</think>{answer}") == answer.strip()
+    assert extract_final_answer(f"{reasoning}</think>{answer}") == answer.strip()

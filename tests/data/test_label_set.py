@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines.form import form_of
-from tunesmith.data.folding import EDGES, EDGES_AND_CASE, NOTHING, SPACES, folding_for
-from tunesmith.data.keys import labels_of
-from tunesmith.data.label_set import find_labels, label_set_of, may_be_labels
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.data.label_detection import build_label_set, count_possible_labels, find_labels
+from tunesmith.data.normalization import detect_labels
+from tunesmith.data.text_folding import EDGE_AND_CASE_FOLDING, EDGE_FOLDING, NO_FOLDING, SPACE_FOLDING, choose_folding
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.records import Example, Message
 
 PATHS = [f"Home & Garden > Kitchen & Dining > Kitchen Tools and Utensils > Part {i} of the House" for i in range(4)]
@@ -59,51 +59,51 @@ def test_check_split_scorer_and_form_agree_on_what_labels_are() -> None:
             Example(i, (Message("user", f"question {i}"), Message("assistant", answer)))
             for i, answer in enumerate(answers)
         ]
-        labels, form = labels_of(examples), form_of(answers)[0]
+        labels, form = detect_labels(examples), infer_output_constraint(answers)[0]
         assert labels == answers and form is not None
         assert set(form.labels) == set(answers)
         assert choose_scorer(answers)[0].name == "label"
 
 
 def test_answers_with_reasoning_are_not_held_to_a_form() -> None:
-    form, reason = form_of([f"<think>why {i}</think>{'ab'[i % 2]}" for i in range(10)])
+    form, reason = infer_output_constraint([f"<think>why {i}</think>{'ab'[i % 2]}" for i in range(10)])
     assert form is None and reason == "The 10 train answers reason before they answer: they are left free."
 
 
 def test_labels_that_are_too_rare_for_the_rule_are_offered() -> None:
     answers = [f"intent_{i % 20}" for i in range(34)]
-    assert find_labels(answers) is None and may_be_labels(answers) == 20
+    assert find_labels(answers) is None and count_possible_labels(answers) == 20
     assert "If these are 20 labels (1.7 uses each), say so: --set evaluation.scorer=label." in choose_scorer(answers)[1]
 
 
 @pytest.mark.parametrize(
     ("answers", "folding"),
     [
-        (["Spam", "spam", "spam", "ham"], EDGES_AND_CASE),  # one slip
-        (["mW", "MW", "kW"] * 4, EDGES),
-        (["Polish", "polish"] * 4, EDGES),
-        (["Masse", "Maße"] * 4, EDGES),
-        (["m2", "m²"] * 4, EDGES),
-        (["a.", "a"] * 4, SPACES),
-        (["(a)", "a"] * 4, SPACES),
-        (["Yes."] * 400 + ["yes"] * 20, EDGES_AND_CASE),
-        (["caf\u00e9", "cafe\u0301"] * 4, EDGES_AND_CASE),  # the same text, written in two ways
-        (["a\tb", "a b"] * 4, EDGES_AND_CASE),
+        (["Spam", "spam", "spam", "ham"], EDGE_AND_CASE_FOLDING),  # one slip
+        (["mW", "MW", "kW"] * 4, EDGE_FOLDING),
+        (["Polish", "polish"] * 4, EDGE_FOLDING),
+        (["Masse", "Maße"] * 4, EDGE_FOLDING),
+        (["m2", "m²"] * 4, EDGE_FOLDING),
+        (["a.", "a"] * 4, SPACE_FOLDING),
+        (["(a)", "a"] * 4, SPACE_FOLDING),
+        (["Yes."] * 400 + ["yes"] * 20, EDGE_AND_CASE_FOLDING),
+        (["caf\u00e9", "cafe\u0301"] * 4, EDGE_AND_CASE_FOLDING),  # the same text, written in two ways
+        (["a\tb", "a b"] * 4, EDGE_AND_CASE_FOLDING),
     ],
 )
 def test_no_more_is_forgiven_than_keeps_answers_apart(answers: list[str], folding: object) -> None:
-    assert folding_for(answers) is folding
+    assert choose_folding(answers) is folding
 
 
 def test_a_list_of_labels_keeps_them_all() -> None:
-    assert label_set_of(["mW", "MW"]).labels == ("MW", "mW")
-    assert label_set_of(["Yes", "yes", "yes"]).labels == ("yes",)
+    assert build_label_set(["mW", "MW"]).labels == ("MW", "mW")
+    assert build_label_set(["Yes", "yes", "yes"]).labels == ("yes",)
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=8).filter(lambda text: bool(text.strip())), min_size=2, max_size=6))
 def test_labels_in_use_are_never_folded_into_each_other(labels: list[str]) -> None:
     different = list({" ".join(label.split()): label.strip() for label in labels}.values())
-    folding = folding_for([label for label in different for _ in range(5)])
-    spaced = {SPACES(label) for label in different}
-    assert len({folding(label) for label in different}) == len(different if folding is NOTHING else spaced)
+    folding = choose_folding([label for label in different for _ in range(5)])
+    spaced = {SPACE_FOLDING(label) for label in different}
+    assert len({folding(label) for label in different}) == len(different if folding is NO_FOLDING else spaced)

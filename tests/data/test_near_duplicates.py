@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tunesmith.data.check.minhash import _signatures, similar_to_earlier
+from tunesmith.data.check.minhash import _compute_signatures, find_similar_earlier
 
 DICE = random.Random(5)
 WORDS = ["".join(DICE.choices("abcdefghijklmnopqrstuvwxyz", k=DICE.randint(3, 9))) for _ in range(3000)]
@@ -33,7 +33,7 @@ def test_recall_of_planted_near_duplicates_is_at_least_98_percent() -> None:
     texts = originals + planted
     expected = {2000 + i for i in range(1000) if jaccard(originals[i], planted[i]) >= 0.8}
     assert len(expected) > 500  # one word of twenty: most stay above 0.8
-    found = similar_to_earlier(texts, 0.8)
+    found = find_similar_earlier(texts, 0.8)
     assert len(expected & found.keys()) / len(expected) >= 0.98
     assert set(found) == expected & found.keys()  # nothing is reported wrongly
     assert all(jaccard(texts[later], texts[earlier]) >= 0.8 for later, earlier in found.items())
@@ -42,12 +42,12 @@ def test_recall_of_planted_near_duplicates_is_at_least_98_percent() -> None:
 @pytest.mark.parametrize("texts", [[], ["alone"], ["", ""], ["ab", "cd"], ["abc", "abd", "xyz"]])
 def test_few_and_short_texts(texts: list[str]) -> None:
     same = {1: 0} if texts == ["", ""] else {}
-    assert similar_to_earlier(texts, 0.8) == same
+    assert find_similar_earlier(texts, 0.8) == same
 
 
 def test_the_earlier_text_comes_first() -> None:
     text = sentences(1)[0]
-    assert similar_to_earlier([text, *sentences(50), text, text + "!"], 0.8).keys() == {51, 52}
+    assert find_similar_earlier([text, *sentences(50), text, text + "!"], 0.8).keys() == {51, 52}
 
 
 def test_many_texts_that_are_all_alike_stay_cheap() -> None:
@@ -55,7 +55,7 @@ def test_many_texts_that_are_all_alike_stay_cheap() -> None:
     instruction = " ".join(WORDS[:60])
     texts = [f"{instruction} {i}" for i in range(5_000)]
     began = time.perf_counter()
-    found = similar_to_earlier(texts, 0.8)
+    found = find_similar_earlier(texts, 0.8)
     assert len(found) > 4_950
     assert time.perf_counter() - began < 30
 
@@ -68,7 +68,7 @@ def test_near_duplicates_are_found_at_any_length(words: int) -> None:
     planted = [text[:-3] + "".join(dice.choices("xyz", k=3)) for text in originals]
     expected = {800 + i for i in range(800) if jaccard(originals[i], planted[i]) >= 0.8}
     assert len(expected) > 300
-    found = similar_to_earlier(originals + planted, 0.8)
+    found = find_similar_earlier(originals + planted, 0.8)
     assert len(expected & found.keys()) / len(expected) >= 0.98
     assert set(found) <= expected
 
@@ -80,7 +80,7 @@ def test_the_share_of_equal_hashes_estimates_the_similarity(alphabet: str) -> No
     for _ in range(300):
         text = "".join(dice.choices(alphabet, k=120))
         other = text[:60] + "".join(dice.choices(alphabet, k=60))
-        first, second = _signatures([text, other])
+        first, second = _compute_signatures([text, other])
         errors.append(float((first == second).mean()) - jaccard(text, other))
     assert abs(sum(errors) / len(errors)) < 0.02  # its standard error is 0.003
     assert max(map(abs, errors)) < 0.3
@@ -88,6 +88,6 @@ def test_the_share_of_equal_hashes_estimates_the_similarity(alphabet: str) -> No
 
 def test_a_signature_does_not_depend_on_the_texts_around_it() -> None:
     texts = [*sentences(30), "", "a", "short"]
-    together = _signatures(texts)
+    together = _compute_signatures(texts)
     for i in (0, 7, 29, 30, 31, 32):
-        assert (_signatures([texts[i]])[0] == together[i]).all()
+        assert (_compute_signatures([texts[i]])[0] == together[i]).all()

@@ -12,22 +12,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tunesmith.data.outside import OutsideAnswers, OutsideTask, read_outside, sniff
-from tunesmith.data.outside import archive as archive_module
+from tunesmith.data.interop import ImportedAnswers, ImportedTask, detect_tool, read_tool_file
+from tunesmith.data.interop import zip_json as archive_module
 from tunesmith.errors import DataError
 
 FILES = Path(__file__).parent / "outside"
 
 
-def task(name: str | Path) -> OutsideTask:
-    found = read_outside(FILES / name)
-    assert isinstance(found, OutsideTask)
+def task(name: str | Path) -> ImportedTask:
+    found = read_tool_file(FILES / name)
+    assert isinstance(found, ImportedTask)
     return found
 
 
-def answers(path: Path) -> OutsideAnswers:
-    found = read_outside(path)
-    assert isinstance(found, OutsideAnswers)
+def answers(path: Path) -> ImportedAnswers:
+    found = read_tool_file(path)
+    assert isinstance(found, ImportedAnswers)
     return found
 
 
@@ -49,15 +49,15 @@ def test_the_format_is_found_by_looking_inside(name: str, kind: str | None) -> N
     path = FILES / name
     if name == "equal.yaml":  # neither prompts nor providers alone make a configuration; this one has prompts
         assert "providers" not in path.read_text()
-    assert sniff(path) == kind
+    assert detect_tool(path) == kind
 
 
 def test_our_own_data_is_no_other_tools(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"prompt": "a", "completion": "b"}\n')
-    assert sniff(path) is None
+    assert detect_tool(path) is None
     with pytest.raises(DataError) as caught:
-        read_outside(path)
+        read_tool_file(path)
     assert caught.value.code == "data/unknown-outside-format"
 
 
@@ -78,7 +78,7 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
         False,
         False,
     ]
-    assert found.not_understood == (
+    assert found.unsupported == (
         "left out of the configuration (providers: ['openai:gpt-5-mini'])",
         "of 2 prompts only the first is asked",
         "no value for {{question}} (test 4)",
@@ -94,7 +94,7 @@ def test_promptfoo_equality_alone_keeps_plain_answers() -> None:
     found = task("equal.yaml")
     assert (found.scorer, [one.answer for one in found.examples]) == ("exact", ["on", "7"])
     assert [(m.role, m.content) for m in found.examples[0].prompt] == [("system", "Be brief."), ("user", "Say on")]
-    assert found.not_understood == ()
+    assert found.unsupported == ()
 
 
 def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
@@ -104,7 +104,7 @@ def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
     assert is_right(found.examples[1].answer, "in PARIS") and is_right(found.examples[1].answer, "rome")
     assert is_right(found.examples[3].answer, "8:00") and not is_right(found.examples[3].answer, "at 8:00")
     assert is_right(found.examples[0].answer, " 4\n") and not is_right(found.examples[0].answer, "44")
-    assert found.not_understood == (
+    assert found.unsupported == (
         "left out of the configuration (providers: ['echo'])",
         "the assertion is-json is not understood, its test is left out (test 4)",
         "the assertion similar is not understood, its test is left out (test 5)",
@@ -123,7 +123,7 @@ def test_of_several_prompts_in_a_text_file_the_first_is_asked(tmp_path: Path) ->
     found = task(tmp_path / "c.yaml")
     assert [one.question for one in found.examples] == ["Hi. In a word: who?"]
     assert [is_right(found.examples[0].answer, text) for text in ("a", "ab", "c")] == [True, False, False]
-    assert found.not_understood == ("of 2 prompts only the first is asked (p.txt)",)
+    assert found.unsupported == ("of 2 prompts only the first is asked (p.txt)",)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_dangerous_yaml_is_refused(tmp_path: Path, text: str, found: str) -> Non
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(DataError) as caught:
-        read_outside(path)
+        read_tool_file(path)
     assert caught.value.code == "data/not-yaml"
     assert found in caught.value.found
 
@@ -155,7 +155,7 @@ def test_samples_alone_name_no_grader() -> None:
     assert [(m.role, m.content) for m in found.examples[0].prompt] == [("system", "Answer with a number."), ("user", "2 + 2")]  # fmt: skip  # noqa: E501
     six = found.examples[1].answer
     assert [is_right(six, text) for text in ("six of them", "6", "it is 6")] == [True, True, False]
-    assert found.not_understood == (
+    assert found.unsupported == (
         "content that is not text (line 3)",
         "a sample without an ideal answer under any of ideal, answer, expected, expected_output, reference, "
         "correct_label, label, target (line 4)",
@@ -166,7 +166,7 @@ def test_the_registry_names_the_grader() -> None:
     found = task("evals.yaml")
     assert (found.name, found.scorer, found.scorer_reason) == ("sums.dev.v0", "regex", "The eval names the grader Includes.")  # fmt: skip  # noqa: E501
     assert is_right(found.examples[1].answer, "It is SIX")
-    assert found.not_understood[0] == "an argument of the grader (max_tokens)"
+    assert found.unsupported[0] == "an argument of the grader (max_tokens)"
 
 
 @pytest.mark.parametrize(
@@ -180,21 +180,21 @@ def test_the_registry_names_the_grader() -> None:
 def test_each_common_grader(tmp_path: Path, grader: str, ideal: object, scorer: str, named: int) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps({"input": "2 + 2", "ideal": ideal}))
     (tmp_path / "e.yaml").write_text(f"e:\n  class: evals.elsuite.{grader}\n  args: {{samples_jsonl: s.jsonl}}\n")
-    found = read_outside(tmp_path / "e.yaml")
-    assert isinstance(found, OutsideTask)
-    assert (found.scorer, len(found.not_understood)) == (scorer, named)
+    found = read_tool_file(tmp_path / "e.yaml")
+    assert isinstance(found, ImportedTask)
+    assert (found.scorer, len(found.unsupported)) == (scorer, named)
 
 
 def test_samples_elsewhere_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text("e:\n  class: a:Match\n  args: {samples_jsonl: ../../../../etc/passwd}\n")
     with pytest.raises(DataError, match="no-samples"):
-        read_outside(tmp_path / "e.yaml")
+        read_tool_file(tmp_path / "e.yaml")
 
 
 def test_rows_of_the_hosted_evals() -> None:
     found = task("hosted.jsonl")
     assert [(one.question, one.answer) for one in found.examples][1] == ("I cannot log in", "Software")
-    assert (found.scorer, found.not_understood) == ("auto", ())
+    assert (found.scorer, found.unsupported) == ("auto", ())
 
 
 # --- lm-eval ----------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_lm_eval_samples_are_answers_under_the_first_filter() -> None:
     assert (first.question, second.question) == ("Question: 2 + 2\nAnswer:", "3 + 3")
     assert found.answers == {first.id: "4", second.id: "[invalid]"}
     assert found.scores == {first.id: {"exact_match": 1.0}, second.id: {"exact_match": 0.0}}
-    assert found.task.not_understood == ("the filter 'flexible-extract', beside 'strict-match' (line 2)",)
+    assert found.task.unsupported == ("the filter 'flexible-extract', beside 'strict-match' (line 2)",)
 
 
 def test_lm_eval_choices_are_answered_by_the_likeliest() -> None:
@@ -216,22 +216,22 @@ def test_lm_eval_choices_are_answered_by_the_likeliest() -> None:
     assert (grass.answer, snow.answer) == ("green", "white")
     assert found.answers == {grass.id: "green", snow.id: "black"}
     assert found.scores[grass.id] == {"acc": 1.0, "acc_norm": 0.0}
-    assert found.task.not_understood == ("a sample that is scored by the likelihood of one text (line 3)",)
+    assert found.task.unsupported == ("a sample that is scored by the likelihood of one text (line 3)",)
 
 
 # --- inspect_ai -------------------------------------------------------------------------------------------------------
 
 
-def check_log(found: OutsideAnswers) -> None:
+def check_log(found: ImportedAnswers) -> None:
     paris, lima = found.task.examples
     assert (found.contender, found.task.name, found.task.scorer) == ("openai/gpt-5-mini", "capitals", "match:end")
-    assert found.scored_by == "match"
+    assert found.matching_score == "match"
     assert [(m.role, m.content) for m in paris.prompt] == [("system", "Be brief."), ("user", "Capital of France?")]
     assert found.answers == {paris.id: "Paris.", lima.id: None}
     assert found.errors == {lima.id: "rate limit"}
     assert found.scores[paris.id] == {"match": 1.0, "model_graded_qa": 0.5}
     assert paris.answer == "Paris"
-    told = " ".join(found.task.not_understood)
+    told = " ".join(found.task.unsupported)
     for what in ("only the first epoch", "used tools", "the scorer model_graded_qa"):
         assert what in told
 
@@ -258,7 +258,7 @@ def test_an_inspect_log_as_archive_says_the_same(tmp_path: Path) -> None:
 
 def test_a_sample_that_is_not_json_is_named(tmp_path: Path) -> None:
     found = answers(as_archive(tmp_path / "log.eval", {"samples/9_epoch_1.json": b'{"id": NaN}'}))
-    assert "a sample that cannot be read: NaN (samples/9_epoch_1.json)" in found.task.not_understood
+    assert "a sample that cannot be read: NaN (samples/9_epoch_1.json)" in found.task.unsupported
 
 
 @pytest.mark.parametrize("name", ["../x.json", "/x.json", "a/../../x.json", "C:/x.json", "a\\x.json", "HEADER.json"])
@@ -267,7 +267,7 @@ def test_an_archive_with_a_bad_path_is_refused(tmp_path: Path, name: str) -> Non
     if "\\" in name:  # zipfile writes another name than it is asked to
         path.write_bytes(path.read_bytes().replace(b"a/x.json", b"a\\x.json"))
     with pytest.raises(DataError) as caught:
-        read_outside(path)
+        read_tool_file(path)
     assert caught.value.code == "data/bad-archive"
 
 
@@ -278,17 +278,17 @@ def test_an_archive_with_a_link_or_too_much_is_refused(tmp_path: Path, monkeypat
     with zipfile.ZipFile(path, "a") as file:
         file.writestr(link, "/etc/passwd")
     with pytest.raises(DataError, match="which is no file"):
-        read_outside(path)
+        read_tool_file(path)
     bomb = as_archive(tmp_path / "bomb.eval", {"samples/8_epoch_1.json": b" " * 3_000_000})
-    monkeypatch.setattr(archive_module, "LARGEST_ENTRY_BYTES", 1_000_000)
+    monkeypatch.setattr(archive_module, "MAX_ENTRY_BYTES", 1_000_000)
     with pytest.raises(DataError, match="larger than a log's"):
-        read_outside(bomb)
-    monkeypatch.setattr(archive_module, "MOST_ENTRIES", 3)
+        read_tool_file(bomb)
+    monkeypatch.setattr(archive_module, "MAX_ENTRIES", 3)
     with pytest.raises(DataError, match="entries; a log has at most"):
-        read_outside(bomb)
-    monkeypatch.setattr(archive_module, "LARGEST_DIRECTORY_BYTES", 10)
+        read_tool_file(bomb)
+    monkeypatch.setattr(archive_module, "MAX_DIRECTORY_BYTES", 10)
     with pytest.raises(DataError, match="more than 3 entries"):
-        read_outside(bomb)
+        read_tool_file(bomb)
 
 
 def test_a_damaged_archive_is_one_message(tmp_path: Path) -> None:
@@ -298,10 +298,10 @@ def test_a_damaged_archive_is_one_message(tmp_path: Path) -> None:
     raw[begin : begin + 30] = bytes(30)
     path.write_bytes(raw)
     with pytest.raises(DataError, match="bad-archive"):
-        read_outside(path)
+        read_tool_file(path)
     path.write_bytes(io.BytesIO(raw[:200]).getvalue())
     with pytest.raises(DataError, match="unknown-outside-format"):
-        read_outside(path)
+        read_tool_file(path)
 
 
 # --- files that strangers made ----------------------------------------------------------------------------------------
@@ -337,15 +337,15 @@ def test_no_odd_value_ends_in_a_traceback(tmp_path: Path, name: str, line: int |
         path.write_text(json.dumps(changed))
         tried += 1
         with suppress(DataError):
-            found = read_outside(path)
-            task = found.task if isinstance(found, OutsideAnswers) else found
+            found = read_tool_file(path)
+            task = found.task if isinstance(found, ImportedAnswers) else found
             assert task.examples
     assert tried > 15
 
 
 def test_a_pipe_is_not_looked_into(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "rows.jsonl")
-    assert sniff(tmp_path / "rows.jsonl") is None
+    assert detect_tool(tmp_path / "rows.jsonl") is None
 
 
 @pytest.mark.parametrize("prompt", ["a" * 400, "ä" * 200, "a/" * 3000])
@@ -361,4 +361,4 @@ def test_samples_that_can_be_no_file_name_are_not_there(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(f"a: {{id: a.v0}}\na.v0:\n  class: basic.match:Match\n  args: {{samples_jsonl: {'ä' * 200}}}\n")
     with pytest.raises(DataError, match="data/no-samples"):
-        read_outside(path)
+        read_tool_file(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.outside.loaded import load_data, load_outside
+from tunesmith.data.interop.dataset_loader import load_data, load_imported_task
 from tunesmith.errors import DataError
 from tunesmith.records import DataRecipe
 
@@ -22,7 +22,7 @@ def folder_of(tmp_path: Path, **files: str) -> Path:
 
 
 def test_a_folder_of_a_promptfoo_task_is_that_task(tmp_path: Path) -> None:
-    loaded, task = load_outside(folder_of(tmp_path, config__yaml=CONFIG, rows__csv=ROWS))
+    loaded, task = load_imported_task(folder_of(tmp_path, config__yaml=CONFIG, rows__csv=ROWS))
     assert [example.answer for example in loaded.examples] == ["here", "now"]
     assert (task.format, loaded.dataset.files[0].path) == ("promptfoo", str(tmp_path / "config.yaml"))
     assert "data/files-passed-over" not in {problem.code for problem in loaded.problems}
@@ -44,7 +44,7 @@ def test_a_folder_with_one_file_of_another_tool_is_read_as_that_file(tmp_path: P
 def test_a_registry_is_the_task_and_its_samples_are_its_own(tmp_path: Path) -> None:
     registry = "a: {id: a.v0}\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl: samples.jsonl}\n"
     shutil.copy(FILES / "samples.jsonl", tmp_path / "samples.jsonl")
-    _, task = load_outside(folder_of(tmp_path, evals__yaml=registry))
+    _, task = load_imported_task(folder_of(tmp_path, evals__yaml=registry))
     assert (task.format, len(task.examples)) == ("openai-evals", 2)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import zstandard
 
-from tunesmith.data.outside import OutsideAnswers, read_outside
-from tunesmith.data.outside import archive as archive_module
+from tunesmith.data.interop import ImportedAnswers, read_tool_file
+from tunesmith.data.interop import zip_json as archive_module
 from tunesmith.errors import DataError
-from tunesmith.evaluation.evaluate import Task
-from tunesmith.evaluation.outside import read_answers
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.evaluation.external_answers import read_external_answers
+from tunesmith.evaluation.harness import Task
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
 ROWS = [("1000", "1e3", "C"), ("0.5", ".5", "C"), ("5", "25", "I"), ("12", "It is 12.", "C"), ("60", "60%", "I")]
 
@@ -38,9 +38,9 @@ def written(path: Path, log: dict[str, Any]) -> Path:
     return path
 
 
-def answers(path: Path) -> OutsideAnswers:
-    found = read_outside(path)
-    assert isinstance(found, OutsideAnswers)
+def answers(path: Path) -> ImportedAnswers:
+    found = read_tool_file(path)
+    assert isinstance(found, ImportedAnswers)
     return found
 
 
@@ -63,21 +63,21 @@ def test_what_a_scorer_was_told_is_read(tmp_path: Path, name: str, options: dict
     bare = name.rpartition("/")[2]
     found = answers(written(tmp_path / "log.json", log_of(ROWS, {"name": name, "options": options}, bare)))
     assert found.task.scorer == scorer
-    assert found.scored_by == ("" if scorer == "auto" else bare)
-    assert (scorer == "auto") == any(bare in one for one in found.task.not_understood)
+    assert found.matching_score == ("" if scorer == "auto" else bare)
+    assert (scorer == "auto") == any(bare in one for one in found.task.unsupported)
 
 
 def test_a_log_that_does_not_say_how_it_matched_says_so(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log_of(ROWS, None)))
     assert found.task.scorer == "match:end"
-    assert found.task.not_understood == ("the log does not say what match was told: its defaults are taken",)
+    assert found.task.unsupported == ("the log does not say what match was told: its defaults are taken",)
 
 
 def given_of(path: Path) -> str:
     found = answers(path)
     scorer, _ = choose_scorer(["x"], found.task.scorer)
     task = Task("t", found.task.examples, scorer, "", 0.0)
-    return read_answers(path, found.task.examples).scored(task).profile.given
+    return read_external_answers(path, found.task.examples).score_with(task).spec.given
 
 
 def test_scores_that_differ_from_the_logs_are_counted(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_reasoning_beside_an_answer_is_not_part_of_it(tmp_path: Path) -> None:
 def test_a_score_that_no_float_holds_is_named(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log_of([("5", "5", 10**400), ("6", "6", True)], None)))
     assert [list(one.values()) for one in found.scores.values()] == [[], [1.0]]
-    assert any("a score of match that is no number" in one for one in found.task.not_understood)
+    assert any("a score of match that is no number" in one for one in found.task.unsupported)
     row = {
         "doc": {}, "target": "5", "arguments": [["q"]], "filtered_resps": ["5"], "metrics": ["acc"], "acc": 10**400
     }  # fmt: skip
@@ -149,12 +149,12 @@ def test_an_archive_compressed_with_zstandard_is_read(tmp_path: Path) -> None:
 def test_entries_that_are_damaged_or_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_of(ROWS, None)
     with pytest.raises(DataError, match="bad CRC-32"):
-        read_outside(write_zstandard(tmp_path / "log.eval", entries_of(log), crc=1))
+        read_tool_file(write_zstandard(tmp_path / "log.eval", entries_of(log), crc=1))
     path = write_zstandard(tmp_path / "log.eval", {**entries_of(log), "samples/9_epoch_1.json": b" " * 300_000})
-    monkeypatch.setattr(archive_module, "LARGEST_ENTRY_BYTES", 200_000)
+    monkeypatch.setattr(archive_module, "MAX_ENTRY_BYTES", 200_000)
     with pytest.raises(DataError, match="larger than a log's"):
-        read_outside(path)
+        read_tool_file(path)
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00"))  # no frame of zstandard any more
     with pytest.raises(DataError, match="cannot be unpacked"):
-        read_outside(path)
+        read_tool_file(path)

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 
 
-def read(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Loaded:
+def read(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> LoadedDataset:
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return read_dataset(path, **options)
 
 
-def codes(loaded: Loaded) -> set[str]:
+def codes(loaded: LoadedDataset) -> set[str]:
     return {problem.code for problem in loaded.problems}
 
 
@@ -131,7 +131,7 @@ def test_answers_preferred_both_ways_are_named(tmp_path: Path) -> None:
     assert problem.lines == (1, 2, 3)
 
 
-def labelled(tmp_path: Path, held_out: list[str]) -> Loaded:
+def labelled(tmp_path: Path, held_out: list[str]) -> LoadedDataset:
     (tmp_path / "given").mkdir()
     rows = [{"prompt": f"train {i}", "completion": ["good", "bad"][i % 2]} for i in range(24)]
     test = [{"prompt": f"test {i}", "completion": label} for i, label in enumerate(held_out)]

@@ -88,7 +88,7 @@ def test_a_byte_order_mark_is_skipped_with_a_warning(tmp_path: Path, name: str, 
 def test_a_long_line_is_skipped_unread_and_the_next_one_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tunesmith.data.read.lines.LONGEST_LINE_BYTES", 1000)
+    monkeypatch.setattr("tunesmith.data.read.line_reader.MAX_LINE_BYTES", 1000)
     loaded = read_dataset(write(tmp_path, b'{"prompt": "' + b"a" * 5000 + b'"}\n' + GOOD + b"\n"))
     assert [(p.code, p.lines) for p in loaded.problems] == [("data/line-too-long", (1,))]
     assert [example.line for example in loaded.examples] == [2]
@@ -147,7 +147,9 @@ def test_a_missing_file_an_empty_folder_and_no_permission(tmp_path: Path, monkey
     def refuse(opened: object, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(opened))
 
-    monkeypatch.setattr("tunesmith.files.os.open", refuse)  # chmod would not stop root, whom containers run tests as
+    monkeypatch.setattr(
+        "tunesmith.atomic_io.os.open", refuse
+    )  # chmod would not stop root, whom containers run tests as
     with pytest.raises(DataError, match="data/no-permission"):
         read_dataset(path)
 

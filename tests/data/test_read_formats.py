@@ -85,7 +85,7 @@ def test_a_datasets_folder_is_read_and_its_caches_are_not(tmp_path: Path) -> Non
     loaded = read_dataset(tmp_path)
     assert len(loaded.examples) == 3
     assert [file.examples for file in loaded.dataset.files] == [2, 1]
-    assert loaded.sides is None
+    assert loaded.declared_splits is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_folder_with_named_splits_gives_the_sides(tmp_path: Path, names: list[
     for name, row in zip(names, ROWS, strict=True):
         write_as(tmp_path / name, [row])
     loaded = read_dataset(tmp_path)
-    side_of = dict(zip([example.answer for example in loaded.examples], loaded.sides or [], strict=True))
+    side_of = dict(zip([example.answer for example in loaded.examples], loaded.declared_splits or [], strict=True))
     assert side_of == {"card_arrival": "train", "refusal": "validation", "other": "test"}
 
 
@@ -119,8 +119,8 @@ def test_a_folder_of_two_shapes_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_record_knows_the_file_and_its_content(tmp_path: Path) -> None:
-    from tunesmith.files import sha256_of
+    from tunesmith.atomic_io import compute_sha256
 
     path = write_as(tmp_path / "d.jsonl")
     file = read_dataset(path).dataset.files[0]
-    assert (file.sha256, file.size_bytes, file.examples) == (sha256_of(path), path.stat().st_size, 3)
+    assert (file.sha256, file.size_bytes, file.examples) == (compute_sha256(path), path.stat().st_size, 3)

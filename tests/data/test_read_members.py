@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 
 QA = [{"prompt": f"q {i}", "completion": f"a {i}"} for i in range(4)]
@@ -25,7 +25,7 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def told(loaded: Loaded) -> dict[str, str]:
+def told(loaded: LoadedDataset) -> dict[str, str]:
     return {problem.code: problem.message for problem in loaded.problems}
 
 
@@ -180,7 +180,7 @@ def test_columns_of_one_name_are_shown_with_their_places(tmp_path: Path) -> None
 
 
 def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
-    from tunesmith.data.read import csv as module
+    from tunesmith.data.read import csv_file as module
 
     names = [f"c{i}" for i in range(20_000)]
     text = ",".join(["prompt", "completion", *names]) + "\n" + ",".join(["q", "a", *names]) + "\n"
@@ -192,7 +192,7 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
             calls += 1
             return super().count(value)  # type: ignore[arg-type]
 
-    module._refuse_equal_names(tmp_path, Counted(names))
+    module._check_unique_names(tmp_path, Counted(names))
     assert calls == 0
     assert len(read_dataset(write(tmp_path / "d.csv", text)).examples) == 1
 
@@ -233,9 +233,9 @@ def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: 
 
 
 def test_a_damaged_table_ends_its_own_process_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith.data.read import parquet
+    from tunesmith.data.read import parquet_file
 
-    monkeypatch.setattr(parquet, "_TRIAL", "import os; os.abort()")
+    monkeypatch.setattr(parquet_file, "_TRIAL_PROGRAM", "import os; os.abort()")
     error = refused(write(tmp_path / "d.parquet", b"PAR1 and more"))
     assert error.code == "data/damaged-table" and "more memory than there is" in error.found
 

@@ -10,7 +10,7 @@ import polars
 import pytest
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.records import Example, Message, Problem
 
 USER = {"role": "user", "content": "q"}
@@ -20,7 +20,7 @@ FUNCTION = {"name": "weather", "description": "Weather", "parameters": {"type": 
 TOOL = {"type": "function", "function": FUNCTION}
 
 
-def load(folder: Path, *rows: dict[str, Any]) -> Loaded:
+def load(folder: Path, *rows: dict[str, Any]) -> LoadedDataset:
     path = folder / "d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return read_dataset(path)
@@ -151,7 +151,7 @@ def test_two_texts_of_one_message_must_be_the_same(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_arguments_in_any_form_are_an_object(tmp_path: Path, arguments: Any, read: dict[str, Any]) -> None:
     (message,) = load(tmp_path, {"messages": [USER, called(arguments)]}).examples[0].messages[1:]
-    assert message.functions_called == [{"name": "weather", "arguments": read}]
+    assert message.called_functions == [{"name": "weather", "arguments": read}]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_turns_that_are_calls_are_read_as_calls(tmp_path: Path, call: str, resul
     ]
     (example,) = load(tmp_path, {"conversations": turns, "tools": json.dumps([FUNCTION])}).examples
     assert [message.role for message in example.messages] == ["user", "assistant", "tool", "tool", "assistant"]
-    assert [f["arguments"]["town"] for f in example.messages[1].functions_called] == ["Oslo", "Ulm"]
+    assert [f["arguments"]["town"] for f in example.messages[1].called_functions] == ["Oslo", "Ulm"]
     assert example.tools == (TOOL,)
 
 
@@ -322,7 +322,7 @@ def test_values_that_only_tables_have_are_read_as_json_has_them(tmp_path: Path) 
     rows = [{"messages": [USER, {**DONE, "tool_calls": [call]}]} for call in calls]
     polars.DataFrame(rows).write_parquet(tmp_path / "d.parquet")
     loaded = read_dataset(tmp_path / "d.parquet")
-    (function,) = loaded.examples[0].messages[1].functions_called
+    (function,) = loaded.examples[0].messages[1].called_functions
     assert function["arguments"] == {"day": "2026-01-02", "cost": 1.5, "n": 1.5}
     assert [(problem.code, problem.lines) for problem in loaded.problems] == [("data/not-a-number", (2,))]
 

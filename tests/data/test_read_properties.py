@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 
 TEXTS = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), min_size=1, max_size=20
@@ -65,7 +65,7 @@ FORMS: dict[str, Callable[[Rows], bytes]] = {
 }
 
 
-def said(loaded: Loaded) -> list[tuple[str, str]]:
+def said(loaded: LoadedDataset) -> list[tuple[str, str]]:
     return [(example.question, example.answer) for example in loaded.examples]
 
 
@@ -109,7 +109,7 @@ def test_a_folder_whose_names_say_the_split_is_read_whole(
         path.write_bytes(FORMS[form](rows))
     loaded = read_dataset(folder)
     by_side: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
-    for pair, side in zip(said(loaded), loaded.sides or [], strict=True):
+    for pair, side in zip(said(loaded), loaded.declared_splits or [], strict=True):
         by_side[side].append(pair)
     assert by_side["train"] == [(row["prompt"], row["completion"]) for row in train]
     assert by_side["test"] == [(row["prompt"], row["completion"]) for row in test]
@@ -129,7 +129,7 @@ def test_every_column_that_is_not_used_is_named(tmp_path: Path, names: set[str],
 
 @given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18))
 def test_a_number_as_text_is_that_number_again(number: float) -> None:
-    from tunesmith.data.read.plain_text import as_text
+    from tunesmith.data.read.text_values import as_text
 
     text = as_text(number)
     assert text is not None and float(text) == float(number)

@@ -7,7 +7,7 @@ from typing import Any
 import polars
 import pytest
 
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.records import Problem
 
@@ -16,13 +16,13 @@ CHAT = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "co
 TOOL = {"type": "function", "function": {"name": "weather"}}
 
 
-def load(folder: Path, rows: list[dict[str, Any]], **asked: Any) -> Loaded:
+def load(folder: Path, rows: list[dict[str, Any]], **asked: Any) -> LoadedDataset:
     path = folder / "d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return read_dataset(path, **asked)
 
 
-def problem_of(loaded: Loaded, code: str) -> Problem:
+def problem_of(loaded: LoadedDataset, code: str) -> Problem:
     return next(problem for problem in loaded.problems if problem.code == code)
 
 

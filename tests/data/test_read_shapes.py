@@ -7,7 +7,7 @@ from typing import Any
 import polars
 import pytest
 
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.records import Message
 
@@ -16,7 +16,7 @@ CALL_READ = {**CALL, "function": {"name": "weather", "arguments": {"city": "Bonn
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
-def load(folder: Path, *rows: dict[str, Any], **asked: Any) -> Loaded:
+def load(folder: Path, *rows: dict[str, Any], **asked: Any) -> LoadedDataset:
     path = folder / "d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return read_dataset(path, **asked)
@@ -81,7 +81,7 @@ def test_messages_from_parquet_have_no_keys_that_are_null(tmp_path: Path) -> Non
     polars.DataFrame([{"messages": messages}]).write_parquet(tmp_path / "d.parquet")
     example = read_dataset(tmp_path / "d.parquet").examples[0]
     assert example.messages[0] == Message("user", "q")
-    assert [function["name"] for function in example.messages[1].functions_called] == ["f", "g"]
+    assert [function["name"] for function in example.messages[1].called_functions] == ["f", "g"]
 
 
 def test_messages_in_csv_are_json_text(tmp_path: Path) -> None:

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data import folding
+from tunesmith.data import text_folding
 from tunesmith.data.check import minhash
-from tunesmith.data.check.answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
+from tunesmith.data.check.conflicting_answers import _has_one_right_answer
 from tunesmith.data.check.context import is_question_and_answer
-from tunesmith.data.check.contradictions import _has_one_right_answer
 from tunesmith.data.check.control_tokens import BLOCK
 from tunesmith.data.check.lengths import HEAD_CHARACTERS, share_lost
-from tunesmith.data.check.roles import _order_fault
-from tunesmith.data.keys import hash_prompt, normalised, prompt_key
-from tunesmith.data.read.faults import BadRow
-from tunesmith.data.read.jsonl import parse_json, parse_object, parse_texts
+from tunesmith.data.check.missing_answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
+from tunesmith.data.check.role_order import _find_order_error
+from tunesmith.data.normalization import build_prompt_key, hash_prompt, normalize_text
+from tunesmith.data.read.jsonl_file import parse_json, parse_object, parse_texts
+from tunesmith.data.read.row_errors import InvalidRow
 from tunesmith.data.render import Renderer
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import ROLES, Example, Message
@@ -72,7 +72,7 @@ def test_texts_read_quickly_are_those_of_the_general_way(raw: bytes) -> None:
 )
 def test_what_the_general_way_refuses_is_not_read_quickly(raw: bytes) -> None:
     assert parse_texts(raw) is None
-    with pytest.raises(BadRow):
+    with pytest.raises(InvalidRow):
         parse_object(raw)
 
 
@@ -110,7 +110,7 @@ def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(e
         assert _has_weight(example)
         assert not _is_only_reasoning(example)
         assert not _has_empty_turn(example)
-        assert _order_fault(example.messages) is None
+        assert _find_order_error(example.messages) is None
         assert not example.uses_tools
         assert not example.rejected
         assert example.is_desirable is None
@@ -123,16 +123,16 @@ def test_a_question_and_its_answer_are_not_unusual() -> None:
 
 @given(EXAMPLES, EXAMPLES)
 def test_prompts_have_one_hash_exactly_where_they_have_one_key(one: Example, other: Example) -> None:
-    assert (hash_prompt(one) == hash_prompt(other)) == (prompt_key(one) == prompt_key(other))
+    assert (hash_prompt(one) == hash_prompt(other)) == (build_prompt_key(one) == build_prompt_key(other))
 
 
 @pytest.mark.parametrize("block", [16, 100, 1000])
 def test_signatures_do_not_depend_on_the_size_of_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A text longer than two blocks is hashed in pieces."""
     texts = ["", "a", "some words", "long " * 3 + "text", "another one " * 40, "é" * 333, "x", "end " * 60]
-    whole = minhash._signatures(texts)
+    whole = minhash._compute_signatures(texts)
     monkeypatch.setattr(minhash, "BLOCK_CHARACTERS", block)
-    assert (minhash._signatures(texts) == whole).all()
+    assert (minhash._compute_signatures(texts) == whole).all()
 
 
 def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path)
 @given(st.text(st.sampled_from("aB \t\n\u00a0\u2028"), max_size=60), st.integers(1, 9))
 def test_a_long_text_is_normalised_piece_by_piece_to_the_same(text: str, piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folding, "PIECE_CHARACTERS", piece)
-        assert normalised(text) == " ".join(text.casefold().split())
+        patch.setattr(text_folding, "PIECE_CHARACTERS", piece)
+        assert normalize_text(text) == " ".join(text.casefold().split())
 
 
 @pytest.mark.parametrize("words_of_question, words_of_answer", [(200, 60_000), (60_000, 200), (30_000, 30_000)])

@@ -5,12 +5,21 @@ from itertools import combinations
 from statistics import NormalDist
 
 from tunesmith.decision import decide
-from tunesmith.decision.duel import VERDICTS
+from tunesmith.decision.pairwise_comparison import VERDICT_BY_KIND
 from tunesmith.evaluation.stats.intervals import rate_interval
-from tunesmith.evaluation.stats.paired import rate_difference
-from tunesmith.records import Bar, Circumstances, Comparison, Contender, Decision, Evaluation, Quantity, TrainingExtent
+from tunesmith.evaluation.stats.paired_difference import rate_difference
+from tunesmith.records import (
+    Comparison,
+    Contender,
+    Decision,
+    Evaluation,
+    Quantity,
+    Requirements,
+    TrainingLength,
+    UsageContext,
+)
 
-KINDS = tuple(kind for kind in VERDICTS if kind != "outside")
+KINDS = tuple(kind for kind in VERDICT_BY_KIND if kind != "outside")
 PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
 HALF = 0.05
 N = 400
@@ -59,20 +68,20 @@ def evaluation(
 
 def verdict(
     scores: Mapping[str, float] | Sequence[Contender],
-    bar: Bar | None = None,
+    bar: Requirements | None = None,
     half: float = HALF,
     halves: Halves | None = None,
-    circumstances: Circumstances = Circumstances(),  # noqa: B008
-    training: TrainingExtent | None = None,
+    circumstances: UsageContext = UsageContext(),  # noqa: B008
+    training: TrainingLength | None = None,
 ) -> Decision:
     """The decision on such an evaluation."""
-    return decide(evaluation(scores, half, halves), bar or Bar(), circumstances, training=training)
+    return decide(evaluation(scores, half, halves), bar or Requirements(), circumstances, training=training)
 
 
-def tuned_for(steps: int, fall: float | None = None) -> TrainingExtent:
+def tuned_for(steps: int, fall: float | None = None) -> TrainingLength:
     """A training of so many steps of 16 on 359 examples, 10 s each: 23 are a pass."""
     whole, rest = divmod(steps, 23)
-    return TrainingExtent(
+    return TrainingLength(
         steps=steps, examples=359 * whole + min(16 * rest, 359), train_examples=359, seconds=10.0 * steps,
         step_seconds=10.0, wanted_passes=3.0, steps_per_pass=23, fall=fall,
     )  # fmt: skip

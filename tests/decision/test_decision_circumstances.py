@@ -4,7 +4,7 @@ import pytest
 
 from tests.decision.cases import contender, evaluation, verdict
 from tunesmith.decision import decide
-from tunesmith.records import Bar, Circumstances, Contender, Decision, Quantity, TokenPrice
+from tunesmith.records import Contender, Decision, Quantity, Requirements, TokenPrice, UsageContext
 
 PROVEN = {"zero-shot": 0.3, "tuned": 0.8}
 OPEN = {"zero-shot": 0.5, "tuned": 0.57}
@@ -26,37 +26,37 @@ def remote(usd_per_million: float) -> Contender:
     ],
 )
 def test_data_that_may_not_go_rule_a_provider_out(where: str | None, usd: float, is_in: bool) -> None:
-    said = Circumstances.model_validate({"data_may_go": where})
+    said = UsageContext.model_validate({"data_may_go": where})
     decision = verdict([remote(usd), contender("tuned", 0.5)], circumstances=said)
     assert decision.winner == ("remote" if is_in else "tuned")
     assert any("it sends the data to a provider, and they may not leave" in one for one in decision.reasons) != is_in
 
 
 def test_the_longest_wait_is_a_limit_like_that_of_the_bar() -> None:
-    said = Circumstances(longest_wait_seconds=0.05)
+    said = UsageContext(longest_wait_seconds=0.05)
     assert verdict({"zero-shot": 0.8}, circumstances=said).verdict == "stop"
-    assert verdict({"zero-shot": 0.8}, Bar(max_latency_seconds=0.05)).verdict == "stop"
-    assert verdict({"zero-shot": 0.8}, Bar(max_latency_seconds=5.0), circumstances=said).verdict == "stop"
+    assert verdict({"zero-shot": 0.8}, Requirements(max_latency_seconds=0.05)).verdict == "stop"
+    assert verdict({"zero-shot": 0.8}, Requirements(max_latency_seconds=5.0), circumstances=said).verdict == "stop"
 
 
 @pytest.mark.parametrize(
     ("said", "settled"),
     [
-        (Circumstances(), "cannot tell"),
-        (Circumstances(task_changes="monthly", facts_change="monthly", used="ongoing"), "cannot tell"),
-        (Circumstances(task_changes="weekly"), "prompt"),
-        (Circumstances(facts_change="daily"), "prompt"),
-        (Circumstances(used="once"), "prompt"),
+        (UsageContext(), "cannot tell"),
+        (UsageContext(task_changes="monthly", facts_change="monthly", used="ongoing"), "cannot tell"),
+        (UsageContext(task_changes="weekly"), "prompt"),
+        (UsageContext(facts_change="daily"), "prompt"),
+        (UsageContext(used="once"), "prompt"),
     ],
 )
-def test_a_leaning_settles_what_the_data_leave_open(said: Circumstances, settled: str) -> None:
+def test_a_leaning_settles_what_the_data_leave_open(said: UsageContext, settled: str) -> None:
     assert verdict(OPEN, half=0.075, circumstances=said).verdict == settled
 
 
 @pytest.mark.parametrize(
-    "said", [Circumstances(task_changes="daily"), Circumstances(facts_change="weekly"), Circumstances(used="once")]
+    "said", [UsageContext(task_changes="daily"), UsageContext(facts_change="weekly"), UsageContext(used="once")]
 )
-def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: Circumstances) -> None:
+def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: UsageContext) -> None:
     decision = verdict(PROVEN, circumstances=said)
     assert decision.verdict == "fine-tune"
     assert len(decision.warnings) == 1
@@ -66,13 +66,13 @@ def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: Circumsta
 
 
 def test_no_leaning_settles_what_too_few_examples_hide() -> None:
-    assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.3, circumstances=Circumstances(used="once")).verdict == (
+    assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.3, circumstances=UsageContext(used="once")).verdict == (
         "cannot tell"
     )
 
 
 def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retrieval() -> None:
-    said = Circumstances(facts_change="daily")
+    said = UsageContext(facts_change="daily")
     both = verdict({"zero-shot": 0.3, "tuned": 0.5, "tuned+rag": 0.8}, circumstances=said)
     assert (both.verdict, both.warnings) == ("fine-tune+rag", ())
     assert (
@@ -82,7 +82,7 @@ def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retri
 
 
 def test_what_was_settled_by_a_leaning_is_said() -> None:
-    decision = verdict(OPEN, half=0.075, circumstances=Circumstances(task_changes="weekly"))
+    decision = verdict(OPEN, half=0.075, circumstances=UsageContext(task_changes="weekly"))
     assert (
         "You said that the task changes weekly, and each change means tuning again: that speaks for prompting, and "
         "settles what the data leave open about tuned." in decision.reasons
@@ -96,10 +96,10 @@ def test_what_nobody_said_is_named_once() -> None:
         "or goes on, how many requests come in a month, where the data may go, the longest wait that users accept; "
         "tunesmith init asks."
     ]
-    said = Circumstances(
+    said = UsageContext(
         task_changes="never", facts_change="never", used="ongoing", requests_per_month=5000, data_may_go="anywhere"
     )
-    told = verdict(PROVEN, Bar(max_latency_seconds=9.0), circumstances=said).reasons
+    told = verdict(PROVEN, Requirements(max_latency_seconds=9.0), circumstances=said).reasons
     assert not any(reason.startswith("Not known") for reason in told)
     assert "5,000 requests a month cost $0.050 with tuned." in told
 
@@ -113,7 +113,7 @@ def test_cannot_tell_names_the_answers_that_would_settle_it() -> None:
         "If the facts change every day (circumstances.facts_change=daily), the answer is at once: prompt.",
         "If it is used only once (circumstances.used=once), the answer is at once: prompt.",
     )
-    unsure = verdict({"zero-shot": 0.8}, Bar(min_score=0.78))
+    unsure = verdict({"zero-shot": 0.8}, Requirements(min_score=0.78))
     assert "If 75.0 % are enough for you (bar.min_score=0.75), the answer is at once: prompt." in unsure.reasons
 
 
@@ -121,7 +121,7 @@ DROP = Quantity(value=0.07, low=0.01, high=0.13, n=200)
 
 
 def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
-    decision = decide(evaluation(PROVEN), Bar(), forgetting=DROP)
+    decision = decide(evaluation(PROVEN), Requirements(), forgetting=DROP)
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
         "Tuning costs general ability: it falls by 7.0 points (95 % interval 1.0 to 13.0, n = 200), more than the "
@@ -142,19 +142,19 @@ def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
 def test_no_warning_where_nothing_is_exceeded(
     scores: dict[str, float], limit: float | None, drop: Quantity | None
 ) -> None:
-    assert decide(evaluation(scores), Bar(max_forgetting=limit), forgetting=drop).warnings == ()
+    assert decide(evaluation(scores), Requirements(max_forgetting=limit), forgetting=drop).warnings == ()
 
 
 def test_beyond_noise_is_said_without_a_doubt() -> None:
     sure = Quantity(value=0.2, low=0.1, high=0.3, n=200)
-    (warning,) = decide(evaluation(PROVEN), Bar(), forgetting=sure).warnings
+    (warning,) = decide(evaluation(PROVEN), Requirements(), forgetting=sure).warnings
     assert warning.endswith("more than the 5.0 points allowed (bar.max_forgetting).")
 
 
 def test_a_decision_can_be_made_again_from_what_it_holds() -> None:
     judged = evaluation(PROVEN)
-    said = Circumstances(task_changes="weekly", requests_per_month=10)
-    once = decide(judged, Bar(min_gain=0.02), said, DROP)
+    said = UsageContext(task_changes="weekly", requests_per_month=10)
+    once = decide(judged, Requirements(min_gain=0.02), said, DROP)
     read = Decision.model_validate_json(once.model_dump_json(), strict=False)
     assert read == once
     assert decide(judged, read.bar, read.circumstances, read.forgetting) == once

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tunesmith.decision.prices import (
-    EXAMPLE,
-    SHIPPED,
-    age_days,
+    BUNDLED_PRICES_PATH,
+    EXAMPLE_PRICES,
+    build_token_price,
+    compute_age_days,
+    find_price,
+    get_user_prices_path,
     is_old,
     load_prices,
-    own_prices_path,
-    price_of,
     read_prices,
-    token_price,
     write_example,
 )
 from tunesmith.errors import InputError
@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_shipped_row_has_a_source_a_host_and_a_day_that_was() -> None:
-    rows = read_prices(SHIPPED)
+    rows = read_prices(BUNDLED_PRICES_PATH)
     assert len({(row.model, row.host) for row in rows}) == len(rows) > 5
     for row in rows:
         assert row.source.startswith("https://") and row.host, row.model
@@ -52,27 +52,27 @@ VENDORS = {"OpenAI": "openai.com", "Anthropic": "claude.com", "Google": "google.
 
 def test_every_shipped_row_says_whether_the_vendor_itself_says_so() -> None:
     """A manager signs by the vendor's page; a number that was read elsewhere is called that."""
-    for row in read_prices(SHIPPED):
+    for row in read_prices(BUNDLED_PRICES_PATH):
         assert row.source_kind in ("vendor", "third party"), row.model
         host = str(urlsplit(row.source).hostname)
         is_vendors = row.provider in VENDORS and host.endswith(VENDORS[row.provider])
         assert is_vendors == (row.source_kind == "vendor"), row.model
         if row.vendor_page is not None:
             assert row.vendor_page.startswith("https://") and row.provider in VENDORS, row.model
-        said = token_price(row).source
+        said = build_token_price(row).source
         assert said.startswith("third party: ") == (row.source_kind == "third party"), row.model
 
 
 def test_the_users_rows_go_before_the_shipped_ones(tmp_path: Path) -> None:
-    own_prices_path().write_text(OWN)
-    row = price_of("gpt-6-luna", load_prices(), "https://api.openai.com/v1")
+    get_user_prices_path().write_text(OWN)
+    row = find_price("gpt-6-luna", load_prices(), "https://api.openai.com/v1")
     assert row is not None and row.provider == "our contract"
-    assert token_price(row).model_dump() == {
+    assert build_token_price(row).model_dump() == {
         "usd_per_million_in": 0.01, "usd_per_million_out": 0.02, "source": "contract", "date": "2026-05-20",
     }  # fmt: skip
     other = tmp_path / "other.toml"
     other.write_text(OWN.replace("our contract", "theirs"))
-    row = price_of("gpt-6-luna", load_prices(other), "https://api.openai.com/v1")
+    row = find_price("gpt-6-luna", load_prices(other), "https://api.openai.com/v1")
     assert row is not None and row.provider == "theirs"
 
 
@@ -89,19 +89,19 @@ def test_the_users_rows_go_before_the_shipped_ones(tmp_path: Path) -> None:
     ],
 )
 def test_a_price_is_that_of_the_provider_who_is_asked(model: str, url: str | None, provider: str | None) -> None:
-    row = price_of(model, load_prices(), url)
+    row = find_price(model, load_prices(), url)
     assert (row and row.provider) == provider
 
 
 def test_prices_are_old_after_half_a_year() -> None:
-    assert age_days("2026-05-01", date(2026, 5, 31)) == 30
+    assert compute_age_days("2026-05-01", date(2026, 5, 31)) == 30
     assert not is_old("2026-05-01", date(2026, 10, 28)) and is_old("2026-05-01", date(2026, 10, 29))
 
 
 def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: Path) -> None:
     path = write_example()
     assert path == home / "prices.toml" and read_prices(path) == ()
-    rows = [line.removeprefix("# ") for line in EXAMPLE.splitlines() if "=" in line or "[[" in line]
+    rows = [line.removeprefix("# ") for line in EXAMPLE_PRICES.splitlines() if "=" in line or "[[" in line]
     path.write_text("\n".join(rows))
     assert [row.model for row in read_prices(path)] == ["our-model-*"]
     with pytest.raises(InputError) as caught:
@@ -126,7 +126,7 @@ def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: P
     ],
 )
 def test_a_wrong_file_is_named_with_its_row(home: Path, content: str, code: str, found: str) -> None:
-    own_prices_path().write_text(content)
+    get_user_prices_path().write_text(content)
     with pytest.raises(InputError) as caught:
         load_prices()
     assert caught.value.code == code and found in caught.value.found

@@ -6,8 +6,15 @@ import random
 import pytest
 
 from tests.decision.cases import contender, tuned_for, verdict
-from tunesmith.decision.extent import STEEP, extent_of, fall_at_end
-from tunesmith.records import Bar, Circumstances, MetricLine, TrainingExtent, minutes_told, passes_told
+from tunesmith.decision.undertraining import MIN_STEEP_DROP, compute_training_length, estimate_final_loss_drop
+from tunesmith.records import (
+    MetricLine,
+    Requirements,
+    TrainingLength,
+    UsageContext,
+    format_epochs,
+    format_needed_minutes,
+)
 
 THREE_STEPS, ONE_PASS = tuned_for(3), tuned_for(23)
 LOSER = {"zero-shot": 0.2, "rag": 0.7, "tuned": 0.0, "tuned+rag": 0.6}
@@ -52,32 +59,42 @@ def test_a_hardly_tuned_model_that_wins_anyway_wins() -> None:
 @pytest.mark.parametrize(
     ("scores", "bar", "circumstances", "wanted"),
     [
-        ({"zero-shot": 0.5, "tuned": 0.5}, Bar(), Circumstances(), "cannot tell"),
-        ({"zero-shot": 0.94, "tuned": 0.5}, Bar(), Circumstances(), "cannot tell"),
-        ({"zero-shot": 0.96, "tuned": 0.5}, Bar(), Circumstances(), "prompt"),  # no gain worth waiting for is possible
-        ({"zero-shot": 0.7, "tuned": 0.5}, Bar(min_gain=0.4), Circumstances(), "prompt"),
-        ({"zero-shot": 0.5, "tuned": 0.0}, Bar(), Circumstances(used="once"), "prompt"),
-        ({"zero-shot": 0.0, "tuned": 0.0}, Bar(), Circumstances(), "cannot tell"),  # not stop
-        ({"zero-shot": 0.2, "tuned": 0.2}, Bar(min_score=0.8), Circumstances(), "cannot tell"),
-        ({"zero-shot": 0.2, "tuned": 0.2}, Bar(min_score=0.8, max_latency_seconds=0.01), Circumstances(), "stop"),
-        ({"zero-shot": 0.5}, Bar(), Circumstances(), "prompt"),
+        ({"zero-shot": 0.5, "tuned": 0.5}, Requirements(), UsageContext(), "cannot tell"),
+        ({"zero-shot": 0.94, "tuned": 0.5}, Requirements(), UsageContext(), "cannot tell"),
+        (
+            {"zero-shot": 0.96, "tuned": 0.5},
+            Requirements(),
+            UsageContext(),
+            "prompt",
+        ),  # no gain worth waiting for is possible
+        ({"zero-shot": 0.7, "tuned": 0.5}, Requirements(min_gain=0.4), UsageContext(), "prompt"),
+        ({"zero-shot": 0.5, "tuned": 0.0}, Requirements(), UsageContext(used="once"), "prompt"),
+        ({"zero-shot": 0.0, "tuned": 0.0}, Requirements(), UsageContext(), "cannot tell"),  # not stop
+        ({"zero-shot": 0.2, "tuned": 0.2}, Requirements(min_score=0.8), UsageContext(), "cannot tell"),
+        (
+            {"zero-shot": 0.2, "tuned": 0.2},
+            Requirements(min_score=0.8, max_latency_seconds=0.01),
+            UsageContext(),
+            "stop",
+        ),
+        ({"zero-shot": 0.5}, Requirements(), UsageContext(), "prompt"),
     ],
 )
 def test_each_row_for_a_model_that_was_tuned_too_little(
-    scores: dict[str, float], bar: Bar, circumstances: Circumstances, wanted: str
+    scores: dict[str, float], bar: Requirements, circumstances: UsageContext, wanted: str
 ) -> None:
     assert verdict(scores, bar, circumstances=circumstances, training=THREE_STEPS).verdict == wanted
 
 
 def test_where_the_circumstances_settle_it_the_warning_stays() -> None:
-    decision = verdict(LOSER, circumstances=Circumstances(task_changes="daily"), training=THREE_STEPS)
+    decision = verdict(LOSER, circumstances=UsageContext(task_changes="daily"), training=THREE_STEPS)
     assert (decision.verdict, len(decision.warnings)) == ("rag", 1)
     assert any("tuned+rag was tuned too little to be compared" in reason for reason in decision.reasons)
 
 
 def test_too_high_a_price_rules_out_also_what_was_tuned_too_little() -> None:
     made = [contender("zero-shot", 0.5), contender("tuned", 0.1, usd=9.0)]
-    decision = verdict(made, Bar(max_usd_per_1000=1.0), training=THREE_STEPS)
+    decision = verdict(made, Requirements(max_usd_per_1000=1.0), training=THREE_STEPS)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
     assert "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00." in decision.reasons
 
@@ -100,9 +117,9 @@ def lines_of(losses: list[float], held_out: list[float]) -> list[MetricLine]:
     return lines
 
 
-def extent(losses: list[float], held_out: list[float], train_examples: int = 640) -> TrainingExtent:
+def extent(losses: list[float], held_out: list[float], train_examples: int = 640) -> TrainingLength:
     lines = lines_of(losses, held_out)
-    return extent_of(
+    return compute_training_length(
         lines, train_examples=train_examples, batch_size=16, wanted_passes=3.0, seconds=lines[-1].seconds,
         validation_seconds=10.0,
     )  # fmt: skip
@@ -116,7 +133,7 @@ def test_passes_are_counted_in_examples_and_the_last_batch_of_a_pass_may_be_smal
     found = extent(FLAT_LOSSES, [2.0, 1.5, 1.0], train_examples=100)  # 7 steps a pass, the seventh of 4 examples
     assert (found.steps, found.steps_per_pass, found.examples) == (44, 7, 6 * 100 + 2 * 16)
     assert found.step_seconds == pytest.approx(1.0)
-    assert extent(FLAT_LOSSES[:3], [2.0, 1.5]).passes == pytest.approx(48 / 640)
+    assert extent(FLAT_LOSSES[:3], [2.0, 1.5]).epochs == pytest.approx(48 / 640)
 
 
 @pytest.mark.parametrize(
@@ -138,23 +155,23 @@ def test_when_a_tuning_is_too_short(
 
 def test_the_fall_is_what_another_quarter_would_take_off() -> None:
     losses = [2.0 - 0.02 * step for step in range(40)]  # the last ten fall from 1.40 to 1.22
-    assert fall_at_end(losses) == pytest.approx(0.2 / 1.22)
+    assert estimate_final_loss_drop(losses) == pytest.approx(0.2 / 1.22)
 
 
 def test_noise_is_rarely_taken_for_a_fall() -> None:
     """A loss that has settled and scatters by a third: one line in twenty may be called steep, not more."""
     chance = random.Random(0)
     settled = [[max(0.05, chance.gauss(1.0, 0.33)) for _ in range(60)] for _ in range(400)]
-    assert sum(fall_at_end(losses) is not None for losses in settled) <= 0.06 * len(settled)
+    assert sum(estimate_final_loss_drop(losses) is not None for losses in settled) <= 0.06 * len(settled)
 
 
 def test_a_power_law_is_steep_at_first_and_not_for_long() -> None:
     def losses(steps: int) -> list[float]:
         return [3.0 * (step + 1) ** -0.5 for step in range(steps)]
 
-    assert fall_at_end(losses(24)) is not None
+    assert estimate_final_loss_drop(losses(24)) is not None
     settled = [0.5 + 3.0 * math.exp(-step / 10) for step in range(80)]
-    assert fall_at_end(settled) is None and STEEP == 0.1
+    assert estimate_final_loss_drop(settled) is None and MIN_STEEP_DROP == 0.1
 
 
 @pytest.mark.parametrize(
@@ -168,5 +185,5 @@ def test_a_power_law_is_steep_at_first_and_not_for_long() -> None:
     ],
 )
 def test_how_much_a_tuning_was_is_told_in_passes(steps: int, told: str) -> None:
-    assert passes_told(tuned_for(steps)) == told
-    assert minutes_told(tuned_for(steps)) == "3 passes need about 14 min (--minutes 15)"
+    assert format_epochs(tuned_for(steps)) == told
+    assert format_needed_minutes(tuned_for(steps)) == "3 passes need about 14 min (--minutes 15)"

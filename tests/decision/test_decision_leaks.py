@@ -4,8 +4,8 @@ import pytest
 
 from tests.decision.cases import contender, evaluation
 from tunesmith.decision import decide
-from tunesmith.decision.leaks import without_leaks
-from tunesmith.records import Bar, Evaluation, Quantity
+from tunesmith.decision.clean_subset import exclude_contaminated
+from tunesmith.records import Evaluation, Quantity, Requirements
 
 
 def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
@@ -22,7 +22,7 @@ def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
 
 
 def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
-    decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Bar())
+    decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Requirements())
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
         "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores measure memory too: "
@@ -37,16 +37,16 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
 
 
 def test_a_verdict_that_stands_without_them_is_not() -> None:
-    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=40), Bar()).warnings == ()
+    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=40), Requirements()).warnings == ()
 
 
 def test_many_leaks_are_warned_of_even_where_the_verdict_stands() -> None:
-    (warning,) = decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=41), Bar()).warnings
+    (warning,) = decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=41), Requirements()).warnings
     assert warning.startswith("41 of 400 test examples (10.2 %) resemble training examples")
 
 
 def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals() -> None:
-    clean = without_leaks(leaky({"zero-shot": 0.5, "tuned": 0.6}))
+    clean = exclude_contaminated(leaky({"zero-shot": 0.5, "tuned": 0.6}))
     assert clean is not None and len(clean.examples) == 300
     (pair,) = clean.comparisons
     half = 0.05 * (400 / 300) ** 0.5
@@ -56,6 +56,6 @@ def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals()
 
 
 def test_nothing_is_reckoned_where_nothing_leaked_or_everything_did() -> None:
-    assert without_leaks(evaluation({"zero-shot": 0.5})) is None
+    assert exclude_contaminated(evaluation({"zero-shot": 0.5})) is None
     everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(update={"leaked": tuple(map(str, range(400)))})
-    assert without_leaks(everything) is None
+    assert exclude_contaminated(everything) is None

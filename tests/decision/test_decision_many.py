@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 
 from tests.decision.cases import HALF, N, contender, evaluation, luck, verdict
 from tunesmith.decision import decide
-from tunesmith.decision.duel import VERDICTS, all_duels, luck_of, standard_errors
-from tunesmith.decision.simplicity import simplicity
-from tunesmith.records import Bar, Circumstances, Comparison, Contender, Usage
+from tunesmith.decision.pairwise_comparison import (
+    VERDICT_BY_KIND,
+    compare_all_pairs,
+    compute_p_value,
+    compute_required_standard_errors,
+)
+from tunesmith.decision.simplicity import compute_simplicity_key
+from tunesmith.records import Comparison, Contender, Requirements, Usage, UsageContext
 
 
 def tuned(number: int, best: float, rest: float = 0.5) -> list[Contender]:
@@ -43,13 +48,16 @@ def test_a_gain_that_luck_explains_too_easily_holds_nobody_up() -> None:
 def test_many_of_one_verdict_share_no_error_among_themselves() -> None:
     """Ten prompts: which of them is taken changes no answer, so none of them makes another's win harder to show."""
     prompts = [contender("few-shot", 0.5, name=f"shots {i}", usd=0.01 + i) for i in range(10)]
-    found = all_duels(evaluation([contender("zero-shot", 0.44), *prompts]), _ladder(prompts), Bar())
-    assert {duel.rivals for duel in found} == {1}
+    found = compare_all_pairs(evaluation([contender("zero-shot", 0.44), *prompts]), _ladder(prompts), Requirements())
+    assert {duel.family_size for duel in found} == {1}
 
 
 def test_each_simpler_contender_has_its_own_family() -> None:
     made = [contender("zero-shot", 0.3), contender("rag", 0.5), *tuned(2, 0.6), contender("tuned+rag", 0.6)]
-    rivals = {(d.simpler.name, d.dearer.name): d.rivals for d in all_duels(evaluation(made), _ladder(made), Bar())}
+    rivals = {
+        (d.simpler.name, d.costlier.name): d.family_size
+        for d in compare_all_pairs(evaluation(made), _ladder(made), Requirements())
+    }
     assert rivals["zero-shot", "rag"] == rivals["zero-shot", "tuned+rag"] == 4
     assert rivals["rag", "tuned 0"] == 3
     assert rivals["tuned 0", "tuned 1"] == 1
@@ -57,14 +65,14 @@ def test_each_simpler_contender_has_its_own_family() -> None:
 
 
 def _ladder(made: list[Contender]) -> list[Contender]:
-    return sorted(made, key=simplicity)
+    return sorted(made, key=compute_simplicity_key)
 
 
 def test_the_best_prompt_answers_for_all_prompts() -> None:
     """tuned is open against zero-shot and not against few-shot: prompting is the answer, with few-shot."""
     halves = {frozenset(("zero-shot", "tuned")): 0.08}
     scores = {"zero-shot": 0.50, "few-shot": 0.54, "tuned": 0.565}
-    decision = decide(evaluation(scores, halves=halves), Bar())
+    decision = decide(evaluation(scores, halves=halves), Requirements())
     assert (decision.verdict, decision.winner) == ("prompt", "few-shot")
     assert any(
         "zero-shot may be as good, but tuned scores more than it by 6.5 points" in one
@@ -78,7 +86,9 @@ def test_more_examples_are_needed_where_more_is_in_play() -> None:
         verdict([contender("zero-shot", 0.5), *tuned(k, 0.57)], half=0.075).needed_test_examples for k in (1, 2)
     )
     assert few is not None and many is not None
-    assert many / few == pytest.approx((standard_errors(2) / standard_errors(1)) ** 2, rel=0.01)
+    assert many / few == pytest.approx(
+        (compute_required_standard_errors(2) / compute_required_standard_errors(1)) ** 2, rel=0.01
+    )
 
 
 def test_of_several_of_a_kind_the_strongest_is_told_about_and_the_others_counted() -> None:
@@ -90,9 +100,9 @@ def test_of_several_of_a_kind_the_strongest_is_told_about_and_the_others_counted
 def test_luck_against_a_gain_that_was_asked_for() -> None:
     """At the end of the interval it is 5 %, below the threshold 100 %, and never less than against nothing."""
     gain = Comparison(a="b", b="a", metric="exact", difference=0.06, low=0.01, high=0.11, p=luck(0.06, HALF), n=N)
-    assert luck_of(gain, 0.01) == pytest.approx(0.05)
-    assert luck_of(gain, 0.06) == 1.0
-    assert gain.p == luck_of(gain, 0.0) < luck_of(gain, 0.005) < luck_of(gain, 0.03) < 1
+    assert compute_p_value(gain, 0.01) == pytest.approx(0.05)
+    assert compute_p_value(gain, 0.06) == 1.0
+    assert gain.p == compute_p_value(gain, 0.0) < compute_p_value(gain, 0.005) < compute_p_value(gain, 0.03) < 1
 
 
 def test_what_is_there_is_kept_when_nothing_is_better() -> None:
@@ -117,7 +127,7 @@ def told(seconds: float, usd_charged: float | None) -> Contender:
 
 def test_what_the_file_of_an_outside_system_says_is_used_and_the_rest_is_not_known() -> None:
     both, time, price = (
-        verdict([one, contender("zero-shot", 0.7)], circumstances=Circumstances(requests_per_month=2000)).reasons
+        verdict([one, contender("zero-shot", 0.7)], circumstances=UsageContext(requests_per_month=2000)).reasons
         for one in (told(1200, 0.2), told(1200, None), told(0, 0.2))
     )
     assert "1,000 requests take and cost: old 50 min, $0.500; zero-shot 2 min, $0.010." in both
@@ -129,39 +139,42 @@ def test_what_the_file_of_an_outside_system_says_is_used_and_the_rest_is_not_kno
 
 
 def test_limits_hold_for_what_an_outside_system_tells() -> None:
-    bar = Bar(max_usd_per_1000=0.1)
+    bar = Requirements(max_usd_per_1000=0.1)
     assert verdict([told(1200, 0.2), contender("zero-shot", 0.7)], bar).winner == "zero-shot"
-    assert verdict([told(1200, None), contender("zero-shot", 0.7)], Bar(max_latency_seconds=2)).winner == "zero-shot"
+    assert (
+        verdict([told(1200, None), contender("zero-shot", 0.7)], Requirements(max_latency_seconds=2)).winner
+        == "zero-shot"
+    )
 
 
 def test_a_limit_is_passed_by_what_is_known_to_keep_it() -> None:
-    decision = verdict([told(1200, None), contender("zero-shot", 0.7)], Bar(max_usd_per_1000=0.1))
+    decision = verdict([told(1200, None), contender("zero-shot", 0.7)], Requirements(max_usd_per_1000=0.1))
     assert decision.winner == "zero-shot"
     assert any(
         "what it costs is not known, so it is not shown to cost at most $0.10 per 1,000 requests "
         "(its file may say it in a column usd)" in reason
         for reason in decision.reasons
     )
-    decision = verdict([told(0, 0.001), contender("zero-shot", 0.7)], Bar(max_latency_seconds=9.0))
+    decision = verdict([told(0, 0.001), contender("zero-shot", 0.7)], Requirements(max_latency_seconds=9.0))
     assert decision.winner == "zero-shot"
     assert any("(its file may say it in a column seconds)" in reason for reason in decision.reasons)
-    assert verdict([told(0, None), contender("zero-shot", 0.7)], Bar()).winner == "old"
+    assert verdict([told(0, None), contender("zero-shot", 0.7)], Requirements()).winner == "old"
 
 
 def test_a_system_in_use_whose_wait_is_not_known_is_accepted_by_its_users() -> None:
-    said = Circumstances(longest_wait_seconds=1.0)
+    said = UsageContext(longest_wait_seconds=1.0)
     assert verdict([told(0, 0.001), contender("zero-shot", 0.7)], circumstances=said).winner == "old"
 
 
 def test_the_wait_is_that_of_one_request_alone_where_it_was_measured() -> None:
     alone = Usage(requests=10, tokens_in=1, tokens_out=1, seconds=1.0, latency_seconds=3.0)
     slow = contender("zero-shot", 0.8).model_copy(update={"usage": alone})
-    decision = verdict([slow], Bar(max_latency_seconds=2.0))
+    decision = verdict([slow], Requirements(max_latency_seconds=2.0))
     assert decision.verdict == "stop"
     assert any("it takes 3 s a request, more than 2 s" in reason for reason in decision.reasons)
 
 
-LADDERS = st.lists(st.tuples(st.sampled_from(tuple(VERDICTS)), st.integers(0, 100)), min_size=1, max_size=7).map(
+LADDERS = st.lists(st.tuples(st.sampled_from(tuple(VERDICT_BY_KIND)), st.integers(0, 100)), min_size=1, max_size=7).map(
     lambda drawn: [
         contender(kind, score / 100, name=f"{kind} {i}", usd=0.01 * i) for i, (kind, score) in enumerate(drawn)
     ]
@@ -171,7 +184,7 @@ LADDERS = st.lists(st.tuples(st.sampled_from(tuple(VERDICTS)), st.integers(0, 10
 
 @given(LADDERS, st.randoms(use_true_random=False), st.sampled_from((0.0, 0.03)), st.integers(1, 40))
 def test_a_better_score_never_makes_the_winner_of_many_lose(made, random, min_gain, more) -> None:
-    bar = Bar(min_gain=min_gain)
+    bar = Requirements(min_gain=min_gain)
     halves = {frozenset((a.name, b.name)): random.choice((0.004, 0.02, 0.05, 0.2)) for a, b in combinations(made, 2)}
     before = verdict(made, bar, halves=halves)
     if before.winner is None:

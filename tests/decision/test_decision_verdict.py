@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from tests.decision.cases import KINDS, PAIRS, Halves, N, contender, evaluation, small, verdict
 from tunesmith.decision import decide
-from tunesmith.decision.duel import VERDICTS, standard_errors
-from tunesmith.decision.judgement import Case
-from tunesmith.decision.verdict import judge
+from tunesmith.decision.pairwise_comparison import VERDICT_BY_KIND, compute_required_standard_errors
+from tunesmith.decision.rule_result import VerdictInput
+from tunesmith.decision.verdict import apply_rules
 from tunesmith.errors import RecordError
-from tunesmith.records import Bar, Contender, Quantity
+from tunesmith.records import Contender, Quantity, Requirements
 
 
 @pytest.mark.parametrize(
@@ -34,29 +34,29 @@ def test_the_simplest_that_nothing_more_elaborate_beats_wins(scores: dict[str, f
 @pytest.mark.parametrize(
     ("gain", "half", "bar", "wanted"),
     [
-        (0.06, 0.05, Bar(), "fine-tune"),  # beaten: the interval lies above zero
-        (0.06, 0.05, Bar(min_gain=0.005), "fine-tune"),
-        (0.06, 0.05, Bar(min_gain=0.02), "cannot tell"),  # open: above what was asked, and may be noise
-        (0.06, 0.05, Bar(min_gain=0.03), "prompt"),  # held: luck shows as much one time in four
-        (0.06, 0.10, Bar(), "prompt"),
-        (0.06, 0.07, Bar(), "cannot tell"),
-        (0.04, 0.05, Bar(), "prompt"),  # held: not shown better, a worthwhile gain not excluded
-        (0.01, 0.005, Bar(min_gain=0.02), "prompt"),  # held: a worthwhile gain is excluded
-        (0.06, 0.05, Bar(min_gain=0.2), "prompt"),
-        (-0.3, 0.05, Bar(), "prompt"),
+        (0.06, 0.05, Requirements(), "fine-tune"),  # beaten: the interval lies above zero
+        (0.06, 0.05, Requirements(min_gain=0.005), "fine-tune"),
+        (0.06, 0.05, Requirements(min_gain=0.02), "cannot tell"),  # open: above what was asked, and may be noise
+        (0.06, 0.05, Requirements(min_gain=0.03), "prompt"),  # held: luck shows as much one time in four
+        (0.06, 0.10, Requirements(), "prompt"),
+        (0.06, 0.07, Requirements(), "cannot tell"),
+        (0.04, 0.05, Requirements(), "prompt"),  # held: not shown better, a worthwhile gain not excluded
+        (0.01, 0.005, Requirements(min_gain=0.02), "prompt"),  # held: a worthwhile gain is excluded
+        (0.06, 0.05, Requirements(min_gain=0.2), "prompt"),
+        (-0.3, 0.05, Requirements(), "prompt"),
     ],
 )
-def test_a_dearer_contender_against_a_simpler_one(gain: float, half: float, bar: Bar, wanted: str) -> None:
+def test_a_dearer_contender_against_a_simpler_one(gain: float, half: float, bar: Requirements, wanted: str) -> None:
     assert verdict({"zero-shot": 0.5, "tuned": 0.5 + gain}, bar, half=half).verdict == wanted
 
 
 def test_a_gain_that_is_excluded_is_said_to_be_excluded() -> None:
-    decision = verdict({"zero-shot": 0.5, "tuned": 0.505}, Bar(), half=0.01)
+    decision = verdict({"zero-shot": 0.5, "tuned": 0.505}, Requirements(), half=0.01)
     assert any("a gain of 5.0 points or more is excluded" in reason for reason in decision.reasons)
 
 
 def test_stop_when_nothing_reaches_the_score() -> None:
-    decision = verdict({"zero-shot": 0.2, "tuned": 0.5}, Bar(min_score=0.8))
+    decision = verdict({"zero-shot": 0.2, "tuned": 0.5}, Requirements(min_score=0.8))
     assert (decision.verdict, decision.winner) == ("stop", None)
     assert any(
         "tuned is out: it scores 50.0 % (95 % interval 45.0 to 55.0 %, n = 400) in exact match, below the 80.0 %" in one
@@ -76,7 +76,9 @@ def test_stop_when_nothing_gets_anything_right() -> None:
 def test_stop_when_the_simplest_gets_nothing_right_and_the_dearer_next_to_nothing() -> None:
     scores = {"zero-shot": 0.0, "tuned": 0.01}
     assert (
-        verdict([contender(kind, score, half=0.0) for kind, score in scores.items()], Bar(min_score=0.0)).verdict
+        verdict(
+            [contender(kind, score, half=0.0) for kind, score in scores.items()], Requirements(min_score=0.0)
+        ).verdict
         == "stop"
     )
 
@@ -86,17 +88,17 @@ def test_next_to_nothing_is_no_victory_where_no_score_was_asked(score: float, wa
     """A tuned model that gets 3 % right beats one that gets nothing right, beyond noise, and is of no use."""
     scores = {"zero-shot": 0.0, "few-shot": 0.0, "tuned": score}
     assert verdict(scores, half=0.001).verdict == wanted
-    assert verdict(scores, Bar(min_score=-1.0), half=0.001).verdict == "fine-tune"
+    assert verdict(scores, Requirements(min_score=-1.0), half=0.001).verdict == "fine-tune"
 
 
 def test_stop_when_everything_costs_too_much() -> None:
-    assert verdict({"zero-shot": 0.5}, Bar(max_usd_per_1000=0.001)).verdict == "stop"
-    assert verdict({"zero-shot": 0.5}, Bar(max_latency_seconds=0.01)).verdict == "stop"
+    assert verdict({"zero-shot": 0.5}, Requirements(max_usd_per_1000=0.001)).verdict == "stop"
+    assert verdict({"zero-shot": 0.5}, Requirements(max_latency_seconds=0.01)).verdict == "stop"
 
 
 def test_a_contender_over_the_price_neither_wins_nor_beats() -> None:
     dear = [contender("zero-shot", 0.5), contender("tuned", 0.9, usd=9.0)]
-    decision = verdict(dear, Bar(max_usd_per_1000=1.0))
+    decision = verdict(dear, Requirements(max_usd_per_1000=1.0))
     assert decision.winner == "zero-shot"
     assert any(
         "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00" in reason for reason in decision.reasons
@@ -104,21 +106,21 @@ def test_a_contender_over_the_price_neither_wins_nor_beats() -> None:
 
 
 def test_the_bar_excludes_a_simple_one_for_sure_and_tuning_wins() -> None:
-    assert verdict({"zero-shot": 0.5, "tuned": 0.9}, Bar(min_score=0.8)).winner == "tuned"
+    assert verdict({"zero-shot": 0.5, "tuned": 0.9}, Requirements(min_score=0.8)).winner == "tuned"
 
 
 def test_an_unsure_simple_contender_that_nothing_beats_means_cannot_tell() -> None:
-    decision = verdict({"zero-shot": 0.8, "tuned": 0.81}, Bar(min_score=0.78))
+    decision = verdict({"zero-shot": 0.8, "tuned": 0.81}, Requirements(min_score=0.78))
     assert decision.verdict == "cannot tell"
     assert decision.needed_test_examples is not None and decision.needed_test_examples > N
 
 
 def test_an_unsure_simple_contender_that_is_beaten_does_not_stand_in_the_way() -> None:
-    assert verdict({"zero-shot": 0.8, "tuned": 0.95}, Bar(min_score=0.78)).winner == "tuned"
+    assert verdict({"zero-shot": 0.8, "tuned": 0.95}, Requirements(min_score=0.78)).winner == "tuned"
 
 
 def test_a_sure_one_of_the_same_verdict_takes_the_place_of_an_unsure_one() -> None:
-    decision = verdict({"zero-shot": 0.80, "few-shot": 0.84, "tuned": 0.84}, Bar(min_score=0.78))
+    decision = verdict({"zero-shot": 0.80, "few-shot": 0.84, "tuned": 0.84}, Requirements(min_score=0.78))
     assert (decision.verdict, decision.winner) == ("prompt", "few-shot")
     assert any("zero-shot may or may not reach the 78.0 %" in reason for reason in decision.reasons)
 
@@ -131,13 +133,13 @@ def test_noise_between_two_prompts_stops_no_verdict() -> None:
 
 @pytest.mark.parametrize(("right", "n"), [(1, 1), (10, 10), (5, 10), (0, 1), (0, 10)])
 def test_equal_scores_on_a_handful_of_examples_are_no_verdict(right: int, n: int) -> None:
-    decision = decide(small(dict.fromkeys(KINDS, right), n), Bar())
+    decision = decide(small(dict.fromkeys(KINDS, right), n), Requirements())
     assert (decision.verdict, decision.winner) == ("cannot tell", None)
     assert decision.needed_test_examples is not None and decision.needed_test_examples >= 20
 
 
 def test_too_few_examples_are_said_to_be_too_few_with_the_number_that_would_do() -> None:
-    decision = decide(small({"zero-shot": 10, "tuned": 10}, 10), Bar())
+    decision = decide(small({"zero-shot": 10, "tuned": 10}, 10), Requirements())
     assert decision.reasons[:2] == (
         "10 test examples are too few to compare tuned with zero-shot: "
         "0.0 points (95 % interval −27.8 to 27.8, n = 10) in exact match.",
@@ -146,13 +148,13 @@ def test_too_few_examples_are_said_to_be_too_few_with_the_number_that_would_do()
 
 
 def test_a_landslide_is_a_verdict_on_few_examples_too() -> None:
-    assert decide(small({"zero-shot": 0, "tuned": 10}, 10), Bar()).verdict == "fine-tune"
-    assert decide(small({"zero-shot": 10, "tuned": 0}, 10), Bar()).verdict == "prompt"
+    assert decide(small({"zero-shot": 0, "tuned": 10}, 10), Requirements()).verdict == "fine-tune"
+    assert decide(small({"zero-shot": 10, "tuned": 0}, 10), Requirements()).verdict == "prompt"
 
 
 def test_enough_equal_answers_are_a_verdict_again() -> None:
-    assert decide(small({"zero-shot": 22, "tuned": 22}, 22), Bar()).verdict == "prompt"
-    assert decide(small({"zero-shot": 0, "tuned": 0}, 20), Bar()).verdict == "stop"
+    assert decide(small({"zero-shot": 22, "tuned": 22}, 22), Requirements()).verdict == "prompt"
+    assert decide(small({"zero-shot": 0, "tuned": 0}, 20), Requirements()).verdict == "stop"
 
 
 def test_a_difference_known_to_no_better_than_15_points_shows_nothing() -> None:
@@ -162,7 +164,7 @@ def test_a_difference_known_to_no_better_than_15_points_shows_nothing() -> None:
 
 
 def test_a_proven_gain_below_the_one_asked_for_is_not_called_no_gain() -> None:
-    decision = verdict({"zero-shot": 0.5, "tuned": 0.7}, Bar(min_gain=0.3), half=0.13)
+    decision = verdict({"zero-shot": 0.5, "tuned": 0.7}, Requirements(min_gain=0.3), half=0.13)
     assert (
         "tuned is more elaborate (needs training) and better, but not shown to be better by the 30.0 points that you "
         "asked for: 20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact match."
@@ -173,20 +175,20 @@ def test_a_proven_gain_below_the_one_asked_for_is_not_called_no_gain() -> None:
 def test_small_steps_add_up() -> None:
     """No step of four points is worth five, but two steps are: the first two are passed over, the third is enough."""
     scores = {"zero-shot": 0.50, "few-shot": 0.54, "rag": 0.58, "tuned": 0.62}
-    assert verdict(scores, Bar(min_gain=0.05), half=0.005).winner == "rag"
+    assert verdict(scores, Requirements(min_gain=0.05), half=0.005).winner == "rag"
 
 
 def test_nobody_pays_more_for_less() -> None:
     """few-shot is worse than zero-shot, and only its wide interval keeps tuned from beating it too."""
     halves = {frozenset(("few-shot", "tuned")): 0.3, frozenset(("zero-shot", "tuned")): 0.002}
     scores = {"zero-shot": 0.500, "few-shot": 0.495, "tuned": 0.505}
-    assert decide(evaluation(scores, halves=halves), Bar()).winner == "tuned"
+    assert decide(evaluation(scores, halves=halves), Requirements()).winner == "tuned"
 
 
 def test_the_needed_examples_come_from_the_comparison() -> None:
     open_one = evaluation({"zero-shot": 0.5, "tuned": 0.56}, half=0.07)
     told = open_one.comparisons[0].model_copy(update={"needed_n": 1234})
-    decision = decide(open_one.model_copy(update={"comparisons": (told,)}), Bar())
+    decision = decide(open_one.model_copy(update={"comparisons": (told,)}), Requirements())
     assert decision.needed_test_examples == 1234
     assert any(
         "About 1,234 test examples would settle it, 834 more than the 400 now." in one for one in decision.reasons
@@ -195,7 +197,7 @@ def test_the_needed_examples_come_from_the_comparison() -> None:
 
 def test_the_needed_examples_grow_when_a_gain_is_asked_for() -> None:
     scores = {"zero-shot": 0.5, "tuned": 0.57}
-    asked, more = (verdict(scores, Bar(min_gain=gain)).needed_test_examples for gain in (0.03, 0.032))
+    asked, more = (verdict(scores, Requirements(min_gain=gain)).needed_test_examples for gain in (0.03, 0.032))
     # half 0.05 means a standard error of 0.02551 at 400; (1.96 + 0.8416)^2 * (se / 0.04)^2 * 400 = 1277.03
     assert (asked, more) == (1278, 1415)
 
@@ -203,7 +205,7 @@ def test_the_needed_examples_grow_when_a_gain_is_asked_for() -> None:
 def test_a_contender_without_a_score_is_out_and_said_to_be() -> None:
     silent = contender("tuned", 0.9).model_copy(update={"metrics": {}})
     only = evaluation({"zero-shot": 0.5})
-    decision = decide(only.model_copy(update={"contenders": (*only.contenders, silent)}), Bar())
+    decision = decide(only.model_copy(update={"contenders": (*only.contenders, silent)}), Requirements())
     assert decision.winner == "zero-shot"
     assert "tuned is out: it gave no answer that could be scored for exact match." in decision.reasons
 
@@ -226,9 +228,9 @@ def test_failed_answers_are_told() -> None:
 def test_missing_comparison_and_unknown_kind_are_refused() -> None:
     whole = evaluation({"zero-shot": 0.5, "tuned": 0.6})
     with pytest.raises(RecordError, match="no exact comparison of tuned with zero-shot"):
-        decide(whole.model_copy(update={"comparisons": ()}), Bar())
+        decide(whole.model_copy(update={"comparisons": ()}), Requirements())
     with pytest.raises(RecordError, match="unknown-kind"):
-        decide(evaluation([contender("oracle", 0.5)]), Bar())
+        decide(evaluation([contender("oracle", 0.5)]), Requirements())
 
 
 def test_an_evaluation_of_nobody_is_a_stop() -> None:
@@ -243,14 +245,14 @@ WIDTHS = st.lists(st.sampled_from((0.004, 0.02, 0.05, 0.2)), min_size=len(PAIRS)
 )
 """How wide the interval of each paired difference is; the answers of two contenders may agree much or little."""
 BARS = st.builds(
-    Bar,
+    Requirements,
     min_score=st.none() | st.integers(0, 100).map(lambda score: score / 100),
     min_gain=st.sampled_from((0.0, 0.01, 0.05, 0.3)),
 )
 
 
 @given(SCORES, WIDTHS, BARS)
-def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves: Halves, bar: Bar) -> None:
+def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves: Halves, bar: Requirements) -> None:
     judged = evaluation(scores, halves=halves)
     decision = decide(judged, bar)
     assert (decision.winner is None) == (decision.verdict in ("stop", "cannot tell"))
@@ -260,15 +262,17 @@ def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves:
         assert decision.needed_test_examples is None
     if decision.winner is None:
         return
-    winner = judged.contender(decision.winner)
-    assert VERDICTS[winner.kind] == decision.verdict
+    winner = judged.get_contender(decision.winner)
+    assert VERDICT_BY_KIND[winner.kind] == decision.verdict
     assert winner.metrics["exact"].value > 0
     assert winner.metrics["exact"].low >= (0.1 if bar.min_score is None else bar.min_score)
     for other in judged.contenders:
         gain = other.metrics["exact"].value - winner.metrics["exact"].value
         if KINDS.index(other.kind) > KINDS.index(winner.kind):
             half = halves[frozenset((other.name, winner.name))]
-            corrected = 1.02 * half * standard_errors(len(KINDS)) / standard_errors()  # no family is larger
+            corrected = (
+                1.02 * half * compute_required_standard_errors(len(KINDS)) / compute_required_standard_errors()
+            )  # no family is larger
             assert gain - corrected <= bar.min_gain
         elif other is not winner and bar.min_score is None:
             assert gain < 0
@@ -290,7 +294,7 @@ def test_the_order_in_which_contenders_and_comparisons_are_listed_changes_nothin
 
 @given(SCORES, WIDTHS, BARS, st.integers(1, 40))
 def test_a_better_score_never_makes_the_winner_lose(
-    scores: dict[str, float], halves: Halves, bar: Bar, more: int
+    scores: dict[str, float], halves: Halves, bar: Requirements, more: int
 ) -> None:
     winner = verdict(scores, bar, halves=halves).winner
     if winner is not None:
@@ -300,7 +304,7 @@ def test_a_better_score_never_makes_the_winner_lose(
 
 @given(SCORES, WIDTHS, BARS)
 def test_a_contender_that_is_out_changes_no_verdict_when_it_joins(
-    scores: dict[str, float], halves: Halves, bar: Bar
+    scores: dict[str, float], halves: Halves, bar: Requirements
 ) -> None:
     """A sixth contender, dearer than all and right about nothing, takes nothing from anybody."""
     made = [contender(kind, score) for kind, score in scores.items()]
@@ -312,19 +316,19 @@ def test_a_contender_that_is_out_changes_no_verdict_when_it_joins(
 
 @given(SCORES, WIDTHS, BARS, st.sampled_from((0.004, 0.05, 0.2)), st.integers(1, 6))
 def test_useless_contenders_that_join_never_make_a_dearer_verdict_win(
-    scores: dict[str, float], halves: Halves, bar: Bar, half: float, number: int
+    scores: dict[str, float], halves: Halves, bar: Requirements, half: float, number: int
 ) -> None:
     """One that is in counts as one more chance to be lucky: it may make the verdict more careful, never bolder."""
     made = [contender(kind, score) for kind, score in scores.items()]
     least = min(scores.values())
     joining = [contender("tuned+rag", least - 0.01, name=f"useless {i}", usd=99.0 + i) for i in range(number)]
-    before = judge(Case(evaluation(made, half, halves), bar))
-    after = judge(Case(evaluation([*made, *joining], half, halves), bar))
+    before = apply_rules(VerdictInput(evaluation(made, half, halves), bar))
+    after = apply_rules(VerdictInput(evaluation([*made, *joining], half, halves), bar))
     if before.best is None:
         assert after.winner is None
     elif after.best is not None and after.best not in joining:
-        order = list(dict.fromkeys(VERDICTS.values()))
-        assert order.index(VERDICTS[after.best.kind]) <= order.index(VERDICTS[before.best.kind])
+        order = list(dict.fromkeys(VERDICT_BY_KIND.values()))
+        assert order.index(VERDICT_BY_KIND[after.best.kind]) <= order.index(VERDICT_BY_KIND[before.best.kind])
     assert after.winner not in joining
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from benchmarks.calibrate_worlds import FIVE, MANY, TRUTHS, Truth, effect_of, rows, shares, world
 from tunesmith.decision import decide
-from tunesmith.decision.judgement import Case
-from tunesmith.decision.verdict import judge
-from tunesmith.evaluation.stats.paired import paired_difference
-from tunesmith.records import Bar
+from tunesmith.decision.rule_result import VerdictInput
+from tunesmith.decision.verdict import apply_rules
+from tunesmith.evaluation.stats.paired_difference import paired_difference
+from tunesmith.records import Requirements
 
 WORLDS = 150
 N = 200
@@ -91,7 +91,7 @@ def test_what_is_judged_is_what_is_decided() -> None:
     random = np.random.default_rng(2)
     for _ in range(20):
         made = world(("outside", *MANY), [0.4] * 7 + [0.55] * 7, 100, random)
-        judged, decided = judge(Case(made, Bar())), decide(made, Bar())
+        judged, decided = apply_rules(VerdictInput(made, Requirements())), decide(made, Requirements())
         assert judged.verdict == decided.verdict
         assert (judged.winner.name if judged.winner else None) == decided.winner
 

@@ -6,7 +6,7 @@ import pytest
 from door import Door
 
 from tunesmith.records import Run
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 
 @pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "full"])

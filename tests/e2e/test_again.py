@@ -8,10 +8,10 @@ import pytest
 from door import Door
 
 from tunesmith.errors import GateFailed
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Run, Split
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.material import gather
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.data_preparation import prepare_data
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -32,7 +32,7 @@ def trained(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.Te
 
 
 def test_the_recipe_of_a_run_repeats_its_material(trained: RunFolder) -> None:
-    again = gather(load_recipe(trained.path / "recipe.yaml"))
+    again = prepare_data(load_recipe(trained.path / "recipe.yaml"))
     assert again.split == trained.read(Split)
     assert {name: one.content for name, one in again.prepared.items()} == {
         name: one.content for name, one in trained.read_prepared().items()
@@ -45,8 +45,8 @@ def test_a_longer_example_outside_train_does_not_stop_the_repetition(
 ) -> None:
     rows = [{"prompt": f"question {i} " + "and more " * (i % 30), "completion": "yes"} for i in range(60)]
     data = write_rows(tmp_path / "d.jsonl", rows)
-    first = gather(load_recipe(None, [f"data.path={data}", f"model={tiny_model}"]))
-    assert gather(first.recipe).split == first.split
+    first = prepare_data(load_recipe(None, [f"data.path={data}", f"model={tiny_model}"]))
+    assert prepare_data(first.recipe).split == first.split
 
 
 def test_a_changed_adapter_is_not_used(trained: RunFolder, tunesmith: Door) -> None:
@@ -67,7 +67,7 @@ def test_a_given_test_file_that_leaks_stops_the_run(tmp_path: Path, tiny_model: 
     data, test = write_rows(tmp_path / "train.jsonl", rows[:60]), write_rows(tmp_path / "test.jsonl", rows[60:65])
     changes = [f"data.path={data}", f"data.test_path={test}", "data.group=customer", f"model={tiny_model}"]
     with pytest.raises(GateFailed, match="gate/leak") as caught:
-        gather(load_recipe(None, changes))
+        prepare_data(load_recipe(None, changes))
     assert f"group 5 ({test} lines 1, 2, 3 (2 more) like train {data} line" in str(caught.value)
     assert caught.value.exit_code == 1
 
@@ -76,10 +76,10 @@ def test_a_leak_that_is_allowed_by_name_is_told_and_marked(tmp_path: Path, tiny_
     rows = [{"prompt": f"question number {i * 7919}", "completion": "yes"} for i in range(40)]
     data, test = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "test.jsonl", rows[:4])
     changes = [f"data.path={data}", f"data.test_path={test}", "data.instruction=Say yes.", f"model={tiny_model}"]
-    material = gather(load_recipe(None, [*changes, "data.allow_leaks=[exact]"]))
+    material = prepare_data(load_recipe(None, [*changes, "data.allow_leaks=[exact]"]))
     codes = {problem.code: problem.count for problem in material.check.problems}
     assert codes["data/test-leak"] == 4
-    assert set(material.leaks.leaked) == {example.id for example in material.test}
+    assert set(material.contamination.leaked) == {example.id for example in material.test}
 
 
 def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(

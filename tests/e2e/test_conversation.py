@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tunesmith.workflow.talk import open_talk
+from tunesmith.workflow.chat import load_chat
 
 
 def test_a_streamed_answer_is_the_answer(tiny_model: Path) -> None:
-    talk = open_talk(str(tiny_model), None, 12)
+    talk = load_chat(str(tiny_model), None, 12)
     whole = talk.answer("a red boat").text
-    assert "".join(talk.say("a red boat")).strip() == whole
+    assert "".join(talk.send("a red boat")).strip() == whole
     assert [message.role for message in talk.turns] == ["user", "assistant"]
     assert talk.turns[1].content == whole
 

@@ -12,15 +12,15 @@ from door import Door
 
 from tunesmith.cli.main import run
 from tunesmith.data.read import read_dataset
-from tunesmith.data.split import examples_on
+from tunesmith.data.split import select_examples
 from tunesmith.decision.verdict import decide as decide_by_rules
-from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.records import CostReport, Decision, Evaluation, PowerStatement, Run, Split
-from tunesmith.records.look import looks_told, name_of_test_set
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records.test_set_access import fingerprint_test_set, format_access_log
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.workflow.talk import open_talk
+from tunesmith.workflow.chat import load_chat
 
 CONTENDERS = ["zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
               "tuned-constrained", "tuned+rag"]  # fmt: skip
@@ -92,12 +92,12 @@ def test_the_report_is_what_was_printed(decided: Decided) -> None:
 
 def test_the_run_folder_holds_what_was_promised(decided: Decided, data: Path) -> None:
     assert {path.name for path in decided.folder.path.iterdir()} >= PROMISED
-    assert set(decided.folder.contenders()) == set(names_of(data))
+    assert set(decided.folder.list_contenders()) == set(names_of(data))
     assert decided.folder.read(Run).status == "finished"
     assert not [path for path in decided.folder.path.rglob("*") if path.name.startswith(".tmp")]
-    kinds = [line.kind for line in decided.folder.metrics().records]
+    kinds = [line.kind for line in decided.folder.read_metrics().records]
     assert kinds.count("validation") == 3 and kinds[0] == "validation"
-    assert decided.folder.samples().records
+    assert decided.folder.read_samples().records
 
 
 def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_store(decided: Decided) -> None:
@@ -105,7 +105,7 @@ def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_
     assert {"tuning_usd", "decide_usd"} <= run.estimate_error.keys()
     assert run.estimate_error.items() >= cost.prediction_errors.items()
     with Store.open() as store:
-        assert store.run(run.id).run.estimate_error == run.estimate_error
+        assert store.get_run(run.id).run.estimate_error == run.estimate_error
     tuning, whole = (one.actual_usd for one in cost.predictions)
     asking = sum(one.usage.seconds for one in decided.folder.read(Evaluation).contenders if one.usage)
     assert whole > tuning + asking * 0.1 / 3600, "choices and general ability took their time, too"
@@ -133,35 +133,35 @@ def test_another_bar_asks_what_if_and_other_answers_are_refused(decided: Decided
 
 def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(decided: Decided, data: Path) -> None:
     with Store.open() as store:
-        looks = store.looks(name_of_test_set(decided.folder.read(Split).test))
+        looks = store.list_test_set_accesses(fingerprint_test_set(decided.folder.read(Split).test))
     assert {look.contender for look in looks if look.run == decided.folder.id} == set(names_of(data))
-    assert looks_told(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
+    assert format_access_log(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
 
 
 def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -> None:
     recipe, stored = decided.folder.read_recipe(), decided.folder.read(Evaluation)
     split, examples = decided.folder.read(Split), read_dataset(data).examples
-    scorer, reason = choose_scorer([example.answer for example in examples_on(examples, split.train)])
-    test = examples_on(examples, split.test[: recipe.evaluation.test_limit])
+    scorer, reason = choose_scorer([example.answer for example in select_examples(examples, split.train)])
+    test = select_examples(examples, split.test[: recipe.evaluation.test_limit])
     task = Task(stored.task, test, scorer, reason, stored.machine_usd_per_hour, recipe.seed)
     folder = decided.folder
-    askings = [folder.asking(one.name) for one in stored.contenders]
-    asked = [Asked(one.profile, folder.answers(one.profile.name).records, one.usage) for one in askings]
+    askings = [folder.read_contender(one.name) for one in stored.contenders]
+    asked = [ContenderAnswers(one.profile, folder.read_answers(one.profile.name).records, one.usage) for one in askings]
     assert evaluate_answers(asked, task) == stored
 
 
 def test_pain_5_the_deployed_model_answers_as_the_evaluated_one(decided: Decided, data: Path) -> None:
     questions = {one.id: one.question for one in read_dataset(data).examples}
-    talk = open_talk(str(decided.folder.path), None, contender="tuned")
-    measured = decided.folder.answers("tuned").records
+    talk = load_chat(str(decided.folder.path), None, contender="tuned")
+    measured = decided.folder.read_answers("tuned").records
     assert len(measured) == 12
     assert [talk.answer(questions[one.example]).text for one in measured] == [one.text for one in measured]
 
 
 def test_pain_6_answers_to_held_out_examples_are_scored_while_training(decided: Decided) -> None:
-    looks = [line for line in decided.folder.metrics().records if line.kind == "validation" and line.step]
+    looks = [line for line in decided.folder.read_metrics().records if line.kind == "validation" and line.step]
     assert looks and all(line.score is not None and line.score_name for line in looks)
-    assert {sample.step for sample in decided.folder.samples().records} == {line.step for line in looks}
+    assert {sample.step for sample in decided.folder.read_samples().records} == {line.step for line in looks}
 
 
 def test_the_split_keeps_its_sides_apart(decided: Decided) -> None:

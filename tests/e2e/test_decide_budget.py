@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith.engine import pace
+from tunesmith.engine import profiling
 from tunesmith.records import Run
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 
 def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
     tunesmith: Door, tiny_model: Path, labels_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed: list[int] = []
-    rates_of = pace._rates
+    rates_of = profiling._rates
 
-    def counted(*given: object) -> pace.Rates:
+    def counted(*given: object) -> profiling.Rates:
         timed.append(1)
         return rates_of(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pace, "_rates", counted)
+    monkeypatch.setattr(profiling, "_rates", counted)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     printed = tunesmith(
         "decide", labels_csv, "--model", tiny_model, "--budget", "2h", "--test-limit", "10", "--validation-limit", "8",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from door import Door, Printed
 
-from tunesmith.records import Evaluation, Run, headline
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records import Evaluation, Run, format_verdict
+from tunesmith.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_decide_prints_the_reports_last(
     assert printed.out.splitlines()[-3:] == [str(folder / f"report.{kind}") for kind in ("html", "md", "json")]
     assert all(Path(path).is_file() for path in printed.out.splitlines()[-3:])
     document = json.loads((folder / "report.json").read_text())
-    assert f"verdict: {headline(document['verdict'])}" in printed.out
+    assert f"verdict: {format_verdict(document['verdict'])}" in printed.out
     assert all(reason in printed.out for reason in document["reasons"])
 
 

@@ -9,26 +9,32 @@ from types import SimpleNamespace
 import pytest
 from door import Door
 
-from tunesmith.evaluation.forgetting.probe import PROBE_TOKENS
+from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS
 from tunesmith.records import (
-    Bar,
     Estimate,
+    EstimateInterval,
     EvaluationRecipe,
     MemoryPlan,
     ModelIdentity,
-    Range,
     Recipe,
+    Requirements,
     RetrievalRecipe,
     Run,
     TrainingRecipe,
     TrainingResult,
 )
-from tunesmith.records.quantity import duration
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow import looks
-from tunesmith.workflow.estimate import in_short, too_short
-from tunesmith.workflow.forecast import Here, errors_of, forecast, learned, work_share
-from tunesmith.workflow.forecast_asking import Work
+from tunesmith.records.quantity import format_duration
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow import training_callbacks
+from tunesmith.workflow.estimate import format_short_training_warning, summarize_estimate
+from tunesmith.workflow.evaluation_forecast import Workload
+from tunesmith.workflow.forecast import (
+    ForecastConditions,
+    compute_estimate_ratios,
+    fit_correction,
+    forecast,
+    work_share,
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,9 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     assert run.estimate_error["seconds"] == pytest.approx(ratio * idle, rel=0.01), "both as on an idle machine"
     assert 0.3 < run.estimate_error["memory_bytes"] < 3
     early = run.model_copy(update={"result": run.result.model_copy(update={"ended_early": True})})
-    assert set(errors_of(early)) == {"memory_bytes"}, "a training that ended early says nothing about its time"
+    assert set(compute_estimate_ratios(early)) == {"memory_bytes"}, (
+        "a training that ended early says nothing about its time"
+    )
     again = Estimate.model_validate_json(tunesmith("estimate", recipe, labels_csv, "--json").out)
     assert again.factors["seconds"] != 1.0, "the run is in the store, and was learned from"
 
@@ -102,11 +110,13 @@ def test_a_training_keeps_the_energy_that_the_machine_tells(
 ) -> None:
     """Read with every line, so that no counter begins again unseen."""
     joules = iter(range(100, 10_000, 100))
-    monkeypatch.setattr(looks, "EnergyCounters", lambda: SimpleNamespace(add_up=lambda: float(next(joules))))
+    monkeypatch.setattr(
+        training_callbacks, "EnergyCounters", lambda: SimpleNamespace(add_up=lambda: float(next(joules)))
+    )
     assert tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path).code == 0
     (path,) = tmp_path.iterdir()
     folder = RunFolder.open(path)
-    result, lines = folder.read(Run).result, folder.metrics().records
+    result, lines = folder.read(Run).result, folder.read_metrics().records
     assert result is not None and result.energy_joules == 100.0 * (len(lines) + 1)
 
 
@@ -114,7 +124,7 @@ def test_a_training_keeps_the_energy_that_the_machine_tells(
 
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
-HERE = Here(parameters=100, load=1.0, now=NOW)
+HERE = ForecastConditions(parameters=100, load=1.0, now=NOW)
 
 
 def a_run(
@@ -123,9 +133,9 @@ def a_run(
 ) -> Run:  # fmt: skip
     estimate = Estimate(
         how=how, steps=10, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(),
-        seconds=Range(low=1, expected=1, high=1), parts={}, asking_seconds=Range(low=0, expected=0, high=0),
-        memory_bytes=Range(low=1, expected=1, high=1), usd=Range(low=0, expected=0, high=0),
-        decide_usd=Range(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0}, load=load,
+        seconds=EstimateInterval(low=1, expected=1, high=1), parts={}, asking_seconds=EstimateInterval(low=0, expected=0, high=0),
+        memory_bytes=EstimateInterval(low=1, expected=1, high=1), usd=EstimateInterval(low=0, expected=0, high=0),
+        decide_usd=EstimateInterval(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0}, load=load,
     )  # fmt: skip
     model = ModelIdentity(name="m", source="folder", revision=None, folder="f", files={}, parameters=parameters)
     return Run.model_construct(
@@ -136,20 +146,20 @@ def a_run(
 
 def prospect() -> object:
     """100 steps' worth of round numbers."""
-    from tunesmith.engine.pace import Pace, Prospect
+    from tunesmith.engine.profiling import Throughput, TrainingProfile
 
-    pace = Pace(
-        token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
-        held_bytes=1e9,
+    pace = Throughput(
+        token_seconds=0.001, validation_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
+        used_bytes=1e9,
     )  # fmt: skip
-    return Prospect(
-        pace=pace, plan=MemoryPlan(), tokens_per_step=1500, look_tokens=2000, reference_tokens=0, rows=10,
+    return TrainingProfile(
+        throughput=pace, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=2000, reference_tokens=0, timed_prompts=10,
         base_bytes=500_000_000, accelerator=None,
     )  # fmt: skip
 
 
-WORK = Work(
-    examples=160, tokens_read=40_000, tokens_trained=8_000, answers=(5,) * 10, question=100.0, tests=0, longest=20
+WORK = Workload(
+    examples=160, tokens_read=40_000, tokens_trained=8_000, answer_lengths=(5,) * 10, prompt_tokens=100.0, test_examples=0, max_new_tokens=20
 )  # fmt: skip
 RECIPE = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6)
 
@@ -171,7 +181,7 @@ def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert (found.seconds.low, found.seconds.expected, found.seconds.high) == pytest.approx((57, 60, 66))
     assert found.steps == int((60 - 7) / 2)
-    assert found.extent is not None and found.extent.passes == pytest.approx(2.6)
+    assert found.extent is not None and found.extent.epochs == pytest.approx(2.6)
 
 
 def test_validation_is_foreseen_to_take_no_more_than_a_fifth_of_a_time_budget() -> None:
@@ -185,24 +195,28 @@ def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_eno
     """8 s leave three steps of 2 s: 48 of 160 examples; three passes are 30 steps, 60 s and a quarter more."""
     timed = RECIPE.model_copy(update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, evaluations=1)})
     found = forecast(prospect(), WORK, timed, [], "quick")
-    assert too_short(found) == (
+    assert format_short_training_warning(found) == (
         "8 s of tuning are about 0.3 of one pass over the data (48 of 160 examples, 3 steps): nothing can be said "
         "about fine-tuning after that. 3 passes need about 75 s (--minutes 1.3)."
     )
-    assert too_short(forecast(prospect(), WORK, RECIPE, [], "quick")) == ""
+    assert format_short_training_warning(forecast(prospect(), WORK, RECIPE, [], "quick")) == ""
 
 
 def test_a_decision_is_foreseen_with_its_total_first() -> None:
-    found = forecast(prospect(), replace(WORK, tests=100), RECIPE, [], "quick")
+    found = forecast(prospect(), replace(WORK, test_examples=100), RECIPE, [], "quick")
     whole = found.seconds.expected + found.asking_seconds.expected
-    assert in_short(found, decides=True).startswith(f"the whole decision takes about {duration(whole)} (")
-    assert "tuning 27 s for 1 pass over the data (160 examples, 10 steps), asking" in in_short(found, decides=True)
+    assert summarize_estimate(found, decides=True).startswith(
+        f"the whole decision takes about {format_duration(whole)} ("
+    )
+    assert "tuning 27 s for 1 pass over the data (160 examples, 10 steps), asking" in summarize_estimate(
+        found, decides=True
+    )
 
 
 def test_labels_are_read_after_each_question() -> None:
     """100 tests, 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the question does."""
-    work = replace(WORK, tests=100, label_tokens=300)
-    recipe = RECIPE.model_copy(update={"bar": Bar(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)})
+    work = replace(WORK, test_examples=100, label_tokens=300)
+    recipe = RECIPE.model_copy(update={"bar": Requirements(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)})
     free = recipe.model_copy(update={"evaluation": EvaluationRecipe(constrained=False)})
     with_labels, without = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free))
     held = 4 * 100 * 0.1 * (1 + 4.5) + 2 * 100 * 0.1 * (1 + 0.1 * 4.5)  # four ways, then tuned
@@ -211,15 +225,15 @@ def test_labels_are_read_after_each_question() -> None:
 
 
 def test_general_ability_is_foreseen_unless_it_is_switched_off() -> None:
-    work = replace(WORK, tests=100)
-    off = RECIPE.model_copy(update={"bar": Bar(max_forgetting=None)})
+    work = replace(WORK, test_examples=100)
+    off = RECIPE.model_copy(update={"bar": Requirements(max_forgetting=None)})
     asked, not_asked = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (RECIPE, off))
-    assert asked.expected - not_asked.expected > 2 * PROBE_TOKENS * 0.2, "passes before and after"
+    assert asked.expected - not_asked.expected > 2 * MAX_PROBE_TOKENS * 0.2, "passes before and after"
 
 
 def test_past_errors_move_the_middle_and_set_the_interval() -> None:
     past = [a_run(2.0), a_run(1.0), a_run(1.5)]
-    lesson = learned(past, "seconds", "quick", HERE)
+    lesson = fit_correction(past, "seconds", "quick", HERE)
     assert lesson.middle == pytest.approx(3.0**0.25), "three runs and one that came out right"
     assert (lesson.low, lesson.high) == pytest.approx((1 / 1.1, 2.2))
     found = forecast(prospect(), WORK, RECIPE, past, "quick", HERE)
@@ -228,8 +242,8 @@ def test_past_errors_move_the_middle_and_set_the_interval() -> None:
 
 def test_a_correction_is_not_corrected_twice() -> None:
     """Twice too low, then right with the factor 2: both say 2."""
-    twice = learned([a_run(1.0, factor=2.0), a_run(2.0)], "seconds", "quick", HERE)
-    assert twice.middle == learned([a_run(2.0), a_run(2.0)], "seconds", "quick", HERE).middle
+    twice = fit_correction([a_run(1.0, factor=2.0), a_run(2.0)], "seconds", "quick", HERE)
+    assert twice.middle == fit_correction([a_run(2.0), a_run(2.0)], "seconds", "quick", HERE).middle
 
 
 def test_on_a_busy_machine_low_is_an_idle_one() -> None:
@@ -248,26 +262,26 @@ def test_a_run_that_waited_for_a_core_is_compared_as_on_an_idle_machine() -> Non
         peak_memory_bytes=int(estimate.memory_bytes.expected), trainable_parameters=1, waiting=0.5,
     )  # fmt: skip
     run = a_run(1.0).model_copy(update={"estimate": estimate, "result": result})
-    assert errors_of(run)["seconds"] == 1.0
+    assert compute_estimate_ratios(run)["seconds"] == 1.0
     unknown = run.model_copy(update={"result": result.model_copy(update={"waiting": None})})
-    assert errors_of(unknown)["seconds"] == 2.0
+    assert compute_estimate_ratios(unknown)["seconds"] == 2.0
 
 
 def test_one_run_does_not_narrow_the_interval() -> None:
-    lesson = learned([a_run(4.0)], "seconds", "quick", HERE)
+    lesson = fit_correction([a_run(4.0)], "seconds", "quick", HERE)
     assert (lesson.low, lesson.middle, lesson.high) == pytest.approx((1.2, 2.0, 3.4))
 
 
 def test_a_model_of_another_size_teaches_nothing() -> None:
     """A tiny model's factor of a busy hour once made the estimate of a real one 3.4 times too high."""
     others = [a_run(3.4, parameters=5), a_run(3.4, parameters=None), a_run(3.4, parameters=201)]
-    assert learned(others, "seconds", "quick", HERE).middle == 1.0
-    assert learned([a_run(1.5, parameters=190)], "seconds", "quick", HERE).middle > 1.0
+    assert fit_correction(others, "seconds", "quick", HERE).middle == 1.0
+    assert fit_correction([a_run(1.5, parameters=190)], "seconds", "quick", HERE).middle > 1.0
 
 
 def test_what_a_run_teaches_fades_with_its_age_and_with_another_load() -> None:
     fresh, old, busy = (
-        learned([one], "seconds", "quick", HERE).middle
+        fit_correction([one], "seconds", "quick", HERE).middle
         for one in (a_run(1.5), a_run(1.5, days=28), a_run(1.5, load=5.0))
     )
     assert fresh == pytest.approx(1.5**0.5)
@@ -275,21 +289,21 @@ def test_what_a_run_teaches_fades_with_its_age_and_with_another_load() -> None:
 
 
 def test_no_estimate_is_corrected_by_more_than_twice_and_its_interval_stays_within_that() -> None:
-    lesson = learned([a_run(20.0), a_run(30.0), a_run(25.0)], "seconds", "quick", HERE)
+    lesson = fit_correction([a_run(20.0), a_run(30.0), a_run(25.0)], "seconds", "quick", HERE)
     assert (lesson.middle, lesson.high) == pytest.approx((2.0, 4.0))
-    alike = learned([a_run(1.0)] * 3, "seconds", "quick", HERE)
+    alike = fit_correction([a_run(1.0)] * 3, "seconds", "quick", HERE)
     assert (alike.low, alike.middle, alike.high) == pytest.approx((0.8, 1.0, 1.25))
 
 
 def test_quick_and_measured_learn_apart_and_only_from_the_newest() -> None:
     past = [a_run(3.0, how="measured"), *(a_run(1.0) for _ in range(5)), a_run(9.0)]
-    assert learned(past, "seconds", "quick", HERE).high == pytest.approx(1.25)
-    assert learned(past, "seconds", "measured", HERE).middle == pytest.approx(3.0**0.5)
+    assert fit_correction(past, "seconds", "quick", HERE).high == pytest.approx(1.25)
+    assert fit_correction(past, "seconds", "measured", HERE).middle == pytest.approx(3.0**0.5)
 
 
 def test_nothing_is_learned_from_a_run_that_was_cut_short() -> None:
     run = a_run(1.0)
-    assert errors_of(run.model_copy(update={"result": None})) == {}
+    assert compute_estimate_ratios(run.model_copy(update={"result": None})) == {}
 
 
 def test_a_model_whose_examples_cannot_share_says_so() -> None:

@@ -16,12 +16,20 @@ from typing import Any, NamedTuple
 import pytest
 from door import Printed
 
-from tunesmith import faults
+from tunesmith import failpoints
 from tunesmith.cli.main import run
-from tunesmith.records import CostReport, Decision, Evaluation, Forgetting, Leaks, Qualification, TestSet
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records import (
+    ContaminationReport,
+    CostReport,
+    Decision,
+    Evaluation,
+    Forgetting,
+    JudgeQualification,
+    TestSet,
+)
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 
 CANARY = "sk-canary-7f3a91c0"
 LABELS = ("red", "green", "<b>x</b>")
@@ -158,7 +166,7 @@ def test_answers_of_another_system_are_a_contender_called_as_their_file(rich: De
     assert other["kind"] == "outside" and "<i>their answers.csv" in other["given"]
     assert 0 < other["metrics"]["accuracy"]["value"] < 1 and other["metrics"]["accuracy"]["n"] == 12
     with Store.open() as store:
-        assert store.run(rich.folder.id).run.status == "finished"
+        assert store.get_run(rich.folder.id).run.status == "finished"
 
 
 def test_documents_are_read_before_and_after_tuning(rich: Decided) -> None:
@@ -236,7 +244,7 @@ def test_a_strict_run_ends_with_1_when_the_verdict_has_a_warning_and_the_report_
 
 
 def test_the_score_without_leaks_stands_beside_the_whole_one(leaky: Decided) -> None:
-    assert len(leaky.folder.read(Leaks).leaked) == 72
+    assert len(leaky.folder.read(ContaminationReport).leaked) == 72
     today = leaky.contenders["today"]
     assert today["metrics"]["accuracy"]["value"] == 0.9 and today["clean"]["value"] == 0.0 and today["clean"]["n"] == 8
     assert (leaky.document["verdict"], leaky.document["winner"]) == ("stop", "today")
@@ -309,7 +317,7 @@ def judged(coloured: Path, short: list[str], labelled: Path, tmp_path_factory: p
 
 
 def test_a_judge_that_did_not_qualify_is_shown_and_decides_nothing(judged: Decided) -> None:
-    assert not judged.folder.read(Qualification).is_qualified
+    assert not judged.folder.read(JudgeQualification).is_qualified
     assert judged.document["metric"] == "accuracy" and judged.folder.read(TestSet).scorer == "label + judge"
     for name in ("report.html", "report.md"):
         text = (judged.folder.path / name).read_text()
@@ -320,7 +328,7 @@ def test_a_judge_that_qualified_decides(coloured: Path, short: list[str], labell
     with FakeOpenAI(honest_judge) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service, "referee"),
                          *sets("judge.model=referee", f"judge.labels={labelled}"))  # fmt: skip
-    assert decided.folder.read(Qualification).is_qualified
+    assert decided.folder.read(JudgeQualification).is_qualified
     assert decided.document["metric"] == "judge_mark" and decided.folder.read(Decision).metric == "judge_mark"
     assert not [name for name in decided.contenders if name.startswith("referee")], "who judges is no contender"
     assert all({"judge_mark", "accuracy", "macro_f1"} <= one["metrics"].keys() for one in decided.contenders.values())
@@ -342,11 +350,11 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
                  *sets("judge.model=referee", f"judge.labels={labelled}")]  # fmt: skip
         whole = decide(tmp_path / "whole", coloured, short, *words)
         needed = len(service.requests)
-        faults.arm("train.step:1:raise")
+        failpoints.arm("train.step:1:raise")
         try:
             assert call("decide", coloured, "--out", tmp_path / "cut", *short, *words).code == 70
         finally:
-            faults.arm(None)
+            failpoints.arm(None)
         (cut,) = map(RunFolder.open, (tmp_path / "cut").iterdir())
         before = len(service.requests)
         resumed = call("resume", cut.path)
@@ -354,7 +362,7 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
         assert len(service.requests) - before < needed - 60, "the 60 labels are not asked again"
         judged_again = [one for one in service.requests[before:] if "!" in one["messages"][-1]["content"]]
         assert not judged_again, "nor are the answers of the other system judged again"
-    assert cut.read(Qualification).kappa == whole.folder.read(Qualification).kappa
+    assert cut.read(JudgeQualification).kappa == whole.folder.read(JudgeQualification).kappa
     assert "Passed: Cohen's kappa" in resumed.err
     bills = [_judging(folder.read(CostReport)) for folder in (whole.folder, cut)]
     assert bills[1] == pytest.approx(bills[0], rel=0.2) and bills[0] > 0
@@ -366,19 +374,19 @@ def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, l
 
     def reply(request: dict[str, Any]) -> Reply:
         said = honest_judge(request["messages"][-1]["content"])
-        return Reply(body={**chat_answer(said), "model": "somebody-else"})
+        return Reply(body={**make_chat_completion(said), "model": "somebody-else"})
 
     with FakeOpenAI(honest_judge, reply=reply) as service:
         words = [*small, *remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
         printed = call("evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words)
     assert printed.code == 0, printed.err
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
-    examined, marked = folder.read(Qualification).usage.requests, printed.document["judging"]["requests"]
+    examined, marked = folder.read(JudgeQualification).usage.requests, printed.document["judging"]["requests"]
     assert 0 < marked == len(service.requests) - examined
     assert f"judging took {len(service.requests)} requests, " in printed.err
     assert "referee: At least one answer is of another model than was asked" in printed.err
-    (name,) = folder.contenders()
-    assert folder.asking(name).judging == folder.read(Evaluation).judging
+    (name,) = folder.list_contenders()
+    assert folder.read_contender(name).judging == folder.read(Evaluation).judging
 
 
 def _judging(cost: CostReport) -> float:
@@ -418,7 +426,7 @@ def test_a_service_that_holds_no_answer_to_a_form_is_asked_freely(
     coloured: Path, short: list[str], tmp_path: Path
 ) -> None:
     def reply(request: dict[str, Any]) -> Reply | None:
-        return refusal(400, "response_format is not supported") if "response_format" in request else None
+        return make_error_reply(400, "response_format is not supported") if "response_format" in request else None
 
     with FakeOpenAI(colour_in, reply=reply) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service), *sets("evaluation.constrained=true"))
@@ -429,7 +437,7 @@ def test_a_service_that_holds_no_answer_to_a_form_is_asked_freely(
 
 def test_a_service_that_counts_no_tokens_has_no_known_cost(coloured: Path, short: list[str], tmp_path: Path) -> None:
     def reply(request: dict[str, Any]) -> Reply:
-        return Reply(body={**chat_answer(colour_in(request["messages"][-1]["content"])), "usage": None})
+        return Reply(body={**make_chat_completion(colour_in(request["messages"][-1]["content"])), "usage": None})
 
     with FakeOpenAI(colour_in, reply=reply) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service))
@@ -440,7 +448,7 @@ def test_a_service_that_counts_no_tokens_has_no_known_cost(coloured: Path, short
 def test_a_service_that_refuses_the_key_in_the_middle_leaves_the_other_work(
     coloured: Path, short: list[str], home: Path, tmp_path: Path
 ) -> None:
-    no = refusal(401, f"Incorrect API key provided: {CANARY}")
+    no = make_error_reply(401, f"Incorrect API key provided: {CANARY}")
     with FakeOpenAI(colour_in, reply=lambda _: no if len(service.requests) > 3 else None) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service), ACME_KEY=CANARY)
     score = decided.contenders["acme+zero-shot"]["metrics"]["accuracy"]
@@ -453,7 +461,7 @@ def test_a_service_that_refuses_the_key_tells_nothing_of_it(
     coloured: Path, short: list[str], home: Path, tmp_path: Path
 ) -> None:
     """A service may repeat the key in what it says."""
-    no = refusal(401, f"Incorrect API key provided: {CANARY}")
+    no = make_error_reply(401, f"Incorrect API key provided: {CANARY}")
     with FakeOpenAI(colour_in, reply=lambda _: no) as service:
         printed = call("decide", coloured, "--json", "--out", tmp_path, *short, *remotes(service), ACME_KEY=CANARY)
     message = refused(printed, 3, "provider/refused-key")
@@ -519,7 +527,7 @@ def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
     mine = ["few-shot", "rag", "zero-shot", "zero-shot+labels"]
     kept = mine if when == "asked" else ["acme+zero-shot", *mine]
-    assert f"the answers of {', '.join(kept)}" in message and list(folder.contenders()) == kept
+    assert f"the answers of {', '.join(kept)}" in message and list(folder.list_contenders()) == kept
     assert not folder.has(Evaluation) and f"Next: tunesmith resume {folder.path}" in message
 
 
@@ -546,7 +554,7 @@ def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
     theirs = {one["name"]: one for one in printed.document["contenders"]}["samples_sums_2026-01-01"]
     assert theirs["kind"] == "outside" and theirs["metrics"][printed.document["metric"]]["value"] == 1.0
     (folder,) = map(RunFolder.open, (tmp_path / "kept").iterdir())
-    assert set(folder.contenders()) == {tiny_model.name, "samples_sums_2026-01-01"}
+    assert set(folder.list_contenders()) == {tiny_model.name, "samples_sums_2026-01-01"}
     printed = call("decide", task, "--json", "--out", tmp_path / "runs", *short)
     assert "evaluate MODEL" in refused(printed, 2, "data/no-answers-but-checks") and not (tmp_path / "runs").exists()
 
@@ -561,7 +569,7 @@ def test_evaluate_asks_a_judge_that_has_qualified(
                        tmp_path / "kept", *judge, *remotes(service, "referee"))  # fmt: skip
     assert printed.code == 0, printed.err
     (folder,) = map(RunFolder.open, (tmp_path / "kept").iterdir())
-    assert printed.document["metric"] == "judge_mark" and folder.read(Qualification).is_qualified
+    assert printed.document["metric"] == "judge_mark" and folder.read(JudgeQualification).is_qualified
     scores = {one["name"]: one["metrics"]["judge_mark"]["value"] for one in printed.document["contenders"]}
     assert scores["today"] == 1.0 and "Passed: Cohen's kappa" in printed.err
 

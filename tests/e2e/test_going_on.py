@@ -8,7 +8,7 @@ from door import Door
 from safetensors.torch import load_file
 
 from tunesmith.records import Run
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 

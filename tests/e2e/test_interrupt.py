@@ -15,9 +15,9 @@ import pytest
 from door import Door
 
 from tunesmith.records import Run
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.stop import STEP
-from tunesmith.testing.fake_openai import chat_answer
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import STEP_MESSAGE
+from tunesmith.testing.fake_openai import make_chat_completion
 from tunesmith.testing.raw_service import Connection, RawService
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -49,7 +49,7 @@ def test_an_interrupted_run_can_be_used(
 
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err
-    assert err.count(STEP) == 1 and "error[" not in err
+    assert err.count(STEP_MESSAGE) == 1 and "error[" not in err
     message = err.splitlines()[-1]
     assert message.startswith(f"Stopped as you asked. Kept in {folder.path}: the tuned weights and the metrics")
     assert f"Next: tunesmith resume {folder.path}" in message
@@ -69,7 +69,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
-        if name == "tunesmith.cli.output":
+        if name == "tunesmith.cli.console":
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupting())
@@ -105,7 +105,7 @@ def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert err.count("Stopped as you asked") == 1 and STEP not in err
+    assert err.count("Stopped as you asked") == 1 and STEP_MESSAGE not in err
     assert "tuning" not in err and "Traceback" not in err and "error[" not in err
 
 
@@ -128,11 +128,11 @@ def test_one_signal_leaves_a_service_that_never_answers(
     is_asked = threading.Event()
 
     def talk(connection: Connection) -> None:
-        connection.request()
-        if service.talks > 1:
+        connection.read_request()
+        if service.connection_count > 1:
             is_asked.set()
-            connection.be_silent()
-        connection.answer(chat_answer("red"))
+            connection.wait_for_stop()
+        connection.send_reply(make_chat_completion("red"))
 
     with RawService(talk) as service:
         remote = [{"name": "far", "url": service.url, "model": "m", "usd_per_million_in": 0, "usd_per_million_out": 0}]
@@ -174,9 +174,9 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     while "asking the baselines" not in process.stderr.readline():
         assert process.poll() is None
     flag.touch()
-    (folder,) = RunFolder.all_in(tmp_path / "runs")
+    (folder,) = RunFolder.list_all(tmp_path / "runs")
     while not folder.unscored():
-        assert process.poll() is None and not folder.contenders()
+        assert process.poll() is None and not folder.list_contenders()
         time.sleep(0.01)
     while not (children := psutil.Process(process.pid).children()):
         assert process.poll() is None
@@ -194,16 +194,18 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
     assert "zero-shot has answered already; its answers are scored" in resumed.err
-    assert "zero-shot" in folder.contenders() and not (folder.path / "unscored").exists() and not folder.damage()
+    assert (
+        "zero-shot" in folder.list_contenders() and not (folder.path / "unscored").exists() and not folder.find_damage()
+    )
 
 
 def test_while_a_judge_that_is_examined_never_replies(
     start: Start, labels_csv: Path, settings: list[str], tiny_model: Path, tmp_path: Path
 ) -> None:
     def talk(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         is_asked.set()
-        connection.be_silent()
+        connection.wait_for_stop()
 
     is_asked = threading.Event()
     people = tmp_path / "people.csv"

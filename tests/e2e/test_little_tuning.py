@@ -10,7 +10,7 @@ from door import Door
 
 from tunesmith.cli.main import run
 from tunesmith.records import Decision, Run
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 QUESTIONS = [f"{number} what colour is the {thing}" for number in range(12) for thing in ("apple", "boat", "cloud")]
 
@@ -44,7 +44,7 @@ def test_training_on_pairs_prefers_the_chosen_answers(
     printed = tunesmith("train", recipe, *settings, "--set", "training.epochs=4", "--out", tmp_path / "runs")
     assert printed.code == 0, printed.err
     (folder,) = (tmp_path / "runs").iterdir()
-    looks = [line for line in RunFolder.open(folder).metrics().records if line.kind == "validation"]
+    looks = [line for line in RunFolder.open(folder).read_metrics().records if line.kind == "validation"]
     assert looks[-1].loss < looks[0].loss and looks[-1].reward_accuracy == 1.0
     assert "preferred rightly 100.0%" in printed.err
     assert "⟦red" in (folder / "mask.txt").read_text()

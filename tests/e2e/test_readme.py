@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from tunesmith.cli.flags import with_recipe_flags
 from tunesmith.cli.main import app
-from tunesmith.decision.power import what_can_be_shown
-from tunesmith.records.decision import Bar
+from tunesmith.cli.recipe_flags import expand_recipe_flags
+from tunesmith.decision.power_statement import build_power_statement
+from tunesmith.records.decision import Requirements
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,13 +26,13 @@ def test_every_command_is_shown() -> None:
 def test_a_command_is_one_that_the_program_takes(line: str) -> None:
     _, name, *words = shlex.split(line)
     command = typer.main.get_command(app).commands[name]
-    words = with_recipe_flags(words, {flag for one in command.params for flag in one.opts})
+    words = expand_recipe_flags(words, {flag for one in command.params for flag in one.opts})
     context = command.make_context(name, words)
     assert context.command is command
 
 
 def test_what_a_test_set_can_show_is_quoted_as_it_is_printed() -> None:
-    sentence, _, _ = what_can_be_shown(80, Bar(min_gain=0.03)).sentence.partition(". (Assumed")
+    sentence, _, _ = build_power_statement(80, Requirements(min_gain=0.03)).sentence.partition(". (Assumed")
     assert f'"{sentence}"' in " ".join(README.split())
 
 

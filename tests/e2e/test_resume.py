@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from door import Door
 
-from tunesmith import faults
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
-from tunesmith.files import sha256_of
 from tunesmith.records import Run
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Failing = Callable[[str], RunFolder]
@@ -26,7 +26,7 @@ EVERY_STEP = ("--set", "training.checkpoint_minutes=0", "--set", "training.evalu
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faults.arm(None)
+    failpoints.arm(None)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def killed(start: Start, words: list[str], tmp_path: Path) -> Callable[[str], Ru
     """The folder of a training that died by SIGKILL at this point, in a process of its own."""
 
     def kill(point: str) -> RunFolder:
-        process = start(*words, "--out", tmp_path / "killed", env={faults.VARIABLE: f"{point}:kill9"})
+        process = start(*words, "--out", tmp_path / "killed", env={failpoints.ENV_VARIABLE: f"{point}:kill9"})
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         return only_run(tmp_path / "killed")
@@ -55,9 +55,9 @@ def failed(tunesmith: Door, words: list[str], tmp_path: Path) -> Callable[[str],
     """The folder of a training that an unforeseen error ended at this point; quicker to make than a killed one."""
 
     def fail(point: str) -> RunFolder:
-        faults.arm(f"{point}:raise")
+        failpoints.arm(f"{point}:raise")
         assert tunesmith(*words, "--out", tmp_path / "failed").code == 70
-        faults.arm(None)
+        failpoints.arm(None)
         return only_run(tmp_path / "failed")
 
     return fail
@@ -70,12 +70,12 @@ def only_run(out: Path) -> RunFolder:
 
 def outcome(folder: RunFolder) -> Any:
     """What a run leaves, without what a clock said."""
-    lines = [line.model_dump(exclude={"seconds"}) for line in folder.metrics().records]
-    adapter = {path.name: sha256_of(path) for path in folder.adapter.iterdir()}
+    lines = [line.model_dump(exclude={"seconds"}) for line in folder.read_metrics().records]
+    adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
     result = folder.read(Run).result
     assert result is not None
     ended = result.model_dump(exclude={"seconds", "validation_seconds", "peak_memory_bytes", "plan", "extent"})
-    return json.dumps([lines, [sample.model_dump() for sample in folder.samples().records], adapter, ended])
+    return json.dumps([lines, [sample.model_dump() for sample in folder.read_samples().records], adapter, ended])
 
 
 @pytest.fixture(scope="session")
@@ -116,9 +116,9 @@ def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) ->
     folder = failed("train.stepped:2")
     assert folder.read(Run).status == "failed"
     for _ in range(2):
-        faults.arm("train.stepped:2:raise")
+        failpoints.arm("train.stepped:2:raise")
         assert tunesmith("resume", folder.id).code == 70
-    faults.arm(None)
+    failpoints.arm(None)
     assert tunesmith("resume", folder.id, "--json").document["status"] == "finished"
     assert outcome(folder) == clean
     assert folder.read(Run).resumed == 3
@@ -137,7 +137,7 @@ def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) ->
 def test_asked_to_stop_in_a_step_a_save_or_a_look(
     start: Start, words: list[str], tunesmith: Door, clean: Any, tmp_path: Path, point: str, number: int
 ) -> None:
-    process = start(*words, "--out", tmp_path, env={faults.VARIABLE: f"{point}:pause"})
+    process = start(*words, "--out", tmp_path, env={failpoints.ENV_VARIABLE: f"{point}:pause"})
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)
@@ -147,8 +147,8 @@ def test_asked_to_stop_in_a_step_a_save_or_a_look(
     assert f"Next: tunesmith resume {folder.path}" in err and "Traceback" not in err
     assert folder.read(Run).status == "interrupted"
     if point.startswith("train.look"):  # may take long: it is given up half-way, and comes again
-        assert [line.step for line in folder.metrics().records if line.kind == "validation"] == [0]
-        assert folder.samples().records == ()
+        assert [line.step for line in folder.read_metrics().records if line.kind == "validation"] == [0]
+        assert folder.read_samples().records == ()
     assert tunesmith("resume", folder.path).code == 0
     assert outcome(folder) == clean
 
@@ -180,7 +180,7 @@ def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Do
 def test_a_damaged_checkpoint_is_named_and_passed_over(failed: Failing, tunesmith: Door, clean: Any) -> None:
     folder = failed("train.step:5")
     newest = max(folder.checkpoints.glob("step-*"))
-    faults.flip_bit(newest / "optimizer.safetensors", 5000)
+    failpoints.flip_bit(newest / "optimizer.safetensors", 5000)
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0 and f"passed over: {newest.name}/optimizer.safetensors" in resumed.err
     assert "goes on after step 3" in resumed.err
@@ -188,7 +188,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(failed: Failing, tunesmit
 
 
 def test_no_room(tunesmith: Door, words: list[str], clean: Any, tmp_path: Path) -> None:
-    faults.arm("checkpoint.write:300000:enospc")
+    failpoints.arm("checkpoint.write:300000:enospc")
     full = tunesmith(*words, "--out", tmp_path)
     folder = only_run(tmp_path)
     assert full.code == 1 and "error[training/disk-full]" in full.err
@@ -208,7 +208,7 @@ def test_a_run_in_use_is_not_gone_on_with(failed: Failing, tunesmith: Door) -> N
 def test_a_run_whose_lesson_is_damaged_is_refused(failed: Failing, tunesmith: Door) -> None:
     folder = failed("train.step:2")
     tokens = folder.path / "lesson/train.safetensors"
-    faults.flip_bit(tokens, tokens.stat().st_size // 2)
+    failpoints.flip_bit(tokens, tokens.stat().st_size // 2)
     refused = tunesmith("resume", folder.path)
     assert refused.code == 2 and "error[run/damaged]" in refused.err and "train.safetensors" in refused.err
 

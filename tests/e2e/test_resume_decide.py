@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from door import Door
 
-from tunesmith import faults
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
-from tunesmith.evaluation.meter import Alone
-from tunesmith.files import sha256_of
+from tunesmith.evaluation.usage_meter import SingleRequestLatency
 from tunesmith.records import Decision, Evaluation, Run, Split, Usage
-from tunesmith.records.look import name_of_test_set
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records.test_set_access import fingerprint_test_set
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.workflow import contest, findings, tuning
+from tunesmith.workflow import conclusion, evaluation_runner, training_session
 
 CONTENDERS = (
     "zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
@@ -38,24 +38,24 @@ def failed(tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytes
     def fail(where: str) -> RunFolder:
         with monkeypatch.context() as patch:
             if where in CONTENDERS:
-                patch.setattr(contest, "measure_latency", _failing_at(CONTENDERS.index(where)))
+                patch.setattr(evaluation_runner, "measure_latency", _failing_at(CONTENDERS.index(where)))
             else:
-                faults.arm(f"{where}:raise")
+                failpoints.arm(f"{where}:raise")
             assert tunesmith(*words, "--out", tmp_path).code == 70
-        faults.arm(None)
+        failpoints.arm(None)
         return only_run(tmp_path)
 
     yield fail
-    faults.arm(None)
+    failpoints.arm(None)
 
 
-def _failing_at(call: int) -> Callable[..., Alone]:
+def _failing_at(call: int) -> Callable[..., SingleRequestLatency]:
     calls = iter(range(call + 1))
 
-    def measure(*_: object) -> Alone:
+    def measure(*_: object) -> SingleRequestLatency:
         if next(calls) == call:
             raise RuntimeError("the test ends it here")
-        return Alone(0.1, Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0))
+        return SingleRequestLatency(0.1, Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0))
 
     return measure
 
@@ -69,12 +69,12 @@ def told(folder: RunFolder) -> Any:
     """What a decision leaves, without what a clock said."""
     evaluation = folder.read(Evaluation)
     answers = {
-        one.name: [answer.model_dump(exclude={"seconds"}) for answer in folder.answers(one.name).records]
+        one.name: [answer.model_dump(exclude={"seconds"}) for answer in folder.read_answers(one.name).records]
         for one in evaluation.contenders
     }
     document = json.loads((folder.path / "report.json").read_text())
-    adapter = {path.name: sha256_of(path) for path in folder.adapter.iterdir()}
-    choices = {one.what: one.trials for one in folder.choices().records}
+    adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
+    choices = {one.what: one.trials for one in folder.read_selections().records}
     defaults = folder.read(Run).defaults
     measured = [(one.name, one.given, one.metrics, one.retrieval_hits) for one in evaluation.contenders]
     told = [document[name] for name in ("verdict", "winner", "forgetting")]
@@ -91,7 +91,7 @@ def clean(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("where", ["zero-shot", "rag", "train.step:2", "tuned", "tuned+rag"])
 def test_it_goes_on_to_the_same_verdict(failed: Failing, tunesmith: Door, clean: Any, where: str) -> None:
     folder = failed(where)
-    before = folder.contenders()
+    before = folder.list_contenders()
     shown = tunesmith("show", folder.path)
     assert shown.out.splitlines()[-1] == f"next: tunesmith resume {folder.path}"
     resumed = tunesmith("resume", folder.path)
@@ -100,7 +100,7 @@ def test_it_goes_on_to_the_same_verdict(failed: Failing, tunesmith: Door, clean:
     assert all(f"{name} has answered already" in resumed.err for name in before)
     assert resumed.out.splitlines()[-4] == f"next: tunesmith chat {folder.path}"
     with Store.open() as store:
-        looks = store.looks(name_of_test_set(folder.read(Split).test))
+        looks = store.list_test_set_accesses(fingerprint_test_set(folder.read(Split).test))
     mine = [look.contender for look in looks if look.run == folder.id]
     assert sorted(mine) == sorted(CONTENDERS), "every contender looked at the test set once"
     again = tunesmith("resume", folder.path)
@@ -110,7 +110,9 @@ def test_it_goes_on_to_the_same_verdict(failed: Failing, tunesmith: Door, clean:
 def test_twice_cut_short(failed: Failing, tunesmith: Door, clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = failed("few-shot")
     with monkeypatch.context() as patch:
-        patch.setattr(contest, "measure_latency", _failing_at(4))  # searched, rag, tuned, tuned-constrained, tuned+rag
+        patch.setattr(
+            evaluation_runner, "measure_latency", _failing_at(4)
+        )  # searched, rag, tuned, tuned-constrained, tuned+rag
         assert tunesmith("resume", folder.id).code == 70
     assert folder.read(Run).status == "finished", "its tuning is"
     ended = tunesmith("resume", folder.id, "--json")
@@ -145,7 +147,7 @@ def test_a_report_that_could_not_be_written_is_written(
 ) -> None:
     """A decision is the last that is written: until then the run is not finished."""
     with monkeypatch.context() as patch:
-        patch.setattr(findings, "write_report", _full_disk)
+        patch.setattr(conclusion, "write_report", _full_disk)
         assert tunesmith(*words, "--out", tmp_path).code == 2
     folder = only_run(tmp_path)
     assert not folder.has(Decision)
@@ -164,7 +166,7 @@ def test_what_tuning_needed_goes_away_in_the_end(
 ) -> None:
     """Cut short between the last step and the clearing up."""
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "clear_leftovers", _full_disk)
+        patch.setattr(training_session, "remove_training_files", _full_disk)
         assert tunesmith(*words, "--out", tmp_path).code == 2
     folder = only_run(tmp_path)
     assert folder.checkpoints.exists() and folder.read(Run).status == "finished"
@@ -176,7 +178,7 @@ def test_a_lost_look_is_made_up_and_damaged_answers_are_asked_for_again(
     failed: Failing, tunesmith: Door, clean: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(contest.Contest, "_remember_look", lambda *_: None)
+        patch.setattr(evaluation_runner.EvaluationRunner, "_log_test_set_access", lambda *_: None)
         folder = failed("rag")
     (folder.path / "answers/few-shot.json").unlink()
     (folder.path / "answers/searched.jsonl").write_text("{}\n")
@@ -185,7 +187,7 @@ def test_a_lost_look_is_made_up_and_damaged_answers_are_asked_for_again(
     assert "warning: few-shot is asked again" in resumed.err and "warning: searched is asked again" in resumed.err
     assert told(folder) == clean
     with Store.open() as store:
-        looks = store.looks(name_of_test_set(folder.read(Split).test))
+        looks = store.list_test_set_accesses(fingerprint_test_set(folder.read(Split).test))
     mine = [look.contender for look in looks if look.run == folder.id]
     assert sorted(mine) == sorted([*CONTENDERS, "few-shot", "searched"]), "whoever was asked twice looked twice"
 
@@ -195,9 +197,9 @@ def test_from_another_folder(
 ) -> None:
     """Whatever was named relatively is found again."""
     monkeypatch.chdir(labels_csv.parent)
-    faults.arm("train.step:1:raise")
+    failpoints.arm("train.step:1:raise")
     cut = tunesmith("decide", labels_csv.name, *settings, *QUICK, "--out", tmp_path)
-    faults.arm(None)
+    failpoints.arm(None)
     folder = only_run(tmp_path)
     assert cut.code == 70 and f"go on with tunesmith resume {folder.path}" in cut.err
     monkeypatch.chdir("/")
@@ -207,9 +209,9 @@ def test_from_another_folder(
 def test_documents_that_changed_are_named(tunesmith: Door, words: list[str], tmp_path: Path) -> None:
     (documents := tmp_path / "docs").mkdir()
     (documents / "a.txt").write_text("Boats are painted blue.")
-    faults.arm("train.step:1:raise")
+    failpoints.arm("train.step:1:raise")
     assert tunesmith(*words, "--documents", documents, "--out", tmp_path / "runs").code == 70
-    faults.arm(None)
+    failpoints.arm(None)
     folder = only_run(tmp_path / "runs")
     (documents / "a.txt").write_text("Boats are painted red.")
     refused = tunesmith("resume", folder.path)

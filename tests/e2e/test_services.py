@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from door import Door
 
-from tunesmith import faults
-from tunesmith.providers.reply import ANOTHER_MODEL, SHORTENED, UNNAMED
+from tunesmith import failpoints
+from tunesmith.providers.reply_parsing import OTHER_MODEL_NOTE, SHORTENED_NOTE, UNNAMED_TOKENS_NOTE
 from tunesmith.records import Decision, Evaluation
-from tunesmith.runs.folder import RunFolder
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 
 KEY = "sk-canary-123456789"
 SMALL = (
@@ -49,15 +49,15 @@ def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
     """Each answer holds one of them, and the run is cut short once, so all of it is written and read back."""
     said = ["red \ud800", "red\0", f"red {KEY}", "red", "\udc00"]
     with FakeOpenAI(lambda question: said[len(service.requests) % len(said)]) as service:
-        faults.arm("train.step:1:raise")
+        failpoints.arm("train.step:1:raise")
         try:
             assert decide(service).code == 70
         finally:
-            faults.arm(None)
+            failpoints.arm(None)
         folder = only_run(tmp_path)
         printed = tunesmith("resume", folder.path)
     assert printed.code == 0, printed.err
-    contender = folder.read(Evaluation).contender("acme+zero-shot")
+    contender = folder.read(Evaluation).get_contender("acme+zero-shot")
     assert contender.metrics["accuracy"].failed == 0 and contender.metrics["accuracy"].n == 8
     told = contender.given
     assert "each is now U+FFFD" in told and "The service repeated the key in an answer; it was taken out." in told
@@ -69,7 +69,7 @@ def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], 
     """It answers the first question and then no more. Before, every round asked it again with full patience."""
 
     def reply(request: dict[str, Any]) -> Reply | None:
-        return refusal(401, "revoked") if len(service.requests) > 3 else None
+        return make_error_reply(401, "revoked") if len(service.requests) > 3 else None
 
     with FakeOpenAI(lambda question: "red", reply=reply) as service:
         printed = decide(service)
@@ -79,7 +79,7 @@ def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], 
     assert "None of " in printed.err and "candidates got a score on " in printed.err
     assert "acme: sends the value of $ACME_KEY to 127.0.0.1" in printed.err
     assert not (folder.read(Decision).winner or "").startswith("acme")
-    scores = folder.read(Evaluation).contender("acme+few-shot").metrics["accuracy"]
+    scores = folder.read(Evaluation).get_contender("acme+few-shot").metrics["accuracy"]
     assert (scores.n, scores.failed) == (0, 8)
 
 
@@ -93,7 +93,7 @@ def test_evaluate_tells_what_a_service_did_in_silence(
     rows = [{"prompt": question, "completion": ("red", "blue")[i % 2]} for i, question in enumerate(questions)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     usage = {"prompt_tokens": 300, "completion_tokens": 5, "total_tokens": 405}
-    body = {**chat_answer("The answer is red."), "usage": usage, "model": "gpt-small"}
+    body = {**make_chat_completion("The answer is red."), "usage": usage, "model": "gpt-small"}
     with FakeOpenAI(str, reply=lambda request: Reply(body=body)) as service:
         remote = {"name": "acme", "url": service.url, "model": "gpt-large", "key_variable": "ACME_KEY"}
         prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
@@ -101,6 +101,6 @@ def test_evaluate_tells_what_a_service_did_in_silence(
         printed = tunesmith("evaluate", "--data", data, "--set", change, "--json")
     [contender] = json.loads(printed.out)["contenders"]
     assert printed.code == 0 and contender["metrics"]["accuracy"]["value"] == 0.5
-    for note in (SHORTENED, UNNAMED, f"{ANOTHER_MODEL}'gpt-small' for 'gpt-large'."):
+    for note in (SHORTENED_NOTE, UNNAMED_TOKENS_NOTE, f"{OTHER_MODEL_NOTE}'gpt-small' for 'gpt-large'."):
         assert note in contender["given"] and note in printed.err
     assert contender["tokens_out_per_request"] == 105

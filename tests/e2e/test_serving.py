@@ -17,10 +17,10 @@ from door import Door
 from tunesmith.cli.main import run
 from tunesmith.errors import GateFailed, RunError, UsageError
 from tunesmith.records import Decision, Message, TestSet
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow import bundle
+from tunesmith.workflow.contender_loading import LoadedContender, choose_contender, open_contender
 from tunesmith.workflow.export import export
-from tunesmith.workflow.serving import Served, choose_contender, open_contender
 
 FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents",
         "mine", "role"]  # fmt: skip
@@ -78,7 +78,7 @@ def fields(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.Tem
     return decide_and_forget(fields_jsonl, settings, tmp_path_factory.mktemp("fields"), *more)
 
 
-def answers_again(folder: RunFolder, served: Served) -> list[tuple[str, int]]:
+def answers_again(folder: RunFolder, served: LoadedContender) -> list[tuple[str, int]]:
     asked = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
     return [(one.text, one.tokens_out) for one in served.complete(asked)]
 
@@ -90,7 +90,7 @@ def test_a_served_contender_answers_as_it_was_measured(
 ) -> None:
     folder: RunFolder = request.getfixturevalue(kind)
     contender = contender.replace("+form", "+labels" if kind == "labels" else "+schema")
-    measured = [(one.text, one.tokens_out) for one in folder.answers(contender).records]
+    measured = [(one.text, one.tokens_out) for one in folder.read_answers(contender).records]
     served = open_contender(folder, choose_contender(folder, contender))
     assert len(measured) == 12
     assert answers_again(folder, served) == measured
@@ -107,14 +107,14 @@ def write_verdict(folder: RunFolder, verdict: str, winner: str | None, to: Path)
 def test_the_winner_answers_not_the_tuned_loser(labels: RunFolder, tmp_path: Path) -> None:
     decided = write_verdict(labels, "rag", "rag", tmp_path)
     chosen = choose_contender(decided)
-    assert chosen.serving.contender == "rag" and chosen.serving.k == 2
-    assert chosen.why == "rag answers: the winner, verdict rag."
+    assert chosen.inference_config.contender == "rag" and chosen.inference_config.k == 2
+    assert chosen.reason == "rag answers: the winner, verdict rag."
 
 
 def test_without_a_winner_the_best_answers_and_that_is_said(labels: RunFolder, tmp_path: Path) -> None:
     decided = write_verdict(labels, "stop", None, tmp_path)
     chosen = choose_contender(decided)
-    assert chosen.why.startswith("The verdict is stop, no contender is good enough; ")
+    assert chosen.reason.startswith("The verdict is stop, no contender is good enough; ")
 
 
 def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFolder) -> None:
@@ -128,7 +128,7 @@ def test_a_run_that_does_not_say_how_its_winner_was_asked_is_refused(labels: Run
     shutil.rmtree(decided.path / "prompts")
     with pytest.raises(RunError, match="not-kept"):
         choose_contender(decided)
-    assert choose_contender(decided, "tuned").serving.system == "Say it briefly."
+    assert choose_contender(decided, "tuned").inference_config.system == "Say it briefly."
 
 
 def test_chat_with_a_run_tells_who_answers(labels: RunFolder, tmp_path: Path, tunesmith: Door) -> None:
@@ -185,9 +185,9 @@ def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
 ) -> None:  # fmt: skip
     folder: RunFolder = request.getfixturevalue(kind)
     nothing = bundle.AnswersProof(contender=contender, asked=0, same=0)
-    monkeypatch.setattr("tunesmith.workflow.export.prove", lambda *_, **__: nothing)  # the lines below are one
+    monkeypatch.setattr("tunesmith.workflow.export.verify_bundle", lambda *_, **__: nothing)  # the lines below are one
     export(str(folder.path), tmp_path / "bundle", contender)
-    measured = [one.text for one in folder.answers(contender).records]
+    measured = [one.text for one in folder.read_answers(contender).records]
     assert len(measured) == 12
     assert alone(tmp_path / "bundle", folder) == measured
 
@@ -208,7 +208,7 @@ def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
 
 def test_a_bundle_that_answers_otherwise_is_not_written(labels: RunFolder, tmp_path: Path) -> None:
     decided = write_verdict(labels, "prompt", "few-shot", tmp_path)
-    asking, answers = decided.asking("few-shot"), decided.answers("few-shot").records
+    asking, answers = decided.read_contender("few-shot"), decided.read_answers("few-shot").records
     decided.write_answers(asking, [one.model_copy(update={"text": "other"}) for one in answers])
     with pytest.raises(GateFailed, match=r"bundle-differs.*0 of 12 stored answers"):
         export(str(decided.path), tmp_path / "bundle")

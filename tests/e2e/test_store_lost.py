@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from door import Door, Printed
 
-from tunesmith import faults
+from tunesmith import failpoints
 from tunesmith.records import Run, Split
-from tunesmith.records.look import name_of_test_set
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records.test_set_access import fingerprint_test_set
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.database import Database
 from tunesmith.store.store import Store
 from tunesmith.store.tables import VERSION_TABLE
-from tunesmith.workflow import tuning
-from tunesmith.workflow.looks import Lines
+from tunesmith.workflow import training_session
+from tunesmith.workflow.training_callbacks import MetricRecorder
 
 Harm = Callable[[Path], None]
 
@@ -34,7 +34,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     monkeypatch.chdir(tmp_path)
     yield tmp_path / "home"
-    faults.arm(None)
+    failpoints.arm(None)
     while HELD:
         HELD.pop().close()
 
@@ -109,13 +109,13 @@ def harmed_at_the_first_line(monkeypatch: pytest.MonkeyPatch, own_home: Path) ->
     def arrange(harm: Harm) -> None:
         once = [harm]
 
-        class Harming(Lines):
+        class Harming(MetricRecorder):
             def __call__(self, line: Any) -> None:
                 super().__call__(line)
                 if once:
                     once.pop()(own_home / "store.db")
 
-        monkeypatch.setattr(tuning, "Lines", Harming)
+        monkeypatch.setattr(training_session, "MetricRecorder", Harming)
 
     return arrange
 
@@ -171,7 +171,7 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
     tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "clear_leftovers", lambda *_: None)
+        patch.setattr(training_session, "remove_training_files", lambda *_: None)
         harm_of_record(patch)
         assert tunesmith(*words, "--out", tmp_path / "elsewhere").code == 70
     folder = only_run(tmp_path / "elsewhere")
@@ -180,7 +180,7 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
     assert resumed.code == 0, resumed.err
     assert "put right: what only tuning needed was there, the store was behind" in resumed.err
     assert resumed.out.splitlines()[-1] == f"next: tunesmith chat {folder.path}"
-    assert not folder.checkpoints.exists() and not (folder.path / "lesson").exists() and not folder.damage()
+    assert not folder.checkpoints.exists() and not (folder.path / "lesson").exists() and not folder.find_damage()
     again = tunesmith("resume", folder.path)
     assert again.code == 2 and "error[run/finished]" in again.err
     assert is_entered(tunesmith, folder)
@@ -188,16 +188,16 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
 
 def harm_of_record(patch: pytest.MonkeyPatch) -> None:
     """The process ends when a finished run is to be entered in the store."""
-    from tunesmith.workflow.index import Index
+    from tunesmith.workflow.store_index import StoreIndex
 
-    record = Index.record
+    record = StoreIndex.record_run
 
-    def until_finished(index: Index, folder: RunFolder) -> bool:
+    def until_finished(index: StoreIndex, folder: RunFolder) -> bool:
         if folder.read(Run).status == "finished":
             raise RuntimeError("the test ends it here")
         return record(index, folder)
 
-    patch.setattr(Index, "record", until_finished)
+    patch.setattr(StoreIndex, "record_run", until_finished)
 
 
 @pytest.mark.parametrize("harm", [delete, lock])
@@ -212,9 +212,9 @@ def test_a_decision_whose_store_is_lost_keeps_every_look(
     make_well(own_home / "store.db") if harm in WARNED else None
     assert is_entered(tunesmith, folder)
     with Store.open() as store:
-        looks = store.looks(name_of_test_set(folder.read(Split).test))
-        evaluations = store.evaluations(folder.id)
-    assert sorted(look.contender for look in looks) == sorted(folder.contenders())
+        looks = store.list_test_set_accesses(fingerprint_test_set(folder.read(Split).test))
+        evaluations = store.list_evaluations(folder.id)
+    assert sorted(look.contender for look in looks) == sorted(folder.list_contenders())
     assert len(evaluations) == 1
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith import faults
+from tunesmith import failpoints
 from tunesmith.cli.main import run
 from tunesmith.records import Run, TestSet
-from tunesmith.runs.folder import RunFolder
+from tunesmith.runs.run_folder import RunFolder
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -41,11 +41,11 @@ def trained(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cut_short(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that failed after two steps, for copies."""
     out = tmp_path_factory.mktemp("cut")
-    faults.arm("train.stepped:3:raise")
+    failpoints.arm("train.stepped:3:raise")
     try:
         assert run([*words, "--out", str(out)]) == 70
     finally:
-        faults.arm(None)
+        failpoints.arm(None)
     (folder,) = out.iterdir()
     return folder
 
@@ -57,7 +57,7 @@ def copy(cut_short: Path, tmp_path: Path) -> Path:
 
 
 def killed(start: Start, point: str, *words: object) -> None:
-    process = start(*words, env={faults.VARIABLE: f"{point}:kill9"})
+    process = start(*words, env={failpoints.ENV_VARIABLE: f"{point}:kill9"})
     process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
 
@@ -122,11 +122,11 @@ def test_a_pipe_in_a_run_folder_is_not_waited_for(tunesmith: Door, copy: Path) -
 def test_a_scorer_that_a_folder_from_elsewhere_names_does_not_run_before_the_folder_is_compared(
     tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path
 ) -> None:
-    faults.arm("train.step:1:raise")
+    failpoints.arm("train.step:1:raise")
     try:
         assert tunesmith("decide", labels_csv, *settings, "--out", tmp_path / "runs").code == 70
     finally:
-        faults.arm(None)
+        failpoints.arm(None)
     (folder,) = (tmp_path / "runs").iterdir()
     own = folder / "own.py"
     own.write_text(f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\ndef fit(a, b): return 1.0\n")
@@ -150,7 +150,7 @@ def test_damage_is_shown_with_every_file_and_refused_where_it_counts(
 ) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / trained.name))
     for name in ("split.json", "metrics.jsonl", "adapter/adapter_model.safetensors"):
-        faults.flip_bit(folder / name, 100)
+        failpoints.flip_bit(folder / name, 100)
     shown = tunesmith("show", folder)
     assert shown.code == 1
     assert [line for line in shown.out.splitlines() if line.startswith("  ! ")] == [
@@ -162,7 +162,7 @@ def test_damage_is_shown_with_every_file_and_refused_where_it_counts(
     assert as_json.code == 1 and len(as_json.document["damaged"]) == 3
     refused = tunesmith("chat", folder, "--message", "x")
     assert refused.code == 2 and "adapter/adapter_model.safetensors" in refused.err
-    faults.flip_bit(folder / "run.json", 100)
+    failpoints.flip_bit(folder / "run.json", 100)
     refused = tunesmith("export", folder, "--to", tmp_path / "model")
     assert refused.code == 2 and "run.json (not what was written)" in refused.err
 
@@ -175,7 +175,7 @@ def test_kept_answers_can_be_read_by_themselves(
     assert tunesmith("evaluate", tiny_model, "--data", labels_csv, *words).code == 0
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
     rows = dict(line.split(",") for line in labels_csv.read_text().splitlines()[1:])
-    (name,) = folder.contenders()
+    (name,) = folder.list_contenders()
     lines = [json.loads(line) for line in (folder.path / "answers" / f"{name}.jsonl").read_text().splitlines()]
     asked = [(line["question"], line["expected"]) for line in lines]
     assert len(asked) == 10 and asked == [row for row in rows.items() if row in asked]
@@ -183,11 +183,11 @@ def test_kept_answers_can_be_read_by_themselves(
     assert [(one.id, one.question, one.answer) for one in tested] == [
         (line["example"], line["question"], line["expected"]) for line in lines
     ]
-    assert not folder.damage()
+    assert not folder.find_damage()
 
 
 def test_two_who_go_on_with_one_run_do_not_meet(start: Start, tunesmith: Door, copy: Path) -> None:
-    process = start("resume", copy, env={faults.VARIABLE: "train.step:2:pause"})
+    process = start("resume", copy, env={failpoints.ENV_VARIABLE: "train.step:2:pause"})
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     refused = tunesmith("resume", copy)
     assert refused.code == 2 and "error[run/in-use]" in refused.err and f"pid {process.pid}" in refused.err

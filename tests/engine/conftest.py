@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 
 VOCABULARY = 64

@@ -11,14 +11,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
-from tunesmith.engine.adapters.choose import trained_of
-from tunesmith.engine.adapters.full import Full
-from tunesmith.engine.adapters.trained import Trained
-from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.adapters.full_finetune import FullFinetune
+from tunesmith.engine.adapters.trainable_model import TrainableModel
 from tunesmith.engine.methods.sft import Sft
-from tunesmith.engine.step import Stepper
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import AdapterRecipe, MemoryPlan, TokenArrays
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 KINDS = ("lora", "rslora", "dora", "qlora", "full")
 ArraysOf = Callable[..., TokenArrays]
@@ -43,16 +43,16 @@ def written(config: Any, folder: Path) -> Path:
     return folder
 
 
-def trained(folder: Path, kind: str, *, float64: bool = False) -> tuple[LoadedModel, Trained]:
+def trained(folder: Path, kind: str, *, float64: bool = False) -> tuple[LoadedModel, TrainableModel]:
     """A model with a scrambled adapter: a fresh one has gradients of zero."""
     loaded = load_model(folder, "float32", four_bits=kind == "qlora")
     if float64:
         loaded.model.double()
         loaded = replace(loaded, dtype=torch.float64)
-    adapter = trained_of(loaded, AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4))
+    adapter = build_trainable(loaded, AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4))
     torch.manual_seed(1)
     with torch.no_grad():
-        for name, weight in adapter.weights().items():
+        for name, weight in adapter.get_weights().items():
             if "lora_" in name and weight.dim() > 1:
                 weight.normal_(std=0.1)
     return loaded, adapter
@@ -69,11 +69,13 @@ def arrays(arrays_of: ArraysOf) -> TokenArrays:
     return arrays_of([(h + t, [0.0] * len(h) + [1.0] * len(t)) for h, t in zip(heads, tails, strict=True)])
 
 
-def gradients(adapter: Trained, stepper: Stepper, arrays: TokenArrays) -> tuple[float, dict[str, torch.Tensor]]:
+def gradients(
+    adapter: TrainableModel, stepper: TrainingStep, arrays: TokenArrays
+) -> tuple[float, dict[str, torch.Tensor]]:
     loss = stepper.backward(arrays, range(len(arrays)), 1)
-    adapter.collect()
-    found = {name: weight.grad for name, weight in adapter.weights().items()}
-    for weight in adapter.weights().values():
+    adapter.collect_gradients()
+    found = {name: weight.grad for name, weight in adapter.get_weights().items()}
+    for weight in adapter.get_weights().values():
         weight.grad = None
     return loss, found
 
@@ -85,9 +87,9 @@ def test_a_forests_gradients_are_those_of_one_example_at_a_time(
 ) -> None:
     """In float64 to 1e-9 of the largest gradient of each weight: what differs is the order of sums."""
     loaded, adapter = trained(written(config_of(family), tmp_path), kind, float64=True)
-    forest, alone = Stepper(loaded, Sft()), Stepper(loaded, Sft(), MemoryPlan(most_examples=1))
-    assert forest.why_no_forest is None
-    alone.why_no_forest = "to compare"
+    forest, alone = TrainingStep(loaded, Sft()), TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1))
+    assert forest.no_forest_reason is None
+    alone.no_forest_reason = "to compare"
     loss, together = gradients(adapter, forest, arrays)
     loss_alone, apart = gradients(adapter, alone, arrays)
     assert loss == pytest.approx(loss_alone, rel=1e-12)
@@ -114,9 +116,11 @@ class Watch(TorchDispatchMode):
 
 
 def watched_backward(loaded: LoadedModel, arrays: TokenArrays) -> Watch:
-    stepper, everything = Stepper(loaded, Sft()), range(len(arrays))
-    with stepper._attending():
-        loss = stepper.method.loss(stepper._scores(arrays, everything), stepper._totals(arrays, everything))
+    stepper, everything = TrainingStep(loaded, Sft()), range(len(arrays))
+    with stepper._use_forest_attention():
+        loss = stepper.method.compute_loss(
+            stepper._compute_scores(arrays, everything), stepper._compute_totals(arrays, everything)
+        )
         with Watch() as watch:
             loss.backward()
     return watch
@@ -129,7 +133,7 @@ def test_no_gradient_of_a_frozen_weight_is_computed(
 ) -> None:
     folder = written(config_of(family), tmp_path)
     loaded, adapter = trained(folder, kind)
-    ours = {id(weight) for weight in adapter.weights().values()}
+    ours = {id(weight) for weight in adapter.get_weights().values()}
     frozen = [weight for weight in loaded.model.parameters() if id(weight) not in ours]
     watch = watched_backward(loaded, arrays)
     assert frozen and all(weight.grad is None and not weight.requires_grad for weight in frozen)
@@ -152,11 +156,11 @@ def test_full_gradients_are_those_of_plain_transformers(tied: bool, arrays: Toke
     """Embedding and head included; where they are tied the gradient is that of both uses."""
     folder = written(config_of("gpt2", tied=tied), tmp_path)
     loaded, adapter = trained(folder, "full", float64=True)
-    _, ours = gradients(adapter, Stepper(loaded, Sft()), arrays)
+    _, ours = gradients(adapter, TrainingStep(loaded, Sft()), arrays)
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
     total = torch.zeros((), dtype=torch.float64)
     for e in range(len(arrays)):
-        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.sequence(e))
+        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.get_sequence(e))
         logps_TV = plain(input_ids=tokens[None].long()).logits[0, :-1].log_softmax(-1)
         total = total - (logps_TV.gather(1, tokens[1:, None].long())[:, 0] * weights[1:]).sum()
     (total / float(arrays.weights_N.sum())).backward()
@@ -170,14 +174,14 @@ def test_full_gradients_are_those_of_plain_transformers(tied: bool, arrays: Toke
 
 def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(arrays: TokenArrays, tmp_path: Path) -> None:
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
-    adapter = trained_of(loaded, AdapterRecipe(kind="full"))
+    adapter = build_trainable(loaded, AdapterRecipe(kind="full"))
     weight = loaded.model.model.layers[0].mlp.up_proj.weight
-    master = adapter.weights()["model.layers.0.mlp.up_proj.weight"]
+    master = adapter.get_weights()["model.layers.0.mlp.up_proj.weight"]
     before = weight.detach().clone()
     for _ in range(64):
         with torch.no_grad():
             master.mul_(1 + 2**-12)
-        adapter.publish()
+        adapter.sync_to_model()
     assert weight.dtype == torch.bfloat16 and master.dtype == torch.float32
     grown = (weight.detach().float() / before.float()).mean()
     assert float(grown) == pytest.approx((1 + 2**-12) ** 64, rel=1e-3)
@@ -185,14 +189,14 @@ def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(arrays: Tok
 
 def test_bfloat16_gradients_add_up_in_float32_and_go_to_the_masters(arrays: TokenArrays, tmp_path: Path) -> None:
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
-    adapter = Full(loaded.model)
-    stepper = Stepper(loaded, Sft(), MemoryPlan(most_examples=1))
+    adapter = FullFinetune(loaded.model)
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1))
     _, found = gradients(adapter, stepper, arrays)
     assert all(gradient.dtype == torch.float32 for gradient in found.values())
     assert all(weight.grad is None for weight in loaded.model.parameters())
     exact = load_model(tmp_path, "float32")
-    plain = Full(exact.model)
-    _, expected = gradients(plain, Stepper(exact, Sft(), MemoryPlan(most_examples=1)), arrays)
+    plain = FullFinetune(exact.model)
+    _, expected = gradients(plain, TrainingStep(exact, Sft(), MemoryPlan(most_examples=1)), arrays)
     for name, gradient in found.items():
         assert float((gradient - expected[name]).norm()) < 0.1 * float(expected[name].norm()), name
 
@@ -202,10 +206,10 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
 ) -> None:
     """The pieces before the failure must not be counted twice, with masters either."""
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
-    adapter = Full(loaded.model)
-    _, expected = gradients(adapter, Stepper(loaded, Sft(), MemoryPlan(most_examples=1)), arrays)
-    stepper = Stepper(loaded, Sft(), MemoryPlan(most_examples=2))
-    original, calls = stepper._scores, []
+    adapter = FullFinetune(loaded.model)
+    _, expected = gradients(adapter, TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)), arrays)
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=2))
+    original, calls = stepper._compute_scores, []
 
     def scores(*arguments: Any) -> Any:
         calls.append(1)
@@ -213,8 +217,8 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
         return original(*arguments)
 
-    monkeypatch.setattr(stepper, "_scores", scores)
+    monkeypatch.setattr(stepper, "_compute_scores", scores)
     _, found = gradients(adapter, stepper, arrays)
     assert len(calls) == 2 + 4
     for name, gradient in found.items():
-        assert_equal_but_for_rounding(gradient, expected[name])
+        assert_close_within_rounding(gradient, expected[name])

@@ -10,12 +10,18 @@ from torch import Tensor, nn
 
 from tunesmith.engine.adapters import peft_format
 from tunesmith.engine.adapters.dora import DoraLinear
-from tunesmith.engine.adapters.lora import LoraLinear, adapter_off, attach_lora, lora_layers, lora_parameters
-from tunesmith.engine.adapters.peft_format import CONFIG, WEIGHTS, write_adapter
-from tunesmith.engine.fused.together import outputs_of
-from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.adapters.lora import (
+    LoraLinear,
+    attach_lora,
+    disable_adapter,
+    find_lora_layers,
+    list_lora_parameters,
+)
+from tunesmith.engine.adapters.peft_format import CONFIG_FILE, WEIGHTS_FILE, write_adapter
+from tunesmith.engine.kernels.shared_input import apply_to_shared_input
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import ModelError
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 
 def logits(loaded: LoadedModel) -> Tensor:
@@ -27,7 +33,7 @@ def logits(loaded: LoadedModel) -> Tensor:
 def adapted(tiny: LoadedModel) -> LoadedModel:
     attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.0)
     with torch.no_grad():
-        for weight in lora_parameters(tiny.model):
+        for weight in list_lora_parameters(tiny.model):
             weight.normal_(std=0.1)
     return tiny
 
@@ -60,7 +66,7 @@ def test_bfloat16_computation_keeps_float32_weights_and_gradients(tiny_folder: P
     loaded = load_model(tiny_folder, "bf16")
     attach_lora(loaded.model, rank=4, alpha=8.0, dropout=0.0)
     loaded.model(input_ids=torch.arange(3, 13)[None]).logits.float().sum().backward()
-    for weight in lora_parameters(loaded.model):
+    for weight in list_lora_parameters(loaded.model):
         assert weight.dtype == weight.grad.dtype == torch.float32
 
 
@@ -82,7 +88,7 @@ def test_a_fresh_adapter_on_a_layer_with_a_bias_changes_no_bit(dtype: torch.dtyp
 
 def test_off_is_the_base_and_on_comes_back(tiny: LoadedModel, adapted: LoadedModel, tiny_folder: Path) -> None:
     tuned = logits(adapted)
-    with pytest.raises(ZeroDivisionError), adapter_off(adapted.model):
+    with pytest.raises(ZeroDivisionError), disable_adapter(adapted.model):
         assert torch.equal(logits(adapted), logits(load_model(tiny_folder, "float32")))
         raise ZeroDivisionError
     assert torch.equal(logits(adapted), tuned)
@@ -91,7 +97,7 @@ def test_off_is_the_base_and_on_comes_back(tiny: LoadedModel, adapted: LoadedMod
 
 def test_dropout_acts_in_training_only(tiny: LoadedModel) -> None:
     attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.5)
-    for layer in lora_layers(tiny.model).values():
+    for layer in find_lora_layers(tiny.model).values():
         torch.nn.init.normal_(layer.lora_B, std=0.1)
     assert torch.equal(logits(tiny), logits(tiny))
     tiny.model.train()
@@ -113,7 +119,7 @@ def test_written_and_read_back_to_the_bit(adapted: LoadedModel, saved: Path, tin
 def test_a_write_that_fails_leaves_the_adapter_before_it(
     adapted: LoadedModel, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = (saved / WEIGHTS).read_bytes()
+    before = (saved / WEIGHTS_FILE).read_bytes()
 
     def disk_full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
         path.write_bytes(b"half")
@@ -122,8 +128,8 @@ def test_a_write_that_fails_leaves_the_adapter_before_it(
     monkeypatch.setattr(peft_format, "save_file", disk_full)
     with pytest.raises(OSError, match="No space"):
         write_adapter(adapted.model, saved, "tiny")
-    assert (saved / WEIGHTS).read_bytes() == before
-    assert sorted(path.name for path in saved.iterdir()) == [CONFIG, WEIGHTS]
+    assert (saved / WEIGHTS_FILE).read_bytes() == before
+    assert sorted(path.name for path in saved.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE]
 
 
 @pytest.mark.parametrize(
@@ -136,21 +142,21 @@ def test_a_write_that_fails_leaves_the_adapter_before_it(
 def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
     tiny_folder: Path, saved: Path, change: dict[str, object]
 ) -> None:
-    config = json.loads((saved / CONFIG).read_text()) | change
-    (saved / CONFIG).write_text(json.dumps(config))
+    config = json.loads((saved / CONFIG_FILE).read_text()) | change
+    (saved / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
     assert caught.value.code == "model/adapter-unsupported" and next(iter(change)) in caught.value.found
 
 
 def change_tensors(folder: Path, change: dict[str, Tensor | None]) -> None:
-    tensors = load_file(folder / WEIGHTS) | change
-    save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS)
+    tensors = load_file(folder / WEIGHTS_FILE) | change
+    save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS_FILE)
 
 
 def test_a_dora_adapter_without_its_lengths_is_refused(tiny_folder: Path, saved: Path) -> None:
-    config = json.loads((saved / CONFIG).read_text()) | {"use_dora": True}
-    (saved / CONFIG).write_text(json.dumps(config))
+    config = json.loads((saved / CONFIG_FILE).read_text()) | {"use_dora": True}
+    (saved / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
     assert caught.value.code == "model/adapter-unsupported" and "lora_magnitude_vector" in caught.value.found
@@ -186,10 +192,10 @@ def test_tensors_that_do_not_fit_are_refused_not_skipped(
 def test_an_adapter_on_some_layers_only_is_read(tiny_folder: Path, saved: Path) -> None:
     change_tensors(saved, {f"{LAYER}.lora_A.weight": None, f"{LAYER}.lora_B.weight": None})
     loaded = load_model(tiny_folder, "float32", saved)
-    assert len(lora_layers(loaded.model)) == 13
+    assert len(find_lora_layers(loaded.model)) == 13
 
 
-@pytest.mark.parametrize("file", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("file", [CONFIG_FILE, WEIGHTS_FILE])
 @pytest.mark.parametrize("damage", ["missing", "torn"])
 def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, saved: Path, file: str, damage: str) -> None:
     path = saved / file
@@ -219,7 +225,7 @@ def test_layers_that_cannot_be_asked_together_are_asked_alone(change: str) -> No
     torch.manual_seed(1)
     alone = [layer(x) for layer in layers]
     torch.manual_seed(1)
-    for mine, theirs in zip(outputs_of(layers, x), alone, strict=True):
+    for mine, theirs in zip(apply_to_shared_input(layers, x), alone, strict=True):
         assert torch.equal(mine, theirs)
     assert change != "off" or torch.equal(alone[1], frozen[1](x))
 
@@ -237,19 +243,19 @@ def test_layers_that_read_the_same_are_what_they_are_alone(are_alike: bool) -> N
     weights = [weight for layer in layers for weight in (layer.lora_A, layer.lora_B)]
     expected = [layer.frozen(x) + layer.scaling * (x @ layer.lora_A.T @ layer.lora_B.T) for layer in layers]
     ups = [torch.randn_like(y) for y in expected]
-    joined = outputs_of(layers, x)
+    joined = apply_to_shared_input(layers, x)
     assert (len({y.grad_fn for y in joined}) == 1) == are_alike
     for mine, theirs in zip(joined, expected, strict=True):
-        assert_equal_but_for_rounding(mine, theirs)
+        assert_close_within_rounding(mine, theirs)
     found, wanted = (torch.autograd.grad(ys, [x, *weights], ups) for ys in (joined, expected))
     for mine, theirs in zip(found, wanted, strict=True):
-        assert_equal_but_for_rounding(mine, theirs)
+        assert_close_within_rounding(mine, theirs)
 
 
 def test_stacked_experts_are_counted_as_weights_without_a_layer() -> None:
     from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
-    from tunesmith.engine.adapters.linear import weights_without_layer
+    from tunesmith.engine.adapters.linear_layers import count_stacked_weights
 
     config = Qwen3MoeConfig(
         vocab_size=64, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_experts=4,
@@ -257,4 +263,4 @@ def test_stacked_experts_are_counted_as_weights_without_a_layer() -> None:
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
     experts = 2 * 4 * (2 * 8 * 16 + 16 * 8)  # layers, experts, gate and up, down
-    assert weights_without_layer(model) == (experts, sum(weight.numel() for weight in model.parameters()))
+    assert count_stacked_weights(model) == (experts, sum(weight.numel() for weight in model.parameters()))

@@ -7,14 +7,14 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tunesmith.engine.answering import batch, trunks
-from tunesmith.engine.answering.trunks import group_by_beginning
-from tunesmith.engine.attention import decode
-from tunesmith.engine.attention.decode import Bank
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel
+from tunesmith.engine.attention import decode_attention
+from tunesmith.engine.attention.decode_attention import KVCache
+from tunesmith.engine.generation import decoding_batch, shared_prefixes
+from tunesmith.engine.generation.shared_prefixes import group_by_prefix
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import UsageError
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 SYSTEM, OTHER = [1, *range(10, 50)], [1, *range(30, 63)]
 PROMPTS = [
@@ -27,8 +27,8 @@ PROMPTS = [
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=0, max_size=8), st.integers(0, 4))
 def test_groups_hold_every_prompt_once_and_share_what_they_say(prompts: list[list[int]], cost: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trunks, "TRUNK_COST", cost)
-        groups = group_by_beginning(prompts)
+        patch.setattr(shared_prefixes, "PREFIX_COST_TOKENS", cost)
+        groups = group_by_prefix(prompts)
     assert sorted(prompt for group in groups for prompt in group.prompts) == list(range(len(prompts)))
     for group in groups:
         beginnings = {tuple(prompts[p][: group.length]) for p in group.prompts}
@@ -63,12 +63,12 @@ def test_no_other_grouping_saves_more_tokens(prompts: list[list[int]], cost: int
         for partition in partitions(list(range(len(prompts))))
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trunks, "TRUNK_COST", cost)
-        assert sum(group.saved for group in group_by_beginning(prompts)) == best
+        patch.setattr(shared_prefixes, "PREFIX_COST_TOKENS", cost)
+        assert sum(group.saved_tokens for group in group_by_prefix(prompts)) == best
 
 
 def test_two_systems_have_a_trunk_each() -> None:
-    assert [(group.length, sorted(group.prompts)) for group in group_by_beginning(PROMPTS)] == [
+    assert [(group.length, sorted(group.prompts)) for group in group_by_prefix(PROMPTS)] == [
         (41, [0, 1, 2, 3]), (34, [4, 5, 6, 7]), (0, [8]),
     ]  # fmt: skip
 
@@ -80,15 +80,15 @@ def test_trunks_and_pieces_of_prompts_change_no_answer(
 ) -> None:
     stop = set(range(0, 64, 9))
     alone = [Generator(tiny).generate([prompt], 20, stop)[0].tokens for prompt in PROMPTS]
-    monkeypatch.setattr(batch, "TOKENS_AT_ONCE", at_once)
-    monkeypatch.setattr(decode, "MOST_SCORES", 500)
+    monkeypatch.setattr(decoding_batch, "MAX_PREFILL_TOKENS", at_once)
+    monkeypatch.setattr(decode_attention, "MAX_SCORES", 500)
     assert [answer.tokens for answer in Generator(tiny, batch_size).generate(PROMPTS, 20, stop)] == alone
 
 
 def test_a_trunk_is_read_once_and_never_copied_to_rows(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     fed: list[int] = []
     columns: list[int] = []
-    original_feed, original_write = batch.feed, Bank.write
+    original_feed, original_write = decoding_batch.run_pass, KVCache.write
 
     def counting(model, parts, windows):  # type: ignore[no-untyped-def]
         fed.append(sum(len(part.tokens_N) for part in parts))
@@ -101,11 +101,11 @@ def test_a_trunk_is_read_once_and_never_copied_to_rows(tiny: LoadedModel, monkey
 
     generator = Generator(tiny)
     generator.generate(PROMPTS[:2], 1, set())  # the probe of the model has been
-    monkeypatch.setattr(batch, "feed", counting)
-    monkeypatch.setattr(Bank, "write", watching)
+    monkeypatch.setattr(decoding_batch, "run_pass", counting)
+    monkeypatch.setattr(KVCache, "write", watching)
     generator.generate(PROMPTS[:4], 3, set())
     assert fed == [41, 4 * 2, 4, 4]
-    assert max(columns) == decode.SPARE
+    assert max(columns) == decode_attention.SPARE_COLUMNS
 
 
 LABELS = [[20, 21, 22], [20, 21], [20, 30, 2], [40], [41, 20, 21]]
@@ -119,16 +119,16 @@ def test_label_scores_are_the_log_probabilities_of_the_texts(tiny: LoadedModel) 
             with torch.no_grad():
                 logits = tiny.model(input_ids=torch.tensor([prompt + label])).logits[0, len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1).gather(1, torch.tensor(label)[:, None]).sum()
-            assert_equal_but_for_rounding(float(scores[p, a]), float(expected))
+            assert_close_within_rounding(float(scores[p, a]), float(expected))
 
 
 def test_label_scores_do_not_depend_on_how_much_fits(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith.engine.answering import score
+    from tunesmith.engine.generation import label_scoring
 
     whole = Generator(tiny).score_labels(PROMPTS, LABELS)
-    monkeypatch.setattr(score, "TOKENS_AT_ONCE", 1)
-    monkeypatch.setattr(score, "LOGITS_AT_ONCE", 1)
-    assert_equal_but_for_rounding(Generator(tiny).score_labels(PROMPTS, LABELS), whole)
+    monkeypatch.setattr(label_scoring, "MAX_TREE_TOKENS", 1)
+    monkeypatch.setattr(label_scoring, "MAX_CHUNK_LOGITS", 1)
+    assert_close_within_rounding(Generator(tiny).score_labels(PROMPTS, LABELS), whole)
 
 
 def test_no_prompts_no_labels_no_scores(tiny: LoadedModel) -> None:

@@ -10,20 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.engine import budget as budget_module
-from tunesmith.engine import step as step_module
-from tunesmith.engine.adapters.lora import attach_lora, lora_parameters
-from tunesmith.engine.batches import longest_first, tokens_at_once
-from tunesmith.engine.budget import Wish, find_plan, plan_of, preferred_tokens, shortened
-from tunesmith.engine.forest import plant
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.memory import counting_memory, free_memory_bytes, held_memory_bytes
+from tunesmith.engine import memory_plan as budget_module
+from tunesmith.engine import training_step as step_module
+from tunesmith.engine.adapters.lora import attach_lora, list_lora_parameters
+from tunesmith.engine.batching import count_computed_tokens, sort_by_length_desc
+from tunesmith.engine.memory import get_free_memory_bytes, get_used_memory_bytes, track_peak_memory
+from tunesmith.engine.memory_plan import MemoryRequest, find_plan, get_preferred_tokens, plan_memory, truncate_to_tail
 from tunesmith.engine.methods.dpo import Dpo
 from tunesmith.engine.methods.sft import Sft
-from tunesmith.engine.step import Stepper
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.prefix_forest import build_forest
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays, TrainingRecipe
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 CPU = torch.device("cpu")
 Task = Callable[..., TokenArrays]
@@ -50,7 +50,7 @@ class FakeTrial:
         self.checkpointing: list[bool] = []
 
     def __call__(self, arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
-        tokens = tokens_at_once(arrays, piece, as_forest=True)
+        tokens = count_computed_tokens(arrays, piece, as_forest=True)
         self.sizes.append(tokens)
         self.longest.append(int(np.diff(arrays.starts_S1).max()))
         self.checkpointing.append(checkpointing)
@@ -62,9 +62,9 @@ class FakeTrial:
         return (self.b / self.saves if checkpointing else self.b) * tokens
 
 
-def wish_for(arrays: TokenArrays, batch_size: int = 16, preferred: int = 256, most: int | None = None) -> Wish:
+def wish_for(arrays: TokenArrays, batch_size: int = 16, preferred: int = 256, most: int | None = None) -> MemoryRequest:
     steps = [list(range(len(arrays)))[b : b + batch_size] for b in range(0, len(arrays), batch_size)]
-    return Wish(arrays, steps, True, preferred, most)
+    return MemoryRequest(arrays, steps, True, preferred, most)
 
 
 def test_everything_fits_so_nothing_is_recomputed(arrays_of: Rows) -> None:
@@ -158,8 +158,8 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
     arrays = TokenArrays(np.concatenate(rows), np.ones(ends[-1], np.float32), ends)
 
     def trial(arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
-        tokens = tokens_at_once(arrays, piece, as_forest=True)
-        longest = max(len(arrays.sequence(e)[0]) for e in piece)
+        tokens = count_computed_tokens(arrays, piece, as_forest=True)
+        longest = max(len(arrays.get_sequence(e)[0]) for e in piece)
         return int(a + tokens * (10 if checkpointing else 100) + c * tokens * longest)
 
     wish = wish_for(arrays, batch_size=8)
@@ -170,14 +170,14 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
         assert trial(arrays, [longest], True) > budget / 4.5, "there was room"
         return
     for step in wish.steps:
-        for piece in wish.pieces(arrays, step, plan.most_tokens):
+        for piece in wish.split_step(arrays, step, plan.most_tokens):
             assert trial(arrays, piece, plan.checkpointing) <= budget
 
 
 def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -> None:
     """What stands behind the last trained token takes no memory; trials are made with what does."""
     rows = [([*range(2, 202)], [0.0] * 20 + [1.0] + [0.0] * 179), ([*range(2, 102)], [0.0] * 99 + [1.0])]
-    assert longest_first(arrays_of(rows)) == [1, 0]
+    assert sort_by_length_desc(arrays_of(rows)) == [1, 0]
     with pytest.raises(TrainingError) as caught:
         find_plan(wish_for(arrays_of(rows)), FakeTrial(saves=1.0), budget_bytes=7_000)
     assert "99 tokens" in caught.value.found
@@ -185,19 +185,19 @@ def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -
 
 def test_shortened_keeps_the_ends_and_something_to_learn(arrays_of: Rows) -> None:
     arrays = arrays_of([([1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 1, 1]), ([7, 8, 9, 10], [0, 1, 0, 0])])
-    short = shortened(arrays, [1, 0], 3)
-    assert [short.sequence(s)[0].tolist() for s in range(2)] == [[7, 8], [3, 4, 5, 6]]
-    assert [short.sequence(s)[1].tolist() for s in range(2)] == [[0, 1], [0, 0, 1, 1]]
+    short = truncate_to_tail(arrays, [1, 0], 3)
+    assert [short.get_sequence(s)[0].tolist() for s in range(2)] == [[7, 8], [3, 4, 5, 6]]
+    assert [short.get_sequence(s)[1].tolist() for s in range(2)] == [[0, 1], [0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("as_forest", [True, False])
 def test_tokens_at_once_counts_what_is_computed(task: Task, as_forest: bool) -> None:
     arrays = task(12)
-    wish = Wish(arrays, [list(range(12))], as_forest, 64)
-    for piece in wish.pieces(arrays, range(12), 60):
-        rows = [arrays.sequence(e)[0][:-1] for e in piece]
-        counted = tokens_at_once(arrays, piece, as_forest=as_forest)
-        assert counted == (len(plant(rows, 1)) if as_forest else len(rows) * max(map(len, rows)))
+    wish = MemoryRequest(arrays, [list(range(12))], as_forest, 64)
+    for piece in wish.split_step(arrays, range(12), 60):
+        rows = [arrays.get_sequence(e)[0][:-1] for e in piece]
+        counted = count_computed_tokens(arrays, piece, as_forest=as_forest)
+        assert counted == (len(build_forest(rows, 1)) if as_forest else len(rows) * max(map(len, rows)))
 
 
 # --- with a model
@@ -212,11 +212,11 @@ def adapted(folder: Path) -> LoadedModel:
 
 def test_a_trial_leaves_no_trace(tiny_folder: Path, task: Task) -> None:
     loaded = adapted(tiny_folder)
-    stepper, arrays = Stepper(loaded, Sft()), task(8)
-    stepper.bytes_for(arrays, range(8), False)  # fills the cache of causal masks
+    stepper, arrays = TrainingStep(loaded, Sft()), task(8)
+    stepper.measure_bytes(arrays, range(8), False)  # fills the cache of causal masks
     before = [weight.clone() for weight in loaded.model.parameters()]
     random = torch.get_rng_state()
-    need = [stepper.bytes_for(arrays, range(8), on) for on in (False, True, False, True)]
+    need = [stepper.measure_bytes(arrays, range(8), on) for on in (False, True, False, True)]
     assert need[0] == need[2] and need[1] == need[3], "the same work counts the same"
     assert need[0] > 0 and not loaded.model.training
     assert torch.equal(random, torch.get_rng_state())
@@ -227,21 +227,21 @@ def test_a_trial_leaves_no_trace(tiny_folder: Path, task: Task) -> None:
 
 def test_the_same_training_has_the_same_plan(tiny_folder: Path, task: Task) -> None:
     recipe = TrainingRecipe(batch_size=8)
-    plans = [plan_of(Stepper(adapted(tiny_folder), Sft(), longest=20), task(32), recipe, 0) for _ in range(2)]
+    plans = [plan_memory(TrainingStep(adapted(tiny_folder), Sft(), longest=20), task(32), recipe, 0) for _ in range(2)]
     assert plans[0].model_copy(update={"budget_bytes": 0}) == plans[1].model_copy(update={"budget_bytes": 0})
-    assert plans[0].most_tokens == preferred_tokens(adapted(tiny_folder)) and not plans[0].checkpointing
+    assert plans[0].most_tokens == get_preferred_tokens(adapted(tiny_folder)) and not plans[0].checkpointing
 
 
 def test_a_model_without_forests_is_planned_by_its_padded_rows(tiny_folder: Path, task: Task) -> None:
-    stepper = Stepper(adapted(tiny_folder), Sft())
-    stepper.why_no_forest = "to see"
-    assert plan_of(stepper, task(32), TrainingRecipe(batch_size=8), 0).bytes_per_token > 0
+    stepper = TrainingStep(adapted(tiny_folder), Sft())
+    stepper.no_forest_reason = "to see"
+    assert plan_memory(stepper, task(32), TrainingRecipe(batch_size=8), 0).bytes_per_token > 0
 
 
 def test_pairs_are_planned_too(tiny_folder: Path, arrays_of: Rows) -> None:
     single = arrays_of([([1, 5, 6, 7 + k], [0.0, 0.0, 0.0, 1.0]) for k in range(16)])
     pairs = TokenArrays(single.tokens_N, single.weights_N, single.starts_S1, 2)
-    plan = plan_of(Stepper(adapted(tiny_folder), Dpo(0.1)), pairs, TrainingRecipe(batch_size=4), 0)
+    plan = plan_memory(TrainingStep(adapted(tiny_folder), Dpo(0.1)), pairs, TrainingRecipe(batch_size=4), 0)
     assert plan.bytes_per_token > 0
 
 
@@ -261,33 +261,33 @@ def deep(folder: Path) -> LoadedModel:
 def test_checkpointing_needs_less_and_gives_the_same_gradient(tmp_path: Path, task: Task) -> None:
     loaded, arrays = deep(tmp_path), task(8)
     loaded.model.eval()  # dropout would draw anew
-    stepper = Stepper(loaded, Sft())
-    plain, saving = (stepper.bytes_for(arrays, range(8), on) for on in (False, True))
+    stepper = TrainingStep(loaded, Sft())
+    plain, saving = (stepper.measure_bytes(arrays, range(8), on) for on in (False, True))
     assert saving < 0.6 * plain
     gradients = []
     for on in (False, True):
-        stepper.follow(MemoryPlan(checkpointing=on))
+        stepper.set_plan(MemoryPlan(checkpointing=on))
         loaded.model.train()
         for layer in loaded.model.modules():
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.0
         stepper.backward(arrays, range(8), 1)
-        gradients.append(torch.cat([weight.grad.flatten() for weight in lora_parameters(loaded.model)]))
+        gradients.append(torch.cat([weight.grad.flatten() for weight in list_lora_parameters(loaded.model)]))
         loaded.model.zero_grad(set_to_none=True)
-    assert_equal_but_for_rounding(gradients[0], gradients[1])
+    assert_close_within_rounding(gradients[0], gradients[1])
 
 
 def test_the_recipe_s_memory_decides(tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, arrays = deep(tmp_path), task(32)
-    stepper = Stepper(loaded, Sft())
-    monkeypatch.setattr(budget_module, "held_memory_bytes", lambda device: 0)
-    roomy = plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=10), 0)
-    need = stepper.bytes_for(arrays, range(32), False)
-    tight = plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=need / 3e9), 0)
-    assert (roomy.most_tokens, roomy.checkpointing) == (preferred_tokens(loaded), False)
+    stepper = TrainingStep(loaded, Sft())
+    monkeypatch.setattr(budget_module, "get_used_memory_bytes", lambda device: 0)
+    roomy = plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=10), 0)
+    need = stepper.measure_bytes(arrays, range(32), False)
+    tight = plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=need / 3e9), 0)
+    assert (roomy.most_tokens, roomy.checkpointing) == (get_preferred_tokens(loaded), False)
     assert tight.most_tokens < 256 or tight.checkpointing
     with pytest.raises(TrainingError, match="out-of-memory"):
-        plan_of(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=1e-6), 0)
+        plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=1e-6), 0)
 
 
 # --- when memory runs out nevertheless
@@ -298,9 +298,9 @@ def run_out_above(examples: int, monkeypatch: pytest.MonkeyPatch, *, from_step: 
     original, sizes = step_module.collate, []
     steps = iter(range(1, 1 << 30))
     step = 0
-    backward = Stepper.backward
+    backward = TrainingStep.backward
 
-    def counted(self: Stepper, *arguments: object) -> float:
+    def counted(self: TrainingStep, *arguments: object) -> float:
         nonlocal step
         step = next(steps)
         return backward(self, *arguments)
@@ -312,13 +312,13 @@ def run_out_above(examples: int, monkeypatch: pytest.MonkeyPatch, *, from_step: 
                 raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
         return original(arrays, piece, *rest, **more)
 
-    monkeypatch.setattr(Stepper, "backward", counted)
+    monkeypatch.setattr(TrainingStep, "backward", counted)
     monkeypatch.setattr(step_module, "collate", collate)
     return sizes
 
 
 def train(folder: Path, task: Task, recipe: Callable[..., Recipe], out: Path) -> tuple[list[float], MemoryPlan]:
-    from tunesmith.engine.train import train_adapter
+    from tunesmith.engine.adapter_training import train_adapter
 
     lines = []
     loaded = load_model(folder, "float32")
@@ -338,14 +338,14 @@ def test_r8_halving_keeps_the_batch_the_order_and_the_schedule(
     assert max(sizes) == 16 and smaller.most_examples == 2 and plan.most_examples > 16
     assert len(halved) == len(plain)
     # every step starts from weights that differ by rounding of the steps before
-    assert_equal_but_for_rounding(halved, plain, LOSS_TERMS * len(plain))
+    assert_close_within_rounding(halved, plain, LOSS_TERMS * len(plain))
 
 
 def test_f17_with_one_example_left_activations_are_kept_no_longer(
     tiny_folder: Path, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = adapted(tiny_folder)
-    stepper, arrays = Stepper(loaded, Sft()), task(4)
+    stepper, arrays = TrainingStep(loaded, Sft()), task(4)
     original = step_module.collate
 
     def collate(*arguments: object, **more: object) -> object:
@@ -374,7 +374,7 @@ def test_f17_an_allocation_beyond_the_address_space_is_out_of_memory() -> None:
 
 def test_free_memory_is_what_the_machine_has_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5_000})())
-    assert free_memory_bytes(CPU, root=tmp_path) == 5_000
+    assert get_free_memory_bytes(CPU, root=tmp_path) == 5_000
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -397,11 +397,11 @@ def test_a_control_group_leaves_less(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (top / folder / names[0]).write_text(limit + "\n")
         (top / folder / names[1]).write_text(used + "\n")
         (top / folder / "memory.stat").write_text(f"anon 1\n{names[2]} {cache}\n")
-    assert free_memory_bytes(CPU, root=tmp_path) == 6_500
+    assert get_free_memory_bytes(CPU, root=tmp_path) == 6_500
 
 
 def test_counting_knows_what_is_held_at_once() -> None:
-    with counting_memory(CPU) as most:
+    with track_peak_memory(CPU) as most:
         kept = torch.zeros(1000)
         for _ in range(5):
             torch.zeros(3000)
@@ -412,8 +412,8 @@ def test_counting_knows_what_is_held_at_once() -> None:
 
 def test_counting_sees_what_was_there_before_as_held() -> None:
     before = torch.zeros(100_000)
-    with counting_memory(CPU) as most:
+    with track_peak_memory(CPU) as most:
         before[::2].add_(1)
         before.view(-1)
     assert most() == 0
-    assert held_memory_bytes(CPU) > 1e6
+    assert get_used_memory_bytes(CPU) > 1e6

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tunesmith import faults
+from tunesmith import failpoints
 from tunesmith.engine import checkpoint as checkpoint_module
-from tunesmith.engine.checkpoint import MANIFEST, Checkpoints, bytes_of
+from tunesmith.engine.checkpoint import MANIFEST_FILE, Checkpoints, estimate_bytes
 from tunesmith.errors import DiskFull, RunError, TrainingError
-from tunesmith.temporaries import temporary_path
+from tunesmith.temporary_files import make_temporary_path
 
 Groups = dict[str, dict[str, Tensor]]
 
@@ -29,7 +29,7 @@ Groups = dict[str, dict[str, Tensor]]
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faults.arm(None)
+    failpoints.arm(None)
 
 
 def some_groups(seed: int = 0) -> Groups:
@@ -67,9 +67,9 @@ def hidden(folder: Path) -> list[str]:
 
 
 def test_every_bit_comes_back(tmp_path: Path) -> None:
-    newest = saved(tmp_path, 3).newest()
+    newest = saved(tmp_path, 3).load_latest()
     assert newest is not None
-    assert (newest.step, newest.state, newest.passed_over) == (3, {"step": 3, "loss": 0.1 + 0.2}, ())
+    assert (newest.step, newest.state, newest.skipped_damaged) == (3, {"step": 3, "loss": 0.1 + 0.2}, ())
     assert equal(newest.groups, some_groups(3))
 
 
@@ -81,7 +81,7 @@ def test_others_can_read_the_tensors(tmp_path: Path) -> None:
 
 _tensors = st.dictionaries(
     st.text("abc.", min_size=1, max_size=4),
-    st.tuples(st.sampled_from(list(checkpoint_module.DTYPES)), st.lists(st.integers(0, 3), max_size=3)),
+    st.tuples(st.sampled_from(list(checkpoint_module.DTYPE_NAMES)), st.lists(st.integers(0, 3), max_size=3)),
     max_size=4,
 )
 
@@ -92,28 +92,28 @@ def test_any_dtype_and_shape_comes_back(tmp_path_factory: pytest.TempPathFactory
     groups = {"group": {name: torch.ones(shape).to(dtype) for name, (dtype, shape) in shapes.items()}}
     checkpoints = Checkpoints(tmp_path_factory.mktemp("any"))
     checkpoints.save(1, {}, groups)
-    newest = checkpoints.newest()
+    newest = checkpoints.load_latest()
     assert newest is not None and equal(newest.groups, groups)
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2, 5, 9)
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000005", "step-00000009"]
-    assert checkpoints.newest().step == 9  # type: ignore[union-attr]
+    assert checkpoints.load_latest().step == 9  # type: ignore[union-attr]
     checkpoints.clear()
     assert not checkpoints.folder.exists()
 
 
 def test_none_is_none(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    assert checkpoints.newest() is None
+    assert checkpoints.load_latest() is None
     checkpoints.clear()
-    checkpoints.sweep()
+    checkpoints.remove_temporaries()
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
 
-FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors", MANIFEST)
+FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors", MANIFEST_FILE)
 
 
 def offsets(path: Path) -> list[int]:
@@ -126,21 +126,21 @@ def offsets(path: Path) -> list[int]:
 def test_a_flipped_bit_is_found_by_name_and_the_one_before_is_used(tmp_path: Path, name: str, place: int) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     path = checkpoints.folder / "step-00000002" / name
-    faults.flip_bit(path, offsets(path)[place])
-    newest = checkpoints.newest()
+    failpoints.flip_bit(path, offsets(path)[place])
+    newest = checkpoints.load_latest()
     assert newest is not None and newest.step == 1
     assert equal(newest.groups, some_groups(1))
-    assert len(newest.passed_over) == 1 and f"step-00000002/{name}" in newest.passed_over[0]
+    assert len(newest.skipped_damaged) == 1 and f"step-00000002/{name}" in newest.skipped_damaged[0]
 
 
 def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2)
-    path = checkpoints.folder / "step-00000002" / MANIFEST
+    path = checkpoints.folder / "step-00000002" / MANIFEST_FILE
     content = path.read_bytes()
     for place in range(len(content)):
         for bit in range(8):
             path.write_bytes(content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :])
-            with pytest.raises(checkpoint_module.Damaged, match=MANIFEST):
+            with pytest.raises(checkpoint_module.DamagedCheckpoint, match=MANIFEST_FILE):
                 checkpoint_module._read_manifest(path)
 
 
@@ -166,11 +166,11 @@ def link(path: Path) -> None:
 def test_torn_longer_empty_and_missing_files_are_found(tmp_path: Path, name: str, damage) -> None:  # type: ignore[no-untyped-def]
     checkpoints = saved(tmp_path, 1, 2)
     damage(checkpoints.folder / "step-00000002" / name)
-    newest = checkpoints.newest()
+    newest = checkpoints.load_latest()
     assert newest is not None and newest.step == 1
-    assert "step-00000002/" in newest.passed_over[0]
+    assert "step-00000002/" in newest.skipped_damaged[0]
     if damage is not link:
-        assert name in newest.passed_over[0]
+        assert name in newest.skipped_damaged[0]
 
 
 @pytest.mark.parametrize("name", ["rng_state.pth", "optimizer.pt", ".metadata", "notes.txt"])
@@ -179,16 +179,16 @@ def test_a_file_that_does_not_belong_there_is_never_opened(tmp_path: Path, name:
     checkpoints = saved(tmp_path, 1, 2)
     canary = tmp_path / "canary"
     (checkpoints.folder / "step-00000002" / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % bytes(canary))
-    newest = checkpoints.newest()
-    assert newest is not None and newest.step == 1 and name in newest.passed_over[0]
+    newest = checkpoints.load_latest()
+    assert newest is not None and newest.step == 1 and name in newest.skipped_damaged[0]
     assert not canary.exists()
 
 
 def forged(folder: Path, change) -> None:  # type: ignore[no-untyped-def]
     """A manifest that vouches for itself and says something else."""
-    manifest = checkpoint_module._read_manifest(folder / MANIFEST).model_dump(mode="json")
+    manifest = checkpoint_module._read_manifest(folder / MANIFEST_FILE).model_dump(mode="json")
     change(manifest["files"])
-    (folder / MANIFEST).write_bytes(checkpoint_module._Manifest.model_validate(manifest).signed())
+    (folder / MANIFEST_FILE).write_bytes(checkpoint_module._Manifest.model_validate(manifest).to_signed_json())
 
 
 def test_other_shapes_and_names_outside_are_found(tmp_path: Path) -> None:
@@ -199,9 +199,9 @@ def test_other_shapes_and_names_outside_are_found(tmp_path: Path) -> None:
         files["weights.safetensors"]["tensors"]["a"] = ["F32", [5, 3]]
 
     forged(folder, other_shape)
-    assert "holds other tensors" in checkpoints.newest().passed_over[0]  # type: ignore[union-attr]
+    assert "holds other tensors" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
     forged(folder, lambda files: files.update({"../elsewhere.safetensors": files.pop("weights.safetensors")}))
-    assert "not what was written" in checkpoints.newest().passed_over[0]  # type: ignore[union-attr]
+    assert "not what was written" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
 
 
 def test_when_all_are_damaged_none_is_taken_for_a_beginning(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_when_all_are_damaged_none_is_taken_for_a_beginning(tmp_path: Path) -> N
     for step in (1, 2):
         empty(checkpoints.folder / f"step-0000000{step}" / "weights.safetensors")
     with pytest.raises(RunError) as caught:
-        checkpoints.newest()
+        checkpoints.load_latest()
     assert caught.value.code == "run/no-good-checkpoint"
     assert "step-00000001/weights" in caught.value.found and "step-00000002/weights" in caught.value.found
 
@@ -217,8 +217,8 @@ def test_when_all_are_damaged_none_is_taken_for_a_beginning(tmp_path: Path) -> N
 def test_the_next_save_takes_the_place_of_damaged_ones(tmp_path: Path) -> None:
     """Else retention would count them and drop the good one."""
     checkpoints = saved(tmp_path, 1, 2, 4)
-    empty(checkpoints.folder / "step-00000004" / MANIFEST)
-    assert checkpoints.newest().step == 2  # type: ignore[union-attr]
+    empty(checkpoints.folder / "step-00000004" / MANIFEST_FILE)
+    assert checkpoints.load_latest().step == 2  # type: ignore[union-attr]
     checkpoints.save(3, {}, some_groups(3))
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000002", "step-00000003"]
 
@@ -243,9 +243,9 @@ def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older
     monkeypatch.setattr(os, "fsync", traced_sync)
     monkeypatch.setattr(Path, "rename", traced_rename)
     checkpoints.save(3, {}, some_groups(3))
-    owner = temporary_path(tmp_path / "x").name.partition("-x-")[0] + "-"
+    owner = make_temporary_path(tmp_path / "x").name.partition("-x-")[0] + "-"
     assert [re.sub(f"{owner}(.*?)-[0-9a-f]{{8}}(?= |$)", r"hidden \1", call) for call in calls] == [
-        "sync weights.safetensors", "sync optimizer.safetensors", "sync random.safetensors", f"sync {MANIFEST}",
+        "sync weights.safetensors", "sync optimizer.safetensors", "sync random.safetensors", f"sync {MANIFEST_FILE}",
         "sync hidden step-00000003", "hidden step-00000003 -> step-00000003", "sync checkpoints",
         "step-00000001 -> hidden dropped-step-00000001",
     ]  # fmt: skip
@@ -258,16 +258,16 @@ def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older
 @pytest.mark.parametrize("action", ["enospc", "raise"])
 def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(tmp_path: Path, point: str, action: str) -> None:
     checkpoints = saved(tmp_path, 1)
-    faults.arm(f"checkpoint.{point}:{action}")
-    with pytest.raises(DiskFull if action == "enospc" else faults.InjectedError) as caught:
+    failpoints.arm(f"checkpoint.{point}:{action}")
+    with pytest.raises(DiskFull if action == "enospc" else failpoints.InjectedError) as caught:
         checkpoints.save(2, {}, some_groups(2))
     if isinstance(caught.value, DiskFull):
         assert (caught.value.code, caught.value.path) == ("training/disk-full", str(checkpoints.folder))
-        assert caught.value.need_bytes > 0 and caught.value.free_bytes > 0
-    assert checkpoints.newest().step == 1  # type: ignore[union-attr]
+        assert caught.value.required_bytes > 0 and caught.value.free_bytes > 0
+    assert checkpoints.load_latest().step == 1  # type: ignore[union-attr]
     assert hidden(tmp_path) == []
     checkpoints.save(2, {}, some_groups(2))
-    assert checkpoints.newest().step == 2  # type: ignore[union-attr]
+    assert checkpoints.load_latest().step == 2  # type: ignore[union-attr]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root on Linux")
@@ -283,15 +283,15 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         (tmp_path / "something").write_bytes(bytes(1 << 20))
         with pytest.raises(DiskFull) as caught:
             checkpoints.save(4, {}, big)
-        assert caught.value.need_bytes >= 1_200_000 > caught.value.free_bytes
+        assert caught.value.required_bytes >= 1_200_000 > caught.value.free_bytes
         assert [path.name for path in sorted(checkpoints.folder.iterdir())] == ["step-00000002", "step-00000003"]
-        assert checkpoints.newest().step == 3  # type: ignore[union-attr]
+        assert checkpoints.load_latest().step == 3  # type: ignore[union-attr]
         (tmp_path / "something").unlink()
         checkpoints.save(4, {}, big)
-        assert checkpoints.newest().step == 4  # type: ignore[union-attr]
+        assert checkpoints.load_latest().step == 4  # type: ignore[union-attr]
         with pytest.raises(DiskFull, match="no room"):
-            checkpoints.check_room(5 << 20)
-        checkpoints.check_room(1 << 20)
+            checkpoints.check_disk_space(5 << 20)
+        checkpoints.check_disk_space(1 << 20)
     finally:
         libc.umount(bytes(tmp_path))
 
@@ -305,27 +305,27 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
 
 def test_room_is_asked_for_before_the_first_step(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    checkpoints.check_room(bytes_of(some_groups()))
+    checkpoints.check_disk_space(estimate_bytes(some_groups()))
     too_much = shutil.disk_usage(tmp_path).free // 3 + (1 << 30)
     with pytest.raises(DiskFull) as caught:
-        checkpoints.check_room(too_much)
-    assert caught.value.need_bytes == 3 * too_much and "--out" in caught.value.do
+        checkpoints.check_disk_space(too_much)
+    assert caught.value.required_bytes == 3 * too_much and "--out" in caught.value.do
 
 
 def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    code = "import sys; from pathlib import Path; from tunesmith.temporaries import temporary_path as t; "
+    code = "import sys; from pathlib import Path; from tunesmith.temporary_files import make_temporary_path as t; "
     code += "p = t(Path(sys.argv[1])); p.mkdir(); print(p.name, flush=True); input()"
     command = [sys.executable, "-c", code, str(checkpoints.folder / "step-00000007")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as alive:
         assert alive.stdout is not None
         name = alive.stdout.readline().strip()
-        checkpoints.sweep()
+        checkpoints.remove_temporaries()
         assert hidden(tmp_path) == [name]
         alive.kill()
-    checkpoints.sweep()
+    checkpoints.remove_temporaries()
     assert hidden(tmp_path) == []
-    assert checkpoints.newest().step == 1  # type: ignore[union-attr]
+    assert checkpoints.load_latest().step == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", ["step-00000000", "step-00000009"])
@@ -337,9 +337,9 @@ def test_a_planted_link_in_place_of_a_checkpoint_is_named_and_its_target_is_left
     (victim := tmp_path / "victim").mkdir()
     (victim / "precious").write_text("x")
     (checkpoints.folder / name).symlink_to(victim)
-    newest = checkpoints.newest()
+    newest = checkpoints.load_latest()
     assert newest is not None and newest.step == 2
-    assert newest.passed_over == (f"{name} is a symbolic link, not a folder",)
+    assert newest.skipped_damaged == (f"{name} is a symbolic link, not a folder",)
     for step in (3, 4, 5):
         checkpoints.save(step, {}, some_groups(step))
     checkpoints.clear()
@@ -347,26 +347,26 @@ def test_a_planted_link_in_place_of_a_checkpoint_is_named_and_its_target_is_left
     assert [path.name for path in checkpoints.folder.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", [MANIFEST, "weights.safetensors"])
+@pytest.mark.parametrize("name", [MANIFEST_FILE, "weights.safetensors"])
 def test_a_pipe_in_place_of_a_checkpoints_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     (path := checkpoints.folder / "step-00000002" / name).unlink()
     os.mkfifo(path)
-    newest = checkpoints.newest()
+    newest = checkpoints.load_latest()
     assert newest is not None and newest.step == 1
-    assert newest.passed_over == (f"step-00000002/{name} is a pipe",)
+    assert newest.skipped_damaged == (f"step-00000002/{name} is a pipe",)
 
 
 def test_a_bit_that_the_disk_turns_over_while_writing_is_found(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    faults.arm("checkpoint.file:2:flip")
+    failpoints.arm("checkpoint.file:2:flip")
     checkpoints.save(2, {}, some_groups(2))
-    newest = checkpoints.newest()
-    assert newest is not None and newest.step == 1 and "optimizer.safetensors" in newest.passed_over[0]
+    newest = checkpoints.load_latest()
+    assert newest is not None and newest.step == 1 and "optimizer.safetensors" in newest.skipped_damaged[0]
 
 
 def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    document = json.loads((checkpoints.folder / "step-00000001" / MANIFEST).read_text())
+    document = json.loads((checkpoints.folder / "step-00000001" / MANIFEST_FILE).read_text())
     assert document["state"] == {"step": 1, "loss": 0.1 + 0.2}
     assert document["files"]["weights.safetensors"]["tensors"]["a"] == ["F32", [3, 5]]

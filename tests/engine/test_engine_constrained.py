@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tunesmith.engine.answering import batch, likeliest, likelihood
-from tunesmith.engine.answering.choose import Sampling
-from tunesmith.engine.answering.grammar import JsonGrammar
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.generation import best_label_search, decoding_batch, sequence_logprobs
+from tunesmith.engine.generation.json_constraint import JsonGrammar
+from tunesmith.engine.generation.sampling import Sampling
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import UsageError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 PROMPTS = [[1, 20, 21, 22], [1, 20, 21, 30, 31], [1, 9]]
@@ -103,9 +103,9 @@ def test_answers_of_a_model_that_knows_nothing_parse_and_fit(
     count = 60
     answers = Generator(speller).generate(
         [[0, 30, 31]] * count, 150, {1}, sampling=[Sampling(3.0, 1.0, seed) for seed in range(count)],
-        constraints=[grammar.constraint() for _ in range(count)],
+        constraints=[grammar.build_constraint() for _ in range(count)],
     )  # fmt: skip
-    texts = [tokenizer.decode(answer.tokens) for answer in answers if answer.finished]
+    texts = [tokenizer.decode(answer.tokens) for answer in answers if answer.is_complete]
     assert len(texts) > count / 2 and len(set(texts)) > 10
     assert all(fits(json.loads(text)) for text in texts)
 
@@ -118,9 +118,9 @@ def test_a_held_answer_is_greedy_among_what_is_allowed(
 ) -> None:
     """Against whole forward passes, one token at a time; the answers stay valid beginnings where they are cut."""
     grammar = JsonGrammar(folder / "tokenizer.json", schema, [1])
-    answers = Generator(speller).generate(PROMPTS, 40, {1}, constraints=[grammar.constraint() for _ in PROMPTS])
+    answers = Generator(speller).generate(PROMPTS, 40, {1}, constraints=[grammar.build_constraint() for _ in PROMPTS])
     for prompt, answer in zip(PROMPTS, answers, strict=True):
-        constraint, so_far = grammar.constraint(), list[int]()
+        constraint, so_far = grammar.build_constraint(), list[int]()
         while len(so_far) < 40:
             with torch.no_grad():
                 logits = speller.model(input_ids=torch.tensor([prompt + so_far])).logits[0, -1]
@@ -131,13 +131,13 @@ def test_a_held_answer_is_greedy_among_what_is_allowed(
             if token == 1:
                 break
             so_far.append(token)
-        assert (answer.tokens, answer.finished) == (so_far, len(so_far) < 40)
+        assert (answer.tokens, answer.is_complete) == (so_far, len(so_far) < 40)
 
 
 def allowed_after(grammar: JsonGrammar, tokenizer: FolderTokenizer, text: str) -> bool:
     """Whether an answer may be this text and then end."""
     ids = tokenizer.encode([text])[0].ids
-    constraint = grammar.constraint()
+    constraint = grammar.build_constraint()
     return all(constraint(ids[:t])[token] for t, token in enumerate([*ids, 1]))
 
 
@@ -166,7 +166,7 @@ def test_what_a_schema_allows(folder: Path, tokenizer: FolderTokenizer, text: st
 
 def test_control_tokens_are_no_part_of_a_text_and_every_stop_token_ends_it(folder: Path) -> None:
     grammar = JsonGrammar(folder / "tokenizer.json", {"type": "string"}, [0, 1])
-    constraint = grammar.constraint()
+    constraint = grammar.build_constraint()
     quote = load_tokenizer(folder).encode(['"'])[0].ids
     assert not constraint(quote)[[0, 1]].any()
     assert constraint([*quote, *quote]).nonzero()[:, 0].tolist() == [0, 1]
@@ -220,10 +220,10 @@ def expected_of(model: Any, text: list[int], begin: int) -> float:
 def test_log_probabilities_are_those_of_the_model(
     tiny: LoadedModel, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(likelihood, "TEXTS_AT_ONCE", at_once)
+    monkeypatch.setattr(sequence_logprobs, "MAX_CHUNK_TEXTS", at_once)
     told: list[tuple[int, int]] = []
-    found = Generator(tiny).log_probabilities(TEXTS, BEGINS, lambda ready, wanted: told.append((ready, wanted)))
-    assert_equal_but_for_rounding(found, [expected_of(tiny.model, *text) for text in zip(TEXTS, BEGINS, strict=True)])
+    found = Generator(tiny).compute_log_probabilities(TEXTS, BEGINS, lambda ready, wanted: told.append((ready, wanted)))
+    assert_close_within_rounding(found, [expected_of(tiny.model, *text) for text in zip(TEXTS, BEGINS, strict=True)])
     assert told[-1] == (6, 6)
 
 
@@ -232,14 +232,14 @@ def test_log_probabilities_agree_with_label_scores(tiny: LoadedModel) -> None:
     scores = Generator(tiny).score_labels(PROMPTS, labels)
     texts = [prompt + label for prompt in PROMPTS for label in labels]
     begins = [len(prompt) for prompt in PROMPTS for _ in labels]
-    found = Generator(tiny).log_probabilities(texts, begins)
-    assert_equal_but_for_rounding(np.reshape(found, (3, 3)), scores)
+    found = Generator(tiny).compute_log_probabilities(texts, begins)
+    assert_close_within_rounding(np.reshape(found, (3, 3)), scores)
 
 
 def test_nothing_asked_nothing_found_and_the_model_stays_in_training(tiny: LoadedModel) -> None:
     tiny.model.train()
-    assert Generator(tiny).log_probabilities([], []) == []
-    Generator(tiny).log_probabilities(TEXTS, BEGINS)
+    assert Generator(tiny).compute_log_probabilities([], []) == []
+    Generator(tiny).compute_log_probabilities(TEXTS, BEGINS)
     assert tiny.model.training
 
 
@@ -260,12 +260,12 @@ def test_the_likeliest_label_is_that_of_all_scores(
     less = torch.rand(len(prompts), len(labels), generator=torch.Generator().manual_seed(0)) * 8 if with_less else None
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(likeliest, "MOST_ROWS", most)
-        patch.setattr(likeliest, "MOST_STEPS", steps)
-        found = Generator(tiny).likeliest_labels(prompts, labels, lambda *ready: told.append(ready), less=less)
+        patch.setattr(best_label_search, "MAX_SEQUENCES", most)
+        patch.setattr(best_label_search, "MAX_STEPS", steps)
+        found = Generator(tiny).find_best_labels(prompts, labels, lambda *ready: told.append(ready), less=less)
     scores = Generator(tiny).score_labels(prompts, labels) - (0 if less is None else less)
     best = scores.max(-1).values
-    assert_equal_but_for_rounding([float(scores[p, a]) for p, a in enumerate(found)], best)
+    assert_close_within_rounding([float(scores[p, a]) for p, a in enumerate(found)], best)
     assert told[-1] == (len(prompts), len(prompts))
 
 
@@ -277,26 +277,26 @@ def test_labels_that_cannot_be_the_likeliest_are_not_computed(
     less = torch.full((3, 400), 30.0)
     less[:, 0] = 0.0
     fed: list[int] = []
-    original = batch.feed
+    original = decoding_batch.run_pass
 
     def counting(model, parts, windows):  # type: ignore[no-untyped-def]
         fed.append(sum(len(part.tokens_N) for part in parts))
         return original(model, parts, windows)
 
-    Generator(tiny).likeliest_labels(PROMPTS, labels)  # the probe of the model has been
-    monkeypatch.setattr(batch, "feed", counting)
-    assert Generator(tiny).likeliest_labels(PROMPTS, labels, less=less) == [0, 0, 0]
+    Generator(tiny).find_best_labels(PROMPTS, labels)  # the probe of the model has been
+    monkeypatch.setattr(decoding_batch, "run_pass", counting)
+    assert Generator(tiny).find_best_labels(PROMPTS, labels, less=less) == [0, 0, 0]
     assert fed == [sum(map(len, PROMPTS)), 3, 3]
 
 
 def test_of_equally_likely_labels_the_first_is_taken(tiny: LoadedModel) -> None:
-    assert Generator(tiny).likeliest_labels(PROMPTS, [[9, 2], [9, 2], [9, 2]]) == [0, 0, 0]
+    assert Generator(tiny).find_best_labels(PROMPTS, [[9, 2], [9, 2], [9, 2]]) == [0, 0, 0]
 
 
 def test_an_empty_label_has_no_likelihood(tiny: LoadedModel) -> None:
     with pytest.raises(UsageError, match="empty-label"):
-        Generator(tiny).likeliest_labels(PROMPTS, [[1], []])
-    assert Generator(tiny).likeliest_labels([], [[1]]) == []
+        Generator(tiny).find_best_labels(PROMPTS, [[1], []])
+    assert Generator(tiny).find_best_labels([], [[1]]) == []
 
 
 def test_label_scores_tell_how_far_they_are(tiny: LoadedModel) -> None:

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from tunesmith.engine.convert import convert_gguf
-from tunesmith.engine.load import load_model
+from tunesmith.engine.gguf_conversion import convert_gguf
+from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import ModelError
 
 WORDS = ["<|endoftext|>", "a", "b", "c", "ab", "Ġ", "Ġa", "<|im_end|>"]

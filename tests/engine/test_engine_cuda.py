@@ -12,20 +12,20 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from tunesmith.engine.adapters.choose import trained_of
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.attention import flex
-from tunesmith.engine.attention.registered import attending_by_forest, forest_hidden_states
-from tunesmith.engine.budget import plan_of
+from tunesmith.engine.attention.hf_backend import compute_forest_hidden_states, use_forest_attention
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.forest import plant
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.memory import free_memory_bytes
+from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.memory import get_free_memory_bytes
+from tunesmith.engine.memory_plan import plan_memory
 from tunesmith.engine.methods.dpo import Dpo
 from tunesmith.engine.methods.sft import Sft
-from tunesmith.engine.snapshot import Safekeeping
-from tunesmith.engine.step import Stepper
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.prefix_forest import build_forest
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import AdapterRecipe, MemoryPlan, MetricLine, Recipe, TokenArrays, TrainingRecipe
 
 pytestmark = [
@@ -63,22 +63,22 @@ def arrays(arrays_of: ArraysOf) -> TokenArrays:
 def scrambled(loaded: LoadedModel, kind: str) -> dict[str, torch.nn.Parameter]:
     """The trained weights; fresh thin matrices would have gradients of zero."""
     recipe = AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=8)
-    adapter = trained_of(loaded, recipe)
+    adapter = build_trainable(loaded, recipe)
     torch.manual_seed(1)
     with torch.no_grad():
-        for name, weight in adapter.weights().items():
+        for name, weight in adapter.get_weights().items():
             if "lora_" in name and weight.dim() > 1:
                 weight.normal_(std=0.05)
-    return adapter.weights()
+    return adapter.get_weights()
 
 
 def gradients(
     loaded: LoadedModel, weights: dict[str, torch.nn.Parameter], arrays: TokenArrays, *, as_forest: bool
 ) -> tuple[float, dict[str, torch.Tensor]]:
-    stepper = Stepper(loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(most_examples=1))
-    assert stepper.why_no_forest is None
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(most_examples=1))
+    assert stepper.no_forest_reason is None
     if not as_forest:
-        stepper.why_no_forest = "to compare"
+        stepper.no_forest_reason = "to compare"
     loss = stepper.backward(arrays, range(len(arrays)), 1)
     found = {name: weight.grad.float() for name, weight in weights.items() if weight.grad is not None}
     loaded.model.zero_grad(set_to_none=True)
@@ -128,12 +128,14 @@ def test_the_gradients_are_those_of_a_cpu(folder: Path, arrays: TokenArrays) -> 
 def test_forests_of_many_sizes_need_no_new_kernels(folder: Path) -> None:
     """Compiled once for all lengths: a kernel takes seconds to compile, and every step has a length of its own."""
     loaded, random = load_model(folder, "auto"), np.random.default_rng(0)
-    assert Stepper(loaded, Sft()).why_no_forest is None  # the probe compiles what validation will need
+    assert TrainingStep(loaded, Sft()).no_forest_reason is None  # the probe compiles what validation will need
     sizes = (300, 517, 640, 901, 129, 1000)
     compiled = [torch._dynamo.utils.counters["stats"]["unique_graphs"]]
-    with torch.no_grad(), attending_by_forest(loaded.model):
+    with torch.no_grad(), use_forest_attention(loaded.model):
         for size in sizes:
-            hidden = forest_hidden_states(loaded.model, plant([random.integers(3, 500, size).astype(np.int32)]))
+            hidden = compute_forest_hidden_states(
+                loaded.model, build_forest([random.integers(3, 500, size).astype(np.int32)])
+            )
             assert bool(hidden.isfinite().all())
             compiled.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     assert len(set(compiled)) == 1, compiled
@@ -149,7 +151,7 @@ def test_training_learns_and_goes_on_from_a_checkpoint(folder: Path, arrays: Tok
         train_adapter(
             load_model(folder), arrays, arrays, recipe, adapter_folder=tmp_path / name / "adapter",
             on_line=lines.append, stop=lambda: bool(lines) and lines[-1].step >= stop_at,
-            safekeeping=Safekeeping(checkpoints, lambda: {}, checkpoints.newest()),
+            checkpointing=CheckpointConfig(checkpoints, lambda: {}, checkpoints.load_latest()),
         )  # fmt: skip
         return lines
 
@@ -167,7 +169,7 @@ def test_dpo_shares_its_prompt(folder: Path, arrays: TokenArrays) -> None:
     weights = scrambled(loaded, "lora")
     found = []
     for most in (1, 1 << 20):
-        stepper = Stepper(loaded, Dpo(0.1), MemoryPlan(most_examples=most))
+        stepper = TrainingStep(loaded, Dpo(0.1), MemoryPlan(most_examples=most))
         loss = stepper.backward(pairs, range(4), 1)
         found.append((loss, {name: weight.grad.clone() for name, weight in weights.items()}))
         loaded.model.zero_grad(set_to_none=True)
@@ -193,18 +195,18 @@ def test_the_plan_keeps_within_the_devices_memory(
 ) -> None:
     loaded = load_model(folder)
     scrambled(loaded, "lora")
-    stepper = Stepper(loaded, Sft())
+    stepper = TrainingStep(loaded, Sft())
     given = recipe(batch_size=8).training
-    wide = plan_of(stepper, arrays, given, 0)
+    wide = plan_memory(stepper, arrays, given, 0)
     assert wide.most_tokens >= 512 and not wide.checkpointing
     held = torch.cuda.memory_allocated()
-    tight = plan_of(stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0)
+    tight = plan_memory(stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0)
     assert tight.checkpointing or tight.most_tokens < wide.most_tokens
-    stepper.follow(tight)
+    stepper.set_plan(tight)
     torch.cuda.reset_peak_memory_stats()
     stepper.backward(arrays, range(len(arrays)), 1)
     assert torch.cuda.max_memory_allocated() - held < 5.5e6
-    assert free_memory_bytes(loaded.device) < torch.cuda.get_device_properties(0).total_memory
+    assert get_free_memory_bytes(loaded.device) < torch.cuda.get_device_properties(0).total_memory
 
 
 def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf) -> None:
@@ -216,7 +218,7 @@ def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf
     expected = gradients(loaded, weights, arrays, as_forest=True)
     torch.cuda.empty_cache()
     allowed = torch.cuda.memory_reserved() + (60 << 20)
-    stepper = Stepper(loaded, Sft(), MemoryPlan(most_tokens=1 << 20))
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_tokens=1 << 20))
     torch.cuda.set_per_process_memory_fraction(allowed / torch.cuda.get_device_properties(0).total_memory)
     try:
         loss = stepper.backward(arrays, range(len(arrays)), 1)
@@ -233,11 +235,11 @@ def test_the_attention_kernel_is_the_rule(shared: int) -> None:
     random = np.random.default_rng(shared)
     begin = random.integers(0, 99, shared)
     rows = [np.concatenate([begin, random.integers(0, 99, 20 + 37 * k)]).astype(np.int32) for k in range(9)]
-    forest = plant(rows)
+    forest = build_forest(rows)
     parts = [torch.from_numpy(random.standard_normal((len(forest), h, 64))) for h in (8, 2, 2)]
     ours, exact = ([x.to("cuda", dtype).requires_grad_() for x in parts] for dtype in (torch.float32, torch.float64))
     upstream = torch.from_numpy(random.standard_normal((len(forest), 8, 64))).cuda()
-    out = flex.attend(*ours, flex.Rule(forest, torch.device("cuda")), 0.125)
+    out = flex.attend(*ours, flex.ForestBlockMask(forest, torch.device("cuda")), 0.125)
     q, k, v = exact
     i, j = torch.arange(len(forest))[:, None], torch.arange(len(forest))[None, :]
     may = ((j <= i) & (i < torch.from_numpy(forest.end_N)[None, :])).cuda()

@@ -11,8 +11,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModel, BertConfig, BertModel
 
-from tunesmith.engine.embed import SentenceEncoder
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.engine.sentence_encoder import SentenceEncoder
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(60))]
 TEXTS = ["w1 w2 w3", "w4", "w5 w6 unknown w7 w8 w9", "", *(f"w{i} w{i + 1} " * (i % 9) for i in range(50))]
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(folder: Path) -> SentenceEncoder:
-    return SentenceEncoder(folder, most_tokens=12)
+    return SentenceEncoder(folder, max_tokens=12)
 
 
 def reference(folder: Path, text: str) -> np.ndarray:
@@ -52,15 +52,15 @@ def reference(folder: Path, text: str) -> np.ndarray:
 def test_vectors_are_the_mean_of_the_hidden_states_at_length_1(encoder: SentenceEncoder, folder: Path) -> None:
     rows = encoder.encode(TEXTS)
     assert rows.shape == (len(TEXTS), 32) and rows.dtype == np.float32
-    assert_equal_but_for_rounding(np.linalg.norm(rows, axis=1), np.ones(len(rows)))
+    assert_close_within_rounding(np.linalg.norm(rows, axis=1), np.ones(len(rows)))
     for i in (0, 1, 2, 3, 12):
-        assert_equal_but_for_rounding(rows[i], reference(folder, TEXTS[i]))
+        assert_close_within_rounding(rows[i], reference(folder, TEXTS[i]))
 
 
 def test_a_text_has_the_same_vector_in_any_company(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = encoder.encode(TEXTS)
-    monkeypatch.setattr("tunesmith.engine.embed.TOKENS_AT_ONCE", 30)
-    assert_equal_but_for_rounding(encoder.encode(TEXTS[::-1]), rows[::-1].copy())
+    monkeypatch.setattr("tunesmith.engine.sentence_encoder.MAX_BATCH_TOKENS", 30)
+    assert_close_within_rounding(encoder.encode(TEXTS[::-1]), rows[::-1].copy())
 
 
 def test_no_texts_make_no_rows(encoder: SentenceEncoder) -> None:

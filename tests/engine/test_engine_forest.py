@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
-from tunesmith.engine.attention import bundles, cpu, flex
-from tunesmith.engine.forest import Forest, plant
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.engine.attention import attention_plan, cpu, flex
+from tunesmith.engine.prefix_forest import Forest, build_forest
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 some_sequences = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=40), min_size=1, max_size=10)
 
@@ -23,8 +23,8 @@ def arrays(rows: list[list[int]]) -> list[np.ndarray]:
 def test_pain_22_every_sequence_stands_in_the_forest_and_sees_itself_alone(
     rows: list[list[int]], least_saved: int
 ) -> None:
-    forest = plant(arrays(rows), least_saved)
-    for row, places in zip(rows, forest.places, strict=True):
+    forest = build_forest(arrays(rows), least_saved)
+    for row, places in zip(rows, forest.token_indices, strict=True):
         assert forest.tokens_N[places].tolist() == row
         assert forest.positions_N[places].tolist() == list(range(len(row)))
         last = int(places[-1])
@@ -35,12 +35,12 @@ def test_pain_22_every_sequence_stands_in_the_forest_and_sees_itself_alone(
 @given(rows=some_sequences)
 def test_with_no_threshold_nothing_that_is_shared_stands_twice(rows: list[list[int]]) -> None:
     beginnings = {tuple(row[:length]) for row in rows for length in range(1, len(row) + 1)}
-    assert len(plant(arrays(rows), least_saved=1)) == len(beginnings)
+    assert len(build_forest(arrays(rows), min_saved=1)) == len(beginnings)
 
 
 @given(rows=some_sequences)
 def test_the_order_of_the_sequences_changes_nothing_but_their_numbers(rows: list[list[int]]) -> None:
-    forward, backward = plant(arrays(rows)), plant(arrays(rows[::-1]))
+    forward, backward = build_forest(arrays(rows)), build_forest(arrays(rows[::-1]))
     assert forward.tokens_N.tolist() == backward.tokens_N.tolist()
     assert forward.end_N.tolist() == backward.end_N.tolist()
 
@@ -61,8 +61,8 @@ def varied_forest(seed: int) -> Forest:
     begin = random.integers(0, 9, 30)
     middle = [np.concatenate([begin, random.integers(0, 9, 20)]) for _ in range(2)]
     rows = [np.concatenate([middle[k % 2], random.integers(0, 9, random.integers(1, 60))]) for k in range(6)]
-    rows += [random.integers(0, 9, 2 * bundles.LONGEST_NODE + 7), begin[:11], begin]
-    return plant([row.astype(np.int32) for row in rows])
+    rows += [random.integers(0, 9, 2 * attention_plan.MAX_NODE_TOKENS + 7), begin[:11], begin]
+    return build_forest([row.astype(np.int32) for row in rows])
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
@@ -72,37 +72,39 @@ def test_products_over_bundles_are_the_rule(
     heads: tuple[int, int], longest_kept: int, repeated: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With weights kept and made again, and with the way from the root apart and joined."""
-    monkeypatch.setattr(bundles, "LONGEST_KEPT", longest_kept)
-    monkeypatch.setattr(bundles, "REPEATED", repeated)
+    monkeypatch.setattr(attention_plan, "MAX_SAVED_PREFIX_TOKENS", longest_kept)
+    monkeypatch.setattr(attention_plan, "MAX_PREFIX_RATIO", repeated)
     forest = varied_forest(0)
-    assert any(not bundle.is_joined for bundle in bundles.plan(forest).bundles) == (repeated == 0)
+    assert any(not bundle.is_concatenated for bundle in attention_plan.plan_attention(forest).node_groups) == (
+        repeated == 0
+    )
     torch.manual_seed(0)
     parts = [
         torch.randn(len(forest), h, 8, dtype=torch.float64, requires_grad=True) for h in (heads[0], *heads[1:] * 2)
     ]
     upstream = torch.randn(len(forest), heads[0], 8, dtype=torch.float64)
-    mine, expected = cpu.attend(*parts, bundles.plan(forest), 0.3), dense(*parts, forest, 0.3)
-    assert_equal_but_for_rounding(mine, expected)
+    mine, expected = cpu.attend(*parts, attention_plan.plan_attention(forest), 0.3), dense(*parts, forest, 0.3)
+    assert_close_within_rounding(mine, expected)
     for ours, theirs in zip(
         torch.autograd.grad(mine, parts, upstream), torch.autograd.grad(expected, parts, upstream), strict=True
     ):
-        assert_equal_but_for_rounding(ours, theirs)
+        assert_close_within_rounding(ours, theirs)
 
 
 def test_the_block_mask_of_flex_attention_is_the_rule() -> None:
     forest = varied_forest(1)
     torch.manual_seed(0)
     parts = [torch.randn(len(forest), h, 16) for h in (4, 2, 2)]
-    mine = flex.attend(*parts, flex.Rule(forest, torch.device("cpu")), 0.3)
-    assert_equal_but_for_rounding(mine, dense(*parts, forest, 0.3))
+    mine = flex.attend(*parts, flex.ForestBlockMask(forest, torch.device("cpu")), 0.3)
+    assert_close_within_rounding(mine, dense(*parts, forest, 0.3))
 
 
 @given(rows=st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), min_size=1, max_size=12))
 def test_blocks_are_those_that_looking_at_every_pair_finds(rows: list[list[int]]) -> None:
-    forest = plant(arrays(rows), least_saved=1)
+    forest = build_forest(arrays(rows), min_saved=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flex, "BLOCK", 16)
-        mine = flex.Rule(forest, torch.device("cpu")).mask(1)
+        patch.setattr(flex, "BLOCK_TOKENS", 16)
+        mine = flex.ForestBlockMask(forest, torch.device("cpu")).get_block_mask(1)
     N = len(forest)
     theirs = create_block_mask(mine.mask_mod, None, None, N, N, device="cpu", BLOCK_SIZE=16)
     assert torch.equal(mine.to_dense(), theirs.to_dense())
@@ -121,11 +123,11 @@ def test_attention_costs_what_the_attended_pairs_cost() -> None:
     """32 branches of 25 tokens over 600 shared ones: no square of all tokens anywhere."""
     random = np.random.default_rng(0)
     shared = random.integers(0, 99, 600)
-    forest = plant([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
-    plan = bundles.plan(forest)
-    parts = plan.rows(1, 1, torch.float32).parts
+    forest = build_forest([np.concatenate([shared, random.integers(0, 99, 25)]).astype(np.int32) for _ in range(32)])
+    plan = attention_plan.plan_attention(forest)
+    parts = plan.get_gather_index(1, 1, torch.float32).parts
     scores = sum(
-        part.products * part.mask.numel() + part.mask.shape[0] * part.products * (part.path.stop - part.path.start)
+        part.products * part.mask.numel() + part.mask.shape[0] * part.products * (part.prefix.stop - part.prefix.start)
         for part in parts
     )
     pairs = sum(len(places) * (len(places) + 1) // 2 for places in ([*range(600)],)) + 32 * (25 * 600 + 25 * 13)

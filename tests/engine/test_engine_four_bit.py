@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from tunesmith.engine.adapters.choose import trained_of
+from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.adapters.four_bit import FourBitLinear
-from tunesmith.engine.adapters.linear import linear_layers
-from tunesmith.engine.adapters.peft_format import stands_on_four_bits, write_adapter
-from tunesmith.engine.load import load_model
+from tunesmith.engine.adapters.linear_layers import find_linear_layers
+from tunesmith.engine.adapters.peft_format import has_four_bit_base, write_adapter
+from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import MissingExtraError, ModelError
 from tunesmith.records import AdapterRecipe
 
@@ -27,7 +27,7 @@ def layer() -> torch.nn.Linear:
 def test_weights_of_a_normal_distribution_lose_a_tenth_of_their_length(layer: torch.nn.Linear) -> None:
     torch.nn.init.normal_(layer.weight, std=0.02)
     packed = FourBitLinear(layer, CPU)
-    error = (packed.dense_OI(torch.float32) - layer.weight).norm() / layer.weight.norm()
+    error = (packed.compute_dense_OI(torch.float32) - layer.weight).norm() / layer.weight.norm()
     assert 0.05 < float(error) < 0.11
     held = packed.codes.nbytes + packed.state.absmax.nbytes + packed.state.state2.absmax.nbytes
     assert held * 8 / layer.weight.numel() == pytest.approx(4.13, abs=0.01)  # bits a weight
@@ -38,7 +38,7 @@ def test_products_and_gradients_are_those_of_the_dense_weight(layer: torch.nn.Li
     packed = FourBitLinear(layer.to(dtype), CPU)
     x = torch.randn(2, 5, 192, dtype=dtype, requires_grad=True)
     plain_x = x.detach().clone().requires_grad_()
-    expected = torch.nn.functional.linear(plain_x, packed.dense_OI(dtype)) + layer.bias
+    expected = torch.nn.functional.linear(plain_x, packed.compute_dense_OI(dtype)) + layer.bias
     torch.testing.assert_close(packed(x), expected)
     upstream = torch.randn_like(expected)
     packed(x).backward(upstream)
@@ -50,14 +50,16 @@ def test_a_transposed_layer_is_quantized_like_a_plain_one(layer: torch.nn.Linear
     transposed = Conv1D(128, 192)
     transposed.weight = torch.nn.Parameter(layer.weight.T.contiguous(), requires_grad=False)
     ours, plain = FourBitLinear(transposed, CPU), FourBitLinear(layer, CPU)
-    assert torch.equal(ours.dense_OI(torch.float32), plain.dense_OI(torch.float32)) and ours.was_transposed
+    assert (
+        torch.equal(ours.compute_dense_OI(torch.float32), plain.compute_dense_OI(torch.float32)) and ours.was_transposed
+    )
 
 
 def test_embeddings_norms_and_head_stay_whole(tiny_folder: Path) -> None:
     whole, packed = load_model(tiny_folder, "float32"), load_model(tiny_folder, "float32", four_bits=True)
     kept = {name for name, _ in packed.model.named_parameters()}
     assert kept == {name for name, _ in whole.model.named_parameters() if "embed" in name or "norm" in name}
-    assert all(isinstance(layer, FourBitLinear) for layer in linear_layers(packed.model).values())
+    assert all(isinstance(layer, FourBitLinear) for layer in find_linear_layers(packed.model).values())
     assert packed.parameters == whole.parameters
 
 
@@ -73,7 +75,7 @@ def test_without_bitsandbytes_the_error_names_the_extra(tiny_folder: Path, monke
 def test_only_qlora_trains_on_four_bits(tiny_folder: Path, kind: str, four_bits: bool) -> None:
     loaded = load_model(tiny_folder, "float32", four_bits=four_bits)
     with pytest.raises(ModelError) as caught:
-        trained_of(loaded, AdapterRecipe(kind=kind))
+        build_trainable(loaded, AdapterRecipe(kind=kind))
     assert caught.value.code == "model/four-bits"
 
 
@@ -83,9 +85,9 @@ def test_pain_7_an_adapter_goes_back_on_the_weights_it_was_trained_on(
 ) -> None:
     """Put on the whole weights, a QLoRA adapter answers otherwise, and nobody is told."""
     loaded = load_model(tiny_folder, "float32", four_bits=kind == "qlora")
-    trained_of(loaded, AdapterRecipe(kind=kind, rank=4))
+    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4))
     write_adapter(loaded.model, tmp_path, "tiny")
-    assert stands_on_four_bits(tmp_path) == (kind == "qlora")
+    assert has_four_bit_base(tmp_path) == (kind == "qlora")
     again = load_model(tiny_folder, "float32", tmp_path)
     with torch.inference_mode():
         ours, theirs = (model(torch.arange(3, 13)[None]).logits for model in (again.model, loaded.model))

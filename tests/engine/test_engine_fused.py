@@ -9,11 +9,11 @@ import transformers
 from torch import nn
 from transformers import PretrainedConfig
 
-from tunesmith.engine.fused.attention import RotaryAttention, _Turned, as_attention
-from tunesmith.engine.fused.gate import GatedMlp
-from tunesmith.engine.fused.norm import RmsNorm
-from tunesmith.engine.fused.swap import fuse
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.engine.kernels.fusion import fuse
+from tunesmith.engine.kernels.gated_mlp import GatedMlp
+from tunesmith.engine.kernels.rms_norm import RmsNorm
+from tunesmith.engine.kernels.rotary_attention import RotaryAttention, _Rotate, as_attention
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 SIZES = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -56,10 +56,10 @@ def test_loss_and_every_gradient_stay_the_same(family: str) -> None:
     assert sum(isinstance(module, GatedMlp) for module in model.modules()) == gates
     assert sum(isinstance(module, RotaryAttention) for module in model.modules()) == attentions
     fused_loss, fused_gradients = loss_and_gradients(model)
-    assert_equal_but_for_rounding(fused_loss, loss, LOSS_TERMS)
+    assert_close_within_rounding(fused_loss, loss, LOSS_TERMS)
     assert fused_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():
-        assert_equal_but_for_rounding(fused_gradients[name], gradient)
+        assert_close_within_rounding(fused_gradients[name], gradient)
 
 
 @pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_tanh"])
@@ -84,7 +84,7 @@ def test_gradients_of_the_rotation_are_exact() -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 3, 2, 6, dtype=torch.float64, requires_grad=True)
     cos, sin = torch.randn(2, 1, 3, 1, 6, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: _Turned.apply(x, cos, sin), (x,))
+    assert torch.autograd.gradcheck(lambda x: _Rotate.apply(x, cos, sin), (x,))
 
 
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
@@ -98,7 +98,7 @@ def test_windows_shorter_than_the_text_and_a_cache_are_kept(family: str) -> None
     before, answer = model(input_ids=tokens).logits, model.generate(tokens, max_new_tokens=6, do_sample=False)
     fuse(model)
     assert sum(isinstance(module, RotaryAttention) for module in model.modules()) == 2
-    assert_equal_but_for_rounding(model(input_ids=tokens).logits, before)
+    assert_close_within_rounding(model(input_ids=tokens).logits, before)
     assert model.generate(tokens, max_new_tokens=6, do_sample=False).tolist() == answer.tolist()
 
 

@@ -8,27 +8,27 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.engine import generate
-from tunesmith.engine.adapters.lora import adapter_off, attach_lora, lora_parameters
-from tunesmith.engine.answering.batch import Batch
-from tunesmith.engine.answering.choose import Sampling, draw
-from tunesmith.engine.answering.one_of import OneOf
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel
+from tunesmith.engine import generator
+from tunesmith.engine.adapters.lora import attach_lora, disable_adapter, list_lora_parameters
+from tunesmith.engine.generation.choice_constraint import ChoiceConstraint
+from tunesmith.engine.generation.decoding_batch import DecodingBatch
+from tunesmith.engine.generation.sampling import Sampling, sample_tokens
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import UsageError
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 PROMPTS = [[1, 3, 4, 5, *rest] for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20], [40, 41])]
 
 
 def test_pain_3_an_answer_ends_at_the_stop_token_which_is_taken_off(tiny: LoadedModel) -> None:
     whole = Generator(tiny).generate(PROMPTS, 12, set())
-    assert all(len(answer.tokens) == 12 and not answer.finished for answer in whole)
+    assert all(len(answer.tokens) == 12 and not answer.is_complete for answer in whole)
     stop = whole[0].tokens[4]
     for answer, full in zip(Generator(tiny).generate(PROMPTS, 12, {stop}), whole, strict=True):
         at = full.tokens.index(stop) if stop in full.tokens else None
         assert answer.tokens == full.tokens[:at]
-        assert answer.finished == (at is not None)
+        assert answer.is_complete == (at is not None)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -42,7 +42,7 @@ def test_pain_24_an_answer_does_not_depend_on_its_neighbours(
     stop = set(range(0, 64, 7))  # many stop tokens, so rows leave and enter at many moments
     together = Generator(tiny, batch_size).generate(prompts, 8, stop)
     alone = [Generator(tiny).generate([prompt], 8, stop)[0] for prompt in prompts]
-    assert [(a.tokens, a.finished) for a in together] == [(a.tokens, a.finished) for a in alone]
+    assert [(a.tokens, a.is_complete) for a in together] == [(a.tokens, a.is_complete) for a in alone]
 
 
 def test_time_and_progress_add_up(tiny: LoadedModel) -> None:
@@ -59,7 +59,7 @@ def test_nothing_asked_nothing_answered(tiny: LoadedModel) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_in_the_mode_it_was_in(tiny: LoadedModel, training: bool) -> None:
     attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.9)
-    for weight in lora_parameters(tiny.model):
+    for weight in list_lora_parameters(tiny.model):
         torch.nn.init.normal_(weight, std=0.1)
     tiny.model.train(training)
     first = Generator(tiny).generate(PROMPTS, 6, {2})
@@ -71,10 +71,10 @@ def test_the_model_is_left_in_the_mode_it_was_in(tiny: LoadedModel, training: bo
 def test_the_adapter_can_be_off_while_answering(tiny: LoadedModel) -> None:
     base = [a.tokens for a in Generator(tiny).generate(PROMPTS, 6, set())]
     attach_lora(tiny.model, rank=4, alpha=8.0, dropout=0.0)
-    for weight in lora_parameters(tiny.model):
+    for weight in list_lora_parameters(tiny.model):
         torch.nn.init.normal_(weight, std=0.3)
     assert [a.tokens for a in Generator(tiny).generate(PROMPTS, 6, set())] != base
-    with adapter_off(tiny.model):
+    with disable_adapter(tiny.model):
         assert [a.tokens for a in Generator(tiny).generate(PROMPTS, 6, set())] == base
 
 
@@ -99,7 +99,7 @@ def test_sampling_repeats_with_its_seed_and_differs_with_another(tiny: LoadedMod
 
 def test_sampling_stays_in_the_nucleus_and_follows_the_probabilities() -> None:
     logits = torch.log(torch.tensor([[0.05, 0.5, 0.15, 0.3]])).repeat(4000, 1)
-    drawn = draw(logits, [Sampling(1.0, 0.7)] * 4000, [random.Random(0)] * 4000)
+    drawn = sample_tokens(logits, [Sampling(1.0, 0.7)] * 4000, [random.Random(0)] * 4000)
     shares = drawn.bincount(minlength=4) / 4000
     # 0.5 alone has not reached 0.7, so 0.3 is in; together they have, so 0.15 and 0.05 are out.
     assert shares.tolist() == pytest.approx([0.0, 0.625, 0.0, 0.375], abs=0.03)
@@ -132,16 +132,16 @@ def test_log_probabilities_are_those_of_the_whole_text_read_at_once(tiny: Loaded
         Generator(tiny, 2).generate(PROMPTS, 12, {2, 17, 33}, with_log_probabilities=True), PROMPTS, strict=True
     ):
         noted = answer.log_probabilities
-        assert noted is not None and len(noted) == len(answer.tokens) + answer.finished
+        assert noted is not None and len(noted) == len(answer.tokens) + answer.is_complete
         with torch.no_grad():
             logits = tiny.model(input_ids=torch.tensor([prompt + answer.tokens])).logits[0, len(prompt) - 1 :]
         expected = logits.log_softmax(-1)
         size = float(expected.abs().max())
         for t, token in enumerate(answer.tokens):
-            assert_equal_but_for_rounding(noted[t], float(expected[t, token]), scale=size)
-        if answer.finished:
+            assert_close_within_rounding(noted[t], float(expected[t, token]), scale=size)
+        if answer.is_complete:
             best = max(float(expected[-1, stop]) for stop in (2, 17, 33))
-            assert_equal_but_for_rounding(noted[-1], best, scale=size)
+            assert_close_within_rounding(noted[-1], best, scale=size)
 
 
 def test_nobody_asked_no_log_probabilities(tiny: LoadedModel) -> None:
@@ -152,8 +152,8 @@ CHOICES = [[20, 21, 22], [20, 21], [20, 30], [40]]
 
 
 def test_an_answer_is_one_of_the_choices(tiny: LoadedModel) -> None:
-    answers = Generator(tiny).generate(PROMPTS, 12, {2, 17}, constraints=[OneOf(CHOICES, {2, 17})] * 5)
-    assert all(answer.tokens in CHOICES and answer.finished for answer in answers)
+    answers = Generator(tiny).generate(PROMPTS, 12, {2, 17}, constraints=[ChoiceConstraint(CHOICES, {2, 17})] * 5)
+    assert all(answer.tokens in CHOICES and answer.is_complete for answer in answers)
 
 
 def test_every_choice_is_reached_and_in_proportion_to_its_probability(tiny: LoadedModel) -> None:
@@ -161,7 +161,7 @@ def test_every_choice_is_reached_and_in_proportion_to_its_probability(tiny: Load
     count = 600
     answers = Generator(tiny).generate(
         [PROMPTS[0]] * count, 4, {2}, sampling=[Sampling(1.0, 1.0, seed) for seed in range(count)],
-        constraints=[OneOf(CHOICES, {2})] * count,
+        constraints=[ChoiceConstraint(CHOICES, {2})] * count,
     )  # fmt: skip
     with torch.no_grad():
         first = tiny.model(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1]
@@ -189,14 +189,14 @@ def test_pain_16_fewer_rows_at_once_when_their_keys_and_values_would_not_fit(
     expected = [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())]
     bytes_per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads of keys, head size, float32
     longest = max(map(len, PROMPTS)) + 6
-    monkeypatch.setattr(generate, "cache_budget_bytes", lambda device: 2 * longest * bytes_per_token)
+    monkeypatch.setattr(generator, "compute_cache_budget_bytes", lambda device: 2 * longest * bytes_per_token)
     most: list[int] = []
-    original = Batch._feed_last_tokens
+    original = DecodingBatch._decode_next_tokens
 
-    def counting(batch: Batch) -> None:
-        most.append(len(batch.rows))
+    def counting(batch: DecodingBatch) -> None:
+        most.append(len(batch.active_sequences))
         original(batch)
 
-    monkeypatch.setattr(Batch, "_feed_last_tokens", counting)
+    monkeypatch.setattr(DecodingBatch, "_decode_next_tokens", counting)
     assert [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())] == expected
     assert max(most) == 2

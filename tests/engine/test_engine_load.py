@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from tunesmith.engine import head, load
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.source import quiet_transformers
+from tunesmith.engine import lm_head, model_loading
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.model_view import silence_transformers
 from tunesmith.errors import ModelError
 from tunesmith.testing.tiny_weights import write_tiny_weights
 
@@ -43,11 +43,11 @@ def test_a_loaded_model_is_frozen_and_knows_its_size(tiny: LoadedModel) -> None:
 def test_precision(
     tiny_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    precision: load.Precision,
+    precision: model_loading.Precision,
     in_hardware: bool,
     expected: torch.dtype,
 ) -> None:
-    monkeypatch.setattr(load, "multiplies_bfloat16", lambda device: in_hardware)
+    monkeypatch.setattr(model_loading, "has_bfloat16_matmul", lambda device: in_hardware)
     loaded = load_model(tiny_folder, precision)
     assert loaded.dtype == expected == next(loaded.model.parameters()).dtype
 
@@ -125,24 +125,24 @@ def test_missing_weights_are_never_made_up(tiny_folder: Path, tmp_path: Path) ->
 def test_a_model_that_changes_its_logits_in_an_unknown_way_is_refused(
     tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "logits_of", lambda model, hidden: model.lm_head(hidden).float() * 3)
+    monkeypatch.setattr(lm_head, "compute_logits", lambda model, hidden: model.lm_head(hidden).float() * 3)
     with pytest.raises(ModelError) as caught:
-        head.check_head(tiny.model)
+        lm_head.check_head(tiny.model)
     assert caught.value.code == "model/unknown-head"
 
 
 @pytest.mark.parametrize(("key", "value"), [("logit_scale", 0.25), ("logits_scaling", 8.0)])
 def test_scaled_logits(tiny: LoadedModel, key: str, value: float) -> None:
     hidden = torch.randn(2, 32)
-    plain = head.logits_of(tiny.model, hidden)
+    plain = lm_head.compute_logits(tiny.model, hidden)
     setattr(tiny.model.config, key, value)
     factor = value if key == "logit_scale" else 1 / value
-    torch.testing.assert_close(head.logits_of(tiny.model, hidden), plain * factor)
+    torch.testing.assert_close(lm_head.compute_logits(tiny.model, hidden), plain * factor)
 
 
 def test_transformers_is_as_loud_after_as_before() -> None:
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with quiet_transformers():
+    with silence_transformers():
         assert logging.get_verbosity() == logging.ERROR and not logging.is_progress_bar_enabled()
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 

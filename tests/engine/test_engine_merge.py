@@ -10,16 +10,16 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from tunesmith.engine.adapters import merge as merge_module
-from tunesmith.engine.adapters.choose import trained_of
-from tunesmith.engine.adapters.lora import lora_parameters
-from tunesmith.engine.adapters.merge import PROOF, TOLERANCE, Proof, export_merged
-from tunesmith.engine.adapters.peft_format import WEIGHTS, write_adapter
-from tunesmith.engine.adapters.whole import write_model
-from tunesmith.engine.load import load_model
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.adapters.full_model_io import write_model
+from tunesmith.engine.adapters.lora import list_lora_parameters
+from tunesmith.engine.adapters.merge import PROOF_FILE, TOLERANCE_NATS, MergeProof, export_merged
+from tunesmith.engine.adapters.peft_format import WEIGHTS_FILE, write_adapter
+from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import GateFailed, ModelError
-from tunesmith.models.folder import inspect_model_folder
+from tunesmith.models.folder_inspection import inspect_model_folder
 from tunesmith.records import AdapterRecipe
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 PROBES = [list(range(3, 20)), [5, 9, 30, 31, 2]]
@@ -56,10 +56,10 @@ def write_base(family: str, folder: Path) -> Path:
 
 def adapter_on(base: Path, kind: str, folder: Path, *, scrambled: bool = True) -> Path:
     loaded = load_model(base, "float32", four_bits=kind == "qlora")
-    trained_of(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8))
+    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8))
     torch.manual_seed(1)
     with torch.no_grad():
-        for weight in lora_parameters(loaded.model) if scrambled else ():
+        for weight in list_lora_parameters(loaded.model) if scrambled else ():
             if weight.dim() == 1:
                 weight.mul_(1.2)
             else:
@@ -79,13 +79,13 @@ def test_pain_7_the_merged_model_is_the_adapter(base: Path, kind: str, tmp_path:
     """peft#2368 and others: merged and unmerged answered differently, and nobody looked."""
     adapter, to = adapter_on(base, kind, tmp_path / "adapter"), tmp_path / "out" / "merged"
     proof = export_merged(base, adapter, PROBES, to)
-    assert max(proof.merged, proof.read_back) < TOLERANCE / 5 and proof.moved > 0.1
+    assert max(proof.merged, proof.read_back) < TOLERANCE_NATS / 5 and proof.moved > 0.1
     assert proof.places == len(PROBES[0]) + len(PROBES[1]) and proof.from_four_bits == (kind == "qlora")
-    assert_equal_but_for_rounding(logits(to), logits(base, adapter))
+    assert_close_within_rounding(logits(to), logits(base, adapter))
     plain = AutoModelForCausalLM.from_pretrained(to)
     with torch.inference_mode():
-        assert_equal_but_for_rounding(plain(torch.tensor([PROBES[0]])).logits, logits(to))
-    assert Proof.read(to / PROOF) == proof
+        assert_close_within_rounding(plain(torch.tensor([PROBES[0]])).logits, logits(to))
+    assert MergeProof.read(to / PROOF_FILE) == proof
     assert [path.name for path in to.parent.iterdir()] == ["merged"]
 
 
@@ -108,8 +108,8 @@ def test_pain_21_vocabulary_tokenizer_and_template_are_untouched(base: Path, tmp
 def test_a_model_that_answers_otherwise_is_not_kept(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = merge_module.plain_layer
-    monkeypatch.setattr(merge_module, "plain_layer", lambda layer, weight: original(layer, weight * 1.01))
+    original = merge_module.build_plain_layer
+    monkeypatch.setattr(merge_module, "build_plain_layer", lambda layer, weight: original(layer, weight * 1.01))
     with pytest.raises(GateFailed) as caught:
         export_merged(llama, adapter_on(llama, "lora", tmp_path / "adapter"), PROBES, tmp_path / "out" / "merged")
     assert caught.value.code == "gate/merge-differs" and caught.value.where == "merged in memory"
@@ -146,10 +146,11 @@ def test_an_adapter_on_a_tied_head_is_not_merged_into_the_embedding(llama: Path,
     from safetensors.torch import save_file
 
     adapter = adapter_on(llama, "lora", tmp_path / "adapter")
-    tensors = load_file(adapter / WEIGHTS)
+    tensors = load_file(adapter / WEIGHTS_FILE)
     head = {"lora_A": torch.randn(4, 32), "lora_B": torch.randn(400, 4)}
     save_file(
-        tensors | {f"base_model.model.lm_head.{part}.weight": value for part, value in head.items()}, adapter / WEIGHTS
+        tensors | {f"base_model.model.lm_head.{part}.weight": value for part, value in head.items()},
+        adapter / WEIGHTS_FILE,
     )
     with pytest.raises(ModelError) as caught:
         export_merged(llama, adapter, PROBES, tmp_path / "merged")

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tunesmith.engine import reference, step
-from tunesmith.engine.adapters.choose import trained_of
+from tunesmith.engine import reference_logprobs, training_step
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.methods.choose import method_of
-from tunesmith.engine.methods.kto import mismatched
-from tunesmith.engine.methods.method import Scores, Totals
-from tunesmith.engine.reference import for_method, reference_logps, with_reference
-from tunesmith.engine.snapshot import Safekeeping
-from tunesmith.engine.step import Stepper
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.methods.kto import build_mismatched
+from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.reference_logprobs import add_mismatched, compute_reference_logps, with_reference_logps
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import (
     AdapterRecipe,
     DpoRecipe,
@@ -35,7 +35,7 @@ from tunesmith.records import (
     TrainingRecipe,
 )
 from tunesmith.testing.method_conformance import MethodConformance
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 VOCABULARY = 64
 RECIPES = {
@@ -109,7 +109,7 @@ def formula(name: str, logps: list[float], counts: list[float], ref: list[float]
 
 def conformance_of(name: str) -> type[MethodConformance]:
     """A test class for the method of one recipe."""
-    make = {"make_method": lambda self: method_of(RECIPES[name]), "__test__": True}
+    make = {"make_method": lambda self: build_method(RECIPES[name]), "__test__": True}
     return type(f"Test{name.capitalize()}", (MethodConformance,), make)
 
 
@@ -121,21 +121,21 @@ nats = st.lists(st.floats(-40, -0.1), min_size=4, max_size=4)
 @EVERY_METHOD
 @given(logps=nats, ref=nats, counts=st.lists(st.integers(1, 20), min_size=4, max_size=4), kl=st.floats(0, 5))
 def test_a_loss_is_its_formula(name: str, logps: list[float], ref: list[float], counts: list[int], kl: float) -> None:
-    method = method_of(RECIPES[name])
+    method = build_method(RECIPES[name])
     exact = {"dtype": torch.float64}
-    scores = Scores(
+    scores = SequenceLogprobs(
         torch.tensor(logps, **exact), torch.tensor(counts, **exact), torch.tensor(ref, **exact),
         torch.tensor([True, False, True, False]),
     )  # fmt: skip
     firsts = counts[:: method.sequences_per_example]
-    totals = Totals(examples=4 // method.sequences_per_example, weight=float(sum(firsts)), kl=kl)
+    totals = StepTotals(examples=4 // method.sequences_per_example, weight=float(sum(firsts)), kl=kl)
     expected = formula(name, logps, [float(n) for n in counts], ref, kl)
-    assert float(method.loss(scores, totals)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(method.compute_loss(scores, totals)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
     logps = torch.tensor([0.0, -30.0], requires_grad=True)
-    loss = method_of(RECIPES["orpo"]).loss(Scores(logps, torch.ones(2)), Totals(1, 1.0))
+    loss = build_method(RECIPES["orpo"]).compute_loss(SequenceLogprobs(logps, torch.ones(2)), StepTotals(1, 1.0))
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(logps.grad).all()
 
@@ -149,13 +149,13 @@ def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
     ],
 )
 def test_an_example_is_won_when_its_side_gained(name: str, logps: list[float], won: list[bool]) -> None:
-    scores = Scores(
+    scores = SequenceLogprobs(
         torch.tensor(logps), torch.ones(4), torch.tensor([-2.0, -2.0, -8.0, -2.0]),
         torch.tensor([True, False, True, False]),
     )  # fmt: skip
-    is_won_E = method_of(RECIPES[name]).is_won_E(scores, Totals(4, 4.0, kl=0.5))
+    is_won_E = build_method(RECIPES[name]).is_preferred_E(scores, StepTotals(4, 4.0, kl=0.5))
     assert is_won_E is not None and is_won_E.tolist() == won
-    assert method_of(RECIPES["sft"]).is_won_E(scores, Totals(4, 4.0)) is None
+    assert build_method(RECIPES["sft"]).is_preferred_E(scores, StepTotals(4, 4.0)) is None
 
 
 # -- one example at a time, or forests ---------------------------------------------------------------------------------
@@ -178,9 +178,9 @@ def exact_model(folder: Path, kind: str = "lora") -> LoadedModel:
     loaded = load_model(folder, "float32")
     loaded = replace(loaded, model=loaded.model.double(), dtype=torch.float64)
     torch.manual_seed(1)
-    trained = trained_of(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8.0))
+    trained = build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8.0))
     with torch.no_grad():
-        for weight in trained.weights().values():
+        for weight in trained.get_weights().values():
             weight.add_(0.1 * torch.randn_like(weight) if kind != "full" else 0.0)
     return loaded
 
@@ -197,7 +197,7 @@ def with_some_reference(arrays: TokenArrays, seed: int = 0) -> TokenArrays:
     )
 
 
-def gradient(loaded: LoadedModel, stepper: Stepper, arrays: TokenArrays) -> tuple[float, torch.Tensor]:
+def gradient(loaded: LoadedModel, stepper: TrainingStep, arrays: TokenArrays) -> tuple[float, torch.Tensor]:
     loaded.model.zero_grad(set_to_none=True)
     loss = stepper.backward(arrays, range(len(arrays)), 1)
     grads = [weight.grad for weight in loaded.model.parameters() if weight.requires_grad]
@@ -205,14 +205,14 @@ def gradient(loaded: LoadedModel, stepper: Stepper, arrays: TokenArrays) -> tupl
 
 
 def assert_forests_change_nothing(loaded: LoadedModel, name: str) -> None:
-    method = method_of(RECIPES[name])
-    arrays = with_some_reference(for_method(method, preferences(name)))
-    together = Stepper(loaded, method)
-    alone = Stepper(loaded, method, MemoryPlan(most_examples=1))
-    alone.why_no_forest = "to compare"
-    assert together.why_no_forest is None
+    method = build_method(RECIPES[name])
+    arrays = with_some_reference(add_mismatched(method, preferences(name)))
+    together = TrainingStep(loaded, method)
+    alone = TrainingStep(loaded, method, MemoryPlan(most_examples=1))
+    alone.no_forest_reason = "to compare"
+    assert together.no_forest_reason is None
     if name == "kto":
-        assert together._totals(arrays, range(len(arrays))).kl > 0.5
+        assert together._compute_totals(arrays, range(len(arrays))).kl > 0.5
     (loss, forest), (other, single) = gradient(loaded, together, arrays), gradient(loaded, alone, arrays)
     assert loss == pytest.approx(other, rel=1e-9)
     assert float((forest - single).norm() / single.norm()) < 1e-9
@@ -259,11 +259,11 @@ def test_loss_curves_with_and_without_forests_coincide(
 ) -> None:
     """20 steps in float32."""
     with_forests, _ = train(tiny_folder, name, tmp_path / "forest")
-    monkeypatch.setattr(step, "why_not_plainly_causal", lambda *_: "to compare")
+    monkeypatch.setattr(training_step, "find_no_forest_reason", lambda *_: "to compare")
     without, _ = train(tiny_folder, name, tmp_path / "rows")
     assert [line.kind for line in with_forests].count("step") == 20
     losses, expected = ([line.loss for line in lines] for lines in (with_forests, without))
-    assert_equal_but_for_rounding(losses, expected, LOSS_TERMS * len(expected))
+    assert_close_within_rounding(losses, expected, LOSS_TERMS * len(expected))
     losses = [line.loss for line in with_forests if line.kind == "step"]
     assert losses[-1] < losses[0]
 
@@ -278,7 +278,7 @@ def test_before_step_1_the_model_is_its_reference(tiny_folder: Path, tmp_path: P
     recipe = recipe_for("dpo").model_copy(update={"adapter": adapter})
     lines, _ = train(tiny_folder, "dpo", tmp_path, recipe=recipe)
     assert lines[0].kind == "validation" and lines[0].loss is not None
-    assert_equal_but_for_rounding(lines[0].loss, math.log(2), LOSS_TERMS)
+    assert_close_within_rounding(lines[0].loss, math.log(2), LOSS_TERMS)
     assert lines[-1].reward_accuracy is not None and lines[-1].loss != lines[0].loss
 
 
@@ -295,42 +295,44 @@ def test_reference_and_estimate_are_made_without_dropout(gpt2_folder: Path) -> N
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
     arrays = preferences("kto")
-    stepper = Stepper(loaded, method_of(RECIPES["kto"]))
-    expected = stepper.sequence_logps(arrays, range(len(arrays)))
+    stepper = TrainingStep(loaded, build_method(RECIPES["kto"]))
+    expected = stepper.compute_sequence_logps(arrays, range(len(arrays)))
     loaded.model.train()
-    assert torch.equal(stepper.sequence_logps(arrays, range(len(arrays))), expected)
+    assert torch.equal(stepper.compute_sequence_logps(arrays, range(len(arrays))), expected)
     assert loaded.model.training
 
 
 def test_reference_logps_are_in_the_order_of_the_data(tiny: LoadedModel) -> None:
     arrays = preferences("dpo", 6)
     told: list[tuple[int, int]] = []
-    stepper = Stepper(tiny, method_of(RECIPES["dpo"]))
-    logps = reference_logps(stepper, {"train": arrays}, lambda _, done, of: told.append((done, of)), lambda: False)
+    stepper = TrainingStep(tiny, build_method(RECIPES["dpo"]))
+    logps = compute_reference_logps(
+        stepper, {"train": arrays}, lambda _, done, of: told.append((done, of)), lambda: False
+    )
     assert logps is not None and told == [(6, 6)]
     for s in range(12):
-        tokens_T, weights_T = arrays.sequence(s)
+        tokens_T, weights_T = arrays.get_sequence(s)
         with torch.no_grad():
             logits_TV = tiny.model(torch.from_numpy(tokens_T).long()[None]).logits[0, :-1].log_softmax(-1)
         each_T = logits_TV.gather(1, torch.from_numpy(tokens_T[1:, None]).long())[:, 0]
-        assert_equal_but_for_rounding(float(logps["train"][s]), float(each_T[weights_T[1:] > 0].sum()))
+        assert_close_within_rounding(float(logps["train"][s]), float(each_T[weights_T[1:] > 0].sum()))
 
 
 def test_kto_estimates_how_far_the_model_is_from_its_reference(tiny: LoadedModel) -> None:
-    method = method_of(RECIPES["kto"])
-    arrays = for_method(method, preferences("kto"))
-    stepper = Stepper(tiny, method)
-    logps = reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
+    method = build_method(RECIPES["kto"])
+    arrays = add_mismatched(method, preferences("kto"))
+    stepper = TrainingStep(tiny, method)
+    logps = compute_reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
     assert logps is not None and set(logps) == {"train", "train/mismatched"}
-    same = with_reference("train", arrays, logps)
+    same = with_reference_logps("train", arrays, logps)
     # a difference of two log-probabilities of whole answers: their size counts, not its own
     largest = float(np.abs(logps["train"]).max())
-    assert_equal_but_for_rounding(stepper._totals(same, [0, 3]).kl, 0.0, LOSS_TERMS, scale=largest)
+    assert_close_within_rounding(stepper._compute_totals(same, [0, 3]).kl, 0.0, LOSS_TERMS, scale=largest)
     lower = {name: values - torch.arange(len(values)) for name, values in logps.items()}
-    moved = with_reference("train", arrays, lower)
-    assert_equal_but_for_rounding(stepper._totals(moved, [1, 6]).kl, 3.5, LOSS_TERMS, scale=largest)
+    moved = with_reference_logps("train", arrays, lower)
+    assert_close_within_rounding(stepper._compute_totals(moved, [1, 6]).kl, 3.5, LOSS_TERMS, scale=largest)
     higher = {name: values + 1 for name, values in logps.items()}
-    assert stepper._totals(with_reference("train", arrays, higher), [1, 6]).kl == 0
+    assert stepper._compute_totals(with_reference_logps("train", arrays, higher), [1, 6]).kl == 0
 
 
 @given(prompts=st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=3), min_size=1, max_size=12))
@@ -341,9 +343,9 @@ def test_mismatched_answers_belong_to_another_prompt(prompts: list[list[int]]) -
         np.concatenate([[0.0] * len(prompt) + [1.0, 1.0] for prompt in prompts]).astype(np.float32),
         np.cumsum([0, *map(len, rows)]).astype(np.int64),
     )
-    beside, longest = mismatched(arrays), max(map(len, rows))
+    beside, longest = build_mismatched(arrays), max(map(len, rows))
     for number, prompt in enumerate(prompts):
-        tokens_T, weights_T = beside.sequence(number)
+        tokens_T, weights_T = beside.get_sequence(number)
         assert tokens_T[: len(prompt)].tolist() == prompt and len(tokens_T) <= longest
         assert weights_T.tolist() == [0.0] * len(prompt) + [1.0] * (len(tokens_T) - len(prompt))
         other = int(tokens_T[len(prompt)]) - 10
@@ -372,17 +374,17 @@ def test_pain_18_a_resumed_training_has_the_same_reference(
     arrays = preferences(name), preferences(name, 4, seed=9)
     first = train_adapter(
         load_model(tiny_folder, "float32"), *arrays, recipe, adapter_folder=tmp_path / "cut", on_line=cut.append,
-        stop=lambda: bool(cut) and cut[-1].step == 3, safekeeping=Safekeeping(checkpoints),
+        stop=lambda: bool(cut) and cut[-1].step == 3, checkpointing=CheckpointConfig(checkpoints),
     )  # fmt: skip
     assert first.status == "interrupted"
 
     def asked_again(*_: object) -> None:
         raise AssertionError("the reference was asked again")
 
-    monkeypatch.setattr(reference, "reference_logps", asked_again)
+    monkeypatch.setattr(reference_logprobs, "compute_reference_logps", asked_again)
     train_adapter(
         load_model(tiny_folder, "float32"), *arrays, recipe, adapter_folder=tmp_path / "cut", on_line=cut.append,
-        safekeeping=Safekeeping(checkpoints, saved=checkpoints.newest()),
+        checkpointing=CheckpointConfig(checkpoints, resume_from=checkpoints.load_latest()),
     )  # fmt: skip
     assert [line.loss for line in cut] == [line.loss for line in whole]
 

@@ -1,41 +1,41 @@
 """What counts as odd about a step."""
 
-from tunesmith.engine.odd import MOST_BAD_IN_A_ROW, may_skip, spike
-from tunesmith.engine.schedule import Progress
+from tunesmith.engine.anomalies import MAX_CONSECUTIVE_BAD_STEPS, describe_loss_spike, should_skip_step
+from tunesmith.engine.schedule import TrainingProgress
 from tunesmith.errors import TrainingError
 
 
-def progress() -> Progress:
-    return Progress(planned_steps=10, budget_seconds=None)
+def progress() -> TrainingProgress:
+    return TrainingProgress(planned_steps=10, budget_seconds=None)
 
 
 def test_a_hundred_times_the_usual_loss_is_told_once_it_is_usual() -> None:
     so_far = progress()
-    assert all(spike(loss, so_far) is None for loss in (2.0, 1.5, 2.5, 90.0))
-    assert spike(5000.0, so_far) == "the loss 5000 is 463 times the usual"
-    assert spike(2.0, so_far) is None
+    assert all(describe_loss_spike(loss, so_far) is None for loss in (2.0, 1.5, 2.5, 90.0))
+    assert describe_loss_spike(5000.0, so_far) == "the loss 5000 is 463 times the usual"
+    assert describe_loss_spike(2.0, so_far) is None
 
 
 def test_the_first_step_has_nothing_to_be_compared_with() -> None:
-    assert spike(1e9, progress()) is None
+    assert describe_loss_spike(1e9, progress()) is None
 
 
 def test_a_text_known_by_heart_has_no_spikes() -> None:
     so_far = progress()
-    assert all(spike(loss, so_far) is None for loss in (1e-6, 1e-6, 0.5))
+    assert all(describe_loss_spike(loss, so_far) is None for loss in (1e-6, 1e-6, 0.5))
 
 
 def test_a_good_step_ends_a_row_of_bad_ones() -> None:
     so_far, bad = progress(), TrainingError("loss-not-finite", "x")
-    for _ in range(MOST_BAD_IN_A_ROW):
-        assert may_skip(bad, "skip", so_far)
-    spike(1.0, so_far)
-    assert may_skip(bad, "skip", so_far)
-    for _ in range(MOST_BAD_IN_A_ROW - 1):
-        assert may_skip(bad, "skip", so_far)
-    assert not may_skip(bad, "skip", so_far)
+    for _ in range(MAX_CONSECUTIVE_BAD_STEPS):
+        assert should_skip_step(bad, "skip", so_far)
+    describe_loss_spike(1.0, so_far)
+    assert should_skip_step(bad, "skip", so_far)
+    for _ in range(MAX_CONSECUTIVE_BAD_STEPS - 1):
+        assert should_skip_step(bad, "skip", so_far)
+    assert not should_skip_step(bad, "skip", so_far)
 
 
 def test_nothing_else_is_ever_left_out() -> None:
-    assert not may_skip(TrainingError("out-of-memory", "x"), "skip", progress())
-    assert not may_skip(TrainingError("loss-not-finite", "x"), "stop", progress())
+    assert not should_skip_step(TrainingError("out-of-memory", "x"), "skip", progress())
+    assert not should_skip_step(TrainingError("loss-not-finite", "x"), "stop", progress())

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tunesmith import faults
-from tunesmith.engine import step as step_module
-from tunesmith.engine.batches import MicroBatch
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.engine import training_step as step_module
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.batching import MicroBatch
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.snapshot import Safekeeping
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import DiskFull, RunError, TrainingError
-from tunesmith.files import sha256_of
 from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingResult
 
 Task = Callable[..., TokenArrays]
@@ -29,7 +29,7 @@ STEPS = 8
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faults.arm(None)
+    failpoints.arm(None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,13 +62,13 @@ class Place:
 
     def go(self, recipe: Recipe, **options: Any) -> TrainingResult:
         """Begin, or go on from the newest good checkpoint."""
-        saved = self.checkpoints.newest()
+        saved = self.checkpoints.load_latest()
         del self.lines[saved.state["journal"]["lines"] if saved else 0 :]
         self.loaded = load_model(self.tiny_folder, recipe.training.precision, four_bits=recipe.adapter.kind == "qlora")
         return train_adapter(
             self.loaded, self.arrays, self.arrays, recipe, adapter_folder=self.path / "adapter",
             on_line=self.lines.append,
-            safekeeping=Safekeeping(self.checkpoints, lambda: {"lines": len(self.lines)}, saved), **options,
+            checkpointing=CheckpointConfig(self.checkpoints, lambda: {"lines": len(self.lines)}, saved), **options,
         )  # fmt: skip
 
     def stop_at(self, step: int) -> Callable[[], bool]:
@@ -80,7 +80,7 @@ class Place:
         weights = bits_of(self.loaded.model.state_dict())
         lines = [(line.kind, line.step, line.loss.hex() if line.loss else None, line.learning_rate, line.gradient_norm,
                   line.tokens_read, line.warning) for line in self.lines]  # fmt: skip
-        files = {path.name: sha256_of(path) for path in last.glob("*.safetensors")}
+        files = {path.name: compute_sha256(path) for path in last.glob("*.safetensors")}
         adapter = {path.name: bits_of(load_file(path)) for path in (self.path / "adapter").glob("*.safetensors")}
         return {"weights": weights, "lines": lines, "files": files, "adapter": adapter}
 
@@ -123,8 +123,8 @@ def test_dead_between_two_micro_batches(
     place: Callable[[str], Place], settings: Recipe, clean: object, nth: int
 ) -> None:
     cut = place("cut")
-    faults.arm(f"train.micro_batch:{nth}:raise")
-    with pytest.raises(faults.InjectedError):
+    failpoints.arm(f"train.micro_batch:{nth}:raise")
+    with pytest.raises(failpoints.InjectedError):
         cut.go(settings)
     assert cut.go(settings).status == "finished"
     assert cut.outcome() == clean
@@ -187,10 +187,10 @@ def test_seldom_saved_it_goes_back_to_the_last_look(place: Callable[[str], Place
     )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
-    faults.arm("train.step:11:raise")
-    with pytest.raises(faults.InjectedError):
+    failpoints.arm("train.step:11:raise")
+    with pytest.raises(failpoints.InjectedError):
         cut.go(settings)
-    assert cut.checkpoints.newest().step == 8  # type: ignore[union-attr]
+    assert cut.checkpoints.load_latest().step == 8  # type: ignore[union-attr]
     cut.go(settings)
     assert cut.outcome() == alone.outcome()
 
@@ -206,7 +206,7 @@ def test_patience_goes_on_too(
     for one in (alone, cut):
         one_lines = one.lines
         step_now = lambda lines=one_lines: lines[-1].step if lines else 0  # noqa: E731
-        monkeypatch.setattr(step_module.Stepper, "validate", lambda *_, now=step_now: (losses[now()], None))
+        monkeypatch.setattr(step_module.TrainingStep, "validate", lambda *_, now=step_now: (losses[now()], None))
         if one is cut:
             one.go(settings, stop=one.stop_at(step))
         result = one.go(settings)
@@ -267,7 +267,7 @@ def test_a_time_budget_counts_what_was_used_before(place: Callable[[str], Place]
     settings = recipe(epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0, precision="float32")
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(3))
-    saved = cut.checkpoints.newest()
+    saved = cut.checkpoints.load_latest()
     assert saved is not None
     state = {**saved.state, "progress": {**saved.state["progress"], "seconds": 1.2}}
     cut.checkpoints.save(saved.step, state, saved.groups)  # as if all of the 1.2 seconds had been used
@@ -287,9 +287,9 @@ def test_a_damaged_checkpoint_is_passed_over(
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(6))  # a look was at this step, so the adapter on disk is newer than step 5
     newest = max(cut.checkpoints.folder.iterdir())
-    faults.flip_bit(newest / name, (newest / name).stat().st_size // 2)
-    saved = cut.checkpoints.newest()
-    assert saved is not None and saved.step == 5 and f"{newest.name}/{name}" in saved.passed_over[0]
+    failpoints.flip_bit(newest / name, (newest / name).stat().st_size // 2)
+    saved = cut.checkpoints.load_latest()
+    assert saved is not None and saved.step == 5 and f"{newest.name}/{name}" in saved.skipped_damaged[0]
     cut.go(settings)
     assert cut.outcome() == clean
 
@@ -298,10 +298,10 @@ def test_a_full_disk_stops_it_and_with_room_it_goes_on(
     place: Callable[[str], Place], settings: Recipe, clean: object
 ) -> None:
     cut = place("cut")
-    faults.arm("checkpoint.write:30000:enospc")
+    failpoints.arm("checkpoint.write:30000:enospc")
     with pytest.raises(DiskFull):
         cut.go(settings)
-    assert cut.checkpoints.newest() is not None
+    assert cut.checkpoints.load_latest() is not None
     assert list(cut.checkpoints.folder.glob(".tmp-*")) == []
     cut.go(settings)
     assert cut.outcome() == clean
@@ -329,16 +329,16 @@ def test_a_checkpoint_of_another_training_is_refused(place: Callable[[str], Plac
 def test_ctrl_c_during_a_save_leaves_the_one_before(place: Callable[[str], Place], settings: Recipe, clean: object,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     cut = place("cut")
-    real, seen = faults.hit, []
+    real, seen = failpoints.hit, []
 
     def impatient(point: str, path: Path | None = None) -> None:
         seen.append(point)
         if seen.count("checkpoint.rename") == 4:
-            monkeypatch.setattr(faults, "hit", real)
+            monkeypatch.setattr(failpoints, "hit", real)
             raise KeyboardInterrupt
         real(point, path)
 
-    monkeypatch.setattr(faults, "hit", impatient)
+    monkeypatch.setattr(failpoints, "hit", impatient)
     assert cut.go(settings).status == "interrupted"
     assert list(cut.checkpoints.folder.glob(".tmp-*")) == []
     cut.go(settings)
@@ -353,10 +353,10 @@ def test_pain_20_a_bad_step_stops_and_the_last_checkpoint_is_before_it(
     place: Callable[[str], Place], settings: Recipe, clean: object, point: str
 ) -> None:
     cut = place("cut")
-    faults.arm(f"{point}:nan")
+    failpoints.arm(f"{point}:nan")
     with pytest.raises(TrainingError, match=r"not a finite|not finite"):
         cut.go(settings)
-    assert cut.checkpoints.newest().step == 2  # type: ignore[union-attr]
+    assert cut.checkpoints.load_latest().step == 2  # type: ignore[union-attr]
     assert cut.go(settings).status == "finished"  # the fault is not armed twice: the data were innocent
     assert cut.outcome() == clean
 
@@ -367,7 +367,7 @@ def test_a_bad_step_is_left_out_if_the_recipe_says_so(
 ) -> None:
     skipping = settings.model_copy(update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})})
     cut = place("cut")
-    faults.arm(f"{point}:nan")
+    failpoints.arm(f"{point}:nan")
     result = cut.go(skipping)
     assert (result.status, result.steps) == ("finished", STEPS)
     skipped = [line for line in cut.lines if line.kind == "skipped"]
@@ -382,7 +382,9 @@ def test_three_in_a_row_are_left_out_and_the_fourth_stops(
 ) -> None:
     skipping = settings.model_copy(update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})})
     cut = place("cut")
-    monkeypatch.setattr(faults, "value", lambda point, number: float("nan") if point == "train.loss" else number)
+    monkeypatch.setattr(
+        failpoints, "inject_nan", lambda point, number: float("nan") if point == "train.loss" else number
+    )
     with pytest.raises(TrainingError, match="step 4"):
         cut.go(skipping)
     assert [line.kind for line in cut.lines if line.step] == ["skipped"] * 3 + ["validation"]

@@ -7,16 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tunesmith.engine import step as step_module
-from tunesmith.engine.adapters.lora import lora_parameters
-from tunesmith.engine.adapters.peft_format import WEIGHTS, read_adapter
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.step import Stepper
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine import training_step as step_module
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.adapters.lora import list_lora_parameters
+from tunesmith.engine.adapters.peft_format import WEIGHTS_FILE, read_adapter
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 Task = Callable[..., TokenArrays]
 MakeRecipe = Callable[..., Recipe]
@@ -42,7 +42,7 @@ class Trained:
 
     @property
     def weights(self) -> list[torch.Tensor]:
-        return [weight.detach().clone() for weight in lora_parameters(self.loaded.model)]
+        return [weight.detach().clone() for weight in list_lora_parameters(self.loaded.model)]
 
 
 def test_training_learns_and_never_touches_the_base(
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bits(
         runs.append(Trained(loaded, task(12), recipe(seed=seed, dropout=dropout), tmp_path / str(place)))
     same, again, other = runs
     assert [line.loss for line in same.lines] == [line.loss for line in again.lines]
-    assert (same.folder / WEIGHTS).read_bytes() == (again.folder / WEIGHTS).read_bytes()
+    assert (same.folder / WEIGHTS_FILE).read_bytes() == (again.folder / WEIGHTS_FILE).read_bytes()
     assert [line.loss for line in same.steps] != [line.loss for line in other.steps]
 
 
@@ -98,11 +98,11 @@ def test_pain_19_the_saved_adapter_is_not_empty_and_is_the_one_on_the_model(
     tiny_folder: Path, tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     run = Trained(tiny, task(12), recipe(), tmp_path)
-    saved = load_file(tmp_path / WEIGHTS)
+    saved = load_file(tmp_path / WEIGHTS_FILE)
     assert len(saved) == 2 * 2 * 7  # A and B, two blocks, seven linear layers each
     assert all(value.dtype == torch.float32 and value.abs().sum() > 0 for value in saved.values())
     again = load_model(tiny_folder, "float32", tmp_path)
-    for ours, theirs in zip(run.weights, lora_parameters(again.model), strict=True):
+    for ours, theirs in zip(run.weights, list_lora_parameters(again.model), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -110,7 +110,7 @@ def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, reci
     scores, weights = iter([0.2, 0.9, 0.5, 0.9]), []
 
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
-        weights.append([weight.detach().clone() for weight in lora_parameters(tiny.model)])
+        weights.append([weight.detach().clone() for weight in list_lora_parameters(tiny.model)])
         return "accuracy", next(scores)
 
     run = Trained(tiny, task(16), recipe(epochs=4.0, evaluations=4), tmp_path, score=score)
@@ -133,7 +133,7 @@ def test_it_ends_when_looks_in_a_row_were_no_better(
 
     settings = recipe(epochs=6.0, evaluations=6, patience=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stepper, "validate", lambda *_: (next(losses), None))
+        patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
         run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert (run.result.status, run.result.ended_early) == ("finished", True)
     assert (run.result.steps, run.result.best_step, run.result.best_score) == (10, 6, 0.9)
@@ -146,7 +146,7 @@ def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
     scores, losses, run = iter([0.9, 0.1, 0.1, 0.1]), iter([9.0, 1.0, 2.0, 3.0, 4.0]), []
     settings = recipe(epochs=4.0, evaluations=4, patience=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stepper, "validate", lambda *_: (next(losses), None))
+        patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
 
         def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
             run.append(next(scores))
@@ -224,7 +224,7 @@ def test_pain_17_an_interrupted_run_leaves_an_adapter(
     assert (result.status, result.steps, result.best_step, result.best_validation_loss) == ("interrupted", 3, 3, None)
     again = load_model(tiny_folder, "float32")
     read_adapter(again.model, tmp_path)
-    for ours, theirs in zip(lora_parameters(tiny.model), lora_parameters(again.model), strict=True):
+    for ours, theirs in zip(list_lora_parameters(tiny.model), list_lora_parameters(again.model), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -245,17 +245,17 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
 ) -> None:
     """The step is not applied, the run stops and says where, and the adapter measured before it stays on disk."""
     before: list[torch.Tensor] = []
-    original = step_module.token_losses
+    original = step_module.compute_token_losses
 
     def poisoned(*arguments: object) -> torch.Tensor:
         losses = original(*arguments)
         poison = len(seen) >= 3 and torch.is_grad_enabled()
         if poison:
-            before.extend(weight.detach().clone() for weight in lora_parameters(tiny.model))
+            before.extend(weight.detach().clone() for weight in list_lora_parameters(tiny.model))
         return losses * float("nan") if poison else losses
 
     seen: list[MetricLine] = []
-    monkeypatch.setattr(step_module, "token_losses", poisoned)
+    monkeypatch.setattr(step_module, "compute_token_losses", poisoned)
     arrays = task(16)
     with pytest.raises(TrainingError) as caught:
         train_adapter(
@@ -263,27 +263,29 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
         )
     assert caught.value.code == "training/loss-not-finite"
     assert "step 3" in caught.value.where and "train examples number" in caught.value.where
-    for weight, old in zip(lora_parameters(tiny.model), before, strict=True):
+    for weight, old in zip(list_lora_parameters(tiny.model), before, strict=True):
         assert torch.equal(weight, old) and torch.isfinite(weight).all()
-    assert all(torch.isfinite(value).all() for value in load_file(tmp_path / WEIGHTS).values())
+    assert all(torch.isfinite(value).all() for value in load_file(tmp_path / WEIGHTS_FILE).values())
 
 
 def test_pain_20_a_gradient_that_is_not_finite_never_reaches_the_weights(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = step_module.Stepper.backward
+    original = step_module.TrainingStep.backward
 
-    def poisoned(self: step_module.Stepper, *arguments: object) -> float:
+    def poisoned(self: step_module.TrainingStep, *arguments: object) -> float:
         loss = original(self, *arguments)
-        lora_parameters(tiny.model)[0].grad[0, 0] = float("inf")
+        list_lora_parameters(tiny.model)[0].grad[0, 0] = float("inf")
         return loss
 
-    monkeypatch.setattr(step_module.Stepper, "backward", poisoned)
+    monkeypatch.setattr(step_module.TrainingStep, "backward", poisoned)
     with pytest.raises(TrainingError) as caught:
         Trained(tiny, task(8), recipe(), tmp_path)
     assert caught.value.code == "training/gradient-not-finite"
-    assert all(torch.isfinite(weight).all() for weight in lora_parameters(tiny.model))
-    assert all(not layer.any() for layer in lora_parameters(tiny.model)[1::2]), "B is still zero: nothing was applied"
+    assert all(torch.isfinite(weight).all() for weight in list_lora_parameters(tiny.model))
+    assert all(not layer.any() for layer in list_lora_parameters(tiny.model)[1::2]), (
+        "B is still zero: nothing was applied"
+    )
 
 
 def fail_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +307,7 @@ def test_out_of_memory_halves_the_micro_batch_and_nothing_else(
     fail_above(2, monkeypatch)
     halved = Trained(load_model(tiny_folder, "float32"), task(24), recipe(), tmp_path / "halved")
     losses, expected = ([line.loss for line in run.lines] for run in (halved, plain))
-    assert_equal_but_for_rounding(losses, expected, LOSS_TERMS * len(expected))
+    assert_close_within_rounding(losses, expected, LOSS_TERMS * len(expected))
     assert halved.result.steps == plain.result.steps
     # AdamW divides by the root of second moments near 0, which magnifies rounding without a bound:
     # a tenth of one step's length, far below what a missing example would move

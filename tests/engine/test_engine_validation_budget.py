@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.engine.test_engine_train import MakeRecipe, Task, Trained
-from tunesmith.engine.load import LoadedModel
-from tunesmith.engine.schedule import Progress
+from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.engine.schedule import TrainingProgress
 from tunesmith.engine.validation_budget import (
     TooLong,
-    examples_that_fit,
-    leaves_no_room,
-    passes_that_fit,
-    thinned_told,
+    count_examples_that_fit,
+    count_passes_that_fit,
+    describe_thinning,
+    is_last_pass_at_risk,
 )
 from tunesmith.records import TrainingRecipe
 
@@ -36,29 +36,29 @@ def test_the_validation_split_is_cut_to_what_two_passes_leave_room_for(
         asked.append(examples)
         return seconds_per_example * examples
 
-    assert examples_that_fit(64, allowance, seconds_of) == fits
+    assert count_examples_that_fit(64, allowance, seconds_of) == fits
     assert asked == tried
 
 
 def test_what_the_first_pass_took_says_how_many_follow() -> None:
-    progress = Progress(planned_steps=None, budget_seconds=100.0, evaluations=4)
-    progress.looked(0, 5.0, 1.0, is_best=False)
-    assert passes_that_fit(4, progress) == 3
+    progress = TrainingProgress(planned_steps=None, budget_seconds=100.0, evaluations=4)
+    progress.record_validation(0, 5.0, 1.0, is_best=False)
+    assert count_passes_that_fit(4, progress) == 3
     progress.evaluations, progress.look_examples = 3, 8
-    assert thinned_told(progress, 4, 64) == (
+    assert describe_thinning(progress, 4, 64) == (
         "3 validation passes after step 0 in place of 4, on 8 of 64 validation examples: otherwise validation would "
         "take more than a fifth of the 100 s"
     )
-    assert not leaves_no_room(progress)
-    progress.looked(1, 6.0, 1.0, is_best=False)
-    assert leaves_no_room(progress)
+    assert not is_last_pass_at_risk(progress)
+    progress.record_validation(1, 6.0, 1.0, is_best=False)
+    assert is_last_pass_at_risk(progress)
 
 
 def test_a_training_that_counts_passes_thins_nothing_out() -> None:
-    progress = Progress(planned_steps=10, budget_seconds=None, evaluations=4)
-    progress.looked(0, 500.0, 1.0, is_best=False)
-    assert passes_that_fit(4, progress) == 4 and not leaves_no_room(progress)
-    assert thinned_told(progress, 4, 64) is None
+    progress = TrainingProgress(planned_steps=10, budget_seconds=None, evaluations=4)
+    progress.record_validation(0, 500.0, 1.0, is_best=False)
+    assert count_passes_that_fit(4, progress) == 4 and not is_last_pass_at_risk(progress)
+    assert describe_thinning(progress, 4, 64) is None
 
 
 def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
@@ -71,10 +71,10 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
         clock[0] += 0.1  # whatever is done takes a little
         return clock[0]
 
-    def begin(kind: type[Progress], training: TrainingRecipe, steps_per_epoch: int) -> Progress:
-        return kind(planned_steps=None, budget_seconds=60.0, now=now, evaluations=training.evaluations)
+    def begin(kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int) -> TrainingProgress:
+        return kind(planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations)
 
-    monkeypatch.setattr(Progress, "of", classmethod(begin))
+    monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))
     asked: list[tuple[int, bool]] = []
 
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
@@ -91,8 +91,8 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
 
 
 def test_a_trial_that_is_cut_short_leaves_what_the_one_before_it_had() -> None:
-    assert examples_that_fit(64, 30.0, lambda examples: None) == 0
-    assert examples_that_fit(64, 30.0, lambda examples: 0.6 if examples == 2 else None) == 2
+    assert count_examples_that_fit(64, 30.0, lambda examples: None) == 0
+    assert count_examples_that_fit(64, 30.0, lambda examples: 0.6 if examples == 2 else None) == 2
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         seconds[0] += 0.1
         return seconds[0]
 
-    def begin(kind: type[Progress], training: TrainingRecipe, steps_per_epoch: int) -> Progress:
-        return kind(planned_steps=None, budget_seconds=60.0, now=now, evaluations=training.evaluations)
+    def begin(kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int) -> TrainingProgress:
+        return kind(planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations)
 
-    monkeypatch.setattr(Progress, "of", classmethod(begin))
+    monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))
     return seconds
 
 

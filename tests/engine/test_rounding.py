@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.testing.rounding import assert_equal_but_for_rounding, get_tolerance
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding, get_tolerance
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 400))
@@ -17,14 +17,14 @@ def test_sums_in_any_order_are_equal(seed: int, terms: int) -> None:
     for product in shuffled:
         one_by_one += product
     size = float(products.abs().sum(0).max())
-    assert_equal_but_for_rounding(one_by_one, products.sum(0), terms, scale=size)
+    assert_close_within_rounding(one_by_one, products.sum(0), terms, scale=size)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_missing_term_is_not_rounding(dtype: torch.dtype) -> None:
     products = torch.randn(1000, 16, generator=torch.Generator().manual_seed(0), dtype=dtype)
     with pytest.raises(AssertionError, match="not close"):
-        assert_equal_but_for_rounding(products[1:].sum(0), products.sum(0))
+        assert_close_within_rounding(products[1:].sum(0), products.sum(0))
 
 
 def test_the_tolerance_follows_size_and_precision() -> None:
@@ -36,6 +36,6 @@ def test_the_tolerance_follows_size_and_precision() -> None:
 
 def test_a_difference_of_shapes_or_a_nan_is_not_rounding() -> None:
     with pytest.raises(AssertionError):
-        assert_equal_but_for_rounding(torch.ones(2), torch.ones(3))
+        assert_close_within_rounding(torch.ones(2), torch.ones(3))
     with pytest.raises(AssertionError):
-        assert_equal_but_for_rounding(torch.tensor([float("nan")]), torch.ones(1))
+        assert_close_within_rounding(torch.tensor([float("nan")]), torch.ones(1))

@@ -16,11 +16,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel
 
-from tunesmith.baselines.rag.answer import ExampleIndex
-from tunesmith.baselines.rag.index import search_over
-from tunesmith.engine.embed import SentenceEncoder
+from tunesmith.baselines.rag.prompt_augmentation import ExampleIndex
+from tunesmith.baselines.rag.search_index import get_search_factory
+from tunesmith.engine.sentence_encoder import SentenceEncoder
 from tunesmith.records import Example, Message
-from tunesmith.runs.prompts import write_index
+from tunesmith.runs.contender_files import write_index
 
 WORDS = ["[UNK]", *(f"w{i}" for i in range(40))]
 FIND = """
@@ -36,7 +36,7 @@ class Encoder:
     name = "tiny"
 
     def __init__(self, folder: Path) -> None:
-        self._encoder = SentenceEncoder(folder, most_tokens=12)
+        self._encoder = SentenceEncoder(folder, max_tokens=12)
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Rows of length 1."""
@@ -64,7 +64,7 @@ def test_a_bundle_finds_what_was_found(search: str, encoder: Path, tmp_path: Pat
         Example(line=i, messages=(Message("user", text), Message("assistant", f"a{i}")))
         for i, text in enumerate([*questions, *questions[:9], " "])
     ]
-    index = ExampleIndex(train, search_over(search, Encoder(encoder)))  # type: ignore[arg-type]
+    index = ExampleIndex(train, get_search_factory(search, Encoder(encoder)))  # type: ignore[arg-type]
     write_index(tmp_path, "index", index.entries, index.vectors)
     settings = {"k": 7, "search": search, "embedding_tokens": 12}
     (tmp_path / "prompt.json").write_text(json.dumps({"retrieval": settings}))
@@ -76,5 +76,5 @@ def test_a_bundle_finds_what_was_found(search: str, encoder: Path, tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", FIND], input=json.dumps(asked), cwd=tmp_path, capture_output=True,
                           text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    ours = index.nearest([(Message("user", text),) for text in texts], 7)
+    ours = index.find_nearest([(Message("user", text),) for text in texts], 7)
     assert json.loads(done.stdout) == [[one.answer for one in found] for found in ours]

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from tunesmith.evaluation.judge.counted import CountedCompleter
-from tunesmith.evaluation.judge.pairwise import PairwiseJudge
-from tunesmith.evaluation.judge.rubric import RubricJudge
-from tunesmith.records import Completion, Progress, Prompt
+from tunesmith.evaluation.judge.caching_completer import CachingCompleter
+from tunesmith.evaluation.judge.pairwise_judge import PairwiseJudge
+from tunesmith.evaluation.judge.rubric_judge import RubricJudge
+from tunesmith.records import Completion, ProgressCallback, Prompt
 
 FENCED = re.compile(r"^<<< ([a-z ]+) ([0-9a-f]{12})$\n(.*?)\n^\2 >>>$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"best mark|settled before|flawless|has won|score 10|ten points|top marks", re.IGNORECASE)
@@ -21,7 +21,7 @@ class ByRule:
         self.rule = rule
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         self.prompts += prompts
         replies = [self.rule({kind: text for kind, _, text in FENCED.findall(p[-1].content)}) for p in prompts]
         return [Completion(reply, tokens_in=50, tokens_out=9, seconds=0.0) for reply in replies]
@@ -62,8 +62,8 @@ def _holds(text: str, words: str) -> bool:
 
 
 def rubric_judge(rule: Callable[[dict[str, str]], str], scale: tuple[str, ...] = SCALE) -> RubricJudge:
-    return RubricJudge("by rule", CountedCompleter(ByRule(rule)), scale)
+    return RubricJudge("by rule", CachingCompleter(ByRule(rule)), scale)
 
 
 def pairwise_judge(rule: Callable[[dict[str, str]], str]) -> PairwiseJudge:
-    return PairwiseJudge("by rule", CountedCompleter(ByRule(rule)))
+    return PairwiseJudge("by rule", CachingCompleter(ByRule(rule)))

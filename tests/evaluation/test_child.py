@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.evaluation.child import Failed, Limits, WorkBroken, in_child
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, WorkerSetupError, run_in_sandbox
 
-QUICK = Limits(piece_seconds=1.5, all_seconds=60.0, memory_bytes=2**30)
+QUICK = SandboxLimits(task_timeout_seconds=1.5, total_timeout_seconds=60.0, memory_bytes=2**30)
 
 
-def run(folder: Path, body: str, answers: list[str], limits: Limits = QUICK) -> list[object]:
+def run(folder: Path, body: str, answers: list[str], limits: SandboxLimits = QUICK) -> list[object]:
     """What a user's function with this body gives for each answer."""
     file = folder / "mine.py"
     file.write_text(body)
     pieces = [{"answer": answer, "reference": "", "question": ""} for answer in answers]
-    return in_child("function", {"file": str(file), "function": "f"}, pieces, limits)
+    return run_in_sandbox("function_call", {"file": str(file), "function": "f"}, pieces, limits)
 
 
 def test_pieces_come_back_in_order_whatever_is_printed(tmp_path: Path) -> None:
@@ -43,24 +43,27 @@ def test_a_piece_that_goes_wrong_goes_wrong_alone(tmp_path: Path, does: str, why
     body = f"def f(a, r):\n    if a == 'bad':\n        {does}\n    return 1.0\n"
     good, bad, after = run(tmp_path, body, ["good", "bad", "good"])
     assert good == after == {"f": 1.0}
-    assert isinstance(bad, Failed) and bad.why.startswith(why), bad
+    assert isinstance(bad, TaskFailure) and bad.reason.startswith(why), bad
 
 
 def test_time_for_all_ends_all(tmp_path: Path) -> None:
     began = time.monotonic()
-    limits = Limits(piece_seconds=1.0, all_seconds=2.0)
+    limits = SandboxLimits(task_timeout_seconds=1.0, total_timeout_seconds=2.0)
     results = run(tmp_path, "import time\ndef f(a, r): time.sleep(0.7); return 1\n", ["x"] * 30, limits)
     assert time.monotonic() - began < 10
     assert results[0] == {"f": 1.0}
-    assert results[-1] == Failed("the 2 seconds for all answers were over", is_late=True) and len(results) == 30
+    assert (
+        results[-1] == TaskFailure("the 2 seconds for all answers were over", is_not_started=True)
+        and len(results) == 30
+    )
 
 
 def test_the_environment_holds_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     body = "import os\ndef f(a, r): raise ValueError(' '.join(sorted(os.environ)) + ' ' + os.getcwd())\n"
     [told] = run(tmp_path, body, ["x"])
-    assert isinstance(told, Failed) and "OPENAI" not in told.why
-    names, _, folder = told.why.rpartition(" ")
+    assert isinstance(told, TaskFailure) and "OPENAI" not in told.reason
+    names, _, folder = told.reason.rpartition(" ")
     assert set(names.split()) <= {
         *("ValueError:", "PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE"),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -72,7 +75,7 @@ def test_no_child_is_left(tmp_path: Path) -> None:
     import psutil
 
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    run(tmp_path, "def f(a, r):\n    while True: pass\n", ["x"], Limits(piece_seconds=0.5))
+    run(tmp_path, "def f(a, r):\n    while True: pass\n", ["x"], SandboxLimits(task_timeout_seconds=0.5))
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
@@ -89,6 +92,6 @@ def test_no_child_is_left(tmp_path: Path) -> None:
     ],
 )
 def test_work_that_cannot_be_opened(tmp_path: Path, body: str, why: str) -> None:
-    with pytest.raises(WorkBroken) as caught:
+    with pytest.raises(WorkerSetupError) as caught:
         run(tmp_path, body, [])
     assert str(caught.value).startswith(why)

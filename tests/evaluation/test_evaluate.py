@@ -6,21 +6,21 @@ from dataclasses import replace
 import pytest
 
 from tunesmith.errors import DataError, UsageError
-from tunesmith.evaluation.evaluate import (
-    Asked,
-    Entrant,
+from tunesmith.evaluation.harness import (
+    ContenderAnswers,
+    RunnableContender,
     Task,
+    build_unscored_answers,
     check_task,
     evaluate_answers,
     evaluate_contenders,
     score_answers,
-    unscored_answers,
 )
-from tunesmith.evaluation.scorers.exact import ExactScorer
+from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.scorers.scorer import Scorer
-from tunesmith.records import Answer, Completion, Example, Message, Profile, Progress, Prompt
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.records import Answer, Completion, ContenderSpec, Example, Message, ProgressCallback, Prompt
 
 
 class Scripted:
@@ -30,7 +30,7 @@ class Scripted:
         self.texts = texts
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         self.prompts += prompts
         if progress:
             progress(len(prompts), len(prompts))
@@ -54,8 +54,10 @@ def task_of(answers: Sequence[str], scorer: Scorer | None = None) -> Task:
 ANSWERS = ["a", "b", "a", "b", "a", "b"]
 
 
-def entrant(name: str, texts: Sequence[str | None], setup_seconds: float = 0.0) -> Entrant:
-    return Entrant(Profile(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds), Scripted(texts))
+def entrant(name: str, texts: Sequence[str | None], setup_seconds: float = 0.0) -> RunnableContender:
+    return RunnableContender(
+        ContenderSpec(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds), Scripted(texts)
+    )
 
 
 def test_contenders_are_measured_and_all_pairs_compared() -> None:
@@ -63,14 +65,14 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
     told: list[tuple[str, int, int]] = []
     good, bad, none = entrant("good", ANSWERS, 100.0), entrant("bad", ["a"] * 6), entrant("none", ["?"] * 6)
     evaluation, answers = evaluate_contenders([good, bad, none], task, lambda *ready: told.append(ready))
-    measured = evaluation.contender("good")
+    measured = evaluation.get_contender("good")
     assert (evaluation.scorer, evaluation.metric, list(measured.metrics)) == (
         "label",
         "accuracy",
         ["accuracy", "macro_f1"],
     )
     assert measured.metrics["accuracy"].value == 1.0 and measured.metrics["accuracy"].low < 0.7
-    assert evaluation.contender("bad").metrics["macro_f1"].value == pytest.approx((2 / 3 + 0) / 2)
+    assert evaluation.get_contender("bad").metrics["macro_f1"].value == pytest.approx((2 / 3 + 0) / 2)
     assert [(c.a, c.b, c.difference, c.n) for c in evaluation.comparisons] == [
         ("good", "bad", 0.5, 6),
         ("good", "none", 1.0, 6),
@@ -83,13 +85,15 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
 
 def test_the_answer_is_never_shown_to_a_contender() -> None:
     completer = Scripted(ANSWERS)
-    evaluate_contenders([Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)], task_of(ANSWERS))
+    evaluate_contenders(
+        [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)], task_of(ANSWERS)
+    )
     assert [[m.content for m in prompt] for prompt in completer.prompts] == [[f"question {i}"] for i in range(1, 7)]
 
 
 def test_cost_follows_from_time_and_the_machines_price() -> None:
     evaluation, _ = evaluate_contenders([entrant("x", ANSWERS, setup_seconds=1000)], task_of(ANSWERS))
-    x = evaluation.contender("x")
+    x = evaluation.get_contender("x")
     assert (x.seconds_per_request, x.tokens_in_per_request, x.tokens_out_per_request) == (0.5, 10, 2)
     assert x.usd_per_1000 == pytest.approx(0.5 / 3600 * 0.36 * 1000) and x.setup_usd == pytest.approx(0.1)
 
@@ -98,7 +102,7 @@ def test_cost_follows_from_time_and_the_machines_price() -> None:
 def test_two_groups_and_a_handful_that_did_not_leak_have_an_interval(unleaked: int) -> None:
     task = task_of(ANSWERS)
     examples = [replace(example, group="ab"[i % 2]) for i, example in enumerate(task.examples)]
-    task = replace(task, examples=examples, leaked=frozenset(example.id for example in examples[unleaked:]))
+    task = replace(task, examples=examples, contaminated_ids=frozenset(example.id for example in examples[unleaked:]))
     evaluation, _ = evaluate_contenders(
         [entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task
     )
@@ -112,17 +116,20 @@ def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:
     half = entrant("half", ["a", "b", "a", None, None, None])
     full = entrant("full", ANSWERS)
     evaluation, answers = evaluate_contenders([half, full], task_of(ANSWERS))
-    accuracy, whole = evaluation.contender("half").metrics["accuracy"], evaluation.contender("full").metrics["accuracy"]
+    accuracy, whole = (
+        evaluation.get_contender("half").metrics["accuracy"],
+        evaluation.get_contender("full").metrics["accuracy"],
+    )
     assert (accuracy.value, accuracy.n, accuracy.failed) == (1.0, 3, 3)
     assert accuracy.low < whole.low
-    assert evaluation.contender("half").metrics["macro_f1"].failed == 3
+    assert evaluation.get_contender("half").metrics["macro_f1"].failed == 3
     assert answers["half"][3].scores == {} and answers["half"][3].error == "too long"
     assert [(c.n, c.difference) for c in evaluation.comparisons] == [(3, 0.0)]
 
 
 def test_when_all_fail_nothing_is_known() -> None:
     evaluation, _ = evaluate_contenders([entrant("dead", [None] * 6), entrant("x", ANSWERS)], task_of(ANSWERS))
-    for quantity in evaluation.contender("dead").metrics.values():
+    for quantity in evaluation.get_contender("dead").metrics.values():
         assert (quantity.low, quantity.high, quantity.n, quantity.failed) == (0, 1, 0, 6)
     assert (evaluation.comparisons[0].n, evaluation.comparisons[0].p) == (0, 1)
 
@@ -143,8 +150,8 @@ def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
     evaluation, answers = evaluate_contenders([entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task)
     stored = [Answer.model_validate_json(answer.model_dump_json()) for answer in answers["x"]]
     assert stored == answers["x"]
-    profile = Profile(name="x", kind="zero-shot", given="nothing", setup_seconds=9.0)
-    again = evaluate_answers([Asked(profile, stored, evaluation.contenders[0].usage)], task)
+    profile = ContenderSpec(name="x", kind="zero-shot", given="nothing", setup_seconds=9.0)
+    again = evaluate_answers([ContenderAnswers(profile, stored, evaluation.contenders[0].usage)], task)
     assert again == evaluation and again.fingerprint == evaluation.fingerprint
 
 
@@ -152,7 +159,9 @@ def test_answers_to_other_examples_are_refused() -> None:
     _, answers = evaluate_contenders([entrant("x", ANSWERS)], task_of(ANSWERS))
     for wrong in (answers["x"][:5], answers["x"][::-1]):
         with pytest.raises(DataError, match="other-answers"):
-            evaluate_answers([Asked(Profile(name="x", kind="zero-shot", given="nothing"), wrong)], task_of(ANSWERS))
+            evaluate_answers(
+                [ContenderAnswers(ContenderSpec(name="x", kind="zero-shot", given="nothing"), wrong)], task_of(ANSWERS)
+            )
 
 
 def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
@@ -166,7 +175,9 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
         with pytest.raises(DataError, match=code):
             check_task(task)
         with pytest.raises(DataError, match=code):
-            evaluate_contenders([Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)], task)
+            evaluate_contenders(
+                [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)], task
+            )
     assert completer.prompts == []
 
 
@@ -177,7 +188,7 @@ def test_a_completer_that_loses_an_answer_is_a_defect() -> None:
 
 def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     completer = Scripted(ANSWERS)
-    twin = Entrant(Profile(name="x", kind="zero-shot", given="nothing"), completer)
+    twin = RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)
     with pytest.raises(UsageError, match="found x twice"):
         evaluate_contenders([twin, twin], task_of(ANSWERS))
     assert completer.prompts == []
@@ -195,8 +206,10 @@ def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
     task = task_of(["red", "blue", "red", "blue"], LabelScorer(["red", "blue"] * 4))
     said = [("red", True), ("Let me think: the sky could be", False), ("<think>red", False), ("blue", True)]
     completions = [Completion(text, 1, 1, 0.0, finished=finished) for text, finished in said]
-    answers = unscored_answers(completions, task.examples)
-    asked = score_answers(Asked(Profile(name="one", kind="zero-shot", given="the question"), answers), task)
+    answers = build_unscored_answers(completions, task.examples)
+    asked = score_answers(
+        ContenderAnswers(ContenderSpec(name="one", kind="zero-shot", given="the question"), answers), task
+    )
     [contender] = evaluate_answers([asked], task).contenders
     assert contender.given == (
         "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it is compared, "

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import DataError
-from tunesmith.evaluation.judge.labels import Marked, Preferred, read_labels
+from tunesmith.evaluation.judge.human_labels import RatedAnswers, RatedPairs, read_human_labels
 
 
 def written(folder: Path, rows: list[dict[str, object]]) -> Path:
@@ -22,8 +22,8 @@ def labelled(*labels: object) -> list[dict[str, object]]:
 def test_marks_from_csv(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("question,answer,reference,label,note\nq1,a1,r1,Good,fine\nq2,,,bad,\n")
-    found = read_labels(path)
-    assert isinstance(found, Marked)
+    found = read_human_labels(path)
+    assert isinstance(found, RatedAnswers)
     assert (found.scale, found.marks) == (("bad", "good"), (1, 0))
     assert [(item.question, item.answer, item.reference) for item in found.items] == [
         ("q1", "a1", "r1"),
@@ -44,14 +44,14 @@ def test_marks_from_csv(tmp_path: Path) -> None:
     ],
 )
 def test_scales(tmp_path: Path, labels: tuple[object, ...], scale: tuple[str, ...], marks: tuple[int, ...]) -> None:
-    found = read_labels(written(tmp_path, labelled(*labels)))
-    assert isinstance(found, Marked) and (found.scale, found.marks) == (scale, marks)
+    found = read_human_labels(written(tmp_path, labelled(*labels)))
+    assert isinstance(found, RatedAnswers) and (found.scale, found.marks) == (scale, marks)
 
 
 def test_pairs(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"question": "q", "a": "x", "b": "y", "winner": w} for w in ("A", "b", "tie")]
-    found = read_labels(written(tmp_path, rows))
-    assert isinstance(found, Preferred) and found.winners == ("a", "b", "tie") and found.pairs[0].b == "y"
+    found = read_human_labels(written(tmp_path, rows))
+    assert isinstance(found, RatedPairs) and found.winners == ("a", "b", "tie") and found.pairs[0].b == "y"
 
 
 def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write("{nonsense\n")
     with pytest.raises(DataError) as caught:
-        read_labels(path)
+        read_human_labels(path)
     assert str(caught.value) == (
         "error[data/bad-labels]: The file of judged answers has 3 lines that cannot be used. "
         f"where {path} lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is no text, 3: no 'label' (1 more) · "
@@ -83,10 +83,10 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
 )
 def test_labels_that_cannot_be_used(tmp_path: Path, rows: list[dict[str, object]], found: str) -> None:
     with pytest.raises(DataError, match="bad-labels") as caught:
-        read_labels(written(tmp_path, rows))
+        read_human_labels(written(tmp_path, rows))
     assert found in caught.value.found
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no-labels"):
-        read_labels(tmp_path / "none.csv")
+        read_human_labels(tmp_path / "none.csv")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.evaluation.evaluate import Asked, Task, evaluate_answers
-from tunesmith.evaluation.machine_time import machine_time, seconds_of
-from tunesmith.evaluation.meter import read_queue, share_waited
-from tunesmith.evaluation.scorers.exact import ExactScorer
-from tunesmith.records import Answer, AnswerWay, Example, Message, Profile, TokenPrice, Usage
+from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.machine_time import estimate_seconds, fit_machine_time
+from tunesmith.evaluation.scorers.exact_match import ExactScorer
+from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
+from tunesmith.records import Answer, ContenderSpec, Example, GenerationMode, Message, TokenPrice, Usage
 
 READ, WRITTEN = 0.002, 0.05
 N = 20
@@ -16,8 +16,8 @@ N = 20
 
 def asked(
     name: str, kind: str, tokens_in: int, tokens_out: int, *, slowed: float = 1.0, shared: int = 0,
-    way: AnswerWay = "written", waiting: float | None = None, price: TokenPrice | None = None,
-) -> Asked:  # fmt: skip
+    way: GenerationMode = "written", waiting: float | None = None, price: TokenPrice | None = None,
+) -> ContenderAnswers:  # fmt: skip
     """A contender whose requests take their work at the true rates, times `slowed`."""
     seconds = slowed * (READ * (tokens_in - shared) + WRITTEN * tokens_out)
     answers = [
@@ -28,7 +28,7 @@ def asked(
         for i in range(N)
     ]  # fmt: skip
     usage = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=N * seconds, waiting=waiting)
-    return Asked(Profile(name=name, kind=kind, given="", token_price=price), answers, usage)
+    return ContenderAnswers(ContenderSpec(name=name, kind=kind, given="", token_price=price), answers, usage)
 
 
 def task() -> Task:
@@ -36,10 +36,10 @@ def task() -> Task:
     return Task("t", examples, ExactScorer(), "short answers", machine_usd_per_hour=3.6)
 
 
-def with_ids(some: list[Asked], of: Task) -> list[Asked]:
+def with_ids(some: list[ContenderAnswers], of: Task) -> list[ContenderAnswers]:
     return [
-        Asked(
-            one.profile,
+        ContenderAnswers(
+            one.spec,
             [a.model_copy(update={"example": e.id}) for a, e in zip(one.answers, of.examples, strict=True)],
             one.usage,
         )
@@ -67,18 +67,18 @@ def test_true_rates_are_found_where_nothing_disturbs() -> None:
         asked("zero-shot", "zero-shot", 40, 8), asked("few-shot", "few-shot", 400, 5, shared=300),
         asked("tuned", "tuned", 40, 2), asked("long", "zero-shot", 900, 1),
     ]  # fmt: skip
-    machine = machine_time(some)
+    machine = fit_machine_time(some)
     assert machine is not None
     assert machine.seconds == pytest.approx({"read": READ, "written": WRITTEN})
     assert machine.uncertainty == pytest.approx(1.96 * (2 * 0.1**2 / 4) ** 0.5)
-    assert seconds_of(some[1], machine) == pytest.approx(N * (100 * READ + 5 * WRITTEN))
+    assert estimate_seconds(some[1], machine) == pytest.approx(N * (100 * READ + 5 * WRITTEN))
 
 
 def test_a_beginning_that_several_prompts_share_is_paid_once() -> None:
     some = [asked("few-shot", "few-shot", 400, 5, shared=300), asked("zero-shot", "zero-shot", 100, 5)]
-    machine = machine_time(some)
+    machine = fit_machine_time(some)
     assert machine is not None
-    assert seconds_of(some[0], machine) == pytest.approx(seconds_of(some[1], machine))
+    assert estimate_seconds(some[0], machine) == pytest.approx(estimate_seconds(some[1], machine))
 
 
 def test_answers_picked_among_labels_have_a_rate_of_their_own() -> None:
@@ -86,39 +86,39 @@ def test_answers_picked_among_labels_have_a_rate_of_their_own() -> None:
         asked("zero-shot", "zero-shot", 40, 8), asked("tuned", "tuned", 40, 8), asked("rag", "zero-shot", 200, 8),
         asked("zero-shot-constrained", "zero-shot", 40, 3, slowed=4.0, way="picked"),
     ]  # fmt: skip
-    machine = machine_time(some)
+    machine = fit_machine_time(some)
     assert machine is not None
-    assert seconds_of(some[3], machine) == pytest.approx(N * 4.0 * (READ * 40 + WRITTEN * 3))
-    assert seconds_of(some[0], machine) == pytest.approx(N * (READ * 40 + WRITTEN * 8))
+    assert estimate_seconds(some[3], machine) == pytest.approx(N * 4.0 * (READ * 40 + WRITTEN * 3))
+    assert estimate_seconds(some[0], machine) == pytest.approx(N * (READ * 40 + WRITTEN * 8))
 
 
 def test_unlike_times_of_like_work_widen_the_uncertainty() -> None:
-    quiet = machine_time([asked("a", "zero-shot", 40, 8), asked("b", "tuned", 40, 8)])
-    loud = machine_time([asked("a", "zero-shot", 40, 8), asked("b", "tuned", 40, 8, slowed=2.0)])
+    quiet = fit_machine_time([asked("a", "zero-shot", 40, 8), asked("b", "tuned", 40, 8)])
+    loud = fit_machine_time([asked("a", "zero-shot", 40, 8), asked("b", "tuned", 40, 8, slowed=2.0)])
     assert quiet is not None and loud is not None
     assert loud.uncertainty > 2 * quiet.uncertainty
 
 
 def test_a_provider_and_another_system_say_nothing_of_this_machine() -> None:
     price = TokenPrice(usd_per_million_in=1, usd_per_million_out=1, source="s", date="2026-11-01")
-    assert machine_time([asked("far", "zero-shot", 40, 8, price=price), asked("mine", "outside", 40, 8)]) is None
+    assert fit_machine_time([asked("far", "zero-shot", 40, 8, price=price), asked("mine", "outside", 40, 8)]) is None
 
 
 def test_a_machine_on_which_this_program_waited_for_a_core_was_busy() -> None:
     waits = [asked("a", "zero-shot", 40, 8, waiting=0.1), asked("b", "tuned", 40, 8, waiting=0.4)]
-    machine = machine_time(waits)
-    assert machine is not None and machine.waiting == pytest.approx(0.25) and machine.was_busy
-    calm = machine_time([asked("a", "zero-shot", 40, 8, waiting=0.02)])
-    assert calm is not None and not calm.was_busy
-    unknown = machine_time([asked("a", "zero-shot", 40, 8)])
-    assert unknown is not None and unknown.waiting is None and not unknown.was_busy
+    machine = fit_machine_time(waits)
+    assert machine is not None and machine.waiting == pytest.approx(0.25) and machine.is_busy
+    calm = fit_machine_time([asked("a", "zero-shot", 40, 8, waiting=0.02)])
+    assert calm is not None and not calm.is_busy
+    unknown = fit_machine_time([asked("a", "zero-shot", 40, 8)])
+    assert unknown is not None and unknown.waiting is None and not unknown.is_busy
 
 
 def test_the_share_of_waiting_counts_every_thread_and_those_that_began_meanwhile(tmp_path: Path) -> None:
     for thread, text in {"7": "100 50 3", "8": "300 0 1", "9": "not counted"}.items():
         (tmp_path / thread).mkdir()
         (tmp_path / thread / "schedstat").write_text(text)
-    before = read_queue(tmp_path)
+    before = read_scheduler_stats(tmp_path)
     assert before == {"7": (100, 50), "8": (300, 0)}
-    assert share_waited(before, {"7": (200, 150), "10": (100, 100)}) == pytest.approx(200 / 400)
-    assert share_waited({}, {}) is None
+    assert compute_waiting_fraction(before, {"7": (200, 150), "10": (100, 100)}) == pytest.approx(200 / 400)
+    assert compute_waiting_fraction({}, {}) is None

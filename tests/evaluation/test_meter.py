@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tunesmith.evaluation.energy import EnergyCounters
-from tunesmith.evaluation.meter import EVERY_SECONDS, Meter, measure_latency
-from tunesmith.records import Answer, Completion, Message, Progress, Prompt, Usage
+from tunesmith.evaluation.usage_meter import SAMPLING_INTERVAL_SECONDS, UsageMeter, measure_latency
+from tunesmith.records import Answer, Completion, Message, ProgressCallback, Prompt, Usage
 
 MEGABYTE = 2**20
 
@@ -32,7 +32,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("tunesmith.evaluation.meter.time", clock)
+    monkeypatch.setattr("tunesmith.evaluation.usage_meter.time", clock)
     return clock
 
 
@@ -43,7 +43,7 @@ class Sleeper:
         self.asked: list[str] = []
         self.clock = clock
 
-    def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
         (prompt,) = prompts
         text = prompt[-1].content
         self.asked.append(text)
@@ -58,20 +58,20 @@ def prompt(text: object) -> Prompt:
 
 
 def test_seconds_and_tokens_are_counted(clock: Clock) -> None:
-    with Meter() as meter:
+    with UsageMeter() as meter:
         clock.sleep(0.02)
     answers = [
         Answer(example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True)
     ] * 2  # fmt: skip
-    usage = meter.usage(answers, latency_seconds=0.5)
+    usage = meter.build_usage(answers, latency_seconds=0.5)
     assert (usage.requests, usage.tokens_in, usage.tokens_out, usage.latency_seconds) == (2, 6, 10, 0.5)
     assert usage.seconds == pytest.approx(0.02)
 
 
 def test_a_peak_that_is_gone_at_the_end_was_seen() -> None:
-    with Meter() as before:
+    with UsageMeter() as before:
         wait_until_sampled(before)
-    with Meter() as meter:
+    with UsageMeter() as meter:
         held = np.ones(200 * MEGABYTE // 8)
         wait_until_sampled(meter)
         del held
@@ -80,15 +80,15 @@ def test_a_peak_that_is_gone_at_the_end_was_seen() -> None:
     assert grown == pytest.approx(200 * MEGABYTE, rel=0.25)
 
 
-def wait_until_sampled(meter: Meter) -> None:
+def wait_until_sampled(meter: UsageMeter) -> None:
     """Return once the meter's thread has read the memory after this call began."""
-    meter._most = 0
-    while not meter._most:
-        time.sleep(EVERY_SECONDS / 10)
+    meter._max_rss_bytes = 0
+    while not meter._max_rss_bytes:
+        time.sleep(SAMPLING_INTERVAL_SECONDS / 10)
 
 
 def test_the_watch_ends_with_an_error_too() -> None:
-    meter = Meter()
+    meter = UsageMeter()
     with pytest.raises(RuntimeError), meter:
         raise RuntimeError
     assert not meter._watcher.is_alive() and meter.seconds > 0
@@ -98,8 +98,8 @@ def test_energy_is_none_where_no_counter_exists(tmp_path: Path, monkeypatch: pyt
     counters = EnergyCounters(tmp_path)
     counters._gpus._devices = []
     counters._last = {}
-    monkeypatch.setattr("tunesmith.evaluation.meter.EnergyCounters", lambda: counters)
-    with Meter() as meter:
+    monkeypatch.setattr("tunesmith.evaluation.usage_meter.EnergyCounters", lambda: counters)
+    with UsageMeter() as meter:
         pass
     assert meter.energy_joules is None
 
@@ -115,11 +115,11 @@ def test_energy_counters_are_added_up_over_their_beginning_again(tmp_path: Path)
     counter("intel-rapl:1", 10)
     counter("intel-rapl:0:0", 5)  # a part of 0: counted there
     counters = EnergyCounters(tmp_path)
-    gpus = counters.add_up()
+    gpus = counters.accumulate_joules()
     counter("intel-rapl:0", 5)
     counter("intel-rapl:1", 30)
     counter("intel-rapl:0:0", 50)
-    after = counters.add_up()
+    after = counters.accumulate_joules()
     assert gpus is not None and after is not None
     assert after - gpus == pytest.approx(15 + 20, abs=1)
 
@@ -129,7 +129,7 @@ def test_energy_that_is_not_ours_to_read_is_none(tmp_path: Path) -> None:
     counters = EnergyCounters(tmp_path)
     counters._gpus._devices = []
     counters._last = {}
-    assert counters.add_up() is None
+    assert counters.accumulate_joules() is None
 
 
 class FakeNvml:
@@ -161,7 +161,7 @@ def test_a_gpu_tells_what_it_used_and_one_that_cannot_is_left_out(
     monkeypatch.setattr("ctypes.CDLL", lambda name: nvml)
     counters = EnergyCounters(tmp_path)
     nvml.millijoules += 2500
-    assert counters.add_up() == pytest.approx(2.5)
+    assert counters.accumulate_joules() == pytest.approx(2.5)
 
 
 def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> Non
         max_memory_allocated=lambda: peaks[-1], reset_peak_memory_stats=lambda: peaks.append(300),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    with Meter() as meter:
+    with UsageMeter() as meter:
         peaks.append(500)
     assert meter.peak_memory_bytes == 500
 
@@ -188,14 +188,14 @@ def test_the_wait_is_the_median_of_single_requests_spread_over_the_prompts(clock
 def test_single_requests_are_used_and_paid_for_like_the_others(clock: Clock) -> None:
     alone = measure_latency(Sleeper(clock), [prompt(0.02), prompt("no"), prompt(0.04)])
     asked = Usage(requests=10, tokens_in=100, tokens_out=20, seconds=3.0, peak_memory_bytes=7)
-    found = alone.added_to(asked)
+    found = alone.add_to_usage(asked)
     assert (found.requests, found.tokens_in, found.tokens_out, found.peak_memory_bytes) == (13, 102, 22, 7)
     assert (found.seconds, found.latency_seconds) == (pytest.approx(3.06), pytest.approx(0.03))
 
 
 def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
     class Ticking(Sleeper):
-        def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
             assert progress is not None
             progress(0, 1)
             return super().complete(prompts, progress)
@@ -203,7 +203,7 @@ def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
     told: list[tuple[int, int]] = []
     sleeper = Ticking(clock)
     alone = measure_latency(
-        sleeper, [prompt(0.02)] * 5, tell=lambda *all: told.append(all), stop=lambda: len(sleeper.asked) == 2
+        sleeper, [prompt(0.02)] * 5, progress=lambda *all: told.append(all), stop=lambda: len(sleeper.asked) == 2
     )
     assert (alone.seconds, alone.usage.requests) == (pytest.approx(0.02), 2)
     assert told == [(0, 5), (1, 5)]
@@ -211,7 +211,7 @@ def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
 
 def test_a_stop_that_interrupts_the_timing_loses_nothing_and_any_other_interruption_is_raised(clock: Clock) -> None:
     class Interrupted(Sleeper):
-        def complete(self, prompts: Sequence[Prompt], progress: Progress | None = None) -> list[Completion]:
+        def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
             if len(self.asked) == 2:
                 raise KeyboardInterrupt
             return super().complete(prompts, progress)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.evaluation.scorers.choose import choose_scorer
 from tunesmith.evaluation.scorers.number import NumberScorer
-from tunesmith.evaluation.scorers.number_text import Style, number_of, plain_text, style_of
+from tunesmith.evaluation.scorers.number_parsing import NumberStyle, infer_style, normalize_markup, parse_number
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
-POINT, COMMA = Style("."), Style(",")
+POINT, COMMA = NumberStyle("."), NumberStyle(",")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ POINT, COMMA = Style("."), Style(",")
     ],
 )  # fmt: skip
 def test_a_number_is_read_however_it_is_written(text: str, value: str) -> None:
-    found = number_of(plain_text(text), POINT)
+    found = parse_number(normalize_markup(text), POINT)
     assert found is not None and found.value == Decimal(value)
 
 
@@ -51,14 +51,14 @@ def test_a_number_is_read_however_it_is_written(text: str, value: str) -> None:
     ],
 )
 def test_what_is_no_number_is_compared_as_text(text: str) -> None:
-    assert number_of(plain_text(text), POINT) is None
+    assert parse_number(normalize_markup(text), POINT) is None
     assert NumberScorer().score(text, text) == {"number_match": 1.0}
     assert NumberScorer().score(f"{text} or so", text) == {"number_match": 0.0}
 
 
 def test_the_references_say_which_sign_is_the_decimal_sign() -> None:
-    assert style_of(["12,5", "1.234"]) == COMMA
-    assert style_of(["12.5", "1,234"]) == style_of(["12,5", "12.5"]) == style_of(["1,234"]) == POINT
+    assert infer_style(["12,5", "1.234"]) == COMMA
+    assert infer_style(["12.5", "1,234"]) == infer_style(["12,5", "12.5"]) == infer_style(["1,234"]) == POINT
     german, english = NumberScorer(["12,5", "1.234"]), NumberScorer(["12.5", "1,234"])
     assert german.score("1234", "1.234") == english.score("1234", "1,234") == {"number_match": 1.0}
     assert german.score("1,234", "1.234") == english.score("1.234", "1,234") == {"number_match": 0.0}

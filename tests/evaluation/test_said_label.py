@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.final_answer import final_answer
+from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.evaluation.scorers.label import LabelScorer
 
 LETTERS = LabelScorer(["A", "B", "C", "D"])
@@ -34,8 +34,8 @@ WAYS = [
 )
 def test_a_label_that_is_said_counts(way: str, scorer: LabelScorer, labels: list[str]) -> None:
     for label in labels:
-        answer = final_answer(way.format(*[label] * way.count("{}")))
-        assert scorer.label_of(answer) == scorer.key_of(label)
+        answer = extract_final_answer(way.format(*[label] * way.count("{}")))
+        assert scorer.extract_label(answer) == scorer.normalize_label(label)
         others = [other for other in scorer.label_set.labels if other != label]
         assert [scorer.score(answer, other)["accuracy"] for other in others] == [0.0] * len(others)
 
@@ -92,7 +92,7 @@ def test_a_label_that_is_said_counts(way: str, scorer: LabelScorer, labels: list
     ],
 )
 def test_words_that_are_labels_too(scorer: LabelScorer, answer: str, label: str | None) -> None:
-    assert scorer.label_of(answer) == label
+    assert scorer.extract_label(answer) == label
 
 
 def test_a_label_that_no_train_answer_had_is_read_like_the_others() -> None:
@@ -147,7 +147,7 @@ def test_any_text_says_one_label_at_most(text: str) -> None:
     ],
 )  # fmt: skip
 def test_ways_of_saying_a_label_that_other_tools_misread(scorer: LabelScorer, answer: str, label: str | None) -> None:
-    assert scorer.label_of(answer) == label
+    assert scorer.extract_label(answer) == label
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tunesmith.evaluation.child import Failed, Limits, in_child
-from tunesmith.evaluation.in_child.confine import get_landlock_version
-from tunesmith.evaluation.in_child.sql import compare
-from tunesmith.evaluation.scorers.choose import choose_scorer
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
+from tunesmith.evaluation.sandbox_worker.confinement import get_landlock_version
+from tunesmith.evaluation.sandbox_worker.sql_comparison import compare_queries
 from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
-from tunesmith.evaluation.scorers.scorer import Item, Unscored
+from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, ScoringInput
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
 
 needs_landlock = pytest.mark.skipif(not get_landlock_version(), reason="this system has no Landlock")
 HOOK_ALONE = """
 import json, os, sys, tempfile
-from tunesmith.evaluation.in_child import code
+from tunesmith.evaluation.sandbox_worker import code_execution as code
 code.confine_to = lambda folder: False
 os.chdir(tempfile.mkdtemp(dir=sys.argv[1]))
-run = code.open_work(None)
+run = code.make_worker(None)
 print(json.dumps(run({"solution": sys.stdin.read(), "tests": "pass"})))
 """
 CHANGES = {
@@ -158,7 +158,7 @@ def test_files_of_all_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "mine.py").write_text(body)
     pieces = [{"answer": "", "reference": "", "question": ""}] * 3
     setup = {"file": str(tmp_path / "mine.py"), "function": "f"}
-    assert in_child("function", setup, pieces, Limits(), is_fresh=True) == [{"f": 1.0}] * 3
+    assert run_in_sandbox("function_call", setup, pieces, SandboxLimits(), is_fresh=True) == [{"f": 1.0}] * 3
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
@@ -170,10 +170,10 @@ def test_files_of_all_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_all_files_of_an_answer_have_a_limit_together(fills: str) -> None:
-    limits = Limits(piece_seconds=30, file_bytes=2**21, folder_bytes=2**22, folder_files=200)
+    limits = SandboxLimits(task_timeout_seconds=30, file_bytes=2**21, folder_bytes=2**22, folder_files=200)
     code = f"{fills}\nwhile True: pass"
-    [told] = in_child("code", None, [{"solution": code, "tests": ""}], limits, is_fresh=True)
-    assert told == Failed("its files took more than 4 MiB or were more than 200")
+    [told] = run_in_sandbox("code_execution", None, [{"solution": code, "tests": ""}], limits, is_fresh=True)
+    assert told == TaskFailure("its files took more than 4 MiB or were more than 200")
 
 
 def is_running(pid: int) -> bool:
@@ -193,8 +193,8 @@ def test_what_a_child_began_ends_with_it(tmp_path: Path) -> None:
     )
     setup = {"file": str(tmp_path / "mine.py"), "function": "f"}
     pieces = [{"answer": "", "reference": "", "question": ""}]
-    [ended] = in_child("function", setup, pieces, Limits())
-    assert ended == Failed("its process ended: exit code 3")
+    [ended] = run_in_sandbox("function_call", setup, pieces, SandboxLimits())
+    assert ended == TaskFailure("its process ended: exit code 3")
     begun = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 60  # its own end is at 600 s; the system ends a killed process when it gets to it
     while is_running(begun):
@@ -224,12 +224,12 @@ def test_a_schema_makes_and_alters_nothing_outside_its_memory(statement: str, pl
     before = describe_folder(folder)
     script = SCHEMA + statement.format(folder)
     with pytest.raises(ValueError, match="the schema does not run"):
-        compare(script, "SELECT a FROM t", "SELECT a FROM t")  # the guard by itself, no Landlock
+        compare_queries(script, "SELECT a FROM t", "SELECT a FROM t")  # the guard by itself, no Landlock
     scorer = SqlScorer(script if place != "in the question" else "")
-    [scored] = scorer.score_items([Item("SELECT a FROM t", "SELECT a FROM t", f"Given {script}")])
+    [scored] = scorer.score_items([ScoringInput("SELECT a FROM t", "SELECT a FROM t", f"Given {script}")])
     # Of a question only CREATE TABLE, CREATE VIEW and INSERT statements are read.
     is_read = place != "in the question" or "CREATE TABLE" in statement
-    assert isinstance(scored, Unscored) if is_read else scored == {"rows_match": 1.0}
+    assert isinstance(scored, ScoringFailure) if is_read else scored == {"rows_match": 1.0}
     assert describe_folder(folder) == before
 
 
@@ -261,17 +261,17 @@ def test_schemas_that_dumps_hold_run(script: str) -> None:
     ],
 )
 def test_a_query_that_takes_too_much_is_wrong_not_unjudged(query: str) -> None:
-    scorer = SqlScorer(SCHEMA, Limits(piece_seconds=20.0, memory_bytes=2**29))
-    items = [Item(query, "SELECT a FROM t"), Item("SELECT a FROM t", "SELECT a FROM t")]
+    scorer = SqlScorer(SCHEMA, SandboxLimits(task_timeout_seconds=20.0, memory_bytes=2**29))
+    items = [ScoringInput(query, "SELECT a FROM t"), ScoringInput("SELECT a FROM t", "SELECT a FROM t")]
     assert scorer.score_items(items) == [{"rows_match": 0.0}, {"rows_match": 1.0}]
 
 
 def test_a_query_that_takes_its_process_down_is_wrong_and_a_reference_that_does_is_not_judged() -> None:
     slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000000) SELECT count(*) FROM n"
-    scorer = SqlScorer(SCHEMA, Limits(piece_seconds=0.5))
-    wrong, unjudged = scorer.score_items([Item(slow, "SELECT a FROM t"), Item("SELECT a FROM t", slow)])
+    scorer = SqlScorer(SCHEMA, SandboxLimits(task_timeout_seconds=0.5))
+    wrong, unjudged = scorer.score_items([ScoringInput(slow, "SELECT a FROM t"), ScoringInput("SELECT a FROM t", slow)])
     assert wrong == {"rows_match": 0.0}
-    assert isinstance(unjudged, Unscored)
+    assert isinstance(unjudged, ScoringFailure)
 
 
 def test_the_reason_for_the_scorer_says_what_holds_the_code() -> None:

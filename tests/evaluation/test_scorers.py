@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.folding import normalised
+from tunesmith.data.text_folding import normalize_answer
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
-from tunesmith.evaluation.scorers.exact import ExactScorer
+from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.scorers.normalised import NormalisedScorer
+from tunesmith.evaluation.scorers.normalized_match import NormalizedScorer
 from tunesmith.evaluation.scorers.number import NumberScorer
-from tunesmith.evaluation.scorers.reference_probability import likelihood_scores
+from tunesmith.evaluation.scorers.reference_probability import score_references
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence
-from tunesmith.evaluation.scorers.scorer import Item, Unscored
+from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, ScoringInput
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
-from tunesmith.records import Example, Likelihood, Message, Progress, Prompt
+from tunesmith.records import AnswerLogprob, Example, Message, ProgressCallback, Prompt
 from tunesmith.testing.scorer_conformance import ScorerConformance
 
 
@@ -33,7 +33,7 @@ class TestExact(ScorerConformance):
 
 class TestNormalised(ScorerConformance):
     def make_scorer(self) -> Scorer:
-        return NormalisedScorer()
+        return NormalizedScorer()
 
 
 class TestLabel(ScorerConformance):
@@ -45,7 +45,7 @@ class TestJson(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return JsonScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ['{"a": "x", "b": [1, {"c": null}]}', "{}", "[]"]
 
 
@@ -53,7 +53,7 @@ class TestRougeL(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return RougeLScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["The cat sat.", "今日は", "..."]
 
 
@@ -67,17 +67,17 @@ class TestChrf(ScorerConformance):
     [("Paris.", "paris"), ("  new\n york ", "New York"), ("ＡＢＣ", "abc"), ("“Straße!”", "strasse"), ("**no**", "No")],
 )
 def test_normalised_forgives_how_it_is_written(a: str, b: str) -> None:
-    assert NormalisedScorer().score(a, b) == {"normalised_match": 1.0, "exact": 0.0}
+    assert NormalizedScorer().score(a, b) == {"normalised_match": 1.0, "exact": 0.0}
 
 
 @pytest.mark.parametrize(("a", "b"), [("-5", "5"), (".5", "5"), ("5%", "5"), ("C#", "C"), ("$5", "5"), ("a b", "ab")])
 def test_normalised_keeps_signs_that_change_the_value(a: str, b: str) -> None:
-    assert NormalisedScorer().score(a, b)["normalised_match"] == 0.0
+    assert NormalizedScorer().score(a, b)["normalised_match"] == 0.0
 
 
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
+    assert normalize_answer(normalize_answer(text)) == normalize_answer(text)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     ],
 )
 def test_label_named_in_an_answer(answer: str, label: str | None) -> None:
-    assert LabelScorer(["spam", "ham", "Not spam"]).label_of(answer) == label
+    assert LabelScorer(["spam", "ham", "Not spam"]).extract_label(answer) == label
 
 
 def test_a_denied_label_is_not_given() -> None:
@@ -287,22 +287,27 @@ def test_bleu_of_texts_without_words() -> None:
 
 
 def test_combining_marks_beyond_use_are_left_out_and_others_kept() -> None:
-    assert normalised("e\u0301" * 2_000) == "é" * 2_000
-    assert normalised("a" + "\u0301" * 5_000) == normalised("a" + "\u0301" * 30)
+    assert normalize_answer("e\u0301" * 2_000) == "é" * 2_000
+    assert normalize_answer("a" + "\u0301" * 5_000) == normalize_answer("a" + "\u0301" * 30)
 
 
 def test_reference_probability_is_one_over_perplexity() -> None:
     class Fixed:
         def likelihoods(
-            self, prompts: Sequence[Prompt], answers: Sequence[str], progress: Progress | None = None
-        ) -> list[Likelihood]:
+            self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
+        ) -> list[AnswerLogprob]:
             assert [prompt[-1].content for prompt in prompts] == ["q"] * 4 and list(answers) == ["x"] * 4
-            return [Likelihood(-4.0, 2), Likelihood(0.0, 3), Likelihood(float("nan"), 2), Likelihood(0.0, 0)]
+            return [
+                AnswerLogprob(-4.0, 2),
+                AnswerLogprob(0.0, 3),
+                AnswerLogprob(float("nan"), 2),
+                AnswerLogprob(0.0, 0),
+            ]
 
     example = Example(line=1, messages=(Message("user", "q"), Message("assistant", "x")))
-    scores = likelihood_scores(Fixed(), [example] * 4)
+    scores = score_references(Fixed(), [example] * 4)
     assert scores[:2] == [{"reference_probability": pytest.approx(math.exp(-2))}, {"reference_probability": 1.0}]
-    assert scores[2:] == [Unscored("the model gave no probability")] * 2
+    assert scores[2:] == [ScoringFailure("the model gave no probability")] * 2
 
 
 def test_an_answer_without_a_point_is_wrong_and_a_reference_without_one_judges_none() -> None:
@@ -314,6 +319,8 @@ def test_an_answer_without_a_point_is_wrong_and_a_reference_without_one_judges_n
                 [[np.nan, 0.0] if text == "lost" else [-1.0, 0.0] if text == "b" else [1, 0] for text in texts]
             )
 
-    found = SimilarityScorer(Lost()).score_items([Item("lost", "a"), Item("b", "a"), Item("c", "a"), Item("a", "lost")])
+    found = SimilarityScorer(Lost()).score_items(
+        [ScoringInput("lost", "a"), ScoringInput("b", "a"), ScoringInput("c", "a"), ScoringInput("a", "lost")]
+    )
     assert found[:3] == [{"similarity": 0.0}, {"similarity": 0.0}, {"similarity": 1.0}]
-    assert found[3] == Unscored("the embedding model gave no point for the reference")
+    assert found[3] == ScoringFailure("the embedding model gave no point for the reference")

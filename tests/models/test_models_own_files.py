@@ -13,7 +13,7 @@ from tunesmith.data.read import read_dataset
 from tunesmith.errors import DataError, ModelError
 from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
-from tunesmith.providers.encoded import open_prompts
+from tunesmith.providers.prompt_encoding import encode_prompts
 from tunesmith.records import Message
 from tunesmith.testing.tiny_tokenizer import CHATML
 
@@ -121,7 +121,7 @@ def test_examples_with_tokens_past_the_embedding_are_named_by_check_and_refused(
     with pytest.raises(DataError) as caught:
         prepare_split("train", loaded.examples, tokenizer, 100)
     assert caught.value.code == "data/no-embedding" and "line 2" in caught.value.where
-    first, second = open_prompts(tokenizer, [ASKED, [Message("user", "a quokka")]])
+    first, second = encode_prompts(tokenizer, [ASKED, [Message("user", "a quokka")]])
     assert first.error is None and f"ids {beyond}" in (second.error or "")
 
 

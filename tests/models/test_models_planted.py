@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import ModelError
-from tunesmith.files import sha256_of
 from tunesmith.models.resolve import resolve_model
 from tunesmith.records import Machine, ModelIdentity, Run
 
@@ -18,7 +18,7 @@ Plant = Callable[[Path, Path], object]
 
 def as_run(folder: Path, tuned: Path) -> Path:
     """The head of a run that left `tuned` in its folder."""
-    files = {path.name: sha256_of(path) for path in tuned.iterdir()}
+    files = {path.name: compute_sha256(path) for path in tuned.iterdir()}
     run = Run(
         id="20261130-000000-x-000000", created="2026-11-30T00:00:00+00:00", status="finished", recipe="r", dataset="d",
         split="s", prepared={}, seeds={}, versions={}, adapter_files=files,

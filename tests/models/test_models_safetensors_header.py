@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models.safetensors_header import read_header
-from tunesmith.testing.tiny_weights import safetensors_bytes
+from tunesmith.testing.tiny_weights import build_safetensors
 
 F4 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 
@@ -34,7 +34,7 @@ def test_a_sound_file_reads_as_the_reference_reads_it(tmp_path: Path) -> None:
         for name, tensor in tensors.items():
             assert list(tensor.shape) == reference.get_slice(name).get_shape()
             assert tensor.dtype == reference.get_slice(name).get_dtype()
-    assert sum(tensor.elements for tensor in tensors.values()) == 16
+    assert sum(tensor.element_count for tensor in tensors.values()) == 16
 
 
 @pytest.mark.parametrize(
@@ -44,27 +44,27 @@ def test_a_sound_file_reads_as_the_reference_reads_it(tmp_path: Path) -> None:
         (b"\x01", "length"),
         (struct.pack("<Q", 2**62), "length"),
         (struct.pack("<Q", 101_000_000) + b"{}", "length"),
-        (safetensors_bytes(b"{not json"), "not JSON"),
-        (safetensors_bytes(b"[" * 100_000), "not JSON"),
-        (safetensors_bytes(b"[]"), "not a JSON object"),
-        (safetensors_bytes(b"\xff\xfe{}"), "not JSON"),
+        (build_safetensors(b"{not json"), "not JSON"),
+        (build_safetensors(b"[" * 100_000), "not JSON"),
+        (build_safetensors(b"[]"), "not a JSON object"),
+        (build_safetensors(b"\xff\xfe{}"), "not JSON"),
         (pickle.dumps({"a": list(range(100))}), "length"),
-        (safetensors_bytes(f'{{"a":{json.dumps(F4)},"a":{json.dumps(F4)}}}'.encode(), bytes(4)), "twice"),
-        (safetensors_bytes(b'{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), "twice"),
-        (safetensors_bytes({"a": F4}), "bytes of data"),
-        (safetensors_bytes({"a": F4}, bytes(5)), "bytes of data"),
-        (safetensors_bytes({"a": entry(4, 8, [1])}, bytes(8)), "hole"),
-        (safetensors_bytes({"a": F4, "b": entry(2, 6, [1])}, bytes(6)), "hole or an overlap"),
-        (safetensors_bytes({"a": entry(0, 4, [2])}, bytes(4)), "does not fit its byte range"),
-        (safetensors_bytes({"a": entry(0, 4, [2**40, 2**40])}, bytes(4)), "does not fit its byte range"),
-        (safetensors_bytes({"a": entry(0, 4, [-1])}, bytes(4)), "impossible shape"),
-        (safetensors_bytes({"a": entry(0, 4, [2**60])}, bytes(4)), "impossible shape"),
-        (safetensors_bytes({"a": entry(0, 4, [True])}, bytes(4)), "impossible shape"),
-        (safetensors_bytes({"a": entry(-4, 0, [1])}, bytes(4)), "byte range"),
-        (safetensors_bytes({"a": entry(0, 4, [1], "OBJECT")}, bytes(4)), "dtype"),
-        (safetensors_bytes({"a" * 100_000: F4}, bytes(4)), "tensor"),
-        (safetensors_bytes({"a": {**F4, "more": 1}}, bytes(4)), "does not fit the format"),
-        (safetensors_bytes({"a": [1, 2]}, bytes(4)), "does not fit the format"),
+        (build_safetensors(f'{{"a":{json.dumps(F4)},"a":{json.dumps(F4)}}}'.encode(), bytes(4)), "twice"),
+        (build_safetensors(b'{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), "twice"),
+        (build_safetensors({"a": F4}), "bytes of data"),
+        (build_safetensors({"a": F4}, bytes(5)), "bytes of data"),
+        (build_safetensors({"a": entry(4, 8, [1])}, bytes(8)), "hole"),
+        (build_safetensors({"a": F4, "b": entry(2, 6, [1])}, bytes(6)), "hole or an overlap"),
+        (build_safetensors({"a": entry(0, 4, [2])}, bytes(4)), "does not fit its byte range"),
+        (build_safetensors({"a": entry(0, 4, [2**40, 2**40])}, bytes(4)), "does not fit its byte range"),
+        (build_safetensors({"a": entry(0, 4, [-1])}, bytes(4)), "impossible shape"),
+        (build_safetensors({"a": entry(0, 4, [2**60])}, bytes(4)), "impossible shape"),
+        (build_safetensors({"a": entry(0, 4, [True])}, bytes(4)), "impossible shape"),
+        (build_safetensors({"a": entry(-4, 0, [1])}, bytes(4)), "byte range"),
+        (build_safetensors({"a": entry(0, 4, [1], "OBJECT")}, bytes(4)), "dtype"),
+        (build_safetensors({"a" * 100_000: F4}, bytes(4)), "tensor"),
+        (build_safetensors({"a": {**F4, "more": 1}}, bytes(4)), "does not fit the format"),
+        (build_safetensors({"a": [1, 2]}, bytes(4)), "does not fit the format"),
     ],
 )
 def test_everything_else_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -79,7 +79,7 @@ def test_everything_else_is_refused(tmp_path: Path, content: bytes, reason: str)
 def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     one = b'{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
-    path.write_bytes(safetensors_bytes(b"{" + b",".join(b'"%d":%s' % (i, one) for i in range(150_000)) + b"}"))
+    path.write_bytes(build_safetensors(b"{" + b",".join(b'"%d":%s' % (i, one) for i in range(150_000)) + b"}"))
     started = time.process_time()
     with pytest.raises(ModelError, match="150,000 tensors"):
         read_header(path)
@@ -90,7 +90,7 @@ def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> N
 @given(st.binary(max_size=200))
 def test_no_bytes_make_it_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.safetensors"
-    for content in (noise, safetensors_bytes(noise)):
+    for content in (noise, build_safetensors(noise)):
         path.write_bytes(content)
         try:
             read_header(path)

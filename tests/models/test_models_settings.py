@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.atomic_io import open_regular_file, read_regular_file
 from tunesmith.errors import ModelError
-from tunesmith.files import open_regular_file, read_regular_file
-from tunesmith.model_folder.config import check_config_keys
-from tunesmith.model_folder.settings import MAX_SETTINGS_BYTES, read_settings
+from tunesmith.model_folder.config_checks import check_config_keys
+from tunesmith.model_folder.settings_json import MAX_SETTINGS_BYTES, read_settings
 from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.models import template as template_module
 from tunesmith.models import template_process
-from tunesmith.models.template import TemplateRefused, render_template
+from tunesmith.models import template_worker as template_module
 from tunesmith.models.template_process import Conversation, TemplateProcess
+from tunesmith.models.template_worker import TemplateFailed, render_template
 
 COSTLY = (
     "{% if messages[0].content == 'long' %}{% for a in range(99999) %}{% for b in range(99999) %}"
@@ -52,7 +52,7 @@ def asked(question: str) -> Conversation:
 )
 def test_the_sandbox_refuses(attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TemplateRefused):
+    with pytest.raises(TemplateFailed):
         render_template(attack, VARIABLES)
     assert list(tmp_path.iterdir()) == []
     assert VARIABLES["messages"] == [{"role": "user", "content": "hi"}]
@@ -69,7 +69,7 @@ def test_the_sandbox_refuses(attack: str, tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_a_bomb_ends_in_its_child_process(bomb: str) -> None:
     process = process_of(bomb, seconds=0.5)
-    with pytest.raises(TemplateRefused) as caught:
+    with pytest.raises(TemplateFailed) as caught:
         process.render([asked("hi")])
     assert caught.value.is_limit
 
@@ -78,7 +78,7 @@ def test_a_template_that_is_costly_for_one_conversation_only_meets_the_same_limi
     """The first rendering said nothing about it: every rendering is limited."""
     process = process_of(COSTLY, seconds=0.3)
     assert process.render([asked("hi"), asked("ho")]) == [["hi"], ["ho"]]
-    with pytest.raises(TemplateRefused, match=r"more than 0\.3 s") as caught:
+    with pytest.raises(TemplateFailed, match=r"more than 0\.3 s") as caught:
         process.render([asked("again"), asked("long")])
     assert caught.value.is_limit
 
@@ -86,7 +86,7 @@ def test_a_template_that_is_costly_for_one_conversation_only_meets_the_same_limi
 def test_a_template_that_takes_memory_for_one_conversation_only_meets_the_limit_of_its_process() -> None:
     process = process_of(HUNGRY, most_bytes=200 * 2**20)
     assert process.render([asked("hi")]) == [["hi"]]
-    with pytest.raises(TemplateRefused, match="memory") as caught:
+    with pytest.raises(TemplateFailed, match="memory") as caught:
         process.render([asked("long")])
     assert caught.value.is_limit
 
@@ -94,7 +94,7 @@ def test_a_template_that_takes_memory_for_one_conversation_only_meets_the_limit_
 def test_after_a_limit_was_met_no_other_rendering_is_tried() -> None:
     process = process_of(COSTLY, seconds=0.3)
     for question in ("long", "hi"):
-        with pytest.raises(TemplateRefused, match=r"more than 0\.3 s"):
+        with pytest.raises(TemplateFailed, match=r"more than 0\.3 s"):
             process.render([asked(question)])
     assert process._child is None
 
@@ -117,7 +117,7 @@ def test_a_process_that_was_ended_from_outside_begins_again() -> None:
 def test_a_process_that_works_is_waited_for_however_busy_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time on the clock is no limit: a machine that others use makes 2 s of processor time any number of seconds."""
     taken = itertools.count()
-    monkeypatch.setattr(template_process, "_processor_seconds", lambda process: float(next(taken)))
+    monkeypatch.setattr(template_process, "_measure_cpu_seconds", lambda process: float(next(taken)))
     busy = "{% for i in range(20000) %}{% set x = i %}{% endfor %}{{ messages[0].content }}"
     process = process_of(busy, stalled_seconds=0.001)
     assert process.render([asked(str(i)) for i in range(100)]) == [[str(i)] for i in range(100)]
@@ -129,13 +129,13 @@ def test_a_process_that_gets_no_processor_time_is_not_called_a_costly_template()
     process.render([asked("hi")])
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSTOP)
-    with pytest.raises(TemplateRefused, match="was given no processor time"):
+    with pytest.raises(TemplateFailed, match="was given no processor time"):
         process.render([asked("ho")])
 
 
 def test_a_process_that_cannot_begin_is_not_called_a_costly_template(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(TemplateRefused, match="ended with exit code 1"):
+    with pytest.raises(TemplateFailed, match="ended with exit code 1"):
         process_of("{{ messages[0].content }}").render([asked("hi")])
 
 
@@ -160,7 +160,7 @@ def test_the_process_goes_away_with_what_holds_it() -> None:
 
 def test_many_threads_get_their_own_answers() -> None:
     process = process_of("{{ messages[0].content }}")
-    answers: dict[int, list[list[str | TemplateRefused]]] = {}
+    answers: dict[int, list[list[str | TemplateFailed]]] = {}
 
     def ask(number: int) -> None:
         answers[number] = process.render([asked(f"{number} {i}") for i in range(200)])
@@ -205,17 +205,17 @@ FAILURES = {
 def test_whatever_a_template_raises_is_a_refusal_with_its_reason(kind: str) -> None:
     template, reason = FAILURES[kind]
     ((refused,),) = process_of(template).render([asked("hi")])
-    assert isinstance(refused, TemplateRefused) and reason in str(refused) and not refused.is_limit
+    assert isinstance(refused, TemplateFailed) and reason in str(refused) and not refused.is_limit
 
 
 def test_half_a_surrogate_pair_is_a_refusal() -> None:
     ((refused,),) = process_of("{{ messages[0].content }}").render([asked("\ud800")])
-    assert isinstance(refused, TemplateRefused) and "surrogates" in str(refused)
+    assert isinstance(refused, TemplateFailed) and "surrogates" in str(refused)
 
 
 def test_endless_text_is_stopped_without_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_module, "MAX_RENDERED_CHARACTERS", 1000)
-    with pytest.raises(TemplateRefused, match="grows"):
+    with pytest.raises(TemplateFailed, match="grows"):
         render_template("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", VARIABLES)
 
 

@@ -146,7 +146,7 @@ def test_named_tokens_may_be_objects_and_stand_in_either_file(tmp_path: Path) ->
     folder = write_tiny_tokenizer(tmp_path)
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": END, "lstrip": False}}))
     (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": START}))
-    assert load_tokenizer(folder).named_tokens == {"eos_token": END, "bos_token": START}
+    assert load_tokenizer(folder).special_tokens == {"eos_token": END, "bos_token": START}
 
 
 def test_the_template_for_tools_is_used_with_tools(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from tunesmith.errors import ModelError
-from tunesmith.models.tokenizer_bounds import check_bounds, repeats_a_repetition
+from tunesmith.models.tokenizer_bounds import check_bounds, has_nested_repetition
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (
@@ -92,11 +92,11 @@ def test_the_parts_of_sound_tokenizers_pass() -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a+)+", r"(?:a*b)*", r"((a+)b?)+", r"(a{2,})+", r"(x(a|b+))*y", r"([a-z]+)*"])
 def test_a_repeated_repetition_is_seen(pattern: str) -> None:
-    assert repeats_a_repetition(pattern)
+    assert has_nested_repetition(pattern)
 
 
 @pytest.mark.parametrize(
     "pattern", [GPT2, LLAMA3, DEEPSEEK, r"(a+)?b", r"(?:a|b)+", r"[(+]+[)*]+", r"(\+)+", r"(a{1,3})+"]
 )
 def test_a_plain_repetition_is_not(pattern: str) -> None:
-    assert not repeats_a_repetition(pattern)
+    assert not has_nested_repetition(pattern)

@@ -8,7 +8,7 @@ from jinja2 import nodes
 from jinja2.ext import loopcontrols
 
 from tunesmith.data.render import Renderer
-from tunesmith.models.opaque import PastedRenderer, copies_contents
+from tunesmith.models.template_skeletons import SkeletonRenderer, copies_contents
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example, Message
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
@@ -104,7 +104,7 @@ def run(template: str, messages: list[Message], *, open_answer: bool = False) ->
 @given(conversations=st.lists(MESSAGES, min_size=1, max_size=6), open_answer=st.booleans())
 def test_pasting_is_rendering(template: str, conversations: list[list[Message]], open_answer: bool) -> None:
     assert copies_contents(parse(template))
-    pasted = PastedRenderer(lambda messages, is_open: run(template, list(messages), open_answer=is_open))
+    pasted = SkeletonRenderer(lambda messages, is_open: run(template, list(messages), open_answer=is_open))
     for messages in conversations:
         text = pasted.render(messages, open_answer=open_answer)
         assert text is None or text == run(template, messages, open_answer=open_answer)
@@ -119,7 +119,7 @@ def test_ordinary_conversations_are_pasted_with_one_run_for_their_roles(template
         runs += 1
         return run(template, list(messages), open_answer=is_open)  # type: ignore[call-overload]
 
-    pasted = PastedRenderer(count)
+    pasted = SkeletonRenderer(count)
     for number in range(20):
         messages = [Message("user", f" question {number}\n"), Message("assistant", f"answer {number}")]
         assert pasted.render(messages, open_answer=False) == run(template, messages)
@@ -144,7 +144,7 @@ def test_a_template_that_looks_at_contents_is_not_pasted(template: str) -> None:
     ],
 )
 def test_what_is_more_than_a_role_and_a_content_is_left_to_the_template(message: Message) -> None:
-    pasted = PastedRenderer(lambda messages, is_open: run(COPYING["chatml"], list(messages)))
+    pasted = SkeletonRenderer(lambda messages, is_open: run(COPYING["chatml"], list(messages)))
     assert pasted.render([message], open_answer=False) is None
 
 
@@ -152,7 +152,7 @@ def test_a_template_that_does_otherwise_on_a_real_conversation_is_not_pasted() -
     def render(messages: object, is_open: bool) -> str:
         return "".join(m.content.upper() if m.content == "abc" else m.content for m in messages)  # type: ignore[attr-defined]
 
-    assert PastedRenderer(render).render([Message("user", "abc")], open_answer=False) is None
+    assert SkeletonRenderer(render).render([Message("user", "abc")], open_answer=False) is None
 
 
 @given(st.lists(MESSAGES, max_size=4), st.text(max_size=8))

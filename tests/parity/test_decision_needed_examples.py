@@ -7,7 +7,7 @@ also counts the far tail (a rejection with the wrong sign), which at 80 % power 
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from tunesmith.decision.duel import examples_needed
+from tunesmith.decision.pairwise_comparison import estimate_required_examples
 
 Z_INTERVAL = 1.959964
 
@@ -15,11 +15,11 @@ Z_INTERVAL = 1.959964
 @pytest.mark.parametrize(("distance", "deviation", "n"), [(0.03, 0.4, 200), (0.1, 0.5, 60), (0.005, 0.2, 1000)])
 def test_needed_examples_agree_with_statsmodels(distance: float, deviation: float, n: int) -> None:
     half = Z_INTERVAL * deviation / n**0.5
-    ours = examples_needed(distance, 0.5 - half, 0.5 + half, n)
+    ours = estimate_required_examples(distance, 0.5 - half, 0.5 + half, n)
     theirs = NormalIndPower().solve_power(effect_size=distance / deviation, alpha=0.05, power=0.8, ratio=0)
     assert ours == pytest.approx(theirs, abs=1)
 
 
 def test_on_the_threshold_nothing_can_be_promised_and_more_is_always_more() -> None:
-    assert examples_needed(0.0, 0.4, 0.6, 100) is None
-    assert examples_needed(0.5, 0.4, 0.6, 100) == 101
+    assert estimate_required_examples(0.0, 0.4, 0.6, 100) is None
+    assert estimate_required_examples(0.5, 0.4, 0.6, 100) == 101

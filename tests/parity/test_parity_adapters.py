@@ -21,12 +21,12 @@ from transformers import (
     Qwen3Config,
 )
 
-from tunesmith.engine.adapters.choose import trained_of
-from tunesmith.engine.adapters.lora import lora_layers, lora_parameters
-from tunesmith.engine.adapters.peft_format import PARTS, PREFIX, read_adapter, write_adapter
-from tunesmith.engine.load import LoadedModel, load_model
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.adapters.lora import find_lora_layers, list_lora_parameters
+from tunesmith.engine.adapters.peft_format import KEY_PREFIX, PEFT_NAMES, read_adapter, write_adapter
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 SIZES = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -81,8 +81,8 @@ def scramble(weights: list[nn.Parameter]) -> None:
 
 def adapted(folder: Path, kind: str, *, dropout: float = 0.0) -> LoadedModel:
     loaded = load_model(folder, "float32", four_bits=kind == "qlora")
-    trained_of(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8, dropout=dropout))
-    scramble(lora_parameters(loaded.model))
+    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8, dropout=dropout))
+    scramble(list_lora_parameters(loaded.model))
     return loaded
 
 
@@ -98,7 +98,7 @@ def test_peft_loads_ours_with_equal_logits(folder: Path, kind: str, tmp_path: Pa
     loaded = adapted(folder, kind)
     write_adapter(loaded.model, tmp_path, "tiny")
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
-    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
+    assert_close_within_rounding(logits(loaded.model), logits(peft))
     assert not torch.allclose(logits(peft), logits(load_model(folder, "float32").model), atol=1e-2), "nothing to prove"
     assert peft.peft_config["default"].use_rslora == (kind == "rslora")
 
@@ -108,10 +108,10 @@ def test_we_load_pefts_with_equal_logits(folder: Path, kind: str, tmp_path: Path
     peft = of_peft(folder, **PEFT_OPTIONS[kind])
     peft.save_pretrained(tmp_path)
     loaded = load_model(folder, "float32", tmp_path)
-    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
+    assert_close_within_rounding(logits(loaded.model), logits(peft))
     again = tmp_path / "again"
     write_adapter(loaded.model, again, "tiny")
-    assert_equal_but_for_rounding(logits(load_model(folder, "float32", again).model), logits(peft))
+    assert_close_within_rounding(logits(load_model(folder, "float32", again).model), logits(peft))
 
 
 def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> None:
@@ -119,12 +119,12 @@ def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> 
     peft = of_peft(llama, **patterns)
     peft.save_pretrained(tmp_path / "theirs")
     loaded = load_model(llama, "float32", tmp_path / "theirs")
-    assert_equal_but_for_rounding(logits(loaded.model), logits(peft))
-    ranks = {name: layer.lora_A.shape[0] for name, layer in lora_layers(loaded.model).items()}
+    assert_close_within_rounding(logits(loaded.model), logits(peft))
+    ranks = {name: layer.lora_A.shape[0] for name, layer in find_lora_layers(loaded.model).items()}
     assert sorted(set(ranks.values())) == [2, 4, 8] and ranks["model.layers.0.mlp.up_proj"] == 8
     write_adapter(loaded.model, tmp_path / "ours", "tiny")
     back = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), tmp_path / "ours")
-    assert_equal_but_for_rounding(logits(back), logits(peft))
+    assert_close_within_rounding(logits(back), logits(peft))
 
 
 @pytest.mark.parametrize("kind", PEFT_OPTIONS)
@@ -140,11 +140,11 @@ def test_gradients_are_pefts(folder: Path, kind: str, dropout: float, tmp_path: 
         tokens_BT = torch.arange(3, 23)[None]
         model(input_ids=tokens_BT, labels=tokens_BT, use_cache=False).loss.backward()
     theirs = {name.replace(".default", ""): weight.grad for name, weight in peft.named_parameters()}
-    for name, layer in lora_layers(loaded.model).items():
+    for name, layer in find_lora_layers(loaded.model).items():
         for part, weight in layer.named_parameters(recurse=False):
-            key = f"{PREFIX}{name}.{PARTS[part]}"
+            key = f"{KEY_PREFIX}{name}.{PEFT_NAMES[part]}"
             grad = theirs.get(key, theirs.get(f"{key}.weight"))
-            assert_equal_but_for_rounding(weight.grad, grad)
+            assert_close_within_rounding(weight.grad, grad)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
@@ -176,6 +176,6 @@ def logits_in_training(model: nn.Module) -> Tensor:
 def test_a_dropped_adapter_is_read_into_layers_that_are_there(llama: Path, tmp_path: Path) -> None:
     first, second = adapted(llama, "dora"), load_model(llama, "float32")
     write_adapter(first.model, tmp_path, "tiny")
-    trained_of(second, AdapterRecipe(kind="dora", rank=4, alpha=8))
+    build_trainable(second, AdapterRecipe(kind="dora", rank=4, alpha=8))
     read_adapter(second.model, tmp_path)
     torch.testing.assert_close(logits(second.model), logits(first.model), rtol=0, atol=0)

@@ -19,8 +19,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from tests.chats.conversations import conversation, written_by_others
 from tests.chats.templates import FAMILIES, Family
 from tunesmith.data.prepare import prepare_split
-from tunesmith.data.read.shapes import find_shape, read_example
-from tunesmith.data.render import Renderer, RenderRefused
+from tunesmith.data.read.data_formats import detect_format, read_example
+from tunesmith.data.render import Renderer, RenderError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example
 
@@ -29,7 +29,7 @@ COUNT = 200
 
 
 def as_read(row: Chat) -> Example:
-    rule = find_shape([row])
+    rule = detect_format([row])
     assert rule is not None
     return read_example(rule, row, 1, None)
 
@@ -84,7 +84,7 @@ def test_text_ids_and_mask_equal_transformers(
         prompt = applied(theirs, messages[:-1], chat, tokenize=False, add_generation_prompt=True)
         try:
             text = Renderer(ours).render(example).text
-        except RenderRefused as refusal:
+        except RenderError as refusal:
             refused += 1
             assert is_right(refusal, family, chat, whole), (refusal.slug, refusal.found, chat)
             continue
@@ -99,7 +99,7 @@ def test_text_ids_and_mask_equal_transformers(
     assert same >= COUNT // 3 and same + refused == COUNT
 
 
-def is_right(refusal: RenderRefused, family: Family, chat: Chat, whole: str | None) -> bool:
+def is_right(refusal: RenderError, family: Family, chat: Chat, whole: str | None) -> bool:
     """Whether transformers' template refuses it too, or does not write what we say it does not write."""
     if refusal.slug == "template-refused":
         return whole is None or "IDs" in refusal.found  # the older form of a call has none

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunesmith.data.read import read_dataset
-from tunesmith.data.read.folder import find_sources
-from tunesmith.data.read.split_words import WORDS
+from tunesmith.data.read.source_files import find_sources
+from tunesmith.data.read.split_names import SPLIT_WORDS
 from tunesmith.errors import DataError
 
 ROW = '{"prompt": "a", "completion": "b"}\n'
 PIECES = [
-    *(word for words in WORDS.values() for word in words),
+    *(word for words in SPLIT_WORDS.values() for word in words),
     "trains", "pretrain", "testset", "latest", "contest", "devil", "data", "towns", "evaluate", "value", "a", "7",
     "2024",
 ]  # fmt: skip
@@ -37,7 +37,7 @@ def splits_of_datasets(folder: Path, file: Path) -> set[str]:
 
 def our_split(folder: Path) -> set[str]:
     (source,) = find_sources(folder).files
-    return {source.side} if source.side else set()
+    return {source.split_name} if source.split_name else set()
 
 
 def name_of(words: list[str], separators: list[str]) -> str:
@@ -102,7 +102,7 @@ def test_class_labels_have_the_names_that_datasets_gives_them(tmp_path: Path, sa
     names = [features["completion"].int2str(number) for number in rows["completion"]]
     assert [example.answer for example in loaded.examples] == names * (2 if saved == "dict" else 1)
     assert {problem.code for problem in loaded.problems} - {"data/other-files"} == {"data/class-names"}
-    assert loaded.sides == (["test"] * 6 + ["train"] * 6 if saved == "dict" else None)
+    assert loaded.declared_splits == (["test"] * 6 + ["train"] * 6 if saved == "dict" else None)
 
 
 def test_the_configs_of_a_readme_give_the_splits_that_datasets_reads(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_configs_of_a_readme_give_the_splits_that_datasets_reads(tmp_path: P
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("".join(f'{{"prompt": "{name} {i}", "completion": "b"}}\n' for i in range(rows)))
     loaded = read_dataset(tmp_path)
-    assert loaded.sides == ["train"] * 3 + ["test"] * 2
+    assert loaded.declared_splits == ["train"] * 3 + ["test"] * 2
     told = {problem.code: problem.message for problem in loaded.problems}
     assert told["data/files-passed-over"].endswith(": third/a.jsonl")
     theirs = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / ".cache"))

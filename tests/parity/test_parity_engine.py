@@ -19,13 +19,13 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from tunesmith.engine.adapters.lora import adapter_off, attach_lora, lora_layers, lora_parameters
+from tunesmith.engine.adapter_training import train_adapter
+from tunesmith.engine.adapters.lora import attach_lora, disable_adapter, find_lora_layers, list_lora_parameters
 from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel, load_model
-from tunesmith.engine.train import train_adapter
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingRecipe
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -107,12 +107,12 @@ def scramble(parameters: list[torch.nn.Parameter]) -> None:
 def test_peft_loads_our_adapter_with_equal_logits(folder: Path, loaded: LoadedModel, tmp_path: Path) -> None:
     base = logits(loaded.model)
     attach_lora(loaded.model, rank=4, alpha=8.0, dropout=0.0)
-    scramble(lora_parameters(loaded.model))
+    scramble(list_lora_parameters(loaded.model))
     write_adapter(loaded.model, tmp_path, "tiny")
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
     torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
     assert not torch.allclose(base, logits(peft), atol=1e-2), "the adapter changes nothing, so this test proves nothing"
-    with adapter_off(loaded.model):
+    with disable_adapter(loaded.model):
         torch.testing.assert_close(logits(loaded.model), base, rtol=0, atol=0)
 
 
@@ -139,7 +139,7 @@ def test_lora_sits_on_the_layers_that_peft_calls_all_linear(folder: Path, loaded
         for name, _ in peft.named_parameters()
         if "lora_A" in name
     }
-    assert set(lora_layers(loaded.model)) == theirs
+    assert set(find_lora_layers(loaded.model)) == theirs
 
 
 def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
         loss = _textbook_loss(peft, arrays)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        assert_equal_but_for_rounding(line.loss, loss.item(), LOSS_TERMS)
+        assert_close_within_rounding(line.loss, loss.item(), LOSS_TERMS)
         assert line.gradient_norm == pytest.approx(norm.item(), rel=1e-3)
         optimizer.param_groups[0]["lr"] = line.learning_rate
         optimizer.step()
@@ -199,7 +199,7 @@ def _initial_adapter(folder: Path, adapter: Path, recipe: Recipe) -> Path:
 def _textbook_loss(model: torch.nn.Module, arrays: TokenArrays) -> torch.Tensor:
     total, count = torch.zeros(()), 0.0
     for e in range(len(arrays)):
-        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.sequence(e))
+        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.get_sequence(e))
         scores_TV = model(input_ids=tokens[None].long()).logits[0, :-1]
         losses_T = torch.nn.functional.cross_entropy(scores_TV, tokens[1:].long(), reduction="none")
         total = total + (losses_T * weights[1:]).sum()
@@ -241,5 +241,5 @@ def assert_equal_to_transformers(loaded: LoadedModel, prompts: list[list[int]], 
             eos_token_id=sorted(stop), pad_token_id=2,
         )  # fmt: skip
         theirs = whole[0, len(prompt) :].tolist()
-        assert answer.finished == (theirs[-1] in stop)
-        assert answer.tokens == (theirs[:-1] if answer.finished else theirs)
+        assert answer.is_complete == (theirs[-1] in stop)
+        assert answer.tokens == (theirs[:-1] if answer.is_complete else theirs)

@@ -14,11 +14,11 @@ import torch
 import transformers as t
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig
 
-from tunesmith.engine.adapters.full import Full
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import load_model
-from tunesmith.engine.methods.choose import method_of
-from tunesmith.engine.step import Stepper
+from tunesmith.engine.adapters.full_finetune import FullFinetune
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.model_loading import load_model
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import ModelError
 from tunesmith.records import Recipe, TokenArrays
 
@@ -93,7 +93,7 @@ def some_examples() -> TokenArrays:
 def textbook_loss(model: torch.nn.Module, arrays: TokenArrays) -> torch.Tensor:
     losses, count = [], 0.0
     for e in range(len(arrays)):
-        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.sequence(e))
+        tokens, weights = (torch.from_numpy(part.copy()) for part in arrays.get_sequence(e))
         scores_TV = model(input_ids=tokens[None].long(), use_cache=False).logits[0, :-1]
         losses_T = torch.nn.functional.cross_entropy(scores_TV, tokens[1:].long(), reduction="none")
         losses.append((losses_T * weights[1:]).sum())
@@ -108,9 +108,9 @@ def test_loss_gradients_and_answers_are_those_of_plain_transformers(family: str,
     expected = textbook_loss(reference, arrays)
     expected.backward()
     loaded = load_model(folder, "float32")
-    Full(loaded.model)
-    stepper = Stepper(loaded, method_of(Recipe()), longest=30)
-    assert (stepper.why_no_forest is not None) == (family in UNSHARED)
+    FullFinetune(loaded.model)
+    stepper = TrainingStep(loaded, build_method(Recipe()), longest=30)
+    assert (stepper.no_forest_reason is not None) == (family in UNSHARED)
     assert stepper.backward(arrays, range(len(arrays)), 1) == pytest.approx(expected.item(), abs=1e-5)
     theirs = {name: weight.grad for name, weight in reference.named_parameters() if weight.grad is not None}
     ours = {name: weight.grad for name, weight in loaded.model.named_parameters() if weight.grad is not None}
@@ -125,7 +125,7 @@ def test_loss_gradients_and_answers_are_those_of_plain_transformers(family: str,
             eos_token_id=sorted(STOP), pad_token_id=2,
         )  # fmt: skip
         expected_tokens = whole[0, len(prompt) :].tolist()
-        assert answer.tokens == (expected_tokens[:-1] if answer.finished else expected_tokens)
+        assert answer.tokens == (expected_tokens[:-1] if answer.is_complete else expected_tokens)
 
 
 @pytest.mark.parametrize("family", REFUSED)

@@ -20,11 +20,11 @@ from transformers import (
     Qwen3Config,
 )
 
-from tunesmith.engine.answering import trunks
-from tunesmith.engine.answering.support import reader_of
-from tunesmith.engine.generate import Generator
-from tunesmith.engine.load import LoadedModel
-from tunesmith.testing.rounding import assert_equal_but_for_rounding
+from tunesmith.engine.generation import shared_prefixes
+from tunesmith.engine.generation.model_support import get_prefix_model
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 SIZE = {
     "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -87,23 +87,25 @@ def test_pain_24_batched_answers_are_those_of_transformers_generate(
     family: tuple[str, LoadedModel], batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, loaded = family
-    monkeypatch.setattr(trunks, "TRUNK_COST", 4)  # short texts, so a trunk has to be worth it for a few tokens
+    monkeypatch.setattr(
+        shared_prefixes, "PREFIX_COST_TOKENS", 4
+    )  # short texts, so a trunk has to be worth it for a few tokens
     stop = {2, 17, 33}
     answers = Generator(loaded, batch_size).generate(PROMPTS, 24, stop)
-    assert [(answer.tokens, answer.finished) for answer in answers] == [theirs(loaded, p, stop) for p in PROMPTS]
+    assert [(answer.tokens, answer.is_complete) for answer in answers] == [theirs(loaded, p, stop) for p in PROMPTS]
     assert len({tuple(answer.tokens) for answer in answers}) > 3, "these models should not all say the same"
 
 
 def test_families_answer_together_or_alone_as_their_attention_allows(family: tuple[str, LoadedModel]) -> None:
     name, loaded = family
-    assert (reader_of(loaded.model, 60) is None) == (name in ALONE)
+    assert (get_prefix_model(loaded.model, 60) is None) == (name in ALONE)
 
 
 def test_positions_that_change_with_the_length_matter_only_to_long_texts(family: tuple[str, LoadedModel]) -> None:
     name, loaded = family
     if name == "llama, dynamic positions":
-        assert reader_of(loaded.model, 16) is not None
-        assert reader_of(loaded.model, 17) is None
+        assert get_prefix_model(loaded.model, 16) is not None
+        assert get_prefix_model(loaded.model, 17) is None
 
 
 def test_label_scores_are_those_of_the_model(family: tuple[str, LoadedModel]) -> None:
@@ -115,4 +117,4 @@ def test_label_scores_are_those_of_the_model(family: tuple[str, LoadedModel]) ->
             with torch.no_grad():
                 logits = loaded.model(input_ids=torch.tensor([prompt + label])).logits[0, len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1).gather(1, torch.tensor(label)[:, None]).sum()
-            assert_equal_but_for_rounding(float(scores[p, a]), float(expected))
+            assert_close_within_rounding(float(scores[p, a]), float(expected))

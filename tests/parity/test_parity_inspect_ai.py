@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.outside.inspect_ai import _ours
-from tunesmith.data.outside.task import Unread
-from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.evaluation.scorers.scorer import Item, score_items
+from tunesmith.data.interop.imported_task import UnsupportedFeatures
+from tunesmith.data.interop.inspect_ai import _map_scorer
+from tunesmith.evaluation.scorers.scorer_protocol import ScoringInput, score_items
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "inspect_ai.json").read_text())
 TARGETS = [one if isinstance(one, list) else [one] for one in RECORDED["targets"]]
@@ -27,7 +27,7 @@ def named(one: dict) -> str:
     "one", [one for one in RECORDED["recorded"] if one["scorer"] not in ("answer", "pattern")], ids=named
 )
 def test_scores_are_those_of_inspect_ai(one: dict) -> None:
-    name = _ours(one["scorer"], one["options"], Unread())
+    name = _map_scorer(one["scorer"], one["options"], UnsupportedFeatures())
     assert name is not None
     scorer, _ = choose_scorer(["x"], name)
     ours = [
@@ -43,12 +43,12 @@ def test_scores_are_those_of_inspect_ai(one: dict) -> None:
 )
 def test_patterns_find_what_inspect_ai_finds(one: dict) -> None:
     """Where the pattern is found nowhere, ours compares the whole answer, and inspect_ai gives 0."""
-    name = _ours(one["scorer"], one["options"], Unread())
+    name = _map_scorer(one["scorer"], one["options"], UnsupportedFeatures())
     assert name is not None
     scorer, _ = choose_scorer(["x"], name)
     mark = "is " if one["scorer"] == "pattern" else "answer:"
     chosen = [
-        (Item(answer, targets[0]), score)
+        (ScoringInput(answer, targets[0]), score)
         for (answer, targets), score in zip(PAIRS, one["scores"], strict=True)
         if len(targets) == 1 and (mark in answer.lower() or score)
     ]

@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from tunesmith.data.prepare import prepare_split, prove_mask
-from tunesmith.records import Encoded, Example, Message
+from tunesmith.records import Example, Message, TokenizedText
 
 TEMPLATE = (
     "{%- for message in messages -%}"
@@ -69,9 +69,9 @@ class Ours:
     def copies_contents(self, messages: Sequence[Message]) -> bool:
         return False
 
-    def encode(self, texts: Sequence[str], content: Any = None) -> list[Encoded]:
+    def encode(self, texts: Sequence[str], content: Any = None) -> list[TokenizedText]:
         encodings = self._reference.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [Encoded(encoding.ids, encoding.offsets) for encoding in encodings]
+        return [TokenizedText(encoding.ids, encoding.offsets) for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._reference.decode(list(ids), skip_special_tokens=True)

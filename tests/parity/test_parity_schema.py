@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines.schema import MOST_ORDERS, infer_schema
-from tunesmith.engine.answering.grammar import JsonGrammar
+from tunesmith.baselines.schema_inference import MAX_KEY_ORDERS, infer_schema
+from tunesmith.engine.generation.json_constraint import JsonGrammar
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
@@ -32,11 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_llguidance_takes_every_value(folder: Path, values: list[Any]) -> None:
     schema = infer_schema(values)
     assert schema is not None
-    assume(json.dumps(schema).count('"properties"') <= MOST_ORDERS)
+    assume(json.dumps(schema).count('"properties"') <= MAX_KEY_ORDERS)
     grammar = JsonGrammar(folder / "tokenizer.json", schema, [1])
     tokenizer = load_tokenizer(folder)
     for value in values:
         text = json.dumps(value, ensure_ascii=False)
         ids = [*tokenizer.encode([text], [[(0, len(text))]])[0].ids, 1]
-        constraint = grammar.constraint()
+        constraint = grammar.build_constraint()
         assert all(bool(constraint(ids[:t])[ids[t]]) for t in range(len(ids))), (text, schema)

@@ -13,8 +13,8 @@ from sacrebleu.metrics import BLEU, CHRF
 from statsmodels.stats.inter_rater import cohens_kappa as kappa_of_statsmodels
 
 from tunesmith.evaluation.judge.kappa import cohens_kappa
-from tunesmith.evaluation.scorers.bleu import BleuScorer, bleu_counts, bleu_of, words_13a
-from tunesmith.evaluation.scorers.chrf import ChrfScorer, chrf_counts, chrf_of
+from tunesmith.evaluation.scorers.bleu import BleuScorer, compute_bleu, count_bleu_ngrams, tokenize_13a
+from tunesmith.evaluation.scorers.chrf import ChrfScorer, compute_chrf, count_chrf_ngrams
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat,", "and", "THE", "dog's", "42", "un-usual", "friends_came", "too..."]
@@ -42,8 +42,8 @@ def test_chrf_of_a_corpus_equals_sacrebleu() -> None:
     for seed in range(5):
         answers, references = map(list, zip(*_pairs(seed), strict=True))
         expected = CHRF().corpus_score(answers, [references]).score / 100
-        sums = np.sum([chrf_counts(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
-        assert float(chrf_of(sums)) == pytest.approx(expected, abs=1e-12)
+        sums = np.sum([count_chrf_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
+        assert float(compute_chrf(sums)) == pytest.approx(expected, abs=1e-12)
 
 
 MARKED = [
@@ -55,7 +55,7 @@ MARKED = [
 
 def test_words_are_cut_as_by_mteval_13a() -> None:
     for text in [*MARKED, *(text for pair in _pairs(4) for text in pair)]:
-        assert " ".join(words_13a(text)) == BLEU().tokenizer(text)
+        assert " ".join(tokenize_13a(text)) == BLEU().tokenizer(text)
 
 
 def test_bleu_of_a_sentence_equals_sacrebleu() -> None:
@@ -70,8 +70,8 @@ def test_bleu_of_a_corpus_equals_sacrebleu() -> None:
     for seed in range(6):
         answers, references = map(list, zip(*_pairs(seed, longest=20 if seed else 3), strict=True))
         expected = BLEU().corpus_score(answers, [references]).score / 100
-        sums = np.sum([bleu_counts(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
-        assert float(bleu_of(sums)) == pytest.approx(expected, abs=1e-12)
+        sums = np.sum([count_bleu_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
+        assert float(compute_bleu(sums)) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("marks", "weights"), [(2, None), (3, "linear"), (5, "linear")])

@@ -11,19 +11,24 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.stats.bootstrap import RESAMPLES, expanded_level, mean_by_bootstrap, whole_set_interval
-from tunesmith.evaluation.stats.intervals import exact_interval, mean_interval, rate_interval, t_interval, unseen_range
-from tunesmith.evaluation.stats.margin import non_inferiority
-from tunesmith.evaluation.stats.paired import exact_mcnemar, paired_difference, rate_difference
-from tunesmith.evaluation.stats.power import (
-    examples_needed,
-    minimum_detectable_mean,
-    needed_for,
-    needed_for_mean,
-    power_at_mean,
+from tunesmith.evaluation.stats.bootstrap import (
+    NUM_RESAMPLES,
+    bootstrap_interval,
+    bootstrap_mean_interval,
+    compute_expanded_level,
 )
-from tunesmith.evaluation.stats.seeds import seed_spread
-from tunesmith.evaluation.stats.several import holm
+from tunesmith.evaluation.stats.intervals import exact_interval, mean_interval, rate_interval, t_interval, unseen_range
+from tunesmith.evaluation.stats.multiple_testing import holm_adjust
+from tunesmith.evaluation.stats.non_inferiority import non_inferiority
+from tunesmith.evaluation.stats.paired_difference import exact_mcnemar, paired_difference, rate_difference
+from tunesmith.evaluation.stats.power_analysis import (
+    compute_power_of_means,
+    compute_required_n,
+    compute_required_n_for_means,
+    estimate_required_n,
+    minimum_detectable_mean_difference,
+)
+from tunesmith.evaluation.stats.seed_variance import summarize_seeds
 from tunesmith.evaluation.stats.standard_error import sandwich_error, standard_error
 
 
@@ -43,9 +48,9 @@ def test_exact_interval_is_clopper_and_pearson(successes: int, n: int) -> None:
 def test_t_interval_and_the_spread_of_seeds_are_students(n: int) -> None:
     scores = np.random.default_rng(n).beta(20, 20, n)
     theirs = DescrStatsW(scores)
-    for low, high in (t_interval(scores)[1:3], seed_spread(list(scores))[2:]):
+    for low, high in (t_interval(scores)[1:3], summarize_seeds(list(scores))[2:]):
         assert (low, high) == pytest.approx(theirs.tconfint_mean(), abs=1e-10)
-    assert seed_spread(list(scores)).standard_deviation == pytest.approx(np.std(scores, ddof=1), abs=1e-12)
+    assert summarize_seeds(list(scores)).standard_deviation == pytest.approx(np.std(scores, ddof=1), abs=1e-12)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 30), (60, 80), (499, 500)])
@@ -105,7 +110,7 @@ def test_standard_error_in_groups_is_bell_and_mccaffreys(sizes: tuple[int, ...])
     form = np.array(weights) @ working @ np.array(weights).T
     ours = standard_error(values, group_N)
     assert ours.value == pytest.approx(np.sqrt(sum(products)) / n, abs=1e-10)
-    assert ours.freedom == pytest.approx(np.trace(form) ** 2 / (form**2).sum(), abs=1e-8)
+    assert ours.degrees_of_freedom == pytest.approx(np.trace(form) ** 2 / (form**2).sum(), abs=1e-8)
 
 
 def test_unseen_range_is_clopper_and_pearson_for_none_of_n() -> None:
@@ -136,26 +141,28 @@ def test_examples_needed_and_power_of_graded_scores_are_those_of_the_t_test() ->
     differences = np.random.default_rng(3).normal(0.02, 0.2, 50)
     mean, spread = differences.mean(), differences.std(ddof=1)
     theirs = TTestPower().solve_power(mean / spread, power=0.8, alpha=0.05)
-    assert examples_needed(differences) == needed_for_mean(mean, spread) == int(np.ceil(theirs))
+    assert estimate_required_n(differences) == compute_required_n_for_means(mean, spread) == int(np.ceil(theirs))
     for n, shift in ((5, 0.4), (30, 0.1), (200, 0.02), (80, 0.0)):
         theirs = TTestPower().power(shift / 0.3, n, 0.05)
-        assert power_at_mean(n, shift, 0.3) == pytest.approx(theirs, abs=1e-10)
+        assert compute_power_of_means(n, shift, 0.3) == pytest.approx(theirs, abs=1e-10)
     theirs = TTestPower().solve_power(nobs=40, power=0.8, alpha=0.05)
-    assert minimum_detectable_mean(40, 0.3) == pytest.approx(0.3 * theirs, abs=1e-7)  # their solver's tolerance
+    assert minimum_detectable_mean_difference(40, 0.3) == pytest.approx(
+        0.3 * theirs, abs=1e-7
+    )  # their solver's tolerance
 
 
 @pytest.mark.parametrize(("difference", "discordant"), [(0.1, 0.2), (0.05, 0.3), (0.02, 0.1)])
 def test_examples_needed_of_rates_are_near_connors_formula(difference: float, discordant: float) -> None:
     z, z_power = stats.norm.ppf([0.975, 0.8])
     connor = ((z * discordant**0.5 + z_power * (discordant - difference**2) ** 0.5) / difference) ** 2
-    assert needed_for(difference, discordant) == pytest.approx(connor, rel=0.03)
+    assert compute_required_n(difference, discordant) == pytest.approx(connor, rel=0.03)
 
 
 def test_holm_is_statsmodels() -> None:
     draw = np.random.default_rng(8)
     for m in (1, 2, 10, 30):
         p_values = draw.random(m) ** 3
-        assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-10)
+        assert holm_adjust(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-10)
 
 
 def test_non_inferiority_of_graded_scores_is_the_shifted_t_test() -> None:
@@ -178,13 +185,13 @@ def test_bootstrap_is_scipys_bca() -> None:
     theirs = stats.bootstrap(
         (np.arange(37),),
         ratio_of_rows,
-        n_resamples=RESAMPLES,
+        n_resamples=NUM_RESAMPLES,
         method="BCa",
         vectorized=True,
-        confidence_level=1 - 2 * expanded_level(37),
+        confidence_level=1 - 2 * compute_expanded_level(37),
         rng=np.random.default_rng(11),
     ).confidence_interval
-    ours = whole_set_interval(counts, ratio, seed=11)
+    ours = bootstrap_interval(counts, ratio, seed=11)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-10)
 
 
@@ -193,11 +200,11 @@ def test_bootstrap_of_a_mean_is_scipys_bca() -> None:
     theirs = stats.bootstrap(
         (scores,),
         np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=1 - 2 * expanded_level(50),
+        n_resamples=NUM_RESAMPLES,
+        confidence_level=1 - 2 * compute_expanded_level(50),
         rng=np.random.default_rng(9),
     ).confidence_interval
-    ours = mean_by_bootstrap(scores, seed=9)
+    ours = bootstrap_mean_interval(scores, seed=9)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-10)
 
 
@@ -215,6 +222,6 @@ def test_macro_f1_is_the_mean_of_each_labels_f1() -> None:
         )
         precision, recall = hit / max(precision_n, 1), hit / recall_n
         f1.append(2 * precision * recall / (precision + recall) if hit else 0.0)
-    metric = LabelScorer(labels).whole_set["macro_f1"]
+    metric = LabelScorer(labels).corpus_metrics["macro_f1"]
     sums = np.sum([metric.count(g, w) for g, w in zip(given, wanted, strict=True)], axis=0)
     assert float(metric.combine(sums)) == pytest.approx(np.mean(f1), abs=1e-12)

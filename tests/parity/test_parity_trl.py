@@ -24,14 +24,14 @@ from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tunesmith.data.prepare import prepare_split
-from tunesmith.engine.adapters.lora import adapter_off, lora_layers
-from tunesmith.engine.load import load_model
-from tunesmith.engine.methods.choose import method_of
-from tunesmith.engine.reference import reference_logps, with_reference
-from tunesmith.engine.step import Stepper
+from tunesmith.engine.adapters.lora import disable_adapter, find_lora_layers
+from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.model_loading import load_model
+from tunesmith.engine.reference_logprobs import compute_reference_logps, with_reference_logps
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.records import DpoRecipe, Example, KtoRecipe, Message, OrpoRecipe, Recipe, SimpoRecipe, TokenArrays
-from tunesmith.testing.rounding import LOSS_TERMS, assert_equal_but_for_rounding
+from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 TEMPLATE = (  # nothing after <|im_end|>: TRL would train it, we never do
@@ -125,15 +125,15 @@ def their_loss(trainer: Any, adapter: Path) -> tuple[float, dict[str, torch.Tens
 def our_loss(
     folder: Path, adapter: Path, recipe: Recipe, arrays: TokenArrays, mismatched: TokenArrays | None = None
 ) -> tuple[float, dict[str, torch.Tensor]]:
-    loaded, method = load_model(folder, "float32", adapter), method_of(recipe)
-    stepper = Stepper(loaded, method)
+    loaded, method = load_model(folder, "float32", adapter), build_method(recipe)
+    stepper = TrainingStep(loaded, method)
     arrays = replace(arrays, mismatched=mismatched)
     if method.uses_reference:
-        with adapter_off(loaded.model):
-            logps = reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
+        with disable_adapter(loaded.model):
+            logps = compute_reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
         assert logps is not None
-        arrays = with_reference("train", arrays, logps)
-    layers = lora_layers(loaded.model)
+        arrays = with_reference_logps("train", arrays, logps)
+    layers = find_lora_layers(loaded.model)
     for layer in layers.values():
         layer.lora_A.requires_grad_(True), layer.lora_B.requires_grad_(True)
     loaded.model.train()
@@ -162,7 +162,7 @@ def common(tmp_path: Path, **options: Any) -> dict[str, Any]:
 
 
 def rows_of(arrays: TokenArrays) -> list[tuple[list[int], list[bool]]]:
-    return [(t.tolist(), (w > 0).tolist()) for t, w in map(arrays.sequence, range(len(arrays.starts_S1) - 1))]
+    return [(t.tolist(), (w > 0).tolist()) for t, w in map(arrays.get_sequence, range(len(arrays.starts_S1) - 1))]
 
 
 def rows_in(tokens_BT: torch.Tensor, attended_BT: torch.Tensor, trained_BT: torch.Tensor) -> list[Any]:
@@ -214,7 +214,7 @@ def test_dpo(folder: Path, tmp_path: Path, beta: float, loss: str) -> None:
     arrays = our_arrays(folder, recipe, examples())
     assert rows_of(arrays) == [row for pair in zip(rows[: len(PAIRS)], rows[len(PAIRS) :], strict=True) for row in pair]
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, arrays)
-    assert_equal_but_for_rounding(mine, other, LOSS_TERMS)
+    assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)
 
 
@@ -226,7 +226,7 @@ def test_simpo(folder: Path, tmp_path: Path, beta: float, margin: float) -> None
     trainer = trainer_of(CPOTrainer, config, folder, pairs_for_trl())
     other, their_gradient, batch = their_loss(trainer, tmp_path / "adapter")
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, as_arrays(batch))
-    assert_equal_but_for_rounding(mine, other, LOSS_TERMS)
+    assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)
 
 
@@ -245,7 +245,7 @@ def test_orpo(folder: Path, tmp_path: Path, beta: float) -> None:
     (ours, our_part), (extra, their_part) = (
         our_loss(folder, tmp_path / "adapter", Recipe(), part) for part in (answers, whole)
     )
-    assert_equal_but_for_rounding(mine - ours, other - extra, LOSS_TERMS, scale=other)
+    assert_close_within_rounding(mine - ours, other - extra, LOSS_TERMS, scale=other)
     assert_same(
         {name: gradient[name] - our_part[name] for name in gradient},
         {name: their_gradient[name] - their_part[name] for name in their_gradient},
@@ -273,7 +273,7 @@ def test_kto(folder: Path, tmp_path: Path, beta: float, wanted: float, unwanted:
     assert trainer._metrics["train"]["kl"][-1] > 0.1, "an estimate of 0 would prove nothing of it"
     mismatched = rows_in(batch["KL_input_ids"], batch["KL_attention_mask"], batch["KL_completion_mask"])
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, arrays, arrays_of(mismatched))
-    assert_equal_but_for_rounding(mine, other, LOSS_TERMS)
+    assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)
 
 
@@ -291,5 +291,5 @@ def test_sft(folder: Path, tmp_path: Path) -> None:
     is_trained_BT = batch["labels"] != -100
     assert rows_of(arrays) == rows_in(batch["input_ids"], batch["attention_mask"], is_trained_BT)
     mine, gradient = our_loss(folder, tmp_path / "adapter", Recipe(), arrays)
-    assert_equal_but_for_rounding(mine, other, LOSS_TERMS)
+    assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)

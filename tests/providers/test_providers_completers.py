@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
-from tunesmith.providers.fake import FakeCompleter
-from tunesmith.providers.local import LocalCompleter
+from tunesmith.providers.fake_completer import FakeCompleter
+from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.records import Completer, Message
 from tunesmith.testing.completer_conformance import CompleterConformance
 from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
@@ -57,7 +57,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> FolderTokenizer:
 
 class TestFake(CompleterConformance):
     def make_completer(self) -> Completer:
-        return FakeCompleter({prompt[-1].content: f"answer to {prompt[-1].content}" for prompt in self.answerable()})
+        return FakeCompleter(
+            {prompt[-1].content: f"answer to {prompt[-1].content}" for prompt in self.make_answerable_prompts()}
+        )
 
 
 class TestFakeWithAFunction(CompleterConformance):

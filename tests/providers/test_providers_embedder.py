@@ -22,8 +22,8 @@ def test_the_model_is_opened_at_the_first_text(monkeypatch: pytest.MonkeyPatch) 
         def encode(self, texts: Sequence[str]) -> Any:
             return [len(text) for text in texts]
 
-    monkeypatch.setattr("tunesmith.engine.embed.SentenceEncoder", Encoder)
-    monkeypatch.setattr(embedder, "resolve_embedding", lambda name: Path("kept", name))
+    monkeypatch.setattr("tunesmith.engine.sentence_encoder.SentenceEncoder", Encoder)
+    monkeypatch.setattr(embedder, "resolve_embedding_model", lambda name: Path("kept", name))
     local: Embedder = embedder.LocalEmbedder()
     assert local.name == "all-minilm-l6-v2" and opened == []
     assert [local.embed(["a", "bc"]), local.embed(["def"])] == [[1, 2], [3]]

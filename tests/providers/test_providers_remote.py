@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from tunesmith.errors import ProviderError, RecipeError
-from tunesmith.providers import chat_completions, line, standing
-from tunesmith.providers.chat_completions import Patience, endpoint_of
-from tunesmith.providers.keys import Redactor
-from tunesmith.providers.line import Line
-from tunesmith.providers.remote import RemoteCompleter
-from tunesmith.records import AnswerForm, Completer, Message, Prompt, RemoteRecipe
+from tunesmith.providers import http_client, http_connection, service_health
+from tunesmith.providers.api_keys import Redactor
+from tunesmith.providers.http_client import RetryPolicy, build_endpoint_url
+from tunesmith.providers.http_connection import HttpConnection
+from tunesmith.providers.openai_compatible import RemoteCompleter
+from tunesmith.records import Completer, Message, OutputConstraint, Prompt, RemoteRecipe
 from tunesmith.testing.completer_conformance import CompleterConformance
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 
 KEY = "sk-canary-123456789"
-QUICK = Patience(attempts=4, request_seconds=1.0, answer_seconds=5.0, first_wait_seconds=0.001)
+QUICK = RetryPolicy(max_attempts=4, request_seconds=1.0, answer_seconds=5.0, first_wait_seconds=0.001)
 
 
 def shout(question: str) -> str | None:
@@ -42,7 +42,9 @@ def service() -> Iterator[FakeOpenAI]:
         yield fake
 
 
-def completer(service: FakeOpenAI, patience: Patience = QUICK, form: AnswerForm | None = None, at_once: int = 4) -> Any:
+def completer(
+    service: FakeOpenAI, patience: RetryPolicy = QUICK, form: OutputConstraint | None = None, at_once: int = 4
+) -> Any:
     recipe = RemoteRecipe(
         name="remote", url=service.url, model="fake", key_variable="FAKE_KEY", at_once=at_once, max_tokens=16
     )
@@ -75,17 +77,17 @@ def test_what_is_sent_and_what_comes_back(service: FakeOpenAI) -> None:
 
 
 PASSING = {
-    "too many requests": refusal(429, "slow down"),
+    "too many requests": make_error_reply(429, "slow down"),
     "with a wait": Reply(429, {}, {"retry-after": "0.01"}),
     "with a wait in milliseconds": Reply(429, {}, {"retry-after-ms": "10"}),
     "with a date": Reply(503, {}, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}),
     "with nonsense": Reply(503, {}, {"retry-after": "soon"}),
-    "server error": refusal(500, "oops"),
+    "server error": make_error_reply(500, "oops"),
     "a page": Reply(502, b"<html>Bad Gateway</html>", {"content-type": "text/html"}),
-    "conflict": refusal(409, "conflict"),
-    "timed out": refusal(408, "timeout"),
-    "hung up": Reply(cut=True),
-    "too slow": Reply(body=chat_answer("late"), wait_seconds=0.4),
+    "conflict": make_error_reply(409, "conflict"),
+    "timed out": make_error_reply(408, "timeout"),
+    "hung up": Reply(closes_connection=True),
+    "too slow": Reply(body=make_chat_completion("late"), wait_seconds=0.4),
     "no JSON": Reply(200, b"{"),
     "an error that says 200": Reply(200, {"error": {"message": "upstream", "code": 502}}),
 }
@@ -122,28 +124,28 @@ def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenA
             waits.append(timeout or 0.0)
             return False
 
-    service.reply = lambda request: refusal(500, "down")
-    patience = Patience(attempts=6, first_wait_seconds=1.0, longest_wait_seconds=5.0)
-    open_line = Line(lambda: completer(service)._client(""))
-    with pytest.raises(chat_completions.Refused, match="asked 6 times"):
-        chat_completions.Wire(f"{service.url}/chat/completions", Redactor(""), patience, Stop()).post({}, open_line)
+    service.reply = lambda request: make_error_reply(500, "down")
+    patience = RetryPolicy(max_attempts=6, first_wait_seconds=1.0, max_wait_seconds=5.0)
+    open_line = HttpConnection(lambda: completer(service)._client(""))
+    with pytest.raises(http_client.RequestFailed, match="asked 6 times"):
+        http_client.HttpSession(f"{service.url}/chat/completions", Redactor(""), patience, Stop()).post({}, open_line)
     for wait, most in zip(waits, (1, 2, 4, 5, 5), strict=True):
         assert 0.75 * most <= wait <= most
 
 
 def test_after_the_first_one_trouble_is_a_completion(service: FakeOpenAI) -> None:
-    service.reply = lambda request: refusal(500, "down") if request["messages"][-1]["content"] == "b" else None
+    service.reply = lambda request: make_error_reply(500, "down") if request["messages"][-1]["content"] == "b" else None
     a, b, c = completer(service).complete([ask("a"), ask("b"), ask("c")])
     assert (a.text, c.text, b.finished) == ("A", "C", False)
     assert b.error == "status 500, 'down' (asked 4 times)"
 
 
 FATAL = {
-    "refused-key": refusal(401, f"Incorrect API key provided: {KEY}"),
-    "refused-key ": refusal(403, f"not for {KEY[:8]}"),
-    "not-found": refusal(404, "The model `fake` does not exist"),
+    "refused-key": make_error_reply(401, f"Incorrect API key provided: {KEY}"),
+    "refused-key ": make_error_reply(403, f"not for {KEY[:8]}"),
+    "not-found": make_error_reply(404, "The model `fake` does not exist"),
     "redirect": Reply(307, {}, {"location": "http://127.0.0.1:9/elsewhere"}),
-    "quota": refusal(429, "You exceeded your current quota", code="insufficient_quota"),
+    "quota": make_error_reply(429, "You exceeded your current quota", code="insufficient_quota"),
 }
 
 
@@ -159,7 +161,7 @@ def test_what_will_not_pass_is_one_error_before_the_others_are_asked(service: Fa
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_refused_prompt_is_not_asked_again(service: FakeOpenAI, status: int) -> None:
-    service.faults = [refusal(status, "too long")]
+    service.faults = [make_error_reply(status, "too long")]
     first, second = completer(service).complete([ask("a"), ask("b")])
     assert first.error == f"status {status}, 'too long'" and second.text == "B"
     assert len(service.requests) == 2
@@ -172,7 +174,7 @@ def test_a_service_that_asks_not_to_be_asked_again_is_not(service: FakeOpenAI) -
 
 
 def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI) -> None:
-    service.reply = lambda request: refusal(401, "revoked") if len(service.requests) > 5 else None
+    service.reply = lambda request: make_error_reply(401, "revoked") if len(service.requests) > 5 else None
     answers = completer(service, at_once=2).complete([ask(str(number)) for number in range(60)])
     assert sum(answer.error is None for answer in answers) == 5
     assert len(service.requests) <= 7
@@ -180,10 +182,10 @@ def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI)
 
 
 def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) -> None:
-    service.reply = lambda request: refusal(503, "down") if len(service.requests) > 1 else None
-    patience = dataclasses.replace(QUICK, attempts=1)
+    service.reply = lambda request: make_error_reply(503, "down") if len(service.requests) > 1 else None
+    patience = dataclasses.replace(QUICK, max_attempts=1)
     answers = completer(service, patience, at_once=1).complete([ask(str(number)) for number in range(40)])
-    assert len(service.requests) == 1 + standing.MOST_FAILURES
+    assert len(service.requests) == 1 + service_health.MAX_FAILURES
     assert sum(answer.error is not None for answer in answers) == 39
 
 
@@ -200,11 +202,11 @@ def test_whoever_was_reached_once_ends_no_run(service: FakeOpenAI, code: str) ->
 
 
 def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_more(service: FakeOpenAI) -> None:
-    asked = completer(service, dataclasses.replace(QUICK, attempts=1), at_once=1)
+    asked = completer(service, dataclasses.replace(QUICK, max_attempts=1), at_once=1)
     asked.complete([ask("a")])
-    service.reply = lambda request: refusal(503, "down")
+    service.reply = lambda request: make_error_reply(503, "down")
     prompts = [ask(str(number)) for number in range(40)]
-    for sent in (standing.MOST_FAILURES, 1, 1, 1, 0, 0):
+    for sent in (service_health.MAX_FAILURES, 1, 1, 1, 0, 0):
         before = len(service.requests)
         assert all(answer.error for answer in asked.complete(prompts))
         assert len(service.requests) - before == sent
@@ -213,26 +215,26 @@ def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_mor
 def test_an_unknown_host_is_told_at_once() -> None:
     recipe = RemoteRecipe(name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY")
     with pytest.raises(ProviderError) as raised:
-        RemoteCompleter(recipe, patience=dataclasses.replace(QUICK, attempts=1)).complete([ask("a")])
+        RemoteCompleter(recipe, retry_policy=dataclasses.replace(QUICK, max_attempts=1)).complete([ask("a")])
     assert raised.value.code in ("provider/unknown-host", "provider/no-answer")  # without a network, no name is known
 
 
 def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
     recipe = RemoteRecipe(name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY")
     with pytest.raises(ProviderError, match=r"no-answer.*ConnectError.*asked 4 times"):
-        RemoteCompleter(recipe, patience=QUICK).complete([ask("a")])
+        RemoteCompleter(recipe, retry_policy=QUICK).complete([ask("a")])
 
 
 def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "MOST_RESPONSE_BYTES", 2**20)
-    monkeypatch.setattr(chat_completions, "MOST_RESPONSE_BYTES", 2**20)
-    service.faults = [Reply(body=chat_answer("x" * 2**22))]
+    monkeypatch.setattr(http_connection, "MAX_RESPONSE_BYTES", 2**20)
+    monkeypatch.setattr(http_client, "MAX_RESPONSE_BYTES", 2**20)
+    service.faults = [Reply(body=make_chat_completion("x" * 2**22))]
     (answer,) = completer(service).complete([ask("a")])
     assert answer.error == "an answer of more than 1 MiB" and len(service.requests) == 1
 
 
 STRANGE: list[Any] = [
-    {}, [], None, 1, "x", {"choices": []}, {"choices": [1]}, {"choices": {}}, chat_answer(None),
+    {}, [], None, 1, "x", {"choices": []}, {"choices": [1]}, {"choices": {}}, make_chat_completion(None),
     {"choices": [{"message": "x"}]}, {"choices": [{"message": {"content": [{"type": "text"}]}}]},
     {"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}], "usage": None},
 ]  # fmt: skip
@@ -241,26 +243,26 @@ STRANGE: list[Any] = [
 @pytest.mark.parametrize("body", STRANGE, ids=repr)
 def test_strange_answers_are_errors_of_one_prompt(service: FakeOpenAI, body: Any) -> None:
     service.reply = lambda request: Reply(body=body) if request["messages"][-1]["content"] == "b" else None
-    a, b = completer(service, dataclasses.replace(QUICK, attempts=1)).complete([ask("a"), ask("b")])
+    a, b = completer(service, dataclasses.replace(QUICK, max_attempts=1)).complete([ask("a"), ask("b")])
     assert a.text == "A" and b.error and b.text == ""
 
 
 def test_an_answer_cut_at_the_limit_says_so(service: FakeOpenAI) -> None:
-    service.faults = [Reply(body=chat_answer("half", finish_reason="length"))]
+    service.faults = [Reply(body=make_chat_completion("half", finish_reason="length"))]
     (answer,) = completer(service).complete([ask("a")])
     assert (answer.text, answer.finished, answer.error) == ("half", False, None)
 
 
 @pytest.mark.parametrize("text", ["", " \n", None])
 def test_a_model_that_is_cut_while_it_reasons_did_not_answer(service: FakeOpenAI, text: str | None) -> None:
-    service.faults = [Reply(body=chat_answer(text, finish_reason="length"))]
+    service.faults = [Reply(body=make_chat_completion(text, finish_reason="length"))]
     cut, whole = completer(service).complete([ask("a"), ask("b")])
     assert cut.error == "cut before it said anything: raise max_tokens" and not cut.finished
     assert (whole.text, whole.error) == ("B", None)
 
 
 def test_an_empty_answer_that_ended_by_itself_is_an_answer(service: FakeOpenAI) -> None:
-    service.faults = [Reply(body=chat_answer(""))]
+    service.faults = [Reply(body=make_chat_completion(""))]
     (answer,) = completer(service).complete([ask("a")])
     assert (answer.text, answer.error) == ("", None)
 
@@ -286,9 +288,11 @@ def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
 def test_settings_that_a_model_declines_are_left_out_and_told(service: FakeOpenAI) -> None:
     def picky(request: dict[str, Any]) -> Reply | None:
         if "max_tokens" in request:
-            return refusal(400, "Unsupported parameter: use 'max_completion_tokens' instead.", param="max_tokens")
+            return make_error_reply(
+                400, "Unsupported parameter: use 'max_completion_tokens' instead.", param="max_tokens"
+            )
         if "temperature" in request:
-            return refusal(400, "Unsupported value: 'temperature' does not support 0.", param="temperature")
+            return make_error_reply(400, "Unsupported value: 'temperature' does not support 0.", param="temperature")
         return None
 
     service.reply = picky
@@ -303,7 +307,7 @@ def test_requests_overlap_and_seconds_are_shares_of_the_wall_time(service: FakeO
     began = time.perf_counter()
     answers = completer(service, at_once=4).complete([ask(str(number)) for number in range(13)])
     wall = time.perf_counter() - began
-    assert 2 <= service.most_at_once <= 4
+    assert 2 <= service.max_concurrency <= 4
     assert 0.9 * wall <= sum(answer.seconds for answer in answers) <= wall
 
 
@@ -320,7 +324,7 @@ def test_ctrl_c_ends_the_waiting(service: FakeOpenAI) -> None:
     assert time.monotonic() - began < 2
 
 
-LABELS = AnswerForm(labels=("yes", "no"))
+LABELS = OutputConstraint(labels=("yes", "no"))
 
 
 def test_labels_are_asked_for_as_an_object_and_taken_out_of_it(service: FakeOpenAI) -> None:
@@ -346,13 +350,15 @@ OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}, "additional
 def test_a_schema_is_strict_where_services_take_it_so(
     service: FakeOpenAI, schema: dict[str, Any], is_strict: bool
 ) -> None:
-    completer(service, form=AnswerForm(json_schema=schema)).complete([ask("a")])
+    completer(service, form=OutputConstraint(json_schema=schema)).complete([ask("a")])
     asked = service.requests[0]["response_format"]
     assert asked == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": is_strict}}
 
 
 def test_a_service_without_forms_is_told(service: FakeOpenAI) -> None:
-    service.reply = lambda request: refusal(400, "response_format is not supported") if len(request) > 5 else None
+    service.reply = lambda request: (
+        make_error_reply(400, "response_format is not supported") if len(request) > 5 else None
+    )
     with pytest.raises(ProviderError) as raised:
         completer(service, form=LABELS).complete([ask("a")])
     assert str(raised.value) == (
@@ -366,11 +372,13 @@ def test_the_key_is_in_no_message_representation_or_log(
     service: FakeOpenAI, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    service.reply = lambda request: refusal(500, f"header {KEY}\x1b[31m\nbroke") if len(service.requests) > 1 else None
+    service.reply = lambda request: (
+        make_error_reply(500, f"header {KEY}\x1b[31m\nbroke") if len(service.requests) > 1 else None
+    )
     asked = completer(service)
     answers = asked.complete([ask("a"), ask("b")])
     assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
-    told = repr([asked, answers, asked._wire(Redactor(KEY)), asked._lines_with(KEY), asked._client(KEY).headers])
+    told = repr([asked, answers, asked._wire(Redactor(KEY)), asked._get_connections(KEY), asked._client(KEY).headers])
     printed = capsys.readouterr()
     assert KEY not in told + caplog.text + printed.out + printed.err
 
@@ -407,7 +415,7 @@ def test_a_key_that_is_no_header_is_not_shown(service: FakeOpenAI, monkeypatch: 
     ],
 )
 def test_where_is_asked(url: str, endpoint: str) -> None:
-    assert endpoint_of(url) == endpoint
+    assert build_endpoint_url(url) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -421,5 +429,5 @@ def test_where_is_asked(url: str, endpoint: str) -> None:
 )  # fmt: skip
 def test_other_urls_are_refused_and_not_shown(url: str) -> None:
     with pytest.raises(RecipeError, match="bad-url") as raised:
-        endpoint_of(url)
+        build_endpoint_url(url)
     assert "secret" not in str(raised.value)

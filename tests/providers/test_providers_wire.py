@@ -11,30 +11,30 @@ from typing import Any
 import pytest
 
 from tunesmith.errors import ProviderError, RecipeError
-from tunesmith.providers import keys
-from tunesmith.providers.chat_completions import Patience
-from tunesmith.providers.keys import Redactor
-from tunesmith.providers.line import TooLarge, unpacked
-from tunesmith.providers.remote import LOST, RemoteCompleter
-from tunesmith.providers.reply import (
-    ANOTHER_MODEL,
-    CUT,
-    ESTIMATED,
-    FILTERED,
-    REPEATED,
-    REPLACED,
-    SHORTENED,
-    UNNAMED,
-    completion_of,
-    other_model,
+from tunesmith.providers import api_keys
+from tunesmith.providers.api_keys import Redactor
+from tunesmith.providers.concurrent_calls import run_concurrently
+from tunesmith.providers.http_client import RetryPolicy
+from tunesmith.providers.http_connection import ResponseTooLarge, decompress
+from tunesmith.providers.openai_compatible import LOST_NOTE, RemoteCompleter
+from tunesmith.providers.reply_parsing import (
+    ESTIMATED_NOTE,
+    FILTERED_ERROR,
+    KEY_REMOVED_NOTE,
+    OTHER_MODEL_NOTE,
+    REPLACED_NOTE,
+    SHORTENED_NOTE,
+    TRUNCATED_ERROR,
+    UNNAMED_TOKENS_NOTE,
+    find_other_model,
+    parse_completion,
 )
-from tunesmith.providers.side_by_side import side_by_side
 from tunesmith.records import Completion, Message, Prompt, RemoteRecipe
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion
 from tunesmith.testing.raw_service import Connection, RawService
 
 KEY = "sk-canary-123456789-abcdefgh"
-ONCE = Patience(attempts=1, request_seconds=0.4, answer_seconds=1.0)
+ONCE = RetryPolicy(max_attempts=1, request_seconds=0.4, answer_seconds=1.0)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -43,9 +43,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KEY", KEY)
 
 
-def completer(url: str, patience: Patience = ONCE) -> RemoteCompleter:
+def completer(url: str, patience: RetryPolicy = ONCE) -> RemoteCompleter:
     recipe = RemoteRecipe(name="remote", url=url, model="m", key_variable="FAKE_KEY", max_tokens=16)
-    return RemoteCompleter(recipe, patience=patience)
+    return RemoteCompleter(recipe, retry_policy=patience)
 
 
 def ask(word: str) -> Prompt:
@@ -54,7 +54,7 @@ def ask(word: str) -> Prompt:
 
 def after_request(act: Callable[[Connection], None]) -> Callable[[Connection], None]:
     def talk(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         act(connection)
 
     return talk
@@ -63,14 +63,14 @@ def after_request(act: Callable[[Connection], None]) -> Callable[[Connection], N
 def dripping(start: bytes, piece: bytes) -> Callable[[Connection], None]:
     def act(connection: Connection) -> None:
         connection.send(start)
-        connection.send_until_left(piece)
+        connection.send_until_closed(piece)
 
     return after_request(act)
 
 
 WITHOUT_END = {
-    "silent": after_request(Connection.be_silent),
-    "reads nothing": Connection.be_silent,
+    "silent": after_request(Connection.wait_for_stop),
+    "reads nothing": Connection.wait_for_stop,
     "a byte of the status line now and then": dripping(b"HTTP/1.1 200 ", b"O"),
     "a byte of a header now and then": dripping(OK + b"x-slow: ", b"x"),
     "a header now and then": dripping(OK, b"x-slow: 1\r\n"),
@@ -83,7 +83,7 @@ WITHOUT_END = {
     "a chunk's extension now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n1;x", b"x"),
     "a trailer now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x-slow: 1\r\n"),
     "half an answer, then silence": after_request(
-        lambda c: (c.send(OK + b"content-length: 99\r\n\r\n{"), c.be_silent())[0]
+        lambda c: (c.send(OK + b"content-length: 99\r\n\r\n{"), c.wait_for_stop())[0]
     ),
 }
 
@@ -101,7 +101,7 @@ def test_a_service_that_never_ends_the_tls_handshake_is_left() -> None:
 
     def talk(connection: Connection) -> None:
         connection.send(b"\x16\x03\x03\x40\x00")
-        connection.send_until_left(b"\x02")
+        connection.send_until_closed(b"\x02")
 
     with RawService(talk) as service, pytest.raises(ProviderError) as raised:
         completer(service.url.replace("http:", "https:")).complete([ask("a")])
@@ -112,7 +112,7 @@ def test_a_time_limit_that_is_over_closes_the_connection() -> None:
     gone = threading.Event()
 
     def talk(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         if not connection.socket.recv(1):
             gone.set()
 
@@ -124,19 +124,19 @@ def test_a_time_limit_that_is_over_closes_the_connection() -> None:
 
 def test_leaving_waits_for_no_answer_and_no_thread() -> None:
     """Ctrl-C while four requests are under way that never end: the patience is an hour."""
-    hour = Patience(attempts=6, request_seconds=3600.0, answer_seconds=3600.0)
+    hour = RetryPolicy(max_attempts=6, request_seconds=3600.0, answer_seconds=3600.0)
     first = threading.Event()
 
     def talk(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         if not first.is_set():
             first.set()
-            connection.answer(chat_answer("A"))
+            connection.send_reply(make_chat_completion("A"))
         else:
-            connection.be_silent()
+            connection.wait_for_stop()
 
     def leave_once_all_wait(ready: int, wanted: int) -> None:
-        if service.talks == 5:
+        if service.connection_count == 5:
             raise KeyboardInterrupt
 
     with RawService(talk) as service, pytest.raises(KeyboardInterrupt):
@@ -150,7 +150,7 @@ def test_progress_is_told_while_nothing_arrives() -> None:
     assert told and set(told) == {0}
 
 
-GOOD = json.dumps(chat_answer("A")).encode()
+GOOD = json.dumps(make_chat_completion("A")).encode()
 BROKEN = {
     "garbage": (lambda c: c.send(b"\0\xff\x80 what\r\n\r\n"), "RemoteProtocolError"),
     "another protocol": (lambda c: c.send(b"SSH-2.0-OpenSSH_9.6\r\n"), "RemoteProtocolError"),
@@ -197,14 +197,14 @@ BROKEN = {
 @pytest.mark.parametrize(("act", "told"), BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_reply_is_the_error_of_its_prompt_and_of_no_other(act: Callable[[Connection], Any], told: str) -> None:
     def talk(connection: Connection) -> None:
-        number = service.talks
-        connection.request()
+        number = service.connection_count
+        connection.read_request()
         if number != 2:
-            connection.answer(chat_answer("A"))
+            connection.send_reply(make_chat_completion("A"))
         else:
             act(connection)
 
-    patience = Patience(attempts=1, request_seconds=30.0, answer_seconds=30.0)
+    patience = RetryPolicy(max_attempts=1, request_seconds=30.0, answer_seconds=30.0)
     with RawService(talk) as service:
         asked = completer(service.url, patience)
         (first,), (second,), (third,) = (asked.complete([ask(word)]) for word in "abc")
@@ -219,14 +219,14 @@ def test_an_answer_that_is_packed_unasked_is_unpacked() -> None:
 
 
 def test_unpacking_stops_where_reading_stops() -> None:
-    with pytest.raises(TooLarge):
-        unpacked(gzip.compress(b"0" * (64 << 20)), "gzip")
+    with pytest.raises(ResponseTooLarge):
+        decompress(gzip.compress(b"0" * (64 << 20)), "gzip")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_json_in_another_unicode_encoding_is_read(encoding: str) -> None:
-    body = json.dumps(chat_answer("grün"), ensure_ascii=False).encode(encoding)
-    with RawService(after_request(lambda c: c.answer(body))) as service:
+    body = json.dumps(make_chat_completion("grün"), ensure_ascii=False).encode(encoding)
+    with RawService(after_request(lambda c: c.send_reply(body))) as service:
         assert completer(service.url).complete([ask("a")])[0].text == "grün"
 
 
@@ -245,7 +245,7 @@ def test_a_redirect_is_not_followed_with_the_key(status: int) -> None:
 def read(choice: Any = None, usage: Any = None, **parts: Any) -> tuple[Completion, list[str]]:
     notes: list[str] = []
     response = {"choices": [choice], "usage": usage or {"prompt_tokens": 7, "completion_tokens": 3}, **parts}
-    return completion_of(response, None, 40, Redactor(KEY), notes.append), notes
+    return parse_completion(response, None, 40, Redactor(KEY), notes.append), notes
 
 
 def said(content: Any, reason: Any = "stop", **parts: Any) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def said(content: Any, reason: Any = "stop", **parts: Any) -> dict[str, Any]:
 def test_an_answer_is_storable_whatever_the_service_sends(text: str, stored: str) -> None:
     completion, notes = read(said(text))
     assert (completion.text, completion.error) == (stored, None)
-    assert notes == ([REPLACED] if stored != text else [])
+    assert notes == ([REPLACED_NOTE] if stored != text else [])
     stored.encode()
 
 
@@ -291,8 +291,8 @@ NO_TEXT = {
         said(None, refusal="I cannot."),
         "no text in the answer (finish_reason 'stop', refused: 'I cannot.')",
     ),
-    "filtered": (said("", "content_filter"), FILTERED),
-    "cut": (said(" ", "length"), CUT),
+    "filtered": (said("", "content_filter"), FILTERED_ERROR),
+    "cut": (said(" ", "length"), TRUNCATED_ERROR),
     "an error": (said("half an ans", "error"), "the service ended the answer with an error"),
     "no choices": (None, "no text in the answer (finish_reason 'None')"),
     "too long": (said("x" * (2**20 + 1)), "an answer of 1,048,577 characters; at most 1,048,576 are read"),
@@ -323,17 +323,17 @@ NOT_CREDIBLE = [
 @pytest.mark.parametrize("usage", NOT_CREDIBLE, ids=repr)
 def test_a_usage_that_no_request_has_is_estimated_and_told(usage: Any) -> None:
     completion, notes = read(said("twelve chars"), usage)
-    assert (completion.tokens_in, completion.tokens_out, notes) == (10, 3, [ESTIMATED])
+    assert (completion.tokens_in, completion.tokens_out, notes) == (10, 3, [ESTIMATED_NOTE])
 
 
 def test_what_of_a_usage_is_credible_counts() -> None:
     completion, notes = read(said("twelve chars"), {"prompt_tokens": 9.0})
-    assert (completion.tokens_in, completion.tokens_out, notes) == (9, 3, [ESTIMATED])
+    assert (completion.tokens_in, completion.tokens_out, notes) == (9, 3, [ESTIMATED_NOTE])
 
 
 def test_an_error_that_is_null_is_none() -> None:
     for nothing in (None, {}, "", False):
-        with FakeOpenAI(str.upper, faults=[Reply(body={**chat_answer("A"), "error": nothing})]) as service:
+        with FakeOpenAI(str.upper, faults=[Reply(body={**make_chat_completion("A"), "error": nothing})]) as service:
             assert completer(service.url).complete([ask("a")])[0].text == "A"
             assert len(service.requests) == 1
 
@@ -341,7 +341,7 @@ def test_an_error_that_is_null_is_none() -> None:
 def test_an_error_inside_a_good_reply_counts_by_its_code() -> None:
     fault = Reply(200, {"error": {"code": 400, "message": "too long"}}, {"x-request-id": "req-7"})
     with FakeOpenAI(str.upper, faults=[fault]) as service:
-        (answer,) = completer(service.url, Patience(attempts=5)).complete([ask("a")])
+        (answer,) = completer(service.url, RetryPolicy(max_attempts=5)).complete([ask("a")])
     assert (answer.error, len(service.requests)) == ("status 200, 'too long', request req-7", 1)
 
 
@@ -349,7 +349,7 @@ def test_an_error_inside_a_good_reply_counts_by_its_code() -> None:
 def test_what_may_pass_is_asked_again_and_not_charged_twice(status: int) -> None:
     faults = [Reply(status, b"<html>busy</html>", {"retry-after": "0"})] * 2
     with FakeOpenAI(str.upper, faults=faults) as service:
-        asked = completer(service.url, Patience(attempts=3))
+        asked = completer(service.url, RetryPolicy(max_attempts=3))
         (answer,) = asked.complete([ask("a b")])
     assert (answer.text, answer.tokens_in, answer.tokens_out, len(service.requests)) == ("A B", 3, 2, 3)
     assert asked.notes == []
@@ -357,23 +357,23 @@ def test_what_may_pass_is_asked_again_and_not_charged_twice(status: int) -> None
 
 def test_an_answer_that_did_not_arrive_may_have_been_charged_and_that_is_told() -> None:
     with FakeOpenAI(str.upper, faults=[Reply(body=b"{")]) as service:
-        asked = completer(service.url, Patience(attempts=2, first_wait_seconds=0.001))
+        asked = completer(service.url, RetryPolicy(max_attempts=2, first_wait_seconds=0.001))
         assert asked.complete([ask("a")])[0].text == "A"
-    assert asked.notes == [LOST]
+    assert asked.notes == [LOST_NOTE]
 
 
 def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service() -> None:
     now = "Wed, 21 Oct 2099 07:28:00 GMT"
 
     def talk(connection: Connection) -> None:
-        number = service.talks
-        connection.request()
+        number = service.connection_count
+        connection.read_request()
         if number == 1:
-            connection.answer(b"", f"date: {now}", f"retry-after: {now}", status="429 Too Many Requests")
-        connection.answer(chat_answer("A"))
+            connection.send_reply(b"", f"date: {now}", f"retry-after: {now}", status="429 Too Many Requests")
+        connection.send_reply(make_chat_completion("A"))
 
     with RawService(talk) as service:
-        assert completer(service.url, Patience(attempts=2)).complete([ask("a")])[0].text == "A"
+        assert completer(service.url, RetryPolicy(max_attempts=2)).complete([ask("a")])[0].text == "A"
 
 
 @pytest.mark.parametrize("wait", ["3600", "1e300", "Wed, 21 Oct 2099 07:28:00 GMT"])
@@ -381,7 +381,7 @@ def test_a_wait_that_nobody_has_time_for_is_told_and_not_begun(wait: str) -> Non
     told = r"asked 1 time, asks for [0-9,]+ s without a request"
     fault = Reply(429, {}, {"retry-after": wait})
     with FakeOpenAI(str.upper, [fault]) as service, pytest.raises(ProviderError, match=told):
-        completer(service.url, Patience(attempts=6)).complete([ask("a")])
+        completer(service.url, RetryPolicy(max_attempts=6)).complete([ask("a")])
 
 
 # Keys
@@ -400,7 +400,7 @@ SPELLED = {
 @pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED.keys())
 def test_a_key_in_an_answer_or_an_error_is_taken_out(spelled: str) -> None:
     completion, notes = read(said(f"red {spelled} green"))
-    assert completion.text.startswith("red ") and completion.text.endswith(" green") and notes == [REPEATED]
+    assert completion.text.startswith("red ") and completion.text.endswith(" green") and notes == [KEY_REMOVED_NOTE]
     told = read(said(None, f"{spelled}"))[0].error
     for text in (completion.text, told or ""):
         assert "[key]" in text and not any(spelled[i : i + 12] in text for i in range(len(spelled) - 11))
@@ -438,7 +438,7 @@ def test_only_what_is_named_like_the_key_of_a_model_is_sent(variable: str, monke
             asked.complete([ask("a")])
         assert raised.value.code == "recipe/key-not-sent" and KEY not in str(raised.value)
         assert service.requests == []
-        monkeypatch.setenv(keys.ALLOWED_BY, f"OTHER, {variable}")
+        monkeypatch.setenv(api_keys.ALLOWED_KEYS_VARIABLE, f"OTHER, {variable}")
         asked.complete([ask("a")])
         assert service.headers[0]["authorization"] == f"Bearer {KEY}"
 
@@ -447,7 +447,7 @@ def test_an_answer_that_repeats_the_key_is_told_beside_the_answers() -> None:
     with FakeOpenAI(lambda question: f"red {os.environ['FAKE_KEY']}") as service:
         asked = completer(service.url)
         assert asked.complete([ask("a")])[0].text == "red [key]"
-    assert asked.notes == [REPEATED]
+    assert asked.notes == [KEY_REMOVED_NOTE]
 
 
 def test_work_side_by_side_hands_errors_to_the_caller_and_begins_nothing_more() -> None:
@@ -458,7 +458,7 @@ def test_work_side_by_side_hands_errors_to_the_caller_and_begins_nothing_more() 
         return 1 // number
 
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(work, [0, *range(1, 100_000)], 1))
+        list(run_concurrently(work, [0, *range(1, 100_000)], 1))
     assert len(begun) < 100_000
 
 
@@ -490,7 +490,7 @@ def test_tokens_that_only_the_total_counts_are_charged(
     """vercel/ai#6082: reasoning in the total only. Aider-AI/aider#5516: details are parts and are not added again."""
     completion, notes = read(said("red"), usage)
     assert (completion.tokens_in, completion.tokens_out) == tokens
-    assert notes == ([UNNAMED] if is_told else [])
+    assert notes == ([UNNAMED_TOKENS_NOTE] if is_told else [])
 
 
 @pytest.mark.parametrize(
@@ -500,8 +500,8 @@ def test_a_question_that_was_cut_in_silence_is_noted(characters: int, tokens: in
     """ollama/ollama#17889, esengine/DeepSeek-Reasonix#10245: 200 OK, and the rest of the prompt was never read."""
     notes: list[str] = []
     response = {"choices": [said("red")], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}}
-    completion_of(response, None, characters, Redactor(KEY), notes.append)
-    assert notes == ([SHORTENED] if is_told else [])
+    parse_completion(response, None, characters, Redactor(KEY), notes.append)
+    assert notes == ([SHORTENED_NOTE] if is_told else [])
 
 
 @pytest.mark.parametrize(
@@ -516,14 +516,14 @@ def test_a_question_that_was_cut_in_silence_is_noted(characters: int, tokens: in
     ],
 )
 def test_an_answer_of_another_model_is_seen(said_model: Any, asked: str, is_other: bool) -> None:
-    assert other_model({"model": said_model}, asked) == (said_model if is_other else None)
+    assert find_other_model({"model": said_model}, asked) == (said_model if is_other else None)
 
 
 def test_an_answer_of_another_model_is_noted_once() -> None:
     """odysseus-dev/odysseus#868, balcsida/pi-provider-litellm#191: a gateway falls back to another model in silence."""
-    reply = Reply(body={**chat_answer("red"), "model": "gpt-small"})
+    reply = Reply(body={**make_chat_completion("red"), "model": "gpt-small"})
     with FakeOpenAI(str.upper, reply=lambda request: reply) as service:
         one = completer(service.url)
         one.recipe = one.recipe.model_copy(update={"model": "gpt-large"})
         one.complete([ask("a"), ask("b"), ask("c")])
-    assert one.notes == [f"{ANOTHER_MODEL}'gpt-small' for 'gpt-large'."]
+    assert one.notes == [f"{OTHER_MODEL_NOTE}'gpt-small' for 'gpt-large'."]

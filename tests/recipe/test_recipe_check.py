@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tunesmith.errors import RecipeError
-from tunesmith.recipe.check import check_recipe
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.recipe.validate import check_recipe
 from tunesmith.records import Recipe
 
 BROKEN = {

@@ -4,14 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.recipe.defaults import EPOCHS, LEARNING_RATES, UNLIMITED_TOKENS, DefaultUsed, complete_recipe
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.defaults import (
+    DEFAULT_EPOCHS,
+    DEFAULT_LEARNING_RATES,
+    MAX_TOKENS_UNLIMITED,
+    AppliedDefault,
+    complete_recipe,
+)
+from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Recipe
 
 COUNTS = st.none() | st.integers(1, 10**12)
 
 
-def completed(recipe: Recipe, **known: int | None) -> tuple[Recipe, dict[str, DefaultUsed]]:
+def completed(recipe: Recipe, **known: int | None) -> tuple[Recipe, dict[str, AppliedDefault]]:
     facts: dict[str, int | None] = {"parameters": 135_000_000, "longest_answer_tokens": 60, "context_tokens": 8192}
     filled, used = complete_recipe(recipe, train_examples=1_000, **{**facts, **known})  # type: ignore[arg-type]
     return filled, {default.key: default for default in used}
@@ -100,11 +106,13 @@ def test_kto_weighs_both_kinds_the_same(rated: tuple[int, int], weights: tuple[f
 
 
 def test_larger_models_and_larger_data_never_get_more() -> None:
-    assert [rate for _, rate in LEARNING_RATES] == sorted((rate for _, rate in LEARNING_RATES), reverse=True)
-    assert [epochs for _, epochs in EPOCHS] == sorted((epochs for _, epochs in EPOCHS), reverse=True)
+    assert [rate for _, rate in DEFAULT_LEARNING_RATES] == sorted(
+        (rate for _, rate in DEFAULT_LEARNING_RATES), reverse=True
+    )
+    assert [epochs for _, epochs in DEFAULT_EPOCHS] == sorted((epochs for _, epochs in DEFAULT_EPOCHS), reverse=True)
 
 
-@pytest.mark.parametrize(("context", "expected"), [(8192, 8192), (512, 512), (None, UNLIMITED_TOKENS), (3, 8)])
+@pytest.mark.parametrize(("context", "expected"), [(8192, 8192), (512, 512), (None, MAX_TOKENS_UNLIMITED), (3, 8)])
 def test_max_tokens_is_the_context(context: int | None, expected: int) -> None:
     recipe, _ = completed(Recipe(), context_tokens=context)
     assert recipe.data.max_tokens == expected

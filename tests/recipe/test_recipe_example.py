@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
 
 EXAMPLE = Path(__file__).parents[2] / "docs/guide/example.yaml"
 
@@ -12,7 +12,7 @@ def test_the_guides_example_loads_with_every_key_of_it_understood() -> None:
     assert recipe.data.columns == {"prompt": "question", "completion": "answer"}
     hosted, own = recipe.evaluation.remote
     assert hosted.key_variable == "OPENAI_API_KEY" and not hosted.is_free
-    assert own.is_this_machine and own.at_once == 8
+    assert own.is_local and own.at_once == 8
     assert (recipe.bar.min_gain, recipe.circumstances.requests_per_month) == (0.03, 40000)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.errors import RecipeError
-from tunesmith.recipe.load import load_recipe, preset_names
-from tunesmith.recipe.text import dump_recipe
+from tunesmith.recipe.recipe_loader import list_presets, load_recipe
+from tunesmith.recipe.recipe_yaml import dump_recipe
 from tunesmith.records import AdapterRecipe, DataRecipe, Recipe, TrainingRecipe
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
@@ -61,7 +61,7 @@ def test_a_dumped_recipe_loads_back_equal(
     assert load_recipe(path) == recipe
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", list_presets())
 def test_every_preset_loads_and_says_something(name: str) -> None:
     assert load_recipe(name) != load_recipe(None)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.data.keys import normalised, prompt_key
+from tunesmith.data.normalization import build_prompt_key, normalize_text
 from tunesmith.records import Example, Message
-from tunesmith.records.example import identify, identify_plain
-from tunesmith.records.record import canonical_json, fingerprint_of
+from tunesmith.records.example import compute_plain_id, identify
+from tunesmith.records.record import compute_fingerprint, dump_canonical_json
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
 MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
@@ -19,8 +19,8 @@ MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
 @given(MESSAGES)
 def test_ids_of_plain_examples_are_fingerprints_of_their_content(messages: tuple[Message, ...]) -> None:
     content = [[[{"role": m.role, "content": m.content}, None] for m in messages], None, [], []]
-    assert identify_plain(messages) == fingerprint_of(content)[:16]
-    assert Example(1, messages).id == fingerprint_of(content)[:16]
+    assert compute_plain_id(messages) == compute_fingerprint(content)[:16]
+    assert Example(1, messages).id == compute_fingerprint(content)[:16]
 
 
 def test_what_is_more_than_plain_has_another_id() -> None:
@@ -45,7 +45,9 @@ def test_ids_have_not_changed_since_they_are_stored_in_run_folders() -> None:
 def test_keys_of_plain_prompts_are_canonical_json(messages: tuple[Message, ...]) -> None:
     example = Example(1, (*messages, Message("assistant", "x")))
     if messages:
-        assert prompt_key(example) == canonical_json([[m.role, normalised(m.content), []] for m in messages])
+        assert build_prompt_key(example) == dump_canonical_json(
+            [[m.role, normalize_text(m.content), []] for m in messages]
+        )
 
 
 def test_an_id_is_worked_out_when_it_is_asked_for_and_stays() -> None:

@@ -1,8 +1,8 @@
 """How places in files are named."""
 
 from tunesmith.records import Example, Message, Origin, Place, name_places
-from tunesmith.workflow import contest
-from tunesmith.workflow.again import example_of
+from tunesmith.workflow import evaluation_runner
+from tunesmith.workflow.redecide import rebuild_example
 
 A, B = Origin("a.jsonl"), Origin("b.parquet", "rows")
 
@@ -19,6 +19,6 @@ def test_without_a_file_the_lines_alone_are_named() -> None:
 
 def test_a_stored_test_example_keeps_its_place() -> None:
     example = Example(7, (Message("user", "q"), Message("assistant", "a")), origin=A)
-    (stored,) = contest.tested_examples([example])
-    assert example_of(stored).named_place == "a.jsonl line 7"
-    assert example_of(stored).id == example.id
+    (stored,) = evaluation_runner.build_test_examples([example])
+    assert rebuild_example(stored).named_place == "a.jsonl line 7"
+    assert rebuild_example(stored).id == example.id

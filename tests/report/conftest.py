@@ -11,7 +11,6 @@ import pytest
 from tunesmith.decision import decide
 from tunesmith.records import (
     Answer,
-    Bar,
     CheckReport,
     Comparison,
     Contender,
@@ -23,13 +22,14 @@ from tunesmith.records import (
     Message,
     MetricLine,
     ModelIdentity,
-    Piece,
     Problem,
     Quantity,
     Recipe,
+    Requirements,
     Run,
     SourceFile,
     Split,
+    TextSpan,
     TrainingResult,
 )
 from tunesmith.report import ReportInput
@@ -260,7 +260,7 @@ def check_of() -> CheckReport:
     )
 
 
-def example_report(bar: Bar | None = None) -> ReportInput:
+def example_report(bar: Requirements | None = None) -> ReportInput:
     """Everything that a finished `decide` hands to the report."""
     rng = random.Random(7)
     examples = names(60, rng)
@@ -270,9 +270,9 @@ def example_report(bar: Bar | None = None) -> ReportInput:
     head = f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\n"
     pieces = tuple(
         (
-            Piece(text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n", trained=False),
-            Piece(text=f"{example.answer}<|im_end|>", trained=True),
-            Piece(text="\n", trained=False),
+            TextSpan(text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n", trained=False),
+            TextSpan(text=f"{example.answer}<|im_end|>", trained=True),
+            TextSpan(text="\n", trained=False),
         )
         for example in examples[:3]
     )
@@ -295,7 +295,7 @@ def example_report(bar: Bar | None = None) -> ReportInput:
         evaluation=evaluation,
         answers=answers,
         examples={example.id: example for example in examples},
-        decision=decide(evaluation, bar or Bar()),
+        decision=decide(evaluation, bar or Requirements()),
         command="tunesmith decide names.jsonl --recipe recipe.yaml",
         defaults=(
             ("training.learning_rate", "0.0002", "LoRA Without Regret (2025), 10 times full tuning"),

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from tunesmith.decision import decide
-from tunesmith.records import Bar, Contender, Quantity, TokenPrice, Usage
-from tunesmith.report import ReportInput, report_json, write_report
-from tunesmith.report.data import (
-    changed_cases,
-    corrected_p,
-    focus_of,
-    needed_examples,
-    rival_of,
-    sides_of,
-    worst_cases,
-)  # fmt: skip
-from tunesmith.report.html import figures_of, render_html
+from tunesmith.records import Contender, Quantity, Requirements, TokenPrice, Usage
+from tunesmith.report import ReportInput, build_report_json, write_report
+from tunesmith.report.html import build_figures, render_html
 from tunesmith.report.markdown import render_markdown
-from tunesmith.report.plain import code, inert
+from tunesmith.report.report_data import (
+    choose_focus,
+    collect_corrected_p,
+    collect_required_examples,
+    find_changed_examples,
+    find_main_comparison,
+    find_worst_examples,
+    format_split_sizes,
+)  # fmt: skip
+from tunesmith.report.text_escaping import escape_markdown, format_code
 
 
 def test_three_files_are_written_and_replaced(report: ReportInput, tmp_path: Path) -> None:
@@ -31,12 +31,12 @@ def test_three_files_are_written_and_replaced(report: ReportInput, tmp_path: Pat
         paths = write_report(tmp_path, report)
         assert [path.name for path in paths] == ["report.html", "report.md", "report.json"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
-    assert json.loads(paths[2].read_text()) == json.loads(json.dumps(report_json(report, paths[0])))
+    assert json.loads(paths[2].read_text()) == json.loads(json.dumps(build_report_json(report, paths[0])))
     assert paths[1].read_text() == render_markdown(report)
 
 
 def test_report_json_has_the_fields_of_decide(report: ReportInput) -> None:
-    told = report_json(report, Path("runs/x/report.html"))
+    told = build_report_json(report, Path("runs/x/report.html"))
     assert {"verdict", "reasons", "contenders", "comparisons", "run", "report"} <= set(told)
     assert (told["verdict"], told["run"], told["report"]) == (
         "fine-tune",
@@ -48,7 +48,7 @@ def test_report_json_has_the_fields_of_decide(report: ReportInput) -> None:
         assert all({"value", "low", "high", "n"} <= set(metric) for metric in contender["metrics"].values())
     for comparison in told["comparisons"]:
         assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
-    assert report_json(replace(report, run=None), Path("r"))["run"] is None
+    assert build_report_json(replace(report, run=None), Path("r"))["run"] is None
 
 
 def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
@@ -56,7 +56,7 @@ def test_markdown_is_short_and_has_its_numbers(report: ReportInput) -> None:
     assert len(text.splitlines()) < 90
     assert text.startswith("# Verdict: fine-tune\n")
     assert "| **tuned** | 93.9 % (90.0 to 97.8) |" in text
-    assert all(f"- {inert(reason)}" in text for reason in report.decision.reasons)
+    assert all(f"- {escape_markdown(reason)}" in text for reason in report.decision.reasons)
     assert "`" not in text.partition("## Training")[0]  # sentences are no code
 
 
@@ -71,14 +71,14 @@ def test_both_reports_tell_the_energy_of_a_training_where_it_is_known(report: Re
 
 def test_the_data_section_says_how_many_examples_were_used(report: ReportInput) -> None:
     told = "2,996 train, 64 of 428 validation and 60 of 857 test examples used"
-    assert sides_of(report) == told
+    assert format_split_sizes(report) == told
     assert f"{told}." in render_markdown(report) and f"{told}, split by" in " ".join(
         unescape(render_html(report)).split()
     )
     untrained = replace(report, run=None)
-    assert sides_of(untrained).startswith("2,996 train, 428 validation and")
+    assert format_split_sizes(untrained).startswith("2,996 train, 428 validation and")
     whole = report.split.model_copy(update={"test": report.evaluation.examples})
-    assert sides_of(replace(report, split=whole)).endswith("and 60 test examples used")
+    assert format_split_sizes(replace(report, split=whole)).endswith("and 60 test examples used")
 
 
 def test_amounts_in_a_column_have_the_same_number_of_digits(report: ReportInput) -> None:
@@ -87,7 +87,7 @@ def test_amounts_in_a_column_have_the_same_number_of_digits(report: ReportInput)
         for one, price in zip(report.evaluation.contenders, (0.004, 0.0037, 0.012, 0.02, 0.1), strict=True)
     ]
     evaluation = report.evaluation.model_copy(update={"contenders": tuple(contenders)})
-    priced = replace(report, evaluation=evaluation, decision=decide(evaluation, Bar()))
+    priced = replace(report, evaluation=evaluation, decision=decide(evaluation, Requirements()))
     for told in ("$0.0040", "$0.0037", "$0.0120", "$0.0200", "$0.1000"):
         assert f"| {told} |" in render_markdown(priced)
         assert f'<td class="number">{told}</td>' in render_html(priced)
@@ -109,19 +109,19 @@ def test_an_answer_in_markdown_is_an_inert_code_span_in_one_cell(
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         line for line in plain.splitlines() if line.startswith("#")
     ]
-    assert code(answer) in text
+    assert format_code(answer) in text
 
 
 def test_a_code_span_says_what_it_leaves_out() -> None:
-    assert code("a" * 250) == f"` {'a' * 200} … (50 more characters) `"
-    assert code("one `` two") == "``` one `` two ```"
+    assert format_code("a" * 250) == f"` {'a' * 200} … (50 more characters) `"
+    assert format_code("one `` two") == "``` one `` two ```"
 
 
 def test_the_worst_ten_are_those_of_the_winner_and_failures_come_first(report: ReportInput) -> None:
-    assert focus_of(report) == "tuned"
+    assert choose_focus(report) == "tuned"
     failed = report.answers["tuned"][7].model_copy(update={"scores": {}, "error": "out of memory"})
     answers = [*report.answers["tuned"][:7], failed, *report.answers["tuned"][8:]]
-    cases = worst_cases(replace(report, answers={**report.answers, "tuned": answers}))
+    cases = find_worst_examples(replace(report, answers={**report.answers, "tuned": answers}))
     wrong = sum(not answer.scores or answer.scores["field_f1"] < 1 for answer in answers)
     assert len(cases) == min(10, wrong)
     assert cases[0].answers[-1][1].error == "out of memory"
@@ -132,7 +132,7 @@ def test_the_worst_ten_are_those_of_the_winner_and_failures_come_first(report: R
 
 
 def test_changed_examples_are_the_largest_changes_on_both_sides(report: ReportInput) -> None:
-    gained, lost = changed_cases(report)
+    gained, lost = find_changed_examples(report)
     changes = [case.answers[1][2] - case.answers[0][2] for case in gained]
     assert changes == sorted(changes, reverse=True) and min(changes) > 0
     assert len(gained) + len(lost) == 10 and 0 < len(lost) <= 5
@@ -142,10 +142,10 @@ def test_changed_examples_are_the_largest_changes_on_both_sides(report: ReportIn
 
 def test_the_rival_is_turned_so_that_the_winner_stands_first(report: ReportInput) -> None:
     """The tile says what is gained over the simplest contender; the winner being that, how far the best other is."""
-    rival = rival_of(report)
+    rival = find_main_comparison(report)
     assert rival is not None and (rival.a, rival.b) == ("tuned", "zero-shot") and rival.difference > 0
     prompt = replace(report, decision=report.decision.model_copy(update={"winner": "zero-shot", "gain": None}))
-    other = rival_of(prompt)
+    other = find_main_comparison(prompt)
     assert other is not None and other.a == "zero-shot" and other.difference < 0
     best = max(report.evaluation.contenders, key=lambda one: one.metrics[report.evaluation.metric].value)
     assert other.b == best.name
@@ -155,29 +155,29 @@ def _with(report: ReportInput, **contenders: Contender) -> ReportInput:
     """The same with some contenders replaced by name."""
     kept = tuple(contenders.get(one.name.replace("-", "_"), one) for one in report.evaluation.contenders)
     evaluation = report.evaluation.model_copy(update={"contenders": kept})
-    return replace(report, evaluation=evaluation, decision=decide(evaluation, Bar()))
+    return replace(report, evaluation=evaluation, decision=decide(evaluation, Requirements()))
 
 
 def test_what_nobody_knows_is_no_zero_in_any_format(report: ReportInput) -> None:
-    today = report.evaluation.contender("zero-shot").model_copy(
+    today = report.evaluation.get_contender("zero-shot").model_copy(
         update={"kind": "outside", "usd_per_1000": 0.0, "seconds_per_request": 0.0, "tokens_in_per_request": 0.0}
     )
     told = _with(report, zero_shot=today)
     text, page = render_markdown(told), render_html(told)
     assert "| not known | not known |" in text and '<td class="number">not known</td>' in page
     assert not re.search(r"\$0\.00(?!\d)|(?<![\d.])0 s\b", text)
-    chart = figures_of(told)["cost"]["data"][0]
+    chart = build_figures(told)["cost"]["data"][0]
     assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"] == "not known"
     told_price = Usage(requests=60, tokens_in=0, tokens_out=0, seconds=0.0, usd_charged=0.06)
     priced = _with(report, zero_shot=today.model_copy(update={"usd_per_1000": 1.0, "usage": told_price}))
-    chart = figures_of(priced)["cost"]["data"][0]
+    chart = build_figures(priced)["cost"]["data"][0]
     assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"].endswith(" · not known")
     assert "those of zero-shot from its file where that says so." in unescape(render_html(priced))
 
 
 def test_a_winner_that_is_charged_by_the_token_is_said_to_be(report: ReportInput) -> None:
     price = TokenPrice(usd_per_million_in=1, usd_per_million_out=2, source="the recipe", date="")
-    tuned = report.evaluation.contender("tuned").model_copy(update={"token_price": price})
+    tuned = report.evaluation.get_contender("tuned").model_copy(update={"token_price": price})
     page = unescape(render_html(_with(report, tuned=tuned)))
     assert ", charged by the token</small>" in page and ", at $0.10 an hour</small>" not in page
     assert "$0.10 an hour of this machine, those of tuned from the tokens that are charged." in page
@@ -186,11 +186,11 @@ def test_a_winner_that_is_charged_by_the_token_is_said_to_be(report: ReportInput
 
 def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(report: ReportInput) -> None:
     none = Quantity(value=0.0, low=0.0, high=1.0, n=0, failed=60)
-    silent = report.evaluation.contender("zero-shot").model_copy(update={"metrics": {"field_f1": none}})
+    silent = report.evaluation.get_contender("zero-shot").model_copy(update={"metrics": {"field_f1": none}})
     told = _with(report, zero_shot=silent)
     assert "| zero-shot | no score | no score | 60 |" in render_markdown(told)
     assert "without a score" not in render_markdown(report)
-    assert "zero-shot" not in [trace["y"][0] for trace in figures_of(told)["scores"]["data"]]
+    assert "zero-shot" not in [trace["y"][0] for trace in build_figures(told)["scores"]["data"]]
 
 
 def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: ReportInput) -> None:
@@ -200,14 +200,14 @@ def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: R
         for pair in report.evaluation.comparisons
     ]
     evaluation = report.evaluation.model_copy(update={"comparisons": tuple(pairs)})
-    decision = decide(evaluation, Bar())
+    decision = decide(evaluation, Requirements())
     told = replace(report, evaluation=evaluation, decision=decision)
     one = next(pair for pair in decision.pairs if {pair.a, pair.b} == {"few-shot", "tuned+rag"})
-    corrected = corrected_p(told)
+    corrected = collect_corrected_p(told)
     assert corrected["few-shot", "tuned+rag"] == corrected["tuned+rag", "few-shot"] == one.p > 0.02
-    assert needed_examples(told).get(("few-shot", "tuned+rag")) == one.needed_n
+    assert collect_required_examples(told).get(("few-shot", "tuned+rag")) == one.needed_n
     assert f"| 0.02 | {one.p:.2g} |" in render_markdown(told)
     assert "a simpler contender against all more elaborate ones" in render_markdown(told)
     assert "(Holm)" in render_html(told) and "corrected for the" not in render_html(told)
-    colors = {trace["marker"]["color"] for trace in figures_of(told)["differences"]["data"]}
+    colors = {trace["marker"]["color"] for trace in build_figures(told)["differences"]["data"]}
     assert colors == ({"@accent"} if all(p <= 0.05 for p in corrected.values()) else {"@accent", "@paper"})

@@ -12,13 +12,13 @@ from tunesmith.records import (
     ErrorGroup,
     Failure,
     Forgetting,
-    Lapse,
-    Neighbour,
+    LabelIssue,
+    Neighbor,
     Quantity,
+    Regression,
     Suggestion,
-    Suspect,
 )
-from tunesmith.records.quantity import hundredths, percent
+from tunesmith.records.quantity import format_percent, format_points_number
 from tunesmith.report.html import _finalize, keep_together
 
 EVIL = "<script>alert(1)</script>\u202e"
@@ -30,14 +30,14 @@ def share(value: float) -> Quantity:
 
 def forgetting() -> Forgetting:
     change = AbilityChange(kind="fact", before=share(0.6), after=share(0.5), drop=share(0.1), p=0.04)
-    lapse = Lapse(item="fact-01", kind="fact", prompt="What?", before="Paris", after=EVIL)
+    lapse = Regression(item="fact-01", kind="fact", prompt="What?", before="Paris", after=EVIL)
     return Forgetting(
         before=share(0.6), after=share(0.5), drop=share(0.1), p=0.1, lost=7, gained=3, kinds=(change,), lapses=(lapse,)
     )
 
 
 def analysis() -> Analysis:
-    near = Neighbour(example="b", line=7, question=EVIL, answer="return")
+    near = Neighbor(example="b", line=7, question=EVIL, answer="return")
     group: dict[str, Any] = {"errors": 3, "of": 9, "share": 0.5, "rate": share(0.33), "examples": ("a",)}
     return Analysis(
         contender="tuned", metric="accuracy", wrong_below=1.0, n=40, wrong=6, unanswered=1,
@@ -51,7 +51,7 @@ def analysis() -> Analysis:
             Failure(example="c", outcome="no answer", score=None, wanted="x", said="", neighbours=(), taught=0,
                     misled=0),
         ),
-        suspects=(Suspect(example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL),),
+        suspects=(LabelIssue(example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL),),
         suspected=1, suspects_by="the tuned model's own answers", suspects_among=30,
         suggestions=(
             Suggestion(text="Add 6 examples.", reason="3 of 9.", errors=3, of=6, expected_gain=0.05, most_gain=0.075),
@@ -69,9 +69,9 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "tight": keep_together,
-        "percent": percent,
-        "signed": lambda value: ("+" if value > 0 else "") + hundredths(value),
-        "bare": hundredths,
+        "percent": format_percent,
+        "signed": lambda value: ("+" if value > 0 else "") + format_points_number(value),
+        "bare": format_points_number,
         "count": lambda number: f"{number:,}",
     }
     return made

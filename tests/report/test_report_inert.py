@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tunesmith.report.plain import code, inert
+from tunesmith.report.text_escaping import escape_markdown, format_code
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from tunesmith.report.plain import code, inert
     ],
 )
 def test_what_markdown_would_act_on_is_escaped_and_the_rest_reads_as_it_is(said: str, written: str) -> None:
-    assert inert(said) == written
+    assert escape_markdown(said) == written
 
 
 @pytest.mark.parametrize("text", ["a|b", "a\\|b", "a\\\\|b", "\\||\\|", "|"])
 def test_no_pipe_in_a_code_span_ends_its_cell(text: str) -> None:
     """emiliaprotocol/emilia-protocol#282: a backslash before the pipe takes its escape, and the columns shift."""
-    assert re.sub(r"\\[!-/:-@\[-`{-~]", "", code(text)).count("|") == 0
+    assert re.sub(r"\\[!-/:-@\[-`{-~]", "", format_code(text)).count("|") == 0

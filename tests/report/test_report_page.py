@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 import plotly.graph_objects as go
 import pytest
 
-from tunesmith.records import Bar
+from tunesmith.records import Requirements
 from tunesmith.report import ReportInput
-from tunesmith.report.html import figures_of, keep_together, render_html
+from tunesmith.report.html import build_figures, keep_together, render_html
 
 ATTACKS = (
     "<script>document.title = 'owned'</script>",
@@ -145,9 +145,10 @@ def test_nothing_was_trained_and_the_page_leaves_it_out(report: ReportInput) -> 
 
 
 @pytest.mark.parametrize(
-    ("bar", "title"), [(Bar(min_score=0.999), "Keep what you have"), (Bar(min_score=0.95), "Cannot tell yet")]
+    ("bar", "title"),
+    [(Requirements(min_score=0.999), "Keep what you have"), (Requirements(min_score=0.95), "Cannot tell yet")],
 )
-def test_a_verdict_without_winner_has_a_page(report: ReportInput, bar: Bar, title: str) -> None:
+def test_a_verdict_without_winner_has_a_page(report: ReportInput, bar: Requirements, title: str) -> None:
     from tunesmith.decision import decide
 
     shown = Page(render_html(replace(report, decision=decide(report.evaluation, bar))))
@@ -156,7 +157,7 @@ def test_a_verdict_without_winner_has_a_page(report: ReportInput, bar: Bar, titl
 
 
 def test_an_evaluation_of_one_contender_has_a_page(report: ReportInput) -> None:
-    one = report.evaluation.contender("zero-shot").model_copy(update={"metrics": {}})
+    one = report.evaluation.get_contender("zero-shot").model_copy(update={"metrics": {}})
     evaluation = report.evaluation.model_copy(update={"contenders": (one,), "comparisons": ()})
     decision = report.decision.model_copy(update={"verdict": "stop", "winner": None})
     shown = Page(
@@ -182,7 +183,7 @@ def test_a_number_stays_with_its_unit_and_nothing_else_changes() -> None:
 
 
 def test_plotly_accepts_every_figure(report: ReportInput) -> None:
-    figures = figures_of(report)
+    figures = build_figures(report)
     assert set(figures) == {"scores", "differences", "cost", "loss", "score"}
     for figure in figures.values():
         text = json.dumps(figure)
@@ -191,8 +192,8 @@ def test_plotly_accepts_every_figure(report: ReportInput) -> None:
 
 
 def test_figures_hold_the_numbers_of_the_records(report: ReportInput) -> None:
-    scores = {trace["y"][0]: trace["x"][0] / 100 for trace in figures_of(report)["scores"]["data"]}
+    scores = {trace["y"][0]: trace["x"][0] / 100 for trace in build_figures(report)["scores"]["data"]}
     assert scores == pytest.approx({one.name: one.metrics["field_f1"].value for one in report.evaluation.contenders})
-    for trace in figures_of(report)["differences"]["data"]:
+    for trace in build_figures(report)["differences"]["data"]:
         reaches_zero = trace["x"][0] - trace["error_x"]["arrayminus"][0] <= 0
         assert (trace["marker"]["color"] == "@paper") == reaches_zero

@@ -10,40 +10,40 @@ from pathlib import Path
 import pytest
 from test_runs_folder import some_run, step
 
-from tunesmith import faults
+from tunesmith import failpoints
 from tunesmith.errors import RunError
-from tunesmith.records import Answer, Asking, ChoiceMade, Profile, Recipe, Run
-from tunesmith.runs.checksums import NAME
-from tunesmith.runs.folder import RunFolder
+from tunesmith.records import Answer, ContenderRecord, ContenderSpec, Recipe, Run, SelectionRecord
+from tunesmith.runs.checksums import CHECKSUMS_FILE
+from tunesmith.runs.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
     yield
-    faults.arm(None)
+    failpoints.arm(None)
 
 
-def answered(name: str = "tuned", text: str = "x") -> tuple[Asking, list[Answer]]:
+def answered(name: str = "tuned", text: str = "x") -> tuple[ContenderRecord, list[Answer]]:
     answer = Answer(
         example="a", text=text, scores={"accuracy": 0.0}, tokens_in=1, tokens_out=1, seconds=1, finished=True
     )
-    return Asking(profile=Profile(name=name, kind="tuned", given="")), [answer]
+    return ContenderRecord(profile=ContenderSpec(name=name, kind="tuned", given="")), [answer]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     """A run with a bit of everything."""
-    made = RunFolder.begin(tmp_path, "x")
+    made = RunFolder.create_hidden(tmp_path, "x")
     made.write_recipe(Recipe())
     made.write(some_run(made))
-    made.appear()
-    with made.rewriting("adapter", "metrics.jsonl"):
+    made.publish()
+    with made.allow_rewriting("adapter", "metrics.jsonl"):
         made.adapter.mkdir()
         (made.adapter / "adapter_model.safetensors").write_bytes(b"weights")
         made.append_metric(step(1))
     made.write_answers(*answered())
-    made.append_choice(ChoiceMade(what="shots", trials=(), seconds=1.0, usd_charged=0.0))
-    made.settle()
+    made.append_selection(SelectionRecord(what="shots", trials=(), seconds=1.0, usd_charged=0.0))
+    made.finalize_checksums()
     return made
 
 
@@ -52,46 +52,46 @@ def names_of(folder: RunFolder) -> list[str]:
 
 
 def test_one_bit_flipped_anywhere_in_any_file_is_named(folder: RunFolder) -> None:
-    assert len(names_of(folder)) == 8 and not folder.damage()
+    assert len(names_of(folder)) == 8 and not folder.find_damage()
     for name in names_of(folder):
         path = folder.path / name
         whole = path.read_bytes()
         for offset in range(len(whole)):
-            faults.flip_bit(path, offset)
-            assert folder.damage() == (f"{name} (not what was written)",), (name, offset)
+            failpoints.flip_bit(path, offset)
+            assert folder.find_damage() == (f"{name} (not what was written)",), (name, offset)
             path.write_bytes(whole)
-    assert not folder.damage()
+    assert not folder.find_damage()
 
 
 def test_a_flipped_score_is_not_read(folder: RunFolder) -> None:
     path = folder.path / "answers/tuned.jsonl"
-    faults.flip_bit(path, path.read_bytes().index(b"0.0"))
+    failpoints.flip_bit(path, path.read_bytes().index(b"0.0"))
     with pytest.raises(RunError) as caught:
-        folder.answers("tuned")
+        folder.read_answers("tuned")
     assert (caught.value.code, caught.value.where) == ("run/damaged", str(path))
     with pytest.raises(RunError, match=r"answers/tuned\.jsonl \(not what was written\)"):
-        folder.refuse_damage()
-    folder.refuse_damage("run.json", "adapter")
+        folder.check_integrity()
+    folder.check_integrity("run.json", "adapter")
 
 
 def test_a_file_that_is_gone_is_named(folder: RunFolder) -> None:
     (folder.path / "answers/tuned.json").unlink()
-    assert folder.damage() == ("answers/tuned.json (missing)",)
+    assert folder.find_damage() == ("answers/tuned.json (missing)",)
 
 
 def test_a_run_of_a_version_without_checksums_is_read(folder: RunFolder) -> None:
-    (folder.path / NAME).unlink()
-    assert not folder.has_checksums() and not folder.damage()
+    (folder.path / CHECKSUMS_FILE).unlink()
+    assert not folder.has_checksums() and not folder.find_damage()
     assert folder.read(Run).id == folder.id
     folder.write_answers(*answered("zero-shot"))
-    assert folder.has_checksums() and not folder.damage()
+    assert folder.has_checksums() and not folder.find_damage()
 
 
 def test_a_damaged_list_says_so_itself(folder: RunFolder) -> None:
-    faults.flip_bit(folder.path / NAME, 40)
+    failpoints.flip_bit(folder.path / CHECKSUMS_FILE, 40)
     with pytest.raises(RunError) as caught:
         folder.read(Run)
-    assert caught.value.where == str(folder.path / NAME) and "remove it" in caught.value.do
+    assert caught.value.where == str(folder.path / CHECKSUMS_FILE) and "remove it" in caught.value.do
 
 
 Step = Callable[[RunFolder], object]
@@ -99,18 +99,20 @@ STEPS: dict[str, Step] = {
     "answers": lambda folder: folder.write_answers(*answered("rag")),
     "answers again": lambda folder: folder.write_answers(*answered(text="y")),
     "run.json": lambda folder: folder.write(folder.read(Run).model_copy(update={"resumed": 1})),
-    "a choice": lambda folder: folder.append_choice(ChoiceMade(what="rag", trials=(), seconds=1.0, usd_charged=0.0)),
+    "a choice": lambda folder: folder.append_selection(
+        SelectionRecord(what="rag", trials=(), seconds=1.0, usd_charged=0.0)
+    ),
     "training": lambda folder: train_on(folder),
 }
 
 
 def train_on(folder: RunFolder) -> None:
-    with folder.rewriting("adapter", "metrics.jsonl"):
+    with folder.allow_rewriting("adapter", "metrics.jsonl"):
         for number in (2, 3):
             folder.append_metric(step(number))
             (folder.adapter / "adapter_model.safetensors").write_bytes(b"better" * number)
-            faults.hit("test.trained")
-        faults.hit("test.trained")
+            failpoints.hit("test.trained")
+        failpoints.hit("test.trained")
 
 
 @pytest.mark.parametrize("what", STEPS)
@@ -121,15 +123,15 @@ def test_killed_anywhere_no_whole_file_is_called_damaged_and_the_step_can_be_don
     for nth in range(1, 8):
         pid = os.fork()
         if pid == 0:
-            faults.arm(f"{point}:{nth}:kill9")
+            failpoints.arm(f"{point}:{nth}:kill9")
             STEPS[what](folder)
             os._exit(0)
         is_killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) < 0
-        assert not folder.damage()
-        folder.sweep()
+        assert not folder.find_damage()
+        folder.remove_temporaries()
         STEPS[what](folder)
-        folder.settle()
-        assert not folder.damage()
+        folder.finalize_checksums()
+        assert not folder.find_damage()
         if not is_killed:
             return
     raise AssertionError("the sweep did not come to its end")
@@ -163,7 +165,7 @@ def plant_device(path: Path, victim: Path) -> str:
 
 
 PLACES = (
-    "run.json", "recipe.yaml", "metrics.jsonl", "lock", NAME, "report.html", "answers", "adapter", "lesson",
+    "run.json", "recipe.yaml", "metrics.jsonl", "lock", CHECKSUMS_FILE, "report.html", "answers", "adapter", "lesson",
     "checkpoints", "prompts", "index", "adapter/x", "answers/x.jsonl", "checkpoints/step-00000000",
     "lesson/train.safetensors", "checkpoints/step-00000000/weights.safetensors",
 )  # fmt: skip
@@ -185,7 +187,7 @@ def test_what_is_neither_a_file_nor_a_folder_is_named_and_refused(
     with pytest.raises(RunError) as caught:
         RunFolder.open(run)
     assert (caught.value.code, caught.value.where, caught.value.found) == ("run/special-file", str(path), found)
-    RunFolder(run).sweep()
+    RunFolder(run).remove_temporaries()
     assert len(list(victim.iterdir())) == 3
 
 
@@ -196,7 +198,7 @@ def test_a_folder_is_swept_without_entering_links(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "runs", "x")
     for name in ("adapter", "model", "answers", "lesson", "checkpoints"):
         (folder.path / name).symlink_to(victim)
-    folder.sweep()
+    folder.remove_temporaries()
     assert (victim / ".tmp-precious").exists()
 
 
@@ -204,21 +206,21 @@ def test_a_folder_is_swept_without_entering_links(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_there_before_all_is_in_it(tmp_path: Path) -> None:
-    folder = RunFolder.begin(tmp_path, "x")
+    folder = RunFolder.create_hidden(tmp_path, "x")
     with folder.lock():
         folder.write(some_run(folder))
-        assert RunFolder.all_in(tmp_path) == []
-        folder.appear()
+        assert RunFolder.list_all(tmp_path) == []
+        folder.publish()
         assert folder.is_in_use()
-    (found,) = RunFolder.all_in(tmp_path)
+    (found,) = RunFolder.list_all(tmp_path)
     assert found.path == folder.path == tmp_path / folder.id and found.read(Run).id == folder.id
-    assert not found.damage() and (folder.path / "lock").stat().st_size == 0
+    assert not found.find_damage() and (folder.path / "lock").stat().st_size == 0
 
 
 def test_a_folder_that_a_killed_process_began_goes_away_with_the_next_one(tmp_path: Path) -> None:
     pid = os.fork()
     if pid == 0:
-        RunFolder.begin(tmp_path, "x").write_recipe(Recipe())
+        RunFolder.create_hidden(tmp_path, "x").write_recipe(Recipe())
         os._exit(0)
     os.waitpid(pid, 0)
     assert len(list(tmp_path.iterdir())) == 1
@@ -227,7 +229,7 @@ def test_a_folder_that_a_killed_process_began_goes_away_with_the_next_one(tmp_pa
 
 
 def test_a_folder_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
-    folder = RunFolder.begin(tmp_path, "x")
+    folder = RunFolder.create_hidden(tmp_path, "x")
     folder.write_recipe(Recipe())
     folder.discard()
     assert list(tmp_path.iterdir()) == []
@@ -243,7 +245,7 @@ def test_a_run_of_a_newer_version_is_called_newer_and_its_key_is_named(
     folder: RunFolder, change: dict[str, object]
 ) -> None:
     """It was called damaged, with the advice to restore it from a copy."""
-    (folder.path / NAME).unlink()
+    (folder.path / CHECKSUMS_FILE).unlink()
     document = folder.read(Run).model_dump(mode="json")
     if isinstance(change.get("model"), dict):
         change = {"model": {**document["model"], "shape": "odd"}}

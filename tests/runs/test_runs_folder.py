@@ -23,19 +23,19 @@ from hypothesis import strategies as st
 from tunesmith.errors import RecipeError, RunError
 from tunesmith.records import (
     Answer,
-    Asking,
+    ContenderRecord,
+    ContenderSpec,
     Decision,
     Machine,
     MetricLine,
     ModelIdentity,
-    Prepared,
-    Profile,
+    PreparedSplit,
     Recipe,
     Run,
     Split,
 )
-from tunesmith.records.decision import Bar
-from tunesmith.runs.folder import FILES, RunFolder, Sample
+from tunesmith.records.decision import Requirements
+from tunesmith.runs.run_folder import RECORD_FILES, RunFolder, ValidationSample
 
 HOSTILE = [
     "../../etc/passwd", "..%2f..%2fetc", "%252e%252e", "..\\..\\x", "/etc/passwd", "C:\\x", "file:///etc", "a\0b",
@@ -114,8 +114,8 @@ def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.Monkey
             return cls(2026, 11, 30, 12, tzinfo=tz)
 
     endings = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
-    monkeypatch.setattr("tunesmith.runs.folder.datetime", Noon)
-    monkeypatch.setattr("tunesmith.runs.folder.secrets.token_hex", lambda n: next(endings) if n == 3 else "0" * 8)
+    monkeypatch.setattr("tunesmith.runs.run_folder.datetime", Noon)
+    monkeypatch.setattr("tunesmith.runs.run_folder.secrets.token_hex", lambda n: next(endings) if n == 3 else "0" * 8)
     ids = [RunFolder.create(tmp_path, "x").id for _ in range(2)]
     assert ids == ["20261130-120000-x-aaaaaa", "20261130-120000-x-bbbbbb"]
 
@@ -123,7 +123,7 @@ def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_ids_sort_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(datetime(2026, 11, 30, 9, 59, second, tzinfo=UTC) for second in (58, 59))
     clock = SimpleNamespace(now=lambda zone: next(times))
-    monkeypatch.setattr("tunesmith.runs.folder.datetime", clock)
+    monkeypatch.setattr("tunesmith.runs.run_folder.datetime", clock)
     assert RunFolder.create(tmp_path, "zzz").id < RunFolder.create(tmp_path, "aaa").id
 
 
@@ -154,7 +154,7 @@ def test_a_place_that_takes_no_folder_is_one_message(tmp_path: Path) -> None:
 HOLDER = """
     import sys, time
     from pathlib import Path
-    from tunesmith.runs.folder import RunFolder
+    from tunesmith.runs.run_folder import RunFolder
     with RunFolder.open(Path(sys.argv[1])).lock():
         print("held", flush=True)
         time.sleep(60)
@@ -205,12 +205,14 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
     split = Split(
         seed=0, method="hash", grouped_by=None, stratified=False, train=("a",), validation=("b",), test=("c",)
     )
-    decision = Decision(verdict="stop", winner=None, metric="m", bar=Bar(), reasons=("because",), evaluation="e")
-    prepared = Prepared(
+    decision = Decision(
+        verdict="stop", winner=None, metric="m", bar=Requirements(), reasons=("because",), evaluation="e"
+    )
+    prepared = PreparedSplit(
         split="train", examples=1, tokens_read=9, tokens_trained=4, longest_tokens=9, max_tokens=64,
         tokenizer_sha256="t", template_sha256="c", content="x",
     )  # fmt: skip
-    sample = Sample(step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5)
+    sample = ValidationSample(step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5)
     answer = Answer(example="a", text="{}", scores={"f1": 1.0}, tokens_in=1, tokens_out=1, seconds=0.1, finished=True)
 
     folder.write(run)
@@ -221,15 +223,15 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
     folder.write_prepared({"train": prepared})
     folder.write_mask("[answer]\n")
     folder.append_sample(sample)
-    folder.write_answers(Asking(profile=Profile(name="tuned+rag", kind="tuned+rag", given="")), [answer])
+    folder.write_answers(ContenderRecord(profile=ContenderSpec(name="tuned+rag", kind="tuned+rag", given="")), [answer])
 
     assert (folder.read(Run), folder.read(Split), folder.read(Decision)) == (run, split, decision)
     assert folder.read_recipe() == Recipe(seed=7)
     assert folder.read_prepared() == {"train": prepared}
-    assert folder.samples().records == (sample,)
-    assert folder.answers("tuned+rag").records == (answer,)
-    assert folder.answers("zero-shot").records == ()
-    assert folder.contenders() == ("tuned+rag",)
+    assert folder.read_samples().records == (sample,)
+    assert folder.read_answers("tuned+rag").records == (answer,)
+    assert folder.read_answers("zero-shot").records == ()
+    assert folder.list_contenders() == ("tuned+rag",)
     assert folder.has(Run)
     assert json.loads((folder.path / "run.json").read_text())["id"] == folder.id
     assert yaml.safe_load((folder.path / "recipe.yaml").read_text())["seed"] == 7
@@ -241,7 +243,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
 def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
     folder = RunFolder.create(tmp_path, "x")
     with pytest.raises(RunError) as caught:
-        folder.write_answers(Asking(profile=Profile(name=name, kind="rag", given="")), [])
+        folder.write_answers(ContenderRecord(profile=ContenderSpec(name=name, kind="rag", given="")), [])
     assert caught.value.code == "run/bad-name"
     assert list(folder.path.iterdir()) == []
 
@@ -249,7 +251,7 @@ def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("content", [None, b"", b'{"id": "x"', b"\xff", b"[]"])
 def test_a_missing_or_cut_record_is_damage_with_its_file(tmp_path: Path, content: bytes | None) -> None:
     folder = RunFolder.create(tmp_path, "x")
-    for kind, name in FILES.items():
+    for kind, name in RECORD_FILES.items():
         if content is not None:
             (folder.path / name).write_bytes(content)
         with pytest.raises(RunError) as caught:
@@ -274,7 +276,7 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(tmp_path: Path, mo
         lambda: folder.write_recipe(Recipe(seed=2)),
         lambda: folder.write(some_run(folder)),
         lambda: folder.append_metric(step(2)),
-        lambda: folder.write_answers(Asking(profile=Profile(name="a", kind="rag", given="")), []),
+        lambda: folder.write_answers(ContenderRecord(profile=ContenderSpec(name="a", kind="rag", given="")), []),
     ):
         with pytest.raises(RunError) as caught:
             attempt()
@@ -287,7 +289,7 @@ def test_a_folder_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
     for name in ("run.json", "prepared.json", "metrics.jsonl"):
         (folder.path / name).mkdir()
-    for attempt in (lambda: folder.read(Run), folder.read_prepared, folder.metrics):
+    for attempt in (lambda: folder.read(Run), folder.read_prepared, folder.read_metrics):
         with pytest.raises(RunError) as caught:
             attempt()
         assert (caught.value.code, caught.value.found) == ("run/damaged", "Is a directory")
@@ -324,6 +326,6 @@ def test_two_processes_that_append_never_mix_their_lines(tmp_path: Path) -> None
         writer.start()
     for writer in writers:
         writer.join(60)
-    records, cut = folder.metrics()
+    records, cut = folder.read_metrics()
     assert cut is None
     assert sorted(line.step for line in records) == [*range(200), *range(1_000, 1_200)]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tunesmith.errors import RunError
 from tunesmith.records import MetricLine
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.lines import append_line, read_lines
+from tunesmith.runs.jsonl_log import append_line, read_lines
+from tunesmith.runs.run_folder import RunFolder
 
 
 def line(step: int, loss: float = 0.5) -> MetricLine:

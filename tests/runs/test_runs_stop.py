@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tunesmith.runs.stop import LEAVING, NOTHING_KEPT, STEP, Asked, AskedTwice, stop_on_signals
+from tunesmith.runs.signals import LEAVING_MESSAGE, NOTHING_KEPT, STEP_MESSAGE, Asked, SecondSignal, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(number: signal.Signals) -> None:
-    with pytest.raises(AskedTwice) as raised, stop_on_signals() as stop, stop.finishing():
-        assert not stop.asked()
+    with pytest.raises(SecondSignal) as raised, stop_on_signals() as stop, stop.finishing():
+        assert not stop.is_requested()
         os.kill(os.getpid(), number)
-        assert stop.asked()
+        assert stop.is_requested()
         assert stop.signal == number.name
         assert stop.exit_code == 128 + number
         os.kill(os.getpid(), number)
@@ -57,7 +57,7 @@ def test_another_thread_may_use_it_and_is_never_asked() -> None:
 
     def work() -> None:
         with stop_on_signals() as stop:
-            told.append(stop.asked())
+            told.append(stop.is_requested())
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -67,7 +67,7 @@ def test_another_thread_may_use_it_and_is_never_asked() -> None:
 
 PROGRAM = """
 import hashlib, subprocess, sys
-from tunesmith.runs.stop import answer_signals, exit_code_of_stop, say_at_the_end, stop_on_signals
+from tunesmith.runs.signals import install_signal_handlers, get_stop_exit_code, say_at_the_end, stop_on_signals
 
 def work_without_a_step_of_python():
     begun = False
@@ -78,7 +78,7 @@ def work_without_a_step_of_python():
         except KeyboardInterrupt:
             pass
 
-answer_signals()
+install_signal_handlers()
 {program}
 """
 STEPS = """
@@ -103,7 +103,7 @@ try:
     print("begun", flush=True)
     sys.stdin.read()
 except KeyboardInterrupt:
-    sys.exit(exit_code_of_stop())
+    sys.exit(get_stop_exit_code())
 """
 
 
@@ -135,7 +135,7 @@ def programs() -> "Iterator[list[Program]]":
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("text", "answer", "kept"),
-    [(STEPS, STEP, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING, NOTHING_KEPT)],
+    [(STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING_MESSAGE, NOTHING_KEPT)],
 )
 def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
     programs: list[Program], text: str, answer: str, kept: str, number: signal.Signals
@@ -154,14 +154,14 @@ def test_one_signal_ends_what_runs_no_python_where_nothing_would_be_lost(
 ) -> None:
     programs.append(program := Program("work_without_a_step_of_python()"))
     program.process.send_signal(number)
-    assert [program.says(), program.says()] == [LEAVING, f"Stopped as you asked. {NOTHING_KEPT}"]
+    assert [program.says(), program.says()] == [LEAVING_MESSAGE, f"Stopped as you asked. {NOTHING_KEPT}"]
     assert program.process.wait(30) == 128 + number
 
 
 def test_the_first_of_two_different_signals_gives_the_exit_code(programs: list[Program]) -> None:
     programs.append(program := Program(STEPS))
     program.process.send_signal(signal.SIGTERM)
-    assert program.says() == STEP
+    assert program.says() == STEP_MESSAGE
     program.process.send_signal(signal.SIGINT)
     assert program.process.wait(30) == 143
 
@@ -171,7 +171,7 @@ def test_children_end_with_the_program(programs: list[Program]) -> None:
     children = [psutil.Process(int(line)) for line in program.lines]
     assert len(children) == 2
     program.process.send_signal(signal.SIGINT)
-    assert program.says() == STEP
+    assert program.says() == STEP_MESSAGE
     program.process.send_signal(signal.SIGINT)
     assert program.process.wait(30) == 130
     gone, alive = psutil.wait_procs(children, timeout=30)

@@ -17,11 +17,11 @@ from sqlalchemy.exc import DBAPIError
 
 from tunesmith.errors import MissingExtraError, StoreError
 from tunesmith.store import database as database_module
-from tunesmith.store.database import AGAIN_SECONDS, Database
-from tunesmith.store.entries import UnreadableRun
+from tunesmith.store.database import RETRY_LOCK_SECONDS, Database
 from tunesmith.store.store import Store
-from tunesmith.store.tables import HEAD, VERSION_TABLE, Table
-from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_look, make_run
+from tunesmith.store.stored_records import UnreadableRun
+from tunesmith.store.tables import HEAD_REVISION, VERSION_TABLE, Table
+from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_run, make_test_set_access
 
 NOWHERE = "postgresql://tuner:{password}@127.0.0.1:1/x"  # nobody listens on port 1
 
@@ -53,7 +53,7 @@ def test_the_environment_names_another_and_the_argument_beats_it(
 
 def test_sqlite_is_opened_for_many_readers_and_true_references(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/s.db", 5)
-    with database.reading() as connection:
+    with database.open_read_transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 5_000
@@ -78,16 +78,16 @@ def test_what_is_no_store_is_refused_without_showing_it(url: str) -> None:
 
 def test_the_migrations_build_exactly_the_tables(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/s.db", 5)
-    with database.reading() as connection:
+    with database.open_read_transaction() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, Table.metadata) == []
-        assert context.get_current_revision() == HEAD
+        assert context.get_current_revision() == HEAD_REVISION
 
 
 def test_head_names_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD_REVISION
 
 
 def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     old.commit()
     old.close()
     with Store.open(url) as store:
-        store.add_looks([make_look(None)])
-        assert store.looks(make_look(None).test) == [make_look(None)]
-        assert store.datasets() == [make_dataset()]
+        store.add_test_set_accesses([make_test_set_access(None)])
+        assert store.list_test_set_accesses(make_test_set_access(None).test) == [make_test_set_access(None)]
+        assert store.list_datasets() == [make_dataset()]
 
 
 def test_opening_again_needs_no_alembic_and_takes_no_write_lock(
@@ -203,10 +203,10 @@ def test_a_record_that_is_no_json_is_one_message(tmp_path: Path, damage: str) ->
             other.execute(f"UPDATE {table} SET record = ?", (damage,))
         other.commit()
         other.close()
-        (row,) = store.runs()
+        (row,) = store.list_runs()
         assert isinstance(row, UnreadableRun) and row.id == make_run().id
         with pytest.raises(StoreError) as caught:
-            store.datasets()
+            store.list_datasets()
         assert caught.value.code == "store/unreadable-record"
 
 
@@ -253,17 +253,17 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writ
             with pytest.raises(StoreError, match="still locked"):
                 store.add_dataset(make_dataset())
             another = Database(url, 0.2)  # of the same command
-            with another.reading() as connection:
-                assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * AGAIN_SECONDS
+            with another.open_read_transaction() as connection:
+                assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * RETRY_LOCK_SECONDS
         holder.close()
         store.add_dataset(make_dataset())
-        with another.reading() as connection:
+        with another.open_read_transaction() as connection:
             assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 200
 
 
 def test_who_was_asked_to_stop_waits_for_no_lock(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/s.db", 10.0)
     assert database.lock_seconds == 10.0
-    database.hurry()
-    with database.reading() as connection:
-        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * AGAIN_SECONDS
+    database.shorten_lock_wait()
+    with database.open_read_transaction() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * RETRY_LOCK_SECONDS

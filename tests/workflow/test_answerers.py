@@ -7,21 +7,21 @@ from typing import Any, cast
 import pytest
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.evaluate import Asked
-from tunesmith.evaluation.judge.counted import CountedCompleter
-from tunesmith.evaluation.scorers.choose import choose_scorer
-from tunesmith.providers.fake import FakeCompleter
-from tunesmith.records import Example, Message, Profile, Recipe, RemoteRecipe, TokenPrice
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
-from tunesmith.workflow.answerers import price_of_remote, remote_answerers
-from tunesmith.workflow.judging import Judging
-from tunesmith.workflow.listener import Silent
-from tunesmith.workflow.material import Material
+from tunesmith.evaluation.harness import ContenderAnswers
+from tunesmith.evaluation.judge.caching_completer import CachingCompleter
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.providers.fake_completer import FakeCompleter
+from tunesmith.records import ContenderSpec, Example, Message, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
+from tunesmith.workflow.contender_models import get_remote_price, open_remote_models
+from tunesmith.workflow.data_preparation import PreparedData
+from tunesmith.workflow.judge_setup import JudgeSetup
+from tunesmith.workflow.progress_listener import NullListener
 
 EXAMPLES = [Example(1, (Message("user", "One?"), Message("assistant", "a")))]
 
 
-class Notes(Silent):
+class Notes(NullListener):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -42,14 +42,14 @@ def remote(name: str, url: str, usd: float | None = 2.0) -> RemoteRecipe:
     return RemoteRecipe(name=name, url=url, model="fake", usd_per_million_in=usd, usd_per_million_out=usd)
 
 
-def material(*remotes: RemoteRecipe, **changes: Any) -> Material:
+def material(*remotes: RemoteRecipe, **changes: Any) -> PreparedData:
     recipe = Recipe.model_validate({"evaluation": {"remote": remotes}, **changes})
-    return cast(Material, SimpleNamespace(recipe=recipe, validation=EXAMPLES))
+    return cast(PreparedData, SimpleNamespace(recipe=recipe, validation=EXAMPLES))
 
 
 def test_a_remote_judge_is_no_contender_and_is_not_asked_a_question(service: FakeOpenAI) -> None:
     both = material(remote("acme", service.url), remote("referee", service.url), judge={"model": "referee"})
-    assert [one.name for one in remote_answerers(both, None, Notes())] == ["acme"]
+    assert [one.name for one in open_remote_models(both, None, Notes())] == ["acme"]
     assert len(service.requests) == 1
 
 
@@ -58,18 +58,18 @@ def test_which_key_goes_where_is_told_before_the_first_request(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-123456789")
     notes = Notes()
-    remote_answerers(material(remote("acme", service.url)), None, notes)
+    open_remote_models(material(remote("acme", service.url)), None, notes)
     assert notes.said[0] == "acme: sends the value of $OPENAI_API_KEY to 127.0.0.1"
 
 
 def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpenAI) -> None:
     def reply(request: dict[str, Any]) -> Reply:
         if "temperature" in request:
-            return refusal(400, "Unsupported value", param="temperature")
-        return Reply(body={**chat_answer("A"), "usage": None})
+            return make_error_reply(400, "Unsupported value", param="temperature")
+        return Reply(body={**make_chat_completion("A"), "usage": None})
 
     service.reply = reply
-    [acme] = remote_answerers(material(remote("acme", service.url)), None, Notes())
+    [acme] = open_remote_models(material(remote("acme", service.url)), None, Notes())
     assert [note.split(";")[0].split(",")[0] for note in acme.notes] == [
         "The service takes no temperature",
         "The service does not say",
@@ -77,35 +77,35 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
 
 
 def test_a_service_that_does_not_answer_the_first_question_is_told(service: FakeOpenAI) -> None:
-    service.reply = lambda _: refusal(400, "max_tokens is too large")
+    service.reply = lambda _: make_error_reply(400, "max_tokens is too large")
     listener = Notes()
-    assert remote_answerers(material(remote("acme", service.url)), None, listener)
+    assert open_remote_models(material(remote("acme", service.url)), None, listener)
     assert listener.said == ["acme does not answer a first question: status 400, 'max_tokens is too large'"]
 
 
 def test_a_free_server_on_this_machine_is_paid_by_the_hour() -> None:
     near, far = "http://localhost:8000/v1", "https://models.example.com/v1"
-    assert price_of_remote(remote("near", near, 0.0), Recipe()) is None
+    assert get_remote_price(remote("near", near, 0.0), Recipe()) is None
     for url, usd in ((near, 2.0), (far, 0.0)):
-        price = price_of_remote(remote("acme", url, usd), Recipe())
+        price = get_remote_price(remote("acme", url, usd), Recipe())
         assert price is not None and price.usd_per_million_out == usd
     with pytest.raises(RecipeError, match="no-price"):
-        price_of_remote(remote("acme", far, None), Recipe())
+        get_remote_price(remote("acme", far, None), Recipe())
 
 
 def test_judging_has_its_bill() -> None:
     """By tokens where a provider judges, by the hour where this machine does; nothing without a judge."""
-    judge = CountedCompleter(FakeCompleter({"?": "a b c"}))
+    judge = CachingCompleter(FakeCompleter({"?": "a b c"}))
     judge.complete([(Message("user", "?"),)])
     judge.usage = judge.usage.model_copy(update={"tokens_in": 2_000_000, "tokens_out": 1_000_000, "seconds": 1800.0})
     price = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=4.0, source="", date="")
     scorer = choose_scorer(["a", "b"] * 9)[0]
-    earlier = [Asked(Profile(name="a", kind="zero-shot", given=""), [], None, judge.usage)]
+    earlier = [ContenderAnswers(ContenderSpec(name="a", kind="zero-shot", given=""), [], None, judge.usage)]
 
-    def bill(judging: Judging, recalled: list[Asked]) -> float:
-        return judging.usd(judging.usage(recalled))
+    def bill(judging: JudgeSetup, recalled: list[ContenderAnswers]) -> float:
+        return judging.compute_usd(judging.sum_usage(recalled))
 
-    assert bill(Judging(scorer), []) == 0.0
-    assert bill(Judging(scorer, None, judge, price, 0.5), []) == pytest.approx(6.0)
-    assert bill(Judging(scorer, None, judge, None, 0.5), []) == pytest.approx(0.25)
-    assert bill(Judging(scorer, None, judge, None, 0.5), earlier) == pytest.approx(0.5)
+    assert bill(JudgeSetup(scorer), []) == 0.0
+    assert bill(JudgeSetup(scorer, None, judge, price, 0.5), []) == pytest.approx(6.0)
+    assert bill(JudgeSetup(scorer, None, judge, None, 0.5), []) == pytest.approx(0.25)
+    assert bill(JudgeSetup(scorer, None, judge, None, 0.5), earlier) == pytest.approx(0.5)

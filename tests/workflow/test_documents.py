@@ -11,19 +11,19 @@ from docx.oxml.parser import parse_xml
 from openpyxl import Workbook
 from pypdf import PdfWriter
 
-from tunesmith.baselines.rag.documents import Documents, Extracted, Passage, read_documents
+from tunesmith.baselines.rag.document_passages import DocumentCollection, ExtractedText, Passage, read_documents
 from tunesmith.errors import DataError, GateFailed, MissingExtraError
-from tunesmith.evaluation.in_child.document import read_document
+from tunesmith.evaluation.sandbox_worker.document_parsing import read_document
 from tunesmith.records import Recipe
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow import documents as workflow_documents
-from tunesmith.workflow.documents import extract, open_documents, write_documents
-from tunesmith.workflow.listener import Silent
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow import document_loading as workflow_documents
+from tunesmith.workflow.document_loading import extract_texts, load_documents, write_documents
+from tunesmith.workflow.progress_listener import NullListener
 
 LINES = b"BT /F1 12 Tf 72 720 Td (%s) Tj ET"
 
 
-class Notes(Silent):
+class Notes(NullListener):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class Notes(Silent):
         self.said.append(text)
 
 
-def here(files: Sequence[tuple[Path, str]]) -> list[Extracted]:
+def here(files: Sequence[tuple[Path, str]]) -> list[ExtractedText]:
     """Reads in this process."""
     found = []
     for path, kind in files:
         try:
-            found.append(Extracted(**read_document(path, kind)))
+            found.append(ExtractedText(**read_document(path, kind)))
         except ValueError as error:
-            found.append(Extracted(why_not=str(error)))
+            found.append(ExtractedText(error=str(error)))
     return found
 
 
@@ -143,7 +143,7 @@ def test_pdf_word_and_excel_are_read(tmp_path: Path) -> None:
 
 
 def test_every_file_that_is_passed_over_is_named_with_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.baselines.rag.documents.LARGEST_BYTES", 2**20)
+    monkeypatch.setattr("tunesmith.baselines.rag.document_passages.MAX_FILE_BYTES", 2**20)
     (tmp_path / "a.md").write_text("text")
     (tmp_path / "LICENSE").write_text("x")
     (tmp_path / "photo.jpeg").write_bytes(b"x")
@@ -165,7 +165,7 @@ def test_every_file_that_is_passed_over_is_named_with_why(tmp_path: Path, monkey
     locked.encrypt("secret", algorithm="RC4-128")
     locked.write(tmp_path / "locked.pdf")
     found = read_documents(tmp_path, here)
-    assert {name: why.partition(":")[0] for name, why in found.passed_over.items()} == {
+    assert {name: why.partition(":")[0] for name, why in found.skipped.items()} == {
         "LICENSE": "no ending",
         "photo.jpeg": ".jpeg is not read",
         "empty.txt": "empty",
@@ -183,7 +183,7 @@ def test_every_file_that_is_passed_over_is_named_with_why(tmp_path: Path, monkey
         "locked.pdf": "encrypted",
     }
     assert found.remarks == {"half.pdf": "1 of 2 pages have no text layer"}
-    assert found.told == f"2 of 17 files of {tmp_path} are read, 2 passages"
+    assert found.description == f"2 of 17 files of {tmp_path} are read, 2 passages"
 
 
 def test_a_folder_without_text_is_refused_with_every_reason(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     (docs / "b.html").write_text("<p>Prices rose.</p>")
     (docs / "c.json").write_text("{}")
     listener = Notes()
-    found = open_documents(recipe(docs), listener)
-    assert isinstance(found, Documents)
+    found = load_documents(recipe(docs), listener)
+    assert isinstance(found, DocumentCollection)
     assert listener.said == [
         f"documents: 2 of 3 files of {docs} are read, 4 passages",
         "warning: c.json is passed over: .json is not read",
@@ -230,13 +230,13 @@ def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     write_documents(run, found)
     assert '".json is not read"' in (run.path / "index" / "rag-documents.json").read_text()
     with pytest.raises(GateFailed, match="documents-missing"):
-        open_documents(recipe(docs, strict=True), Notes())
+        load_documents(recipe(docs, strict=True), Notes())
 
 
 def test_an_index_of_one_passage_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("short")
     listener = Notes()
-    open_documents(recipe(tmp_path), listener)
+    load_documents(recipe(tmp_path), listener)
     assert listener.said[-1] == "warning: all documents together are one passage: every question finds the same text"
 
 
@@ -244,20 +244,20 @@ def test_a_reader_that_is_not_installed_is_named_by_its_extra(tmp_path: Path, mo
     (tmp_path / "manual.pdf").write_bytes(b"%PDF")
     monkeypatch.setattr(workflow_documents, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "tunesmith\[documents\]"'):
-        open_documents(recipe(tmp_path), Notes())
+        load_documents(recipe(tmp_path), Notes())
 
 
 def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text beyond what the child may give stands for a parser that takes all time or memory: each ends the child."""
-    limits = replace(workflow_documents.LIMITS, line_bytes=100_000)
-    monkeypatch.setattr(workflow_documents, "LIMITS", limits)
+    limits = replace(workflow_documents.EXTRACTION_LIMITS, output_bytes=100_000)
+    monkeypatch.setattr(workflow_documents, "EXTRACTION_LIMITS", limits)
     files = [(tmp_path / "a.txt", "text"), (tmp_path / "b.txt", "text")]
     files[0][0].write_text("x" * 200_000)
     files[1][0].write_text("read")
-    first, second = extract(tmp_path, files)
-    assert first.why_not.startswith("what it gave is longer than") and second.text == "read"
+    first, second = extract_texts(tmp_path, files)
+    assert first.error.startswith("what it gave is longer than") and second.text == "read"
 
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

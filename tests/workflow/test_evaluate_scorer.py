@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tunesmith.records import Recipe, Split, TestExample, TestSet
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.evaluate import _choose_scorer, scorer_of_run
-from tunesmith.workflow.material import read_examples
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.data_preparation import read_examples
+from tunesmith.workflow.model_evaluation import _choose_scorer, find_run_scorer
 
 LABELS = tuple(f"intent_{i}" for i in range(20))
 FEW = ["intent_1", "intent_7", "intent_3", "intent_9"]
@@ -52,7 +52,7 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(tmp
     scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
     assert scorer.name == "label" and reason.startswith("The 70 train answers are 20 labels")
     data.unlink()
-    assert scorer_of_run(str(run.path)) == (None, ())
+    assert find_run_scorer(str(run.path)) == (None, ())
 
 
 def test_a_scorer_that_is_named_is_taken(tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_a_scorer_that_is_named_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_no_run_has_no_scorer(tmp_path: Path) -> None:
-    assert scorer_of_run(str(tmp_path)) == (None, ())
+    assert find_run_scorer(str(tmp_path)) == (None, ())

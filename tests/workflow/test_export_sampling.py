@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.workflow.export import sampling_of
+from tunesmith.workflow.export import list_sampling_settings
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from tunesmith.workflow.export import sampling_of
 def test_settings_by_which_servers_sample_are_told(tmp_path: Path, settings: Any, told: tuple[str, ...]) -> None:
     if settings is not None:
         (tmp_path / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    assert sampling_of(tmp_path) == told
+    assert list_sampling_settings(tmp_path) == told

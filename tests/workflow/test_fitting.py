@@ -7,44 +7,44 @@ from types import SimpleNamespace
 import pytest
 
 from tests.cli.test_flags import run
-from tunesmith.cli.output import parse_duration
-from tunesmith.engine.pace import Pace, Prospect
+from tunesmith.cli.console import parse_duration
+from tunesmith.engine.profiling import Throughput, TrainingProfile
 from tunesmith.errors import GateFailed, UsageError
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Machine, MemoryPlan, Recipe
-from tunesmith.workflow import estimate, fitting
-from tunesmith.workflow.estimate import Foresight
-from tunesmith.workflow.fitting import (
+from tunesmith.workflow import estimate, time_budget
+from tunesmith.workflow.estimate import ForecastInputs
+from tunesmith.workflow.evaluation_forecast import Workload, estimate_generation_seconds
+from tunesmith.workflow.forecast import ForecastConditions
+from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.workflow.time_budget import (
     LEVELS,
-    Fit,
-    choose_fit,
-    estimate_at,
-    fit_recipe,
-    fits_of,
-    picked,
-    with_keys,
-    with_tuning,
+    EffortLevel,
+    choose_level,
+    estimate_level,
+    estimate_levels,
+    fit_recipe_to_budget,
+    list_filled_keys,
+    with_level,
+    with_training_minutes,
 )
-from tunesmith.workflow.forecast import Here
-from tunesmith.workflow.forecast_asking import Work, answering
-from tunesmith.workflow.listener import Listener
 
-PACE = Pace(
-    token_seconds=0.001, look_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
-    held_bytes=1e9, pass_row_seconds=0.01,
+PACE = Throughput(
+    token_seconds=0.001, validation_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
+    used_bytes=1e9, pass_sequence_seconds=0.01,
 )  # fmt: skip
-PROSPECT = Prospect(
-    pace=PACE, plan=MemoryPlan(), tokens_per_step=1500, look_tokens=6400, reference_tokens=0, rows=10,
+PROSPECT = TrainingProfile(
+    throughput=PACE, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=6400, reference_tokens=0, timed_prompts=10,
     base_bytes=500_000_000, accelerator=None,
 )  # fmt: skip
-WORK = Work(
-    examples=640, tokens_read=160_000, tokens_trained=32_000, answers=(5,) * 64, question=100.0, tests=500, longest=20
+WORK = Workload(
+    examples=640, tokens_read=160_000, tokens_trained=32_000, answer_lengths=(5,) * 64, prompt_tokens=100.0, test_examples=500, max_new_tokens=20
 )  # fmt: skip
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
-KNOWN = Foresight(PROSPECT, WORK, [], Here(), MACHINE, validation_examples=64, seconds=5.0)
+KNOWN = ForecastInputs(PROSPECT, WORK, [], ForecastConditions(), MACHINE, validation_examples=64, seconds=5.0)
 
 
-class Notes(Listener):
+class Notes(ProgressListener):
     """Keeps what is told."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Notes(Listener):
 
 def completed(recipe: Recipe) -> Recipe:
     """As `gather` leaves the most thorough level: every open number is filled."""
-    most = with_keys(recipe, LEVELS[0])
+    most = with_level(recipe, LEVELS[0])
     training = most.training
     if training.minutes is None and training.epochs is None:
         most = most.model_copy(update={"training": training.model_copy(update={"epochs": 3.0})})
@@ -64,15 +64,15 @@ def completed(recipe: Recipe) -> Recipe:
 
 
 def fitted(recipe: Recipe, seconds: float) -> Recipe | None:
-    taken = choose_fit(list(fits_of(recipe, completed(recipe), KNOWN)), seconds)
-    return None if taken is None else with_tuning(taken, seconds)
+    taken = choose_level(list(estimate_levels(recipe, completed(recipe), KNOWN)), seconds)
+    return None if taken is None else with_training_minutes(taken, seconds)
 
 
 @pytest.mark.parametrize("seconds", [600, 700, 900, 1800, 3600, 20_000])
 def test_what_is_picked_fits_by_the_estimate(seconds: float) -> None:
     recipe = fitted(Recipe(), seconds)
     assert recipe is not None and recipe.training.minutes is not None
-    asking = estimate_at(recipe, completed(Recipe()), KNOWN).asking_seconds.expected
+    asking = estimate_level(recipe, completed(Recipe()), KNOWN).asking_seconds.expected
     assert asking + 60 * recipe.training.minutes <= seconds
     assert recipe.training.minutes * 60 >= 40 * 2 / 0.8 - 3, (
         "one pass is forty steps of 2 s, and a fifth for validation"
@@ -87,8 +87,8 @@ def test_more_time_never_asks_less() -> None:
 
 
 def test_where_nothing_fits_there_is_no_recipe_and_the_least_time_is_known() -> None:
-    fits = list(fits_of(Recipe(), completed(Recipe()), KNOWN))
-    least = min(fit.least_seconds for fit in fits)
+    fits = list(estimate_levels(Recipe(), completed(Recipe()), KNOWN))
+    least = min(fit.min_seconds for fit in fits)
     assert fitted(Recipe(), least - 1) is None and fitted(Recipe(), least + 1) is not None
 
 
@@ -97,7 +97,7 @@ def test_what_the_user_set_stays() -> None:
     found = fitted(recipe, 3000)
     assert found is not None
     assert (found.evaluation.test_limit, found.bar.max_forgetting, found.training.minutes) == (77, 0.1, 4)
-    told = picked(recipe, found)
+    told = list_filled_keys(recipe, found)
     assert not any(word in " ".join(told) for word in ("test_limit", "max_forgetting", "minutes"))
     assert any(line.startswith("evaluation.shots ") for line in told)
 
@@ -110,12 +110,12 @@ def test_passes_that_the_user_set_are_held_against_the_time() -> None:
 
 
 def test_the_usual_passes_go_before_more_test_examples() -> None:
-    thorough, short = Fit(Recipe(), 500.0, 50.0, 150.0), Fit(Recipe(seed=1), 100.0, 50.0, 150.0)
-    assert choose_fit([thorough, short], 1.15 * 600) is short
-    assert choose_fit([thorough, short], 1.15 * 650) is thorough
-    assert choose_fit([thorough, short], 1.15 * 160) is short, "time for one pass"
-    assert choose_fit([thorough, short], 1.15 * 140) is short, "no pass, but all can be asked"
-    assert choose_fit([thorough, short], 1.15 * 105) is None
+    thorough, short = EffortLevel(Recipe(), 500.0, 50.0, 150.0), EffortLevel(Recipe(seed=1), 100.0, 50.0, 150.0)
+    assert choose_level([thorough, short], 1.15 * 600) is short
+    assert choose_level([thorough, short], 1.15 * 650) is thorough
+    assert choose_level([thorough, short], 1.15 * 160) is short, "time for one pass"
+    assert choose_level([thorough, short], 1.15 * 140) is short, "no pass, but all can be asked"
+    assert choose_level([thorough, short], 1.15 * 105) is None
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("15min", 900), ("1h", 3600), ("90s", 90), ("1.5 h", 5400), ("2M", 120)])
@@ -135,40 +135,40 @@ def test_a_budget_that_is_no_time_is_refused_before_anything_is_read() -> None:
 
 def test_a_limit_below_the_right_answers_bounds_what_is_expected_too() -> None:
     """Answers of 40 tokens and a limit of 20: the expected time was above the highest."""
-    found = answering(PROSPECT, replace(WORK, answers=(40,) * 64), 10, Recipe())
+    found = estimate_generation_seconds(PROSPECT, replace(WORK, answer_lengths=(40,) * 64), 10, Recipe())
     assert found.low == found.expected == found.high
 
 
 def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_would_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    least = min(fits_of(Recipe(), completed(Recipe()), KNOWN), key=lambda fit: fit.pass_fits_in)
+    least = min(estimate_levels(Recipe(), completed(Recipe()), KNOWN), key=lambda fit: fit.pass_fits_in)
     material = SimpleNamespace(recipe=completed(Recipe()))
-    monkeypatch.setattr(fitting, "gather", lambda recipe, listener: material)
-    monkeypatch.setattr(fitting, "measure", lambda material, index: KNOWN)
+    monkeypatch.setattr(time_budget, "prepare_data", lambda recipe, listener: material)
+    monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
     notes = Notes()
-    found, known = fit_recipe(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
+    found, known = fit_recipe_to_budget(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
     assert known is KNOWN, "the decision goes on with what was timed"
     assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
     assert any("cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told)
     with pytest.raises(GateFailed, match="does not fit"):
-        fit_recipe(Recipe(), least.asking_seconds, notes, now=lambda: 0.0)
+        fit_recipe_to_budget(Recipe(), least.evaluation_seconds, notes, now=lambda: 0.0)
 
 
 def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     material = SimpleNamespace(recipe=completed(Recipe()))
-    monkeypatch.setattr(fitting, "gather", lambda recipe, listener: material)
-    monkeypatch.setattr(fitting, "measure", lambda material, index: KNOWN)
+    monkeypatch.setattr(time_budget, "prepare_data", lambda recipe, listener: material)
+    monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
     minutes = []
     for clock in (iter([0.0, 0.0]), iter([0.0, 300.0])):
-        found, _ = fit_recipe(Recipe(), 900.0, Notes(), now=partial(next, clock))
+        found, _ = fit_recipe_to_budget(Recipe(), 900.0, Notes(), now=partial(next, clock))
         minutes.append((found.evaluation.test_limit or 500, found.training.minutes or 0))
     assert minutes[1] < minutes[0]
 
 
 def test_what_was_timed_once_serves_for_other_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """`decide --budget` timed the model twice: to pick, and again for the estimate of what was picked."""
-    monkeypatch.setattr(estimate, "work_of", lambda material: replace(WORK, tests=24))
+    monkeypatch.setattr(estimate, "count_workload", lambda material: replace(WORK, test_examples=24))
     found = KNOWN.about(SimpleNamespace(arrays={"validation": range(16)}))
-    assert found.prospect.look_tokens == 6400 // 4 and found.work.tests == 24
-    assert found.prospect.pace == PACE and found.validation_examples == 16
+    assert found.profile.validation_tokens == 6400 // 4 and found.workload.test_examples == 24
+    assert found.profile.throughput == PACE and found.validation_examples == 16

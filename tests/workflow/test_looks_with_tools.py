@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from tunesmith.records import Completion, Example, Message, Recipe
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.lesson import Lesson
-from tunesmith.runs.stop import Stop
-from tunesmith.workflow.listener import Listener
-from tunesmith.workflow.looks import Lines, generation_score
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import StopSignal
+from tunesmith.runs.training_data import TrainingData
+from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}
 TOOL = {"type": "function", "function": {"name": "f"}}
 
 
-class Notes(Listener):
+class Notes(ProgressListener):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -41,9 +41,9 @@ class Model:
 def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, Notes]:
     listener, model = Notes(), Model()
     run = RunFolder.create(folder, "data")
-    lines = Lines(run, listener, Recipe(), 0)
-    lesson = Lesson({}, list(validation), ["yes", "no"])
-    return generation_score(lesson, Recipe(), run, model, lines, Stop()), model, listener  # type: ignore[arg-type]
+    lines = MetricRecorder(run, listener, Recipe(), 0)
+    lesson = TrainingData({}, list(validation), ["yes", "no"])
+    return build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal()), model, listener  # type: ignore[arg-type]
 
 
 def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) -> None:

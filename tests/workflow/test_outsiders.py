@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tunesmith.errors import RecipeError
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Recipe, RemoteRecipe
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.outsiders import contender_name, names_in_decide
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.external_contenders import list_contender_names, make_contender_name
 
 
 @pytest.mark.parametrize(
@@ -24,15 +24,17 @@ from tunesmith.workflow.outsiders import contender_name, names_in_decide
     ],
 )
 def test_a_name_becomes_one_that_a_file_may_have(name: str, called: str) -> None:
-    assert contender_name(name) == called
+    assert make_contender_name(name) == called
 
 
 def test_every_name_that_decide_can_give_may_be_a_files(tmp_path: Path) -> None:
     remote = RemoteRecipe(name="r" * 32, url="https://x.example/v1", model="m")
     recipe = Recipe(evaluation=Recipe().evaluation.model_copy(update={"remote": (remote,)}))
-    names = [*names_in_decide(recipe), contender_name("x y" * 99)]
+    names = [*list_contender_names(recipe), make_contender_name("x y" * 99)]
     assert len(names) == len(set(names)) == 21
-    assert all(not RunFolder(tmp_path).answers(name).records for name in names), "a name that is refused would raise"
+    assert all(not RunFolder(tmp_path).read_answers(name).records for name in names), (
+        "a name that is refused would raise"
+    )
 
 
 def test_the_longest_name_of_a_remote_model_is_taken_and_a_longer_one_refused() -> None:

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.engine.pace import Pace, Rates
+from tunesmith.engine.profiling import Rates, Throughput
 from tunesmith.records import Machine, ModelIdentity, Recipe
 from tunesmith.workflow.busy import busy_with, stolen_between
 from tunesmith.workflow.rates import KeptRates, RatesFile, Recall
 
 RATES = Rates(
-    token_seconds=0.004, look_token_seconds=0.001, update_seconds=0.1, pass_seconds=0.05, pass_row_seconds=0.01
+    token_seconds=0.004,
+    validation_token_seconds=0.001,
+    update_seconds=0.1,
+    pass_seconds=0.05,
+    pass_sequence_seconds=0.01,
 )
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
 
@@ -81,8 +85,8 @@ def test_what_a_busy_machine_showed_serves_only_one_as_busy() -> None:
 
 
 def test_a_prompt_is_as_many_tokens_at_any_rate() -> None:
-    pace = Pace(0.0, 1.0, 0.0, 0.0, prompt_seconds=40.0, held_bytes=5.0).at(RATES)
-    assert pace.prompt_seconds == pytest.approx(0.04) and pace.held_bytes == 5.0
+    pace = Throughput(0.0, 1.0, 0.0, 0.0, prompt_seconds=40.0, used_bytes=5.0).at(RATES)
+    assert pace.prompt_seconds == pytest.approx(0.04) and pace.used_bytes == 5.0
     assert pace.rates == RATES
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tunesmith.records import AnswerForm, Message, RemoteRecipe, Serving
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.prompts import write_index
-from tunesmith.testing.fake_openai import FakeOpenAI, Reply, chat_answer, refusal
+from tunesmith.records import InferenceConfig, Message, OutputConstraint, RemoteRecipe
+from tunesmith.runs.contender_files import write_index
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 from tunesmith.testing.raw_service import Connection, RawService
-from tunesmith.workflow.bundle import prove, write_bundle
+from tunesmith.workflow.bundle import verify_bundle, write_bundle
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
     shown = {"messages": [{"role": "user", "content": "red apple"}, {"role": "assistant", "content": "fruit"}]}
     write_index(run.path / "index", "rag", [shown], None)
     remote = RemoteRecipe(name="acme", url=service.url, model="fake", key_variable="OUR_KEY", max_tokens=9)
-    serving = Serving(
+    serving = InferenceConfig(
         contender="acme+rag", kind="rag", model="remote", remote=remote, system="Sort.", instruction="Be short.",
-        index="rag", k=1, form=AnswerForm(labels=("fruit", "tool")), max_new_tokens=9,
+        index="rag", k=1, form=OutputConstraint(labels=("fruit", "tool")), max_new_tokens=9,
     )  # fmt: skip
-    service.reply = lambda _: Reply(body=chat_answer('{"answer": "fruit"}'))
+    service.reply = lambda _: Reply(body=make_chat_completion('{"answer": "fruit"}'))
     write_bundle(run, serving, None, "", tmp_path)
-    assert prove(run, serving, tmp_path, is_exact=True).asked == 0, "a service may charge"
+    assert verify_bundle(run, serving, tmp_path, is_exact=True).asked == 0, "a service may charge"
     assert ask(tmp_path, "green apple") == {"text": "fruit", "error": None}
     sent = service.requests[-1]
     assert [(one["role"], one["content"]) for one in sent["messages"]] == [
@@ -62,23 +62,27 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
 def test_a_refused_request_is_an_error_and_no_answer(service: FakeOpenAI, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "runs", "r")
     remote = RemoteRecipe(name="acme", url=service.url, model="fake", key_variable="OUR_KEY")
-    serving = Serving(contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9)
+    serving = InferenceConfig(
+        contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9
+    )
     write_bundle(run, serving, None, "", tmp_path)
-    service.reply = lambda _: refusal(401, "bad key")
+    service.reply = lambda _: make_error_reply(401, "bad key")
     told = ask(tmp_path, "hello")
     assert told["text"] == "" and told["error"].startswith("the service refused: status 401")
 
 
 def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> None:
     def talk(connection: Connection) -> None:
-        connection.request()
+        connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nx: ")
-        connection.send_until_left(b"x")
+        connection.send_until_closed(b"x")
 
     with RawService(talk) as dripping:
         run = RunFolder.create(tmp_path / "runs", "r")
         remote = RemoteRecipe(name="acme", url=dripping.url, model="fake", key_variable="OUR_KEY")
-        serving = Serving(contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9)
+        serving = InferenceConfig(
+            contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9
+        )
         write_bundle(run, serving, None, "", tmp_path)
         prompt = json.loads((tmp_path / "prompt.json").read_text())
         prompt["service"]["seconds"] = 0.5
@@ -88,5 +92,5 @@ def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> N
 
 def test_a_message_keeps_its_parts_in_a_record() -> None:
     shot = (Message("user", "a"), Message("assistant", "b", weight=0.5))
-    serving = Serving(contender="x", kind="few-shot", shots=(shot,), max_new_tokens=3)
-    assert Serving.model_validate_json(serving.model_dump_json()) == serving
+    serving = InferenceConfig(contender="x", kind="few-shot", shots=(shot,), max_new_tokens=3)
+    assert InferenceConfig.model_validate_json(serving.model_dump_json()) == serving

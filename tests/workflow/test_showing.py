@@ -3,7 +3,7 @@
 import pytest
 
 from tunesmith.records import Recipe
-from tunesmith.workflow.showing import rivals
+from tunesmith.workflow.test_set_power import count_challengers
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_rivals_are_those_that_will_be_asked(
     evaluation: dict[str, object], documents: str | None, has_form: bool, expected: int
 ) -> None:
     recipe = Recipe.model_validate({"evaluation": evaluation, "retrieval": {"documents": documents}})
-    assert rivals(recipe, has_form) == expected
+    assert count_challengers(recipe, has_form) == expected

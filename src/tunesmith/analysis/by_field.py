@@ -19,23 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunesmith.analysis.cases import Case, Cases
-from tunesmith.analysis.contrast import parts_apart
-from tunesmith.analysis.found import Found
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.rate_differences import compare_parts
+from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
 from tunesmith.evaluation.scorers.json_fields import parse_answer
 
-MOST_FIELDS = 200
+MAX_FIELDS = 200
 Values = dict[str, Counter[str]]
 BoolArray = NDArray[np.bool_]
 Counts = NDArray[Any]
 
 
-def by_field(cases: Cases) -> tuple[list[Found], int]:
+def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     """Every field with a defect, most errors first, and the number of fields times defects that were looked at."""
-    rows = [(case, _flat(case.wanted), _flat(case.said)) for case in cases.answered]
+    rows = [(case, _flatten_fields(case.expected), _flatten_fields(case.predicted)) for case in cases.answered]
     known = [(case, wanted, said) for case, wanted, said in rows if wanted is not None and said is not None]
     seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
-    fields = [field for field, _ in seen.most_common(MOST_FIELDS)]
+    fields = [field for field, _ in seen.most_common(MAX_FIELDS)]
     if not fields:
         return [], 0
     wanted_IF = np.array([[field in wanted for field in fields] for _, wanted, _ in known])
@@ -54,42 +54,42 @@ def by_field(cases: Cases) -> tuple[list[Found], int]:
             hits_I = hits_IF[:, column]
             if not hits_I.any():
                 continue
-            contrast = parts_apart(*(counts.astype(float) for counts in _beside_the_rest(hits_IF, risk_IF, column)))
+            contrast = compare_parts(*(counts.astype(float) for counts in _split_from_rest(hits_IF, risk_IF, column)))
             hits = tuple((known[i][0], parts[i]) for i in np.flatnonzero(hits_I))
             of = int(risk_IF[:, column].sum())
-            found.append(Found("field", f"{field}: {kind}", (field, kind), hits, of, contrast))
-    return sorted(found, key=lambda one: (-len(one.hits), one.name)), len(defects) * len(fields)
+            found.append(ErrorCluster("field", f"{field}: {kind}", (field, kind), hits, of, contrast))
+    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(defects) * len(fields)
 
 
-def _beside_the_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tuple[Counts, Counts, Counts, Counts]:
+def _split_from_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tuple[Counts, Counts, Counts, Counts]:
     """Per example: hits and risks of one field, hits and risks of all others."""
     hits_I, risk_I = hits_IF[:, column], risk_IF[:, column]
     return hits_I, risk_I, hits_IF.sum(axis=1) - hits_I, risk_IF.sum(axis=1) - risk_I
 
 
-def is_no_json(case: Case) -> bool:
+def is_invalid_json(case: ScoredExample) -> bool:
     """The reference is JSON and the answer is not."""
-    return _flat(case.wanted) is not None and _flat(case.said) is None
+    return _flatten_fields(case.expected) is not None and _flatten_fields(case.predicted) is None
 
 
-def _flat(text: str) -> Values | None:
+def _flatten_fields(text: str) -> Values | None:
     """The values of each field, as text, however often it occurs."""
     try:
         value = parse_answer(text)
     except (ValueError, RecursionError):
         return None
     values: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    _collect(value, "", values)
+    _collect_fields(value, "", values)
     return dict(values)
 
 
-def _collect(value: Any, path: str, values: defaultdict[str, Counter[str]]) -> None:
+def _collect_fields(value: Any, path: str, values: defaultdict[str, Counter[str]]) -> None:
     if isinstance(value, dict) and value:
         for key, part in value.items():
-            _collect(part, f"{path}.{key}" if path else key, values)
+            _collect_fields(part, f"{path}.{key}" if path else key, values)
     elif isinstance(value, list) and value:
         for part in value:
-            _collect(part, f"{path}[]", values)
+            _collect_fields(part, f"{path}[]", values)
     else:
         plain = int(value) if isinstance(value, float) and value.is_integer() else value
         values[path or "(the whole)"][json.dumps(plain, sort_keys=True)] += 1

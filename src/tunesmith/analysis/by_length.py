@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from tunesmith.analysis.cases import Cases
-from tunesmith.analysis.contrast import rates_apart
-from tunesmith.analysis.found import Found
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.rate_differences import compare_rates
+from tunesmith.analysis.scored_examples import ScoredExamples
 
-FEWEST_EXAMPLES = 40
+MIN_EXAMPLES = 40
 """With fewer, a quarter has less than ten and shows nothing."""
 
 
-def by_length(cases: Cases) -> tuple[list[Found], int]:
+def group_by_length(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     """The groups with an error, from short to long, and how many groups there are."""
     answered = cases.answered
-    if len(answered) < FEWEST_EXAMPLES:
+    if len(answered) < MIN_EXAMPLES:
         return [], 0
     lengths_N = np.array([len(case.example.question) for case in answered])
     edges = np.unique(np.quantile(lengths_N, [0.25, 0.5, 0.75], method="lower"))
@@ -31,6 +31,6 @@ def by_length(cases: Cases) -> tuple[list[Found], int]:
         low, high = int(lengths_N[inside_N].min()), int(lengths_N[inside_N].max())
         rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
         name = f"{low:,} to {high:,} characters"
-        contrast = rates_apart(len(hits), int(inside_N.sum()), rest_wrong, rest)
-        found.append(Found("length", name, (name,), hits, int(inside_N.sum()), contrast))
+        contrast = compare_rates(len(hits), int(inside_N.sum()), rest_wrong, rest)
+        found.append(ErrorCluster("length", name, (name,), hits, int(inside_N.sum()), contrast))
     return found, len(bins)

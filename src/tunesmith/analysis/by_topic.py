@@ -21,30 +21,30 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.cluster.vq import kmeans2
 
-from tunesmith.analysis.cases import Cases
-from tunesmith.analysis.contrast import rates_apart
-from tunesmith.analysis.found import Found
-from tunesmith.evaluation.stats.scores import FloatArray
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.rate_differences import compare_rates
+from tunesmith.analysis.scored_examples import ScoredExamples
+from tunesmith.evaluation.stats.score_validation import FloatArray
 
-FEWEST_EXAMPLES = 40
-MOST_WORDS = 1000
-DIRECTIONS = 24
-MOST_CLUSTERS = 12
+MIN_EXAMPLES = 40
+MAX_WORDS = 1000
+NUM_DIRECTIONS = 24
+MAX_CLUSTERS = 12
 CLUSTER_SIZE = 20
-STARTS = 5
-NAMING_WORDS = 3
+NUM_STARTS = 5
+NUM_TOPIC_WORDS = 3
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
-def by_topic(cases: Cases) -> tuple[list[Found], int]:
+def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     """The topics with an error, most errors first, and how many topics there are."""
     answered = cases.answered
-    if len(answered) < FEWEST_EXAMPLES:
+    if len(answered) < MIN_EXAMPLES:
         return [], 0
-    weights_NW, words = word_weights([case.example.question for case in answered])
+    weights_NW, words = compute_tfidf([case.example.question for case in answered])
     if len(words) < 2:
         return [], 0
-    cluster_N = clusters_of(weights_NW)
+    cluster_N = cluster_questions(weights_NW)
     is_wrong_N = np.array([case.is_wrong for case in answered])
     found = []
     numbers = sorted(set(cluster_N.tolist()))
@@ -54,35 +54,35 @@ def by_topic(cases: Cases) -> tuple[list[Found], int]:
         if not hits:
             continue
         rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
-        contrast = rates_apart(len(hits), int(inside_N.sum()), rest_wrong, rest)
-        named = naming_words(weights_NW, words, inside_N)
-        found.append(Found("topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast))
-    return sorted(found, key=lambda one: (-len(one.hits), one.name)), len(numbers)
+        contrast = compare_rates(len(hits), int(inside_N.sum()), rest_wrong, rest)
+        named = choose_topic_words(weights_NW, words, inside_N)
+        found.append(ErrorCluster("topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast))
+    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(numbers)
 
 
-def word_weights(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
+def compute_tfidf(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
     """(N, W) and the words: those in two texts or more and in at most a fifth of them, the most frequent ones."""
     counts = [Counter(_WORD.findall(text.lower())) for text in texts]
     in_texts = Counter(word for count in counts for word in count)
     usable = [word for word, n in in_texts.items() if 2 <= n <= len(texts) / 5]
-    words = sorted(usable, key=lambda word: (-in_texts[word], word))[:MOST_WORDS]
+    words = sorted(usable, key=lambda word: (-in_texts[word], word))[:MAX_WORDS]
     place = {word: i for i, word in enumerate(words)}
     weights_NW = np.zeros((len(texts), len(words)))
     for row, count in enumerate(counts):
         for word in count.keys() & place.keys():
             weights_NW[row, place[word]] = (1 + np.log(count[word])) * np.log(len(texts) / in_texts[word])
-    return _of_length_1(weights_NW), words
+    return _normalize_rows(weights_NW), words
 
 
-def clusters_of(weights_NW: FloatArray) -> NDArray[np.intp]:
+def cluster_questions(weights_NW: FloatArray) -> NDArray[np.intp]:
     """The cluster of each row; the same rows give the same clusters."""
-    count = max(2, min(MOST_CLUSTERS, len(weights_NW) // CLUSTER_SIZE))
+    count = max(2, min(MAX_CLUSTERS, len(weights_NW) // CLUSTER_SIZE))
     words = weights_NW.shape[1]
-    strongest = [max(0, words - DIRECTIONS), words - 1]
+    strongest = [max(0, words - NUM_DIRECTIONS), words - 1]
     _, directions_WD = linalg.eigh(weights_NW.T @ weights_NW, subset_by_index=strongest)
-    points_ND = _of_length_1(weights_NW @ directions_WD)
+    points_ND = _normalize_rows(weights_NW @ directions_WD)
     best, least = np.zeros(len(points_ND), dtype=np.intp), np.inf
-    for seed in range(STARTS):
+    for seed in range(NUM_STARTS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a cluster that loses all of its points may stay empty
             centres_CD, cluster_N = kmeans2(points_ND, count, iter=50, minit="++", rng=np.random.default_rng(seed))
@@ -92,13 +92,13 @@ def clusters_of(weights_NW: FloatArray) -> NDArray[np.intp]:
     return best
 
 
-def naming_words(weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]) -> list[str]:
+def choose_topic_words(weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]) -> list[str]:
     """The words that weigh most inside as against outside."""
     gap_W = weights_NW[inside_N].mean(axis=0) - weights_NW[~inside_N].mean(axis=0)
-    return [words[i] for i in np.argsort(-gap_W, kind="stable")[:NAMING_WORDS]]
+    return [words[i] for i in np.argsort(-gap_W, kind="stable")[:NUM_TOPIC_WORDS]]
 
 
-def _of_length_1(rows: FloatArray) -> FloatArray:
+def _normalize_rows(rows: FloatArray) -> FloatArray:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     result: FloatArray = rows / np.where(lengths > 0, lengths, 1.0)
     return result

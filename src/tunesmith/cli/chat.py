@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import plain, print_error, print_json
+from tunesmith.cli.console import escape_control_characters, print_error, print_json
 from tunesmith.errors import ModelError
 
 if TYPE_CHECKING:
-    from tunesmith.workflow.talk import Talk
+    from tunesmith.workflow.chat import ChatSession
 
 
 def chat(
@@ -29,43 +29,43 @@ def chat(
 
     A run answers by the winner of its verdict, with its prompt, its examples and what it retrieves.
     """
-    from tunesmith.workflow.talk import open_talk
+    from tunesmith.workflow.chat import load_chat
 
-    talk = open_talk(model, instruction, max_new_tokens, contender)
-    if talk.why:
-        print(plain(talk.why), file=sys.stderr)
+    talk = load_chat(model, instruction, max_new_tokens, contender)
+    if talk.reason:
+        print(escape_control_characters(talk.reason), file=sys.stderr)
     if message is not None:
-        _tell(talk, message, json)
+        _answer_once(talk, message, json)
     elif sys.stdin.isatty() and not json:
         _converse(talk)
     else:
         for line in sys.stdin:
             if question := line.strip():
-                _tell(talk, question, json)
+                _answer_once(talk, question, json)
 
 
-def _tell(talk: "Talk", question: str, as_json: bool) -> None:
+def _answer_once(talk: "ChatSession", question: str, as_json: bool) -> None:
     """One question by itself."""
     completion = talk.answer(question)
     if as_json:
         print_json({"prompt": question, **asdict(completion)})
     else:
-        print(plain(completion.error or completion.text), flush=True)
+        print(escape_control_characters(completion.error or completion.text), flush=True)
 
 
-def _converse(talk: "Talk") -> None:
+def _converse(talk: "ChatSession") -> None:
     """A conversation: each answer knows the turns before it and is printed as it is made."""
-    print(f"{plain(talk.name)}. An empty line ends.", file=sys.stderr)
-    while question := _ask():
+    print(f"{escape_control_characters(talk.name)}. An empty line ends.", file=sys.stderr)
+    while question := _read_question():
         try:
-            for piece in talk.say(question):
-                print(plain(piece), end="", flush=True)
+            for piece in talk.send(question):
+                print(escape_control_characters(piece), end="", flush=True)
             print()
         except ModelError as error:  # too long by now: what was said stands, a shorter question may follow
             print_error(error, as_json=False)
 
 
-def _ask() -> str:
+def _read_question() -> str:
     try:
         return input("> ").strip()
     except EOFError:

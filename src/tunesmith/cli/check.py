@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import parse_columns, print_json, say, say_next
+from tunesmith.cli.console import parse_columns, print_json, print_lines, print_next_command
 
 if TYPE_CHECKING:
-    from tunesmith.records import CheckReport, DataDescription, Lengths
+    from tunesmith.records import CheckReport, DataDescription, LengthStats
 
 
 def check(
@@ -25,8 +25,8 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find every problem in your examples, and say what a decision makes of them. Exit 1 when there is an error."""
-    from tunesmith.recipe.load import load_recipe
-    from tunesmith.workflow.check import check_and_describe, check_command
+    from tunesmith.recipe.recipe_loader import load_recipe
+    from tunesmith.workflow.check import build_check_command, check_and_describe
 
     mapping = parse_columns(columns)
     given = {"data.path": data, "data.test_path": test, "data.group": group, "method": method, "model": model,
@@ -40,60 +40,60 @@ def check(
         about = described.model_dump(mode="json") if described else None
         print_json({**report.model_dump(mode="json"), "data": about})
     else:
-        _print(report)
+        _print_report(report)
         if described is not None:
             _print_description(described, report.dataset.examples)
         if report.errors:
-            say_next(*check_command(recipe))
+            print_next_command(*build_check_command(recipe))
         elif described is None:  # there is no question to ask a contender, or no scorer for its answer
-            say_next("train", "--help")
+            print_next_command("train", "--help")
         else:
             settings = {"data.test_path": test, "data.group": group, "method": method, "data.max_tokens": max_tokens}
             sets = [("--set", f"{key}={value}") for key, value in settings.items() if value is not None]
             flags = [("--columns", columns), ("--model", model)]
             chosen = [pair for pair in flags if pair[1] is not None]
-            say_next("decide", data, *(word for pair in (*chosen, *sets) for word in pair))
+            print_next_command("decide", data, *(word for pair in (*chosen, *sets) for word in pair))
     raise typer.Exit(1 if report.errors else 0)
 
 
-def _print(report: "CheckReport") -> None:
+def _print_report(report: "CheckReport") -> None:
     dataset = report.dataset
     kinds = Counter(problem.severity for problem in report.problems)
     told = ", ".join(f"{count} kind{'s' * (count > 1)} of {severity}" for severity, count in kinds.items())
     examples = f"{dataset.examples:,} example{'s' * (dataset.examples != 1)}"
-    say(f"{dataset.name}: {examples} in {dataset.shape} shape, {told or 'no problem found'}")
+    print_lines(f"{dataset.name}: {examples} in {dataset.shape} shape, {told or 'no problem found'}")
     if report.model is None:
-        say("lengths are not counted: name a model with --model")
+        print_lines("lengths are not counted: name a model with --model")
     if any(problem.lines and problem.counted_in == "rows" for problem in report.problems):
-        say("rows are counted from 1")
+        print_lines("rows are counted from 1")
     for problem in report.problems:
-        say("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
-        say(f"  where {problem.file or dataset.name} {problem.places(8)}".rstrip(), f"  do {problem.do}")
-    say("")
+        print_lines("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
+        print_lines(f"  where {problem.file or dataset.name} {problem.format_places(8)}".rstrip(), f"  do {problem.do}")
+    print_lines("")
 
 
-MOST_LABELS_SHOWN = 12
+MAX_SHOWN_LABELS = 12
 
 
 def _print_description(found: "DataDescription", examples: int) -> None:
-    def told(lengths: "Lengths") -> str:
+    def format_lengths(lengths: "LengthStats") -> str:
         return f"{lengths.median:,} (95 % up to {lengths.high:,}, longest {lengths.most:,})"
 
-    say("data")
+    print_lines("data")
     if found.labels:
-        shown = [f"{label} {count:,}" for label, count in list(found.labels.items())[:MOST_LABELS_SHOWN]]
+        shown = [f"{label} {count:,}" for label, count in list(found.labels.items())[:MAX_SHOWN_LABELS]]
         more = len(found.labels) - len(shown)
-        say(f"  labels   {len(found.labels):,}: {', '.join(shown)}" + f" and {more:,} more" * (more > 0))
-    say(
-        f"  lengths  in {found.counted_in}: questions {told(found.question_lengths)}, "
-        f"answers {told(found.answer_lengths)}",
+        print_lines(f"  labels   {len(found.labels):,}: {', '.join(shown)}" + f" and {more:,} more" * (more > 0))
+    print_lines(
+        f"  lengths  in {found.counted_in}: questions {format_lengths(found.question_lengths)}, "
+        f"answers {format_lengths(found.answer_lengths)}",
         f"  scorer   {found.scorer}: {found.scorer_reason}",
         f"  answers  {found.form}",
         f"  sides    about {found.train:,} train, {found.validation:,} validation, {found.test:,} test",
         f"  shows    {found.shows}",
     )
     if found.described < examples:
-        say(f"  all but labels as an evenly spaced part shows it: {found.described:,} of {examples:,} examples")
+        print_lines(f"  all but labels as an evenly spaced part shows it: {found.described:,} of {examples:,} examples")
     if found.columns:
-        say(f"  columns  --columns {shlex.quote(found.columns)}")
-    say("")
+        print_lines(f"  columns  --columns {shlex.quote(found.columns)}")
+    print_lines("")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 
 if TYPE_CHECKING:
     from tunesmith.records import RunComparison, ScoreChange, SeedComparison
@@ -22,27 +22,27 @@ def compare(
     With three runs or more, which may differ in their seed only: the spread between seeds.
     """
     from tunesmith.workflow.compare import compare as compare_two
-    from tunesmith.workflow.compare import compare_several
+    from tunesmith.workflow.compare import compare_seed_runs
 
     if more:
-        seeds = compare_several([first, second, *more])
+        seeds = compare_seed_runs([first, second, *more])
         print_json(seeds.model_dump(mode="json")) if json else _print_seeds(seeds)
         return
     comparison = compare_two(first, second)
     if json:
         print_json(comparison.model_dump(mode="json"))
         return
-    say(f"first  {comparison.first}", f"second {comparison.second}", "")
+    print_lines(f"first  {comparison.first}", f"second {comparison.second}", "")
     _print_changes(comparison)
     _print_scores(comparison)
     for note in comparison.notes:
-        say(note)
-    say_next("show", second)
+        print_lines(note)
+    print_next_command("show", second)
 
 
 def _print_seeds(found: "SeedComparison") -> None:
     numbers = ", ".join(map(str, found.seeds))
-    say(f"{len(found.runs)} runs of one recipe, seeds {numbers}; {found.metric}, %", "")
+    print_lines(f"{len(found.runs)} runs of one recipe, seeds {numbers}; {found.metric}, %", "")
     rows = [
         (
             one.contender, " ".join(f"{100 * score:.1f}" for score in one.scores), f"{100 * one.mean.value:.1f}",
@@ -51,8 +51,8 @@ def _print_seeds(found: "SeedComparison") -> None:
         for one in found.contenders
     ]  # fmt: skip
     print_table(("contender", "by seed", "mean", "between seeds", "95 % interval of the mean"), rows, right=(2, 3, 4))
-    say("", *found.notes)
-    say_next("show", found.runs[-1])
+    print_lines("", *found.notes)
+    print_next_command("show", found.runs[-1])
 
 
 def _print_changes(comparison: "RunComparison") -> None:
@@ -64,25 +64,25 @@ def _print_changes(comparison: "RunComparison") -> None:
     if rows:
         print_table(("changed", "key", "first", "second"), rows)
     else:
-        say("nothing changed: same recipe, data, model and versions")
-    say("")
+        print_lines("nothing changed: same recipe, data, model and versions")
+    print_lines("")
 
 
 def _print_scores(comparison: "RunComparison") -> None:
     if comparison.scores:
         columns = ("contender", "first", "second", f"change of {comparison.metric}, points", "95 % interval", "p", "")
-        print_table(columns, [_row(one) for one in comparison.scores], right=(1, 2, 3, 4, 5))
-        say("")
+        print_table(columns, [_build_row(one) for one in comparison.scores], right=(1, 2, 3, 4, 5))
+        print_lines("")
         for one in comparison.scores:
-            say(f"{one.contender}: {_details(one)}")
+            print_lines(f"{one.contender}: {_format_details(one)}")
     for run, names in zip(("first", "second"), comparison.only_in, strict=True):
         if names:
-            say(f"only the {run} run asked {', '.join(names)}")
+            print_lines(f"only the {run} run asked {', '.join(names)}")
     for name, spread in comparison.seed_spread.items():
-        say(f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)")
+        print_lines(f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)")
 
 
-def _row(one: "ScoreChange") -> tuple[str, ...]:
+def _build_row(one: "ScoreChange") -> tuple[str, ...]:
     change = one.difference
     return (
         one.contender,
@@ -95,7 +95,7 @@ def _row(one: "ScoreChange") -> tuple[str, ...]:
     )
 
 
-def _details(one: "ScoreChange") -> str:
+def _format_details(one: "ScoreChange") -> str:
     moved = f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse" if one.gained is not None else ""
     seconds = " -> ".join("not known" if one is None else f"{one:.3g} s" for one in one.seconds_per_request)
     usd = " -> ".join("not known" if one is None else f"${one:.3g}" for one in one.usd_per_1000)

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import parse_columns, parse_duration, print_json, print_table, say, say_next
+from tunesmith.cli.console import (
+    parse_columns,
+    parse_duration,
+    print_json,
+    print_lines,
+    print_next_command,
+    print_table,
+)
 from tunesmith.cli.progress import open_listener
 from tunesmith.errors import UsageError
 
 if TYPE_CHECKING:
     from tunesmith.records import Decision, Evaluation, Recipe
-    from tunesmith.workflow.decide import Outcome
+    from tunesmith.workflow.decide import DecisionResult
 
 
 def decide(
@@ -38,12 +45,12 @@ def decide(
     --answers other.csv, --documents FOLDER. An earlier run's folder is decided again from its stored answers, without
     a model.
     """
-    from tunesmith.recipe.load import load_recipe
+    from tunesmith.recipe.recipe_loader import load_recipe
 
     if _is_run(data):
-        _refuse_for_a_run({"--model": model, "--recipe": recipe, "--minutes": minutes, "--columns": columns,
+        _check_no_new_inputs({"--model": model, "--recipe": recipe, "--minutes": minutes, "--columns": columns,
                            "--budget": budget})  # fmt: skip
-        again_and_tell(data, set_ or (), json)
+        redecide_and_print(data, set_ or (), json)
         return
     given = {"model": model, "data.path": data}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -52,23 +59,23 @@ def decide(
     if minutes is not None:
         changes.append(f"training.minutes={minutes}")
     seconds = None if budget is None else parse_duration(budget, "--budget")
-    run_and_tell(load_recipe(recipe, [*changes, *(set_ or ())]), out, json, seconds)
+    decide_and_print(load_recipe(recipe, [*changes, *(set_ or ())]), out, json, seconds)
 
 
-def run_and_tell(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None) -> None:
+def decide_and_print(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None) -> None:
     """Decide, then print the verdict, or with `--json` the report's document. With a budget, what the recipe leaves
     open is picked so that the whole decision fits."""
     from tunesmith.workflow.decide import decide as decide_recipe
-    from tunesmith.workflow.fitting import fit_recipe
+    from tunesmith.workflow.time_budget import fit_recipe_to_budget
 
     listener, known = open_listener(), None
     try:
         if budget_seconds is not None:
-            recipe, known = fit_recipe(recipe, budget_seconds, listener)
+            recipe, known = fit_recipe_to_budget(recipe, budget_seconds, listener)
         outcome = decide_recipe(recipe, out, listener, known)
     finally:
         listener.close()
-    tell_outcome(outcome, as_json)
+    print_result(outcome, as_json)
 
 
 def _is_run(path: Path) -> bool:
@@ -78,7 +85,7 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _refuse_for_a_run(flags: Mapping[str, object]) -> None:
+def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
     """What an earlier run was made with cannot be changed by deciding again."""
     given = [flag for flag, value in flags.items() if value is not None]
     if given:
@@ -88,70 +95,72 @@ def _refuse_for_a_run(flags: Mapping[str, object]) -> None:
         )  # fmt: skip
 
 
-def again_and_tell(run: Path, changes: Sequence[str], as_json: bool) -> None:
+def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None:
     """The verdict made again from a run's stored answers, and whether it is the one that was given then."""
-    from tunesmith.runs.folder import RunFolder
-    from tunesmith.workflow.again import decide_again, refuse_warnings
+    from tunesmith.runs.run_folder import RunFolder
+    from tunesmith.workflow.redecide import fail_on_warnings, redecide
 
-    again = decide_again(RunFolder.open(run), changes)
+    again = redecide(RunFolder.open(run), changes)
     if not as_json:
         print_decision(again.decision)
-        say("")
+        print_lines("")
         print_contenders(again.evaluation)
-        say("", "the same as when it was made" if again.is_same else f"when it was made: {again.before.verdict}")
-        other = again.decision.winner if again.decision.winner != again.before.winner else None
-        words = words_after(again.decision.verdict, again.decision.winner, run)
-        say_next(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
+        print_lines(
+            "", "the same as when it was made" if again.is_same else f"when it was made: {again.previous.verdict}"
+        )
+        other = again.decision.winner if again.decision.winner != again.previous.winner else None
+        words = suggest_next_command(again.decision.verdict, again.decision.winner, run)
+        print_next_command(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
     if again.is_strict:
-        refuse_warnings(again.decision, str(run))
+        fail_on_warnings(again.decision, str(run))
     if as_json:  # one document: the verdict, or that it is refused
         print_json({**again.decision.model_dump(mode="json"), "is_same": again.is_same})
 
 
 def print_decision(decision: "Decision") -> None:
     """The verdict in three lines, what speaks against it, then the details."""
-    from tunesmith.records import headline
+    from tunesmith.records import format_verdict
 
-    say("", f"verdict: {headline(decision.verdict)}", *(f"  {line}" for line in decision.summary))
-    say(*(f"  ! {warning}" for warning in decision.warnings))
-    say("", "details:")
+    print_lines("", f"verdict: {format_verdict(decision.verdict)}", *(f"  {line}" for line in decision.summary))
+    print_lines(*(f"  ! {warning}" for warning in decision.warnings))
+    print_lines("", "details:")
     for reason in decision.reasons:
-        say(f"  - {reason}")
+        print_lines(f"  - {reason}")
 
 
-def tell_outcome(outcome: "Outcome", as_json: bool) -> None:
+def print_result(outcome: "DecisionResult", as_json: bool) -> None:
     """The verdict first, then its reasons, the contenders, and where the report lies; or the report's document."""
     if as_json:
         print_json(outcome.document)
         return
     folder = outcome.folder.path
     print_decision(outcome.decision)
-    say("")
-    print_beside(outcome.evaluation, outcome.decision)
-    say("")
+    print_lines("")
+    print_summary_table(outcome.evaluation, outcome.decision)
+    print_lines("")
     print_contenders(outcome.evaluation)
-    say("")
-    say_next(*words_after(outcome.decision.verdict, outcome.decision.winner, folder))
+    print_lines("")
+    print_next_command(*suggest_next_command(outcome.decision.verdict, outcome.decision.winner, folder))
     for path in outcome.reports:
-        say(str(path))
+        print_lines(str(path))
 
 
-def words_after(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
+def suggest_next_command(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
     """The command that uses what a verdict names; a system that is kept is used where it runs."""
     return ("runs",) if verdict == "stop" and winner is not None else ("chat", folder)
 
 
-def print_beside(evaluation: "Evaluation", decision: "Decision") -> None:
+def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
     """The verdict's contender, what the user has now, and the runner-up."""
-    from tunesmith.records.quantity import percent, usd, wording
+    from tunesmith.records.quantity import format_metric_name, format_percent, format_usd
 
     rows = []
     for role, name in decision.beside:
-        one = evaluation.contender(name)
-        score, cost = one.metrics.get(evaluation.metric), one.known_usd_per_1000
-        scored = percent(score.value) if score and score.n else "no score"
-        rows.append((role, one.name, scored, "not known" if cost is None else usd(cost)))
-    print_table(("", "contender", wording(evaluation.metric), "1,000 requests"), rows, right=(2, 3))
+        one = evaluation.get_contender(name)
+        score, cost = one.metrics.get(evaluation.metric), one.usd_per_1000_or_none
+        scored = format_percent(score.value) if score and score.n else "no score"
+        rows.append((role, one.name, scored, "not known" if cost is None else format_usd(cost)))
+    print_table(("", "contender", format_metric_name(evaluation.metric), "1,000 requests"), rows, right=(2, 3))
 
 
 def print_contenders(evaluation: "Evaluation") -> None:
@@ -160,7 +169,7 @@ def print_contenders(evaluation: "Evaluation") -> None:
     has_failed = any(score.failed for score in scores)
     rows = []
     for contender, score in zip(evaluation.contenders, scores, strict=True):
-        seconds, cost = contender.known_seconds_per_request, contender.known_usd_per_1000
+        seconds, cost = contender.seconds_per_request_or_none, contender.usd_per_1000_or_none
         scored = (f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}") if score.n else ("no score", "")
         failed = (f"{score.failed:,}",) if has_failed else ()
         time = "not known" if seconds is None else f"{seconds:.2f}"

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.decide import run_and_tell
+from tunesmith.cli.decide import decide_and_print
 
-PRESET = "names-demo"
+DEMO_PRESET = "names-demo"
 
 
 def demo(
@@ -17,10 +17,10 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """The whole way on sample data: baselines, tuning, evaluation, verdict, report."""
-    from tunesmith.recipe.load import load_recipe
+    from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.inventory import fetch_sample
 
     changes = [f"data.path={fetch_sample()}"]
     if minutes is not None:
         changes.append(f"training.minutes={minutes}")
-    run_and_tell(load_recipe(PRESET, [*changes, *(set_ or ())]), out, json)
+    decide_and_print(load_recipe(DEMO_PRESET, [*changes, *(set_ or ())]), out, json)

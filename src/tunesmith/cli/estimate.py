@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.command_inputs import resolve_recipe_and_data
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 from tunesmith.cli.progress import open_listener
-from tunesmith.cli.sources import recipe_and_data
 
 if TYPE_CHECKING:
-    from tunesmith.records import Estimate, Range
+    from tunesmith.records import Estimate, EstimateInterval
 
 
 def estimate(
@@ -28,10 +28,10 @@ def estimate(
 
     Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --test-limit 100.
     """
-    from tunesmith.recipe.load import load_recipe
+    from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.estimate import estimate as estimate_recipe
 
-    recipe, data = recipe_and_data(source, data, recipe)
+    recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     listener = open_listener()
     try:
@@ -42,39 +42,45 @@ def estimate(
         print_json(found.model_dump(mode="json"))
         return
     print_estimate(found)
-    say_next("train", *([recipe] if recipe else []), *(word for change in changes for word in ("--set", change)))
+    print_next_command(
+        "train", *([recipe] if recipe else []), *(word for change in changes for word in ("--set", change))
+    )
 
 
 def print_estimate(found: "Estimate") -> None:
     """The three numbers, what they are made of, and what was assumed."""
-    from tunesmith.records import passes_told
-    from tunesmith.records.estimate import total
-    from tunesmith.records.quantity import duration, usd
-    from tunesmith.workflow.estimate import too_short
+    from tunesmith.records import format_epochs
+    from tunesmith.records.quantity import format_duration, format_usd
+    from tunesmith.records.training_estimate import sum_intervals
+    from tunesmith.workflow.estimate import format_short_training_warning
 
-    def row(name: str, of: "Range", tell: Callable[[float], str]) -> tuple[str, ...]:
+    def build_row(name: str, of: "EstimateInterval", tell: Callable[[float], str]) -> tuple[str, ...]:
         return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
 
     rows = [
-        row("tuning takes", found.seconds, duration),
-        row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
-        row("tuning costs", found.usd, usd),
+        build_row("tuning takes", found.seconds, format_duration),
+        build_row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
+        build_row("tuning costs", found.usd, format_usd),
     ]
     if found.asking_seconds.high > 0:
-        whole = total([found.seconds, found.asking_seconds])
-        rows = [row("decide takes", whole, duration), *rows, row("decide costs", found.decide_usd, usd)]
+        whole = sum_intervals([found.seconds, found.asking_seconds])
+        rows = [
+            build_row("decide takes", whole, format_duration),
+            *rows,
+            build_row("decide costs", found.decide_usd, format_usd),
+        ]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
-    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.parts.items() if seconds)
+    parts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in found.parts.items() if seconds)
     shared = found.tokens_read / max(1, found.tokens_computed)
     plan = found.plan
-    say(
+    print_lines(
         "",
-        f"tuned for {passes_told(found.extent)}: {parts}" if found.extent else f"{found.steps:,} steps: {parts}",
+        f"tuned for {format_epochs(found.extent)}: {parts}" if found.extent else f"{found.steps:,} steps: {parts}",
         f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained; {found.tokens_computed:,} computed"
         + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
         f"at most {plan.most_tokens:,} tokens at once, {plan.bytes_per_token / 1e6:.2f} MB each"
         + ", layers computed twice" * plan.checkpointing,
     )
-    if warning := too_short(found):
-        say("", f"warning: {warning}")
-    say("", "assumed:", *(f"  - {line}" for line in found.assumptions))
+    if warning := format_short_training_warning(found):
+        print_lines("", f"warning: {warning}")
+    print_lines("", "assumed:", *(f"  - {line}" for line in found.assumptions))

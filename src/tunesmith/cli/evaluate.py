@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 from tunesmith.cli.decide import print_contenders
-from tunesmith.cli.output import print_json, print_table, say, say_next
 from tunesmith.cli.progress import open_listener
 
 
@@ -22,8 +22,8 @@ def evaluate(
 
     Answers that other systems gave (--answers FILE) and models behind a URL are compared too, also without a model.
     """
-    from tunesmith.recipe.load import load_recipe
-    from tunesmith.workflow.evaluate import evaluate as evaluate_models
+    from tunesmith.recipe.recipe_loader import load_recipe
+    from tunesmith.workflow.model_evaluation import evaluate as evaluate_models
 
     listener = open_listener()
     try:
@@ -35,9 +35,9 @@ def evaluate(
     if json:
         print_json(evaluation.model_dump(mode="json"))
         return
-    say(f"{evaluation.task}: {len(evaluation.examples)} test examples, {evaluation.scorer_reason}", "")
+    print_lines(f"{evaluation.task}: {len(evaluation.examples)} test examples, {evaluation.scorer_reason}", "")
     print_contenders(evaluation)
-    say("")
+    print_lines("")
     rows = [
         (f"{c.a} - {c.b}", f"{c.difference:+.3f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.2g}")
         for c in evaluation.comparisons
@@ -45,5 +45,5 @@ def evaluate(
     if rows:
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
     if folder is not None:
-        say(f"kept in {folder}")
-    say_next("decide", data)
+        print_lines(f"kept in {folder}")
+    print_next_command("decide", data)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import plain, print_json, say, say_next
+from tunesmith.cli.console import escape_control_characters, print_json, print_lines, print_next_command
 from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
-    from tunesmith.engine.adapters.merge import Proof
-    from tunesmith.workflow.export import Exported
+    from tunesmith.engine.adapters.merge import MergeProof
+    from tunesmith.workflow.export import ExportResult
 
 
 def export(
@@ -45,42 +45,44 @@ def export(
             }
         )
         return
-    if exported.why:
-        say(exported.why)
+    if exported.reason:
+        print_lines(exported.reason)
     computed = f"; its model is computed in {exported.dtype}" if exported.dtype else ""
-    say(f"wrote {to}" + (f", {exported.dtype}" if exported.merge else computed))
+    print_lines(f"wrote {to}" + (f", {exported.dtype}" if exported.merge else computed))
     if exported.merge is not None:
-        _tell_merged(exported.merge)
+        _print_merge_proof(exported.merge)
     if exported.sampling:
-        say(
+        print_lines(
             f"generation_config.json has {', '.join(exported.sampling)}, by which servers answer unless they are told "
             "otherwise; what was measured is the likeliest answer: ask with temperature 0 and no penalties"
         )
-    _tell_answers(exported)
+    _print_answers_proof(exported)
 
 
-def _tell_merged(proof: "Proof") -> None:
-    say(
+def _print_merge_proof(proof: "MergeProof") -> None:
+    print_lines(
         f"proof: on {proof.places:,} places of {proof.probes} prompts no log-probability moved by more than "
         f"{max(proof.merged, proof.read_back):.1e} nats ({proof.tolerance:.0e} is allowed"
         + (f"; the adapter moves them by up to {proof.moved:.2g})" if proof.moved is not None else ")")
     )
     if proof.from_four_bits:
-        say("merged onto the values that the 4-bit weights stood for: those were trained on, not the original weights")
+        print_lines(
+            "merged onto the values that the 4-bit weights stood for: those were trained on, not the original weights"
+        )
     beside = proof.bf16_other_token_beside
-    say(
+    print_lines(
         f"computed in bfloat16 the likeliest token differs at {proof.bf16_other_token:.1%} of the places"
         + (f"; with the adapter beside the model at {beside:.1%}" if beside is not None else "")
     )
 
 
-def _tell_answers(exported: "Exported") -> None:
+def _print_answers_proof(exported: "ExportResult") -> None:
     answers = exported.answers
     if answers is None:
-        say_next("chat", exported.folder)
+        print_next_command("chat", exported.folder)
         return
-    say(f"proof: {answers.sentence}")
+    print_lines(f"proof: {answers.sentence}")
     if answers.differing:
-        say("answers_proof.json lists those that differ")
+        print_lines("answers_proof.json lists those that differ")
     program = shlex.quote(str(exported.folder / "answer.py"))
-    say(f"next: echo 'your question' | python {plain(program)}")
+    print_lines(f"next: echo 'your question' | python {escape_control_characters(program)}")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command
 
 if TYPE_CHECKING:
-    from tunesmith.workflow.init import Question
+    from tunesmith.workflow.recipe_edit import Question
 
 
 def init(
@@ -24,10 +24,10 @@ def init(
 ) -> None:
     """Ask what no data answers (how often things change, how many requests) and write it into a recipe."""
     from tunesmith.errors import UsageError
-    from tunesmith.workflow.init import QUESTIONS, open_questions, set_circumstances
+    from tunesmith.workflow.recipe_edit import QUESTIONS, list_unanswered_questions, write_usage_context
 
     changes = list(set_ or ())
-    questions = open_questions(recipe)
+    questions = list_unanswered_questions(recipe)
     if not changes:
         questions = list(QUESTIONS) if again else questions
         if questions and not sys.stdin.isatty():
@@ -35,48 +35,50 @@ def init(
                 "nobody-to-ask", "Nobody is there to answer.", found="standard input is not a terminal",
                 do="answer with --set, for example --set circumstances.requests_per_month=5000",
             )  # fmt: skip
-        changes = [f"{question.key}={answer}" for question in questions if (answer := _ask(question)) is not None]
-    said = set_circumstances(recipe, changes)
+        changes = [
+            f"{question.key}={answer}" for question in questions if (answer := _ask_question(question)) is not None
+        ]
+    said = write_usage_context(recipe, changes)
     if json:
         print_json({"recipe": str(recipe), "circumstances": said.model_dump(mode="json")})
         return
     for question in QUESTIONS:
         value = getattr(said, question.field)
-        say(f"{question.field}: {'not known' if value is None else value}")
-    say(f"written to {recipe}")
-    say_next("decide", "DATA", "--recipe", recipe)
+        print_lines(f"{question.field}: {'not known' if value is None else value}")
+    print_lines(f"written to {recipe}")
+    print_next_command("decide", "DATA", "--recipe", recipe)
 
 
-def _ask(question: "Question") -> str | None:
+def _ask_question(question: "Question") -> str | None:
     """The answer as it is written in a recipe; None where nobody knows."""
     print(f"\n{question.text}", file=sys.stderr)
     if question.choices:
         listed = "  ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, 1))
     else:
-        listed = f"a number of {question.number}"
+        listed = f"a number of {question.unit}"
     while True:
         print(f"  {listed}  (Enter: do not know) ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             return None  # the end of the input: nobody answers any more
-        answer = _understood(line.strip(), question)
+        answer = _parse_answer(line.strip(), question)
         if answer is not None:
             return answer or None
         print("  that is none of the answers", file=sys.stderr)
 
 
-def _understood(typed: str, question: "Question") -> str | None:
+def _parse_answer(typed: str, question: "Question") -> str | None:
     """The answer, "" where nobody knows, None where it is not one of the answers."""
     if not typed:
         return ""
     if not question.choices:
-        return _number(typed)
+        return _parse_number(typed)
     if typed.isdecimal() and 1 <= int(typed) <= len(question.choices):
         return question.choices[int(typed) - 1]
     return typed.lower() if typed.lower() in question.choices else None
 
 
-def _number(typed: str) -> str | None:
+def _parse_number(typed: str) -> str | None:
     """`5,000` and `5000.5` are numbers; what is not above 0 is no answer."""
     try:
         number = float(typed.replace(",", "").replace("_", ""))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 from tunesmith.errors import UsageError
 
 
@@ -13,12 +13,12 @@ def list_keys(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the keys of a recipe by group, with the flags that set them."""
-    from tunesmith.cli.flags import flag_of, nearest_flag
-    from tunesmith.recipe.keys import described_groups
-    from tunesmith.recipe.other_tools import find_ours
+    from tunesmith.cli.recipe_flags import get_flag, suggest_flag
+    from tunesmith.recipe.key_aliases import find_own_key
+    from tunesmith.recipe.recipe_keys import describe_groups
 
-    groups = described_groups()
-    if word is not None and (ours := find_ours(word)) is not None and ours.key:
+    groups = describe_groups()
+    if word is not None and (ours := find_own_key(word)) is not None and ours.key:
         word = ours.key  # another tool's name
     wanted = {
         name: [key for key in keys if word is None or name == word or word.replace("-", "_") in key.path]
@@ -27,11 +27,11 @@ def list_keys(
     if not any(wanted.values()):
         raise UsageError(
             "no-such-key", f"No key of a recipe has {word!r} in it.", found=f"groups: {', '.join(groups)}",
-            do=nearest_flag(f"--{word}", ()) or "see all keys: tunesmith keys",
+            do=suggest_flag(f"--{word}", ()) or "see all keys: tunesmith keys",
         )  # fmt: skip
     if json:
         listed = [
-            {"key": key.path, "flag": flag_of(key.path), "default": key.default, "allowed": key.allowed}
+            {"key": key.path, "flag": get_flag(key.path), "default": key.default, "allowed": key.allowed}
             for keys in wanted.values()
             for key in keys
         ]
@@ -40,11 +40,11 @@ def list_keys(
     for name, keys in wanted.items():
         if not keys:
             continue
-        say(f"{name}: {groups[name][0]}")
+        print_lines(f"{name}: {groups[name][0]}")
         print_table(
             ("key", "flag", "default", "allowed"),
-            [(key.path, flag_of(key.path), key.default, key.allowed) for key in keys],
+            [(key.path, get_flag(key.path), key.default, key.allowed) for key in keys],
         )
-        say("")
-    say("in a recipe file the last name stands below its group; --set KEY=VALUE sets any of them")
-    say_next("decide", "--help")
+        print_lines("")
+    print_lines("in a recipe file the last name stands below its group; --set KEY=VALUE sets any of them")
+    print_next_command("decide", "--help")

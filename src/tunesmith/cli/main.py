@@ -29,10 +29,10 @@ from tunesmith.cli import (
     runs,
     train,
 )
-from tunesmith.cli.flags import nearest_flag, with_recipe_flags
-from tunesmith.cli.output import print_error
+from tunesmith.cli.console import print_error
+from tunesmith.cli.recipe_flags import expand_recipe_flags, suggest_flag
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
-from tunesmith.runs.stop import answer_signals, exit_code_of_stop, leave_at_once, what_the_program_keeps
+from tunesmith.runs.signals import exit_immediately, get_stop_exit_code, install_signal_handlers, what_the_program_keeps
 
 app = typer.Typer(
     name="tunesmith",
@@ -69,16 +69,16 @@ COMMANDS = (
     demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat,
     compare.compare, export.export, prices.prices, init.init,
 )  # fmt: skip
-NAMES: dict[Callable[..., None], str] = {
+COMMAND_NAMES: dict[Callable[..., None], str] = {
     runs.list_runs: "runs",
     runs.show_run: "show",
     models.list_models: "models",
     keys.list_keys: "keys",
 }
-every: tuple[Callable[..., None], ...] = (*COMMANDS, *NAMES)
-for command in every:
+ALL_COMMANDS: tuple[Callable[..., None], ...] = (*COMMANDS, *COMMAND_NAMES)
+for command in ALL_COMMANDS:
     # The first line of its help whole: typer would cut it off where the terminal ends.
-    app.command(NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(command)
+    app.command(COMMAND_NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
     try:
-        result = app(_with_keys_of_recipes(words) or ["--help"], prog_name="tunesmith", standalone_mode=False)
+        result = app(_spell_out_recipe_flags(words) or ["--help"], prog_name="tunesmith", standalone_mode=False)
         sys.stdout.flush()
         if result == Interrupted.exit_code:  # typer made it of a KeyboardInterrupt
             raise KeyboardInterrupt
@@ -96,16 +96,16 @@ def run(arguments: Sequence[str]) -> int:
     except TunesmithError as error:
         return _fail(error, error.exit_code, as_json, debug)
     except typer.TyperException as error:
-        usage = _usage_error(error)
+        usage = _build_usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
         stopped = Interrupted("stopped", f"Stopped as you asked. {what_the_program_keeps()}")
-        return _fail(stopped, exit_code_of_stop(), as_json, debug)
+        return _fail(stopped, get_stop_exit_code(), as_json, debug)
     except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
-        _leave_stdout()
+        _redirect_stdout()
         return 0
     except OSError as error:
-        refused = _refused(error)
+        refused = _build_machine_error(error)
         return _fail(refused, refused.exit_code, as_json, debug)
     except Exception as error:  # the outermost seam: a defect of ours must not look like an answer
         if debug:
@@ -114,24 +114,24 @@ def run(arguments: Sequence[str]) -> int:
             "defect",
             "Something went wrong that is not your fault.",
             found=f"{type(error).__name__}: {error}",
-            do="; ".join(["run the command again with --debug and report what it prints", *_notes(error)]),
+            do="; ".join(["run the command again with --debug and report what it prints", *_get_notes(error)]),
         )
         return _fail(defect, 70, as_json, debug=False)
 
 
-def _notes(error: BaseException) -> list[str]:
+def _get_notes(error: BaseException) -> list[str]:
     """What stages added to an error on its way: how to go on."""
     return list(getattr(error, "__notes__", ()))
 
 
-def _with_keys_of_recipes(words: list[str]) -> list[str]:
+def _spell_out_recipe_flags(words: list[str]) -> list[str]:
     """The command line with flags that name recipe keys spelled out, where the command takes a recipe."""
     commands = getattr(typer.main.get_command(app), "commands", {})
     declared = {flag for one in getattr(commands.get(words[0]), "params", ()) for flag in one.opts} if words else set()
-    return with_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
+    return expand_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
 
 
-def _refused(error: OSError) -> InputError:
+def _build_machine_error(error: OSError) -> InputError:
     """No right, no room, no such place: the machine says no, wherever the program was."""
     return InputError(
         "machine",
@@ -142,14 +142,14 @@ def _refused(error: OSError) -> InputError:
     )
 
 
-def _usage_error(error: typer.TyperException) -> UsageError:
+def _build_usage_error(error: typer.TyperException) -> UsageError:
     said = error.format_message()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tunesmith"
     flag = getattr(error, "option_name", None)
     if flag is not None and context is not None:
         declared = {name for one in context.command.params for name in one.opts}
-        if advice := nearest_flag(flag, declared, with_keys="--set" in declared):
+        if advice := suggest_flag(flag, declared, with_keys="--set" in declared):
             return UsageError("arguments", f"There is no flag {flag}.", do=advice)
     return UsageError("arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help")
 
@@ -161,11 +161,11 @@ def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> 
         print_error(error, as_json=as_json)
         sys.stdout.flush()
     except OSError:  # standard output is what failed; the message stands on standard error
-        _leave_stdout()
+        _redirect_stdout()
     return exit_code
 
 
-def _leave_stdout() -> None:
+def _redirect_stdout() -> None:
     """What is still in the buffer goes nowhere, so that Python's own flush at the end does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -175,10 +175,10 @@ def main() -> None:
     # torch's threads wait for each other by spinning; on a machine that others use too, shorter was 1.7 times
     # faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    answer_signals()
+    install_signal_handlers()
     code = run(sys.argv[1:])
     if code in (130, 143):
-        leave_at_once(code)
+        exit_immediately(code)
     sys.exit(code)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 
 
 def list_models(
@@ -21,5 +21,5 @@ def list_models(
         print_json({"models": rows})
         return
     print_table(("model", "kind", "ready", "where"), [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows])
-    say("", "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe pins it)")
-    say_next("chat", rows[0]["name"])
+    print_lines("", "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe pins it)")
+    print_next_command("chat", rows[0]["name"])

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 
 
 def prices(
@@ -16,9 +16,16 @@ def prices(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List every price with its source, its day and its age; rows of your own go before those that come along."""
-    from tunesmith.decision.prices import age_days, is_old, load_prices, own_prices_path, source_of, write_example
+    from tunesmith.decision.prices import (
+        compute_age_days,
+        format_source,
+        get_user_prices_path,
+        is_old,
+        load_prices,
+        write_example,
+    )
     from tunesmith.errors import UsageError
-    from tunesmith.records.quantity import usd
+    from tunesmith.records.quantity import format_usd
 
     if init and file:
         raise UsageError(
@@ -27,26 +34,34 @@ def prices(
         )  # fmt: skip
     if init:
         write_example()
-    own = file or own_prices_path()
+    own = file or get_user_prices_path()
     rows = load_prices(file)
     if json:
-        listed = [{**row.model_dump(), "age_days": age_days(row.date), "is_old": is_old(row.date)} for row in rows]
+        listed = [
+            {**row.model_dump(), "age_days": compute_age_days(row.date), "is_old": is_old(row.date)} for row in rows
+        ]
         print_json({"own": str(own), "own_exists": own.exists(), "prices": listed})
         return
     print_table(
         ("model", "provider", "in", "out", "tuning", "day", "age", "source"),
         [
             (
-                row.model, row.provider, usd(row.usd_per_million_in), usd(row.usd_per_million_out),
-                "" if row.tuning_usd_per_million is None else usd(row.tuning_usd_per_million),
-                row.date, f"{age_days(row.date)} days" + ", old" * is_old(row.date), source_of(row),
+                row.model, row.provider, format_usd(row.usd_per_million_in), format_usd(row.usd_per_million_out),
+                "" if row.tuning_usd_per_million is None else format_usd(row.tuning_usd_per_million),
+                row.date, f"{compute_age_days(row.date)} days" + ", old" * is_old(row.date), format_source(row),
             )
             for row in rows
         ],
         right=(2, 3, 4),
     )  # fmt: skip
-    say("", "USD for a million tokens read (in), written (out), trained on (tuning); old: look it up again")
+    print_lines("", "USD for a million tokens read (in), written (out), trained on (tuning); old: look it up again")
     if any(row.source_kind == "third party" for row in rows):
-        say("third party: the number was not read on the vendor's own page; compare it there before you rely on it")
-    say(f"your own rows: {own}" + ("" if own.exists() else " (not there yet: tunesmith prices --init makes it)"))
-    say_next("prices", "--init") if not own.exists() else say_next("decide", "DATA", "--set", f"cost.prices={own}")
+        print_lines(
+            "third party: the number was not read on the vendor's own page; compare it there before you rely on it"
+        )
+    print_lines(
+        f"your own rows: {own}" + ("" if own.exists() else " (not there yet: tunesmith prices --init makes it)")
+    )
+    print_next_command("prices", "--init") if not own.exists() else print_next_command(
+        "decide", "DATA", "--set", f"cost.prices={own}"
+    )

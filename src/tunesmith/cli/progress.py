@@ -6,24 +6,24 @@ from collections import deque
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-from tunesmith.cli.output import plain
+from tunesmith.cli.console import escape_control_characters
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from tunesmith.records import MaskProof
 
-LINE_EVERY_SECONDS = 15.0
+LOG_INTERVAL_SECONDS = 15.0
 
 
-class Pace:
+class RateEstimator:
     """How long the rest of some work takes, by how fast it went lately.
 
     The beginning says little: answers are made many at once, so none is ready for a while and then many are. Time is
-    counted from the first that were ready, and nothing is said before `LEAST_ADVANCES` more times some were.
+    counted from the first that were ready, and nothing is said before `MIN_ADVANCES` more times some were.
     """
 
-    LEAST_ADVANCES = 3
+    MIN_ADVANCES = 3
     RECENT_SECONDS = 60.0
 
     def __init__(self) -> None:
@@ -35,12 +35,12 @@ class Pace:
             self._advances.clear()
         if done and (not self._advances or done > self._advances[-1][1]):
             self._advances.append((now, done))
-        while len(self._advances) > self.LEAST_ADVANCES + 1 and self._advances[1][0] < now - self.RECENT_SECONDS:
+        while len(self._advances) > self.MIN_ADVANCES + 1 and self._advances[1][0] < now - self.RECENT_SECONDS:
             self._advances.popleft()
 
-    def left(self, now: float, total: float) -> float | None:
+    def estimate_seconds_left(self, now: float, total: float) -> float | None:
         """Seconds up to the end; None while nothing can be said."""
-        if len(self._advances) <= self.LEAST_ADVANCES:
+        if len(self._advances) <= self.MIN_ADVANCES:
             return None
         (first, done_first), (last, done) = self._advances[0], self._advances[-1]
         seconds_each = (last - first) / (done - done_first)
@@ -52,31 +52,31 @@ class LogListener:
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
-        self.said: dict[str, float] = {}
-        self.paces: dict[str, Pace] = {}
+        self.last_printed: dict[str, float] = {}
+        self.rates: dict[str, RateEstimator] = {}
 
-    def stage(self, title: str) -> None:
+    def start_stage(self, title: str) -> None:
         """A new stage begins."""
-        print(f"== {plain(title)}", file=sys.stderr, flush=True)
+        print(f"== {escape_control_characters(title)}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
-        print(indent(plain(text), "   "), file=sys.stderr, flush=True)
+        print(indent(escape_control_characters(text), "   "), file=sys.stderr, flush=True)
 
-    def progress(self, label: str, done: float, total: float, detail: str = "") -> None:
+    def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
         """`done` of `total` are ready; `detail` is already formatted."""
         now = time.monotonic()
         started = self.started.setdefault(label, now)
-        pace = self.paces.setdefault(label, Pace())
+        pace = self.rates.setdefault(label, RateEstimator())
         pace.add(now, done)
-        if done < total and now - self.said.get(label, started) < LINE_EVERY_SECONDS:
+        if done < total and now - self.last_printed.get(label, started) < LOG_INTERVAL_SECONDS:
             return
-        self.said[label] = now
-        left = pace.left(now, total)
+        self.last_printed[label] = now
+        left = pace.estimate_seconds_left(now, total)
         remaining = f"  {left:.0f} s left" if done < total and left is not None else ""
         self.note(f"{label} {100 * done / max(total, 1e-9):3.0f} %{remaining}  {detail}".rstrip())
 
-    def proof(self, proof: "MaskProof") -> None:
+    def show_mask_proof(self, proof: "MaskProof") -> None:
         """The first examples with the trained text marked."""
         self.note("trained text stands between ⟦ and ⟧")
         for example in proof.examples[:1]:
@@ -103,25 +103,27 @@ class TerminalListener(LogListener):
         self.tasks: dict[str, TaskID] = {}
         self.bars.start()
 
-    def stage(self, title: str) -> None:
-        self.console.print(plain(title), style="bold", markup=False)
+    def start_stage(self, title: str) -> None:
+        self.console.print(escape_control_characters(title), style="bold", markup=False)
 
     def note(self, text: str) -> None:
-        self.console.print(indent(plain(text), "   "), markup=False)
+        self.console.print(indent(escape_control_characters(text), "   "), markup=False)
 
-    def progress(self, label: str, done: float, total: float, detail: str = "") -> None:
+    def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
         if label not in self.tasks:
             self.tasks[label] = self.bars.add_task(label, total=total, detail="")
         self.bars.update(self.tasks[label], completed=done, total=total, detail=detail)
 
-    def proof(self, proof: "MaskProof") -> None:
+    def show_mask_proof(self, proof: "MaskProof") -> None:
         from rich.text import Text
 
         self.note("what is trained is underlined:")
         for example in proof.examples[:2]:
             text = Text("   ")
             for piece in example:
-                text.append(plain(piece.text), style="bold green underline" if piece.trained else "dim")
+                text.append(
+                    escape_control_characters(piece.text), style="bold green underline" if piece.trained else "dim"
+                )
             self.console.print(text)
 
     def close(self) -> None:

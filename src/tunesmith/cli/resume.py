@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from tunesmith.cli.decide import tell_outcome
+from tunesmith.cli.decide import print_result
 from tunesmith.cli.progress import open_listener
-from tunesmith.cli.train import print_trained
+from tunesmith.cli.train import print_training_result
 
 
 def resume(
@@ -26,6 +26,6 @@ def resume(
         listener.close()
     if isinstance(ended, tuple):
         finished, folder = ended
-        print_trained(finished, folder.path, json)
+        print_training_result(finished, folder.path, json)
     else:
-        tell_outcome(ended, json)
+        print_result(ended, json)

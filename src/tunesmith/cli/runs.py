@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tunesmith.cli.decide import words_after
-from tunesmith.cli.output import print_json, print_table, say, say_next
+from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
+from tunesmith.cli.decide import suggest_next_command
 from tunesmith.cli.progress import open_listener
 
 
@@ -21,14 +21,14 @@ def list_runs(
         print_json({"runs": rows})
         return
     if not rows:
-        say("no runs yet")
-        say_next("demo")
+        print_lines("no runs yet")
+        print_next_command("demo")
         return
     print_table(
         ("run", "status", "model", "verdict", "folder"),
         [(row["id"], row["status"], row["model"], row["verdict"] or "", row["folder"]) for row in rows],
     )
-    say_next("show", rows[0]["id"])
+    print_next_command("show", rows[0]["id"])
 
 
 def show_run(
@@ -49,35 +49,37 @@ def show_run(
 
 
 def _print_run(details: dict[str, Any]) -> None:
-    from tunesmith.records import TrainingExtent
+    from tunesmith.records import TrainingLength
 
     head = details["run"]
     made = head["created"][:16].replace("T", " ")
-    say(f"run {head['id']} ({details['status']}), made {made} UTC", f"folder {details['folder']}")
-    say(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
+    print_lines(f"run {head['id']} ({details['status']}), made {made} UTC", f"folder {details['folder']}")
+    print_lines(f"model {head['model']['name']}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:
         seconds, tokens = f"{result['seconds']:.0f} s", f"{result['tokens_trained']:,} tokens trained"
-        say(f"training: steps {result['steps']}, {seconds}, {tokens}, kept step {result['best_step']}")
+        print_lines(f"training: steps {result['steps']}, {seconds}, {tokens}, kept step {result['best_step']}")
         if result["extent"]:
-            say(f"tuned for {TrainingExtent.model_validate(result['extent']).told}")
+            print_lines(f"tuned for {TrainingLength.model_validate(result['extent']).summary}")
     if result and result["best_validation_loss"] is not None:
-        say(f"held-out loss {result['best_validation_loss']:.4f}")
+        print_lines(f"held-out loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]
     if decision:
-        say("", f"verdict: {decision['verdict']}", *(f"  ! {warning}" for warning in decision["warnings"]))
-        say(*(f"  - {reason}" for reason in decision["reasons"]))
+        print_lines("", f"verdict: {decision['verdict']}", *(f"  ! {warning}" for warning in decision["warnings"]))
+        print_lines(*(f"  - {reason}" for reason in decision["reasons"]))
     if details["damaged"]:
-        say("", "damaged, restore from a copy or make the run again:", *(f"  ! {one}" for one in details["damaged"]))
+        print_lines(
+            "", "damaged, restore from a copy or make the run again:", *(f"  ! {one}" for one in details["damaged"])
+        )
     elif not details["has_checksums"]:
-        say("", "made by a version that kept no checksums: damage would not be found")
+        print_lines("", "made by a version that kept no checksums: damage would not be found")
     if details["artifacts"]:
-        say("")
+        print_lines("")
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]
         print_table(("kind", "bytes", "path"), rows, right=(1,))
     is_tuned = any(artifact["kind"] in ("adapter", "model") for artifact in details["artifacts"])
     if details["status"] in ("interrupted", "failed", "killed"):
-        say_next("resume", details["folder"])
+        print_next_command("resume", details["folder"])
     else:
-        used = words_after(decision["verdict"], decision["winner"], details["folder"]) if decision else None
-        say_next(*(used or ("chat", details["folder"])) if is_tuned else ("runs",))
+        used = suggest_next_command(decision["verdict"], decision["winner"], details["folder"]) if decision else None
+        print_next_command(*(used or ("chat", details["folder"])) if is_tuned else ("runs",))

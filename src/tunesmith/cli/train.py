@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.output import print_json, say, say_next
+from tunesmith.cli.command_inputs import resolve_recipe_and_data
+from tunesmith.cli.console import print_json, print_lines, print_next_command
 from tunesmith.cli.progress import open_listener
-from tunesmith.cli.sources import recipe_and_data
 
 if TYPE_CHECKING:
     from tunesmith.records import Run
@@ -25,10 +25,10 @@ def train(
 
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """
-    from tunesmith.recipe.load import load_recipe
-    from tunesmith.workflow.tuning import train as train_recipe
+    from tunesmith.recipe.recipe_loader import load_recipe
+    from tunesmith.workflow.training_session import train as train_recipe
 
-    recipe, data = recipe_and_data(source, data, recipe)
+    recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     loaded = load_recipe(recipe, changes)
     listener = open_listener()
@@ -36,12 +36,12 @@ def train(
         run, folder = train_recipe(loaded, out, listener)
     finally:
         listener.close()
-    print_trained(run, folder.path, json)
+    print_training_result(run, folder.path, json)
 
 
-def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
+def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:
     """How a tuning ended, and where it lies."""
-    from tunesmith.records import minutes_told
+    from tunesmith.records import format_needed_minutes
 
     result = run.result
     if as_json:
@@ -49,12 +49,14 @@ def print_trained(run: "Run", folder: Path, as_json: bool) -> None:
         return
     assert result is not None
     early = ", early: the last looks at held-out examples were no better" if result.ended_early else ""
-    say(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}")
+    print_lines(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}")
     if result.extent is not None:
-        say(f"tuned for {result.extent.told}")
+        print_lines(f"tuned for {result.extent.summary}")
         if result.extent.is_short:
-            say(f"warning: too little to judge fine-tuning by; {minutes_told(result.extent)}".rstrip("; "))
+            print_lines(
+                f"warning: too little to judge fine-tuning by; {format_needed_minutes(result.extent)}".rstrip("; ")
+            )
     if result.best_validation_loss is not None:
-        say(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
-    say(f"folder {folder}")
-    say_next("chat", folder)
+        print_lines(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
+    print_lines(f"folder {folder}")
+    print_next_command("chat", folder)

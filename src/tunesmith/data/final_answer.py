@@ -21,9 +21,9 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think")
-_PAIRS: dict[str, str] = {
-    **{f"<{name}>": f"</{name}>" for name in _NAMES},
+_TAG_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think")
+_TAG_PAIRS: dict[str, str] = {
+    **{f"<{name}>": f"</{name}>" for name in _TAG_NAMES},
     "[think]": "[/think]",
     "◁think▷": "◁/think▷",
     "<|begin_of_thought|>": "<|end_of_thought|>",
@@ -31,17 +31,17 @@ _PAIRS: dict[str, str] = {
     "<|channel>thought": "<channel|>",
 }
 """Opening tag -> closing tag, in lower case."""
-_CLOSINGS = frozenset(_PAIRS.values())
-_TAG = re.compile("|".join(re.escape(tag) for tag in [*_PAIRS, *_PAIRS.values()]), re.IGNORECASE)
+_CLOSINGS = frozenset(_TAG_PAIRS.values())
+_TAG = re.compile("|".join(re.escape(tag) for tag in [*_TAG_PAIRS, *_TAG_PAIRS.values()]), re.IGNORECASE)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _CHANNEL = re.compile(r"<\|channel\|>[ ]*(\w+)[^\n]{0,200}?<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|start|call|channel)\|>")
 _BARE_HARMONY = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
 _RESPONSE = re.compile(r"\A<\|START_RESPONSE\|>|<\|END_RESPONSE\|>\Z|\A<\|begin_of_solution\|>|<\|end_of_solution\|>\Z")
-_OPEN, _CLOSE = "<answer>", "</answer>"
+_ANSWER_OPEN, _ANSWER_CLOSE = "<answer>", "</answer>"
 
 
-def final_answer(text: str) -> str:
+def extract_final_answer(text: str) -> str:
     """The text without its reasoning, as it is where it has none; empty where reasoning is all there is."""
     return split_reasoning(text)[0]
 
@@ -62,25 +62,28 @@ def split_reasoning(text: str) -> tuple[str, bool]:
         return text, False
     channels = list(_CHANNEL.finditer(text))
     if channels:
-        return _final_channel(text, channels), True
+        return _extract_final_channel(text, channels), True
     bare = _BARE_HARMONY.match(text)
     if bare:
         return text[bare.end() :].strip(), True
-    blocks = list(_blocks(text))
+    blocks = list(_find_reasoning_blocks(text))
     if not blocks:
-        return _unwrapped(text), False
-    return _unwrapped(_RESPONSE.sub("", _without(text, blocks).strip()).strip()), True
+        return _unwrap_answer_tag(text), False
+    return _unwrap_answer_tag(_RESPONSE.sub("", _remove_blocks(text, blocks).strip()).strip()), True
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap_answer_tag(text: str) -> str:
     """The inside of `<answer>...</answer>` where the text ends with it; of an open one, where it begins with it."""
     bare = text.strip()
-    if bare.lower().count(_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_OPEN)):
+    if bare.lower().count(_ANSWER_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_ANSWER_OPEN)):
         return text
-    before, inside = bare[: bare.lower().index(_OPEN)], bare[bare.lower().index(_OPEN) + len(_OPEN) :]
-    if inside.lower().endswith(_CLOSE):
-        return inside[: -len(_CLOSE)].strip()
-    return text if before or _CLOSE in inside.lower() else inside.strip()
+    before, inside = (
+        bare[: bare.lower().index(_ANSWER_OPEN)],
+        bare[bare.lower().index(_ANSWER_OPEN) + len(_ANSWER_OPEN) :],
+    )
+    if inside.lower().endswith(_ANSWER_CLOSE):
+        return inside[: -len(_ANSWER_CLOSE)].strip()
+    return text if before or _ANSWER_CLOSE in inside.lower() else inside.strip()
 
 
 def explain_reasoning(answers: Sequence[str]) -> str:
@@ -91,7 +94,7 @@ def explain_reasoning(answers: Sequence[str]) -> str:
     return f"{number:,} of {len(answers):,} contain reasoning: only the final answer behind it is compared."
 
 
-def _final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
+def _extract_final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
     """The last message of the channel `final`, up to the token that ends it."""
     final = next((one for one in reversed(channels) if one[1] == "final"), None)
     if final is None:
@@ -100,7 +103,7 @@ def _final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
     return text[final.end() : end.start() if end else len(text)].strip()
 
 
-def _blocks(text: str) -> Iterator[tuple[int, int]]:
+def _find_reasoning_blocks(text: str) -> Iterator[tuple[int, int]]:
     """(begin, end) of every block of reasoning. A closing tag that stands alone ends one that begins with the text:
     the chat template has written its opening tag, or it is the outer one of blocks in blocks."""
     code = [place for match in _CODE.finditer(text) for place in match.span()] if "`" in text else []
@@ -112,8 +115,8 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
             closing, behind = "", tag.end()
         elif closing or bisect_right(code, tag.start()) % 2:  # inside a block, or between a begin and an end of code
             continue
-        elif name in _PAIRS:
-            begin, closing = tag.start(), _PAIRS[name]
+        elif name in _TAG_PAIRS:
+            begin, closing = tag.start(), _TAG_PAIRS[name]
         else:
             yield 0, tag.end()
             behind = tag.end()
@@ -121,7 +124,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
         yield begin, len(text)  # never closed; inside a line it is a word that is talked about
 
 
-def _without(text: str, blocks: Sequence[tuple[int, int]]) -> str:
+def _remove_blocks(text: str, blocks: Sequence[tuple[int, int]]) -> str:
     kept: list[str] = []
     behind = 0
     for begin, end in blocks:

@@ -14,25 +14,31 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tunesmith.data.encode import Refusal, encoded_batches, refuse, weights_of, without_embedding
+from tunesmith.data.pluralize import format_example_count
 from tunesmith.data.render import TrainOn
-from tunesmith.data.sequences import Sequences, sequences_of
-from tunesmith.data.wording import of_examples
+from tunesmith.data.tokenization import (
+    RejectedExample,
+    compute_loss_weights,
+    describe_missing_embeddings,
+    iterate_tokenized_batches,
+    raise_rejected,
+)
+from tunesmith.data.training_sequences import TrainingSequences, build_sequences
 from tunesmith.errors import DataError
 from tunesmith.records import (
     ChatTokenizer,
-    Encoded,
     Example,
     MaskProof,
     Method,
-    Piece,
     Place,
-    Prepared,
+    PreparedSplit,
+    TextSpan,
     TokenArrays,
+    TokenizedText,
     name_places,
 )
 
-OPENS, CLOSES = "⟦", "⟧"
+MASK_OPEN, MASK_CLOSE = "⟦", "⟧"
 
 
 def prepare_split(
@@ -42,7 +48,7 @@ def prepare_split(
     max_tokens: int,
     train_on: TrainOn = "answers",
     method: Method = "sft",
-) -> tuple[Prepared, TokenArrays]:
+) -> tuple[PreparedSplit, TokenArrays]:
     """Render, tokenise and weigh the examples of one split, as the method needs them.
 
     Errors: `DataError` when there are no examples, the method needs others, or any of them cannot be prepared as it is
@@ -50,29 +56,29 @@ def prepare_split(
     """
     if not examples:
         raise DataError("empty-split", f"The {name} split has no examples.", do="give more examples")
-    sequences = sequences_of(name, examples, method)
+    sequences = build_sequences(name, examples, method)
     conversations = sequences.conversations
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     lengths: list[np.ndarray] = []
-    refusals: list[Refusal] = []
+    refusals: list[RejectedExample] = []
     too_long: list[tuple[Place, float]] = []
     beyond: list[tuple[Place, frozenset[int]]] = []
-    for batch, rendered, encoded in encoded_batches(conversations, tokenizer, train_on, refusals):
-        batch_weights = weights_of(rendered, encoded)
+    for batch, rendered, encoded in iterate_tokenized_batches(conversations, tokenizer, train_on, refusals):
+        batch_weights = compute_loss_weights(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
-        too_long += _too_long(batch, batch_weights, batch_lengths, max_tokens)
+        too_long += _find_too_long(batch, batch_weights, batch_lengths, max_tokens)
         if tokenizer.ids_without_embedding:
             found = (tokenizer.ids_without_embedding.intersection(one.ids) for one in encoded)
             beyond += [(example.place, own) for example, own in zip(batch, found, strict=True) if own]
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
-    refuse(refusals, len(conversations), name)
-    _refuse_without_embedding(beyond, len(conversations), name)
-    _refuse_too_long(too_long, len(conversations), max_tokens, name)
+    raise_rejected(refusals, len(conversations), name)
+    _check_embeddings(beyond, len(conversations), name)
+    _check_lengths(too_long, len(conversations), max_tokens, name)
     starts_S1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    are_wanted = sequences.are_wanted
+    are_wanted = sequences.is_desirable
     arrays = TokenArrays(
         np.concatenate(ids),
         np.concatenate(weights),
@@ -80,10 +86,10 @@ def prepare_split(
         sequences.per_example,
         None if are_wanted is None else np.array(are_wanted, np.bool_),
     )
-    return record_of(name, arrays, tokenizer, max_tokens), arrays
+    return build_split_record(name, arrays, tokenizer, max_tokens), arrays
 
 
-def content_of(arrays: TokenArrays) -> str:
+def compute_content_hash(arrays: TokenArrays) -> str:
     """SHA-256 of the arrays: the same data prepared again, or read from a run's folder, have the same."""
     content = hashlib.sha256()
     for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1, arrays.is_desirable_E):
@@ -92,9 +98,9 @@ def content_of(arrays: TokenArrays) -> str:
     return content.hexdigest()
 
 
-def record_of(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> Prepared:
+def build_split_record(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> PreparedSplit:
     """What is told of a prepared split."""
-    return Prepared(
+    return PreparedSplit(
         split=name,
         examples=len(arrays),
         tokens_read=len(arrays.tokens_N),
@@ -103,11 +109,11 @@ def record_of(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_toke
         max_tokens=max_tokens,
         tokenizer_sha256=tokenizer.tokenizer_sha256,
         template_sha256=tokenizer.template_sha256,
-        content=content_of(arrays),
+        content=compute_content_hash(arrays),
     )
 
 
-def _too_long(
+def _find_too_long(
     batch: list[Example], weights_N: np.ndarray, lengths_E: np.ndarray, max_tokens: int
 ) -> Iterator[tuple[Place, float]]:
     """(place, share of the trained tokens that would be cut) of each example over the limit."""
@@ -117,7 +123,7 @@ def _too_long(
         yield batch[e].place, float(own[max_tokens:].sum() / max(own.sum(), 1))
 
 
-def _refuse_too_long(too_long: list[tuple[Place, float]], total: int, max_tokens: int, name: str) -> None:
+def _check_lengths(too_long: list[tuple[Place, float]], total: int, max_tokens: int, name: str) -> None:
     if too_long:
         worst = max(share for _, share in too_long)
         raise DataError(
@@ -129,11 +135,13 @@ def _refuse_too_long(too_long: list[tuple[Place, float]], total: int, max_tokens
         )
 
 
-def _refuse_without_embedding(beyond: list[tuple[Place, frozenset[int]]], total: int, name: str) -> None:
+def _check_embeddings(beyond: list[tuple[Place, frozenset[int]]], total: int, name: str) -> None:
     if beyond:
-        what, do = without_embedding(frozenset[int]().union(*(ids for _, ids in beyond)))
+        what, do = describe_missing_embeddings(frozenset[int]().union(*(ids for _, ids in beyond)))
         places = name_places([place for place, _ in beyond])
-        raise DataError("no-embedding", f"{of_examples(len(beyond), total, what)}.", where=f"{name} {places}", do=do)
+        raise DataError(
+            "no-embedding", f"{format_example_count(len(beyond), total, what)}.", where=f"{name} {places}", do=do
+        )
 
 
 def prove_mask(
@@ -147,19 +155,19 @@ def prove_mask(
 
     Errors: `DataError` when a check fails.
     """
-    sequences = sequences_of("train", examples, method)
-    if len(arrays) != sequences.examples:
-        raise ValueError(f"{len(arrays)} prepared examples, {sequences.examples} examples")
+    sequences = build_sequences("train", examples, method)
+    if len(arrays) != sequences.example_count:
+        raise ValueError(f"{len(arrays)} prepared examples, {sequences.example_count} examples")
     is_trained_N = arrays.weights_N > 0
-    _refuse_untrained(arrays, is_trained_N, sequences)
-    _refuse_without_end(arrays, is_trained_N, tokenizer, sequences)
-    _refuse_two_bos(arrays, tokenizer, sequences)
-    refusals: list[Refusal] = []
-    shown: list[tuple[Piece, ...]] = []
+    _check_trained(arrays, is_trained_N, sequences)
+    _check_end_of_turn(arrays, is_trained_N, tokenizer, sequences)
+    _check_double_bos(arrays, tokenizer, sequences)
+    refusals: list[RejectedExample] = []
+    shown: list[tuple[TextSpan, ...]] = []
     first = sequences.conversations[: count * sequences.per_example]
-    for _, rendered, encoded in encoded_batches(first, tokenizer, "answers", refusals):
+    for _, rendered, encoded in iterate_tokenized_batches(first, tokenizer, "answers", refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
-            tokens_T, weights_T = arrays.sequence(len(shown))
+            tokens_T, weights_T = arrays.get_sequence(len(shown))
             if not np.array_equal(tokens_T, one.ids):
                 raise DataError(
                     "mask-differs",
@@ -167,35 +175,35 @@ def prove_mask(
                     where=first[len(shown)].named_place,
                     do="prepare the data again",
                 )
-            shown.append(_pieces(text, one, weights_T > 0))
-    refuse(refusals, len(first), "train")
+            shown.append(_cut_spans(text, one, weights_T > 0))
+    raise_rejected(refusals, len(first), "train")
     return MaskProof(examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True)
 
 
-def show_mask(proof: MaskProof) -> str:
+def format_mask(proof: MaskProof) -> str:
     """The proof as plain text: what stands between ⟦ and ⟧ is trained, the rest is only read."""
     blocks = [
-        "".join(f"{OPENS}{piece.text}{CLOSES}" if piece.trained else piece.text for piece in example)
+        "".join(f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.trained else piece.text for piece in example)
         for example in proof.examples
     ]
-    head = f"Trained is what stands between {OPENS} and {CLOSES}. Every answer ends with {proof.end_of_turn}."
+    head = f"Trained is what stands between {MASK_OPEN} and {MASK_CLOSE}. Every answer ends with {proof.end_of_turn}."
     return "\n\n".join([head, *blocks]) + "\n"
 
 
-def _pieces(text: str, encoded: Encoded, is_trained_T: np.ndarray) -> tuple[Piece, ...]:
+def _cut_spans(text: str, encoded: TokenizedText, is_trained_T: np.ndarray) -> tuple[TextSpan, ...]:
     """Cut the text where trained tokens begin and end. Characters that no token covers go with what stands before."""
     pieces, position = [], 0
     borders = [*(np.flatnonzero(np.diff(is_trained_T)) + 1), len(is_trained_T)]
     for border in borders:
         end = len(text) if border == len(is_trained_T) else encoded.offsets[border][0]
-        pieces.append(Piece(text=text[position:end], trained=bool(is_trained_T[border - 1])))
+        pieces.append(TextSpan(text=text[position:end], trained=bool(is_trained_T[border - 1])))
         position = end
     return tuple(pieces)
 
 
-def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: Sequences) -> None:
+def _check_trained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: TrainingSequences) -> None:
     trained_S = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
-    _raise_for(
+    _raise_for_sequences(
         np.flatnonzero(trained_S == 0),
         sequences,
         "no-trained-token",
@@ -205,8 +213,8 @@ def _refuse_untrained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: 
     )
 
 
-def _refuse_without_end(
-    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, sequences: Sequences
+def _check_end_of_turn(
+    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, sequences: TrainingSequences
 ) -> None:
     """A stretch begins where a trained token follows an untrained one; it is one answer, or all of an example."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
@@ -216,8 +224,8 @@ def _refuse_without_end(
     has_end = np.bincount(stretch_N[is_end_N], minlength=int(is_begin_N.sum())) > 0
     endless = np.flatnonzero(is_begin_N)[~has_end]
     pad = " (which is also the pad token)" if tokenizer.pad_id == tokenizer.end_of_turn_id else ""
-    _raise_for(
-        _sequences_at(endless, arrays),
+    _raise_for_sequences(
+        _find_sequences_at(endless, arrays),
         sequences,
         "end-of-turn-not-trained",
         "would not teach the model to stop",
@@ -226,14 +234,14 @@ def _refuse_without_end(
     )
 
 
-def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: Sequences) -> None:
+def _check_double_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: TrainingSequences) -> None:
     if tokenizer.bos_id is None:
         return
     is_bos_N = arrays.tokens_N == tokenizer.bos_id
     is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
     is_second_N[arrays.starts_S1[:-1]] = False
-    _raise_for(
-        _sequences_at(np.flatnonzero(is_second_N), arrays),
+    _raise_for_sequences(
+        _find_sequences_at(np.flatnonzero(is_second_N), arrays),
         sequences,
         "second-bos",
         "have two BOS tokens in a row",
@@ -242,16 +250,18 @@ def _refuse_two_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: Se
     )
 
 
-def _sequences_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
+def _find_sequences_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
     return np.unique(np.searchsorted(arrays.starts_S1, tokens, side="right") - 1)
 
 
-def _raise_for(wrong_S: np.ndarray, sequences: Sequences, slug: str, what: str, found: str, do: str) -> None:
+def _raise_for_sequences(
+    wrong_S: np.ndarray, sequences: TrainingSequences, slug: str, what: str, found: str, do: str
+) -> None:
     if len(wrong_S):
         places = sequences.places(wrong_S.tolist())
         raise DataError(
             slug,
-            f"{len(places):,} of {sequences.examples:,} examples {what}.",
+            f"{len(places):,} of {sequences.example_count:,} examples {what}.",
             where=name_places(places),
             found=found,
             do=do,

@@ -18,18 +18,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from tunesmith.data.carried import Carried
-from tunesmith.data.written import spells_control_token, written_ranges
-from tunesmith.errors import ProgramLimit, TunesmithError
-from tunesmith.records import ChatTokenizer, Example, Message, canonical_json
+from tunesmith.data.content_spans import contains_control_token, find_content_ranges
+from tunesmith.data.template_coverage import TemplateCoverage
+from tunesmith.errors import ResourceLimitExceeded, TunesmithError
+from tunesmith.records import ChatTokenizer, Example, Message, dump_canonical_json
 
-SHOWN = 30
+MAX_SHOWN_CHARACTERS = 30
 """Characters of a difference in one message."""
 
 TrainOn = Literal["answers", "everything"]
 
 
-class Span(NamedTuple):
+class WeightedSpan(NamedTuple):
     """Characters [begin, end) with their loss weight."""
 
     begin: int
@@ -38,18 +38,18 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedExample:
     """The text of an example, its weighed spans in order, and the ranges a person wrote, if a control token is in them.
 
     Answers with weight 0 are spans too: every answer begins where a prompt ends. What is in no span is not trained.
     """
 
     text: str
-    spans: tuple[Span, ...]
+    spans: tuple[WeightedSpan, ...]
     content: tuple[tuple[int, int], ...] = ()
 
 
-class RenderRefused(Exception):
+class RenderError(Exception):
     """This example cannot be rendered as asked. `slug` says why; the caller gathers all of them into one error."""
 
     def __init__(self, slug: str, found: str) -> None:
@@ -64,7 +64,7 @@ class Renderer:
     def __init__(self, tokenizer: ChatTokenizer, train_on: TrainOn = "answers") -> None:
         self._tokenizer = tokenizer
         self._train_on = train_on
-        self._carried = Carried(tokenizer)
+        self._coverage = TemplateCoverage(tokenizer)
         self._frames: dict[tuple[object, ...], int | None] = {}
 
     def bound_bytes(self, example: Example) -> int | None:
@@ -77,7 +77,7 @@ class Renderer:
         if not messages or example.tools or not self._tokenizer.copies_contents(messages):
             return None
         contents = "\n".join([message.content for message in messages])
-        if spells_control_token(self._tokenizer, contents):
+        if contains_control_token(self._tokenizer, contents):
             return None
         key = tuple([(message.role, message.weight) for message in messages])
         if key not in self._frames:
@@ -95,7 +95,7 @@ class Renderer:
             )
             try:
                 text = self.render(replace(example, messages=placed)).text
-            except RenderRefused:
+            except RenderError:
                 return None
             sizes.append(len(text.encode("utf-8")) - sum(_count_bytes(message.content) for message in placed))
         return max(sizes)
@@ -104,54 +104,54 @@ class Renderer:
         """Begin to render what `render` will need for these examples."""
         self._tokenizer.render_ahead(
             [
-                (one.messages, one.tools, beginnings_of(one.messages))
+                (one.messages, one.tools, list_prefixes(one.messages))
                 for one in examples
                 if one.text is None and one.messages
             ]
         )
 
-    def render(self, example: Example) -> Rendered:
-        """Errors: `RenderRefused`; `ProgramLimit` when the template is too costly to be used."""
+    def render(self, example: Example) -> RenderedExample:
+        """Errors: `RenderError`; `ResourceLimitExceeded` when the template is too costly to be used."""
         try:
-            return self._text(example) if example.text is not None else self._chat(example)
-        except ProgramLimit:
+            return self._render_text(example) if example.text is not None else self._render_chat(example)
+        except ResourceLimitExceeded:
             raise
         except TunesmithError as error:  # the template's own refusal, for example of two user turns in a row
             where = f" (chat template {error.where})" if error.where else ""
-            raise RenderRefused("template-refused", f"{error.found or error.what}{where}") from None
+            raise RenderError("template-refused", f"{error.found or error.what}{where}") from None
 
-    def drops_a_name(self, example: Example) -> bool:
+    def drops_name(self, example: Example) -> bool:
         """Whether a name of a message (not of a tool's result) is not in the text. For examples that `render` takes."""
-        return self._carried.drops_a_name(example)
+        return self._coverage.drops_name(example)
 
-    def _text(self, example: Example) -> Rendered:
+    def _render_text(self, example: Example) -> RenderedExample:
         """Plain text is trained whole, and the end token with it, behind what the tokenizer puts before any text."""
         text = example.text or ""
         if not text.strip():
-            raise RenderRefused("no-answer", "an empty text")
-        begin = len(self._tokenizer.begins_text)
-        whole = self._tokenizer.begins_text + text + self._tokenizer.end_of_turn
-        content = ((begin, begin + len(text)),) if spells_control_token(self._tokenizer, text) else ()
-        return Rendered(whole, (Span(begin, len(whole), 1.0),), content)
+            raise RenderError("no-answer", "an empty text")
+        begin = len(self._tokenizer.text_prefix)
+        whole = self._tokenizer.text_prefix + text + self._tokenizer.end_of_turn
+        content = ((begin, begin + len(text)),) if contains_control_token(self._tokenizer, text) else ()
+        return RenderedExample(whole, (WeightedSpan(begin, len(whole), 1.0),), content)
 
-    def _chat(self, example: Example) -> Rendered:
+    def _render_chat(self, example: Example) -> RenderedExample:
         if not example.messages or example.messages[-1].role != "assistant":
-            raise RenderRefused("no-answer", "the last message is not the assistant's")
+            raise RenderError("no-answer", "the last message is not the assistant's")
         whole = self._tokenizer.render(example.messages, example.tools)
         turns = {
             i: turn
             for i, message in enumerate(example.messages)
-            if message.role == "assistant" and (turn := self._turn(example, i, whole)) is not None
+            if message.role == "assistant" and (turn := self._find_turn_span(example, i, whole)) is not None
         }
         spans = list(turns.values())
         text = whole[: spans[-1].end]
         answers = {i: whole[turn.begin : turn.end] for i, turn in turns.items() if turn.weight > 0}
-        if lost := self._carried.lost(example, whole, answers):
-            raise RenderRefused("template-drops", lost)
-        content = self._content(example, whole)
-        return Rendered(text, tuple(spans if self._train_on == "answers" else _with_gaps(spans)), content)
+        if lost := self._coverage.describe_lost_parts(example, whole, answers):
+            raise RenderError("template-drops", lost)
+        content = self._find_content_ranges(example, whole)
+        return RenderedExample(text, tuple(spans if self._train_on == "answers" else _fill_gaps(spans)), content)
 
-    def _turn(self, example: Example, i: int, whole: str) -> Span | None:
+    def _find_turn_span(self, example: Example, i: int, whole: str) -> WeightedSpan | None:
         """The characters of assistant turn i, its end-of-turn token included.
 
         None for an earlier turn of weight 0 that the template writes differently later on: what stands in the whole
@@ -160,38 +160,38 @@ class Renderer:
         messages, end_of_turn = example.messages, self._tokenizer.end_of_turn
         message, is_last = messages[i], i == len(messages) - 1
         if (is_last or message.is_trained) and not (message.content.strip() or message.tool_calls):
-            raise RenderRefused("no-answer" if is_last else "empty-answer", f"turn {i + 1} is an empty answer")
+            raise RenderError("no-answer" if is_last else "empty-answer", f"turn {i + 1} is an empty answer")
         before = self._tokenizer.render(messages[:i], example.tools, open_answer=True)
         after = whole if is_last else self._tokenizer.render(messages[: i + 1], example.tools)
         if not (after.startswith(before) and whole.startswith(after)):
             if not is_last and not message.is_trained and self._train_on == "answers":
                 return None
-            raise RenderRefused("template-not-prefix-preserving", _difference(i, before, after, whole))
+            raise RenderError("template-not-prefix-preserving", _describe_difference(i, before, after, whole))
         end = after.rfind(end_of_turn, len(before))
         if end < 0 or after[end + len(end_of_turn) :].strip():
-            raise RenderRefused("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
+            raise RenderError("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
         weight = message.weight
-        return Span(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
+        return WeightedSpan(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
 
-    def _content(self, example: Example, whole: str) -> tuple[tuple[int, int], ...]:
+    def _find_content_ranges(self, example: Example, whole: str) -> tuple[tuple[int, int], ...]:
         """Where people's own words stand, if they spell a control token."""
-        self._refuse_beside_content(example)
-        ranges = written_ranges(self._tokenizer, example.messages, example.tools, whole)
+        self._check_structured_parts(example)
+        ranges = find_content_ranges(self._tokenizer, example.messages, example.tools, whole)
         if ranges is None:
-            raise RenderRefused("control-token-in-text", "the template rewrites a message that spells a control token")
+            raise RenderError("control-token-in-text", "the template rewrites a message that spells a control token")
         return tuple(ranges)
 
-    def _refuse_beside_content(self, example: Example) -> None:
+    def _check_structured_parts(self, example: Example) -> None:
         """Tools, calls, names, reasoning are written by the template in its own form: their places are not known."""
         beside = [[m.tool_calls, m.name, m.tool_call_id, m.reasoning] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
-        if not is_plain and spells_control_token(self._tokenizer, canonical_json([example.tools, beside])):
-            raise RenderRefused(
+        if not is_plain and contains_control_token(self._tokenizer, dump_canonical_json([example.tools, beside])):
+            raise RenderError(
                 "control-token-in-text", "a control token inside a tool definition, call, name or reasoning"
             )
 
 
-def beginnings_of(messages: Sequence[Message]) -> list[tuple[int, bool]]:
+def list_prefixes(messages: Sequence[Message]) -> list[tuple[int, bool]]:
     """Which beginnings of a conversation tell its trained turns: all of it, and each turn before and after."""
     turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
     before, after = [(i, True) for i in turns], [(i + 1, False) for i in turns]
@@ -203,24 +203,24 @@ def _count_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _with_gaps(turns: Sequence[Span]) -> list[Span]:
+def _fill_gaps(turns: Sequence[WeightedSpan]) -> list[WeightedSpan]:
     """The turns and everything before and between them."""
     spans, position = [], 0
     for turn in turns:
-        spans += [Span(position, turn.begin, 1.0), turn]
+        spans += [WeightedSpan(position, turn.begin, 1.0), turn]
         position = turn.end
     return [span for span in spans if span.begin < span.end]
 
 
-def _difference(i: int, before: str, after: str, whole: str) -> str:
+def _describe_difference(i: int, before: str, after: str, whole: str) -> str:
     """Where turn i as it is asked for, as it is answered and as it is later seen go apart."""
     if not after.startswith(before):
-        shared = _shared(before, after)
-        return f"the prompt of turn {i + 1} has {before[shared:][:SHOWN]!r}, where the answered turn has none of it"
-    shared = _shared(after, whole)
-    return f"turn {i + 1} is written differently later on, from {after[shared:][:SHOWN]!r} on"
+        shared = _count_shared_characters(before, after)
+        return f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, where the answered turn has none of it"
+    shared = _count_shared_characters(after, whole)
+    return f"turn {i + 1} is written differently later on, from {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
 
 
-def _shared(one: str, other: str) -> int:
+def _count_shared_characters(one: str, other: str) -> int:
     """How many characters both begin with."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

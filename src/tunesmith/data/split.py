@@ -25,55 +25,55 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tunesmith.data.keys import labels_of, normalised, prompt_key
+from tunesmith.data.normalization import build_prompt_key, detect_labels, normalize_text
 from tunesmith.errors import DataError
-from tunesmith.records import Example, Split, canonical_json
+from tunesmith.records import Example, Split, dump_canonical_json
 
-Sides = dict[str, list[str]]
+SplitIds = dict[str, list[str]]
 
 
 def split_examples(
     examples: Sequence[Example],
     seed: int = 0,
-    validation_share: float = 0.1,
-    test_share: float = 0.2,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
     *,
     grouped_by: str | None = None,
     test: Sequence[Example] | None = None,
-    sides: Sequence[str] | None = None,
+    declared_splits: Sequence[str] | None = None,
 ) -> Split:
     """Split examples, or complete a given split.
 
-    `test` are the examples of a separate test file; `sides` names the given side of every example (`Loaded.sides`).
+    `test` are the examples of a separate test file; `sides` names the given side of every example (`LoadedDataset.sides`).
     A side that is given is kept; validation or test that is not given is held out of train.
     Errors: `DataError` when there are too few different examples.
     """
     given: dict[str, list[Example]] = {"train": [], "validation": [], "test": list(test or [])}
-    for example, side in zip(examples, sides or ["train"] * len(examples), strict=True):
+    for example, side in zip(examples, declared_splits or ["train"] * len(examples), strict=True):
         given[side].append(example)
-    units = _units([*given["test"], *given["validation"], *given["train"]])
+    units = _group_units([*given["test"], *given["validation"], *given["train"]])
     taken = {units[example.id] for name in ("test", "validation") for example in given[name]}
     train = {example.id: example for example in given["train"]}
     free = [example for example in train.values() if units[example.id] not in taken]
     bound = [example for example in train.values() if units[example.id] in taken]
-    shares = {"test": test_share, "validation": validation_share}
+    shares = {"test": test_fraction, "validation": validation_fraction}
     wanted = {name: share for name, share in shares.items() if not given[name]}
-    labels = labels_of(free)
+    labels = detect_labels(free)
     chosen = _hold_out(free, units, labels, seed, wanted)
     in_test = {units[example.id] for example in given["test"]}
     validation = [example for example in given["validation"] if units[example.id] not in in_test]
     return Split(
         seed=seed,
-        method="given-test" if test is not None else "given" if sides is not None else "hash",
+        method="given-test" if test is not None else "given" if declared_splits is not None else "hash",
         grouped_by=grouped_by,
         stratified=labels is not None and bool(wanted),
-        train=_ids([*chosen["train"], *bound], seed),
-        validation=_ids(validation or chosen["validation"], seed),
-        test=_ids(given["test"] or chosen["test"], seed),
+        train=_sort_ids([*chosen["train"], *bound], seed),
+        validation=_sort_ids(validation or chosen["validation"], seed),
+        test=_sort_ids(given["test"] or chosen["test"], seed),
     )
 
 
-def examples_on(examples: Iterable[Example], ids: Iterable[str]) -> list[Example]:
+def select_examples(examples: Iterable[Example], ids: Iterable[str]) -> list[Example]:
     """The examples of a side (`split.train` ...) in the order of the ids; of exact duplicates the first."""
     by_id: dict[str, Example] = {}
     for example in examples:
@@ -81,115 +81,117 @@ def examples_on(examples: Iterable[Example], ids: Iterable[str]) -> list[Example
     return [by_id[id_] for id_ in ids]
 
 
-def _ids(examples: Iterable[Example], seed: int) -> tuple[str, ...]:
+def _sort_ids(examples: Iterable[Example], seed: int) -> tuple[str, ...]:
     """Each id once, in the order of their own hashes: the first n are a fair sample, however the file is sorted."""
-    return tuple(sorted({example.id for example in examples}, key=lambda id_: _number(seed, id_)))
+    return tuple(sorted({example.id for example in examples}, key=lambda id_: _hash_to_unit_interval(seed, id_)))
 
 
-def _units(examples: Sequence[Example]) -> dict[str, str]:
+def _group_units(examples: Sequence[Example]) -> dict[str, str]:
     """Example id -> the smallest key of its unit. Union-find over prompt keys and groups.
 
     A unit's number must not depend on the order of the examples, so the smallest key always becomes the root.
     """
     parents: dict[str, str] = {}
 
-    def root_of(key: str) -> str:
+    def find_root(key: str) -> str:
         while parents.setdefault(key, key) != key:
             parents[key] = parents[parents[key]]
             key = parents[key]
         return key
 
     own_key: dict[str, str] = {}
-    wholes = _whole_conversations(examples)
+    wholes = _find_whole_conversations(examples)
     for example in examples:
-        keys = [prompt_key(example)]
+        keys = [build_prompt_key(example)]
         if wholes:
-            keys += (key for key in _beginnings(example) if key in wholes)
+            keys += (key for key in _iterate_prefix_keys(example) if key in wholes)
         if example.group is not None:
             keys.append(
                 f"(group) {example.group}"
             )  # "(" sorts before every prompt key: a grown group stays where it is
-        smallest, *others = sorted({root_of(key) for key in keys})
+        smallest, *others = sorted({find_root(key) for key in keys})
         for other in others:
             parents[other] = smallest
         own_key[example.id] = smallest
-    return {id_: root_of(key) for id_, key in own_key.items()}
+    return {id_: find_root(key) for id_, key in own_key.items()}
 
 
 def _count_answers(example: Example) -> int:
     return sum(message.role == "assistant" for message in example.messages)
 
 
-def _whole_conversations(examples: Sequence[Example]) -> set[str]:
+def _find_whole_conversations(examples: Sequence[Example]) -> set[str]:
     """The keys of all conversations; none where none has a second answer, for then nothing can go on."""
     if not any(_count_answers(example) > 1 for example in examples):
         return set()
-    return {key for example in examples for key in [*_beginnings(example)][-1:]}
+    return {key for example in examples for key in [*_iterate_prefix_keys(example)][-1:]}
 
 
-def _beginnings(example: Example) -> Iterator[str]:
+def _iterate_prefix_keys(example: Example) -> Iterator[str]:
     """A key of the conversation up to each of its answers: with a row for every turn, one row begins another.
 
     "~" sorts behind every prompt key, so that units keep the numbers they had.
     """
     turns = hashlib.blake2b(digest_size=16)
     for message in example.messages:
-        turn = canonical_json([message.role, normalised(message.content), message.functions_called])
+        turn = dump_canonical_json([message.role, normalize_text(message.content), message.called_functions])
         turns.update(turn.encode("utf-8", "surrogatepass"))
         if message.role == "assistant":
             yield f"~{turns.hexdigest()}"
 
 
 def _hold_out(
-    examples: list[Example], units: dict[str, str], labels: list[str] | None, seed: int, shares: dict[str, float]
+    examples: list[Example], units: dict[str, str], labels: list[str] | None, seed: int, fractions: dict[str, float]
 ) -> dict[str, list[Example]]:
     """Give every unit to train or to one of the sides in `shares`."""
     label_of: dict[str, str] = {}
     for example, label in zip(examples, labels or [""] * len(examples), strict=True):
         unit = units[example.id]
         label_of[unit] = min(label, label_of.get(unit, label))
-    numbers = {unit: _number(seed, unit) for unit in label_of}
-    if len(numbers) < len(shares) + 1:
+    numbers = {unit: _hash_to_unit_interval(seed, unit) for unit in label_of}
+    if len(numbers) < len(fractions) + 1:
         raise DataError(
             "too-few",
             "There are too few different examples to split.",
             found=f"{len(numbers)} different prompts or groups",
-            do=f"give at least {len(shares) + 1}; {len(shares) * 50} and more give an answer that can be trusted",
+            do=f"give at least {len(fractions) + 1}; {len(fractions) * 50} and more give an answer that can be trusted",
         )
-    allot = _allot_by_label if labels else _allot_by_number
-    side_of = allot(numbers, label_of, shares)
-    _fill_empty_sides(numbers, side_of, [*shares, "train"])
+    allot = _assign_by_label if labels else _assign_by_hash
+    side_of = allot(numbers, label_of, fractions)
+    _fill_empty_splits(numbers, side_of, [*fractions, "train"])
     sides: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     for example in examples:
         sides[side_of[units[example.id]]].append(example)
     return sides
 
 
-def _number(seed: int, unit: str) -> float:
+def _hash_to_unit_interval(seed: int, unit: str) -> float:
     """Uniform in [0, 1): the top 53 bits of BLAKE2b, which a float holds exactly."""
     digest = hashlib.blake2b(f"{seed} {unit}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
-def _allot_by_number(numbers: dict[str, float], label_of: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
-    def side(number: float) -> str:
+def _assign_by_hash(numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]) -> dict[str, str]:
+    def choose_split(number: float) -> str:
         begin = 0.0
-        for name, share in shares.items():
+        for name, share in fractions.items():
             begin += share
             if number < begin:
                 return name
         return "train"
 
-    return {unit: side(number) for unit, number in numbers.items()}
+    return {unit: choose_split(number) for unit, number in numbers.items()}
 
 
-def _allot_by_label(numbers: dict[str, float], label_of: dict[str, str], shares: dict[str, float]) -> dict[str, str]:
+def _assign_by_label(
+    numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]
+) -> dict[str, str]:
     """Systematic sampling in the order (label, number): each label gives its share, give or take one unit."""
     rest = sorted(numbers, key=lambda unit: (label_of[unit], numbers[unit], unit))
     side_of: dict[str, str] = {}
     left = 1.0
-    for name, share in shares.items():
-        is_picked = _every(share / left)
+    for name, share in fractions.items():
+        is_picked = _make_even_picker(share / left)
         picked = [unit for i, unit in enumerate(rest) if is_picked(i)]
         side_of |= dict.fromkeys(picked, name)
         rest = [unit for unit in rest if unit not in side_of]
@@ -197,16 +199,16 @@ def _allot_by_label(numbers: dict[str, float], label_of: dict[str, str], shares:
     return side_of | dict.fromkeys(rest, "train")
 
 
-def _every(share: float) -> Callable[[int], bool]:
+def _make_even_picker(share: float) -> Callable[[int], bool]:
     """Picks `share` of 0, 1, 2, ... evenly spaced, beginning in the middle of the first stretch."""
     return lambda i: math.floor((i + 1) * share + 0.5) > math.floor(i * share + 0.5)
 
 
-def _fill_empty_sides(numbers: dict[str, float], side_of: dict[str, str], names: list[str]) -> None:
+def _fill_empty_splits(numbers: dict[str, float], split_by_unit: dict[str, str], names: list[str]) -> None:
     """Give a side without units one from the side that has most, so that three units are enough for three sides."""
     for name in names:
-        if name in side_of.values():
+        if name in split_by_unit.values():
             continue
-        largest = max(names, key=lambda other: list(side_of.values()).count(other))
-        candidates = [unit for unit, side in side_of.items() if side == largest]
-        side_of[min(candidates, key=lambda unit: (numbers[unit], unit))] = name
+        largest = max(names, key=lambda other: list(split_by_unit.values()).count(other))
+        candidates = [unit for unit, side in split_by_unit.items() if side == largest]
+        split_by_unit[min(candidates, key=lambda unit: (numbers[unit], unit))] = name

@@ -30,16 +30,16 @@ from itertools import product
 from math import inf
 from typing import Literal
 
-from tunesmith.decision.wording import listed
-from tunesmith.records import CheapestFrom, ContenderCost, Range, Span
-from tunesmith.records.cost import volume
+from tunesmith.decision.verdict_phrases import join_names
+from tunesmith.records import BreakEvenPoint, ContenderCost, EstimateInterval, OpenInterval
+from tunesmith.records.cost_report import format_volume
 
-MACHINE = "the machine's pace"
+MACHINE_SPEED = "the machine's pace"
 """The cause that moves all machine time together."""
 
-End = Literal["low", "expected", "high"]
-Corner = Mapping[str, End]
-EXPECTED: Corner = {}
+Bound = Literal["low", "expected", "high"]
+Scenario = Mapping[str, Bound]
+EXPECTED_SCENARIO: Scenario = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,20 @@ class Line:
     slope: float
 
 
-def line_of(cost: ContenderCost, horizon_months: float, corner: Corner = EXPECTED, *, each_correct: bool) -> Line:
+def build_cost_line(
+    cost: ContenderCost, horizon_months: float, scenario: Scenario = EXPECTED_SCENARIO, *, each_correct: bool
+) -> Line:
     """What it costs a month, with each cause where the corner puts it; the causes that it leaves out are expected."""
     sums = {"once": 0.0, "month": 0.0, "request": 0.0}
     for part in cost.parts:
-        sums[part.per] += _at(part.usd, corner.get(part.moves_with, "expected"))
-    share = _at(cost.correct, corner.get(_score_of(cost), "expected")) if each_correct else 1.0
+        sums[part.per] += _get_bound(part.usd, scenario.get(part.moves_with, "expected"))
+    share = _get_bound(cost.correct, scenario.get(_name_score_cause(cost), "expected")) if each_correct else 1.0
     if share == 0:  # no right answer at any price
         return Line(inf, inf)
     return Line((sums["once"] / horizon_months + sums["month"]) / share, sums["request"] / share)
 
 
-def envelope(
+def compute_lower_envelope(
     lines: Sequence[Line], is_same: Callable[[int, int], bool] = lambda a, b: False
 ) -> list[tuple[int, float]]:
     """Which line is lowest from which x >= 0 on. Of lines that are equal from there on, the first.
@@ -75,13 +77,13 @@ def envelope(
         flatter = [i for i, line in enumerate(lines) if line.slope < here.slope and not is_same(lowest, i)]
         if not flatter:
             return steps
-        at, _, lowest = min((max(at, meeting(here, lines[i])), lines[i].slope, i) for i in flatter)
+        at, _, lowest = min((max(at, intersect_lines(here, lines[i])), lines[i].slope, i) for i in flatter)
         if at == inf:  # slopes that differ by less than a number can tell
             return steps
         steps.append((lowest, at))
 
 
-def meeting(before: Line, after: Line) -> float:
+def intersect_lines(before: Line, after: Line) -> float:
     """From which x on `after` does not cost more; infinity where that never comes."""
     rise, gain = after.intercept - before.intercept, before.slope - after.slope
     if rise <= 0 and gain >= 0:
@@ -89,14 +91,14 @@ def meeting(before: Line, after: Line) -> float:
     return rise / gain if gain > 0 else inf
 
 
-def cheapest_from(
+def find_break_even_points(
     contenders: Sequence[ContenderCost],
     horizon_months: float,
     *,
     is_once: bool = False,
     each_correct: bool = False,
     uncertainty: float = 0.0,
-) -> tuple[CheapestFrom, ...]:
+) -> tuple[BreakEvenPoint, ...]:
     """Which of these is cheapest from which volume on; simplest first among equals, so give them in that order.
 
     `uncertainty` is that of the machine's rates, relative: requests that differ by less are not told apart.
@@ -104,77 +106,77 @@ def cheapest_from(
     """
     if not contenders:
         return ()
-    lines = [line_of(one, horizon_months, each_correct=each_correct) for one in contenders]
+    lines = [build_cost_line(one, horizon_months, each_correct=each_correct) for one in contenders]
 
     def is_same(a: int, b: int) -> bool:
         both = (contenders[a], contenders[b])
-        return cost_the_same(both, (lines[a].slope, lines[b].slope), uncertainty)
+        return have_equal_request_cost(both, (lines[a].slope, lines[b].slope), uncertainty)
 
-    (first, _), *later = envelope(lines, is_same)
-    before, start = contenders[first], Span(low=0.0, expected=0.0, high=0.0)
+    (first, _), *later = compute_lower_envelope(lines, is_same)
+    before, start = contenders[first], OpenInterval(low=0.0, expected=0.0, high=0.0)
     unit = "requests in all" if is_once else "requests a month"
-    told = f"With few {unit} {_is_cheap('cheapest', before.name, each_correct)}."
-    steps = [CheapestFrom(name=before.name, requests=start, before=None, sentence=told)]
+    told = f"With few {unit} {_format_cheaper('cheapest', before.name, each_correct)}."
+    steps = [BreakEvenPoint(name=before.name, requests=start, before=None, sentence=told)]
     for i, at in later:
         after = contenders[i]
-        span = crossing(before, after, horizon_months, at, each_correct=each_correct)
-        than = f"{_is_cheap('cheaper', after.name, each_correct)} than {'with ' if each_correct else ''}{before.name}"
-        told = f"From {_doubtful(span, unit)} on {than}."
-        steps.append(CheapestFrom(name=after.name, requests=span, before=before.name, sentence=told))
+        span = compute_crossing_interval(before, after, horizon_months, at, each_correct=each_correct)
+        than = f"{_format_cheaper('cheaper', after.name, each_correct)} than {'with ' if each_correct else ''}{before.name}"
+        told = f"From {_format_volume_interval(span, unit)} on {than}."
+        steps.append(BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=told))
         before = after
     last = contenders.index(before)
     equal = [one.name for i, one in enumerate(contenders) if i != last and uncertainty and is_same(last, i)]
     if equal:
         what = "right answer" if each_correct else "request"
         no_difference = (
-            f"Between {before.name} and {listed(equal)} there is no difference: a {what} costs the same within the "
+            f"Between {before.name} and {join_names(equal)} there is no difference: a {what} costs the same within the "
             f"{uncertainty:.0%} to which this run could measure it."
         )
         steps[-1] = steps[-1].model_copy(update={"sentence": f"{steps[-1].sentence} {no_difference}"})
     return tuple(steps)
 
 
-def cost_the_same(both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float) -> bool:
+def have_equal_request_cost(both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float) -> bool:
     """Whether requests of both are machine time, and what each costs differs by less than that time is known."""
     causes = {part.moves_with for one in both for part in one.parts if part.per == "request"}
-    return causes == {MACHINE} and abs(each[0] - each[1]) <= uncertainty * max(each)
+    return causes == {MACHINE_SPEED} and abs(each[0] - each[1]) <= uncertainty * max(each)
 
 
-def crossing(
+def compute_crossing_interval(
     before: ContenderCost, after: ContenderCost, horizon_months: float, at: float, *, each_correct: bool
-) -> Span:
+) -> OpenInterval:
     """Where `after` becomes the cheaper of the two: expected `at`, and the extremes over all corners."""
-    scores = {_score_of(before), _score_of(after)} if each_correct else set()
+    scores = {_name_score_cause(before), _name_score_cause(after)} if each_correct else set()
     causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""} | scores)
-    ends: tuple[End, End] = ("low", "high")
+    ends: tuple[Bound, Bound] = ("low", "high")
     found = [at]
     for places in product(ends, repeat=len(causes)):
         corner = dict(zip(causes, places, strict=True))
         found.append(
-            meeting(
-                line_of(before, horizon_months, corner, each_correct=each_correct),
-                line_of(after, horizon_months, corner, each_correct=each_correct),
+            intersect_lines(
+                build_cost_line(before, horizon_months, corner, each_correct=each_correct),
+                build_cost_line(after, horizon_months, corner, each_correct=each_correct),
             )
         )
     most = max(found)
-    return Span(low=min(found), expected=at, high=None if most == inf else most)
+    return OpenInterval(low=min(found), expected=at, high=None if most == inf else most)
 
 
-def _score_of(one: ContenderCost) -> str:
+def _name_score_cause(one: ContenderCost) -> str:
     """The cause that makes its share of right answers uncertain."""
     return f"the score of {one.name}"
 
 
-def _at(one: Range, end: End) -> float:
+def _get_bound(one: EstimateInterval, end: Bound) -> float:
     return {"low": one.low, "expected": one.expected, "high": one.high}[end]
 
 
-def _is_cheap(how: str, name: str, each_correct: bool) -> str:
+def _format_cheaper(how: str, name: str, each_correct: bool) -> str:
     return f"a right answer is {how} with {name}" if each_correct else f"{name} is {'the ' * (how == 'cheapest')}{how}"
 
 
-def _doubtful(requests: Span, unit: str) -> str:
+def _format_volume_interval(requests: OpenInterval, unit: str) -> str:
     """`about 12,000 requests a month (8,200 to 31,000)`."""
-    low, high = volume(requests.low), None if requests.high is None else volume(requests.high)
+    low, high = format_volume(requests.low), None if requests.high is None else format_volume(requests.high)
     doubt = f" (perhaps {low}, perhaps never)" if high is None else f" ({low} to {high})" if low != high else ""
-    return f"about {volume(requests.expected or 0.0)} {unit}{doubt}"
+    return f"about {format_volume(requests.expected or 0.0)} {unit}{doubt}"

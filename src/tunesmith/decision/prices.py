@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from tunesmith.atomic_io import get_home_folder, read_regular_file, write_atomically
 from tunesmith.errors import InputError
-from tunesmith.files import home_folder, read_regular_file, write_atomically
 from tunesmith.records import PriceRow, TokenPrice
 
-SHIPPED = Path(__file__).with_name("prices.toml")
-OLD_DAYS = 180
+BUNDLED_PRICES_PATH = Path(__file__).with_name("prices.toml")
+MAX_PRICE_AGE_DAYS = 180
 """Older prices are marked: in the half year before this was written the cheapest models of two providers fell to a half
 and a tenth."""
 
-EXAMPLE = """\
+EXAMPLE_PRICES = """\
 # Prices of your own; they go before those that come with tunesmith (`tunesmith prices` lists both).
 # Remove the # of the lines below and fill them in. `model` may hold * for any letters; `host` may be left out, then the
 # row counts wherever the model is asked. Prices are USD for a million tokens.
@@ -41,9 +41,9 @@ EXAMPLE = """\
 """
 
 
-def own_prices_path() -> Path:
+def get_user_prices_path() -> Path:
     """Where the user's rows are when a recipe names no other file. Not created here."""
-    return home_folder() / "prices.toml"
+    return get_home_folder() / "prices.toml"
 
 
 def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
@@ -51,9 +51,9 @@ def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
 
     Errors: `InputError` for a file that cannot be read, or a row that does not fit.
     """
-    path = Path(own) if own is not None else own_prices_path()
+    path = Path(own) if own is not None else get_user_prices_path()
     mine = read_prices(path) if own is not None or path.exists() else ()
-    return (*mine, *read_prices(SHIPPED))
+    return (*mine, *read_prices(BUNDLED_PRICES_PATH))
 
 
 def read_prices(path: Path) -> tuple[PriceRow, ...]:
@@ -72,10 +72,10 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
             "prices-shape", "A file of prices holds [[price]] rows and nothing else.", where=str(path),
             found=", ".join(content) or "price is not a list of rows", do="begin each row with [[price]]",
         )  # fmt: skip
-    return tuple(_row(row, number, path) for number, row in enumerate(rows, 1))
+    return tuple(_parse_row(row, number, path) for number, row in enumerate(rows, 1))
 
 
-def _row(row: object, number: int, path: Path) -> PriceRow:
+def _parse_row(row: object, number: int, path: Path) -> PriceRow:
     try:
         given = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row  # TOML has dates of its own
         return PriceRow.model_validate(given)
@@ -88,7 +88,7 @@ def _row(row: object, number: int, path: Path) -> PriceRow:
         ) from None  # fmt: skip
 
 
-def price_of(model: str, rows: Sequence[PriceRow], url: str | None = None) -> PriceRow | None:
+def find_price(model: str, rows: Sequence[PriceRow], url: str | None = None) -> PriceRow | None:
     """The row for this model where it is asked at this URL: the first that fits; None where nobody wrote a price down.
 
     Without a URL every provider fits.
@@ -101,40 +101,40 @@ def price_of(model: str, rows: Sequence[PriceRow], url: str | None = None) -> Pr
     return None
 
 
-def token_price(row: PriceRow) -> TokenPrice:
+def build_token_price(row: PriceRow) -> TokenPrice:
     """The row as a contender carries it."""
     return TokenPrice(
         usd_per_million_in=row.usd_per_million_in,
         usd_per_million_out=row.usd_per_million_out,
-        source=source_of(row),
+        source=format_source(row),
         date=row.date,
     )
 
 
-def source_of(row: PriceRow) -> str:
+def format_source(row: PriceRow) -> str:
     """Who says so, with a warning where that is not the vendor, and where to compare."""
     if row.source_kind != "third party":
         return row.source
     return f"third party: {row.source}" + (f"; compare {row.vendor_page}" if row.vendor_page else "")
 
 
-def age_days(row_date: str, today: date | None = None) -> int:
+def compute_age_days(row_date: str, today: date | None = None) -> int:
     """How long ago that was."""
     return ((today or date.today()) - date.fromisoformat(row_date)).days
 
 
 def is_old(row_date: str, today: date | None = None) -> bool:
     """Whether a price of that day should be looked up again."""
-    return age_days(row_date, today) > OLD_DAYS
+    return compute_age_days(row_date, today) > MAX_PRICE_AGE_DAYS
 
 
 def write_example() -> Path:
     """Make the user's own file with a commented example. Errors: `InputError` where there is one already."""
-    path = own_prices_path()
+    path = get_user_prices_path()
     if path.exists():
         raise InputError(
             "prices-there", "You have a file of prices already; it was left as it is.", where=str(path),
             do="open it in an editor",
         )  # fmt: skip
-    write_atomically(path, EXAMPLE)
+    write_atomically(path, EXAMPLE_PRICES)
     return path

@@ -5,81 +5,94 @@ The sentences of `reasons.py` are the details behind them.
 
 from collections.abc import Callable
 
-from tunesmith.decision.bar import OUTSIDE
-from tunesmith.decision.judgement import Case, Judgement
-from tunesmith.decision.simplicity import simplicity
-from tunesmith.decision.wording import ADVICE, time_of
-from tunesmith.records import Comparison, Contender, Evaluation, TrainingExtent, minutes_told
-from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
+from tunesmith.decision.requirements import EXTERNAL_KIND
+from tunesmith.decision.rule_result import RuleResult, VerdictInput
+from tunesmith.decision.simplicity import compute_simplicity_key
+from tunesmith.decision.verdict_phrases import VERDICT_ADVICE, estimate_request_seconds
+from tunesmith.records import Comparison, Contender, Evaluation, TrainingLength, format_needed_minutes
+from tunesmith.records.quantity import (
+    format_duration,
+    format_metric_name,
+    format_percent,
+    format_points,
+    format_points_number,
+    format_usd,
+)
 
 
-def summary_of(found: Judgement, case: Case) -> tuple[str, ...]:
+def summarize_verdict(result: RuleResult, inputs: VerdictInput) -> tuple[str, ...]:
     """What, how sure, what it costs: one sentence each."""
-    return _what(found, case), _how_sure(found, case), _costs(found, case)
+    return _format_winner(result, inputs), _format_certainty(result, inputs), _format_costs(result, inputs)
 
 
-def _what(found: Judgement, case: Case) -> str:
-    metric = wording(case.evaluation.metric)
-    if found.winner is not None:
-        score = case.score(found.winner)
-        return f"{ADVICE[found.verdict]}: {found.winner.name} scores {percent(score.value)} in {metric}."
-    if found.best is not None:
-        score = case.score(found.best)
-        return f"It cannot be told yet. The one to beat is {found.best.name} with {percent(score.value)} in {metric}."
+def _format_winner(result: RuleResult, inputs: VerdictInput) -> str:
+    metric = format_metric_name(inputs.evaluation.metric)
+    if result.winner is not None:
+        score = inputs.get_score(result.winner)
+        return (
+            f"{VERDICT_ADVICE[result.verdict]}: {result.winner.name} scores {format_percent(score.value)} in {metric}."
+        )
+    if result.best is not None:
+        score = inputs.get_score(result.best)
+        return f"It cannot be told yet. The one to beat is {result.best.name} with {format_percent(score.value)} in {metric}."
     return "Keep what you have: nothing that was tried is good enough."
 
 
-def _how_sure(found: Judgement, case: Case) -> str:
-    n = len(case.evaluation.examples)
-    if found.winner is None:
-        if case.undertuned and case.training is not None and found.best is not None:
-            return f"The model was tuned too little to judge fine-tuning.{_minutes(case.training)}"
-        if found.needed is not None:
-            return f"{n:,} test examples are too few: about {found.needed:,} would settle it."
+def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
+    n = len(inputs.evaluation.examples)
+    if result.winner is None:
+        if inputs.undertuned and inputs.training_length is not None and result.best is not None:
+            return f"The model was tuned too little to judge fine-tuning.{_format_minutes(inputs.training_length)}"
+        if result.required_n is not None:
+            return f"{n:,} test examples are too few: about {result.required_n:,} would settle it."
         return f"Measured on {n:,} test examples that no contender was trained on."
-    score = case.score(found.winner)
+    score = inputs.get_score(result.winner)
     sure = (
-        f"The true score lies between {hundredths(score.low)} and {percent(score.high)} (95 % interval, {score.n:,} "
+        f"The true score lies between {format_points_number(score.low)} and {format_percent(score.high)} (95 % interval, {score.n:,} "
         "test examples)"
     )
-    gain = gain_of(case.evaluation, found.winner.name)
+    gain = find_reference_gain(inputs.evaluation, result.winner.name)
     if gain is None:
         return f"{sure}."
     way = "more" if gain.difference >= 0 else "less"
     return (
-        f"{sure}; {gain.a} scores {points(abs(gain.difference))} {way} than {gain.b} (95 % interval "
-        f"{hundredths(gain.low)} to {hundredths(gain.high)})."
+        f"{sure}; {gain.a} scores {format_points(abs(gain.difference))} {way} than {gain.b} (95 % interval "
+        f"{format_points_number(gain.low)} to {format_points_number(gain.high)})."
     )
 
 
-def _minutes(training: TrainingExtent) -> str:
-    told = minutes_told(training)
+def _format_minutes(training: TrainingLength) -> str:
+    told = format_needed_minutes(training)
     return f" {told}." if told else ""
 
 
-def _costs(found: Judgement, case: Case) -> str:
-    one = found.winner or found.best
+def _format_costs(result: RuleResult, inputs: VerdictInput) -> str:
+    one = result.winner or result.best
     if one is None:
         return "Nothing new to pay for."
-    cost, seconds = one.known_usd_per_1000, time_of(one, case.evaluation)
-    running = "a cost that is not known" if cost is None else usd(cost)
-    time = "" if seconds is None else f", {duration(seconds)} each in a batch"
-    once = f"; setting it up took {duration(one.setup_seconds)} and {usd(one.setup_usd)}" if one.setup_seconds else ""
+    cost, seconds = one.usd_per_1000_or_none, estimate_request_seconds(one, inputs.evaluation)
+    running = "a cost that is not known" if cost is None else format_usd(cost)
+    time = "" if seconds is None else f", {format_duration(seconds)} each in a batch"
+    once = (
+        f"; setting it up took {format_duration(one.setup_seconds)} and {format_usd(one.setup_usd)}"
+        if one.setup_seconds
+        else ""
+    )
     return f"1,000 requests of {one.name} cost {running}{time}{once}."
 
 
-def gain_of(evaluation: Evaluation, winner: str) -> Comparison | None:
+def find_reference_gain(evaluation: Evaluation, winner: str) -> Comparison | None:
     """The winner against what the user has, or else against the simplest contender; None where it is that one itself.
 
     Of several systems of the user's the best counts.
     """
-    other = now_of(evaluation) or min(evaluation.contenders, key=simplicity, default=None)
+    other = find_current_system(evaluation) or min(evaluation.contenders, key=compute_simplicity_key, default=None)
     if other is None or other.name == winner:
         return None
-    return _against(evaluation, winner, other.name)
+    return _find_comparison(evaluation, winner, other.name)
 
 
-def _against(evaluation: Evaluation, name: str, other: str) -> Comparison | None:
+def _find_comparison(evaluation: Evaluation, name: str, other: str) -> Comparison | None:
     for pair in evaluation.comparisons:
         if pair.metric == evaluation.metric and {pair.a, pair.b} == {name, other}:
             if pair.a == name:
@@ -89,30 +102,34 @@ def _against(evaluation: Evaluation, name: str, other: str) -> Comparison | None
     return None
 
 
-def now_of(evaluation: Evaluation) -> Contender | None:
+def find_current_system(evaluation: Evaluation) -> Contender | None:
     """What the user has now: the best of the outside systems whose answers were given."""
-    return min((one for one in evaluation.contenders if one.kind == OUTSIDE), key=_best_first(evaluation), default=None)
+    return min(
+        (one for one in evaluation.contenders if one.kind == EXTERNAL_KIND),
+        key=_build_ranking_key(evaluation),
+        default=None,
+    )
 
 
-def beside(evaluation: Evaluation, winner: Contender | None) -> tuple[tuple[str, str], ...]:
+def list_summary_contenders(evaluation: Evaluation, winner: Contender | None) -> tuple[tuple[str, str], ...]:
     """The rows of the short table, (role, name): the verdict's contender, what the user has now, the best other one."""
     shown = [] if winner is None else [("verdict", winner.name)]
-    now = now_of(evaluation)
+    now = find_current_system(evaluation)
     if now is not None and now is not winner:
         shown.append(("what you have now", now.name))
     named = {name for _, name in shown}
     others = [one for one in evaluation.contenders if one.name not in named]
     if others:
         role = "runner-up" if winner is not None else "best so far"
-        shown.append((role, min(others, key=_best_first(evaluation)).name))
+        shown.append((role, min(others, key=_build_ranking_key(evaluation)).name))
     return tuple(shown)
 
 
-def _best_first(evaluation: Evaluation) -> Callable[[Contender], tuple[float, tuple[int, int, float, str]]]:
+def _build_ranking_key(evaluation: Evaluation) -> Callable[[Contender], tuple[float, tuple[int, int, float, str]]]:
     """A sort key: the deciding score downward, one without any last, the simpler one first among equals."""
 
-    def key(one: Contender) -> tuple[float, tuple[int, int, float, str]]:
+    def compute_key(one: Contender) -> tuple[float, tuple[int, int, float, str]]:
         score = one.metrics.get(evaluation.metric)
-        return -score.value if score and score.n else 1.0, simplicity(one)
+        return -score.value if score and score.n else 1.0, compute_simplicity_key(one)
 
-    return key
+    return compute_key

@@ -2,15 +2,15 @@
 
 The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
 to dear: outside (a system the user has today: keeping it costs no work), zero-shot, few-shot, rag, tuned, tuned+rag;
-several of one kind stand by their running cost where it differs by more than measuring does (`cost_step`). Nothing here
+several of one kind stand by their running cost where it differs by more than measuring does (`compute_cost_bucket`). Nothing here
 draws a random number: the same evaluation under the same bar and circumstances always gives the same decision.
 
-**Who may win.** m = `min_score`, or `LEAST_SCORE` where the user named none; the score stands in its 95 % interval
+**Who may win.** m = `min_score`, or `DEFAULT_MIN_SCORE` where the user named none; the score stands in its 95 % interval
 [low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
 
 | the contender                                               | standing                                      |
 |-------------------------------------------------------------|-----------------------------------------------|
-| has no score, gave no answer to more than `MOST_FAILED` of  | out: it neither wins nor beats anybody        |
+| has no score, gave no answer to more than `MAX_FAILURE_RATE` of  | out: it neither wins nor beats anybody        |
 | the requests, costs more or takes longer than asked, sends  |                                               |
 | data where they may not go                                  |                                               |
 | high < m                                                    | out; where it was tuned too little: unsure    |
@@ -18,7 +18,7 @@ draws a random number: the same evaluation under the same bar and circumstances 
 | m <= low                                                    | sure                                          |
 
 **A dearer against a simpler one.** D in [L, H] is the paired difference dearer - simpler with its 95 % interval,
-g = `min_gain`, w = the smallest gain worth waiting for: g, or `WORTHWHILE_GAIN` where the user named none; p is the
+g = `min_gain`, w = the smallest gain worth waiting for: g, or `MIN_RELEVANT_GAIN` where the user named none; p is the
 chance of such a gain over g by luck, corrected for all contenders of dearer verdicts that try to beat the same simpler
 one (`duel.py` says why just these).
 
@@ -30,12 +30,12 @@ one (`duel.py` says why just these).
 | simpler one is not tuned,  |         |                                                                              |
 | and w more are possible    |         |                                                                              |
 | else D > w and p <= 15 %   | open    | it looks worth its price, and may be noise                                   |
-| else H > w and too coarse  | blind   | too few examples (see `is_too_coarse`) to show even a large gain: who stays  |
+| else H > w and too coarse  | blind   | too few examples (see `is_underpowered`) to show even a large gain: who stays  |
 |                            |         | simple here would do so for want of evidence                                 |
 | else                       | held    | not shown to be worth it; where H < w a gain worth having is even excluded   |
 
 *Tuned too little*: for less than one pass over the train examples, or ended while its loss still fell steeply
-(`records/extent.py`, `extent.py`, docs/decisions/110). A gain of w is possible where the simpler
+(`records/training_length.py`, `extent.py`, docs/decisions/110). A gain of w is possible where the simpler
 one scores below 1 - w.
 
 **The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
@@ -62,119 +62,147 @@ held up or replaced in at most 7.5 %, unless the examples are too few.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tunesmith.decision.bar import LEAST_EXAMPLES, is_sure, least_score
-from tunesmith.decision.circumstances import NOTHING_SAID, disfavoured
-from tunesmith.decision.duel import VERDICTS, Duel, all_duels, examples_needed
-from tunesmith.decision.judgement import Case, Judgement
-from tunesmith.decision.leaks import without_leaks
-from tunesmith.decision.pairs import pairs_of
-from tunesmith.decision.reasons import reasons_of, warnings_of
-from tunesmith.decision.settling import settling_answers
-from tunesmith.decision.simplicity import simplicity
-from tunesmith.decision.summary import beside, gain_of, summary_of
-from tunesmith.records import Bar, Circumstances, Contender, Decision, Evaluation, Quantity, TrainingExtent, Verdict
+from tunesmith.decision.clean_subset import exclude_contaminated
+from tunesmith.decision.context_preferences import EMPTY_CONTEXT, find_disfavored_verdicts
+from tunesmith.decision.counterfactuals import find_decisive_answers
+from tunesmith.decision.explanations import explain_verdict, list_warnings
+from tunesmith.decision.pair_table import build_pair_table
+from tunesmith.decision.pairwise_comparison import (
+    VERDICT_BY_KIND,
+    PairwiseComparison,
+    compare_all_pairs,
+    estimate_required_examples,
+)
+from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_score, has_proven_min_score
+from tunesmith.decision.rule_result import RuleResult, VerdictInput
+from tunesmith.decision.simplicity import compute_simplicity_key
+from tunesmith.decision.summary import find_reference_gain, list_summary_contenders, summarize_verdict
+from tunesmith.records import (
+    Contender,
+    Decision,
+    Evaluation,
+    Quantity,
+    Requirements,
+    TrainingLength,
+    UsageContext,
+    Verdict,
+)
 
 
 def decide(
     evaluation: Evaluation,
-    bar: Bar,
-    circumstances: Circumstances = NOTHING_SAID,
+    requirements: Requirements,
+    usage_context: UsageContext = EMPTY_CONTEXT,
     forgetting: Quantity | None = None,
-    training: TrainingExtent | None = None,
+    training: TrainingLength | None = None,
 ) -> Decision:
     """The verdict with its reasons and warnings. `forgetting` is general ability before tuning less that after it,
     `training` how much the tuned model was tuned.
 
     Errors: as `judge`.
     """
-    case = Case(evaluation, bar, circumstances, forgetting, training)
-    found = judge(case)
-    clean = without_leaks(evaluation)
-    on_clean = judge(replace(case, evaluation=clean)) if clean else None
+    case = VerdictInput(evaluation, requirements, usage_context, forgetting, training)
+    found = apply_rules(case)
+    clean = exclude_contaminated(evaluation)
+    on_clean = apply_rules(replace(case, evaluation=clean)) if clean else None
     return Decision(
         verdict=found.verdict,
         winner=found.winner.name if found.winner else None,
         metric=evaluation.metric,
-        bar=bar,
-        reasons=tuple(reasons_of(found, case, settling_answers(found, case, judge))),
-        needed_test_examples=found.needed,
+        bar=requirements,
+        reasons=tuple(explain_verdict(found, case, find_decisive_answers(found, case, apply_rules))),
+        needed_test_examples=found.required_n,
         evaluation=evaluation.fingerprint,
-        circumstances=circumstances,
+        circumstances=usage_context,
         forgetting=forgetting,
         training=training,
-        warnings=tuple(warnings_of(found, on_clean, case)),
-        summary=summary_of(found, case),
-        beside=beside(evaluation, found.winner),
-        gain=gain_of(evaluation, found.winner.name) if found.winner else None,
-        pairs=pairs_of(evaluation),
+        warnings=tuple(list_warnings(found, on_clean, case)),
+        summary=summarize_verdict(found, case),
+        beside=list_summary_contenders(evaluation, found.winner),
+        gain=find_reference_gain(evaluation, found.winner.name) if found.winner else None,
+        pairs=build_pair_table(evaluation),
     )
 
 
-def judge(case: Case) -> Judgement:
+def apply_rules(inputs: VerdictInput) -> RuleResult:
     """The rules above.
 
     Errors: `RecordError` when a contender is of an unknown kind, or two contenders were not compared.
     """
-    evaluation, bar = case.evaluation, case.bar
-    ladder = tuple(sorted(evaluation.contenders, key=simplicity))
-    pool = [one for one in ladder if case.objection(one) is None]
-    duels = tuple(all_duels(evaluation, pool, bar, case.undertuned))
-    judged = [one for one in pool if one.name not in case.undertuned]
-    if judged == pool and all(case.score(one).value <= 0 and case.score(one).n >= LEAST_EXAMPLES for one in pool):
-        return Judgement("stop", ladder, duels)
-    standing = who_stands(pool, duels)
-    verdict = VERDICTS[standing[0].kind]
-    same = [one for one in standing if VERDICTS[one.kind] == verdict]
-    doubts = {one.name: doubts_about(one, duels, disfavoured(case.circumstances)) for one in same}
-    sure = [one for one in same if is_sure(case.score(one), bar)]
+    evaluation, bar = inputs.evaluation, inputs.requirements
+    ladder = tuple(sorted(evaluation.contenders, key=compute_simplicity_key))
+    pool = [one for one in ladder if inputs.find_disqualification(one) is None]
+    duels = tuple(compare_all_pairs(evaluation, pool, bar, inputs.undertuned))
+    judged = [one for one in pool if one.name not in inputs.undertuned]
+    if judged == pool and all(
+        inputs.get_score(one).value <= 0 and inputs.get_score(one).n >= MIN_TEST_EXAMPLES for one in pool
+    ):
+        return RuleResult("stop", ladder, duels)
+    standing = find_undominated(pool, duels)
+    verdict = VERDICT_BY_KIND[standing[0].kind]
+    same = [one for one in standing if VERDICT_BY_KIND[one.kind] == verdict]
+    doubts = {
+        one.name: find_open_comparisons(one, duels, find_disfavored_verdicts(inputs.usage_context)) for one in same
+    }
+    sure = [one for one in same if has_proven_min_score(inputs.get_score(one), bar)]
     best = next((one for one in sure if not doubts[one.name]), None)
     if best is None:
         best = (sure or same)[0]
-        needed = None if best.name in case.undertuned else examples_to_settle(case.score(best), doubts[best.name], bar)
-        return Judgement("cannot tell", ladder, duels, best, doubts[best.name], needed)
-    if case.score(best).value <= 0:
-        return Judgement("stop", ladder, duels)
-    return Judgement(verdict, ladder, duels, best)
+        needed = (
+            None
+            if best.name in inputs.undertuned
+            else estimate_examples_to_decide(inputs.get_score(best), doubts[best.name], bar)
+        )
+        return RuleResult("cannot tell", ladder, duels, best, doubts[best.name], needed)
+    if inputs.get_score(best).value <= 0:
+        return RuleResult("stop", ladder, duels)
+    return RuleResult(verdict, ladder, duels, best)
 
 
-def beaten_ones(duels: Sequence[Duel]) -> set[str]:
+def find_beaten(comparisons: Sequence[PairwiseComparison]) -> set[str]:
     """The names of those that a dearer contender beats."""
-    return {duel.simpler.name for duel in duels if duel.outcome == "beaten"}
+    return {duel.simpler.name for duel in comparisons if duel.outcome == "beaten"}
 
 
-def who_stands(pool: Sequence[Contender], duels: Sequence[Duel]) -> list[Contender]:
+def find_undominated(pool: Sequence[Contender], comparisons: Sequence[PairwiseComparison]) -> list[Contender]:
     """The contenders that no dearer one beats and no simpler one equals, simplest first.
 
     The dearest is never beaten. Where answers failed, paired differences may contradict each other so that everybody
     else is equalled by somebody: then whoever is unbeaten stands.
     """
-    beaten = beaten_ones(duels)
-    equalled = {duel.dearer.name for duel in duels if duel.gain.difference <= 0}
+    beaten = find_beaten(comparisons)
+    equalled = {duel.costlier.name for duel in comparisons if duel.gain.difference <= 0}
     unbeaten = [contender for contender in pool if contender.name not in beaten]
     return [contender for contender in unbeaten if contender.name not in equalled] or unbeaten
 
 
-def doubts_about(contender: Contender, duels: Sequence[Duel], disfavoured: frozenset[Verdict]) -> tuple[Duel, ...]:
+def find_open_comparisons(
+    contender: Contender, comparisons: Sequence[PairwiseComparison], disfavoured: frozenset[Verdict]
+) -> tuple[PairwiseComparison, ...]:
     """The duels that keep this contender from winning: open, short or blind, against an unbeaten one of another
     verdict.
 
     A blind duel counts even where the dearer one scored no higher, and whatever the circumstances: without evidence
     there is nothing that they could settle.
     """
-    beaten = beaten_ones(duels)
+    beaten = find_beaten(comparisons)
     return tuple(
-        duel for duel in duels
-        if duel.simpler is contender and duel.is_between_verdicts and duel.dearer.name not in beaten
+        duel for duel in comparisons
+        if duel.simpler is contender and duel.is_between_verdicts and duel.costlier.name not in beaten
         and (duel.outcome == "blind"
-             or (duel.outcome in ("open", "short") and VERDICTS[duel.dearer.kind] not in disfavoured))
+             or (duel.outcome in ("open", "short") and VERDICT_BY_KIND[duel.costlier.kind] not in disfavoured))
     )  # fmt: skip
 
 
-def examples_to_settle(score: Quantity, doubts: Sequence[Duel], bar: Bar) -> int | None:
+def estimate_examples_to_decide(
+    score: Quantity, open_comparisons: Sequence[PairwiseComparison], requirements: Requirements
+) -> int | None:
     """The test examples at which every open question would be settled that examples can settle; None where one of them
     has no answer, or there is none."""
-    needed = [duel.needed_n for duel in doubts if duel.outcome != "short"]
-    if not is_sure(score, bar):
-        needed.append(examples_needed(score.value - least_score(bar), score.low, score.high, score.n))
+    needed = [duel.required_n for duel in open_comparisons if duel.outcome != "short"]
+    if not has_proven_min_score(score, requirements):
+        needed.append(
+            estimate_required_examples(score.value - get_min_score(requirements), score.low, score.high, score.n)
+        )
     known = [count for count in needed if count is not None]
     return max(known) if known and len(known) == len(needed) else None

@@ -27,49 +27,49 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tunesmith import faults
-from tunesmith.errors import DiskFull, RunError, TrainingError, name_some
-from tunesmith.files import is_own_folder, sha256_of, sync_folder, what_stands_at
-from tunesmith.records import Record, canonical_json
-from tunesmith.temporaries import remove_temporary, sweep_temporaries, temporary_path
+from tunesmith import failpoints
+from tunesmith.atomic_io import compute_sha256, get_path_kind, is_real_folder, sync_folder
+from tunesmith.errors import DiskFull, RunError, TrainingError, truncate_list
+from tunesmith.records import Record, dump_canonical_json
+from tunesmith.temporary_files import make_temporary_path, remove_stale_temporaries, remove_temporary
 
-KEEP = 2
-MANIFEST = "checkpoint.json"
-DTYPES = {
+MAX_CHECKPOINTS = 2
+MANIFEST_FILE = "checkpoint.json"
+DTYPE_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
     torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
-_NAME = re.compile(r"step-([0-9]{8,})")
-_FILE = re.compile(r"[a-z]+\.safetensors")
+_FOLDER_PATTERN = re.compile(r"step-([0-9]{8,})")
+_FILE_PATTERN = re.compile(r"[a-z]+\.safetensors")
 
-Groups = Mapping[str, Mapping[str, Tensor]]
+TensorGroups = Mapping[str, Mapping[str, Tensor]]
 """Name of a file without its ending -> name of a tensor -> the tensor."""
 
 
-class Saved(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """One checkpoint, verified. `passed_over` says of each newer one which file is damaged and how."""
 
     step: int
     state: dict[str, Any]
     groups: dict[str, dict[str, Tensor]]
-    passed_over: tuple[str, ...]
+    skipped_damaged: tuple[str, ...]
 
 
-class _File(Record):
+class _FileEntry(Record):
     bytes: int
     sha256: str
     tensors: dict[str, tuple[str, tuple[int, ...]]]
 
 
 class _Manifest(Record):
-    files: dict[str, _File]
+    files: dict[str, _FileEntry]
     state: dict[str, Any]
 
-    def signed(self) -> bytes:
-        return canonical_json({**self.model_dump(mode="json"), "sha256": self.fingerprint}).encode()
+    def to_signed_json(self) -> bytes:
+        return dump_canonical_json({**self.model_dump(mode="json"), "sha256": self.fingerprint}).encode()
 
 
-class Damaged(Exception):
+class DamagedCheckpoint(Exception):
     """Which file of a checkpoint is damaged, and how."""
 
 
@@ -79,49 +79,49 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, step: int, state: Mapping[str, Any], groups: Groups) -> Path:
+    def save(self, step: int, state: Mapping[str, Any], groups: TensorGroups) -> Path:
         """Write one, then drop the older ones.
 
         Errors: `DiskFull`, `TrainingError` when it cannot be written: those before it stay, and nothing half written.
         """
         target = self.folder / f"step-{step:08d}"
-        temporary = temporary_path(target)
+        temporary = make_temporary_path(target)
         try:
-            if not is_own_folder(self.folder):
+            if not is_real_folder(self.folder):
                 self.folder.mkdir(parents=True)
                 sync_folder(self.folder.parent)
             temporary.mkdir()
-            _write(temporary, state, groups)
-            for later in [path for number, path in self._all() if number >= step]:
-                _drop(later)  # damaged, else this training would have gone on from there
-            faults.hit("checkpoint.rename")
+            _write_files(temporary, state, groups)
+            for later in [path for number, path in self._list_checkpoints() if number >= step]:
+                _remove_checkpoint(later)  # damaged, else this training would have gone on from there
+            failpoints.hit("checkpoint.rename")
             temporary.rename(target)
-            faults.hit("checkpoint.renamed")
+            failpoints.hit("checkpoint.renamed")
             sync_folder(self.folder)
-            faults.hit("checkpoint.synced")
-            for _, old in self._all()[KEEP:]:
-                _drop(old)
+            failpoints.hit("checkpoint.synced")
+            for _, old in self._list_checkpoints()[MAX_CHECKPOINTS:]:
+                _remove_checkpoint(old)
         except OSError as error:
             remove_temporary(temporary)
-            raise self._unwritable(error, groups) from error
+            raise self._build_write_error(error, groups) from error
         except BaseException:
             remove_temporary(temporary)
             raise
         return target
 
-    def newest(self) -> Saved | None:
+    def load_latest(self) -> LoadedCheckpoint | None:
         """The newest one that is good; None when there is none at all.
 
         Errors: `RunError` when there are some and every one is damaged.
         """
-        passed_over = [f"{path.name} is {what_stands_at(path)}, not a folder" for path in self._impostors()]
-        for step, path in self._all():
+        passed_over = [f"{path.name} is {get_path_kind(path)}, not a folder" for path in self._list_non_folders()]
+        for step, path in self._list_checkpoints():
             try:
                 state, groups = read_checkpoint(path)
-            except Damaged as damage:
+            except DamagedCheckpoint as damage:
                 passed_over.append(str(damage))
                 continue
-            return Saved(step, state, groups, tuple(passed_over))
+            return LoadedCheckpoint(step, state, groups, tuple(passed_over))
         if passed_over:
             raise RunError(
                 "no-good-checkpoint", "Every checkpoint of this run is damaged.", where=str(self.folder),
@@ -129,44 +129,46 @@ class Checkpoints:
             )  # fmt: skip
         return None
 
-    def sweep(self) -> None:
+    def remove_temporaries(self) -> None:
         """Remove what processes that no longer live left half written."""
-        sweep_temporaries(self.folder)
+        remove_stale_temporaries(self.folder)
 
     def clear(self) -> None:
         """Drop all of them: the training is done. What is not ours stays."""
-        for _, path in self._all():
-            _drop(path)
-        self.sweep()
-        if is_own_folder(self.folder) and not any(self.folder.iterdir()):
+        for _, path in self._list_checkpoints():
+            _remove_checkpoint(path)
+        self.remove_temporaries()
+        if is_real_folder(self.folder) and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
-    def check_room(self, bytes_of_one: int) -> None:
+    def check_disk_space(self, bytes_of_one: int) -> None:
         """Ask before the first step whether the disk holds `KEEP` checkpoints and one being written.
 
         Errors: `DiskFull`.
         """
         place = next(path for path in (self.folder, *self.folder.parents) if path.is_dir())
-        need = bytes_of_one * max(1, KEEP + 1 - len(self._all()))
+        need = bytes_of_one * max(1, MAX_CHECKPOINTS + 1 - len(self._list_checkpoints()))
         free = shutil.disk_usage(place).free
         if need > free:
             raise DiskFull(str(self.folder), need, free, "make room, or choose another disk with --out")
 
-    def _all(self) -> list[tuple[int, Path]]:
+    def _list_checkpoints(self) -> list[tuple[int, Path]]:
         """(step, path) of what is visible, newest first."""
-        return [(step, path) for step, path in self._named() if is_own_folder(path)]
+        return [(step, path) for step, path in self._list_named_paths() if is_real_folder(path)]
 
-    def _impostors(self) -> list[Path]:
+    def _list_non_folders(self) -> list[Path]:
         """What bears a checkpoint's name and is no folder: never followed, read or removed."""
-        return [path for _, path in self._named() if not is_own_folder(path)]
+        return [path for _, path in self._list_named_paths() if not is_real_folder(path)]
 
-    def _named(self) -> list[tuple[int, Path]]:
-        paths = self.folder.iterdir() if is_own_folder(self.folder) else ()
-        return sorted(((int(name[1]), path) for path in paths if (name := _NAME.fullmatch(path.name))), reverse=True)
+    def _list_named_paths(self) -> list[tuple[int, Path]]:
+        paths = self.folder.iterdir() if is_real_folder(self.folder) else ()
+        return sorted(
+            ((int(name[1]), path) for path in paths if (name := _FOLDER_PATTERN.fullmatch(path.name))), reverse=True
+        )
 
-    def _unwritable(self, error: OSError, groups: Groups) -> TrainingError:
+    def _build_write_error(self, error: OSError, groups: TensorGroups) -> TrainingError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            need, free = bytes_of(groups), shutil.disk_usage(self.folder.parent).free
+            need, free = estimate_bytes(groups), shutil.disk_usage(self.folder.parent).free
             return DiskFull(str(self.folder), need, free, "make room, then go on from the checkpoint before it")
         return TrainingError(
             "checkpoint-unwritable", "A checkpoint cannot be written; those before it are whole.",
@@ -174,24 +176,24 @@ class Checkpoints:
         )  # fmt: skip
 
 
-def bytes_of(groups: Groups) -> int:
+def estimate_bytes(groups: TensorGroups) -> int:
     """About how much room a checkpoint of these tensors takes."""
     return sum(tensor.nbytes + 200 for group in groups.values() for tensor in group.values()) + 10_000
 
 
-def _write(folder: Path, state: Mapping[str, Any], groups: Groups) -> None:
+def _write_files(folder: Path, state: Mapping[str, Any], groups: TensorGroups) -> None:
     files = {}
     for group, tensors in groups.items():
         path = folder / f"{group}.safetensors"
         with _open_new(path) as file:
             sha256 = _write_tensors(file, tensors)
             _sync(file)
-        files[path.name] = _File(bytes=path.stat().st_size, sha256=sha256, tensors=_table(tensors))
-        faults.hit("checkpoint.file", path)
-    with _open_new(folder / MANIFEST) as file:
-        faults.write("checkpoint.write", file, _Manifest(files=files, state=dict(state)).signed())
+        files[path.name] = _FileEntry(bytes=path.stat().st_size, sha256=sha256, tensors=_describe_tensors(tensors))
+        failpoints.hit("checkpoint.file", path)
+    with _open_new(folder / MANIFEST_FILE) as file:
+        failpoints.write_bytes("checkpoint.write", file, _Manifest(files=files, state=dict(state)).to_signed_json())
         _sync(file)
-    faults.hit("checkpoint.file", folder / MANIFEST)
+    failpoints.hit("checkpoint.file", folder / MANIFEST_FILE)
     sync_folder(folder)
 
 
@@ -200,7 +202,7 @@ def _open_new(path: Path) -> BinaryIO:
 
 
 def _sync(file: BinaryIO) -> None:
-    faults.hit("checkpoint.fsync")
+    failpoints.hit("checkpoint.fsync")
     os.fsync(file.fileno())
 
 
@@ -210,31 +212,31 @@ def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> str:
     header, end = {}, 0
     for name in order:
         begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": DTYPES[tensors[name].dtype], "shape": list(tensors[name].shape),
+        header[name] = {"dtype": DTYPE_NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
                         "data_offsets": [begin, end]}  # fmt: skip
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     sha256 = hashlib.sha256()
-    for piece in (len(text).to_bytes(8, "little"), text, *(_bytes_of(tensors[name]) for name in order)):
+    for piece in (len(text).to_bytes(8, "little"), text, *(_view_bytes(tensors[name]) for name in order)):
         sha256.update(piece)
-        faults.write("checkpoint.write", file, piece)
+        failpoints.write_bytes("checkpoint.write", file, piece)
     return sha256.hexdigest()
 
 
-def _bytes_of(tensor: Tensor) -> bytes | memoryview:
+def _view_bytes(tensor: Tensor) -> bytes | memoryview:
     array: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return memoryview(array)
 
 
-def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {name: (DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
+def _describe_tensors(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (DTYPE_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `Damaged`."""
-    manifest = _read_manifest(folder / MANIFEST)
-    if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}):
-        raise Damaged(f"{folder.name}/{name_some(extra)} does not belong there")
+    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `DamagedCheckpoint`."""
+    manifest = _read_manifest(folder / MANIFEST_FILE)
+    if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_FILE}):
+        raise DamagedCheckpoint(f"{folder.name}/{truncate_list(extra)} does not belong there")
     groups = {Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()}
     return manifest.state, groups
 
@@ -242,46 +244,49 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, T
 def _read_manifest(path: Path) -> _Manifest:
     where = f"{path.parent.name}/{path.name}"
     try:
-        if (found := what_stands_at(path)) not in ("file", "nothing"):
-            raise Damaged(f"{where} is {found}")
+        if (found := get_path_kind(path)) not in ("file", "nothing"):
+            raise DamagedCheckpoint(f"{where} is {found}")
         raw = path.read_bytes()
         content = json.loads(raw)
         content.pop("sha256")
         manifest = _Manifest.model_validate_json(json.dumps(content))
     except FileNotFoundError:
-        raise Damaged(f"{where} is missing") from None
+        raise DamagedCheckpoint(f"{where} is missing") from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise Damaged(f"{where} is not what was written") from None
-    if raw != manifest.signed() or any(not _FILE.fullmatch(name) for name in manifest.files):
-        raise Damaged(f"{where} is not what was written")
+        raise DamagedCheckpoint(f"{where} is not what was written") from None
+    if raw != manifest.to_signed_json() or any(not _FILE_PATTERN.fullmatch(name) for name in manifest.files):
+        raise DamagedCheckpoint(f"{where} is not what was written")
     return manifest
 
 
-def _read_tensors(path: Path, expected: _File) -> dict[str, Tensor]:
+def _read_tensors(path: Path, expected: _FileEntry) -> dict[str, Tensor]:
     where = f"{path.parent.name}/{path.name}"
-    if (found := what_stands_at(path)) != "file":
-        raise Damaged(f"{where} is {'missing' if found == 'nothing' else found}")
+    if (found := get_path_kind(path)) != "file":
+        raise DamagedCheckpoint(f"{where} is {'missing' if found == 'nothing' else found}")
     if (size := path.stat().st_size) != expected.bytes:
-        raise Damaged(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
+        raise DamagedCheckpoint(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
     try:
-        if sha256_of(path) != expected.sha256:
-            raise Damaged(f"{where} is not what was written (its SHA-256 differs)")
+        if compute_sha256(path) != expected.sha256:
+            raise DamagedCheckpoint(f"{where} is not what was written (its SHA-256 differs)")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise Damaged(f"{where} cannot be read ({error})") from None
-    if not all(tensor.dtype in DTYPES for tensor in tensors.values()) or _table(tensors) != expected.tensors:
-        raise Damaged(f"{where} holds other tensors than were written")
+        raise DamagedCheckpoint(f"{where} cannot be read ({error})") from None
+    if (
+        not all(tensor.dtype in DTYPE_NAMES for tensor in tensors.values())
+        or _describe_tensors(tensors) != expected.tensors
+    ):
+        raise DamagedCheckpoint(f"{where} holds other tensors than were written")
     return tensors
 
 
-def _drop(folder: Path) -> None:
+def _remove_checkpoint(folder: Path) -> None:
     """Out of sight first: what is still visible is whole, also when the deleting is cut short."""
-    hidden = temporary_path(folder.with_name(f"dropped-{folder.name}"))
-    faults.hit("checkpoint.drop")
+    hidden = make_temporary_path(folder.with_name(f"dropped-{folder.name}"))
+    failpoints.hit("checkpoint.drop")
     folder.rename(hidden)
     for path in sorted(hidden.iterdir()):
-        faults.hit("checkpoint.unlink")
-        if not is_own_folder(path):
+        failpoints.hit("checkpoint.unlink")
+        if not is_real_folder(path):
             path.unlink()
-    faults.hit("checkpoint.rmdir")
+    failpoints.hit("checkpoint.rmdir")
     shutil.rmtree(hidden)

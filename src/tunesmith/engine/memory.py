@@ -23,10 +23,10 @@ from torch.utils._pytree import tree_iter
 CPU_OVERHEAD = 1.4
 """Resident memory per byte of tensors: measured 1.33 with glibc, whose freed blocks leave holes (docs/lab)."""
 CUDA_OVERHEAD = 1.1
-KERNELS_KEPT = 64
+MAX_CACHED_KERNELS = 64
 
 
-def peak_memory_bytes(device: torch.device) -> int:
+def get_peak_memory_bytes(device: torch.device) -> int:
     """The most memory held so far: of the process on a CPU, of the device on CUDA."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -34,20 +34,20 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on macOS
 
 
-def held_memory_bytes(device: torch.device) -> int:
+def get_used_memory_bytes(device: torch.device) -> int:
     """What is held now: by the process on a CPU, by our tensors on CUDA."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
 
 
-def free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
+def get_free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
     """What may still be taken. `root` is where /proc and /sys are."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return max(0, min([psutil.virtual_memory().available, *_group_limits(root), *_address_limit()]))
+    return max(0, min([psutil.virtual_memory().available, *_list_cgroup_limits(root), *_list_address_limits()]))
 
 
-def _group_limits(root: Path) -> Iterator[int]:
+def _list_cgroup_limits(root: Path) -> Iterator[int]:
     """What each control group around this process leaves."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -67,10 +67,10 @@ def _group_limits(root: Path) -> Iterator[int]:
         group = top / inside.strip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(top):
-                yield from _left_in(folder, limit, usage, cache)
+                yield from _list_cgroup_free(folder, limit, usage, cache)
 
 
-def _left_in(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
+def _list_cgroup_free(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
     try:
         allowed = (folder / limit).read_text().strip()
         used = int((folder / usage).read_text())
@@ -81,19 +81,19 @@ def _left_in(folder: Path, limit: str, usage: str, cache: str) -> Iterator[int]:
         yield int(allowed) - used + int(stat.get(cache, 0))
 
 
-def _address_limit() -> Iterator[int]:
+def _list_address_limits() -> Iterator[int]:
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     if most != resource.RLIM_INFINITY:
         yield most - psutil.Process().memory_info().vms
 
 
-def keep_few_kernels() -> None:
+def limit_kernel_cache() -> None:
     """oneDNN keeps what it compiled for each shape it met, 1,024 of them; forests bring new shapes with every step, and
     what is kept for them grows by 0.3 GB (docs/lab). It asks when it compiles the first one."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS_KEPT))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(MAX_CACHED_KERNELS))
 
 
-def return_unused_memory() -> None:
+def release_unused_memory() -> None:
     """Give freed memory back to the system where the C library keeps it (glibc).
 
     Activations of ever new sizes leave holes that glibc holds on to. It costs about 0.1 s, hence not in every step.
@@ -104,7 +104,7 @@ def return_unused_memory() -> None:
             malloc_trim(0)
 
 
-def cache_budget_bytes(device: torch.device) -> int:
+def compute_cache_budget_bytes(device: torch.device) -> int:
     """How much the keys and values of answers under way may take."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 512 * 2**20
 
@@ -117,7 +117,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def counting_memory(device: torch.device) -> Iterator[Callable[[], int]]:
+def track_peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
     """Gives a function that tells the most bytes held within this block beyond those held at its beginning.
 
     On a CPU tensors are counted, not resident pages: the same work gives the same number, every time.
@@ -136,16 +136,16 @@ class _StorageCounter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.living: dict[int, weakref.ref[torch.UntypedStorage]] = {}
-        self.held = self.most = 0
+        self.live_storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self.used_bytes = self.peak_bytes = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         known: set[int] | None = None
-        for tensor in _tensors_in(result):
+        for tensor in _list_tensors(result):
             storage = tensor.untyped_storage()
-            if storage._cdata not in self.living:
-                known = {given.untyped_storage()._cdata for given in _tensors_in(args)} if known is None else known
+            if storage._cdata not in self.live_storages:
+                known = {given.untyped_storage()._cdata for given in _list_tensors(args)} if known is None else known
                 if storage._cdata not in known:  # not a view of something older than this block
                     self._add(storage)
         return result
@@ -154,13 +154,13 @@ class _StorageCounter(TorchDispatchMode):
         key, size = storage._cdata, storage.nbytes()
 
         def forget(_: object) -> None:
-            del self.living[key]
-            self.held -= size
+            del self.live_storages[key]
+            self.used_bytes -= size
 
-        self.living[key] = weakref.ref(storage, forget)
-        self.held += size
-        self.most = max(self.most, self.held)
+        self.live_storages[key] = weakref.ref(storage, forget)
+        self.used_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.used_bytes)
 
 
-def _tensors_in(tree: Any) -> Iterator[torch.Tensor]:
+def _list_tensors(tree: Any) -> Iterator[torch.Tensor]:
     return (leaf for leaf in tree_iter(tree) if isinstance(leaf, torch.Tensor))

@@ -21,7 +21,7 @@ from tunesmith.records import TrainingRecipe
 Decay = Literal["linear", "cosine", "constant"]
 
 
-def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
+def compute_lr_multiplier(progress: float, warmup_share: float, decay: Decay) -> float:
     """Learning rate / peak learning rate at this progress."""
     if progress < warmup_share:
         return progress / warmup_share
@@ -31,7 +31,7 @@ def rate_share(progress: float, warmup_share: float, decay: Decay) -> float:
     return (1 + math.cos(math.pi * rest)) / 2 if decay == "cosine" else 1.0
 
 
-COUNTED = (
+STATE_FIELDS = (
     "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "lowest_loss", "tokens_read",
     "tokens_trained", "bad_in_a_row", "usual_loss", "evaluations", "look_examples", "validation_seconds",
 )  # fmt: skip
@@ -39,7 +39,7 @@ COUNTED = (
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set.
 
     `looks` counts finished looks at the validation split, the one at the base model as number 0; `looks_without_gain`
@@ -50,7 +50,7 @@ class Progress:
 
     planned_steps: int | None
     budget_seconds: float | None
-    now: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.monotonic
     step: int = 0
     step_seconds: float = 0.0
     look_seconds: float = 0.0
@@ -64,13 +64,13 @@ class Progress:
     evaluations: int = 1
     look_examples: int | None = None
     validation_seconds: float = 0.0
-    began: float = field(init=False)
+    start_seconds: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began = self.now()
+        self.start_seconds = self.clock()
 
     @classmethod
-    def of(cls, training: TrainingRecipe, steps_per_epoch: int) -> "Progress":
+    def from_recipe(cls, training: TrainingRecipe, steps_per_epoch: int) -> "TrainingProgress":
         """At the beginning of what the recipe asks for."""
         epochs, minutes = training.epochs, training.minutes
         steps = None if epochs is None else max(1, round(epochs * steps_per_epoch))
@@ -80,26 +80,26 @@ class Progress:
     @property
     def seconds(self) -> float:
         """Seconds since the beginning."""
-        return self.now() - self.began
+        return self.clock() - self.start_seconds
 
     def as_state(self) -> dict[str, Any]:
         """Everything that was counted, for a checkpoint."""
-        return {name: getattr(self, name) for name in COUNTED} | {"seconds": self.seconds}
+        return {name: getattr(self, name) for name in STATE_FIELDS} | {"seconds": self.seconds}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: what was counted there is counted, and its time is used."""
-        for name in COUNTED:
+        for name in STATE_FIELDS:
             setattr(self, name, state.get(name, getattr(self, name)))  # a checkpoint may be older than a count
-        self.began = self.now() - state["seconds"]
+        self.start_seconds = self.clock() - state["seconds"]
 
     @property
-    def done(self) -> float:
+    def completed_fraction(self) -> float:
         """The share of the training that lies behind, in [0, 1]."""
         if self.planned_steps is not None:
             return min(1.0, self.step / self.planned_steps)
         return min(1.0, self.seconds / self._training_seconds)
 
-    def looked(self, number: int, seconds: float, loss: float, *, is_best: bool) -> None:
+    def record_validation(self, number: int, seconds: float, loss: float, *, is_best: bool) -> None:
         """Count a look at the validation split; the base model's is where the lowest loss begins."""
         self.looks, self.look_seconds = number, seconds
         self.validation_seconds += seconds
@@ -107,12 +107,12 @@ class Progress:
         self.lowest_loss = loss if is_lowest else self.lowest_loss
         self.looks_without_gain = 0 if is_best or is_lowest else self.looks_without_gain + 1
 
-    def is_out_of(self, patience: int | None) -> bool:
+    def has_exhausted_patience(self, patience: int | None) -> bool:
         """Whether so many looks in a row had neither the best score nor the lowest loss so far."""
         return patience is not None and self.looks_without_gain >= patience
 
     @property
-    def middle_of_next_step(self) -> float:
+    def next_step_midpoint(self) -> float:
         """Where the step that begins now will be half done."""
         if self.planned_steps is not None:
             return (self.step + 0.5) / self.planned_steps

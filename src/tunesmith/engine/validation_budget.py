@@ -13,11 +13,11 @@ not even one example fits, there is no pass at all, and the weights of the last 
 import math
 from collections.abc import Callable
 
-from tunesmith.engine.schedule import Progress
-from tunesmith.records.extent import VALIDATION_SHARE
+from tunesmith.engine.schedule import TrainingProgress
+from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 
-FIRST_EXAMPLES = 2
-GROWTH = 8
+MIN_TRIAL_EXAMPLES = 2
+TRIAL_GROWTH_FACTOR = 8
 TRIAL_SHARE = 1 / 3
 """Of the allowance, for trials: two passes that take as long fit behind them."""
 
@@ -32,30 +32,30 @@ class TooLong(Exception):
     """Answers took more time than validation has: they were cut short and say nothing."""
 
 
-def allowance_of(progress: Progress) -> float | None:
+def get_validation_allowance(progress: TrainingProgress) -> float | None:
     """Seconds that all validation passes together may take; None where the recipe counts passes over the data."""
-    return None if progress.budget_seconds is None else progress.budget_seconds * VALIDATION_SHARE
+    return None if progress.budget_seconds is None else progress.budget_seconds * MAX_VALIDATION_FRACTION
 
 
-def seconds_left(progress: Progress) -> float:
+def seconds_left(progress: TrainingProgress) -> float:
     """Seconds that validation may take from now on; without end where epochs are counted."""
-    allowance = allowance_of(progress)
+    allowance = get_validation_allowance(progress)
     return math.inf if allowance is None else allowance - progress.validation_seconds
 
 
-def examples_that_fit(examples: int, allowance: float, seconds_of: Callable[[int], float | None]) -> int:
+def count_examples_that_fit(examples: int, allowance: float, time_pass: Callable[[int], float | None]) -> int:
     """How many validation examples two passes can hold within `allowance`; 0 where not even one.
 
     `seconds_of` makes a trial pass over the first so many examples, and says None where it was cut short because it
     took too long; what it took is taken off the allowance.
     """
-    tried = min(FIRST_EXAMPLES, examples)
+    tried = min(MIN_TRIAL_EXAMPLES, examples)
     while tried < examples:
-        took = seconds_of(tried)
+        took = time_pass(tried)
         if took is None:
-            return 0 if tried == FIRST_EXAMPLES else tried // GROWTH
+            return 0 if tried == MIN_TRIAL_EXAMPLES else tried // TRIAL_GROWTH_FACTOR
         allowance -= took
-        following = min(examples, GROWTH * tried)
+        following = min(examples, TRIAL_GROWTH_FACTOR * tried)
         fits = int(tried * max(0.0, allowance) / 2 / max(took, 1e-9))
         if fits >= examples or fits < 2 * following:  # more at once take less each; to try it must be worth its time
             return min(fits, examples)
@@ -63,22 +63,22 @@ def examples_that_fit(examples: int, allowance: float, seconds_of: Callable[[int
     return examples
 
 
-def passes_that_fit(planned: int, progress: Progress) -> int:
+def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
     """How many passes after the base model's there is room for, at least one: the last."""
-    allowance = allowance_of(progress)
+    allowance = get_validation_allowance(progress)
     if allowance is None:
         return planned
     left = allowance - progress.validation_seconds
     return max(1, min(planned, int(left / max(progress.look_seconds, 1e-9))))
 
 
-def leaves_no_room(progress: Progress) -> bool:
+def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
     """Whether a pass now, as long as the one before it, would leave too little time for the last one."""
-    allowance = allowance_of(progress)
+    allowance = get_validation_allowance(progress)
     return allowance is not None and progress.validation_seconds + 2 * progress.look_seconds > allowance
 
 
-def thinned_told(progress: Progress, planned: int, examples: int) -> str | None:
+def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -> str | None:
     """What was thinned out, in words; None where nothing was."""
     fewer_passes = progress.evaluations < planned
     fewer_examples = progress.look_examples is not None and progress.look_examples < examples
@@ -94,7 +94,7 @@ def thinned_told(progress: Progress, planned: int, examples: int) -> str | None:
     )
 
 
-def unvalidated_told(progress: Progress) -> str:
+def unvalidated_told(progress: TrainingProgress) -> str:
     """That there is no validation pass, and why, in words."""
     return (
         "no validation pass is made: two passes over a single example would take more than a fifth of the "

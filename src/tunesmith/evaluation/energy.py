@@ -14,27 +14,27 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyCounters:
-    """The counters of this machine. `add_up` must come often enough that none begins again twice (about an hour)."""
+    """The counters of this machine. `accumulate_joules` must come often enough that none begins again twice (about an hour)."""
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         packages = powercap.glob("intel-rapl:*") if powercap.is_dir() else ()
         self._packages = [package for package in packages if package.name.count(":") == 1]  # not their parts
-        self._gpus = _Gpus()
-        self._last = self._read()
+        self._gpus = _NvmlDevices()
+        self._last = self._read_counters()
         self._joules = 0.0
 
-    def add_up(self) -> float | None:
+    def accumulate_joules(self) -> float | None:
         """Joules since this object was made; None where nothing tells."""
-        now = self._read()
+        now = self._read_counters()
         for name, (joules, whole) in now.items():
             grown = joules - self._last[name][0] if name in self._last else 0.0
             self._joules += grown if grown >= 0 else grown + whole
         self._last = now
         return self._joules if now else None
 
-    def _read(self) -> dict[str, tuple[float, float]]:
+    def _read_counters(self) -> dict[str, tuple[float, float]]:
         """Each counter and where it begins again, in joules."""
-        found = {name: (joules, 0.0) for name, joules in self._gpus.joules().items()}
+        found = {name: (joules, 0.0) for name, joules in self._gpus.read_joules().items()}
         for package in self._packages:
             try:
                 counted, whole = ((package / name).read_text() for name in ("energy_uj", "max_energy_range_uj"))
@@ -44,7 +44,7 @@ class EnergyCounters:
         return found
 
 
-class _Gpus:
+class _NvmlDevices:
     """NVML without a package: two calls of the driver's library. Nothing where there is no driver."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _Gpus:
             if not nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)):
                 self._devices.append(device)
 
-    def joules(self) -> dict[str, float]:
+    def read_joules(self) -> dict[str, float]:
         """What each GPU used since its driver was loaded; older ones than Volta do not tell."""
         found, millijoules = {}, ctypes.c_ulonglong()
         for index, device in enumerate(self._devices):

@@ -25,62 +25,62 @@ import numpy as np
 from tunesmith.records import Answer, MachineTime
 
 if TYPE_CHECKING:
-    from tunesmith.evaluation.evaluate import Asked
+    from tunesmith.evaluation.harness import ContenderAnswers
 
-OUTSIDE = "outside"
-KINDS = ("read", "written", "constrained", "picked", "retrieved")
-EXPECTED_ERROR, AS_MANY = 0.1, 2
+EXTERNAL_KIND = "outside"
+WORK_KINDS = ("read", "written", "constrained", "picked", "retrieved")
+PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
 """How far one measurement of a quiet machine is off another, and as how many contenders that counts; our choice."""
-RETRIEVING = ("rag", "tuned+rag")
+RETRIEVAL_KINDS = ("rag", "tuned+rag")
 
 
-def machine_time(asked: Sequence["Asked"]) -> MachineTime | None:
+def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
     """The rates that fit all contenders that this machine answered; None where there is none."""
-    here = [one for one in asked if is_asked_here(one) and _seconds(one) > 0]
+    here = [one for one in asked if is_run_locally(one) and _sum_seconds(one) > 0]
     if not here:
         return None
     from scipy.optimize import nnls  # here, so that the rules can be read without loading it
 
-    work_NK = np.array([_work(one) for one in here], dtype=np.float64)
-    seconds_N = np.array([_seconds(one) for one in here])
+    work_NK = np.array([_count_work(one) for one in here], dtype=np.float64)
+    seconds_N = np.array([_sum_seconds(one) for one in here])
     rates_K, _ = nnls(work_NK / seconds_N[:, None], np.ones(len(here)))
     fitted_N = work_NK @ rates_K
     if not (fitted_N > 0).all():
         return None  # a contender that did no work that is counted
     errors_N = seconds_N / fitted_N - 1
-    freedom = max(len(here) - int((rates_K > 0).sum()), 0) + AS_MANY
-    deviation = sqrt((float(errors_N @ errors_N) + AS_MANY * EXPECTED_ERROR**2) / freedom)
+    freedom = max(len(here) - int((rates_K > 0).sum()), 0) + PRIOR_CONTENDERS
+    deviation = sqrt((float(errors_N @ errors_N) + PRIOR_CONTENDERS * PRIOR_RELATIVE_ERROR**2) / freedom)
     waits = [one.usage.waiting for one in here if one.usage and one.usage.waiting is not None]
     return MachineTime(
-        seconds={kind: float(rate) for kind, rate in zip(KINDS, rates_K, strict=True) if rate > 0},
+        seconds={kind: float(rate) for kind, rate in zip(WORK_KINDS, rates_K, strict=True) if rate > 0},
         uncertainty=1.96 * deviation,
         waiting=sum(waits) / len(waits) if waits else None,
     )
 
 
-def seconds_of(one: "Asked", machine: MachineTime) -> float:
+def estimate_seconds(one: "ContenderAnswers", machine: MachineTime) -> float:
     """What all its requests take by these rates."""
-    return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(KINDS, _work(one), strict=True))
+    return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(WORK_KINDS, _count_work(one), strict=True))
 
 
-def is_asked_here(one: "Asked") -> bool:
+def is_run_locally(one: "ContenderAnswers") -> bool:
     """Whether this machine answers, and no provider or other system."""
-    return one.profile.kind != OUTSIDE and one.profile.token_price is None
+    return one.spec.kind != EXTERNAL_KIND and one.spec.token_price is None
 
 
-def _answered(one: "Asked") -> list[Answer]:
+def _select_answered(one: "ContenderAnswers") -> list[Answer]:
     return [answer for answer in one.answers if answer.error is None]
 
 
-def _seconds(one: "Asked") -> float:
-    return sum(answer.seconds for answer in _answered(one))
+def _sum_seconds(one: "ContenderAnswers") -> float:
+    return sum(answer.seconds for answer in _select_answered(one))
 
 
-def _work(one: "Asked") -> list[float]:
+def _count_work(one: "ContenderAnswers") -> list[float]:
     """How much of each kind all its answers took together."""
-    work = dict.fromkeys(KINDS, 0.0)
-    for answer in _answered(one):
+    work = dict.fromkeys(WORK_KINDS, 0.0)
+    for answer in _select_answered(one):
         work["read"] += answer.tokens_in - answer.tokens_shared
         work[answer.way] += 1 if answer.way == "picked" else answer.tokens_out
-        work["retrieved"] += one.profile.kind in RETRIEVING
-    return [work[kind] for kind in KINDS]
+        work["retrieved"] += one.spec.kind in RETRIEVAL_KINDS
+    return [work[kind] for kind in WORK_KINDS]

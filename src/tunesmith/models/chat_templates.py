@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.atomic_io import read_regular_file
 from tunesmith.errors import ModelError
-from tunesmith.files import read_regular_file
-from tunesmith.model_folder.contents import TEMPLATE_FILE, TEMPLATE_FOLDER
+from tunesmith.model_folder.model_files import TEMPLATE_FILE, TEMPLATE_FOLDER
 
 MAX_TEMPLATE_BYTES = 2**20
 
@@ -37,10 +37,10 @@ class ChatTemplates:
 
 def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_config: Mapping[str, Any]) -> ChatTemplates:
     """The templates of a model. Errors: `ModelError` when there is none, or none by default."""
-    named = _of_files(files)
+    named = _read_template_files(files)
     origin = files.get(TEMPLATE_FILE) or files.get("tokenizer_config.json") or folder
     if not named:
-        named = _of_settings(tokenizer_config.get("chat_template"), origin)
+        named = _read_config_templates(tokenizer_config.get("chat_template"), origin)
     default, tool_use = named.get("default"), named.get("tool_use")
     if default is None or not default.strip():
         found = "neither chat_template.jinja nor chat_template in tokenizer_config.json"
@@ -54,15 +54,15 @@ def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_confi
     return ChatTemplates(default, default if tool_use is None else tool_use, str(origin))
 
 
-def _of_files(files: Mapping[str, Path]) -> dict[str, str]:
+def _read_template_files(files: Mapping[str, Path]) -> dict[str, str]:
     found = {"default": files[TEMPLATE_FILE]} if TEMPLATE_FILE in files else {}
     for name, path in files.items():
         if name.startswith(f"{TEMPLATE_FOLDER}/"):
             found[path.name.removesuffix(".jinja")] = path
-    return {name: _read(path) for name, path in found.items()}
+    return {name: _read_template(path) for name, path in found.items()}
 
 
-def _of_settings(found: Any, origin: Path) -> dict[str, str]:
+def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
     if found is None:
         return {}
     if isinstance(found, str):
@@ -83,7 +83,7 @@ def _of_settings(found: Any, origin: Path) -> dict[str, str]:
     )
 
 
-def _read(path: Path) -> str:
+def _read_template(path: Path) -> str:
     """Line ends as Python reads a text file: transformers opens it so."""
     raw = read_regular_file(path, MAX_TEMPLATE_BYTES)
     try:

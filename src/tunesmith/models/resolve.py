@@ -10,16 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from tunesmith.errors import ModelError, name_some
-from tunesmith.model_folder.adapter import ADAPTER_SETTINGS, ADAPTER_WEIGHTS
-from tunesmith.model_folder.contents import PICKLED, WEIGHT_INDEX, unreadable
-from tunesmith.models.embedded import Convert, embedded_folder, embedded_models, resolve_embedded
-from tunesmith.models.folder import inspect_adapter_folder, inspect_model_folder
-from tunesmith.models.hub import HUB_NAME, cached_hub_models, fetch_from_hub, verify_blobs
+from tunesmith.errors import ModelError, truncate_list
+from tunesmith.model_folder.adapter_settings import ADAPTER_SETTINGS, ADAPTER_WEIGHTS
+from tunesmith.model_folder.model_files import PICKLE_SUFFIXES, WEIGHT_INDEX_FILE, build_unreadable_error
+from tunesmith.models.embedded import GgufConverter, get_embedded_folder, get_embedded_models, resolve_embedded_model
+from tunesmith.models.folder_inspection import inspect_adapter_folder, inspect_model_folder
+from tunesmith.models.hub import HUB_NAME, fetch_from_hub, list_cached_hub_models, verify_blobs
 from tunesmith.records import ModelIdentity, Run
 
-STEERING_FILES = (ADAPTER_SETTINGS, "config.json", WEIGHT_INDEX)
-WEIGHTS = (".safetensors", ".gguf", *PICKLED)
+STEERING_FILES = (ADAPTER_SETTINGS, "config.json", WEIGHT_INDEX_FILE)
+WEIGHTS = (".safetensors", ".gguf", *PICKLE_SUFFIXES)
 """What transformers or PEFT would load, or ask which files to load."""
 
 
@@ -30,11 +30,11 @@ class KnownModel:
     name: str
     source: Literal["embedded", "hub"]
     title: str
-    ready: bool
+    is_available: bool
     folder: str
 
 
-def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert | None = None) -> ModelIdentity:
+def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConverter | None = None) -> ModelIdentity:
     """Exactly which weights a name means, every file verified.
 
     `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run, which means what it
@@ -42,9 +42,9 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert 
     is not there; without it that is an error.
     Errors: `ModelError`, always with what to do.
     """
-    if name in embedded_models():
-        return resolve_embedded(name, convert_gguf)
-    if looks_like_folder(name):
+    if name in get_embedded_models():
+        return resolve_embedded_model(name, convert_gguf)
+    if is_folder_path(name):
         return _resolve_folder(name, convert_gguf)
     if HUB_NAME.fullmatch(name):
         folder = fetch_from_hub(name, revision)
@@ -53,36 +53,36 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: Convert 
         return ModelIdentity(
             name=name, source="hub", revision=folder.name, folder=str(folder), files=files, parameters=parameters
         )
-    raise _unknown(name)
+    raise _build_unknown_error(name)
 
 
-def known_models() -> list[KnownModel]:
+def list_known_models() -> list[KnownModel]:
     """The embedded models, then the hub models that are on this machine."""
     embedded = [
-        KnownModel(name, "embedded", model.title, embedded_folder(name).is_dir(), str(embedded_folder(name)))
-        for name, model in embedded_models().items()
+        KnownModel(name, "embedded", model.title, get_embedded_folder(name).is_dir(), str(get_embedded_folder(name)))
+        for name, model in get_embedded_models().items()
     ]
     return embedded + [
-        KnownModel(name, "hub", folder.name[:12], True, str(folder)) for name, folder in cached_hub_models()
+        KnownModel(name, "hub", folder.name[:12], True, str(folder)) for name, folder in list_cached_hub_models()
     ]
 
 
-def looks_like_folder(name: str) -> bool:
+def is_folder_path(name: str) -> bool:
     """An existing folder, or what can only be meant as a path: `./x`, `../x`, `~/x`, `/x`, `a/b/c`, `C:\\x`."""
     is_pathlike = name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name
     return "\0" not in name and (is_pathlike or os.path.isdir(name))
 
 
-def _path(name: str) -> Path:
+def _expand_path(name: str) -> Path:
     # expanduser fails for a user that does not exist; such a name is then a plain name.
     return Path(name).expanduser() if re.match(r"~(/|$)", name) else Path(name)
 
 
-def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
-    folder = _path(name)
-    for embedded in embedded_models():
-        if folder == embedded_folder(embedded):
-            return resolve_embedded(embedded, convert_gguf)
+def _resolve_folder(name: str, convert_gguf: GgufConverter | None) -> ModelIdentity:
+    folder = _expand_path(name)
+    for embedded in get_embedded_models():
+        if folder == get_embedded_folder(embedded):
+            return resolve_embedded_model(embedded, convert_gguf)
     try:
         if not folder.is_dir():
             found = "a file, not a folder" if folder.exists() else "no such folder"
@@ -91,18 +91,18 @@ def _resolve_folder(name: str, convert_gguf: Convert | None) -> ModelIdentity:
                 "There is no model folder at this path.",
                 where=name[:300],
                 found=found,
-                do=f"check the path; {_advice()}",
+                do=f"check the path; {_suggest_models()}",
             )
         _refuse_planted(folder)
-        adapter = _adapter_place(folder)
+        adapter = _find_adapter_folder(folder)
     except OSError as error:
-        raise unreadable(folder, error) from None
+        raise build_unreadable_error(folder, error) from None
     if adapter is not None:
         return _resolve_adapter(adapter, convert_gguf)
     if (folder / "run.json").is_file() and (folder / "model").is_dir():
         folder = folder / "model"
     files, parameters = inspect_model_folder(folder)
-    _verify_run(folder, files)
+    _verify_run_files(folder, files)
     return ModelIdentity(
         name=name, source="folder", revision=None, folder=str(folder), files=files, parameters=parameters
     )
@@ -132,17 +132,17 @@ def _refuse_planted(folder: Path) -> None:
     if planted:
         raise ModelError(
             "planted", "This run's folder holds files of a model that the run did not make.", where=str(folder),
-            found=name_some(planted), do="take them out; if you need that model, give it a folder of its own",
+            found=truncate_list(planted), do="take them out; if you need that model, give it a folder of its own",
         )  # fmt: skip
 
 
-def _adapter_place(folder: Path) -> Path | None:
+def _find_adapter_folder(folder: Path) -> Path | None:
     """Where the adapter of an adapter's or a run's folder is; None when it has none."""
     places = (folder, folder / "adapter")
     return next((place for place in places if os.path.lexists(place / ADAPTER_SETTINGS)), None)
 
 
-def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentity:
+def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelIdentity:
     """The identity of the base model, with the adapter's folder and files added."""
     files, settings = inspect_adapter_folder(folder)
     base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
@@ -151,18 +151,20 @@ def _resolve_adapter(folder: Path, convert_gguf: Convert | None) -> ModelIdentit
             "no-base", "The adapter does not say which model it stands on.", where=str(folder / ADAPTER_SETTINGS),
             found="no base_model_name_or_path", do="write the base model's name or folder there",
         )  # fmt: skip
-    if looks_like_folder(base) and _adapter_place(_path(base)) is not None:
+    if is_folder_path(base) and _find_adapter_folder(_expand_path(base)) is not None:
         raise ModelError(
             "adapter-on-adapter", "The adapter stands on another adapter.", where=str(folder), found=base,
             do="merge the lower adapter into its model first (tunesmith export), and name that model as its base",
         )  # fmt: skip
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
-    _verify_run(folder, files, identity.files)
+    _verify_run_files(folder, files, identity.files)
     both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
     return identity.model_copy(update={"adapter": str(folder), "files": both})
 
 
-def _verify_run(tuned: Path, files: Mapping[str, str], base_files: Mapping[str, str] = MappingProxyType({})) -> None:
+def _verify_run_files(
+    tuned: Path, files: Mapping[str, str], base_files: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """What a run left in its folder, and the model below an adapter, must be what the run knows."""
     if tuned.name not in ("adapter", "model") or not (tuned.parent / "run.json").is_file():
         return
@@ -179,12 +181,12 @@ def _verify_run(tuned: Path, files: Mapping[str, str], base_files: Mapping[str, 
         )  # fmt: skip
 
 
-def _advice() -> str:
-    names = ", ".join(model.name for model in known_models())
+def _suggest_models() -> str:
+    names = ", ".join(model.name for model in list_known_models())
     return f"on this machine: {names}; a folder is given as ./NAME, a hub model as ORG/NAME"
 
 
-def _unknown(name: str) -> ModelError:
-    near = difflib.get_close_matches(name, [model.name for model in known_models()], n=3, cutoff=0.4)
-    do = f"did you mean {' or '.join(near)}?" if near else _advice()
+def _build_unknown_error(name: str) -> ModelError:
+    near = difflib.get_close_matches(name, [model.name for model in list_known_models()], n=3, cutoff=0.4)
+    do = f"did you mean {' or '.join(near)}?" if near else _suggest_models()
     return ModelError("unknown", "No model has this name.", where=name[:100], do=do)

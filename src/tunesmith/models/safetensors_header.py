@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.atomic_io import open_regular_file
 from tunesmith.errors import ModelError
-from tunesmith.files import open_regular_file
 
 # A model of 1,000 layers with 100 tensors each, 250 bytes for each of them; more is an attack on memory or time.
 # (The reference reader allows 100 MB, which takes seconds and a gigabyte in Python.)
@@ -31,7 +31,7 @@ DTYPE_BITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorEntry:
     """One tensor's entry in the header; `begin` and `end` are bytes after the header."""
 
     dtype: str
@@ -40,85 +40,85 @@ class Tensor:
     end: int
 
     @property
-    def elements(self) -> int:
+    def element_count(self) -> int:
         return math.prod(self.shape)
 
 
-def read_header(path: Path) -> dict[str, Tensor]:
+def read_header(path: Path) -> dict[str, TensorEntry]:
     """The tensors that a safetensors file holds, by name.
 
     Errors: `ModelError` naming the first thing that is wrong with the file.
     """
-    tensors, _ = _read(path)
+    tensors, _ = _read_header_and_metadata(path)
     return tensors
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """What whoever wrote a safetensors file noted in its header. Errors: as `read_header`."""
-    _, metadata = _read(path)
+    _, metadata = _read_header_and_metadata(path)
     return metadata
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[str, str]]:
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise _broken(path, f"a header length of {length:,} in a file of {size:,} bytes")
+            raise _build_broken_error(path, f"a header length of {length:,} in a file of {size:,} bytes")
         header = file.read(length)
-    entries = _parse(path, header)
+    entries = _parse_header(path, header)
     metadata = entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
-        raise _broken(path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read")
+        raise _build_broken_error(path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read")
     tensors = {name: _read_entry(path, name, entry) for name, entry in entries.items()}
     _check_cover(path, tensors, size - 8 - length)
     is_text = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     return tensors, metadata if is_text and metadata else {}
 
 
-def _parse(path: Path, header: bytes) -> dict[str, Any]:
-    def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
+    def reject_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise _broken(path, "a key that stands twice in the header")
+            raise _build_broken_error(path, "a key that stands twice in the header")
         return found
 
     try:
-        entries = json.loads(header.decode("utf-8"), object_pairs_hook=refuse_repeated)
+        entries = json.loads(header.decode("utf-8"), object_pairs_hook=reject_repeated)
     except (ValueError, RecursionError):
-        raise _broken(path, "a header that is not JSON") from None
+        raise _build_broken_error(path, "a header that is not JSON") from None
     if not isinstance(entries, dict):
-        raise _broken(path, "a header that is not a JSON object")
+        raise _build_broken_error(path, "a header that is not a JSON object")
     return entries
 
 
-def _read_entry(path: Path, name: str, entry: Any) -> Tensor:
+def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
     match entry:
         case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)], **rest} if not rest:
             pass
         case _:
-            raise _broken(path, f"an entry for tensor {name[:80]!r} that does not fit the format")
+            raise _build_broken_error(path, f"an entry for tensor {name[:80]!r} that does not fit the format")
     if len(name) > MAX_NAME_CHARACTERS or dtype not in DTYPE_BITS:
-        raise _broken(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
+        raise _build_broken_error(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
     if not all(type(extent) is int and 0 <= extent < 2**48 for extent in shape) or len(shape) > 16:
-        raise _broken(path, f"tensor {name[:80]!r} with an impossible shape")
+        raise _build_broken_error(path, f"tensor {name[:80]!r} with an impossible shape")
     bits = math.prod(shape) * DTYPE_BITS[dtype]
     if not 0 <= begin <= end or bits != (end - begin) * 8:
-        raise _broken(path, f"tensor {name[:80]!r} whose shape does not fit its byte range")
-    return Tensor(dtype, tuple(shape), begin, end)
+        raise _build_broken_error(path, f"tensor {name[:80]!r} whose shape does not fit its byte range")
+    return TensorEntry(dtype, tuple(shape), begin, end)
 
 
-def _check_cover(path: Path, tensors: dict[str, Tensor], data_bytes: int) -> None:
+def _check_cover(path: Path, tensors: dict[str, TensorEntry], data_bytes: int) -> None:
     position = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != position:
-            raise _broken(path, f"a hole or an overlap before tensor {name[:80]!r}")
+            raise _build_broken_error(path, f"a hole or an overlap before tensor {name[:80]!r}")
         position = tensor.end
     if position != data_bytes:
-        raise _broken(path, f"{data_bytes:,} bytes of data where the header describes {position:,}")
+        raise _build_broken_error(path, f"{data_bytes:,} bytes of data where the header describes {position:,}")
 
 
-def _broken(path: Path, found: str) -> ModelError:
+def _build_broken_error(path: Path, found: str) -> ModelError:
     return ModelError(
         "broken-weights", "This is not a sound safetensors file.", where=str(path), found=found,
         do="fetch the file again from its source; do not use weights of unknown origin",

@@ -24,15 +24,15 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tunesmith.models.template import TemplateRefused
+from tunesmith.models.template_worker import TemplateFailed
 
-RENDERING_SECONDS = 2.0
+MAX_RENDERING_SECONDS = 2.0
 MAX_BYTES = 512 * 2**20
-STALLED_SECONDS = 120.0
+MAX_STALLED_SECONDS = 120.0
 """How long to wait for a child that takes no processor time. One that does is never given up: the kernel ends it at
 its own limit, which a busy machine cannot make shorter."""
-LOOK_SECONDS = 5.0
-BATCH = 128
+POLL_SECONDS = 5.0
+BATCH_SIZE = 128
 
 
 class Conversation(NamedTuple):
@@ -41,7 +41,7 @@ class Conversation(NamedTuple):
     template: str
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]]
-    beginnings: Sequence[tuple[int, bool]]
+    prefixes: Sequence[tuple[int, bool]]
 
 
 class TemplateProcess:
@@ -51,62 +51,64 @@ class TemplateProcess:
         self,
         templates: Mapping[str, str],
         shared: Mapping[str, Any],
-        seconds: float = RENDERING_SECONDS,
-        most_bytes: int = MAX_BYTES,
-        stalled_seconds: float = STALLED_SECONDS,
+        seconds: float = MAX_RENDERING_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        stalled_seconds: float = MAX_STALLED_SECONDS,
     ) -> None:
         """`shared` are variables that every rendering sees, besides messages and tools."""
         self._templates = dict(templates)
-        self._order = [seconds, most_bytes, self._templates, dict(shared)]
+        self._start_frame = [seconds, max_bytes, self._templates, dict(shared)]
         self._stalled_seconds = stalled_seconds
-        self._over = TemplateRefused(f"it needs more than {seconds:g} s or {most_bytes // 2**20} MiB", is_limit=True)
-        self._is_over = False
+        self._limit_error = TemplateFailed(
+            f"it needs more than {seconds:g} s or {max_bytes // 2**20} MiB", is_limit=True
+        )
+        self._is_limit_reached = False
         self._child: subprocess.Popen[bytes] | None = None
-        self._end: Any = None
+        self._finalizer: Any = None
         self._lock = threading.Lock()
 
-    def text_of(self, name: str) -> str:
+    def get_template(self, name: str) -> str:
         """The template of this name."""
         return str(self._templates[name])
 
-    def render(self, conversations: Sequence[Conversation]) -> list[list[str | TemplateRefused]]:
+    def render(self, conversations: Sequence[Conversation]) -> list[list[str | TemplateFailed]]:
         """For each conversation the text of each beginning, or why there is none.
 
-        Errors: `TemplateRefused` with `is_limit` when a limit is met, and ever after.
+        Errors: `TemplateFailed` with `is_limit` when a limit is met, and ever after.
         """
         with self._lock:
-            answers: list[list[str | TemplateRefused]] = []
-            for begin in range(0, len(conversations), BATCH):
-                answers += self._render_batch(conversations[begin : begin + BATCH])
+            answers: list[list[str | TemplateFailed]] = []
+            for begin in range(0, len(conversations), BATCH_SIZE):
+                answers += self._render_batch(conversations[begin : begin + BATCH_SIZE])
             return answers
 
-    def _render_batch(self, batch: Sequence[Conversation]) -> list[list[str | TemplateRefused]]:
-        if self._is_over:
-            raise self._over
+    def _render_batch(self, batch: Sequence[Conversation]) -> list[list[str | TemplateFailed]]:
+        if self._is_limit_reached:
+            raise self._limit_error
         try:
             frame = json.dumps(batch).encode()
         except RecursionError:
-            return [[TemplateRefused("it is nested too deeply")] * len(one.beginnings) for one in batch]
+            return [[TemplateFailed("it is nested too deeply")] * len(one.prefixes) for one in batch]
         for attempt in (1, 2):  # a child that was ended from outside is begun again, once
-            child = self._child or self._begin()
+            child = self._child or self._start_child()
             try:
                 _write_frame(child, frame)
-                return _texts_of(_read_frame(child, self._stalled_seconds))
-            except (OSError, EOFError, TimeoutError, ValueError, TemplateRefused) as error:
-                self._stop()
-                is_limit = isinstance(error, TemplateRefused) or child.wait() == -signal.SIGPROF
-                if isinstance(error, TemplateRefused):
-                    self._over = error
+                return _parse_texts(_read_frame(child, self._stalled_seconds))
+            except (OSError, EOFError, TimeoutError, ValueError, TemplateFailed) as error:
+                self._stop_child()
+                is_limit = isinstance(error, TemplateFailed) or child.wait() == -signal.SIGPROF
+                if isinstance(error, TemplateFailed):
+                    self._limit_error = error
                 elif not is_limit:
-                    self._over = TemplateRefused(_why_none(child, error), is_limit=True)
+                    self._limit_error = TemplateFailed(_explain_failure(child, error), is_limit=True)
                 is_gone = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
                 if attempt == 2 or not is_gone or is_limit:
                     break
-        self._is_over = True
-        raise self._over
+        self._is_limit_reached = True
+        raise self._limit_error
 
-    def _begin(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-P", "-m", "tunesmith.models.template"]
+    def _start_child(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-P", "-m", "tunesmith.models.template_worker"]
         environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
         child = subprocess.Popen(
             command,
@@ -116,54 +118,54 @@ class TemplateProcess:
             stderr=subprocess.DEVNULL,
         )
         self._child = child
-        self._end = weakref.finalize(self, _end, child)
+        self._finalizer = weakref.finalize(self, _kill_child, child)
         with suppress(OSError):  # it is gone already: reading its answer will tell
-            _write_frame(child, json.dumps(self._order).encode())
+            _write_frame(child, json.dumps(self._start_frame).encode())
         return child
 
-    def _stop(self) -> None:
+    def _stop_child(self) -> None:
         self._child = None
-        if self._end is not None:
-            self._end()
+        if self._finalizer is not None:
+            self._finalizer()
 
 
-def _texts_of(raw: bytes) -> list[list[str | TemplateRefused]]:
+def _parse_texts(raw: bytes) -> list[list[str | TemplateFailed]]:
     has_surrogates = b"\\ud" in raw
-    answers: list[list[str | TemplateRefused]] = []
+    answers: list[list[str | TemplateFailed]] = []
     for items in json.loads(raw):
         first: str | None = None
-        texts: list[str | TemplateRefused] = []
+        texts: list[str | TemplateFailed] = []
         for item in items:
             if isinstance(item, list):
                 if item[1]:
-                    raise TemplateRefused(item[0], is_limit=True)
-                texts.append(TemplateRefused(item[0]))
+                    raise TemplateFailed(item[0], is_limit=True)
+                texts.append(TemplateFailed(item[0]))
                 continue
             text = item if first is None or isinstance(item, str) else first[:item]
             first = text if first is None else first
-            texts.append(_storable(text) if has_surrogates else text)
+            texts.append(_check_surrogates(text) if has_surrogates else text)
         answers.append(texts)
     return answers
 
 
-def _storable(text: str) -> str | TemplateRefused:
+def _check_surrogates(text: str) -> str | TemplateFailed:
     """Half a surrogate pair from a damaged file would end in the tokenizer as a TypeError."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        return TemplateRefused(str(error))
+        return TemplateFailed(str(error))
     return text
 
 
 def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> bytes:
     """The next frame. Errors: `EOFError` when the child ended, `TimeoutError` when it has stopped working."""
     assert child.stdout is not None
-    worked, since = _processor_seconds(child.pid), time.monotonic()
+    worked, since = _measure_cpu_seconds(child.pid), time.monotonic()
     pieces: list[bytes] = []
     needed, size = 8, 0
     while size < needed:
-        if not select.select([child.stdout], [], [], min(LOOK_SECONDS, stalled_seconds))[0]:
-            now = _processor_seconds(child.pid)
+        if not select.select([child.stdout], [], [], min(POLL_SECONDS, stalled_seconds))[0]:
+            now = _measure_cpu_seconds(child.pid)
             if now > worked:
                 worked, since = now, time.monotonic()
             elif time.monotonic() - since >= stalled_seconds:
@@ -180,7 +182,7 @@ def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> byt
     return b"".join(pieces)[8:]
 
 
-def _processor_seconds(process: int) -> float:
+def _measure_cpu_seconds(process: int) -> float:
     """What it has taken so far; infinite once it has ended, so that its end is read instead."""
     try:
         times = psutil.Process(process).cpu_times()
@@ -189,7 +191,7 @@ def _processor_seconds(process: int) -> float:
     return float(times.user + times.system)
 
 
-def _why_none(child: "subprocess.Popen[bytes]", error: Exception) -> str:
+def _explain_failure(child: "subprocess.Popen[bytes]", error: Exception) -> str:
     """Why there is no text although the template met no limit of its own."""
     if isinstance(error, TimeoutError):
         return "the process that renders it was given no processor time; the machine is too busy"
@@ -202,7 +204,7 @@ def _write_frame(child: "subprocess.Popen[bytes]", frame: bytes) -> None:
     child.stdin.flush()
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _kill_child(child: "subprocess.Popen[bytes]") -> None:
     child.kill()
     child.wait()
     for pipe in (child.stdin, child.stdout):

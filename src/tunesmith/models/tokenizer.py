@@ -18,38 +18,41 @@ from typing import Any
 
 from tokenizers import Encoding, Tokenizer
 
-from tunesmith.errors import ModelError, ProgramLimit, name_some
-from tunesmith.files import read_regular_file
-from tunesmith.model_folder.contents import model_files, unreadable
-from tunesmith.model_folder.settings import parse_settings, read_settings_bytes
+from tunesmith.atomic_io import read_regular_file
+from tunesmith.errors import ModelError, ResourceLimitExceeded, truncate_list
+from tunesmith.model_folder.model_files import build_unreadable_error, list_model_files
+from tunesmith.model_folder.settings_json import parse_settings, read_settings_bytes
 from tunesmith.models.chat_templates import ChatTemplates, read_chat_templates
-from tunesmith.models.conversation import MessageForm, find_form
-from tunesmith.models.opaque import PastedRenderer, can_be_pasted, copies_contents
-from tunesmith.models.template import TemplateRefused, parse_template
+from tunesmith.models.message_format import MessageFormat, detect_message_format
 from tunesmith.models.template_process import Conversation, TemplateProcess
+from tunesmith.models.template_skeletons import SkeletonRenderer, can_use_skeleton, copies_contents
+from tunesmith.models.template_worker import TemplateFailed, parse_template
 from tunesmith.models.tokenizer_bounds import check_bounds
-from tunesmith.records import Beginnings, Encoded, Message
+from tunesmith.records import Message, RenderRequest, TokenizedText
 
-Span = tuple[int, int]
+CharRange = tuple[int, int]
 
-PLAIN = MessageForm()
-NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+PLAIN_FORMAT = MessageFormat()
+SPECIAL_TOKEN_KEYS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"}
 MAX_TOKENIZER_BYTES = 256 * 2**20
 MAX_PARSED_CHARACTERS = 100_000
 """Of a template that is read for whether it copies contents; larger ones are run for each conversation."""
-SETTINGS = ("tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "config")
+SETTINGS_NAMES = ("tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
-PROBE = [{"role": "user", "content": "tunesmith probe question"}, {"role": "assistant", "content": PROBE_ANSWER}]
+PROBE_MESSAGES = [
+    {"role": "user", "content": "tunesmith probe question"},
+    {"role": "assistant", "content": PROBE_ANSWER},
+]
 
 
 @dataclass(frozen=True)
-class _Ahead:
+class _PendingRenders:
     """Renderings under way. They are found by the identity of their messages, which `held` keeps alive."""
 
-    places: dict[tuple[object, ...], tuple[int, int]]
-    held: Sequence[Beginnings]
-    texts: Future[list[list[str | TemplateRefused]]]
+    positions: dict[tuple[object, ...], tuple[int, int]]
+    requests: Sequence[RenderRequest]
+    texts: Future[list[list[str | TemplateFailed]]]
 
 
 @dataclass(eq=False)
@@ -57,13 +60,13 @@ class FolderTokenizer:
     """A `records.ChatTokenizer`; made by `load_tokenizer`.
 
     `stop_ids` are the tokens after which the model has nothing more to say: the end of a turn, and the folder's own end
-    tokens. `named_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template stands.
+    tokens. `special_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template stands.
     """
 
     core: Tokenizer
     templates: TemplateProcess
     origin: str
-    named_tokens: dict[str, str]
+    special_tokens: dict[str, str]
     bos_id: int | None
     pad_id: int | None
     end_of_turn_id: int
@@ -73,26 +76,26 @@ class FolderTokenizer:
     tokenizer_sha256: str
     template_sha256: str
     ids_without_embedding: frozenset[int] = frozenset()
-    begins_text: str = ""
-    tells_date: bool = False
-    _forms: dict[str, MessageForm] = field(default_factory=dict, repr=False)
-    _ahead: list[_Ahead] = field(default_factory=list, repr=False)
+    text_prefix: str = ""
+    uses_current_date: bool = False
+    _formats: dict[str, MessageFormat] = field(default_factory=dict, repr=False)
+    _pending: list[_PendingRenders] = field(default_factory=list, repr=False)
 
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
 
-        Errors: `ModelError` when the template refuses it; `ProgramLimit` when it takes too long or too much memory.
+        Errors: `ModelError` when the template refuses it; `ResourceLimitExceeded` when it takes too long or too much memory.
         """
-        known: str | TemplateRefused | None = None
-        if self._pasted is not None and not tools:
-            known = self._pasted.render(messages, open_answer=open_answer)
+        known: str | TemplateFailed | None = None
+        if self._skeleton_renderer is not None and not tools:
+            known = self._skeleton_renderer.render(messages, open_answer=open_answer)
         if known is None:
-            known = self._known(_key(messages, tools, open_answer))
+            known = self._find_pending(_make_render_key(messages, tools, open_answer))
         if known is None:
             (known,) = self._render_now([(messages, tools, [(len(messages), open_answer)])])[0]
-        if not isinstance(known, TemplateRefused):
+        if not isinstance(known, TemplateFailed):
             return known
         raise ModelError(
             "template-refused", "The model's chat template does not take this conversation.", where=self.origin,
@@ -100,80 +103,85 @@ class FolderTokenizer:
             do="change the conversation to what the template takes, or choose another model",
         )  # fmt: skip
 
-    def render_ahead(self, wanted: Sequence[Beginnings]) -> None:
+    def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
         """Begin to render what `render` will soon be asked for; the last two calls are remembered.
 
         The work is done in the template's process while this one goes on. `render` raises what went wrong.
         """
-        if self._pasted is not None:
-            wanted = [one for one in wanted if one[1] or not can_be_pasted(one[0])]
-        if not wanted:
+        if self._skeleton_renderer is not None:
+            requests = [one for one in requests if one[1] or not can_use_skeleton(one[0])]
+        if not requests:
             return
         places = {
-            _key(messages[:count], tools, is_open): (i, j)
-            for i, (messages, tools, beginnings) in enumerate(wanted)
+            _make_render_key(messages[:count], tools, is_open): (i, j)
+            for i, (messages, tools, beginnings) in enumerate(requests)
             for j, (count, is_open) in enumerate(beginnings)
         }
-        self._ahead = [*self._ahead[-1:], _Ahead(places, wanted, self._worker.submit(self._render_now, wanted))]
+        self._pending = [
+            *self._pending[-1:],
+            _PendingRenders(places, requests, self._worker.submit(self._render_now, requests)),
+        ]
 
-    def _known(self, key: tuple[object, ...]) -> str | TemplateRefused | None:
-        for ahead in self._ahead:
-            if key in ahead.places:
-                i, j = ahead.places[key]
+    def _find_pending(self, key: tuple[object, ...]) -> str | TemplateFailed | None:
+        for ahead in self._pending:
+            if key in ahead.positions:
+                i, j = ahead.positions[key]
                 return ahead.texts.result()[i][j]
         return None
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
         """Whether what is rendered follows from the roles of these messages, with their contents copied into it."""
-        return self._pasted is not None and can_be_pasted(messages)
+        return self._skeleton_renderer is not None and can_use_skeleton(messages)
 
     @cached_property
-    def _pasted(self) -> PastedRenderer | None:
+    def _skeleton_renderer(self) -> SkeletonRenderer | None:
         """Renders plain conversations without running the template, where it copies what they say."""
-        template = self.templates.text_of("default")
+        template = self.templates.get_template("default")
         if len(template) > MAX_PARSED_CHARACTERS or not copies_contents(parse_template(template)):
             return None
-        return PastedRenderer(self._render_plain)
+        return SkeletonRenderer(self._render_plain)
 
     def _render_plain(self, messages: Sequence[Message], open_answer: bool) -> str | None:
         ((text,),) = self._render_now([(messages, (), [(len(messages), open_answer)])])
-        return None if isinstance(text, TemplateRefused) else text
+        return None if isinstance(text, TemplateFailed) else text
 
     @cached_property
     def _worker(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, "templates")
 
-    def _render_now(self, wanted: Sequence[Beginnings]) -> list[list[str | TemplateRefused]]:
+    def _render_now(self, requests: Sequence[RenderRequest]) -> list[list[str | TemplateFailed]]:
         try:
             asked = [
-                Conversation(name, self._form_for(name, messages).read(messages), tools, beginnings)
-                for messages, tools, beginnings in wanted
+                Conversation(
+                    name, self._get_message_format(name, messages).format_messages(messages), tools, beginnings
+                )
+                for messages, tools, beginnings in requests
                 for name in ["tool_use" if tools else "default"]
             ]
             return self.templates.render(asked)
-        except TemplateRefused as over:
-            raise ProgramLimit(
+        except TemplateFailed as over:
+            raise ResourceLimitExceeded(
                 "template-over-limit", "The model's chat template is too costly to be used.", where=self.origin,
                 found=str(over), do="take the template that the model's makers publish",
             ) from None  # fmt: skip
 
-    def _form_for(self, name: str, messages: Sequence[Message]) -> MessageForm:
+    def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
         """How the template wants messages; most have no calls, and only these are written in more than one form."""
         if not any(message.tool_calls for message in messages):
-            return PLAIN
-        if name not in self._forms:
-            self._forms[name] = find_form(self.templates, name)
-        return self._forms[name]
+            return PLAIN_FORMAT
+        if name not in self._formats:
+            self._formats[name] = detect_message_format(self.templates, name)
+        return self._formats[name]
 
-    def encode(self, texts: Sequence[str], content: Sequence[Sequence[Span]] | None = None) -> list[Encoded]:
+    def encode(self, texts: Sequence[str], content: Sequence[Sequence[CharRange]] | None = None) -> list[TokenizedText]:
         """Token ids of rendered texts; nothing is added, nothing is cut. `content`: the ranges that a person wrote."""
         encodings = self.core.encode_batch(list(texts), add_special_tokens=False)
-        encoded = [Encoded(encoding.ids, encoding.offsets) for encoding in encodings]
+        encoded = [TokenizedText(encoding.ids, encoding.offsets) for encoding in encodings]
         if self._control_pattern is None:
             return encoded
         for i, ranges in enumerate(content or ()):
-            if any(True for _ in self._spelled(texts[i], ranges)):
-                encoded[i] = self._encode_guarded(texts[i], ranges, encodings[i])
+            if any(True for _ in self._find_control_tokens(texts[i], ranges)):
+                encoded[i] = self._encode_without_controls(texts[i], ranges, encodings[i])
         return encoded
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -185,30 +193,30 @@ class FolderTokenizer:
         longest_first = sorted(self.control_tokens, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
-    def _spelled(self, text: str, ranges: Sequence[Span]) -> Iterator[Span]:
+    def _find_control_tokens(self, text: str, ranges: Sequence[CharRange]) -> Iterator[CharRange]:
         """Where control tokens are spelled inside what a person wrote (a part of one is enough)."""
         assert self._control_pattern is not None
         for match in self._control_pattern.finditer(text):
             if any(begin < match.end() and match.start() < end for begin, end in ranges):
                 yield match.span()
 
-    def _encode_guarded(self, text: str, ranges: Sequence[Span], plain: Encoding) -> Encoded:
+    def _encode_without_controls(self, text: str, ranges: Sequence[CharRange], plain: Encoding) -> TokenizedText:
         """Keep the true control tokens of `plain`; encode the stretches between them in which none may be recognised.
 
         Stretches that spell no control token keep the tokens they have.
         """
-        spelled = list(self._spelled(text, ranges))
+        spelled = list(self._find_control_tokens(text, ranges))
         ids: list[int] = []
-        offsets: list[Span] = []
+        offsets: list[CharRange] = []
         stretch = 0  # first token after the last true control token
         for t in range(len(plain.ids) + 1):
             is_end = t == len(plain.ids)
-            if not is_end and not self._is_true_control(plain.ids[t], plain.offsets[t], spelled):
+            if not is_end and not self._is_real_control(plain.ids[t], plain.offsets[t], spelled):
                 continue
             begin = plain.offsets[stretch - 1][1] if stretch else 0
             end = len(text) if is_end else plain.offsets[t][0]
             if any(begin <= left and right <= end for left, right in spelled):
-                inner = self._literal(begin).encode(text[begin:end], add_special_tokens=False)
+                inner = self._get_literal_tokenizer(begin).encode(text[begin:end], add_special_tokens=False)
                 ids += inner.ids
                 offsets += [(begin + left, begin + right) for left, right in inner.offsets]
             else:
@@ -217,22 +225,22 @@ class FolderTokenizer:
             ids += plain.ids[t : t + 1]
             offsets += plain.offsets[t : t + 1]
             stretch = t + 1
-        return Encoded(ids, offsets)
+        return TokenizedText(ids, offsets)
 
-    def _is_true_control(self, id: int, offset: Span, spelled: list[Span]) -> bool:
+    def _is_real_control(self, id: int, offset: CharRange, spelled: list[CharRange]) -> bool:
         return id in self._control_ids and not any(offset[0] <= left and right <= offset[1] for left, right in spelled)
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:
         return frozenset(id for id, token in self.core.get_added_tokens_decoder().items() if token.special)
 
-    def _literal(self, begin: int) -> Tokenizer:
+    def _get_literal_tokenizer(self, begin: int) -> Tokenizer:
         """A tokenizer that recognises no control token; inside a text it adds no space at the beginning."""
         return self._literal_inside if begin else self._literal_first
 
     @cached_property
     def _literal_first(self) -> Tokenizer:
-        return _literal_copy(json.loads(self.core.to_str()))
+        return _copy_as_literal(json.loads(self.core.to_str()))
 
     @cached_property
     def _literal_inside(self) -> Tokenizer:
@@ -242,32 +250,32 @@ class FolderTokenizer:
         for step in (pre, *pre.get("pretokenizers", ())):
             if step.get("type") == "Metaspace" and step.get("prepend_scheme") == "first":
                 step["prepend_scheme"] = "never"
-        return _literal_copy(parts)
+        return _copy_as_literal(parts)
 
 
 def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> FolderTokenizer:
     """The tokenizer of a model folder, or of the adapter on it where the adapter's folder has its own.
 
     Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the template fails on a
-    short conversation; `ProgramLimit` when it is too costly.
+    short conversation; `ResourceLimitExceeded` when it is too costly.
     """
-    files = model_files(Path(folder), Path(adapter) if adapter else None)
+    files = list_model_files(Path(folder), Path(adapter) if adapter else None)
     try:
-        core, tokenizer_sha256 = _read_core(Path(folder), files)
-        settings = {name: _read_json(files.get(f"{name}.json")) for name in SETTINGS}
+        core, tokenizer_sha256 = _read_tokenizer(Path(folder), files)
+        settings = {name: _read_json(files.get(f"{name}.json")) for name in SETTINGS_NAMES}
         templates = read_chat_templates(Path(folder), files, settings["tokenizer_config"])
     except OSError as error:
-        raise unreadable(Path(folder), error) from None
-    named = _named_tokens(settings, Path(folder))
-    _refuse_split_tokens(core, settings, named, Path(folder))
+        raise build_unreadable_error(Path(folder), error) from None
+    named = _read_special_tokens(settings, Path(folder))
+    _check_added_tokens(core, settings, named, Path(folder))
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
     # The same names as in transformers.
     process = TemplateProcess(
         {"default": templates.default, "tool_use": templates.tool_use}, {**named, "documents": None}
     )
-    ends = _end_ids(settings, core, named)
-    end_id = _id_of(core, _end_of_turn(process, templates, controls))
-    beyond = _ids_without_embedding(core, settings["config"])
+    ends = _list_end_ids(settings, core, named)
+    end_id = _get_token_id(core, _find_end_of_turn(process, templates, controls))
+    beyond = _find_ids_without_embedding(core, settings["config"])
     stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
     if not stop_ids:
         raise ModelError(
@@ -275,14 +283,14 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
             found="no control token after the answer in the chat template, and no eos_token",
             do="set eos_token in tokenizer_config.json to what the model's makers say",
         )  # fmt: skip
-    _refuse_beyond(core, beyond & {stop_ids[0], _id_of(core, named.get("bos_token"))}, Path(folder))
+    _check_embedding_rows(core, beyond & {stop_ids[0], _get_token_id(core, named.get("bos_token"))}, Path(folder))
     return FolderTokenizer(
         core=core,
         templates=process,
         origin=templates.origin,
-        named_tokens=named,
-        bos_id=_id_of(core, named.get("bos_token")),
-        pad_id=_id_of(core, named.get("pad_token")),
+        special_tokens=named,
+        bos_id=_get_token_id(core, named.get("bos_token")),
+        pad_id=_get_token_id(core, named.get("pad_token")),
         end_of_turn_id=stop_ids[0],
         end_of_turn=str(core.id_to_token(stop_ids[0])),
         stop_ids=stop_ids,
@@ -290,12 +298,12 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         tokenizer_sha256=tokenizer_sha256,
         template_sha256=templates.sha256,
         ids_without_embedding=beyond,
-        begins_text=_beginning_of_texts(core),
-        tells_date=any("strftime_now" in text for text in (templates.default, templates.tool_use)),
+        text_prefix=_find_text_prefix(core),
+        uses_current_date=any("strftime_now" in text for text in (templates.default, templates.tool_use)),
     )
 
 
-def _read_core(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]:
+def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]:
     """(the tokenizer, SHA-256 of its file); it neither cuts nor pads, whatever the file says."""
     path = files.get("tokenizer.json")
     if path is None:
@@ -320,11 +328,13 @@ def _read_core(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]
     return core, hashlib.sha256(raw).hexdigest()
 
 
-def _key(messages: Sequence[Message], tools: Sequence[dict[str, Any]], open_answer: bool) -> tuple[object, ...]:
+def _make_render_key(
+    messages: Sequence[Message], tools: Sequence[dict[str, Any]], open_answer: bool
+) -> tuple[object, ...]:
     return (*map(id, messages), id(tools) if tools else 0, open_answer)
 
 
-def _literal_copy(parts: dict[str, Any]) -> Tokenizer:
+def _copy_as_literal(parts: dict[str, Any]) -> Tokenizer:
     core = Tokenizer.from_str(json.dumps(parts))
     core.encode_special_tokens = True
     return core
@@ -335,10 +345,10 @@ def _read_json(path: Path | None) -> dict[str, Any]:
     return parse_settings(raw, path) if path and raw is not None else {}
 
 
-def _named_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> dict[str, str]:
+def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> dict[str, str]:
     """bos_token, eos_token... as text. Errors: `ModelError` for what is no text."""
     named: dict[str, str] = {}
-    for name in NAMED_TOKENS:
+    for name in SPECIAL_TOKEN_KEYS:
         for place in ("tokenizer_config", "special_tokens_map"):
             given = settings[place].get(name)
             found = given.get("content") if isinstance(given, dict) else given
@@ -354,15 +364,15 @@ def _named_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> dict[str
     return named
 
 
-def _end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[str, str]) -> list[int]:
+def _list_end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[str, str]) -> list[int]:
     """The tokens that the folder says end an answer, generation settings first."""
     listed = settings["generation_config"].get("eos_token_id", settings["config"].get("eos_token_id"))
-    ids = [*(listed if isinstance(listed, list) else [listed]), _id_of(core, named.get("eos_token"))]
+    ids = [*(listed if isinstance(listed, list) else [listed]), _get_token_id(core, named.get("eos_token"))]
     numbers = dict.fromkeys(id for id in ids if type(id) is int and 0 <= id < 2**32)
     return [id for id in numbers if core.id_to_token(id) is not None]
 
 
-def _ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> frozenset[int]:
+def _find_ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> frozenset[int]:
     """Ids of the tokenizer past the last row of the embedding; an embedding with more rows is usual."""
     text = config.get("text_config")
     rows = (text if isinstance(text, dict) else config).get("vocab_size", config.get("vocab_size"))
@@ -371,17 +381,17 @@ def _ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> frozen
     return frozenset(id for id in core.get_vocab(with_added_tokens=True).values() if id >= rows)
 
 
-def _refuse_beyond(core: Tokenizer, beyond: Set[int | None], folder: Path) -> None:
+def _check_embedding_rows(core: Tokenizer, beyond: Set[int | None], folder: Path) -> None:
     if beyond:
         named = [f"{core.id_to_token(id)} (id {id:,})" for id in sorted(id for id in beyond if id is not None)]
         raise ModelError(
             "tokenizer-misfit", "The tokenizer has tokens that every conversation needs and the model has no row for.",
-            where=str(folder), found=name_some(named),
+            where=str(folder), found=truncate_list(named),
             do="take the tokenizer that belongs to these weights, or the weights whose embedding was enlarged for it",
         )  # fmt: skip
 
 
-def _beginning_of_texts(core: Tokenizer) -> str:
+def _find_text_prefix(core: Tokenizer) -> str:
     """The control token that tokenizer.json itself puts before a text, as transformers does for plain texts."""
     with_them = core.encode("a").ids
     without = core.encode("a", add_special_tokens=False).ids
@@ -390,7 +400,7 @@ def _beginning_of_texts(core: Tokenizer) -> str:
     return first or ""
 
 
-def _refuse_split_tokens(
+def _check_added_tokens(
     core: Tokenizer, settings: Mapping[str, dict[str, Any]], named: Mapping[str, str], folder: Path
 ) -> None:
     """Tokens that stand beside tokenizer.json and not in it: transformers adds them, so that every text that has one
@@ -411,23 +421,23 @@ def _refuse_split_tokens(
     if split:
         raise ModelError(
             "tokens-beside", "The tokenizer's settings name tokens that tokenizer.json does not have.",
-            where=str(folder), found=name_some([repr(name[:40]) for name in split]),
+            where=str(folder), found=truncate_list([repr(name[:40]) for name in split]),
             do='write it whole: python -c "from transformers import AutoTokenizer as T; T.from_pretrained(FOLDER)'
             '.save_pretrained(FOLDER)"; the model needs a row for each',
         )  # fmt: skip
 
 
-def _id_of(core: Tokenizer, token: str | None) -> int | None:
+def _get_token_id(core: Tokenizer, token: str | None) -> int | None:
     return None if token is None else core.token_to_id(token)
 
 
-def _end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
+def _find_end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
     """The first control token after an assistant's answer, seen by rendering a short conversation."""
     try:
-        ((text,),) = process.render([Conversation("default", PROBE, (), [(len(PROBE), False)])])
-    except TemplateRefused as over:
+        ((text,),) = process.render([Conversation("default", PROBE_MESSAGES, (), [(len(PROBE_MESSAGES), False)])])
+    except TemplateFailed as over:
         text = over
-    if isinstance(text, TemplateRefused):
+    if isinstance(text, TemplateFailed):
         raise ModelError(
             "bad-template", "The model's chat template cannot render a question with its answer.",
             where=templates.origin, found=str(text), do="take the template that the model's makers publish",

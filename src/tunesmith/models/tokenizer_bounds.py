@@ -22,7 +22,7 @@ MAX_GROWTH = 1_000
 MAX_ADDED_CHARACTERS = 64
 MAX_PATTERN_CHARACTERS = 10_000
 MAX_WORD_CHARACTERS = 10_000
-GROWTH = {
+STEP_GROWTH = {
     **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), 18),
     **dict.fromkeys(("BertNormalizer", "Lowercase"), 3),
     **dict.fromkeys(("Strip", "StripAccents", "Nmt", "RobertaProcessing", "BertProcessing"), 1),
@@ -39,37 +39,37 @@ def check_bounds(core: Tokenizer, path: Path) -> None:
         part = getattr(core, kind)
         if part is None:
             continue
-        steps = list(_steps(json.loads(part.__getstate__())))
+        steps = list(_iterate_steps(json.loads(part.__getstate__())))
         growth = 1.0
         for step in steps:
-            growth *= _growth_of(step, path)
+            growth *= _bound_growth(step, path)
         if growth > MAX_GROWTH:
-            raise _refused(path, f"its {kind} may make {growth:,.0f} characters of one")
+            raise _build_unbounded_error(path, f"its {kind} may make {growth:,.0f} characters of one")
     if getattr(core.model, "dropout", None):
-        raise _refused(path, "it drops merges at random, so that a text has other tokens each time")
+        raise _build_unbounded_error(path, "it drops merges at random, so that a text has other tokens each time")
     if getattr(core.model, "max_input_chars_per_word", 0) > MAX_WORD_CHARACTERS:
-        raise _refused(path, "it looks for words without a bound on their length")
+        raise _build_unbounded_error(path, "it looks for words without a bound on their length")
 
 
-def _steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _iterate_steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
     inner = [part[key] for key in ("normalizers", "pretokenizers", "processors", "decoders") if key in part]
     if part.get("type") != "Sequence":
         yield part
     for steps in inner:
         for step in steps:
-            yield from _steps(step)
+            yield from _iterate_steps(step)
 
 
-def _growth_of(step: dict[str, Any], path: Path) -> float:
+def _bound_growth(step: dict[str, Any], path: Path) -> float:
     kind = str(step.get("type"))
-    if kind in GROWTH:
-        return GROWTH[kind]
-    if kind not in BOUNDED:
-        raise _refused(path, f"it has a part of an unknown kind, {kind[:40]!r}")
-    return BOUNDED[kind](step, path)
+    if kind in STEP_GROWTH:
+        return STEP_GROWTH[kind]
+    if kind not in GROWTH_FUNCTIONS:
+        raise _build_unbounded_error(path, f"it has a part of an unknown kind, {kind[:40]!r}")
+    return GROWTH_FUNCTIONS[kind](step, path)
 
 
-def _of_replacement(step: dict[str, Any], path: Path) -> float:
+def _bound_replacement(step: dict[str, Any], path: Path) -> float:
     pattern, content = step["pattern"], step["content"]
     if "String" in pattern:
         return max(1.0, len(content) / max(1, len(pattern["String"])))
@@ -77,47 +77,49 @@ def _of_replacement(step: dict[str, Any], path: Path) -> float:
     return 1.0 + len(content)
 
 
-def _of_split(step: dict[str, Any], path: Path) -> float:
+def _bound_split(step: dict[str, Any], path: Path) -> float:
     _check_pattern(step["pattern"].get("Regex", ""), path)
     return 1.0
 
 
-def _of_prefix(step: dict[str, Any], path: Path) -> float:
+def _bound_prefix(step: dict[str, Any], path: Path) -> float:
     if len(step["prepend"]) > MAX_ADDED_CHARACTERS:
-        raise _refused(path, f"it puts {len(step['prepend']):,} characters in front of each text")
+        raise _build_unbounded_error(path, f"it puts {len(step['prepend']):,} characters in front of each text")
     return 1.0
 
 
-def _of_character_map(step: dict[str, Any], path: Path) -> float:
+def _bound_character_map(step: dict[str, Any], path: Path) -> float:
     """SentencePiece's table: the length of a search tree, the tree, then replacements that end with a zero byte."""
     raw = base64.b64decode(step["precompiled_charsmap"])
     texts = raw[4 + int.from_bytes(raw[:4], "little") :].split(b"\0")
     return float(max(1, *map(len, texts)))
 
 
-def _of_template(step: dict[str, Any], path: Path) -> float:
+def _bound_template(step: dict[str, Any], path: Path) -> float:
     if sum("Sequence" in piece for piece in step["single"]) > 1:
-        raise _refused(path, "it writes a text more than once")
+        raise _build_unbounded_error(path, "it writes a text more than once")
     return 1.0
 
 
-BOUNDED: dict[str, Callable[[dict[str, Any], Path], float]] = {
-    "Replace": _of_replacement,
-    "Split": _of_split,
-    "Prepend": _of_prefix,
-    "Precompiled": _of_character_map,
-    "TemplateProcessing": _of_template,
+GROWTH_FUNCTIONS: dict[str, Callable[[dict[str, Any], Path], float]] = {
+    "Replace": _bound_replacement,
+    "Split": _bound_split,
+    "Prepend": _bound_prefix,
+    "Precompiled": _bound_character_map,
+    "TemplateProcessing": _bound_template,
 }
 
 
 def _check_pattern(pattern: str, path: Path) -> None:
     if len(pattern) > MAX_PATTERN_CHARACTERS:
-        raise _refused(path, f"it has a pattern of {len(pattern):,} characters")
-    if repeats_a_repetition(pattern):
-        raise _refused(path, f"it repeats a repetition in the pattern {pattern[:60]!r}, which can take forever")
+        raise _build_unbounded_error(path, f"it has a pattern of {len(pattern):,} characters")
+    if has_nested_repetition(pattern):
+        raise _build_unbounded_error(
+            path, f"it repeats a repetition in the pattern {pattern[:60]!r}, which can take forever"
+        )
 
 
-def repeats_a_repetition(pattern: str) -> bool:
+def has_nested_repetition(pattern: str) -> bool:
     """Whether a group that holds `*`, `+` or `{n,}` is itself repeated without a bound, as in `(a+)+`."""
     open_groups = [False]  # whether each open group holds an unbounded repetition; the pattern is the first
     i, before = 0, False
@@ -127,7 +129,7 @@ def repeats_a_repetition(pattern: str) -> bool:
         if character == "\\":
             i += 1
         elif character == "[":
-            i = _end_of_class(pattern, i)
+            i = _find_class_end(pattern, i)
         elif character == "(":
             open_groups.append(False)
         elif character == ")" and len(open_groups) > 1:
@@ -142,16 +144,16 @@ def repeats_a_repetition(pattern: str) -> bool:
     return False
 
 
-def _end_of_class(pattern: str, begin: int) -> int:
+def _find_class_end(pattern: str, begin: int) -> int:
     i = begin + 1
     while i < len(pattern) and (pattern[i] != "]" or i == begin + 1):
         if pattern[i] == "[":
-            i = _end_of_class(pattern, i)
+            i = _find_class_end(pattern, i)
         i += 2 if pattern[i : i + 1] == "\\" else 1
     return i
 
 
-def _refused(path: Path, found: str) -> ModelError:
+def _build_unbounded_error(path: Path, found: str) -> ModelError:
     return ModelError(
         "unbounded-tokenizer", "This tokenizer could need any amount of time or memory.", where=str(path),
         found=found, do="take the tokenizer that the model's makers publish",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunesmith.models.embedded import embedding_models, resolve_embedding
+from tunesmith.models.embedded import get_embedding_models, resolve_embedding_model
 
 if TYPE_CHECKING:  # importing it loads torch
-    from tunesmith.engine.embed import SentenceEncoder
+    from tunesmith.engine.sentence_encoder import SentenceEncoder
 
-USUAL = "all-minilm-l6-v2"
+DEFAULT_MODEL = "all-minilm-l6-v2"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class LocalEmbedder:
     Errors, at the first text: `InputError` when the model cannot be fetched, `ModelError` when its files have changed.
     """
 
-    name: str = USUAL
+    name: str = DEFAULT_MODEL
     _known: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def embed(self, texts: Sequence[str]) -> Any:
@@ -48,6 +48,6 @@ class LocalEmbedder:
 
     @cached_property
     def _encoder(self) -> "SentenceEncoder":
-        from tunesmith.engine.embed import SentenceEncoder
+        from tunesmith.engine.sentence_encoder import SentenceEncoder
 
-        return SentenceEncoder(resolve_embedding(self.name), embedding_models()[self.name].context_tokens)
+        return SentenceEncoder(resolve_embedding_model(self.name), get_embedding_models()[self.name].context_tokens)

@@ -27,18 +27,18 @@ Passes. DPO, SimPO and KTO were published with one or two passes over tens of th
 
 from math import ceil, inf
 
-from tunesmith.records import AdapterRecipe, DefaultUsed, Method, Recipe
+from tunesmith.records import AdapterRecipe, AppliedDefault, Method, Recipe
 
-LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
+DEFAULT_LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
 """(parameters below this, rate)."""
 
-EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
+DEFAULT_EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
 """(train examples below this, passes over them)."""
 
-PREFERENCE_EPOCHS = ((5_000, 2.0), (inf, 1.0))
+DEFAULT_PREFERENCE_EPOCHS = ((5_000, 2.0), (inf, 1.0))
 """The same for DPO, SimPO and KTO, which have nothing more to learn once the pairs are told apart."""
 
-METHOD_SHARES: dict[Method, tuple[float, str]] = {
+METHOD_RATE_FACTORS: dict[Method, tuple[float, str]] = {
     "sft": (1.0, ""),
     "dpo": (1 / 60, "dpo takes a 60th of SFT's rate (Zephyr 7B: 5e-7 full, 5e-6 QLoRA)"),
     "simpo": (1 / 60, "simpo takes a 60th of SFT's rate (its authors: 3e-7 to 1e-6 full at 7 and 8B)"),
@@ -47,17 +47,17 @@ METHOD_SHARES: dict[Method, tuple[float, str]] = {
 }
 """(share of SFT's learning rate, why)."""
 
-UNLIMITED_TOKENS = 1 << 20
+MAX_TOKENS_UNLIMITED = 1 << 20
 
-_FIT = (
+_RATE_SOURCE = (
     'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x the rate of full '
     "fine-tuning, less for wider models)"
 )
 
 
-def usual_passes(train_examples: int, method: Method) -> float:
+def get_default_epochs(train_examples: int, method: Method) -> float:
     """How many passes over so many train examples a recipe that names no length gets."""
-    rows = EPOCHS if method in ("sft", "orpo") else PREFERENCE_EPOCHS
+    rows = DEFAULT_EPOCHS if method in ("sft", "orpo") else DEFAULT_PREFERENCE_EPOCHS
     return next(epochs for below, epochs in rows if train_examples < below)
 
 
@@ -68,31 +68,36 @@ def complete_recipe(
     train_examples: int,
     longest_answer_tokens: int | None,
     context_tokens: int | None,
-    rated: tuple[int, int] | None = None,
-) -> tuple[Recipe, tuple[DefaultUsed, ...]]:
+    rating_counts: tuple[int, int] | None = None,
+) -> tuple[Recipe, tuple[AppliedDefault, ...]]:
     """Fill learning rate, length of training, the two token limits, and KTO's weights where they are None.
 
-    `longest_answer_tokens` is over the train split, None when not counted; `context_tokens` is what the model reads;
+    `longest_answer_tokens` is over the train split, None when not counted; `read_context_tokens` is what the model reads;
     `rated` is how many train answers are wanted and unwanted (KTO).
     `training.micro_batch` stays None (the engine fits it to the memory) and `evaluation.test_limit` too (no limit).
     """
     open_fields = {
         "training.learning_rate": (
             recipe.training.learning_rate is None,
-            _learning_rate(parameters, recipe.adapter, recipe.method),
+            _choose_learning_rate(parameters, recipe.adapter, recipe.method),
         ),
         "training.epochs": (
             recipe.training.epochs is None and recipe.training.minutes is None,
-            _epochs(train_examples, recipe.method),
+            _choose_epochs(train_examples, recipe.method),
         ),
-        "data.max_tokens": (recipe.data.max_tokens is None, _max_tokens(context_tokens)),
-        "evaluation.max_new_tokens": (recipe.evaluation.max_new_tokens is None, _max_new_tokens(longest_answer_tokens)),
+        "data.max_tokens": (recipe.data.max_tokens is None, _choose_max_tokens(context_tokens)),
+        "evaluation.max_new_tokens": (
+            recipe.evaluation.max_new_tokens is None,
+            _choose_max_new_tokens(longest_answer_tokens),
+        ),
     }
-    if rated is not None and recipe.kto.desirable_weight is None and recipe.kto.undesirable_weight is None:
-        wanted, unwanted = _balance(*rated)
+    if rating_counts is not None and recipe.kto.desirable_weight is None and recipe.kto.undesirable_weight is None:
+        wanted, unwanted = _balance_kto_weights(*rating_counts)
         open_fields |= {"kto.desirable_weight": (True, wanted), "kto.undesirable_weight": (True, unwanted)}
     used = tuple(
-        DefaultUsed(key=key, value=value, source=why) for key, (is_open, (value, why)) in open_fields.items() if is_open
+        AppliedDefault(key=key, value=value, source=why)
+        for key, (is_open, (value, why)) in open_fields.items()
+        if is_open
     )
     for default in used:
         section, field = default.key.split(".")
@@ -101,45 +106,48 @@ def complete_recipe(
     return recipe, used
 
 
-def _learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Method) -> tuple[float, str]:
-    share, why_method = METHOD_SHARES[method]
-    rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _FIT
+def _choose_learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Method) -> tuple[float, str]:
+    share, why_method = METHOD_RATE_FACTORS[method]
+    rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _RATE_SOURCE
     if parameters is not None:
-        rate = next(rate for below, rate in LEARNING_RATES if parameters < below)
+        rate = next(rate for below, rate in DEFAULT_LEARNING_RATES if parameters < below)
         what = f"LoRA on {parameters / 1e6:,.0f}M parameters"
     if adapter.kind == "full":
         share, what = share / 10, what.replace("LoRA", "full fine-tuning", 1)
     elif adapter.kind == "rslora":
-        share, why = share / adapter.rank**0.5, f"{_FIT}; divided by sqrt(rank), by which rsLoRA's update is larger"
+        share, why = (
+            share / adapter.rank**0.5,
+            f"{_RATE_SOURCE}; divided by sqrt(rank), by which rsLoRA's update is larger",
+        )
     return float(f"{rate * share:.2g}"), "; ".join(filter(None, (f"{what}: {why}", why_method)))
 
 
-def _epochs(train_examples: int, method: Method) -> tuple[float, str]:
+def _choose_epochs(train_examples: int, method: Method) -> tuple[float, str]:
     rule = "3 passes below 2,000, 2 below 10,000, else 1"
     if method not in ("sft", "orpo"):
         rule = f"{method}: 2 passes below 5,000, else 1"
-    return usual_passes(train_examples, method), (
+    return get_default_epochs(train_examples, method), (
         f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out data is kept, so a pass "
         "too many costs time, not quality)"
     )
 
 
-def _balance(wanted: int, unwanted: int) -> tuple[tuple[float, str], tuple[float, str]]:
+def _balance_kto_weights(desirable: int, undesirable: int) -> tuple[tuple[float, str], tuple[float, str]]:
     """Both kinds weigh the same in total, and none less than 1: equation 8 of the KTO paper, at its lower end."""
-    most = max(wanted, unwanted)
-    weights = [float(f"{most / count:.3g}") if count else 1.0 for count in (wanted, unwanted)]
-    counts = f"{wanted:,} wanted and {unwanted:,} unwanted train answers"
+    most = max(desirable, undesirable)
+    weights = [float(f"{most / count:.3g}") if count else 1.0 for count in (desirable, undesirable)]
+    counts = f"{desirable:,} wanted and {undesirable:,} unwanted train answers"
     why = f"{counts}: both kinds weigh the same (arXiv:2402.01306, equation 8)"
     return (weights[0], why), (weights[1], why)
 
 
-def _max_tokens(context: int | None) -> tuple[float, str]:
+def _choose_max_tokens(context: int | None) -> tuple[float, str]:
     if context is None:
-        return UNLIMITED_TOKENS, "the model's settings name no context, so no example is too long"
+        return MAX_TOKENS_UNLIMITED, "the model's settings name no context, so no example is too long"
     return max(8, context), f"the model's context of {context:,} tokens"
 
 
-def _max_new_tokens(longest_answer: int | None) -> tuple[float, str]:
+def _choose_max_new_tokens(longest_answer: int | None) -> tuple[float, str]:
     if longest_answer is None:
         return 256, "the longest train answer is not known"
     return ceil(

@@ -6,8 +6,8 @@ from tunesmith.records.origin import Origin, name_places
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
-GroupedBy = Literal["label", "labels", "field", "form", "length", "topic"]
-Outcome = Literal["wrong", "no answer", "unscored"]
+ErrorGrouping = Literal["label", "labels", "field", "form", "length", "topic"]
+FailureKind = Literal["wrong", "no answer", "unscored"]
 
 
 class ErrorGroup(Record):
@@ -21,7 +21,7 @@ class ErrorGroup(Record):
     examples; several groups may hold the same example. `examples` are the ids of some of them.
     """
 
-    by: GroupedBy
+    by: ErrorGrouping
     name: str
     errors: int
     of: int
@@ -33,7 +33,7 @@ class ErrorGroup(Record):
     examples: tuple[str, ...]
 
 
-class Neighbour(Record):
+class Neighbor(Record):
     """A train example near a question."""
 
     example: str
@@ -55,16 +55,16 @@ class Failure(Record):
     """
 
     example: str
-    outcome: Outcome
+    outcome: FailureKind
     score: float | None
     wanted: str
     said: str
-    neighbours: tuple[Neighbour, ...]
+    neighbours: tuple[Neighbor, ...]
     taught: int
     misled: int
 
 
-class Suspect(Record):
+class LabelIssue(Record):
     """A train example whose answer may be wrong: so many independent `signals` name another one; `why` in words."""
 
     example: str
@@ -99,7 +99,7 @@ class Suggestion(Record):
     may_be_chance: bool = False
     rows: int = 0
     answers: tuple[str, ...] = ()
-    neighbours: tuple[Neighbour, ...] = ()
+    neighbours: tuple[Neighbor, ...] = ()
 
 
 class Analysis(Record):
@@ -118,14 +118,14 @@ class Analysis(Record):
     unanswered: int
     groups: tuple[ErrorGroup, ...]
     failures: tuple[Failure, ...]
-    suspects: tuple[Suspect, ...]
+    suspects: tuple[LabelIssue, ...]
     suspected: int
     suspects_by: str
     suspects_among: int
     suggestions: tuple[Suggestion, ...]
 
 
-class Change(Record):
+class RunDifference(Record):
     """One thing that is not the same in two runs."""
 
     key: str
@@ -176,18 +176,18 @@ class SeedComparison(Record):
 class RunComparison(Record):
     """What changed between two runs. `only_in` names contenders that only the first, or only the second, asked.
 
-    `seed_spread` is the standard deviation between seeds of each tuned contender's score, where nothing but the seed
+    `summarize_seeds` is the standard deviation between seeds of each tuned contender's score, where nothing but the seed
     changed: from two seeds, so it is known roughly at best.
     """
 
     first: str
     second: str
     metric: str
-    recipe: tuple[Change, ...]
-    data: tuple[Change, ...]
-    model: tuple[Change, ...]
-    versions: tuple[Change, ...]
-    training: tuple[Change, ...]
+    recipe: tuple[RunDifference, ...]
+    data: tuple[RunDifference, ...]
+    model: tuple[RunDifference, ...]
+    versions: tuple[RunDifference, ...]
+    training: tuple[RunDifference, ...]
     same_test_examples: int
     test_examples: tuple[int, int]
     scores: tuple[ScoreChange, ...]

@@ -2,11 +2,13 @@
 
 from typing import Literal
 
-from tunesmith.errors import name_some
+from tunesmith.errors import truncate_list
 from tunesmith.records.origin import CountedIn
 from tunesmith.records.record import Record
 
-Shape = Literal["messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"]
+DataFormat = Literal[
+    "messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"
+]
 Severity = Literal["error", "warning", "note"]
 
 
@@ -20,7 +22,7 @@ class SourceFile(Record):
 
 
 class Problem(Record):
-    """One kind of problem, all of its places together. `lines` count from 1 in `file`; `counted_in` says what."""
+    """One kind of problem, all of its places together. `lines` count from 1 in `file`; `position_unit` says what."""
 
     code: str
     severity: Severity
@@ -31,17 +33,17 @@ class Problem(Record):
     file: str = ""
     counted_in: CountedIn = "lines"
 
-    def places(self, limit: int = 3) -> str:
+    def format_places(self, limit: int = 3) -> str:
         """`line 3`, or `rows 2, 5, 9 (4 more)`; empty when the problem is the whole file's."""
         word = self.counted_in.removesuffix("s") if len(self.lines) == 1 else self.counted_in
-        return f"{word} {name_some(self.lines, limit)}" if self.lines else ""
+        return f"{word} {truncate_list(self.lines, limit)}" if self.lines else ""
 
 
 class Dataset(Record):
     """A data set as read: which files, which shape, how many examples, and the fingerprint of their content."""
 
     name: str
-    shape: Shape
+    shape: DataFormat
     files: tuple[SourceFile, ...]
     columns: dict[str, str]
     examples: int

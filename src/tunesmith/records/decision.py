@@ -4,22 +4,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.records.circumstances import Circumstances
 from tunesmith.records.evaluation import Comparison
-from tunesmith.records.extent import TrainingExtent
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
+from tunesmith.records.training_length import TrainingLength
+from tunesmith.records.usage_context import UsageContext
 
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
 
 
-def headline(verdict: Verdict) -> str:
+def format_verdict(verdict: Verdict) -> str:
     """The verdict as people read it: files and rules say `stop`, and what that advises is to keep what is there."""
     return "keep what you have" if verdict == "stop" else verdict
 
 
-class Bar(Record):
-    """What the user asks of a winner. None: not asked (`decision/bar.py` says what holds then).
+class Requirements(Record):
+    """What the user asks of a winner. None: not asked (`decision/requirements.py` says what holds then).
 
     `min_score` the deciding metric must reach; `min_gain` by how much a more elaborate contender must beat a simpler
     one to be worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` requests; `max_latency_seconds`
@@ -33,8 +33,8 @@ class Bar(Record):
     max_forgetting: float | None = Field(0.05, ge=0, lt=1)
 
 
-class PairTold(Record):
-    """Two contenders as the verdict compares them: `p` corrected for its family, `needed_n` the test examples that
+class PairSummary(Record):
+    """Two contenders as the verdict compares them: `p` corrected for its family, `required_n` the test examples that
     would tell them apart (None: they are told, or no number can be promised)."""
 
     a: str
@@ -60,18 +60,18 @@ class Decision(Record):
     verdict: Verdict
     winner: str | None
     metric: str
-    bar: Bar
+    bar: Requirements
     reasons: tuple[str, ...]
     needed_test_examples: int | None = None
     evaluation: str
-    circumstances: Circumstances = Circumstances()
+    circumstances: UsageContext = UsageContext()
     forgetting: Quantity | None = None
-    training: TrainingExtent | None = None
+    training: TrainingLength | None = None
     warnings: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
     beside: tuple[tuple[str, str], ...] = ()
     gain: Comparison | None = None
-    pairs: tuple[PairTold, ...] = ()
+    pairs: tuple[PairSummary, ...] = ()
 
 
 class PowerStatement(Record):

@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from tunesmith.records.completion import AnswerWay
 from tunesmith.records.example import Message
 from tunesmith.records.origin import Origin
+from tunesmith.records.protocols import GenerationMode
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
-BUSY = 0.15
+MAX_WAITING_FRACTION = 0.15
 """The share of its time that a program may wait for a core before its times are called uncertain; our rule."""
 
 
@@ -33,7 +33,7 @@ class Answer(Record):
     question: str | None = None
     expected: str | None = None
     tokens_shared: int = 0
-    way: AnswerWay = "written"
+    way: GenerationMode = "written"
 
 
 class TokenPrice(Record):
@@ -44,7 +44,7 @@ class TokenPrice(Record):
     source: str
     date: str
 
-    def usd_of(self, tokens_in: float, tokens_out: float) -> float:
+    def compute_usd(self, tokens_in: float, tokens_out: float) -> float:
         """What so many tokens cost."""
         return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / 1e6
 
@@ -66,13 +66,13 @@ class Usage(Record):
     waiting: float | None = None
 
 
-class Profile(Record):
+class ContenderSpec(Record):
     """What a contender is, apart from its answers.
 
     `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `given` says in words what it was given
     besides the question; `chosen` are sentences about what was chosen for it on the validation examples, with numbers.
     `setup_seconds` of this machine and `setup_usd_charged` by a provider had to be spent once (tuning, searching a
-    prompt, indexing). `token_price` is set where a provider answers: then the machine's hours are not counted.
+    prompt, indexing). `build_token_price` is set where a provider answers: then the machine's hours are not counted.
     `retrieval_hits` is the share of questions for which the right material was among what was retrieved.
     """
 
@@ -86,13 +86,13 @@ class Profile(Record):
     retrieval_hits: Quantity | None = None
 
 
-class Asking(Record):
+class ContenderRecord(Record):
     """A contender that was asked, apart from its answers: with them, all that judging it again needs.
 
     `judging` is what a judge took to mark its answers, where there is one.
     """
 
-    profile: Profile
+    profile: ContenderSpec
     usage: Usage | None = None
     judging: Usage | None = None
 
@@ -113,7 +113,7 @@ class TestExample(Record):
 
 
 class TestSet(Record):
-    """What all contenders were asked and how it was scored: with `Asking` and the answers, a verdict can be made again.
+    """What all contenders were asked and how it was scored: with `ContenderRecord` and the answers, a verdict can be made again.
 
     `labels` are the different train answers where the scorer is made from them; `leaked` are ids of examples that
     something in training resembles.
@@ -133,10 +133,10 @@ class TestSet(Record):
 
 
 class Contender(Record):
-    """One way to do the task, measured. The fields that it has in common with `Profile` are explained there.
+    """One way to do the task, measured. The fields that it has in common with `ContenderSpec` are explained there.
 
     `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples that nothing in
-    training resembles, None where nothing leaked. `usd_per_1000` requests follows from `token_price`, else from
+    training resembles, None where nothing leaked. `usd_per_1000` requests follows from `build_token_price`, else from
     the machine's hourly price and the time that its tokens take by `Evaluation.machine`: equal work costs the same.
     `seconds_per_request` is the time that was measured. `setup_usd` follows from both.
     """
@@ -158,16 +158,16 @@ class Contender(Record):
     retrieval_hits: Quantity | None = None
 
     @property
-    def known_usd_per_1000(self) -> float | None:
+    def usd_per_1000_or_none(self) -> float | None:
         """None where nobody knows: an outside system that tells no price, a provider whose tokens nobody counted."""
         if self.token_price is not None:
-            is_free = self.token_price.usd_of(1, 1) == 0
+            is_free = self.token_price.compute_usd(1, 1) == 0
             return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
         is_told = self.kind != "outside" or (self.usage is not None and self.usage.usd_charged is not None)
         return self.usd_per_1000 if is_told else None
 
     @property
-    def known_seconds_per_request(self) -> float | None:
+    def seconds_per_request_or_none(self) -> float | None:
         """None for an outside system that does not tell its time."""
         is_told = self.kind != "outside" or (self.usage is not None and self.usage.seconds > 0)
         return self.seconds_per_request if is_told else None
@@ -176,7 +176,7 @@ class Contender(Record):
 class Comparison(Record):
     """Paired difference a - b of one metric on the same examples, with 95 % interval and p value.
 
-    `test` names how they were found, `clusters` the number of groups where examples come in groups. `needed_n` is the
+    `test` names how they were found, `clusters` the number of groups where examples come in groups. `required_n` is the
     number of test examples at which a difference of this size would be told from noise (80 % power), None when it is
     told already or there is no difference at all.
     """
@@ -207,9 +207,9 @@ class MachineTime(Record):
     waiting: float | None = None
 
     @property
-    def was_busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether other programs slowed this one down so much that its times say little."""
-        return self.waiting is not None and self.waiting > BUSY
+        return self.waiting is not None and self.waiting > MAX_WAITING_FRACTION
 
 
 class Evaluation(Record):
@@ -217,7 +217,7 @@ class Evaluation(Record):
 
     `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
     is the number of groups that the examples come in, None where each stands for itself. `judging` is what a judge took
-    to mark all answers, None where none did; its examination is told apart (`Qualification.usage`). `machine` says what
+    to mark all answers, None where none did; its examination is told apart (`JudgeQualification.usage`). `machine` says what
     a token takes on this machine, None where no contender was asked here.
     """
 
@@ -235,15 +235,15 @@ class Evaluation(Record):
     machine: MachineTime | None = None
 
     @property
-    def scorers(self) -> list[str]:
+    def scorer_names(self) -> list[str]:
         """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
-        return parts_of(self.scorer)
+        return split_scorer_name(self.scorer)
 
-    def contender(self, name: str) -> Contender:
+    def get_contender(self, name: str) -> Contender:
         """The contender of that name. Errors: KeyError."""
         return {contender.name: contender for contender in self.contenders}[name]
 
 
-def parts_of(scorer: str) -> list[str]:
+def split_scorer_name(scorer: str) -> list[str]:
     """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
     return scorer.split(" + ")

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith.records.origin import Origin, Place, name_places
-from tunesmith.records.record import canonical_json, fingerprint_of
+from tunesmith.records.record import compute_fingerprint, dump_canonical_json
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -39,7 +39,7 @@ class Message:
         return self.role == "assistant" and self.weight != 0
 
     @property
-    def functions_called(self) -> list[dict[str, Any]]:
+    def called_functions(self) -> list[dict[str, Any]]:
         """Name and arguments of each tool call: what is said by it. Its id only says which result is whose."""
         return [call.get("function", {}) for call in self.tool_calls]
 
@@ -55,7 +55,9 @@ class Message:
         if self.name is not None:
             parts["name"] = self.name
         if self.tool_calls:
-            parts["tool_calls"] = [_with_text(call) if arguments_as_text else dict(call) for call in self.tool_calls]
+            parts["tool_calls"] = [
+                _with_arguments_as_text(call) if arguments_as_text else dict(call) for call in self.tool_calls
+            ]
         if self.tool_call_id is not None:
             parts["tool_call_id"] = self.tool_call_id
         return parts
@@ -122,7 +124,7 @@ class Example:
         """The answer and its tool calls as one text: what two answers are compared by. Reasoning is no part of it."""
         if not self.messages or not self.messages[-1].tool_calls:
             return self.answer
-        calls = (canonical_json(function) for function in self.messages[-1].functions_called)
+        calls = (dump_canonical_json(function) for function in self.messages[-1].called_functions)
         return "\n".join((self.answer, *calls)).lstrip("\n")
 
     @property
@@ -148,16 +150,16 @@ class Example:
 def identify(example: Example) -> str:
     """The id that belongs to this content, without keeping it."""
     if _is_plain(example):
-        return identify_plain(example.messages)
+        return compute_plain_id(example.messages)
     messages = example.messages
     content = [
-        [[parts, _weight_in_id(m)] for parts, m in zip(_contents(messages), messages, strict=True)],
+        [[parts, _get_weight_for_id(m)] for parts, m in zip(_list_contents(messages), messages, strict=True)],
         example.text,
-        _contents(example.rejected),
+        _list_contents(example.rejected),
         example.tools,
         *([] if example.is_desirable is None else [example.is_desirable]),
     ]
-    return fingerprint_of(content)[:16]
+    return compute_fingerprint(content)[:16]
 
 
 def _is_plain(example: Example) -> bool:
@@ -172,8 +174,8 @@ def _is_plain(example: Example) -> bool:
     return True
 
 
-def identify_plain(messages: tuple[Message, ...]) -> str:
-    """The id of a plain example: the text that `canonical_json` makes of its content, put together by hand.
+def compute_plain_id(messages: tuple[Message, ...]) -> str:
+    """The id of a plain example: the text that `dump_canonical_json` makes of its content, put together by hand.
 
     Most examples are plain, and ids are most of what reading a large file takes.
     """
@@ -182,17 +184,17 @@ def identify_plain(messages: tuple[Message, ...]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+def _with_arguments_as_text(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
     return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
 
 
-def _weight_in_id(message: Message) -> float | None:
+def _get_weight_for_id(message: Message) -> float | None:
     """Only a weight that changes what is trained is content: 1 is the default, and other turns are never trained."""
     return message.weight if message.role == "assistant" and message.weight != 1 else None
 
 
-def _contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+def _list_contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
     """The messages without the ids of their calls; a result that stands out of order says whose it is.
 
     Ids are drawn anew each time a conversation is recorded, so the same one recorded twice would be two.
@@ -203,7 +205,7 @@ def _contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
     for message in messages:
         parts = message.as_dict()
         if message.tool_calls:
-            parts["tool_calls"] = message.functions_called
+            parts["tool_calls"] = message.called_functions
             numbers = {call.get("id"): number for number, call in enumerate(message.tool_calls)}
             results = 0
         if message.role == "tool":

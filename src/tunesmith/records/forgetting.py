@@ -49,7 +49,7 @@ class AbilityChange(Record):
     p: float
 
 
-class TextChange(Record):
+class TextLossChange(Record):
     """Nats per token of general text, before and after; `rise` is after - before with its interval over paragraphs."""
 
     before: float
@@ -57,7 +57,7 @@ class TextChange(Record):
     rise: Quantity
 
 
-class Lapse(Record):
+class Regression(Record):
     """An item that was right before tuning and is wrong after it."""
 
     item: str
@@ -82,6 +82,6 @@ class Forgetting(Record):
     lost: int
     gained: int
     kinds: tuple[AbilityChange, ...]
-    lapses: tuple[Lapse, ...] = ()
-    text: TextChange | None = None
+    lapses: tuple[Regression, ...] = ()
+    text: TextLossChange | None = None
     seconds: float = 0.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tunesmith.errors import name_some
+from tunesmith.errors import truncate_list
 
 CountedIn = Literal["lines", "rows"]
 """What the numbers of a file count: its lines, as an editor shows them (JSON Lines, CSV), or its rows (all else)."""
@@ -37,4 +37,4 @@ def name_places(places: Sequence[Place], limit: int = 3) -> str:
 def _in_one_file(origin: Origin | None, lines: Sequence[int]) -> str:
     words = origin.counted_in if origin else "lines"
     word = words.removesuffix("s") if len(lines) == 1 else words
-    return f"{origin.file if origin else ''} {word} {name_some(lines, len(lines))}".lstrip()
+    return f"{origin.file if origin else ''} {word} {truncate_list(lines, len(lines))}".lstrip()

@@ -1,6 +1,6 @@
 """A recipe: everything that a person decides about one run. `recipe/defaults.py` fills what is None, with its source.
 
-Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/check.py`.
+Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/validate.py`.
 """
 
 import ipaddress
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from tunesmith.records.circumstances import Circumstances
-from tunesmith.records.decision import Bar
+from tunesmith.records.decision import Requirements
 from tunesmith.records.record import Record
+from tunesmith.records.usage_context import UsageContext
 
-AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """A list of YAML is taken where a tuple is wanted; without this, strict reading refuses it."""
 
-LeakKind = Literal["exact", "normalised", "13-gram", "near", "group"]
+ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
 Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
 AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
 
@@ -26,7 +26,7 @@ class DataRecipe(Record):
 
     `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` goes in front as the system
     message of examples that have none; `train_on="everything"` also trains the prompts. `allow_leaks` names the kinds
-    of leakage between training and given test examples that stop nobody (`data/leaks.py` says what they are).
+    of leakage between training and given test examples that stop nobody (`data/contamination.py` says what they are).
     """
 
     path: str | None = None
@@ -38,7 +38,7 @@ class DataRecipe(Record):
     test_share: float = Field(0.2, gt=0, lt=0.9)
     max_tokens: int | None = Field(None, ge=8)
     train_on: Literal["answers", "everything"] = "answers"
-    allow_leaks: Annotated[tuple[LeakKind, ...], AS_TUPLE] = ()
+    allow_leaks: Annotated[tuple[ContaminationKind, ...], LIST_AS_TUPLE] = ()
 
 
 class AdapterRecipe(Record):
@@ -137,9 +137,9 @@ class RemoteRecipe(Record):
         return self.usd_per_million_in == 0 and self.usd_per_million_out == 0
 
     @property
-    def is_this_machine(self) -> bool:
+    def is_local(self) -> bool:
         """A free server on the loopback; one that charges for tokens is the gateway of a provider."""
-        return self.is_free and is_loopback(_host_of(self.url))
+        return self.is_free and is_loopback(_get_host(self.url))
 
 
 def is_loopback(host: str) -> bool:
@@ -150,7 +150,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _host_of(url: str) -> str:
+def _get_host(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -174,8 +174,8 @@ class EvaluationRecipe(Record):
     trials: int = Field(8, ge=0, le=1000)
     optimiser: Literal["own", "dspy"] = "own"
     constrained: bool = True
-    remote: Annotated[tuple[RemoteRecipe, ...], AS_TUPLE] = ()
-    answers: Annotated[tuple[str, ...], AS_TUPLE] = ()
+    remote: Annotated[tuple[RemoteRecipe, ...], LIST_AS_TUPLE] = ()
+    answers: Annotated[tuple[str, ...], LIST_AS_TUPLE] = ()
     prompts: str | None = None
     test_limit: int | None = Field(None, ge=2)
     validation_limit: int = Field(64, ge=2)
@@ -238,7 +238,7 @@ class Recipe(Record):
     retrieval: RetrievalRecipe = RetrievalRecipe()
     judge: JudgeRecipe = JudgeRecipe()
     cost: CostRecipe = CostRecipe()
-    circumstances: Circumstances = Circumstances()
-    bar: Bar = Bar()
+    circumstances: UsageContext = UsageContext()
+    bar: Requirements = Requirements()
     strict: bool = False
     machine_usd_per_hour: float = Field(0.10, ge=0)

@@ -11,22 +11,22 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tunesmith.atomic_io import read_own_file, write_atomically
 from tunesmith.errors import RecordError
-from tunesmith.files import read_own_file, write_atomically
 
-NEWER = "record/newer"
-UNKNOWN = {"extra_forbidden", "literal_error"}
+NEWER_RECORD_CODE = "record/newer"
+UNKNOWN_VALUE_ERRORS = {"extra_forbidden", "literal_error"}
 """What is wrong with a record whose version has keys or words that this one does not know."""
 
 
-def canonical_json(value: Any) -> str:
+def dump_canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spare spaces: equal content gives equal text. NaN is refused."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def fingerprint_of(value: Any) -> str:
+def compute_fingerprint(value: Any) -> str:
     """SHA-256 (64 hex digits) of the canonical JSON of a value."""
-    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(dump_canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Record(BaseModel):
@@ -37,7 +37,7 @@ class Record(BaseModel):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the record's content."""
-        return fingerprint_of(self.model_dump(mode="json"))
+        return compute_fingerprint(self.model_dump(mode="json"))
 
     def write(self, path: Path) -> None:
         """Write the record as indented JSON; a reader sees the old file or the new one, never half of it."""
@@ -67,9 +67,9 @@ class Record(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
-            if {one["type"] for one in error.errors()} <= UNKNOWN:
+            if {one["type"] for one in error.errors()} <= UNKNOWN_VALUE_ERRORS:
                 raise RecordError(
-                    NEWER.partition("/")[2],
+                    NEWER_RECORD_CODE.partition("/")[2],
                     f"This {cls.__name__.lower()} record was written by a newer version of tunesmith.",
                     where=where, found=f"{key}: {first['msg']}", do="pip install --upgrade tunesmith",
                 ) from None  # fmt: skip

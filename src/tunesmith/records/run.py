@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunesmith.records.estimate import Estimate, MemoryPlan
-from tunesmith.records.extent import TrainingExtent
 from tunesmith.records.record import Record
+from tunesmith.records.training_estimate import Estimate, MemoryPlan
+from tunesmith.records.training_length import TrainingLength
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
 Command = Literal["train", "decide"]
@@ -85,11 +85,11 @@ class TrainingResult(Record):
     ended_early: bool = False
     energy_joules: float | None = None
     validation_seconds: float = 0.0
-    extent: TrainingExtent | None = None
+    extent: TrainingLength | None = None
     waiting: float | None = None
 
 
-class DefaultUsed(Record):
+class AppliedDefault(Record):
     """One number that the recipe left open: what was put there and why."""
 
     key: str
@@ -127,4 +127,4 @@ class Run(Record):
     estimate: Estimate | None = None
     estimate_error: dict[str, float] = Field(default_factory=dict)
     command: Command = "train"
-    defaults: tuple[DefaultUsed, ...] = ()
+    defaults: tuple[AppliedDefault, ...] = ()

@@ -10,18 +10,18 @@ from html import escape
 from typing import Any
 
 from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
-from tunesmith.records.quantity import wording
-from tunesmith.report.told import cost_told, time_told
+from tunesmith.records.quantity import format_metric_name
+from tunesmith.report.cost_text import format_cost, format_time
 
 Figure = dict[str, Any]
 
-LEAST_AXIS = 25.0
+MIN_AXIS_PERCENT = 25.0
 """An axis of percentages reaches at least so far: scores that are all 0 are not drawn as if 4 % were the whole."""
-TOLD = 0.05
+MAX_SIGNIFICANT_P = 0.05
 """Up to this corrected p a difference is told from chance."""
 
 
-def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
+def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
     """Dot and whisker: the deciding score of each contender with its 95 % interval, simplest on top."""
     metric = evaluation.metric
     scored = [one for one in evaluation.contenders if metric in one.metrics and one.metrics[metric].n]
@@ -30,90 +30,103 @@ def scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
         score = contender.metrics[metric]
         colour = "@accent" if contender.name == winner else "@ink"
         traces.append(
-            _whisker(escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid")
+            _build_whisker(
+                escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid"
+            )
         )
     high = max((one.metrics[metric].high for one in scored), default=1.0)
-    axis = {"title": {"text": f"{wording(metric)}, %"}, "range": [-1.5, min(104.0, max(112 * high + 4, LEAST_AXIS))]}
-    return _figure(traces, xaxis=_axis(**axis), yaxis=_rows(len(traces)), height=96 + 42 * len(traces))
+    axis = {
+        "title": {"text": f"{format_metric_name(metric)}, %"},
+        "range": [-1.5, min(104.0, max(112 * high + 4, MIN_AXIS_PERCENT))],
+    }
+    return _build_figure(
+        traces, xaxis=_build_axis(**axis), yaxis=_build_row_axis(len(traces)), height=96 + 42 * len(traces)
+    )
 
 
-def differences_chart(
+def build_differences_chart(
     evaluation: Evaluation, pairs: Sequence[Comparison], corrected: Mapping[tuple[str, str], float]
 ) -> Figure:
     """Forest plot: paired differences, the better one first; hollow where the corrected p leaves it open (noise?)."""
     traces = []
     for pair in reversed(pairs):
-        told = corrected[pair.a, pair.b] <= TOLD
+        told = corrected[pair.a, pair.b] <= MAX_SIGNIFICANT_P
         label = f"{escape(pair.a)} − {escape(pair.b)}"
         traces.append(
-            _whisker(
+            _build_whisker(
                 label, 100 * pair.difference, 100 * pair.low, 100 * pair.high, "@accent" if told else "@muted",
                 "solid" if told else "hollow",
             )
         )  # fmt: skip
     zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": "@ink", "width": 1}}
-    title = {"text": f"difference in {wording(evaluation.metric)}, points"}
-    return _figure(
-        traces, xaxis=_axis(title=title), yaxis=_rows(len(traces)), shapes=[zero], height=96 + 30 * len(traces)
+    title = {"text": f"difference in {format_metric_name(evaluation.metric)}, points"}
+    return _build_figure(
+        traces,
+        xaxis=_build_axis(title=title),
+        yaxis=_build_row_axis(len(traces)),
+        shapes=[zero],
+        height=96 + 30 * len(traces),
     )
 
 
-def loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
+def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
     """The method's loss over the steps: training (thin) and validation (dots); the kept step is marked."""
     steps = [line for line in metrics if line.kind == "step"]
     looks = [line for line in metrics if line.kind == "validation"]
     traces = [
-        _curve("training", [line.step for line in steps], [line.loss for line in steps], "@muted", "lines"),
-        _curve("validation", [line.step for line in looks], [line.loss for line in looks], "@accent", "lines+markers"),
+        _build_curve("training", [line.step for line in steps], [line.loss for line in steps], "@muted", "lines"),
+        _build_curve(
+            "validation", [line.step for line in looks], [line.loss for line in looks], "@accent", "lines+markers"
+        ),
     ]
     is_preference = any(line.reward_accuracy is not None for line in looks)
     title = {"text": "loss" if is_preference else "loss, nats per trained token"}
-    return _figure(
-        traces, xaxis=_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_axis(title=title, rangemode="tozero"),
-        shapes=_kept(best_step), height=320, showlegend=True,
+    return _build_figure(
+        traces, xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_build_axis(title=title, rangemode="tozero"),
+        shapes=_mark_best_step(best_step), height=320, showlegend=True,
     )  # fmt: skip
 
 
-def validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure | None:
+def build_validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure | None:
     """The score of generated answers on the validation split over the steps; None where it was not measured."""
     looks = [line for line in metrics if line.score is not None]
     if not looks:
         return None
     scores = [100 * (line.score or 0.0) for line in looks]
-    trace = _curve("validation score", [line.step for line in looks], scores, "@accent", "lines+markers")
-    title = {"text": f"{wording(looks[-1].score_name or 'score')}, %"}
-    yaxis = _axis(title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, LEAST_AXIS))])
-    return _figure(
+    trace = _build_curve("validation score", [line.step for line in looks], scores, "@accent", "lines+markers")
+    title = {"text": f"{format_metric_name(looks[-1].score_name or 'score')}, %"}
+    yaxis = _build_axis(title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, MIN_AXIS_PERCENT))])
+    return _build_figure(
         [trace],
-        xaxis=_axis(title={"text": "step"}, rangemode="tozero"),
+        xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"),
         yaxis=yaxis,
-        shapes=_kept(best_step),
+        shapes=_mark_best_step(best_step),
         height=320,
     )
 
 
-def cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
+def build_cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
     """Bars: what 1,000 requests cost with each contender; the time that they take stands at the end of the bar."""
     shown = list(reversed(contenders))
     bar = {
         "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
         "y": [escape(one.name) for one in shown],
-        "x": [one.known_usd_per_1000 or 0.0 for one in shown],
+        "x": [one.usd_per_1000_or_none or 0.0 for one in shown],
         "marker": {"color": ["@accent" if one.name == winner else "@bar" for one in shown]},
-        "text": [_spent(one, shown) for one in shown],
+        "text": [_format_cost_and_time(one, shown) for one in shown],
         "textposition": "outside", "textfont": {"color": "@ink"},
     }  # fmt: skip
-    most = max((one.known_usd_per_1000 or 0.0 for one in shown), default=1.0) or 1.0
-    axis = _axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
-    return _figure([bar], xaxis=axis, yaxis=_rows(len(shown)), height=96 + 36 * len(shown))
+    most = max((one.usd_per_1000_or_none or 0.0 for one in shown), default=1.0) or 1.0
+    axis = _build_axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
+    return _build_figure([bar], xaxis=axis, yaxis=_build_row_axis(len(shown)), height=96 + 36 * len(shown))
 
 
-def _spent(one: Contender, shown: Sequence[Contender]) -> str:
-    cost, time = cost_told(one, shown), time_told(one, 1000)
+def _format_cost_and_time(one: Contender, shown: Sequence[Contender]) -> str:
+    cost, time = format_cost(one, shown), format_time(one, 1000)
     return cost if cost == time else f"{cost} · {time}"
 
 
-def _whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:
+def _build_whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:
     return {
         "type": "scatter", "mode": "markers+text", "x": [value], "y": [label], "hoverinfo": "skip",
         "text": [f"{value:.1f}"], "textposition": "top center", "textfont": {"color": colour, "size": 12},
@@ -128,7 +141,7 @@ def _whisker(label: str, value: float, low: float, high: float, colour: str, fil
     }  # fmt: skip
 
 
-def _curve(name: str, x: list[int], y: Sequence[float | None], colour: str, mode: str) -> Figure:
+def _build_curve(name: str, x: list[int], y: Sequence[float | None], colour: str, mode: str) -> Figure:
     return {
         "type": "scatter", "name": name, "mode": mode, "x": x, "y": y,
         "line": {"color": colour, "width": 1.2 if mode == "lines" else 2},
@@ -137,7 +150,7 @@ def _curve(name: str, x: list[int], y: Sequence[float | None], colour: str, mode
     }  # fmt: skip
 
 
-def _kept(step: int | None) -> list[Figure]:
+def _mark_best_step(step: int | None) -> list[Figure]:
     """A dotted line at the step whose adapter was kept."""
     if step is None:
         return []
@@ -149,19 +162,19 @@ def _kept(step: int | None) -> list[Figure]:
     }]  # fmt: skip
 
 
-def _axis(**parts: Any) -> Figure:
+def _build_axis(**parts: Any) -> Figure:
     return {
         "automargin": True, "gridcolor": "@rule", "linecolor": "@rule", "zeroline": False, "ticks": "",
         "fixedrange": True, **parts, "title": {"font": {"size": 13}, **parts.get("title", {})},
     }  # fmt: skip
 
 
-def _rows(count: int) -> Figure:
+def _build_row_axis(count: int) -> Figure:
     """The y axis of a chart with one named row for each thing; room above the first for its number."""
-    return _axis(showgrid=False, ticksuffix="  ", range=[-0.55, count - 0.3])
+    return _build_axis(showgrid=False, ticksuffix="  ", range=[-0.55, count - 0.3])
 
 
-def _figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure, **layout: Any) -> Figure:
+def _build_figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure, **layout: Any) -> Figure:
     return {
         "data": data,
         "layout": {

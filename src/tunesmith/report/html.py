@@ -16,31 +16,38 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tunesmith.data.leaks import notes_of
-from tunesmith.evaluation.forgetting.wording import sentences_of
-from tunesmith.recipe.text import dump_recipe
-from tunesmith.records.quantity import duration, hundredths, percent, points, usd, wording
-from tunesmith.report import charts
-from tunesmith.report.charts_cost import break_even_chart
-from tunesmith.report.content import ReportInput
-from tunesmith.report.cost import cost_head, cost_parts, cost_rows, cost_sentences
-from tunesmith.report.data import (
-    FAMILY,
-    MOST_IN_ALL_PAIRS,
-    changed_cases,
-    corrected_p,
-    differences_of,
-    focus_of,
-    metric_names,
-    needed_examples,
-    ordered_differences,
-    rival_of,
-    sides_of,
-    worst_cases,
+from tunesmith.data.contamination import describe_contamination
+from tunesmith.evaluation.forgetting.forgetting_summary import describe_forgetting
+from tunesmith.recipe.recipe_yaml import dump_recipe
+from tunesmith.records.quantity import (
+    format_duration,
+    format_metric_name,
+    format_percent,
+    format_points,
+    format_points_number,
+    format_usd,
 )
-from tunesmith.report.plain import visible
-from tunesmith.report.repeat import facts_of
-from tunesmith.report.told import UNKNOWN, bases_told, basis_told, cost_told, time_told
+from tunesmith.report import charts
+from tunesmith.report.break_even_chart import build_break_even_chart
+from tunesmith.report.cost_table import build_cost_rows, format_cost_sentences, list_cost_columns, list_cost_parts
+from tunesmith.report.cost_text import UNKNOWN, format_cost, format_cost_bases, format_cost_basis, format_time
+from tunesmith.report.report_data import (
+    CORRECTION_NOTE,
+    MAX_ALL_PAIRS_CONTENDERS,
+    choose_focus,
+    collect_corrected_p,
+    collect_required_examples,
+    find_changed_examples,
+    find_main_comparison,
+    find_worst_examples,
+    format_split_sizes,
+    list_metric_names,
+    select_differences,
+    sort_differences,
+)
+from tunesmith.report.report_input import ReportInput
+from tunesmith.report.reproduction import build_fact_tables
+from tunesmith.report.text_escaping import reveal_hidden_characters
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
     "prompt": ("Prompt", "On your data a prompt is enough: nothing more elaborate is shown to be worth it."),
@@ -67,31 +74,31 @@ def render_html(content: ReportInput) -> str:
     )
     environment.filters |= {
         "tight": keep_together,
-        "percent": lambda share: keep_together(percent(share)),
-        "points": lambda share: keep_together(points(share)),
-        "duration": lambda seconds: keep_together(duration(seconds)),
-        "signed": lambda share: ("+" if share > 0 else "") + hundredths(share),
-        "bare": hundredths,
-        "usd": usd,
-        "time_told": time_told,
-        "cost_told": cost_told,
+        "percent": lambda share: keep_together(format_percent(share)),
+        "points": lambda share: keep_together(format_points(share)),
+        "duration": lambda seconds: keep_together(format_duration(seconds)),
+        "signed": lambda share: ("+" if share > 0 else "") + format_points_number(share),
+        "bare": format_points_number,
+        "usd": format_usd,
+        "time_told": format_time,
+        "cost_told": format_cost,
         "tokens": lambda number: f"{number:.0f}" if number else UNKNOWN,
         "p_value": lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}",
-        "wording": wording,
+        "wording": format_metric_name,
         "count": lambda number: f"{number:,}",
     }
-    plotly, ours = get_plotlyjs(), _source(environment, "charts.js")
+    plotly, ours = get_plotlyjs(), _read_template_source(environment, "charts.js")
     return environment.get_template("report.html").render(
         plotly=Markup(plotly),
         script=Markup(ours),
-        style=Markup(_source(environment, "report.css")),
-        policy=content_policy(plotly, ours),
-        figures={name: as_json_block(figure) for name, figure in figures_of(content).items()},
-        **_parts(content),
+        style=Markup(_read_template_source(environment, "report.css")),
+        policy=build_content_policy(plotly, ours),
+        figures={name: to_json_block(figure) for name, figure in build_figures(content).items()},
+        **_build_template_context(content),
     )
 
 
-def content_policy(*scripts: str) -> str:
+def build_content_policy(*scripts: str) -> str:
     """A policy that allows no request, and no script but these."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
@@ -101,38 +108,38 @@ def content_policy(*scripts: str) -> str:
     )
 
 
-def as_json_block(value: Any) -> Markup:
+def to_json_block(value: Any) -> Markup:
     """JSON that can stand inside a script element: no `<` that could close it."""
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
-def figures_of(content: ReportInput) -> dict[str, charts.Figure]:
+def build_figures(content: ReportInput) -> dict[str, charts.Figure]:
     """The charts that this report can draw."""
     evaluation, winner = content.evaluation, content.decision.winner
     figures = {
-        "scores": charts.scores_chart(evaluation, winner),
-        "cost": charts.cost_chart(evaluation.contenders, winner),
+        "scores": charts.build_scores_chart(evaluation, winner),
+        "cost": charts.build_cost_chart(evaluation.contenders, winner),
     }
-    if pairs := differences_of(evaluation, focus_of(content)):
-        figures["differences"] = charts.differences_chart(evaluation, pairs, corrected_p(content))
-    if content.cost is not None and (curves := break_even_chart(content.cost, winner)) is not None:
+    if pairs := select_differences(evaluation, choose_focus(content)):
+        figures["differences"] = charts.build_differences_chart(evaluation, pairs, collect_corrected_p(content))
+    if content.cost is not None and (curves := build_break_even_chart(content.cost, winner)) is not None:
         figures["break_even"] = curves
     if content.metrics:
         best_step = content.run.result.best_step if content.run and content.run.result else None
-        figures["loss"] = charts.loss_chart(content.metrics, best_step)
-        score = charts.validation_score_chart(content.metrics, best_step)
+        figures["loss"] = charts.build_loss_chart(content.metrics, best_step)
+        score = charts.build_validation_score_chart(content.metrics, best_step)
         if score is not None:
             figures["score"] = score
     return figures
 
 
-def _parts(content: ReportInput) -> dict[str, Any]:
+def _build_template_context(content: ReportInput) -> dict[str, Any]:
     """Everything that the template names, apart from scripts and figures."""
     evaluation, decision = content.evaluation, content.decision
-    winner = evaluation.contender(decision.winner) if decision.winner else None
+    winner = evaluation.get_contender(decision.winner) if decision.winner else None
     names = {one.name for one in evaluation.contenders}
     title, plain_words = HEADLINES[decision.verdict]
-    gained, lost = changed_cases(content)
+    gained, lost = find_changed_examples(content)
     return {
         "content": content,
         "decision": decision,
@@ -140,56 +147,58 @@ def _parts(content: ReportInput) -> dict[str, Any]:
         "title": title,
         "plain_words": plain_words,
         "winner": winner,
-        "basis": basis_told(winner, evaluation) if winner else "",
-        "bases": bases_told(evaluation),
-        "corrected": corrected_p(content),
-        "needed": needed_examples(content),
-        "family": FAMILY,
-        "beside": [(role, evaluation.contender(name)) for role, name in decision.beside if name in names],
-        "rival": rival_of(content),
-        "focus": focus_of(content),
-        "metrics": metric_names(evaluation),
-        "differences": ordered_differences(evaluation),
+        "basis": format_cost_basis(winner, evaluation) if winner else "",
+        "bases": format_cost_bases(evaluation),
+        "corrected": collect_corrected_p(content),
+        "needed": collect_required_examples(content),
+        "family": CORRECTION_NOTE,
+        "beside": [(role, evaluation.get_contender(name)) for role, name in decision.beside if name in names],
+        "rival": find_main_comparison(content),
+        "focus": choose_focus(content),
+        "metrics": list_metric_names(evaluation),
+        "differences": sort_differences(evaluation),
         "result": content.run.result if content.run else None,
-        "worst": worst_cases(content),
+        "worst": find_worst_examples(content),
         "gained": gained,
         "lost": lost,
-        "facts": facts_of(content),
-        "sides": sides_of(content),
+        "facts": build_fact_tables(content),
+        "sides": format_split_sizes(content),
         "recipe": dump_recipe(content.recipe),
-        "against": focus_of(content) if len(evaluation.contenders) > MOST_IN_ALL_PAIRS else None,
-        **_trust(content),
-        **_costs(content),
+        "against": choose_focus(content) if len(evaluation.contenders) > MAX_ALL_PAIRS_CONTENDERS else None,
+        **_build_trust_context(content),
+        **_build_cost_context(content),
         "analysis": content.analysis,
         "questions": {id_: example.question for id_, example in content.examples.items()},
     }
 
 
-def _trust(content: ReportInput) -> dict[str, Any]:
+def _build_trust_context(content: ReportInput) -> dict[str, Any]:
     """What is known of the test itself, and of what tuning took away."""
-    leaks, forgetting = content.leaks, content.forgetting
+    leaks, forgetting = content.contamination, content.forgetting
     trained = len(content.split.train) + (len(leaks.left_out) if leaks else 0)
     return {
         "power": content.power,
         "leaks": leaks and leaks.found,
-        "leak_notes": notes_of(leaks, trained) if leaks else [],
-        "looks": content.looks,
+        "leak_notes": describe_contamination(leaks, trained) if leaks else [],
+        "looks": content.test_set_access,
         "judge": content.qualification,
         "forgetting": forgetting,
-        "forgetting_sentences": sentences_of(forgetting, content.recipe.bar.max_forgetting) if forgetting else [],
+        "forgetting_sentences": describe_forgetting(forgetting, content.recipe.bar.max_forgetting)
+        if forgetting
+        else [],
     }
 
 
-def _costs(content: ReportInput) -> dict[str, Any]:
+def _build_cost_context(content: ReportInput) -> dict[str, Any]:
     cost = content.cost
     if cost is None:
         return {"cost": None}
     return {
         "cost": cost,
-        "cost_head": cost_head(cost),
-        "cost_rows": cost_rows(cost),
-        "cost_sentences": cost_sentences(cost),
-        "cost_parts": cost_parts(cost),
+        "cost_head": list_cost_columns(cost),
+        "cost_rows": build_cost_rows(cost),
+        "cost_sentences": format_cost_sentences(cost),
+        "cost_parts": list_cost_parts(cost),
     }
 
 
@@ -200,10 +209,10 @@ def keep_together(sentence: str) -> str:
 
 def _finalize(value: Any) -> Any:
     """Make hidden characters visible in every value that the template prints."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return reveal_hidden_characters(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _source(environment: Environment, name: str) -> str:
+def _read_template_source(environment: Environment, name: str) -> str:
     """A file of the templates folder as it stands."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from tunesmith.atomic_io import compute_sha256, get_path_kind, read_own_file, write_atomically
 from tunesmith.errors import RunError
-from tunesmith.files import read_own_file, sha256_of, what_stands_at, write_atomically
-from tunesmith.records import Record, canonical_json
+from tunesmith.records import Record, dump_canonical_json
 
-NAME = "checksums.json"
-UNLISTED = ("lock", "checkpoints", NAME)
+CHECKSUMS_FILE = "checksums.json"
+EXCLUDED_NAMES = ("lock", "checkpoints", CHECKSUMS_FILE)
 """What has no checksum: the lock, what vouches for itself."""
 
 
@@ -28,7 +28,7 @@ class Checksums(Record):
 
     files: dict[str, tuple[str, ...]]
 
-    def signed(self) -> str:
+    def to_signed_json(self) -> str:
         """The text of the file."""
         document = {**self.model_dump(mode="json"), "sha256": self.fingerprint}
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
@@ -36,101 +36,101 @@ class Checksums(Record):
 
 def read_checksums(folder: Path) -> Checksums | None:
     """The list of a run; None when it has none, as those of older versions. Errors: `RunError` when damaged."""
-    path = folder / NAME
+    path = folder / CHECKSUMS_FILE
     try:
         raw = read_own_file(path)
         document = json.loads(raw)
         document.pop("sha256")
-        found = Checksums.model_validate_json(canonical_json(document))
+        found = Checksums.model_validate_json(dump_canonical_json(document))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
-        raise _damaged(path) from None
-    if raw != found.signed().encode():
-        raise _damaged(path)
+        raise _build_damage_error(path) from None
+    if raw != found.to_signed_json().encode():
+        raise _build_damage_error(path)
     return found
 
 
-def expect(folder: Path, coming: Mapping[str, str]) -> None:
+def register_expected(folder: Path, coming: Mapping[str, str]) -> None:
     """Say which content files are about to get: name -> SHA-256. Errors: `OSError`, `RunError`."""
-    files = _settled(folder)
+    files = _resolve_pending(folder)
     for name, sha256 in coming.items():
         files[name] = tuple(dict.fromkeys((*files.get(name, ("",)), sha256)))
-    _write(folder, files)
+    _write_checksums(folder, files)
 
 
-def forget(folder: Path, names: Iterable[str]) -> None:
+def unregister_files(folder: Path, names: Iterable[str]) -> None:
     """Take files, and what lies in folders of these names, off the list. Errors: as `expect`."""
     gone = tuple(names)
-    files = _settled(folder)
+    files = _resolve_pending(folder)
     kept = {name: hashes for name, hashes in files.items() if not _is_below(name, gone)}
     if kept != files:
-        _write(folder, kept)
+        _write_checksums(folder, kept)
 
 
-def remember(folder: Path, names: Iterable[str]) -> None:
+def register_files(folder: Path, names: Iterable[str]) -> None:
     """Put files, and what lies in folders of these names, on the list as they are now. Errors: as `expect`."""
     there = tuple(names)
-    found = {name: (sha256_of(folder / name),) for name in _files_of(folder) if _is_below(name, there)}
-    _write(folder, {**_settled(folder), **found})
+    found = {name: (compute_sha256(folder / name),) for name in _list_files(folder) if _is_below(name, there)}
+    _write_checksums(folder, {**_resolve_pending(folder), **found})
 
 
-def remember_all(folder: Path) -> None:
+def register_all(folder: Path) -> None:
     """Begin a list with all that is there. Errors: `OSError`."""
-    _write(folder, {name: (sha256_of(folder / name),) for name in _files_of(folder)})
+    _write_checksums(folder, {name: (compute_sha256(folder / name),) for name in _list_files(folder)})
 
 
-def damage_of(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
+def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
     """What is not as it was written, as `answers/tuned.jsonl (not what was written)`, of files or folders of these
     names, else of all; nothing when all is well or when there is no list."""
     asked = tuple(names)
     try:
         checksums = read_checksums(folder)
     except RunError as error:
-        return (f"{NAME} ({error.found})",)
+        return (f"{CHECKSUMS_FILE} ({error.found})",)
     found = []
     for name, hashes in sorted(checksums.files.items() if checksums else ()):
         if asked and not _is_below(name, asked):
             continue
-        stands = what_stands_at(folder / name)
+        stands = get_path_kind(folder / name)
         if stands == "file":
-            if sha256_of(folder / name) not in hashes:
+            if compute_sha256(folder / name) not in hashes:
                 found.append(f"{name} (not what was written)")
         elif "" not in hashes:
             found.append(f"{name} ({'missing' if stands == 'nothing' else stands})")
     return tuple(found)
 
 
-def _settled(folder: Path) -> dict[str, tuple[str, ...]]:
+def _resolve_pending(folder: Path) -> dict[str, tuple[str, ...]]:
     """The list with one hash for each file, whatever became of the last change."""
     checksums = read_checksums(folder)
     if checksums is None:  # of an older version: what is there now counts
-        return {name: (sha256_of(folder / name),) for name in _files_of(folder)}
+        return {name: (compute_sha256(folder / name),) for name in _list_files(folder)}
     files = {}
     for name, hashes in checksums.files.items():
         if len(hashes) > 1:
-            actual = sha256_of(folder / name) if what_stands_at(folder / name) == "file" else ""
+            actual = compute_sha256(folder / name) if get_path_kind(folder / name) == "file" else ""
             hashes = (actual,) if actual in hashes else hashes
         if hashes != ("",):
             files[name] = hashes
     return files
 
 
-def _write(folder: Path, files: Mapping[str, tuple[str, ...]]) -> None:
-    write_atomically(folder / NAME, Checksums(files=dict(files)).signed())
+def _write_checksums(folder: Path, files: Mapping[str, tuple[str, ...]]) -> None:
+    write_atomically(folder / CHECKSUMS_FILE, Checksums(files=dict(files)).to_signed_json())
 
 
-def _files_of(folder: Path) -> list[str]:
+def _list_files(folder: Path) -> list[str]:
     paths = [Path(place, name) for place, _, names in os.walk(folder) for name in names]  # links are not entered
-    names = (path.relative_to(folder).as_posix() for path in paths if what_stands_at(path) == "file")
-    return sorted(name for name in names if not _is_below(name, UNLISTED) and "/.tmp-" not in f"/{name}")
+    names = (path.relative_to(folder).as_posix() for path in paths if get_path_kind(path) == "file")
+    return sorted(name for name in names if not _is_below(name, EXCLUDED_NAMES) and "/.tmp-" not in f"/{name}")
 
 
 def _is_below(name: str, places: Iterable[str]) -> bool:
     return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
-def _damaged(path: Path) -> RunError:
+def _build_damage_error(path: Path) -> RunError:
     return RunError(
         "damaged", "The checksums of this run cannot be read.", where=str(path), found="not what was written",
         do="restore the file from a copy, or remove it: then nothing of this run is verified by it",

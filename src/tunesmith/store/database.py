@@ -7,7 +7,7 @@ SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STO
   wait to write: SQLite fails it at once.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
 - A lock that was waited for in vain is remembered by this process: until a writer succeeds, everybody waits for
-  `AGAIN_SECONDS` only, so that a locked store delays a command once and not at every point where something is entered.
+  `RETRY_LOCK_SECONDS` only, so that a locked store delays a command once and not at every point where something is entered.
 - Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
 - Every failure becomes a `StoreError`, in which no password appears.
 """
@@ -23,21 +23,21 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
+from tunesmith.atomic_io import get_home_folder
 from tunesmith.errors import MissingExtraError, StoreError
-from tunesmith.files import home_folder
-from tunesmith.store.tables import HEAD, VERSION_TABLE
+from tunesmith.store.tables import HEAD_REVISION, VERSION_TABLE
 
 CONNECT_SECONDS = 10
-AGAIN_SECONDS = 0.05
+RETRY_LOCK_SECONDS = 0.05
 """How long a lock is waited for that was waited for in vain before."""
-AGAIN_CONNECT_SECONDS = 2
+RETRY_CONNECT_SECONDS = 2
 """The same for a server that was not reached; the least that libpq takes."""
-_found_locked: set[URL] = set()
-_found_gone: set[URL] = set()
+_locked_urls: set[URL] = set()
+_unreachable_urls: set[URL] = set()
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x74756E65  # "tune": the number of PostgreSQL's advisory lock
 _SQLITE_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
-_FAILURES = (  # words of SQLite, PostgreSQL or its driver; slug; what is wrong; what to do
+_KNOWN_FAILURES = (  # words of SQLite, PostgreSQL or its driver; slug; what is wrong; what to do
     (
         ("readonly", "unable to open"),
         "unwritable",
@@ -69,14 +69,14 @@ class Database:
     """An open database whose tables fit this version of tunesmith."""
 
     def __init__(self, url: str | None, lock_seconds: float) -> None:
-        self._url = _resolve(url or os.environ.get("TUNESMITH_STORE") or None)
+        self._url = _parse_url(url or os.environ.get("TUNESMITH_STORE") or None)
         self._lock_seconds = lock_seconds
-        self.where = _shown(self._url)
-        self.engine = self._connectable()
+        self.where = _hide_password(self._url)
+        self.engine = self._create_engine()
         try:
-            with self._explained():
-                self._bring_up_to_date()
-            _found_gone.discard(self._url)
+            with self._translate_errors():
+                self._migrate_if_needed()
+            _unreachable_urls.discard(self._url)
         except BaseException:
             self.engine.dispose()
             raise
@@ -85,32 +85,32 @@ class Database:
         """Give the connections back."""
         self.engine.dispose()
 
-    def hurry(self) -> None:
+    def shorten_lock_wait(self) -> None:
         """Wait for no lock any more: a stop was asked for."""
-        self._lock_seconds = min(self._lock_seconds, AGAIN_SECONDS)
+        self._lock_seconds = min(self._lock_seconds, RETRY_LOCK_SECONDS)
 
     @property
     def lock_seconds(self) -> float:
         """How long a lock is waited for now."""
-        return min(self._lock_seconds, AGAIN_SECONDS) if self._url in _found_locked else self._lock_seconds
+        return min(self._lock_seconds, RETRY_LOCK_SECONDS) if self._url in _locked_urls else self._lock_seconds
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def open_read_transaction(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with self._explained(), self.engine.begin() as connection:
+        with self._translate_errors(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def open_write_transaction(self) -> Iterator[Connection]:
         """A transaction that writes; it is undone when the block ends with an error."""
-        with self._explained(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
+        with self._translate_errors(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             yield connection
-        _found_locked.discard(self._url)
+        _locked_urls.discard(self._url)
 
-    def _connectable(self) -> Engine:
+    def _create_engine(self) -> Engine:
         if self._url.get_backend_name() == "sqlite":
             assert self._url.database is not None
-            with self._explained():
+            with self._translate_errors():
                 Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             engine = create_engine(
                 self._url,
@@ -123,7 +123,7 @@ class Database:
             return engine
         try:
             options = f"{self._url.query.get('options', '')} -c lock_timeout={int(self.lock_seconds * 1000)}"
-            reach_seconds = AGAIN_CONNECT_SECONDS if self._url in _found_gone else CONNECT_SECONDS
+            reach_seconds = RETRY_CONNECT_SECONDS if self._url in _unreachable_urls else CONNECT_SECONDS
             engine = create_engine(
                 self._url, pool_pre_ping=True, connect_args={"connect_timeout": reach_seconds, "options": options}
             )
@@ -146,14 +146,14 @@ class Database:
                     raise
                 time.sleep(0.02)
 
-    def _bring_up_to_date(self) -> None:
+    def _migrate_if_needed(self) -> None:
         with self.engine.begin() as connection:
-            if _revision(connection) == HEAD:
+            if _read_revision(connection) == HEAD_REVISION:
                 return
         with self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
-            if _revision(connection) != HEAD:  # somebody else may have done it while we waited
+            if _read_revision(connection) != HEAD_REVISION:  # somebody else may have done it while we waited
                 self._migrate(connection)
 
     def _migrate(self, connection: Connection) -> None:
@@ -165,49 +165,53 @@ class Database:
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        present = _revision(connection)
+        present = _read_revision(connection)
         if present is not None and present not in known:
             raise StoreError(
                 "newer",
                 "This store was written by a newer version of tunesmith.",
                 where=self.where,
-                found=f"schema {present}, this version knows up to {HEAD}",
+                found=f"schema {present}, this version knows up to {HEAD_REVISION}",
                 do="pip install --upgrade tunesmith, or set TUNESMITH_STORE to another store",
             )
         command.upgrade(config, "head")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn what the database says into a `StoreError`."""
         try:
             yield
         except IntegrityError:
             raise  # a broken rule of the tables: the caller knows what it means
         except (DBAPIError, OSError) as error:
-            raise self._as_store_error(error) from None
+            raise self._convert_error(error) from None
         except SQLAlchemyError as error:
-            raise self._failed("failed", "The store failed.", error, "see the message; report it if it stays") from None
+            raise self._make_error(
+                "failed", "The store failed.", error, "see the message; report it if it stays"
+            ) from None
 
-    def _as_store_error(self, error: DBAPIError | OSError) -> StoreError:
+    def _convert_error(self, error: DBAPIError | OSError) -> StoreError:
         said = str(error.orig if isinstance(error, DBAPIError) else error).lower()
         if _is_locked(said):
             do = "wait until the other program is done, then try again"
-            is_known, waited = self._url in _found_locked, self.lock_seconds
-            _found_locked.add(self._url)
+            is_known, waited = self._url in _locked_urls, self.lock_seconds
+            _locked_urls.add(self._url)
             what = "The store is still locked." if is_known else f"The store stayed locked for {waited:g} s."
-            return self._failed("locked", what, error, do)
-        for words, slug, what, do in _FAILURES:
+            return self._make_error("locked", what, error, do)
+        for words, slug, what, do in _KNOWN_FAILURES:
             if any(word in said for word in words) or (slug == "unwritable" and isinstance(error, OSError)):
                 if slug == "unreachable":
-                    _found_gone.add(self._url)
-                return self._failed(slug, what, error, do)
-        return self._failed("failed", "The store failed.", error, "check the place and its free space, then try again")
+                    _unreachable_urls.add(self._url)
+                return self._make_error(slug, what, error, do)
+        return self._make_error(
+            "failed", "The store failed.", error, "check the place and its free space, then try again"
+        )
 
-    def _failed(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
+    def _make_error(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
         said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
         found = str(said).strip().splitlines()
         return StoreError(
-            slug, what, where=self.where, found=_without_secrets(found[0] if found else "", self._url), do=do
+            slug, what, where=self.where, found=_remove_secrets(found[0] if found else "", self._url), do=do
         )
 
 
@@ -224,7 +228,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _revision(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one_or_none()
@@ -235,10 +239,10 @@ def _is_locked(error: object) -> bool:
     return any(words in said for words in _SQLITE_LOCKED) or "lock timeout" in said
 
 
-def _resolve(url: str | None) -> URL:
+def _parse_url(url: str | None) -> URL:
     """The URL as SQLAlchemy wants it; None is `store.db` in the home folder."""
     if url is None:
-        return URL.create("sqlite", database=str((home_folder() / "store.db").absolute()))
+        return URL.create("sqlite", database=str((get_home_folder() / "store.db").absolute()))
     refused = StoreError(
         "bad-url",
         "This is no URL of a store.",
@@ -256,14 +260,14 @@ def _resolve(url: str | None) -> URL:
     raise refused
 
 
-def _shown(url: URL) -> str:
+def _hide_password(url: URL) -> str:
     """The URL without its password and without options, which may hold another."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.set(drivername="postgresql", password=None, query={}).render_as_string()
 
 
-def _without_secrets(said: str, url: URL) -> str:
+def _remove_secrets(said: str, url: URL) -> str:
     secrets = [str(url.password or ""), *(str(value) for key, value in url.query.items() if "pass" in key)]
     for secret in filter(None, secrets):
         said = said.replace(secret, "***")

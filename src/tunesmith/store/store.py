@@ -18,16 +18,16 @@ from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from tunesmith.errors import StoreError, name_some
-from tunesmith.records import Dataset, Evaluation, Look, Record, Run
+from tunesmith.errors import StoreError, truncate_list
+from tunesmith.records import Dataset, Evaluation, Record, Run, TestSetAccess
 from tunesmith.store.database import Database
-from tunesmith.store.entries import Artifact, StoredRun, UnreadableRun
-from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, LookRow, RunRow, Table
+from tunesmith.store.stored_records import Artifact, StoredRun, UnreadableRun
+from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table, TestSetAccessRow
 
-R = TypeVar("R", bound=Record)
+RecordT = TypeVar("RecordT", bound=Record)
 # Their own insert, for "on conflict do nothing": the standard one has it not.
 _Insert = Callable[[type[Table]], sqlite.Insert | postgresql.Insert]
-_INSERT: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT_BY_DIALECT: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Store:
@@ -48,9 +48,9 @@ class Store:
         """Give the connections back."""
         self._database.close()
 
-    def hurry(self) -> None:
+    def shorten_lock_wait(self) -> None:
         """Wait for no lock any more: a stop was asked for."""
-        self._database.hurry()
+        self._database.shorten_lock_wait()
 
     def __enter__(self) -> Self:
         return self
@@ -67,67 +67,67 @@ class Store:
             id=dataset.fingerprint,
             name=dataset.name,
             content=dataset.content,
-            added=_now(),
+            added=_get_utc_now(),
             record=dataset.model_dump(mode="json"),
         )
 
-    def datasets(self, limit: int = 100) -> list[Dataset]:
+    def list_datasets(self, limit: int = 100) -> list[Dataset]:
         """The data sets, newest first."""
         query = select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
-        return [_as(Dataset, row.record) for row in self._rows(query)]
+        return [_validate_record(Dataset, row.record) for row in self._fetch_rows(query)]
 
     def put_run(self, run: Run, folder: Path) -> bool:
         """Remember a run as it is now and where its folder is; whether anything was not known."""
         entry = StoredRun(run=run, folder=str(folder.absolute()))
-        columns = {**_run_columns(run), "folder": entry.folder}
-        insert = _INSERT[self._database.engine.dialect.name](RunRow).values(id=run.id, **columns)
-        with self._database.writing() as connection:
+        columns = {**_build_run_columns(run), "folder": entry.folder}
+        insert = _INSERT_BY_DIALECT[self._database.engine.dialect.name](RunRow).values(id=run.id, **columns)
+        with self._database.open_write_transaction() as connection:
             known = connection.execute(select(RunRow.record, RunRow.folder).where(RunRow.id == run.id)).first()
             connection.execute(insert.on_conflict_do_update(index_elements=[RunRow.id], set_=columns))
         return known is None or (known.record, known.folder) != (columns["record"], entry.folder)
 
-    def runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
+    def list_runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
         """The runs, newest first. One that cannot be read does not hide the others."""
         query = select(RunRow.id, RunRow.created, RunRow.record, RunRow.folder)
-        rows = self._rows(query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit))
-        return [_stored_run(row) for row in rows]
+        rows = self._fetch_rows(query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit))
+        return [_build_stored_run(row) for row in rows]
 
-    def run_ids(self) -> list[str]:
+    def list_run_ids(self) -> list[str]:
         """The ids of all runs."""
-        return [row.id for row in self._rows(select(RunRow.id))]
+        return [row.id for row in self._fetch_rows(select(RunRow.id))]
 
-    def folder_of(self, run: str) -> str | None:
+    def find_run_folder(self, run: str) -> str | None:
         """Where the folder of the run with exactly this id is; None when the store does not know it."""
-        found = self._rows(select(RunRow.folder).where(RunRow.id == run))
+        found = self._fetch_rows(select(RunRow.folder).where(RunRow.id == run))
         return found[0].folder if found else None
 
-    def run(self, id_or_prefix: str) -> StoredRun:
+    def get_run(self, id_or_prefix: str) -> StoredRun:
         """The run with this id, or the only one whose id begins so.
 
         Errors: `StoreError` when there is none, or more than one, or when its row cannot be read.
         """
-        row = self._run_row(id_or_prefix)
-        return StoredRun(run=_as(Run, row.record), folder=row.folder)
+        row = self._find_run_row(id_or_prefix)
+        return StoredRun(run=_validate_record(Run, row.record), folder=row.folder)
 
-    def find_folder(self, id_or_prefix: str) -> str:
+    def get_run_folder(self, id_or_prefix: str) -> str:
         """The folder of that run, also where its row cannot be read. Errors: as `run`."""
-        return str(self._run_row(id_or_prefix).folder)
+        return str(self._find_run_row(id_or_prefix).folder)
 
-    def _run_row(self, id_or_prefix: str) -> Row[Any]:
+    def _find_run_row(self, id_or_prefix: str) -> Row[Any]:
         query = select(RunRow.id, RunRow.record, RunRow.folder).order_by(RunRow.id)
         begins_so = RunRow.id.startswith(id_or_prefix, autoescape=True)
         # SQLite's LIKE takes "A" for "a", hence the second look.
-        found = [row for row in self._rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
+        found = [row for row in self._fetch_rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
         exact = [row for row in found if row.id == id_or_prefix]
         if len(exact or found) == 1:
             return (exact or found)[0]
         if not found or not id_or_prefix:
-            raise self._no_run(id_or_prefix)
+            raise self._make_no_run_error(id_or_prefix)
         raise StoreError(
             "ambiguous",
             f"{len(found):,} runs begin with {id_or_prefix!r}.",
             where=self._database.where,
-            found=name_some([row.id for row in found]),
+            found=truncate_list([row.id for row in found]),
             do="give more of the id",
         )
 
@@ -138,15 +138,15 @@ class Store:
             run=run,
             fingerprint=evaluation.fingerprint,
             metric=evaluation.metric,
-            added=_now(),
+            added=_get_utc_now(),
             record=evaluation.model_dump(mode="json"),
         )
 
-    def evaluations(self, run: str) -> list[Evaluation]:
+    def list_evaluations(self, run: str) -> list[Evaluation]:
         """What was measured in a run, oldest first."""
         query = select(EvaluationRow.record).where(EvaluationRow.run == run)
         query = query.order_by(EvaluationRow.added, EvaluationRow.fingerprint)
-        return [_as(Evaluation, row.record) for row in self._rows(query)]
+        return [_validate_record(Evaluation, row.record) for row in self._fetch_rows(query)]
 
     def add_artifact(self, artifact: Artifact) -> None:
         """Remember a file in the place of what the same run left there before.
@@ -156,55 +156,59 @@ class Store:
         columns = artifact.model_dump(mode="json")
         if artifact.run is not None:
             same = [getattr(ArtifactRow, name) == columns[name] for name in ("run", "kind", "path")]
-            with self._database.writing() as connection:
+            with self._database.open_write_transaction() as connection:
                 connection.execute(delete(ArtifactRow).where(*same, ArtifactRow.id != artifact.fingerprint))
-        self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_now(), record=columns)
+        self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_get_utc_now(), record=columns)
 
-    def artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
+    def list_artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
         """The files of a run, or of a kind, or of both; oldest first."""
         query = select(ArtifactRow.record).order_by(ArtifactRow.added, ArtifactRow.id)
         if run is not None:
             query = query.where(ArtifactRow.run == run)
         if kind is not None:
             query = query.where(ArtifactRow.kind == kind)
-        return [_as(Artifact, row.record) for row in self._rows(query)]
+        return [_validate_record(Artifact, row.record) for row in self._fetch_rows(query)]
 
-    def add_looks(self, looks: Sequence[Look]) -> None:
+    def add_test_set_accesses(self, accesses: Sequence[TestSetAccess]) -> None:
         """Remember that a test set was looked at: all of them, or none.
 
         Errors: `StoreError` when the store does not have a run that one names.
         """
         rows = []
-        for look in looks:
+        for look in accesses:
             record = look.model_dump(mode="json")
             columns = {name: record[name] for name in ("test", "contender", "run", "at")}
             rows.append({**columns, "id": look.fingerprint, "record": record})
         if rows:
-            self._insert_all(LookRow, rows)
+            self._insert_all(TestSetAccessRow, rows)
 
-    def looks(self, test: str) -> list[Look]:
-        """Every look at the test set of this name (`name_of_test_set`), oldest first."""
-        query = select(LookRow.record).where(LookRow.test == test).order_by(LookRow.at, LookRow.contender, LookRow.id)
-        return [_as(Look, row.record) for row in self._rows(query)]
+    def list_test_set_accesses(self, test: str) -> list[TestSetAccess]:
+        """Every look at the test set of this name (`fingerprint_test_set`), oldest first."""
+        query = (
+            select(TestSetAccessRow.record)
+            .where(TestSetAccessRow.test == test)
+            .order_by(TestSetAccessRow.at, TestSetAccessRow.contender, TestSetAccessRow.id)
+        )
+        return [_validate_record(TestSetAccess, row.record) for row in self._fetch_rows(query)]
 
-    def _rows(self, query: Select[Any]) -> list[Row[Any]]:
-        with self._database.reading() as connection:
+    def _fetch_rows(self, query: Select[Any]) -> list[Row[Any]]:
+        with self._database.open_read_transaction() as connection:
             return list(connection.execute(query))
 
     def _insert(self, table: type[Table], **columns: Any) -> None:
         self._insert_all(table, [columns])
 
     def _insert_all(self, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
-        insert = _INSERT[self._database.engine.dialect.name]
+        insert = _INSERT_BY_DIALECT[self._database.engine.dialect.name]
         columns = rows[0]
         try:
-            with self._database.writing() as connection:
+            with self._database.open_write_transaction() as connection:
                 for columns in rows:
                     connection.execute(insert(table).values(**columns).on_conflict_do_nothing())
         except IntegrityError:  # the only rule left to break: a run that is not there
-            raise self._no_run(columns["run"]) from None
+            raise self._make_no_run_error(columns["run"]) from None
 
-    def _no_run(self, id_or_prefix: str) -> StoreError:
+    def _make_no_run_error(self, id_or_prefix: str) -> StoreError:
         return StoreError(
             "no-such-run",
             f"The store has no run {id_or_prefix[:80]!r}.",
@@ -213,7 +217,7 @@ class Store:
         )
 
 
-def _run_columns(run: Run) -> dict[str, Any]:
+def _build_run_columns(run: Run) -> dict[str, Any]:
     return {
         "created": run.created,
         "status": run.status,
@@ -223,14 +227,14 @@ def _run_columns(run: Run) -> dict[str, Any]:
     }
 
 
-def _stored_run(row: Row[Any]) -> StoredRun | UnreadableRun:
+def _build_stored_run(row: Row[Any]) -> StoredRun | UnreadableRun:
     try:
-        return StoredRun(run=_as(Run, row.record), folder=row.folder)
+        return StoredRun(run=_validate_record(Run, row.record), folder=row.folder)
     except StoreError as error:
         return UnreadableRun(id=row.id, created=row.created, folder=row.folder, found=error.found)
 
 
-def _as(kind: type[R], record: dict[str, Any]) -> R:
+def _validate_record(kind: type[RecordT], record: dict[str, Any]) -> RecordT:
     try:
         return kind.model_validate(record)
     except ValidationError as error:
@@ -242,5 +246,5 @@ def _as(kind: type[R], record: dict[str, Any]) -> R:
         ) from None
 
 
-def _now() -> str:
+def _get_utc_now() -> str:
     return datetime.now(UTC).isoformat()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-HEAD = "0002"
+HEAD_REVISION = "0002"
 """The newest revision in `migrations/versions/`."""
 
 VERSION_TABLE = "tunesmith_version"
@@ -73,7 +73,7 @@ class ArtifactRow(Table):
     record: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class LookRow(Table):
+class TestSetAccessRow(Table):
     """A look at a test set, by the fingerprint of its record."""
 
     __tablename__ = "looks"

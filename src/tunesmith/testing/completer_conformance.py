@@ -14,16 +14,16 @@ class CompleterConformance:
     def make_completer(self) -> Completer:
         raise NotImplementedError
 
-    def answerable(self) -> list[Prompt]:
+    def make_answerable_prompts(self) -> list[Prompt]:
         """At least two different prompts that the completer can answer."""
         return [(Message("user", "one"),), (Message("user", "two"),), (Message("user", "three, and more words"),)]
 
-    def unanswerable(self) -> Prompt:
+    def make_unanswerable_prompt(self) -> Prompt:
         """A prompt that the completer cannot answer (too long, refused...)."""
         return (Message("user", "far too long " * 20_000),)
 
     def test_one_completion_per_prompt_in_their_order(self) -> None:
-        prompts = self.answerable()
+        prompts = self.make_answerable_prompts()
         together = self.make_completer().complete(prompts)
         backwards = self.make_completer().complete(prompts[::-1])
         assert all(isinstance(completion, Completion) for completion in together)
@@ -31,7 +31,7 @@ class CompleterConformance:
         assert [c.tokens_in for c in together] == [c.tokens_in for c in backwards[::-1]]
 
     def test_the_same_prompt_gets_the_same_answer(self) -> None:
-        first = self.answerable()[0]
+        first = self.make_answerable_prompts()[0]
         completer = self.make_completer()
         texts = {c.text for c in completer.complete([first, first])} | {completer.complete([first])[0].text}
         assert len(texts) == 1
@@ -40,15 +40,15 @@ class CompleterConformance:
         assert self.make_completer().complete([]) == []
 
     def test_an_answer_has_its_figures(self) -> None:
-        for completion in self.make_completer().complete(self.answerable()):
+        for completion in self.make_completer().complete(self.make_answerable_prompts()):
             assert completion.error is None
             assert completion.tokens_in > 0 and completion.tokens_out >= 0 and completion.seconds >= 0
             assert completion.text == completion.text.strip()
 
     def test_what_cannot_be_answered_is_a_completion_with_an_error(self) -> None:
-        good = self.answerable()
+        good = self.make_answerable_prompts()
         alone = self.make_completer().complete(good)
-        mixed = self.make_completer().complete([good[0], self.unanswerable(), *good[1:]])
+        mixed = self.make_completer().complete([good[0], self.make_unanswerable_prompt(), *good[1:]])
         assert mixed[1].error and mixed[1].text == "" and not mixed[1].finished
         assert [c.text for c in mixed if c.error is None] == [c.text for c in alone]
 
@@ -58,7 +58,7 @@ class CompleterConformance:
         assert len(self.make_completer().complete(prompts)) == len(prompts)
 
     def test_progress_rises_to_the_number_of_prompts(self) -> None:
-        prompts = [*self.answerable(), self.unanswerable()]
+        prompts = [*self.make_answerable_prompts(), self.make_unanswerable_prompt()]
         seen: list[tuple[int, int]] = []
         self.make_completer().complete(prompts, lambda ready, wanted: seen.append((ready, wanted)))
         ready = [r for r, _ in seen]

@@ -25,15 +25,15 @@ class Reply:
     body: Any = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_seconds: float = 0.0
-    cut: bool = False
+    closes_connection: bool = False
 
 
-def refusal(status: int, message: str, **parts: str) -> Reply:
+def make_error_reply(status: int, message: str, **parts: str) -> Reply:
     """An error as OpenAI writes it."""
     return Reply(status, {"error": {"message": message, "type": "error", "param": None, "code": None, **parts}})
 
 
-def chat_answer(text: str | None, question: str = "", **parts: Any) -> dict[str, Any]:
+def make_chat_completion(text: str | None, question: str = "", **parts: Any) -> dict[str, Any]:
     """The body of a good answer; `parts` replace those of its choice."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", **parts}
     usage = {"prompt_tokens": len(question.split()) + 1, "completion_tokens": len((text or "").split())}
@@ -54,12 +54,12 @@ class FakeOpenAI:
         self.reply = reply
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.most_at_once = 0
-        self._at_once = 0
+        self.max_concurrency = 0
+        self._active_requests = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _make_handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return self
@@ -76,13 +76,13 @@ class FakeOpenAI:
         """What a recipe names."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
-    def reply_to(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
+    def choose_reply(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
         """The next fault, else what `reply` says, else the answer."""
         with self._lock:
             self.requests.append(request)
             self.headers.append(headers)
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self._active_requests += 1
+            self.max_concurrency = max(self.max_concurrency, self._active_requests)
             fault = self.faults.pop(0) if self.faults else self.reply(request)
         try:
             if fault is not None:
@@ -91,11 +91,13 @@ class FakeOpenAI:
             question = request["messages"][-1]["content"] if request["messages"] else ""
             text = self.answer(question)
             if text is None:
-                return refusal(400, "This model's maximum context length is exceeded.", code="context_length_exceeded")
-            return Reply(body=chat_answer(text, question))
+                return make_error_reply(
+                    400, "This model's maximum context length is exceeded.", code="context_length_exceeded"
+                )
+            return Reply(body=make_chat_completion(text, question))
         finally:
             with self._lock:
-                self._at_once -= 1
+                self._active_requests -= 1
 
 
 class _Server(ThreadingHTTPServer):
@@ -105,7 +107,7 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is no news."""
 
 
-def _handler(service: FakeOpenAI) -> type[BaseHTTPRequestHandler]:
+def _make_handler(service: FakeOpenAI) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -113,8 +115,8 @@ def _handler(service: FakeOpenAI) -> type[BaseHTTPRequestHandler]:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             is_known = self.path == "/v1/chat/completions"
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = service.reply_to(request, headers) if is_known else refusal(404, "no such path")
-            if reply.cut:
+            reply = service.choose_reply(request, headers) if is_known else make_error_reply(404, "no such path")
+            if reply.closes_connection:
                 self.close_connection = True
                 return
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunesmith.errors import ModelError
-from tunesmith.records import Beginnings, Encoded, Message
+from tunesmith.records import Message, RenderRequest, TokenizedText
 
 CONTROL_TOKENS = ("<pad>", "<bos>", "<|im_start|>", "<|im_end|>")
 FIRST_BYTE_ID = len(CONTROL_TOKENS)
@@ -27,10 +27,10 @@ class FakeTokenizer:
 
     rewrites_earlier_turns: bool = False
     doubles_bos: bool = False
-    forgets_end_of_turn: bool = False
+    omits_end_of_turn: bool = False
     pads_with_end_of_turn: bool = False
-    refuses_two_users: bool = False
-    merges: bool = False
+    rejects_two_users: bool = False
+    merges_line_ends: bool = False
     end_of_turn: str = "<|im_end|>"
     control_tokens: tuple[str, ...] = CONTROL_TOKENS
     bos_id: int | None = 1
@@ -38,8 +38,8 @@ class FakeTokenizer:
     tokenizer_sha256: str = "fa" * 32
     template_sha256: str = "fe" * 32
     ids_without_embedding: frozenset[int] = frozenset()
-    begins_text: str = ""
-    tells_date: bool = False
+    text_prefix: str = ""
+    uses_current_date: bool = False
 
     @property
     def pad_id(self) -> int | None:
@@ -52,33 +52,37 @@ class FakeTokenizer:
         if tools:
             parts.append(f"<|im_start|>system\n{json.dumps(list(tools))}<|im_end|>\n")
         for i, message in enumerate(messages):
-            if self.refuses_two_users and i and message.role == messages[i - 1].role == "user":
+            if self.rejects_two_users and i and message.role == messages[i - 1].role == "user":
                 raise ModelError("template-refused", "The template refuses this.", found="two user messages in a row")
-            parts.append(f"<|im_start|>{message.role}\n{self._content(messages, i)}")
-            parts.append("\n" if self.forgets_end_of_turn and message.role == "assistant" else "<|im_end|>\n")
+            parts.append(f"<|im_start|>{message.role}\n{self._build_content(messages, i)}")
+            parts.append("\n" if self.omits_end_of_turn and message.role == "assistant" else "<|im_end|>\n")
         return "".join(parts) + ("<|im_start|>assistant\n" if open_answer else "")
 
-    def render_ahead(self, wanted: Sequence[Beginnings]) -> None:
+    def render_ahead(self, wanted: Sequence[RenderRequest]) -> None:
         """Nothing is slow here."""
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
         return False
 
-    def _content(self, messages: Sequence[Message], i: int) -> str:
+    def _build_content(self, messages: Sequence[Message], i: int) -> str:
         content = messages[i].content
         if self.rewrites_earlier_turns and i < len(messages) - 1:
             content = re.sub(r"<think>.*?</think>", "", content)
         reasoning = f"<think>{messages[i].reasoning}</think>" if messages[i].reasoning else ""
         return reasoning + content + "".join(json.dumps(call) for call in messages[i].tool_calls)
 
-    def encode(self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None) -> list[Encoded]:
+    def encode(
+        self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None
+    ) -> list[TokenizedText]:
         ranges = content if content is not None else [()] * len(texts)
         return [self._encode(text, own) for text, own in zip(texts, ranges, strict=True)]
 
-    def _encode(self, text: str, content: Sequence[tuple[int, int]]) -> Encoded:
+    def _encode(self, text: str, content: Sequence[tuple[int, int]]) -> TokenizedText:
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        pattern = "|".join([*map(re.escape, self.control_tokens), *(["\n\n"] if self.merges else []), "(?s:.)"])
+        pattern = "|".join(
+            [*map(re.escape, self.control_tokens), *(["\n\n"] if self.merges_line_ends else []), "(?s:.)"]
+        )
         for match in re.finditer(pattern, text):
             word, (begin, end) = match.group(), match.span()
             is_written = any(b <= begin and end <= e for b, e in content)
@@ -93,7 +97,7 @@ class FakeTokenizer:
                     encoded = character.encode()
                     ids += [FIRST_BYTE_ID + byte for byte in encoded]
                     offsets += [(at, at + 1)] * len(encoded)
-        return Encoded(ids, offsets)
+        return TokenizedText(ids, offsets)
 
     def decode(self, ids: Sequence[int]) -> str:
         pieces = (b"\n\n" if id_ == MERGED_ID else bytes([id_ - FIRST_BYTE_ID]) for id_ in ids if id_ >= FIRST_BYTE_ID)

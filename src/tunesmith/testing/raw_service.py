@@ -16,17 +16,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-DRIP_SECONDS = 0.02
+SEND_INTERVAL_SECONDS = 0.02
 
 
 class Connection:
-    """One that was accepted. `is_over` is set when the service ends, so that nothing here waits longer."""
+    """One that was accepted. `is_stopped` is set when the service ends, so that nothing here waits longer."""
 
-    def __init__(self, accepted: socket.socket, is_over: threading.Event) -> None:
+    def __init__(self, accepted: socket.socket, is_stopped: threading.Event) -> None:
         self.socket = accepted
-        self.is_over = is_over
+        self.is_stopped = is_stopped
 
-    def request(self) -> bytes:
+    def read_request(self) -> bytes:
         """Read one whole request: its head and its body."""
         head = b""
         while b"\r\n\r\n" not in head:
@@ -45,20 +45,20 @@ class Connection:
         """All of it."""
         self.socket.sendall(data)
 
-    def answer(self, body: Any, *headers: str, status: str = "200 OK") -> None:
+    def send_reply(self, body: Any, *headers: str, status: str = "200 OK") -> None:
         """A reply with its length, after which the connection closes; the body as JSON unless it is bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = [f"HTTP/1.1 {status}", f"content-length: {len(data)}", "connection: close", *headers, "", ""]
         self.send("\r\n".join(head).encode() + data)
 
-    def send_until_left(self, piece: bytes) -> None:
+    def send_until_closed(self, piece: bytes) -> None:
         """The same bytes again and again, until the client is gone or the service ends."""
-        while not self.is_over.wait(DRIP_SECONDS):
+        while not self.is_stopped.wait(SEND_INTERVAL_SECONDS):
             self.send(piece)
 
-    def be_silent(self) -> None:
+    def wait_for_stop(self) -> None:
         """Until the service ends."""
-        self.is_over.wait()
+        self.is_stopped.wait()
 
 
 class RawService:
@@ -67,10 +67,10 @@ class RawService:
     `talks` counts the connections; `is_reached` is set by the first.
     """
 
-    def __init__(self, talk: Callable[[Connection], None]) -> None:
-        self._talk = talk
-        self._is_over = threading.Event()
-        self.talks = 0
+    def __init__(self, handle: Callable[[Connection], None]) -> None:
+        self._handle = handle
+        self._is_stopped = threading.Event()
+        self.connection_count = 0
         self.is_reached = threading.Event()
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ class RawService:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_over.set()
+        self._is_stopped.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -100,10 +100,10 @@ class RawService:
         with suppress(OSError):
             while True:
                 accepted, _ = self._listener.accept()
-                self.talks += 1
+                self.connection_count += 1
                 self.is_reached.set()
                 threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
         with accepted, suppress(OSError):
-            self._talk(Connection(accepted, self._is_over))
+            self._handle(Connection(accepted, self._is_stopped))

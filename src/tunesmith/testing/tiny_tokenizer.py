@@ -11,7 +11,7 @@ CHATML = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-LINES = (
+TRAINING_LINES = (
     "the quick brown fox jumps over the lazy dog",
     "one two three four five, and more words",
     "<|im_start|> user [INST]",
@@ -31,7 +31,7 @@ def write_tiny_tokenizer(
     specials = [AddedToken(token, special=True, normalized=False) for token in control_tokens]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     core.train_from_iterator(
-        LINES,
+        TRAINING_LINES,
         trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False),
     )
     folder.mkdir(parents=True, exist_ok=True)

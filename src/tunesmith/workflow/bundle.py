@@ -12,25 +12,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tunesmith.baselines.rag.answer import PASSAGES_HEAD
+from tunesmith.atomic_io import write_atomically
+from tunesmith.baselines.rag.prompt_augmentation import PASSAGES_HEADER
 from tunesmith.errors import GateFailed, RunError
-from tunesmith.files import write_atomically
-from tunesmith.models.embedded import embedding_models, resolve_embedding
-from tunesmith.providers.chat_completions import Patience, endpoint_of
-from tunesmith.providers.embedder import USUAL
-from tunesmith.providers.local_model import NamedModel
-from tunesmith.providers.remote_form import FIELD, response_format
-from tunesmith.records import Message, Record, RemoteRecipe, Serving, TestSet
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.prompts import read_index, write_index
+from tunesmith.models.embedded import get_embedding_models, resolve_embedding_model
+from tunesmith.providers.embedder import DEFAULT_MODEL
+from tunesmith.providers.http_client import RetryPolicy, build_endpoint_url
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.providers.structured_output import ANSWER_FIELD, build_response_format
+from tunesmith.records import InferenceConfig, Message, Record, RemoteRecipe, TestSet
+from tunesmith.runs.contender_files import read_index, write_index
+from tunesmith.runs.run_folder import RunFolder
 
-PROOF = "answers_proof.json"
-LEAST_SHARE = 0.9
+PROOF_FILE = "answers_proof.json"
+MIN_MATCH_FRACTION = 0.9
 """A bundle that gives fewer of the stored answers, computed as precisely as they were, is not written: rounding flips
 a token where two are nearly equally likely, and no more."""
 
 
-class Differing(Record):
+class AnswerMismatch(Record):
     """An example that the bundle answers otherwise than the run did."""
 
     example: str
@@ -44,7 +44,7 @@ class AnswersProof(Record):
     contender: str
     asked: int
     same: int
-    differing: tuple[Differing, ...] = ()
+    differing: tuple[AnswerMismatch, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -54,7 +54,9 @@ class AnswersProof(Record):
         return f"answer.py gives {self.same:,} of {self.asked:,} stored answers of {self.contender}"
 
 
-def write_bundle(folder: RunFolder, serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> None:
+def write_bundle(
+    folder: RunFolder, serving: InferenceConfig, model: ResolvedModel | None, dtype: str, to: Path
+) -> None:
     """Write the parts of a bundle into the folder `to`. `model` is what answers: a folder of its own, or `to` itself.
 
     Errors: `RunError` when what is searched is damaged; `OSError`.
@@ -66,20 +68,22 @@ def write_bundle(folder: RunFolder, serving: Serving, model: NamedModel | None, 
         entries, vectors = read_index(folder.path / "index", serving.index)
         write_index(to, "index", entries, vectors)
         if serving.search != "bm25":
-            shutil.copytree(resolve_embedding(USUAL), to / "embedding")
+            shutil.copytree(resolve_embedding_model(DEFAULT_MODEL), to / "embedding")
     for name, source in names.items():
         write_atomically(to / name, programs.joinpath(source).read_text("utf-8"))
-    settings = _settings(serving, to) | (
-        _service(serving, serving.remote) if serving.remote else _local(serving, model, dtype, to)
+    settings = _build_settings(serving, to) | (
+        _build_service_settings(serving, serving.remote)
+        if serving.remote
+        else _build_local_settings(serving, model, dtype, to)
     )
     write_atomically(to / "prompt.json", json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
-    write_atomically(to / "README.md", _readme(folder, serving, model))
+    write_atomically(to / "README.md", _format_readme(folder, serving, model))
 
 
-def _settings(serving: Serving, to: Path) -> dict[str, Any]:
+def _build_settings(serving: InferenceConfig, to: Path) -> dict[str, Any]:
     retrieval = {
-        "k": serving.k, "search": serving.search, "passages_head": PASSAGES_HEAD,
-        "embedding_tokens": embedding_models()[USUAL].context_tokens,
+        "k": serving.k, "search": serving.search, "passages_head": PASSAGES_HEADER,
+        "embedding_tokens": get_embedding_models()[DEFAULT_MODEL].context_tokens,
     }  # fmt: skip
     return {
         "contender": serving.contender,
@@ -92,9 +96,11 @@ def _settings(serving: Serving, to: Path) -> dict[str, Any]:
     }
 
 
-def _local(serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> dict[str, Any]:
+def _build_local_settings(
+    serving: InferenceConfig, model: ResolvedModel | None, dtype: str, to: Path
+) -> dict[str, Any]:
     assert model is not None
-    from tunesmith.engine.answering.grammar import SPACES
+    from tunesmith.engine.generation.json_constraint import WHITESPACE_OPTIONS
 
     place = Path(model.identity.folder).resolve()
     is_here = place == to.resolve()
@@ -103,7 +109,7 @@ def _local(serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> 
         "labels": list(form.labels) if form else [],
         "is_calibrated": serving.is_calibrated,
         "json_schema": form.json_schema if form else None,
-        "json_options": SPACES,
+        "json_options": WHITESPACE_OPTIONS,
         "model": {
             "name": model.identity.name,
             "folder": "." if is_here else str(place),
@@ -116,21 +122,21 @@ def _local(serving: Serving, model: NamedModel | None, dtype: str, to: Path) -> 
     }
 
 
-def _service(serving: Serving, remote: RemoteRecipe) -> dict[str, Any]:
-    settings = {"temperature": 0, "seed": 0, "max_tokens": remote.max_tokens, **response_format(serving.form)}
+def _build_service_settings(serving: InferenceConfig, remote: RemoteRecipe) -> dict[str, Any]:
+    settings = {"temperature": 0, "seed": 0, "max_tokens": remote.max_tokens, **build_response_format(serving.form)}
     return {
         "service": {
-            "endpoint": endpoint_of(remote.url),
+            "endpoint": build_endpoint_url(remote.url),
             "model": remote.model,
             "key_variable": remote.key_variable,
             "settings": settings,
-            "seconds": Patience().request_seconds,
-            "wrapped_in": FIELD if serving.form and serving.form.labels else None,
+            "seconds": RetryPolicy().request_seconds,
+            "wrapped_in": ANSWER_FIELD if serving.form and serving.form.labels else None,
         }
     }
 
 
-def _readme(folder: RunFolder, serving: Serving, model: NamedModel | None) -> str:
+def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedModel | None) -> str:
     needs = ["numpy"] if serving.index else []
     if not serving.remote:
         needs += ["torch", "transformers", *(["llguidance"] if serving.form and serving.form.json_schema else [])]
@@ -157,33 +163,33 @@ def _readme(folder: RunFolder, serving: Serving, model: NamedModel | None) -> st
     elif model is not None and serving.model == "base":
         lines += ["", f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
                   "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files."]  # fmt: skip
-    lines += ["", f"How many of the stored answers it gave again: {PROOF}. A question that spells a control token of",
+    lines += ["", f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a control token of",
               "the model (such as an end-of-turn mark) is refused."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def prove(folder: RunFolder, serving: Serving, to: Path, *, is_exact: bool) -> AnswersProof:
+def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_exact: bool) -> AnswersProof:
     """Ask the bundle every test example and compare. `is_exact`: it computes as precisely as the run did.
 
     A service is not asked: it may charge. Errors: `GateFailed` when the bundle does not answer, or otherwise though it
     computes as precisely.
     """
-    stored = {one.example: one for one in folder.answers(serving.contender).records}
+    stored = {one.example: one for one in folder.read_answers(serving.contender).records}
     examples = [one for one in folder.read(TestSet).examples if one.id in stored] if folder.has(TestSet) else []
     if serving.remote or not examples:
         return AnswersProof(contender=serving.contender, asked=0, same=0)
     asked = [one.prompt or (Message("user", one.question),) for one in examples]
     lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked]
-    said = _run(to, "\n".join(lines) + "\n", len(lines))
+    said = _run_bundle(to, "\n".join(lines) + "\n", len(lines))
     differing = tuple(
-        Differing(example=one.id, stored=stored[one.id].text, bundle=text)
+        AnswerMismatch(example=one.id, stored=stored[one.id].text, bundle=text)
         for one, text in zip(examples, said, strict=True)
         if text != stored[one.id].text
     )
     proof = AnswersProof(
         contender=serving.contender, asked=len(said), same=len(said) - len(differing), differing=differing
     )
-    if is_exact and proof.same < LEAST_SHARE * proof.asked:
+    if is_exact and proof.same < MIN_MATCH_FRACTION * proof.asked:
         first = differing[0]
         raise GateFailed(
             "bundle-differs", "The bundle does not answer as the run did; it was not written.", where=str(folder.path),
@@ -193,11 +199,11 @@ def prove(folder: RunFolder, serving: Serving, to: Path, *, is_exact: bool) -> A
     return proof
 
 
-def _run(to: Path, questions: str, count: int) -> list[str]:
+def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
     """What answer.py says, with no folder of ours on its path."""
     done = subprocess.run(
         [sys.executable, "-P", str((to / "answer.py").resolve()), "--json"], input=questions, capture_output=True,
-        text=True, encoding="utf-8", check=False, env=_environment(to),
+        text=True, encoding="utf-8", check=False, env=_build_environment(to),
     )  # fmt: skip
     said = done.stdout.splitlines()
     if done.returncode or len(said) != count:
@@ -212,7 +218,7 @@ def _run(to: Path, questions: str, count: int) -> list[str]:
         raise RunError("bundle-unreadable", "The bundle's answers cannot be read.", where=str(to)) from None
 
 
-def _environment(to: Path) -> dict[str, str]:
+def _build_environment(to: Path) -> dict[str, str]:
     import os
 
     names = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "VIRTUAL_ENV")

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from tunesmith.records.evaluation import BUSY
+from tunesmith.records.evaluation import MAX_WAITING_FRACTION
 
 BUSY_MACHINE = "the machine is busy"
 STOLEN = 0.05
@@ -16,7 +16,7 @@ def busy_with(waiting: float | None, load_per_core: float | None, cores: int, st
     `waiting`: the share of the time that this program waited for a core; where nobody counts that, the load says it.
     """
     load = (load_per_core or 0.0) * cores
-    is_busy = load >= cores + 0.5 if waiting is None else waiting > BUSY
+    is_busy = load >= cores + 0.5 if waiting is None else waiting > MAX_WAITING_FRACTION
     reasons = []
     if is_busy:
         waited = "" if waiting is None else f"this program waited for a core {waiting:.0%} of the time, "

@@ -5,14 +5,14 @@ from itertools import chain
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
-from tunesmith.data.outside.loaded import load_data
-from tunesmith.data.read.columns import as_flag_value
-from tunesmith.data.read.dataset import pause_collection
-from tunesmith.errors import GateFailed, RecipeError, command_line
-from tunesmith.models.resolve import known_models
-from tunesmith.providers.local_model import NamedModel
+from tunesmith.data.interop.dataset_loader import load_data
+from tunesmith.data.read.column_mapping import format_mapping
+from tunesmith.data.read.dataset_reader import pause_collection
+from tunesmith.errors import GateFailed, RecipeError, format_command_line
+from tunesmith.models.resolve import list_known_models
+from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
-from tunesmith.workflow.listener import Listener
+from tunesmith.workflow.progress_listener import ProgressListener
 
 
 def check(
@@ -63,22 +63,24 @@ def _check_and_describe(
 ) -> tuple[CheckReport, DataDescription | None]:
     loaded = load_data(data, read_as, method)
     other = load_data(test, read_as, method) if test else None
-    name = _name_or_folder(model) if model else _default_model()
-    named = NamedModel.open(name) if name else None
+    name = _name_or_folder(model) if model else _find_default_model()
+    named = ResolvedModel.open(name) if name else None
     model = model or name
-    limit = token_limit(max_tokens, named)
-    report = check_examples(loaded, other, named.tokenizer if named else None, limit, model, method, do_leaks_stop=True)
+    limit = resolve_token_limit(max_tokens, named)
+    report = check_examples(
+        loaded, other, named.tokenizer if named else None, limit, model, method, is_contamination_error=True
+    )
     examples = chain(loaded.examples, other.examples if other else ())
     is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None
     # here: it takes the mapping's words from this module, and loads what the checks do without
-    from tunesmith.workflow.describe import describe_data
+    from tunesmith.workflow.data_summary import describe_data
 
     return report, describe_data(loaded, other, named, Recipe(data=read_as))
 
 
-def token_limit(max_tokens: int | None, named: NamedModel | None) -> int | None:
+def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> int | None:
     """The most tokens of an example: what was asked for, else what the model reads; None where neither is known.
 
     Errors: `RecipeError` when more is asked for than the model has positions: it never saw those, and training on them
@@ -94,12 +96,12 @@ def token_limit(max_tokens: int | None, named: NamedModel | None) -> int | None:
     return max_tokens or context
 
 
-def check_command(recipe: Recipe) -> list[object]:
-    """The words, for `command_line`, of a check that reads the recipe's data as the recipe does."""
+def build_check_command(recipe: Recipe) -> list[object]:
+    """The words, for `format_command_line`, of a check that reads the recipe's data as the recipe does."""
     data, plain = recipe.data, Recipe()
     given = {
         "--test": data.test_path and Path(data.test_path),
-        "--columns": as_flag_value(data.columns) if data.columns else None,
+        "--columns": format_mapping(data.columns) if data.columns else None,
         "--group": data.group,
         "--method": recipe.method if recipe.method != plain.method else None,
         "--model": recipe.model if recipe.model != plain.model else None,
@@ -111,21 +113,21 @@ def check_command(recipe: Recipe) -> list[object]:
 
 def _name_or_folder(model: str) -> str:
     # here: runs are found in the store, and a database's library is slow to load
-    from tunesmith.workflow.inventory import folder_if_run
+    from tunesmith.workflow.inventory import resolve_run_or_name
 
-    return folder_if_run(model)
+    return resolve_run_or_name(model)
 
 
-def _default_model() -> str | None:
+def _find_default_model() -> str | None:
     default = Recipe().model
-    return default if any(known.name == default and known.ready for known in known_models()) else None
+    return default if any(known.name == default and known.is_available for known in list_known_models()) else None
 
 
-def tell_or_refuse(report: CheckReport, listener: Listener, recipe: Recipe) -> None:
+def report_problems(report: CheckReport, listener: ProgressListener, recipe: Recipe) -> None:
     """Every warning as a note. Errors: `GateFailed` when the report holds an error."""
     for problem in report.problems:
         if problem.severity == "warning":
-            where = f"{problem.file or report.dataset.name} {problem.places()}".strip()
+            where = f"{problem.file or report.dataset.name} {problem.format_places()}".strip()
             listener.note(f"warning[{problem.code}]: {problem.message.rstrip('.')} ({where})")
     if report.errors:
         first = report.errors[0]
@@ -135,5 +137,5 @@ def tell_or_refuse(report: CheckReport, listener: Listener, recipe: Recipe) -> N
             f"The data has errors: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
-            do=f"see all of them with line numbers: {command_line(*check_command(recipe))}",
+            do=f"see all of them with line numbers: {format_command_line(*build_check_command(recipe))}",
         )

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tunesmith.analysis.compare import RunFacts, compare_runs
-from tunesmith.analysis.seeds import compare_seeds
+from tunesmith.analysis.run_diff import ComparableRun, compare_runs
+from tunesmith.analysis.seed_comparison import compare_seeds
 from tunesmith.errors import RunError, UsageError
 from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, SeedComparison, Split, TestSet
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.inventory import folder_of
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.inventory import find_run_folder
 
 
 def compare(first: str, second: str) -> RunComparison:
@@ -15,23 +15,23 @@ def compare(first: str, second: str) -> RunComparison:
 
     Errors: `RunError` when one of them was not evaluated or is damaged, `StoreError`, `UsageError` for one run twice.
     """
-    before, after = _all_facts((first, second))
+    before, after = _load_run_facts((first, second))
     return compare_runs(before, after)
 
 
-def compare_several(runs: Sequence[str]) -> SeedComparison:
+def compare_seed_runs(runs: Sequence[str]) -> SeedComparison:
     """How far three runs or more lie apart that differ in their seed only. Errors: as `compare`, and `UsageError` where
     more than the seed differs."""
-    return compare_seeds(_all_facts(runs))
+    return compare_seeds(_load_run_facts(runs))
 
 
-def _all_facts(names: Sequence[str]) -> list[RunFacts]:
-    folders = [RunFolder.open(folder_of(name)) for name in names]
+def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
+    folders = [RunFolder.open(find_run_folder(name)) for name in names]
     if len({folder.path for folder in folders}) < len(folders):
         raise UsageError(
             "same-run", "A run cannot be compared with itself.", found=" and ".join(names), do="name different runs"
         )
-    unfit = [f"{folder.path} ({missing})" for folder in folders if (missing := _missing(folder))]
+    unfit = [f"{folder.path} ({missing})" for folder in folders if (missing := _describe_missing_part(folder))]
     if unfit:
         raise RunError(
             "no-evaluation",
@@ -40,11 +40,11 @@ def _all_facts(names: Sequence[str]) -> list[RunFacts]:
             do="evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data",
         )
     for folder in folders:
-        folder.refuse_damage()
-    return [_facts(folder) for folder in folders]
+        folder.check_integrity()
+    return [_build_run_facts(folder) for folder in folders]
 
 
-def _missing(folder: RunFolder) -> str:
+def _describe_missing_part(folder: RunFolder) -> str:
     """Why the folder cannot be compared; empty when it can."""
     if not folder.has(Run):
         return "no run: it has no run.json"
@@ -53,15 +53,15 @@ def _missing(folder: RunFolder) -> str:
     return ""
 
 
-def _facts(folder: RunFolder) -> RunFacts:
+def _build_run_facts(folder: RunFolder) -> ComparableRun:
     evaluation = folder.read(Evaluation)
     tested = folder.read(TestSet).examples if folder.has(TestSet) else ()
-    return RunFacts(
+    return ComparableRun(
         run=folder.read(Run),
         recipe=folder.read_recipe(),
         check=folder.read(CheckReport),
         split=folder.read(Split),
         evaluation=evaluation,
-        answers={one.name: folder.answers(one.name).records for one in evaluation.contenders},
+        answers={one.name: folder.read_answers(one.name).records for one in evaluation.contenders},
         groups={one.id: one.group for one in tested if one.group is not None},
     )

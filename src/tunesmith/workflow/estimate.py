@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tunesmith.baselines.form import form_of
-from tunesmith.baselines.instructions import ways_to_show
+from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.baselines.prompt_instructions import count_format_instructions
 from tunesmith.errors import GateFailed, ModelError
-from tunesmith.evaluation.meter import read_queue, share_waited
+from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     ChatTokenizer,
@@ -20,97 +20,97 @@ from tunesmith.records import (
     Recipe,
     Run,
     TokenArrays,
-    minutes_told,
-    passes_told,
+    format_epochs,
+    format_needed_minutes,
 )
-from tunesmith.records.estimate import total
-from tunesmith.records.quantity import duration, usd
-from tunesmith.runs.environment import machine
+from tunesmith.records.quantity import format_duration, format_usd
+from tunesmith.records.training_estimate import sum_intervals
+from tunesmith.runs.machine_info import describe_machine
 from tunesmith.workflow.busy import BUSY_MACHINE, busy_with, stolen_between, timed_told
-from tunesmith.workflow.forecast import Here, How, forecast
-from tunesmith.workflow.forecast_asking import Work
-from tunesmith.workflow.index import Index
-from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.material import Material, gather
-from tunesmith.workflow.outsiders import own_prompts
+from tunesmith.workflow.data_preparation import PreparedData, prepare_data
+from tunesmith.workflow.evaluation_forecast import Workload
+from tunesmith.workflow.external_contenders import read_custom_prompts
+from tunesmith.workflow.forecast import EstimateMethod, ForecastConditions, forecast
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.workflow.rates import RatesFile, Recall
+from tunesmith.workflow.store_index import StoreIndex
 
 if TYPE_CHECKING:
-    from tunesmith.engine.pace import Prospect
+    from tunesmith.engine.profiling import TrainingProfile
 
-RUNS_LOOKED_AT = 100
+MAX_PAST_RUNS = 100
 
 
-def estimate(recipe: Recipe, *, measure: bool = False, listener: Listener = SILENT) -> Estimate:
+def estimate(recipe: Recipe, *, measure: bool = False, listener: ProgressListener = NULL_LISTENER) -> Estimate:
     """What the recipe's training will need; with `measure` the whole model is loaded and steps of it are timed.
 
     Nothing is written. Errors: as `train`, before its first step.
     """
-    material = gather(recipe, listener)
-    listener.stage("measuring this machine")
-    with Index.open(listener) as index:
-        return foresee(material, index, material.model.load_for(material.recipe) if measure else None)
+    material = prepare_data(recipe, listener)
+    listener.start_stage("measuring this machine")
+    with StoreIndex.open(listener) as index:
+        return estimate_run(material, index, material.model.load_for_recipe(material.recipe) if measure else None)
 
 
 @dataclass(frozen=True)
-class Foresight:
+class ForecastInputs:
     """What estimates are made of: the model timed, the work counted, past runs, and this machine as it is now;
     `seconds` is what finding it took. `timed_at`: when the rates were measured, None where that was just now; `stolen`:
     the share of the cores' time that the host gave to other machines meanwhile."""
 
-    prospect: "Prospect"
-    work: Work
-    past: list[Run]
-    here: Here
+    profile: "TrainingProfile"
+    workload: Workload
+    past_runs: list[Run]
+    conditions: ForecastConditions
     machine: Machine
     validation_examples: int
     seconds: float
     timed_at: str | None = None
     stolen: float = 0.0
 
-    def about(self, material: Material) -> "Foresight":
+    def about(self, material: PreparedData) -> "ForecastInputs":
         """The same model on the same train examples, of which other questions are asked: nothing is timed again."""
         examples = len(material.arrays["validation"])
         share = min(1.0, examples / max(1, self.validation_examples))
-        prospect = replace(self.prospect, look_tokens=int(self.prospect.look_tokens * share))
-        return replace(self, prospect=prospect, work=work_of(material), validation_examples=examples)
+        prospect = replace(self.profile, validation_tokens=int(self.profile.validation_tokens * share))
+        return replace(self, profile=prospect, workload=count_workload(material), validation_examples=examples)
 
 
-def measure(material: Material, index: Index, model: LocalModel | None = None) -> Foresight:
+def collect_forecast_inputs(data: PreparedData, index: StoreIndex, model: LocalModel | None = None) -> ForecastInputs:
     """Time a `model` (which gets an adapter), else a slice of it, unless its rates here are known (`rates.py`).
 
     Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
     """
-    from tunesmith.engine.pace import prospect_of_model, prospect_of_slices
+    from tunesmith.engine.profiling import profile_model, profile_slices
 
-    began, queue, cores_before = time.monotonic(), read_queue(), psutil.cpu_times()
-    train, validation, recipe = material.arrays["train"], material.arrays["validation"], material.recipe
-    identity, timed_at = material.model.identity, None
+    began, queue, cores_before = time.monotonic(), read_scheduler_stats(), psutil.cpu_times()
+    train, validation, recipe = data.arrays["train"], data.arrays["validation"], data.recipe
+    identity, timed_at = data.model.identity, None
     if model is None:
-        file = RatesFile.of(identity, machine(), recipe)
-        recall = Recall(file.read(), lambda: share_waited(queue, read_queue()))
-        prospect = prospect_of_slices(identity.folder, train, validation, recipe, recall)
+        file = RatesFile.of(identity, describe_machine(), recipe)
+        recall = Recall(file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats()))
+        prospect = profile_slices(identity.folder, train, validation, recipe, recall)
         timed_at = recall.used_of
         if timed_at is None:
-            file.write(prospect.pace.rates, recall.waiting())
+            file.write(prospect.throughput.rates, recall.waiting())
     else:
-        prospect = prospect_of_model(model.loaded, train, validation, recipe)
-    now, waiting = machine(prospect.accelerator), share_waited(queue, read_queue())
-    here = Here(identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC), waiting)
-    return Foresight(
-        prospect, work_of(material), past_runs(index, now), here, now, len(validation),
+        prospect = profile_model(model.loaded, train, validation, recipe)
+    now, waiting = describe_machine(prospect.accelerator), compute_waiting_fraction(queue, read_scheduler_stats())
+    here = ForecastConditions(identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC), waiting)
+    return ForecastInputs(
+        prospect, count_workload(data), list_past_runs(index, now), here, now, len(validation),
         seconds=round(time.monotonic() - began, 3), timed_at=timed_at,
         stolen=stolen_between(cores_before, psutil.cpu_times()),
     )  # fmt: skip
 
 
-def foresee(
-    material: Material, index: Index, model: LocalModel | None = None, known: Foresight | None = None
+def estimate_run(
+    data: PreparedData, index: StoreIndex, model: LocalModel | None = None, known: ForecastInputs | None = None
 ) -> Estimate:
     """The estimate for data that is ready, from what is `known` of the model already. Errors: as `measure`."""
-    known = known.about(material) if known else measure(material, index, model)
-    how: How = "quick" if model is None else "measured"
-    found = forecast(known.prospect, known.work, material.recipe, known.past, how, known.here)
+    known = known.about(data) if known else collect_forecast_inputs(data, index, model)
+    how: EstimateMethod = "quick" if model is None else "measured"
+    found = forecast(known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions)
     assumptions = (
         *busy_of(known),
         *timed_told(known.timed_at),
@@ -119,114 +119,121 @@ def foresee(
     return found.model_copy(update={"assumptions": assumptions, "estimating_seconds": known.seconds})
 
 
-def busy_of(known: Foresight) -> tuple[str, ...]:
+def busy_of(known: ForecastInputs) -> tuple[str, ...]:
     """A warning when the machine was busy while the model was timed."""
-    return busy_with(known.here.waiting, known.here.load, known.machine.cores, known.stolen)
+    return busy_with(known.conditions.waiting, known.conditions.load, known.machine.cores, known.stolen)
 
 
-def foreseen(
-    material: Material, index: Index, listener: Listener, *, decides: bool = False, known: Foresight | None = None
+def report_estimate(
+    data: PreparedData,
+    index: StoreIndex,
+    listener: ProgressListener,
+    *,
+    decides: bool = False,
+    known: ForecastInputs | None = None,
 ) -> Estimate | None:
     """The estimate at the beginning of a run, told: what `decide` takes in all, or the tuning alone; None for a model
     that can be trained but not sliced.
 
     Errors: `GateFailed` when strict and the tuning would be too short to judge fine-tuning by.
     """
-    listener.stage("estimating")
+    listener.start_stage("estimating")
     try:
-        found = foresee(material, index, known=known)
+        found = estimate_run(data, index, known=known)
     except ModelError as error:
         listener.note(f"no estimate: {error.found or error.what}")
         return None
-    listener.note(in_short(found, decides=decides))
+    listener.note(summarize_estimate(found, decides=decides))
     for line in found.assumptions:
         if line.startswith(BUSY_MACHINE):
             listener.note(f"warning: {line}")
-    if warning := too_short(found):
+    if warning := format_short_training_warning(found):
         listener.note(f"warning: {warning}")
-        if decides and material.recipe.strict:
+        if decides and data.recipe.strict:
             raise GateFailed(
-                "too-short-tuning", warning, where="training.minutes", found=passes_of(found),
+                "too-short-tuning", warning, where="training.minutes", found=format_training_length(found),
                 do="give the tuning more time, or decide without strict",
             )  # fmt: skip
     return found
 
 
-def too_short(estimate: Estimate) -> str:
+def format_short_training_warning(estimate: Estimate) -> str:
     """What is to be told before a tuning that will be too short; empty where it will not."""
     extent = estimate.extent
     if extent is None or not extent.is_short:
         return ""
     return (
-        f"{duration(estimate.seconds.expected)} of tuning are about {passes_told(extent)}: nothing can be said about "
-        f"fine-tuning after that. {minutes_told(extent)}."
+        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}: nothing can be said about "
+        f"fine-tuning after that. {format_needed_minutes(extent)}."
     )
 
 
-def passes_of(estimate: Estimate) -> str:
+def format_training_length(estimate: Estimate) -> str:
     """How much the tuning will be."""
-    return passes_told(estimate.extent) if estimate.extent else f"{estimate.steps:,} steps"
+    return format_epochs(estimate.extent) if estimate.extent else f"{estimate.steps:,} steps"
 
 
-def in_short(estimate: Estimate, *, decides: bool = False) -> str:
+def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
     """`tuning takes about 5 min (4 min to 8 min) for 3 passes over the data (...), 1.3 GB of memory and $0.01`; for a
     decision, the total first."""
     seconds = estimate.seconds
     if decides:
-        whole, asking = total([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
+        whole, asking = sum_intervals([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
         return (
-            f"the whole decision takes about {duration(whole.expected)} ({duration(whole.low)} to "
-            f"{duration(whole.high)}): tuning {duration(seconds.expected)} for {passes_of(estimate)}, asking "
-            f"{duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory and "
-            f"{usd(estimate.decide_usd.expected)}"
+            f"the whole decision takes about {format_duration(whole.expected)} ({format_duration(whole.low)} to "
+            f"{format_duration(whole.high)}): tuning {format_duration(seconds.expected)} for {format_training_length(estimate)}, asking "
+            f"{format_duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory and "
+            f"{format_usd(estimate.decide_usd.expected)}"
         )
-    between = f"{duration(seconds.low)} to {duration(seconds.high)}"
+    between = f"{format_duration(seconds.low)} to {format_duration(seconds.high)}"
     memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
     return (
-        f"tuning takes about {duration(seconds.expected)} ({between}) for {passes_of(estimate)}, {memory} and "
-        f"{usd(estimate.usd.expected)}"
+        f"tuning takes about {format_duration(seconds.expected)} ({between}) for {format_training_length(estimate)}, {memory} and "
+        f"{format_usd(estimate.usd.expected)}"
     )
 
 
-def past_runs(index: Index, here: Machine) -> list[Run]:
+def list_past_runs(index: StoreIndex, here: Machine) -> list[Run]:
     """Finished runs on a machine like this one whose estimates came out somehow, newest first."""
     return [
         stored.run
-        for stored in index.runs(RUNS_LOOKED_AT)
+        for stored in index.list_runs(MAX_PAST_RUNS)
         if stored.run.estimate_error
         and (stored.run.machine.processor, stored.run.machine.cores, stored.run.machine.accelerator)
         == (here.processor, here.cores, here.accelerator)
     ]
 
 
-def work_of(material: Material) -> Work:
+def count_workload(data: PreparedData) -> Workload:
     """What there is to do, counted in the data."""
-    train, validation = material.prepared["train"], material.prepared["validation"]
-    has_questions = any(example.messages for example in material.validation)
-    answers = answer_lengths(material.arrays["validation"]) if has_questions else ()
-    return Work(
+    train, validation = data.prepared["train"], data.prepared["validation"]
+    has_questions = any(example.messages for example in data.validation)
+    answers = count_answer_tokens(data.arrays["validation"]) if has_questions else ()
+    return Workload(
         examples=train.examples,
         tokens_read=train.tokens_read,
         tokens_trained=train.tokens_trained,
-        answers=answers,
-        question=(validation.tokens_read - validation.tokens_trained) / max(1, validation.examples),
-        tests=len(material.test) if has_questions else 0,
-        longest=material.recipe.evaluation.max_new_tokens or max(answers, default=1),
-        label_tokens=label_tokens([example.answer for example in material.train], material.model.tokenizer),
-        ways_to_show=ways_to_show(form_of([example.answer for example in material.train])[0]),
-        own_prompts=len(own_prompts(material.recipe)),
+        answer_lengths=answers,
+        prompt_tokens=(validation.tokens_read - validation.tokens_trained) / max(1, validation.examples),
+        test_examples=len(data.test) if has_questions else 0,
+        max_new_tokens=data.recipe.evaluation.max_new_tokens or max(answers, default=1),
+        label_tokens=count_label_tokens([example.answer for example in data.train], data.model.tokenizer),
+        format_instructions=count_format_instructions(
+            infer_output_constraint([example.answer for example in data.train])[0]
+        ),
+        custom_prompts=len(read_custom_prompts(data.recipe)),
     )
 
 
-def label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
+def count_label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
     """Tokens of all labels, what they begin with in common counted once; 0 where the answers are no labels."""
-    form = form_of(answers)[0] if answers else None
+    form = infer_output_constraint(answers)[0] if answers else None
     if form is None or not form.labels:
         return 0
     encoded = tokenizer.encode(list(form.labels))
     return len({tuple(one.ids[:t]) for one in encoded for t in range(1, len(one.ids) + 1)})
 
 
-def answer_lengths(arrays: TokenArrays) -> tuple[int, ...]:
+def count_answer_tokens(arrays: TokenArrays) -> tuple[int, ...]:
     """Trained tokens of the first sequence of each example."""
-    return tuple(int((arrays.sequence(arrays.sequences_of(e)[0])[1] > 0).sum()) for e in range(len(arrays)))
+    return tuple(int((arrays.get_sequence(arrays.get_sequence_range(e)[0])[1] > 0).sum()) for e in range(len(arrays)))

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunesmith.atomic_io import sync_folder
 from tunesmith.errors import ModelError
-from tunesmith.files import sync_folder
-from tunesmith.model_folder.settings import read_settings
-from tunesmith.providers.local_model import NamedModel
-from tunesmith.records import ChatTokenizer, Message, Run, Serving
-from tunesmith.runs.folder import RunFolder
-from tunesmith.runs.stop import say_at_the_end
-from tunesmith.temporaries import temporary_folder
-from tunesmith.workflow.bundle import PROOF, AnswersProof, prove, write_bundle
-from tunesmith.workflow.index import Index, artifact_of
-from tunesmith.workflow.inventory import folder_if_run
-from tunesmith.workflow.listener import SILENT, Listener
-from tunesmith.workflow.serving import TUNED, base_of, choose_contender
+from tunesmith.model_folder.settings_json import read_settings
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.records import ChatTokenizer, InferenceConfig, Message, Run
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import say_at_the_end
+from tunesmith.temporary_files import make_temporary_folder
+from tunesmith.workflow.bundle import PROOF_FILE, AnswersProof, verify_bundle, write_bundle
+from tunesmith.workflow.contender_loading import TUNED_CONTENDER, choose_contender, open_base_model
+from tunesmith.workflow.inventory import resolve_run_or_name
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
+from tunesmith.workflow.store_index import StoreIndex, build_artifact
 
 if TYPE_CHECKING:
-    from tunesmith.engine.adapters.merge import Proof
+    from tunesmith.engine.adapters.merge import MergeProof
 
-PROBES = 8
-MOST_PROBE_TOKENS = 1024
-TEXTS = (
+MAX_PROBES = 8
+MAX_PROBE_TOKENS = 1024
+DEFAULT_PROBE_TEXTS = (
     "The capital of France is Paris, and the river that runs through it is the Seine.",
     "def add(a, b):\n    return a + b\n\nprint(add(2, 3))",
     'Dear Sir or Madam, I am writing to ask when my order of 12 March will arrive. Number 4711-B, {"express": true}.',
@@ -40,7 +40,7 @@ TEXTS = (
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an export wrote: which contender and why, the proof of merging, and that of the answers.
 
     `merge` is None where nothing is merged; `answers` where an adapter without a run was given. `dtype` is what the
@@ -50,20 +50,22 @@ class Exported:
 
     folder: Path
     contender: str | None
-    why: str
-    merge: "Proof | None"
+    reason: str
+    merge: "MergeProof | None"
     answers: AnswersProof | None
     dtype: str | None
     sampling: tuple[str, ...] = ()
 
 
-def export(name: str, to: Path, contender: str | None = None, listener: Listener = SILENT) -> Exported:
+def export(
+    name: str, to: Path, contender: str | None = None, listener: ProgressListener = NULL_LISTENER
+) -> ExportResult:
     """Write the winner of a run, its `contender` of that name, or an adapter on its model, as a folder `to`.
 
     Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` when it would answer otherwise than it
     was measured: nothing is written.
     """
-    given = folder_if_run(name)
+    given = resolve_run_or_name(name)
     place = Path(given)
     if os.path.lexists(to):  # also a link to nowhere
         raise ModelError(
@@ -73,25 +75,25 @@ def export(name: str, to: Path, contender: str | None = None, listener: Listener
         return _export_adapter(given, to)
     folder = RunFolder.open(place)
     chosen = choose_contender(folder, contender)
-    serving = chosen.serving
-    with _beside(to) as temporary:
-        merge, model = _written(folder, serving, temporary)
+    serving = chosen.inference_config
+    with _stage_folder(to) as temporary:
+        merge, model = _write_model(folder, serving, temporary)
         is_exact = _is_float32(folder)
         dtype = None if model is None else "float32" if is_exact or merge else "bfloat16"
         write_bundle(folder, serving, model, dtype or "", temporary)
-        proof = prove(folder, serving, temporary, is_exact=is_exact)
-        proof.write(temporary / PROOF)
+        proof = verify_bundle(folder, serving, temporary, is_exact=is_exact)
+        proof.write(temporary / PROOF_FILE)
     say_at_the_end(lambda: f"Kept in {to}: the whole folder")
-    with Index.open(listener) as index:  # the folder is written: what the store does not take is a warning
-        index.add_artifact(artifact_of("export", to, folder.read(Run).id), folder)
-    return Exported(to, serving.contender, chosen.why, merge, proof, dtype, sampling_of(to))
+    with StoreIndex.open(listener) as index:  # the folder is written: what the store does not take is a warning
+        index.add_artifact(build_artifact("export", to, folder.read(Run).id), folder)
+    return ExportResult(to, serving.contender, chosen.reason, merge, proof, dtype, list_sampling_settings(to))
 
 
-def _export_adapter(given: str, to: Path) -> Exported:
+def _export_adapter(given: str, to: Path) -> ExportResult:
     """An adapter, or the model of a folder that a run trained, without a run's answers."""
     from tunesmith.engine.adapters.merge import export_merged
 
-    named = NamedModel.open(given)
+    named = ResolvedModel.open(given)
     identity = named.identity
     if identity.adapter is None:
         raise ModelError(
@@ -100,13 +102,13 @@ def _export_adapter(given: str, to: Path) -> Exported:
             where=given,
             do="give a run or an adapter",
         )
-    probes = probes_of(None, named.tokenizer, named.context_tokens)
+    probes = build_probes(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
     say_at_the_end(lambda: f"Kept in {to}: the whole folder")
-    return Exported(to, None, "", proof, None, "float32", sampling_of(to))
+    return ExportResult(to, None, "", proof, None, "float32", list_sampling_settings(to))
 
 
-def sampling_of(folder: Path) -> tuple[str, ...]:
+def list_sampling_settings(folder: Path) -> tuple[str, ...]:
     """The settings in generation_config.json that change the likeliest answer, or draw another one: `temperature 0.7`.
 
     They are the base model's and stay, for its makers recommend them; transformers and vLLM go by them unasked.
@@ -120,9 +122,9 @@ def sampling_of(folder: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _beside(to: Path) -> Iterator[Path]:
+def _stage_folder(to: Path) -> Iterator[Path]:
     """A folder beside `to` that takes its place when the block ends well, and goes away when it does not."""
-    with temporary_folder(to) as temporary:
+    with make_temporary_folder(to) as temporary:
         place = temporary / to.name
         yield place
         for path in place.rglob("__pycache__"):
@@ -134,40 +136,42 @@ def _beside(to: Path) -> Iterator[Path]:
     sync_folder(to.parent)
 
 
-def _written(folder: RunFolder, serving: Serving, to: Path) -> "tuple[Proof | None, NamedModel | None]":
+def _write_model(
+    folder: RunFolder, serving: InferenceConfig, to: Path
+) -> "tuple[MergeProof | None, ResolvedModel | None]":
     """The folder `to`, made: with the tuned model merged into an ordinary one where that answers; and what answers."""
     from tunesmith.engine.adapters.merge import export_merged
 
-    if serving.model != TUNED:
+    if serving.model != TUNED_CONTENDER:
         to.mkdir()
-        return None, None if serving.remote else base_of(folder, folder.read_recipe())
-    named = NamedModel.open(str(folder.path))
+        return None, None if serving.remote else open_base_model(folder, folder.read_recipe())
+    named = ResolvedModel.open(str(folder.path))
     identity = named.identity
-    probes = probes_of(folder, named.tokenizer, named.context_tokens)
+    probes = build_probes(folder, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter) if identity.adapter else None, probes, to)
-    return proof, NamedModel.open(str(to))
+    return proof, ResolvedModel.open(str(to))
 
 
 def _is_float32(folder: RunFolder) -> bool:
     """Whether the run computes in float32 with whole weights: then nothing but the order of sums may differ."""
-    from tunesmith.engine.load import dtype_here
+    from tunesmith.engine.model_loading import get_local_dtype
 
     recipe = folder.read_recipe()
-    return dtype_here(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
+    return get_local_dtype(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
 
 
-def probes_of(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None) -> list[list[int]]:
+def build_probes(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None) -> list[list[int]]:
     """The validation examples that a run answered while it was trained, rendered with their answers; else `TEXTS`."""
-    texts = list(TEXTS)
+    texts = list(DEFAULT_PROBE_TEXTS)
     if run is not None:
         instruction = run.read_recipe().data.instruction
         system = (Message("system", instruction),) if instruction else ()
-        asked = {sample.example: sample for sample in run.samples().records}
+        asked = {sample.example: sample for sample in run.read_samples().records}
         told = [
             (*system, Message("user", sample.question), Message("assistant", sample.expected))
-            for sample in list(asked.values())[:PROBES]
+            for sample in list(asked.values())[:MAX_PROBES]
         ]
         with suppress(ModelError):  # a template that refuses these roles: the texts will do
             texts = [tokenizer.render(messages) for messages in told] or texts
-    most = min(MOST_PROBE_TOKENS, context_tokens or MOST_PROBE_TOKENS)
+    most = min(MAX_PROBE_TOKENS, context_tokens or MAX_PROBE_TOKENS)
     return [encoded.ids[:most] for encoded in tokenizer.encode(texts)]

@@ -9,8 +9,8 @@ by how old they are and how much busier or idler the machine was, and shrunk tow
     factor = exp( sum w log(actual / expected) / (1 + sum w) ),   w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
 
 within 1 / `MOST` and `MOST`: whatever a busy hour taught, an estimate is not corrected by more. The extremes of what
-came out (and a tenth beyond) widen the interval, at least `LEAST_SPREAD` to each side; before there are runs to learn
-from it is a guess: `SPREAD`. See docs/decisions/112.
+came out (and a tenth beyond) widen the interval, at least `MIN_INTERVAL_FACTOR` to each side; before there are runs to learn
+from it is a guess: `DEFAULT_INTERVALS`. See docs/decisions/112.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,30 +19,35 @@ from datetime import datetime
 from math import ceil, exp, log
 from typing import TYPE_CHECKING, Literal
 
-from tunesmith.recipe.defaults import usual_passes
-from tunesmith.records import Estimate, Range, Recipe, Run, TrainingExtent
-from tunesmith.records.estimate import exactly, scaled, total
-from tunesmith.records.extent import VALIDATION_SHARE
-from tunesmith.workflow.forecast_asking import Work, answering, asking, probing
+from tunesmith.recipe.defaults import get_default_epochs
+from tunesmith.records import Estimate, EstimateInterval, Recipe, Run, TrainingLength
+from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
+from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
+from tunesmith.workflow.evaluation_forecast import (
+    Workload,
+    estimate_evaluation_seconds,
+    estimate_generation_seconds,
+    estimate_probe_seconds,
+)
 
 if TYPE_CHECKING:
-    from tunesmith.engine.pace import Prospect
+    from tunesmith.engine.profiling import TrainingProfile
 
-How = Literal["quick", "measured"]
-SPREAD = {"quick": (0.6, 1.7), "measured": (0.7, 1.5), "memory_bytes": (0.8, 1.3)}
-RUNS_LEARNED_FROM = 5
-MARGIN = 1.1
-MOST = 2.0
-LEAST_SPREAD = 1.25
+EstimateMethod = Literal["quick", "measured"]
+DEFAULT_INTERVALS = {"quick": (0.6, 1.7), "measured": (0.7, 1.5), "memory_bytes": (0.8, 1.3)}
+MAX_CORRECTION_RUNS = 5
+INTERVAL_MARGIN = 1.1
+MAX_CORRECTION = 2.0
+MIN_INTERVAL_FACTOR = 1.25
 HALF_LIFE_DAYS = 7.0
 MOST_WAITING = 0.9
 """A share of waiting beyond that says that the machine is overloaded, not how much longer work takes."""
-ALIKE = 2.0
+MAX_SIZE_RATIO = 2.0
 """How many times as large a model may be whose runs say something about this one's."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class EstimateCorrection:
     """What past errors teach about one quantity: actual / expected, lowest, middle and highest."""
 
     low: float
@@ -50,17 +55,19 @@ class Lesson:
     high: float
     runs: int = 0
 
-    def applied(self, raw: Range, idle: float = 1.0) -> Range:
+    def apply_to(self, raw: EstimateInterval, idle: float = 1.0) -> EstimateInterval:
         """The quantity, corrected and with its interval; low is `idle` times as long, where the machine was busy."""
-        return Range(low=raw.low * self.low * idle, expected=raw.expected * self.middle, high=raw.high * self.high)
+        return EstimateInterval(
+            low=raw.low * self.low * idle, expected=raw.expected * self.middle, high=raw.high * self.high
+        )
 
     def __str__(self) -> str:
-        least, most = self.low * MARGIN, self.high / MARGIN
+        least, most = self.low * INTERVAL_MARGIN, self.high / INTERVAL_MARGIN
         return f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g} times that"
 
 
 @dataclass(frozen=True)
-class Here:
+class ForecastConditions:
     """What past runs are compared with: parameters of the model, processes for each core, the time, and the share of
     the time that this program waits for a core."""
 
@@ -69,12 +76,12 @@ class Here:
     now: datetime | None = None
     waiting: float | None = None
 
-    def is_alike(self, run: Run) -> bool:
+    def is_comparable(self, run: Run) -> bool:
         """Whether its model is about as large. One whose size is not known teaches nothing."""
         theirs = run.model.parameters
-        return bool(self.parameters and theirs and 1 / ALIKE <= theirs / self.parameters <= ALIKE)
+        return bool(self.parameters and theirs and 1 / MAX_SIZE_RATIO <= theirs / self.parameters <= MAX_SIZE_RATIO)
 
-    def weight_of(self, run: Run) -> float:
+    def compute_weight(self, run: Run) -> float:
         """How much a run says today, in (0, 1]."""
         days = 0.0 if self.now is None else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
         is_corrected = None not in (run.estimate and run.estimate.waiting, run.result and run.result.waiting)
@@ -84,85 +91,105 @@ class Here:
 
 
 def forecast(
-    prospect: "Prospect", work: Work, recipe: Recipe, past: Sequence[Run], how: How, here: Here = Here()
+    profile: "TrainingProfile",
+    workload: Workload,
+    recipe: Recipe,
+    past: Sequence[Run],
+    method: EstimateMethod,
+    conditions: ForecastConditions = ForecastConditions(),
 ) -> Estimate:
     """Time, memory and money of the tuning, and what asking all contenders adds."""
-    pace, training = prospect.pace, recipe.training
-    lessons = {name: learned(past, name, how, here) for name in ("seconds", "memory_bytes")}
-    step = prospect.tokens_per_step * pace.token_seconds + pace.update_seconds
-    reading = (training.evaluations + 1) * prospect.look_tokens * pace.look_token_seconds
-    answers = scaled(answering(prospect, work, len(work.answers), recipe), training.evaluations)
-    looks = total([exactly(reading), answers])
+    pace, training = profile.throughput, recipe.training
+    lessons = {name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")}
+    step = profile.tokens_per_step * pace.token_seconds + pace.update_seconds
+    reading = (training.evaluations + 1) * profile.validation_tokens * pace.validation_token_seconds
+    answers = scale_interval(
+        estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe), training.evaluations
+    )
+    looks = sum_intervals([make_point_interval(reading), answers])
     if training.minutes is not None:  # the engine thins validation out (engine/validation_budget.py)
-        most = VALIDATION_SHARE * training.minutes * 60 / lessons["seconds"].middle
-        looks = Range(low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most))
-    reference = prospect.reference_tokens * pace.look_token_seconds
-    per_epoch = ceil(work.examples / training.batch_size)
-    slower, idle = lessons["seconds"].middle, work_share(here.waiting)
+        most = MAX_VALIDATION_FRACTION * training.minutes * 60 / lessons["seconds"].middle
+        looks = EstimateInterval(
+            low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most)
+        )
+    reference = profile.reference_tokens * pace.validation_token_seconds
+    per_epoch = ceil(workload.examples / training.batch_size)
+    slower, idle = lessons["seconds"].middle, work_share(conditions.waiting)
     if training.minutes is None:
         steps = max(1, round((training.epochs or 1.0) * per_epoch))
-        seconds = lessons["seconds"].applied(total([exactly(steps * step + reference), looks]), idle)
+        seconds = lessons["seconds"].apply_to(
+            sum_intervals([make_point_interval(steps * step + reference), looks]), idle
+        )
     else:
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
         budget = training.minutes * 60  # it ends with the step and the validation pass that are under way
         over = step * slower + looks.high * slower / (training.evaluations + 1)
-        seconds = Range(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
-    deciding = total([asking(prospect, work, recipe), probing(prospect, work, recipe)])
-    asked = lessons["seconds"].applied(deciding, idle)
+        seconds = EstimateInterval(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
+    deciding = sum_intervals(
+        [estimate_evaluation_seconds(profile, workload, recipe), estimate_probe_seconds(profile, workload, recipe)]
+    )
+    asked = lessons["seconds"].apply_to(deciding, idle)
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
-        how=how,
+        how=method,
         steps=steps,
-        tokens_read=round(work.tokens_read * steps / per_epoch),
-        tokens_trained=round(work.tokens_trained * steps / per_epoch),
-        tokens_computed=round(prospect.tokens_per_step * steps),
-        plan=prospect.plan,
+        tokens_read=round(workload.tokens_read * steps / per_epoch),
+        tokens_trained=round(workload.tokens_trained * steps / per_epoch),
+        tokens_computed=round(profile.tokens_per_step * steps),
+        plan=profile.plan,
         seconds=seconds,
         parts={"steps": steps * step * slower, "looks": looks.expected * slower, "reference": reference * slower},
         asking_seconds=asked,
-        memory_bytes=lessons["memory_bytes"].applied(exactly(prospect.base_bytes + pace.held_bytes)),
-        usd=scaled(seconds, per_second),
-        decide_usd=scaled(total([seconds, asked]), per_second),
-        extent=_extent(work, recipe, steps, step * slower, seconds.expected),
-        load=here.load,
-        waiting=here.waiting,
+        memory_bytes=lessons["memory_bytes"].apply_to(make_point_interval(profile.base_bytes + pace.used_bytes)),
+        usd=scale_interval(seconds, per_second),
+        decide_usd=scale_interval(sum_intervals([seconds, asked]), per_second),
+        extent=_compute_training_length(workload, recipe, steps, step * slower, seconds.expected),
+        load=conditions.load,
+        waiting=conditions.waiting,
         factors={name: lesson.middle for name, lesson in lessons.items()},
-        assumptions=_assumptions(prospect, work, recipe, lessons, how),
+        assumptions=_list_assumptions(profile, workload, recipe, lessons, method),
     )
 
 
-def learned(past: Sequence[Run], name: str, how: How, here: Here) -> Lesson:
+def fit_correction(
+    past: Sequence[Run], name: str, method: EstimateMethod, conditions: ForecastConditions
+) -> EstimateCorrection:
     """What the newest finished runs of a model like this one teach about "seconds" or "memory_bytes"."""
     found = [
-        (run.estimate_error[name] * run.estimate.factors.get(name, 1.0), here.weight_of(run))
+        (run.estimate_error[name] * run.estimate.factors.get(name, 1.0), conditions.compute_weight(run))
         for run in past
-        if run.estimate is not None and run.estimate.how == how and name in run.estimate_error and here.is_alike(run)
-    ][:RUNS_LEARNED_FROM]
-    low, high = SPREAD["memory_bytes" if name == "memory_bytes" else how]
+        if run.estimate is not None
+        and run.estimate.how == method
+        and name in run.estimate_error
+        and conditions.is_comparable(run)
+    ][:MAX_CORRECTION_RUNS]
+    low, high = DEFAULT_INTERVALS["memory_bytes" if name == "memory_bytes" else method]
     if not found:
-        return Lesson(low, 1.0, high)
+        return EstimateCorrection(low, 1.0, high)
     moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (1 + sum(weight for _, weight in found))
-    middle = exp(min(log(MOST), max(-log(MOST), moved)))
+    middle = exp(min(log(MAX_CORRECTION), max(-log(MAX_CORRECTION), moved)))
     if len(found) == 1:  # one run says where the middle is, not how wide the interval is
-        return Lesson(low * middle, middle, high * middle, 1)
-    least, most = min(ratio for ratio, _ in found) / MARGIN, max(ratio for ratio, _ in found) * MARGIN
-    return Lesson(
-        max(middle / MOST, min(least, middle / LEAST_SPREAD)),
+        return EstimateCorrection(low * middle, middle, high * middle, 1)
+    least, most = min(ratio for ratio, _ in found) / INTERVAL_MARGIN, max(ratio for ratio, _ in found) * INTERVAL_MARGIN
+    return EstimateCorrection(
+        max(middle / MAX_CORRECTION, min(least, middle / MIN_INTERVAL_FACTOR)),
         middle,
-        min(middle * MOST, max(most, middle * LEAST_SPREAD)),
+        min(middle * MAX_CORRECTION, max(most, middle * MIN_INTERVAL_FACTOR)),
         len(found),
     )
 
 
-def _extent(work: Work, recipe: Recipe, steps: int, step_seconds: float, seconds: float) -> TrainingExtent:
+def _compute_training_length(
+    workload: Workload, recipe: Recipe, steps: int, step_seconds: float, seconds: float
+) -> TrainingLength:
     """How many passes over the data so many steps are."""
-    per_pass = ceil(work.examples / recipe.training.batch_size)
+    per_pass = ceil(workload.examples / recipe.training.batch_size)
     whole, rest = divmod(steps, per_pass)
-    return TrainingExtent(
-        steps=steps, examples=whole * work.examples + min(rest * recipe.training.batch_size, work.examples),
-        train_examples=work.examples, seconds=seconds, step_seconds=step_seconds, steps_per_pass=per_pass,
-        wanted_passes=usual_passes(work.examples, recipe.method),
+    return TrainingLength(
+        steps=steps, examples=whole * workload.examples + min(rest * recipe.training.batch_size, workload.examples),
+        train_examples=workload.examples, seconds=seconds, step_seconds=step_seconds, steps_per_pass=per_pass,
+        wanted_passes=get_default_epochs(workload.examples, recipe.method),
     )  # fmt: skip
 
 
@@ -171,7 +198,7 @@ def work_share(waiting: float | None) -> float:
     return 1.0 - min(MOST_WAITING, waiting or 0.0)
 
 
-def errors_of(run: Run) -> dict[str, float]:
+def compute_estimate_ratios(run: Run) -> dict[str, float]:
     """Actual / expected of a finished run; {} where that says nothing. For a time budget: of the time of one step.
 
     Both are taken as on an idle machine, where it is known how long this program waited for a core.
@@ -193,15 +220,19 @@ def errors_of(run: Run) -> dict[str, float]:
     return {"seconds": round(slower / busier, 4), **memory}
 
 
-def _assumptions(
-    prospect: "Prospect", work: Work, recipe: Recipe, lessons: Mapping[str, Lesson], how: How
+def _list_assumptions(
+    profile: "TrainingProfile",
+    workload: Workload,
+    recipe: Recipe,
+    lessons: Mapping[str, EstimateCorrection],
+    method: EstimateMethod,
 ) -> tuple[str, ...]:
-    source = "a few layers of the model with random weights" if how == "quick" else "steps of the whole model"
+    source = "a few layers of the model with random weights" if method == "quick" else "steps of the whole model"
     said = [
         f"timed on this machine, with {source}: a few hundred tokens",
         "all steps are like the first 16",
         "low and expected: answers are as long as the right ones; high: all go to the limit of "
-        f"{work.longest:,} tokens",
+        f"{workload.max_new_tokens:,} tokens",
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
         "reading and preparing the data, loading the model and writing the report are not counted",
     ]
@@ -209,9 +240,9 @@ def _assumptions(
         said.append("what documents and remote models add to deciding is not counted")
     if recipe.training.patience is not None and recipe.training.patience < recipe.training.evaluations:
         said.append(f"it goes to its end: {recipe.training.patience} looks in a row without gain would end it earlier")
-    if prospect.unshared:
-        said.append(prospect.unshared)
-    if prospect.plan.checkpointing:
+    if profile.no_sharing_message:
+        said.append(profile.no_sharing_message)
+    if profile.plan.checkpointing:
         said.append("activations are computed twice (checkpointing), because memory is short")
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
         lesson = lessons[name]

@@ -4,34 +4,34 @@ import os.path
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.sample import sample_path
+from tunesmith.data.sample_data import get_sample_path
 from tunesmith.errors import InputError, StoreError
-from tunesmith.models.embedded import embedded_models, embedding_models, resolve_embedding
-from tunesmith.models.resolve import known_models, looks_like_folder
+from tunesmith.models.embedded import get_embedded_models, get_embedding_models, resolve_embedding_model
+from tunesmith.models.resolve import is_folder_path, list_known_models
 from tunesmith.providers.local_model import resolve
 from tunesmith.records import Decision, Recipe, Run
-from tunesmith.runs.folder import RunFolder
-from tunesmith.store.entries import StoredRun, UnreadableRun
+from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.workflow.index import Index, artifacts_of, bring_up_to_date, enter_unknown
-from tunesmith.workflow.listener import SILENT, Listener
+from tunesmith.store.stored_records import StoredRun, UnreadableRun
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
+from tunesmith.workflow.store_index import StoreIndex, add_unknown_runs, list_folder_artifacts, refresh_store
 
-HERE = Path("runs")
+DEFAULT_RUNS_FOLDER = Path("runs")
 """Where runs are made when no one says otherwise."""
 
 
 def fetch_sample() -> Path:
     """The sample data, fetched on first use. Errors: `InputError` without a network."""
-    return sample_path()
+    return get_sample_path()
 
 
 def fetch_embedded() -> None:
     """Have the embedded models and the sample on this machine. Errors: `InputError`."""
     fetch_sample()
-    for name in embedded_models():
+    for name in get_embedded_models():
         resolve(name)
-    for name in embedding_models():
-        resolve_embedding(name)
+    for name in get_embedding_models():
+        resolve_embedding_model(name)
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -40,13 +40,13 @@ def list_models() -> list[dict[str, Any]]:
         {
             "name": model.name,
             "kind": model.source,
-            "ready": "yes" if model.ready else "to be fetched",
+            "ready": "yes" if model.is_available else "to be fetched",
             "where": model.folder,
         }
-        for model in known_models()
+        for model in list_known_models()
     ]
     with Store.open() as store:
-        tuned = [*store.artifacts(kind="adapter"), *store.artifacts(kind="model")]
+        tuned = [*store.list_artifacts(kind="adapter"), *store.list_artifacts(kind="model")]
     return rows + [
         {"name": artifact.run, "kind": artifact.kind, "ready": "yes" if Path(artifact.path).is_dir() else "missing",
          "where": artifact.path}
@@ -58,37 +58,37 @@ def list_runs(limit: int) -> list[dict[str, Any]]:
     """The newest runs: id, status, model, verdict, folder. The store is brought up to date from their folders first,
     and with the runs that lie beside them and in `runs/` here."""
     with Store.open() as store:
-        enter_unknown(store, [HERE, *(Path(row.folder).parent for row in store.runs(limit))])
-        return [_row_of(store, row) for row in store.runs(limit)]
+        add_unknown_runs(store, [DEFAULT_RUNS_FOLDER, *(Path(row.folder).parent for row in store.list_runs(limit))])
+        return [_build_row(store, row) for row in store.list_runs(limit)]
 
 
-def _row_of(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:
+def _build_row(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:
     folder = Path(row.folder)
     known = row.run if isinstance(row, StoredRun) else row
-    run = bring_up_to_date(store, folder) or (known if isinstance(known, Run) else None)
+    run = refresh_store(store, folder) or (known if isinstance(known, Run) else None)
     return {
         "id": known.id,
         "created": known.created,
-        "status": _status(run, folder) if run else "unreadable",
+        "status": _compute_status(run, folder) if run else "unreadable",
         "model": run.model.name if run else "",
-        "verdict": _verdict(folder),
+        "verdict": _read_verdict(folder),
         "folder": row.folder,
     }
 
 
-def show_run(run: str, listener: Listener = SILENT) -> dict[str, Any]:
+def show_run(run: str, listener: ProgressListener = NULL_LISTENER) -> dict[str, Any]:
     """Everything known of one run, given by id, beginning of an id, or folder; `damaged` names each file that is not as
     it was written. Errors: `RunError`, `StoreError`."""
-    opened = RunFolder.open(folder_of(run))
+    opened = RunFolder.open(find_run_folder(run))
     head = opened.read(Run)
-    damaged = opened.damage()
+    damaged = opened.find_damage()
     decision = opened.read(Decision) if opened.has(Decision) else None
-    with Index.open(listener) as index:
-        index.bring_up_to_date(opened)
-        artifacts = index.artifacts(head.id) or artifacts_of(opened, head)
+    with StoreIndex.open(listener) as index:
+        index.refresh(opened)
+        artifacts = index.list_artifacts(head.id) or list_folder_artifacts(opened, head)
     return {
         "run": head.model_dump(mode="json"),
-        "status": _status(head, opened.path),
+        "status": _compute_status(head, opened.path),
         "folder": str(opened.path),
         "recipe": opened.read_recipe().model_dump(mode="json"),
         "decision": decision.model_dump(mode="json") if decision else None,
@@ -98,55 +98,55 @@ def show_run(run: str, listener: Listener = SILENT) -> dict[str, Any]:
     }
 
 
-def folder_of(run: str) -> Path:
+def find_run_folder(run: str) -> Path:
     """The folder of a run given by its folder, its id, or the beginning of its id; where the store does not know it,
     `runs/` here is searched. Errors: `StoreError`."""
-    if looks_like_folder(run):
+    if is_folder_path(run):
         return Path(run).expanduser()
     try:
         with Store.open() as store:
-            return Path(store.find_folder(run))
+            return Path(store.get_run_folder(run))
     except StoreError:
-        found = RunFolder.all_in(HERE, run)
+        found = RunFolder.list_all(DEFAULT_RUNS_FOLDER, run)
         if len(found) == 1:
             return found[0].path
         raise
 
 
-def folder_if_run(name: str) -> str:
+def resolve_run_or_name(name: str) -> str:
     """A run's folder when the name is that of a run, else the name: it may be a model's.
 
     A path stays as it is written but for `~`: without its `./` it could be taken for a hub name.
     Errors: `RunError` when what every use of the run rests on is damaged.
     """
-    if looks_like_folder(name):
+    if is_folder_path(name):
         path = os.path.expanduser(name)
-        _refuse_damaged_head(Path(path))
+        _check_head(Path(path))
         return path
     if not name[:1].isdigit():
         return name  # ids begin with a date: a model's name needs no store
     try:
-        folder = folder_of(name)
+        folder = find_run_folder(name)
     except StoreError as error:
         if error.code == "store/no-such-run":
             return name
         raise
-    _refuse_damaged_head(folder)
+    _check_head(folder)
     return str(folder)
 
 
-def _refuse_damaged_head(folder: Path) -> None:
+def _check_head(folder: Path) -> None:
     if "\0" not in str(folder) and os.path.isfile(folder / "run.json"):
-        RunFolder.open(folder).refuse_damage("run.json", "recipe.yaml")
+        RunFolder.open(folder).check_integrity("run.json", "recipe.yaml")
 
 
-def recipe_of(folder: str) -> Recipe | None:
+def read_run_recipe(folder: str) -> Recipe | None:
     """The recipe of a run; None where the folder is no run's. Errors: `RecipeError`."""
     is_run = (Path(folder) / "recipe.yaml").is_file()
     return RunFolder.open(folder).read_recipe() if is_run else None
 
 
-def _status(run: Run, folder: Path) -> str:
+def _compute_status(run: Run, folder: Path) -> str:
     """A run that says it is running, and that no process holds, was killed; a decision goes on after its tuning is
     finished, to its verdict."""
     opened = RunFolder(folder)
@@ -160,7 +160,7 @@ def _status(run: Run, folder: Path) -> str:
     return "interrupted" if is_tuned_only else "killed"
 
 
-def _verdict(folder: Path) -> str | None:
+def _read_verdict(folder: Path) -> str | None:
     """A damaged decision must not hide the other runs of a list."""
     try:
         opened = RunFolder(folder)

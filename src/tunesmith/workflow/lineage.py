@@ -8,25 +8,25 @@ The new run's head names the earlier adapter with the SHA-256 of its files (docs
 from pathlib import Path
 
 from tunesmith.errors import ModelError, RecipeError
-from tunesmith.models.adapter import read_adapter_recipe
-from tunesmith.models.embedded import embedded_models
-from tunesmith.models.resolve import looks_like_folder
-from tunesmith.providers.local_model import NamedModel
+from tunesmith.models.adapter_recipe import read_adapter_recipe
+from tunesmith.models.embedded import get_embedded_models
+from tunesmith.models.resolve import is_folder_path
+from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import AdapterRecipe, Recipe, Run, Split
-from tunesmith.runs.folder import RunFolder
-from tunesmith.workflow.inventory import folder_if_run
-from tunesmith.workflow.listener import Listener
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.inventory import resolve_run_or_name
+from tunesmith.workflow.progress_listener import ProgressListener
 
 
-def located(recipe: Recipe) -> Recipe:
+def resolve_model_location(recipe: Recipe) -> Recipe:
     """The recipe with a run's folder in place of its id, and an absolute path where its model is a folder."""
-    if recipe.model in embedded_models():
+    if recipe.model in get_embedded_models():
         return recipe
-    name = folder_if_run(recipe.model)
-    return recipe.model_copy(update={"model": str(Path(name).absolute()) if looks_like_folder(name) else name})
+    name = resolve_run_or_name(recipe.model)
+    return recipe.model_copy(update={"model": str(Path(name).absolute()) if is_folder_path(name) else name})
 
 
-def going_on_from(recipe: Recipe, named: NamedModel, listener: Listener) -> Recipe:
+def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: ProgressListener) -> Recipe:
     """The recipe with the adapter section of what it goes on from; as it is where its model has no adapter.
 
     Errors: `RecipeError` when it asks for another adapter; `ModelError` when that one cannot be trained further.
@@ -53,7 +53,7 @@ def going_on_from(recipe: Recipe, named: NamedModel, listener: Listener) -> Reci
     return recipe.model_copy(update={"adapter": before, "revision": None})
 
 
-def examples_seen(place: str) -> set[str]:
+def collect_training_ids(place: str) -> set[str]:
     """Ids of the examples that the run in this folder, and those it goes on from, were trained or chosen on."""
     seen: set[str] = set()
     passed: set[Path] = set()

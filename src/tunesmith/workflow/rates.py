@@ -1,9 +1,9 @@
-"""How fast a model is here, measured once: the rates of `engine/pace.py`, kept in `rates/` of the home folder.
+"""How fast a model is here, measured once: the rates of `engine/profiling.py`, kept in `rates/` of the home folder.
 
 A file is named by a hash of all that rates follow from: the model's files, the machine, the threads, the dtype, method
 and adapter, versions. The data is not among it: rates are per token.
 
-Each is kept with the share of the time that this program waited for a core meanwhile (`evaluation/meter.py`), so that
+Each is kept with the share of the time that this program waited for a core meanwhile (`evaluation/usage_meter.py`), so that
 it can be used at another load: seconds go with 1 / (1 - waiting). What was measured on a busy machine is noisy (threads
 wait for one another), so it is measured again once the machine is less busy.
 """
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tunesmith.files import home_folder, write_atomically
-from tunesmith.records import Machine, ModelIdentity, Recipe, fingerprint_of
-from tunesmith.records.evaluation import BUSY
+from tunesmith.atomic_io import get_home_folder, write_atomically
+from tunesmith.records import Machine, ModelIdentity, Recipe, compute_fingerprint
+from tunesmith.records.evaluation import MAX_WAITING_FRACTION
 from tunesmith.records.record import Record
-from tunesmith.runs.environment import versions
+from tunesmith.runs.machine_info import list_versions
 from tunesmith.workflow.forecast import work_share
 
 if TYPE_CHECKING:
-    from tunesmith.engine.pace import Rates
+    from tunesmith.engine.profiling import Rates
 
 FORMAT = 1  # raise it when rates are measured in another way
 
@@ -38,11 +38,11 @@ class KeptRates(Record):
 
     def serves_at(self, waiting: float | None) -> bool:
         """Whether it may be used now: it was measured on a quiet machine, or this one is no less busy."""
-        return (self.waiting or 0.0) <= max(BUSY, waiting or 0.0)
+        return (self.waiting or 0.0) <= max(MAX_WAITING_FRACTION, waiting or 0.0)
 
     def at_load(self, waiting: float | None) -> "Rates":
         """The rates where this program waits for a core so much of the time."""
-        from tunesmith.engine.pace import Rates
+        from tunesmith.engine.profiling import Rates
 
         slower = work_share(self.waiting) / work_share(waiting)
         return Rates(**{name: slower * seconds for name, seconds in self.seconds.items()})
@@ -58,15 +58,15 @@ class RatesFile:
     @classmethod
     def of(cls, model: ModelIdentity, machine: Machine, recipe: Recipe) -> "RatesFile":
         """For a model on this machine, in this process."""
-        from tunesmith.engine.pace import conditions_of
+        from tunesmith.engine.profiling import conditions_of
 
         here = [machine.platform, machine.processor, machine.cores, machine.memory_bytes]
-        own = versions().get("tunesmith", "")
-        return cls(fingerprint_of([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
+        own = list_versions().get("tunesmith", "")
+        return cls(compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
 
     def read(self) -> KeptRates | None:
         """What is kept; None where there is nothing that can be read."""
-        path = home_folder() / "rates" / f"{self.key}.json"
+        path = get_home_folder() / "rates" / f"{self.key}.json"
         try:
             return KeptRates.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError):
@@ -76,7 +76,7 @@ class RatesFile:
         """Keep what was measured just now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = KeptRates(seconds=asdict(rates), waiting=waiting, at=now)
-        folder = home_folder() / "rates"
+        folder = get_home_folder() / "rates"
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{self.key}.json", kept.model_dump_json())

@@ -5,13 +5,13 @@ import random
 import pytest
 
 from tunesmith.errors import RecordError
-from tunesmith.evaluation.forgetting.change import forgetting_of
-from tunesmith.evaluation.forgetting.probe import probe_items
-from tunesmith.evaluation.forgetting.wording import sentences_of
-from tunesmith.evaluation.stats.paired import rate_difference
+from tunesmith.evaluation.forgetting.forgetting_summary import describe_forgetting
+from tunesmith.evaluation.forgetting.probe import load_probe_items
+from tunesmith.evaluation.forgetting.probe_comparison import compute_forgetting
+from tunesmith.evaluation.stats.paired_difference import rate_difference
 from tunesmith.records import Forgetting, GeneralAbility, ProbeAnswer, TextLoss
 
-ITEMS = probe_items()
+ITEMS = load_probe_items()
 
 
 def ability(wrong: set[str], unanswered: set[str] = frozenset(), nats: float = 2.0, probe: str = "p") -> GeneralAbility:
@@ -33,7 +33,7 @@ def ids(kind: str, count: int) -> set[str]:
 def test_a_loss_is_a_positive_drop_with_the_paired_interval() -> None:
     before = ability(ids("arithmetic", 30))
     after = ability(ids("arithmetic", 28) | ids("fact", 20), nats=2.5)
-    forgetting = forgetting_of(before, after)
+    forgetting = compute_forgetting(before, after)
     expected = rate_difference(20, 2, 200)
     drop = forgetting.drop
     assert (drop.value, drop.low, drop.high, forgetting.p) == pytest.approx(expected[:4])
@@ -45,37 +45,37 @@ def test_a_loss_is_a_positive_drop_with_the_paired_interval() -> None:
 
 
 def test_what_was_not_answered_is_counted_and_left_out() -> None:
-    forgetting = forgetting_of(ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5)))
+    forgetting = compute_forgetting(ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5)))
     assert (forgetting.drop.n, forgetting.drop.failed, forgetting.lost) == (197, 3, 2)
-    assert "3 items got no answer before or after and are left out." in sentences_of(forgetting)
+    assert "3 items got no answer before or after and are left out." in describe_forgetting(forgetting)
 
 
 def test_lapses_are_of_all_kinds_in_turn() -> None:
-    forgetting = forgetting_of(ability(set()), ability(ids("arithmetic", 9) | ids("willing", 2)))
+    forgetting = compute_forgetting(ability(set()), ability(ids("arithmetic", 9) | ids("willing", 2)))
     assert [lapse.kind for lapse in forgetting.lapses] == ["arithmetic", "willing"] * 2 + ["arithmetic"] * 2
 
 
 def test_other_probes_and_other_tokens_are_refused() -> None:
     with pytest.raises(RecordError) as error:
-        forgetting_of(ability(set()), ability(set(), probe="q"))
+        compute_forgetting(ability(set()), ability(set(), probe="q"))
     assert str(error.value) == (
         "error[record/other-probe]: General ability was measured with two different probes; nothing can be compared. "
         "found p before, q after · do measure both with the same version of tunesmith"
     )
     longer = ability(set()).model_copy(update={"texts": (TextLoss(nats=1.0, tokens=7),)})
     with pytest.raises(RecordError, match="two different tokenizers"):
-        forgetting_of(ability(set()), longer)
+        compute_forgetting(ability(set()), longer)
 
 
 def test_a_model_without_likelihoods_has_no_text_change() -> None:
-    assert forgetting_of(ability(set()), ability(set()).model_copy(update={"texts": ()})).text is None
+    assert compute_forgetting(ability(set()), ability(set()).model_copy(update={"texts": ()})).text is None
 
 
 def test_sentences_have_their_numbers() -> None:
-    forgetting = forgetting_of(
+    forgetting = compute_forgetting(
         ability(ids("arithmetic", 30)), ability(ids("arithmetic", 30) | ids("fact", 20), nats=2.5)
     )
-    sentences = sentences_of(forgetting, 0.05)
+    sentences = describe_forgetting(forgetting, 0.05)
     assert sentences[:3] == [
         "General ability fell by 10.0 points: 85.0 % of 200 small tasks were right before tuning, 75.0 % after "
         "(95 % interval of the drop 6.6 to 14.9 points; 20 lost, 0 gained).",
@@ -96,10 +96,10 @@ def test_sentences_have_their_numbers() -> None:
     ],
 )
 def test_the_budget_is_judged_with_its_doubt(lost: int, words: str) -> None:
-    told = sentences_of(forgetting_of(ability(set()), ability(ids("fact", lost))), 0.05)
+    told = describe_forgetting(compute_forgetting(ability(set()), ability(ids("fact", lost))), 0.05)
     assert words in " ".join(told)
 
 
 def test_a_gain_is_said_as_one() -> None:
-    told = sentences_of(forgetting_of(ability(ids("fact", 12)), ability(set(), nats=1.5)))
+    told = describe_forgetting(compute_forgetting(ability(ids("fact", 12)), ability(set(), nats=1.5)))
     assert told[0].startswith("General ability rose by 6.0 points:") and "it fell by 0.5" in told[-1]

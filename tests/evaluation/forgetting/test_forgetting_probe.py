@@ -4,10 +4,16 @@ from collections import Counter
 
 import pytest
 
-from tunesmith.evaluation.forgetting.probe import Item, general_texts, is_right, measure_general, probe_items
-from tunesmith.evaluation.forgetting.rules import keeps_rules, numbers_in, spelled
-from tunesmith.providers.fake import FakeCompleter
-from tunesmith.records import Likelihood, Prompt
+from tunesmith.evaluation.forgetting.probe import (
+    ProbeItem,
+    is_right,
+    load_general_texts,
+    load_probe_items,
+    measure_general_ability,
+)
+from tunesmith.evaluation.forgetting.rule_checkers import extract_numbers, follows_rules, spell_number
+from tunesmith.providers.fake_completer import FakeCompleter
+from tunesmith.records import AnswerLogprob, Prompt
 
 HABITS = (
     "",
@@ -18,19 +24,19 @@ HABITS = (
     "I don't know.",
     "Let me explain in a few words what you could do about it, step by step.",
 )
-RIGHT = {item.prompt: item.right for item in probe_items()}
+RIGHT = {item.prompt: item.right for item in load_probe_items()}
 
 
-@pytest.mark.parametrize("item", probe_items(), ids=lambda item: item.id)
-def test_an_item_takes_a_right_answer_and_no_habit(item: Item) -> None:
+@pytest.mark.parametrize("item", load_probe_items(), ids=lambda item: item.id)
+def test_an_item_takes_a_right_answer_and_no_habit(item: ProbeItem) -> None:
     assert is_right(item, item.right)
     assert not [habit for habit in (*HABITS, item.prompt) if is_right(item, habit)]
     if item.kind == "arithmetic":
-        assert item.rules["number"] not in numbers_in(item.prompt)
+        assert item.rules["number"] not in extract_numbers(item.prompt)
 
 
 def test_kinds_are_balanced_and_nothing_is_asked_twice() -> None:
-    items = probe_items()
+    items = load_probe_items()
     assert Counter(item.kind for item in items) == dict.fromkeys(
         ["instruction", "arithmetic", "fact", "format", "willing"], 40
     )
@@ -38,7 +44,7 @@ def test_kinds_are_balanced_and_nothing_is_asked_twice() -> None:
 
 
 def test_general_text_is_thirty_paragraphs() -> None:
-    texts = general_texts()
+    texts = load_general_texts()
     assert len(texts) == 30 and 2500 < sum(len(text.split()) for text in texts) < 3500
     assert all("  " not in text and text[-1] in '."' for text in texts)
 
@@ -73,11 +79,11 @@ def test_general_text_is_thirty_paragraphs() -> None:
     ],
 )
 def test_rules(answer: str, rules: dict[str, object], keeps: bool) -> None:
-    assert keeps_rules(answer, rules) is keeps
+    assert follows_rules(answer, rules) is keeps
 
 
 def test_numbers_are_spelled_below_a_hundred() -> None:
-    assert [spelled(n) for n in (0, 13, 20, 42, 99, 100)] == [
+    assert [spell_number(n) for n in (0, 13, 20, 42, 99, 100)] == [
         "zero", "thirteen", "twenty", "forty two", "ninety nine", "100",
     ]  # fmt: skip
 
@@ -85,18 +91,18 @@ def test_numbers_are_spelled_below_a_hundred() -> None:
 class Surprise:
     """Finds every word two nats surprising."""
 
-    def likelihoods(self, prompts: list[Prompt], answers: list[str], progress: object = None) -> list[Likelihood]:
+    def likelihoods(self, prompts: list[Prompt], answers: list[str], progress: object = None) -> list[AnswerLogprob]:
         assert all(prompt == () for prompt in prompts)
-        return [Likelihood(-2.0 * len(answer.split()), len(answer.split())) for answer in answers]
+        return [AnswerLogprob(-2.0 * len(answer.split()), len(answer.split())) for answer in answers]
 
 
 def test_measuring_asks_everything_at_once_and_counts_what_was_not_answered() -> None:
-    unanswered = probe_items()[3].prompt
+    unanswered = load_probe_items()[3].prompt
     completer = FakeCompleter(lambda prompt: None if prompt[0].content == unanswered else RIGHT[prompt[0].content])
     told: list[tuple[int, int]] = []
-    ability = measure_general(completer, Surprise(), lambda ready, wanted: told.append((ready, wanted)))
+    ability = measure_general_ability(completer, Surprise(), lambda ready, wanted: told.append((ready, wanted)))
     assert [answer.is_right for answer in ability.answers].count(True) == 199
-    assert [answer.item for answer in ability.answers if answer.is_right is None] == [probe_items()[3].id]
+    assert [answer.item for answer in ability.answers if answer.is_right is None] == [load_probe_items()[3].id]
     assert told[-1] == (200, 200)
     assert {text.nats / text.tokens for text in ability.texts} == {2.0}
-    assert measure_general(completer).texts == ()
+    assert measure_general_ability(completer).texts == ()

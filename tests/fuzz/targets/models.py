@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.fuzz.target import Target
-from tunesmith.models.folder import inspect_adapter_folder, inspect_model_folder
+from tunesmith.models.folder_inspection import inspect_adapter_folder, inspect_model_folder
 from tunesmith.models.safetensors_header import read_header
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.records import Message

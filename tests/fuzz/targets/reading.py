@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.fuzz.target import Target
 from tunesmith.data.check import check_examples
-from tunesmith.data.outside.loaded import load_outside
-from tunesmith.data.outside.read import sniff
+from tunesmith.data.interop.dataset_loader import load_imported_task
+from tunesmith.data.interop.tool_formats import detect_tool
 from tunesmith.data.read import read_dataset
 
 ROWS: list[dict[str, Any]] = [
@@ -75,7 +75,7 @@ def reads(name: str) -> Callable[[bytes, Path], object]:
     def run(data: bytes, folder: Path) -> object:
         path = folder / name
         path.write_bytes(data)
-        loaded = load_outside(path)[0] if sniff(path) is not None else read_dataset(path)
+        loaded = load_imported_task(path)[0] if detect_tool(path) is not None else read_dataset(path)
         assert loaded.examples or loaded.problems
         return check_examples(loaded)
 

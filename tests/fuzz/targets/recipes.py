@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.fuzz.target import Target
-from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.recipe_loader import load_recipe
 
 SEEDS = [
     b"model: smollm2-135m-instruct\nmethod: sft\ndata:\n  path: data.jsonl\n  columns: {prompt: question}\n"

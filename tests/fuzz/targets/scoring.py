@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.fuzz.target import Target
-from tunesmith.data.final_answer import final_answer
-from tunesmith.evaluation.scorers.choose import SCORERS, choose_scorer
-from tunesmith.evaluation.scorers.scorer import fault_of_reference
+from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.evaluation.scorers.scorer_protocol import find_reference_error
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
 
 CHILD = ("regex", "sql", "code")
 """They run what they are given in a process of its own, and have their tests there."""
@@ -30,11 +30,11 @@ def score_with(name: str) -> Target:
     references = REFERENCES.get(name, ["The cat sat on the mat.", "今日は"])
 
     def score(data: bytes, folder: Path) -> list[float]:
-        answer = final_answer(data.decode("utf-8", "replace"))
+        answer = extract_final_answer(data.decode("utf-8", "replace"))
         scorer, _ = choose_scorer(references, name)
         scores = [value for reference in references for value in scorer.score(answer, reference).values()]
         assert all(0.0 <= value <= 1.0 for value in scores)
-        for metric in scorer.whole_set.values():
+        for metric in scorer.corpus_metrics.values():
             metric.count(answer, references[0])
         return scores
 
@@ -45,8 +45,8 @@ def choose_by_looking(data: bytes, folder: Path) -> str:
     """Any lines as expected answers: a scorer is found, and it takes each as right for itself."""
     references = data.decode("utf-8", "replace").splitlines() or [""]
     scorer, reason = choose_scorer(references * 3)
-    finals = [final_answer(reference) for reference in references]
-    assert [one for one in finals if scorer.name == "label" and fault_of_reference(scorer, one)] == []
+    finals = [extract_final_answer(reference) for reference in references]
+    assert [one for one in finals if scorer.name == "label" and find_reference_error(scorer, one)] == []
     return reason
 
 

@@ -1,5 +1,5 @@
 """Checking: one check a file, each from a context to problems. The door is `check_examples`."""
 
-from tunesmith.data.check.check import check_examples
+from tunesmith.data.check.run_checks import check_examples
 
 __all__ = ["check_examples"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tunesmith.data.final_answer import final_answer, is_blank
-from tunesmith.data.keys import hash_prompt, labels_of
-from tunesmith.data.read.dataset import Loaded
-from tunesmith.data.read.faults import LINES_KEPT
-from tunesmith.data.wording import of_examples
+from tunesmith.data.final_answer import extract_final_answer, is_blank
+from tunesmith.data.normalization import detect_labels, hash_prompt
+from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.read.dataset_reader import LoadedDataset
+from tunesmith.data.read.row_errors import MAX_STORED_LINES
 from tunesmith.records import ChatTokenizer, Example, Message, Method, Problem, Severity
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 class CheckContext:
     """A data set as read, perhaps with its test set, tokenizer and token limit. Costly views are made once.
 
-    `do_leaks_stop`: whether held-out questions in training are errors; False where the run's own gate follows.
+    `is_contamination_error`: whether held-out questions in training are errors; False where the run's own gate follows.
     """
 
-    loaded: Loaded
-    test: Loaded | None = None
+    loaded: LoadedDataset
+    test: LoadedDataset | None = None
     tokenizer: ChatTokenizer | None = None
     max_tokens: int | None = None
     model: str | None = None
     method: Method | None = None
-    do_leaks_stop: bool = False
+    is_contamination_error: bool = False
 
     @property
     def examples(self) -> list[Example]:
@@ -75,25 +75,27 @@ class CheckContext:
 
     @cached_property
     def labels(self) -> list[str] | None:
-        return labels_of(self.examples)
+        return detect_labels(self.examples)
 
-    def problems(self, code: str, severity: Severity, found: Sequence[int], message: str, do: str) -> Iterator[Problem]:
+    def report_problems(
+        self, code: str, severity: Severity, found: Sequence[int], message: str, do: str
+    ) -> Iterator[Problem]:
         """One problem for each file that has examples in `found` (positions in `examples`).
 
         `message` goes on after "3 of 10 examples" with a verb.
         """
-        for part in self.loaded.parts:
+        for part in self.loaded.spans:
             lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
             if lines:
                 yield Problem(
                     code=f"data/{code}",
                     severity=severity,
                     count=len(lines),
-                    lines=tuple(lines[:LINES_KEPT]),
-                    message=of_examples(len(lines), part.end - part.begin, message),
+                    lines=tuple(lines[:MAX_STORED_LINES]),
+                    message=format_example_count(len(lines), part.end - part.begin, message),
                     do=do,
                     file=part.file,
-                    counted_in=part.counted_in,
+                    counted_in=part.position_unit,
                 )
 
 
@@ -108,7 +110,7 @@ def is_question_and_answer(example: Example) -> bool:
     question, answer = messages
     if question.role != "user" or answer.role != "assistant" or not _is_words(question) or not _is_words(answer):
         return False
-    final = final_answer(answer.content)
+    final = extract_final_answer(answer.content)
     return final is answer.content or not is_blank(final)
 
 

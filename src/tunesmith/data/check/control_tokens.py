@@ -8,7 +8,7 @@ from itertools import islice
 from tunesmith.data.check.context import CheckContext
 from tunesmith.records import Example, Problem
 
-USUAL = (
+COMMON_CONTROL_TOKENS = (
     "<|im_start|>",
     "<|im_end|>",
     "<|endoftext|>",
@@ -32,24 +32,28 @@ USUAL = (
 
 BLOCK = 256
 """Examples whose texts are searched at once."""
-MOST_SPELLED = 0.5
+MAX_CONTROL_TOKEN_FRACTION = 0.5
 """Where a larger share of the examples spells control tokens, the data was rendered with a template."""
-ANSWER_MARK = re.compile(
+ANSWER_MARKER = re.compile(
     r"(?:^|\n)[ \t]*(?:#{2,3} ?\w+|assistant|bot|ai|gpt|model|response)[ \t]*:\s*\Z", re.IGNORECASE
 )
 
 
 def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
-    tokens = sorted({*USUAL, *(context.tokenizer.control_tokens if context.tokenizer else ())}, key=len, reverse=True)
+    tokens = sorted(
+        {*COMMON_CONTROL_TOKENS, *(context.tokenizer.control_tokens if context.tokenizer else ())},
+        key=len,
+        reverse=True,
+    )
     pattern = re.compile("|".join(re.escape(token) for token in tokens))
     first: str | None = None
     found: list[int] = []
     for i, example in _find_suspects(context, pattern):
-        if match := next(filter(None, map(pattern.search, _texts(example))), None):
+        if match := next(filter(None, map(pattern.search, _iterate_texts(example))), None):
             first = first or match.group()
             found.append(i)
-    is_rendered = len(found) > MOST_SPELLED * len(context.examples)
-    yield from context.problems(
+    is_rendered = len(found) > MAX_CONTROL_TOKEN_FRACTION * len(context.examples)
+    yield from context.report_problems(
         "rendered-already" if is_rendered else "control-token",
         "error" if is_rendered else "warning",
         found,
@@ -58,10 +62,10 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
         if is_rendered
         else "take it out if the data was rendered before; it is read as ordinary text, never as the token",
     )
-    yield from _check_answer_marks(context)
+    yield from _check_answer_markers(context)
 
 
-def _check_answer_marks(context: CheckContext) -> Iterator[Problem]:
+def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
     """Prompts that end with a line of their own for the answer: a template of words is in the data already."""
     asked = 0
     found: list[tuple[int, str]] = []
@@ -69,11 +73,11 @@ def _check_answer_marks(context: CheckContext) -> Iterator[Problem]:
         if len(example.messages) > 1:
             asked += 1
             text = example.messages[-2].content
-            if text.rstrip().endswith(":") and (match := ANSWER_MARK.search(text)):
+            if text.rstrip().endswith(":") and (match := ANSWER_MARKER.search(text)):
                 found.append((i, match.group().strip()))
-    if len(found) <= MOST_SPELLED * asked:
+    if len(found) <= MAX_CONTROL_TOKEN_FRACTION * asked:
         return
-    yield from context.problems(
+    yield from context.report_problems(
         "answer-mark",
         "warning",
         [i for i, _ in found],
@@ -89,12 +93,12 @@ def _find_suspects(context: CheckContext, pattern: re.Pattern[str]) -> Iterator[
     """
     examples = enumerate(context.examples)
     while block := list(islice(examples, BLOCK)):
-        texts = [text for _, example in block for text in _texts(example)]
+        texts = [text for _, example in block for text in _iterate_texts(example)]
         if pattern.search("\n".join(texts)):
             yield from block
 
 
-def _texts(example: Example) -> list[str]:
+def _iterate_texts(example: Example) -> list[str]:
     """All that people wrote in it."""
     texts = [] if example.text is None else [example.text]
     for message in (*example.messages, *example.rejected) if example.rejected else example.messages:

@@ -12,7 +12,7 @@ def check_duplicates(context: CheckContext) -> Iterator[Problem]:
     is_repeated_E = np.ones(len(context.examples), bool)
     is_repeated_E[context.first_D] = False
     repeated = np.flatnonzero(is_repeated_E).tolist()
-    yield from context.problems(
+    yield from context.report_problems(
         "duplicate",
         "warning",
         repeated,

@@ -6,15 +6,15 @@ The severity is what a run makes of it: what stops one is an error here, likenes
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.leaks import pairs_in_training, shown
-from tunesmith.records import LeakKind, Problem, Severity
+from tunesmith.data.contamination import find_contaminated_training, shorten_question
+from tunesmith.records import ContaminationKind, Problem, Severity
 
-SHOWN_PAIRS = 2
+MAX_SHOWN_PAIRS = 2
 
 
 def check_leakage(context: CheckContext) -> Iterator[Problem]:
     """Against a separate test file, and between the given splits of a folder."""
-    sides = context.loaded.sides
+    sides = context.loaded.declared_splits
     if sides is None and context.test is None:
         return
     sides = sides or ["train"] * len(context.examples)
@@ -23,37 +23,37 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
     held_out += context.test.examples if context.test else []
     if not held_out:
         return
-    found = pairs_in_training([context.examples[i] for i in train], held_out)
+    found = find_contaminated_training([context.examples[i] for i in train], held_out)
 
-    def of(*wanted: LeakKind) -> list[int]:
+    def select(*wanted: ContaminationKind) -> list[int]:
         return [train[j] for j, (kind, _) in found.items() if kind in wanted]
 
-    def pairs(*wanted: LeakKind) -> str:
+    def format_pairs(*wanted: ContaminationKind) -> str:
         some = [(context.examples[train[j]], held_out[i]) for j, (kind, i) in found.items() if kind in wanted]
         return "; ".join(
-            f'{one.named_place} "{shown(one)}" ~ held-out {other.named_place} "{shown(other)}"'
-            for one, other in some[:SHOWN_PAIRS]
+            f'{one.named_place} "{shorten_question(one)}" ~ held-out {other.named_place} "{shorten_question(other)}"'
+            for one, other in some[:MAX_SHOWN_PAIRS]
         )
 
-    severity: Severity = "error" if context.do_leaks_stop else "warning"
-    yield from context.problems(
+    severity: Severity = "error" if context.is_contamination_error else "warning"
+    yield from context.report_problems(
         "test-leak",
         severity,
-        of("exact", "normalised"),
-        f"of the training data ask what a held-out example asks: {pairs('exact', 'normalised')}",
+        select("exact", "normalised"),
+        f"of the training data ask what a held-out example asks: {format_pairs('exact', 'normalised')}",
         "take them out of one side; a run stops here unless it is given --set 'data.allow_leaks=[exact, normalised]'",
     )
-    yield from context.problems(
+    yield from context.report_problems(
         "near-test-leak",
         "warning",
-        of("13-gram", "near"),
-        f"of the training data are nearly the same as a held-out example: {pairs('13-gram', 'near')}",
+        select("13-gram", "near"),
+        f"of the training data are nearly the same as a held-out example: {format_pairs('13-gram', 'near')}",
         "take real copies out of one side; no run stops here, and the score without them is shown beside the full one",
     )
-    yield from context.problems(
+    yield from context.report_problems(
         "group-test-leak",
         severity,
-        of("group"),
-        f"of the training data share a group with a held-out example: {pairs('group')}",
+        select("group"),
+        f"of the training data share a group with a held-out example: {format_pairs('group')}",
         "keep each group on one side; a run stops here unless it is given --set 'data.allow_leaks=[group]'",
     )

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.render import Rendered, Renderer, RenderRefused
-from tunesmith.data.sequences import answers_of
+from tunesmith.data.render import RenderedExample, Renderer, RenderError
+from tunesmith.data.training_sequences import split_answers
 from tunesmith.records import ChatTokenizer, Example, Problem
 
-BATCH = 1024
+BATCH_SIZE = 1024
 HEAD_CHARACTERS = 2**17
 CHARACTERS_OF_A_TOKEN = 16
 """So many characters for each token of the limit are encoded: four times what a token of running text has."""
 TOKENS_AT_A_CUT = 64
 """The last tokens before a cut may be others than in the whole text."""
-REASONS = 3
+MAX_REASONS = 3
 """Different reasons named in one message."""
 REPORTED_ELSEWHERE = ("no-answer", "empty-answer")
 
@@ -29,7 +29,7 @@ REPORTED_ELSEWHERE = ("no-answer", "empty-answer")
 def check_lengths(context: CheckContext) -> Iterator[Problem]:
     if context.tokenizer is None:
         return
-    from tunesmith.data.encode import REFUSALS  # numpy
+    from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES  # numpy
 
     renderer = Renderer(context.tokenizer)
     refused: defaultdict[str, list[int]] = defaultdict(list)
@@ -39,13 +39,13 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     limit = context.max_tokens
     for i, example in _render_ahead(_find_unbounded(context, renderer, limit), renderer):
         try:
-            rendered: Rendered = renderer.render(example)
-        except RenderRefused as error:
+            rendered: RenderedExample = renderer.render(example)
+        except RenderError as error:
             refused[error.slug] += [i] if i not in refused[error.slug][-1:] else []
-            if len(reasons[error.slug]) < REASONS:
+            if len(reasons[error.slug]) < MAX_REASONS:
                 reasons[error.slug][error.found] = None
             continue
-        if renderer.drops_a_name(example):
+        if renderer.drops_name(example):
             nameless.append(i)
         if limit is None or len(rendered.text.encode("utf-8")) <= limit:
             continue
@@ -54,10 +54,10 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             shares[i] = max(lost, shares.get(i, 0.0))
     for slug, found in refused.items():
         if slug not in REPORTED_ELSEWHERE:
-            what, do = REFUSALS[slug]
+            what, do = RENDER_ERROR_MESSAGES[slug]
             model = f"{context.model}: " if context.model else ""
-            yield from context.problems(slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do)
-    yield from context.problems(
+            yield from context.report_problems(slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do)
+    yield from context.report_problems(
         "name-not-written",
         "warning",
         list(dict.fromkeys(nameless)),
@@ -66,7 +66,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     )
     if shares:
         mean, worst = sum(shares.values()) / len(shares), max(shares.values())
-        yield from context.problems(
+        yield from context.report_problems(
             "too-long",
             "error",
             list(shares),
@@ -75,13 +75,13 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
         )
 
 
-def share_lost(tokenizer: ChatTokenizer, rendered: Rendered, limit: int) -> float | None:
+def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) -> float | None:
     """The share of the trained tokens that a cut after `limit` tokens loses; None where the text has no more.
 
     Of a very long text only the beginning is encoded, far beyond the limit: encoding takes 190 bytes and a microsecond
     for each character. What the cut leaves is known then, and what follows is counted at as many characters a token.
     """
-    from tunesmith.data.encode import weights_of  # numpy
+    from tunesmith.data.tokenization import compute_loss_weights  # numpy
 
     head = _beginning(rendered, max(HEAD_CHARACTERS, CHARACTERS_OF_A_TOKEN * limit))
     encoded = tokenizer.encode([head.text], [head.content])
@@ -91,41 +91,41 @@ def share_lost(tokenizer: ChatTokenizer, rendered: Rendered, limit: int) -> floa
         tokens = len(encoded[0].ids)
     if tokens <= limit:
         return None
-    is_trained = weights_of([head], encoded) > 0
+    is_trained = compute_loss_weights([head], encoded) > 0
     end = len(head.text)
     following = sum(span.end - max(span.begin, end) for span in rendered.spans if span.weight > 0 and span.end > end)
     trained = float(is_trained.sum()) + following * tokens / end
     return (trained - float(is_trained[:limit].sum())) / max(trained, 1.0)
 
 
-def _beginning(rendered: Rendered, characters: int) -> Rendered:
+def _beginning(rendered: RenderedExample, characters: int) -> RenderedExample:
     """The rendered text up to there, itself where it is no longer."""
     if len(rendered.text) <= characters:
         return rendered
     spans = [span._replace(end=min(span.end, characters)) for span in rendered.spans if span.begin < characters]
     content = [(begin, min(end, characters)) for begin, end in rendered.content if begin < characters]
-    return Rendered(rendered.text[:characters], tuple(spans), tuple(content))
+    return RenderedExample(rendered.text[:characters], tuple(spans), tuple(content))
 
 
-Answer = tuple[int, Example]
+IndexedAnswer = tuple[int, Example]
 """The number of an example, and it with one of its answers."""
 
 
-def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None) -> Iterator[Answer]:
+def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None) -> Iterator[IndexedAnswer]:
     """The answers of which only rendering tells whether the template takes them and how long they are."""
     for i, whole in enumerate(context.examples):
-        for answer in answers_of(whole):
+        for answer in split_answers(whole):
             bound = renderer.bound_bytes(answer)
             if bound is None or (limit is not None and bound > limit):
                 yield i, answer
 
 
-def _render_ahead(answers: Iterator[Answer], renderer: Renderer) -> Iterator[Answer]:
+def _render_ahead(answers: Iterator[IndexedAnswer], renderer: Renderer) -> Iterator[IndexedAnswer]:
     """The same answers; a batch is rendered while the one before it is used."""
-    batch = list(islice(answers, BATCH))
+    batch = list(islice(answers, BATCH_SIZE))
     renderer.render_ahead([answer for _, answer in batch])
     while batch:
-        following = list(islice(answers, BATCH))
+        following = list(islice(answers, BATCH_SIZE))
         renderer.render_ahead([answer for _, answer in following])
         yield from batch
         batch = following

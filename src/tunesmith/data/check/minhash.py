@@ -6,7 +6,7 @@ whole band with probability 1 - (1 - J^5)^16: 99.8 % at J = 0.8, 40 % at 0.5, 4 
 candidates; the share of equal hashes estimates J and drops most of them; the exact similarity of the shingles decides.
 So nothing is reported wrongly, and little is missed.
 
-One hash of each shingle serves all 80 (see `_signatures`), so a text costs the same however many hashes there are.
+One hash of each shingle serves all 80 (see `_compute_signatures`), so a text costs the same however many hashes there are.
 
 Source: Broder (1997), On the resemblance and containment of documents; Leskovec, Rajaraman, Ullman, Mining of Massive
 Datasets, chapter 3. D = texts, S = shingles of a block of texts laid end to end, H = hashes, R = hashes of a band,
@@ -17,35 +17,35 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-SHINGLE = 5
+SHINGLE_CHARACTERS = 5
 BANDS = 16
-ROWS = 5
+ROWS_PER_BAND = 5
 BLOCK_CHARACTERS = 2**16
 """Characters whose shingles are hashed at once: a few numbers for each then stay in a core's cache, which halves the
 time. A longer text is hashed in pieces, so that its memory does not grow with its length."""
-WINDOW = 10
+MAX_PAIR_DISTANCE = 10
 """Where many texts share a band, each is compared with the 10 before it: alike texts stay cheap in any number."""
-EMPTY = np.uint32(0xFFFFFFFF)
+EMPTY_BIN = np.uint32(0xFFFFFFFF)
 MAX_ATTEMPTS = 64
-CHANCE = 1 / 256
+COLLISION_PROBABILITY = 1 / 256
 """How often 8 bits of two different hashes are equal (Li, Koenig 2010, b-Bit Minwise Hashing)."""
-COMPARED = 3
+MAX_COMPARED = 3
 """Of a text's candidates the 3 likeliest are compared exactly."""
-ACROSS_BANDS, ACROSS_ROWS = 25, 4
+ACROSS_BANDS, ACROSS_ROWS_PER_BAND = 25, 4
 ACROSS_WINDOW = 12
-CANDIDATES = 10
-MARGIN = 0.2
+MAX_CANDIDATES = 10
+ESTIMATE_MARGIN = 0.2
 """An estimate from 80 hashes misses a similarity of 0.8 by 0.2 once in 100,000 times (4.5 standard deviations)."""
 
 
-def similar_to_earlier(texts: Sequence[str], similarity: float, among: int | None = None) -> dict[int, int]:
+def find_similar_earlier(texts: Sequence[str], similarity: float, among: int | None = None) -> dict[int, int]:
     """Position of a text -> position of an earlier one with at least this Jaccard similarity, where there is one.
 
     With `among`, the first so many texts are what the others are compared with, and nothing else is.
     """
     if len(texts) < 2:
         return {}
-    earlier_P, later_P = _candidates(_signatures(texts), similarity - MARGIN, among or 0)
+    earlier_P, later_P = _find_candidates(_compute_signatures(texts), similarity - ESTIMATE_MARGIN, among or 0)
     found: dict[int, int] = {}
     for earlier, later in zip(earlier_P.tolist(), later_P.tolist(), strict=True):
         if later not in found and jaccard(texts[earlier], texts[later]) >= similarity:
@@ -53,7 +53,7 @@ def similar_to_earlier(texts: Sequence[str], similarity: float, among: int | Non
     return found
 
 
-def alike_across(held_out: Sequence[str], others: Sequence[str], least: float) -> list[tuple[int, int]]:
+def find_similar_across(held_out: Sequence[str], others: Sequence[str], min_similarity: float) -> list[tuple[int, int]]:
     """(position in `held_out`, position in `others`) of pairs whose estimated similarity is at least `least`.
 
     Candidates, to be looked at closely: of each text on either side at most the CANDIDATES likeliest. Here 25 bands of
@@ -62,25 +62,25 @@ def alike_across(held_out: Sequence[str], others: Sequence[str], least: float) -
     """
     if not held_out or not others:
         return []
-    signatures_DH = _signatures([*held_out, *others], ACROSS_BANDS * ACROSS_ROWS)
+    signatures_DH = _compute_signatures([*held_out, *others], ACROSS_BANDS * ACROSS_ROWS_PER_BAND)
     found = [np.zeros(0, np.int64)]
-    for begin in range(0, ACROSS_BANDS * ACROSS_ROWS, ACROSS_ROWS):
-        found.append(_pairs_across(signatures_DH[:, begin : begin + ACROSS_ROWS], len(held_out)))
+    for begin in range(0, ACROSS_BANDS * ACROSS_ROWS_PER_BAND, ACROSS_ROWS_PER_BAND):
+        found.append(_find_pairs_across(signatures_DH[:, begin : begin + ACROSS_ROWS_PER_BAND], len(held_out)))
     pairs_P = np.sort(np.concatenate(found))
     pairs_P = pairs_P[np.diff(pairs_P, prepend=-1) > 0]
-    estimate_P = _estimates(signatures_DH, pairs_P)
-    pairs_P, estimate_P = pairs_P[estimate_P >= least], estimate_P[estimate_P >= least]
+    estimate_P = _estimate_similarity(signatures_DH, pairs_P)
+    pairs_P, estimate_P = pairs_P[estimate_P >= min_similarity], estimate_P[estimate_P >= min_similarity]
     is_kept_P = np.zeros(len(pairs_P), bool)
     for side_P in np.divmod(pairs_P, len(signatures_DH)):
         order_P = np.lexsort((-estimate_P, side_P))
-        is_kept_P[order_P[_place_in_run(side_P[order_P]) < CANDIDATES]] = True
+        is_kept_P[order_P[_rank_in_run(side_P[order_P]) < MAX_CANDIDATES]] = True
     first_P, second_P = np.divmod(pairs_P[is_kept_P], len(signatures_DH))
     return list(zip(first_P.tolist(), (second_P - len(held_out)).tolist(), strict=True))
 
 
-def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
+def _find_pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
     """first * D + second for texts on both sides of the border whose rows of this band are all equal."""
-    key_D = _band_keys(band_DR)
+    key_D = _hash_bands(band_DR)
     order = np.argsort(key_D[border:], kind="stable")
     keys = key_D[border:][order]
     begin = np.searchsorted(keys, key_D[:border], side="left")
@@ -96,25 +96,25 @@ def _pairs_across(band_DR: np.ndarray, border: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _signatures(texts: Sequence[str], hashes: int = BANDS * ROWS) -> np.ndarray:
+def _compute_signatures(texts: Sequence[str], hashes: int = BANDS * ROWS_PER_BAND) -> np.ndarray:
     """MinHash signatures, shape (D, H) uint8: one pass over the shingles, whatever H.
 
     One permutation hashing: a shingle's hash says which of H bins it falls into, and the smallest hash of each bin is
     kept. A bin that stays empty takes the value of another one of the same text; which one is drawn from the bin's
     number alone, so two texts borrow alike, and equal values estimate J without bias (Shrivastava 2017, Optimal
     Densification for Fast and Accurate Minwise Hashing). The last 8 bits of each value are kept (the first ones
-    of a minimum are mostly 0), so that a million texts take 80 MB; `_estimates` takes off what is equal by chance.
+    of a minimum are mostly 0), so that a million texts take 80 MB; `_estimate_similarity` takes off what is equal by chance.
     """
     sources_AH = np.random.default_rng(0).integers(0, hashes, (MAX_ATTEMPTS, hashes))
     signatures_DH = np.empty((len(texts), hashes), np.uint8)
     begin = 0
-    for block in _blocks(texts):
-        signatures_DH[begin : begin + len(block)] = _block_signatures(block, hashes, sources_AH)
+    for block in _iterate_blocks(texts):
+        signatures_DH[begin : begin + len(block)] = _compute_block_signatures(block, hashes, sources_AH)
         begin += len(block)
     return signatures_DH
 
 
-def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
+def _iterate_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in order, in blocks of about `BLOCK_CHARACTERS`."""
     block: list[str] = []
     size = 0
@@ -128,15 +128,15 @@ def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield block
 
 
-def _block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.ndarray) -> np.ndarray:
-    smallest = np.full(len(texts) * hashes, EMPTY, np.uint32)
+def _compute_block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.ndarray) -> np.ndarray:
+    smallest = np.full(len(texts) * hashes, EMPTY_BIN, np.uint32)
     for pieces, text_D in _pieces(texts):
         hashes_S, counts_D = _hash_shingles(pieces)
         bins_S = ((hashes_S >> np.uint64(32)) * np.uint64(hashes) >> np.uint64(32)).astype(np.int64)
         bins_S += np.repeat(text_D * hashes, counts_D)
         np.minimum.at(smallest, bins_S, (hashes_S & np.uint64(0xFFFFFFFF)).astype(np.uint32))
     smallest_DH = smallest.reshape(len(texts), hashes)
-    _fill_empty(smallest_DH, sources_AH)
+    _fill_empty_bins(smallest_DH, sources_AH)
     return (smallest_DH & np.uint32(0xFF)).astype(np.uint8)
 
 
@@ -151,27 +151,27 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
         return
     if len(texts) > 1:  # only the last text of a block can be longer than a block
         yield texts[:-1], np.arange(len(texts) - 1)
-    for begin in range(0, len(last) - SHINGLE + 1, BLOCK_CHARACTERS):
-        yield [last[begin : begin + BLOCK_CHARACTERS + SHINGLE - 1]], np.array([len(texts) - 1])
+    for begin in range(0, len(last) - SHINGLE_CHARACTERS + 1, BLOCK_CHARACTERS):
+        yield [last[begin : begin + BLOCK_CHARACTERS + SHINGLE_CHARACTERS - 1]], np.array([len(texts) - 1])
 
 
 def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(hashes_S uint64 of all shingles laid end to end, counts_D of each text's shingles)."""
-    padded = [text.ljust(SHINGLE) for text in texts]
+    padded = [text.ljust(SHINGLE_CHARACTERS) for text in texts]
     characters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     lengths_D = np.array([len(text) for text in padded])
     ends_D = np.cumsum(lengths_D)
-    hashes = characters[: len(characters) - SHINGLE + 1].copy()
-    for k in range(1, SHINGLE):
+    hashes = characters[: len(characters) - SHINGLE_CHARACTERS + 1].copy()
+    for k in range(1, SHINGLE_CHARACTERS):
         hashes *= np.uint64(0x9E3779B97F4A7C15)
         hashes += characters[k : len(hashes) + k]
     is_inside = np.ones(len(hashes), bool)  # a shingle must not run from one text into the next
-    for k in range(1, SHINGLE):
+    for k in range(1, SHINGLE_CHARACTERS):
         is_inside[ends_D[:-1] - k] = False
-    return _mix(hashes[is_inside]), lengths_D - SHINGLE + 1
+    return _mix_bits(hashes[is_inside]), lengths_D - SHINGLE_CHARACTERS + 1
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def _mix_bits(values: np.ndarray) -> np.ndarray:
     """Every bit of a value moves every bit of the result (the finalizer of SplitMix64; Steele, Lea, Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values ^= values >> np.uint64(27)
@@ -180,26 +180,26 @@ def _mix(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _fill_empty(smallest_DH: np.ndarray, sources_AH: np.ndarray) -> None:
+def _fill_empty_bins(smallest_DH: np.ndarray, sources_AH: np.ndarray) -> None:
     """Give every empty bin the value of the first bin of its row of sources that is not empty, in place.
 
     After MAX_ATTEMPTS what is left takes the first value of the text: every text has at least one shingle.
     """
     flat, hashes = smallest_DH.reshape(-1), smallest_DH.shape[1]
     given = flat.copy()
-    empty_E = np.flatnonzero(flat == EMPTY)
+    empty_E = np.flatnonzero(flat == EMPTY_BIN)
     for sources_H in sources_AH:
         if not len(empty_E):
             return
         bin_E = empty_E % hashes
         found_E = given[empty_E - bin_E + sources_H[bin_E]]
         flat[empty_E] = found_E
-        empty_E = empty_E[found_E == EMPTY]
-    first_E = (given.reshape(-1, hashes)[empty_E // hashes] != EMPTY).argmax(axis=1)
+        empty_E = empty_E[found_E == EMPTY_BIN]
+    first_E = (given.reshape(-1, hashes)[empty_E // hashes] != EMPTY_BIN).argmax(axis=1)
     flat[empty_E] = given[empty_E // hashes * hashes + first_E]
 
 
-def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np.ndarray, np.ndarray]:
+def _find_candidates(signatures_DH: np.ndarray, min_similarity: float, among: int) -> tuple[np.ndarray, np.ndarray]:
     """(earlier_P, later_P) of texts that share a band and whose estimated similarity is at least `least`.
 
     The likeliest pairs of a later text come first, and no more than COMPARED are kept of it, band after band: memory
@@ -207,25 +207,25 @@ def _candidates(signatures_DH: np.ndarray, least: float, among: int) -> tuple[np
     """
     count = len(signatures_DH)
     pairs_P, estimate_P = np.zeros(0, np.int64), np.zeros(0)
-    for begin in range(0, BANDS * ROWS, ROWS):
+    for begin in range(0, BANDS * ROWS_PER_BAND, ROWS_PER_BAND):
         found = [(pairs_P, estimate_P)]
-        for new_P in _pairs_of_band(signatures_DH[:, begin : begin + ROWS]):
+        for new_P in _find_band_pairs(signatures_DH[:, begin : begin + ROWS_PER_BAND]):
             if among:
                 new_P = new_P[(new_P // count < among) & (new_P % count >= among)]
-            new_estimate_P = _estimates(signatures_DH, new_P)
-            is_likely_P = new_estimate_P >= least  # most pairs of a band are not: the rest is soon done
+            new_estimate_P = _estimate_similarity(signatures_DH, new_P)
+            is_likely_P = new_estimate_P >= min_similarity  # most pairs of a band are not: the rest is soon done
             found.append((new_P[is_likely_P], new_estimate_P[is_likely_P]))
         pairs_P, estimate_P = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order_P = np.lexsort((pairs_P, -estimate_P, pairs_P % count))
         pairs_P, estimate_P = pairs_P[order_P], estimate_P[order_P]
         is_first_P = np.diff(pairs_P, prepend=-1) != 0  # found in an earlier band too, it is its own neighbor
         pairs_P, estimate_P = pairs_P[is_first_P], estimate_P[is_first_P]
-        is_kept_P = _place_in_run(pairs_P % count) < COMPARED
+        is_kept_P = _rank_in_run(pairs_P % count) < MAX_COMPARED
         pairs_P, estimate_P = pairs_P[is_kept_P], estimate_P[is_kept_P]
     return np.divmod(pairs_P, count)
 
 
-def _estimates(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
+def _estimate_similarity(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
     """J as the hashes tell it: their equal share, less those that are equal by chance. Computed a block at a time."""
     hashes = signatures_DH.shape[1]  # at most 255, so that a byte holds their count
     shares = [np.zeros(0)]
@@ -233,17 +233,17 @@ def _estimates(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
         earlier_P, later_P = np.divmod(pairs_P[begin : begin + 2**16], len(signatures_DH))
         is_equal_PH = signatures_DH[earlier_P] == signatures_DH[later_P]
         shares.append(is_equal_PH.view(np.uint8).sum(axis=1, dtype=np.uint8) / hashes)
-    return (np.concatenate(shares) - CHANCE) / (1 - CHANCE)
+    return (np.concatenate(shares) - COLLISION_PROBABILITY) / (1 - COLLISION_PROBABILITY)
 
 
-def _place_in_run(values_P: np.ndarray) -> np.ndarray:
+def _rank_in_run(values_P: np.ndarray) -> np.ndarray:
     """0, 1, 2, ... within each run of equal values."""
     is_first_P = np.diff(values_P, prepend=-1) != 0
     places_P = np.arange(len(values_P))
     return places_P - np.maximum.accumulate(np.where(is_first_P, places_P, 0))
 
 
-def _band_keys(band_DR: np.ndarray) -> np.ndarray:
+def _hash_bands(band_DR: np.ndarray) -> np.ndarray:
     """One number for the rows of a band, shape (D,) uint64: equal rows, equal keys; different ones hardly ever."""
     keys_D = np.zeros(len(band_DR), np.uint64)
     for row_D in band_DR.T:
@@ -253,12 +253,12 @@ def _band_keys(band_DR: np.ndarray) -> np.ndarray:
     return keys_D
 
 
-def _pairs_of_band(band_DR: np.ndarray) -> Iterator[np.ndarray]:
+def _find_band_pairs(band_DR: np.ndarray) -> Iterator[np.ndarray]:
     """earlier * D + later for texts whose rows of this band are all equal, at most WINDOW places apart among those.
 
     One array for each distance: where most texts are alike, all pairs at once would be many times the texts.
     """
-    keys_D = _band_keys(band_DR)
+    keys_D = _hash_bands(band_DR)
     repeated = _find_repeated(keys_D)
     if not len(repeated):
         return
@@ -271,7 +271,7 @@ def _pairs_of_band(band_DR: np.ndarray) -> Iterator[np.ndarray]:
     order_K = order_K[repeated[place_K] == keys_D[order_K]]
     order_K = order_K[np.argsort(keys_D[order_K], kind="stable")]  # equal keys stay in the order of the texts
     keys_K = keys_D[order_K]
-    for distance in range(1, WINDOW + 1):
+    for distance in range(1, MAX_PAIR_DISTANCE + 1):
         same = np.flatnonzero(keys_K[distance:] == keys_K[:-distance])
         if not len(same):
             break
@@ -289,11 +289,11 @@ def _find_repeated(keys_D: np.ndarray) -> np.ndarray:
 
 def jaccard(a: str, b: str) -> float:
     """The share of shingles that two texts have in common."""
-    shingles_a, shingles_b = _shingles(a), _shingles(b)
+    shingles_a, shingles_b = _build_shingles(a), _build_shingles(b)
     both = len(shingles_a & shingles_b)
     return both / (len(shingles_a) + len(shingles_b) - both)
 
 
-def _shingles(text: str) -> set[str]:
-    padded = text.ljust(SHINGLE)
-    return {padded[k : k + SHINGLE] for k in range(len(padded) - SHINGLE + 1)}
+def _build_shingles(text: str) -> set[str]:
+    padded = text.ljust(SHINGLE_CHARACTERS)
+    return {padded[k : k + SHINGLE_CHARACTERS] for k in range(len(padded) - SHINGLE_CHARACTERS + 1)}

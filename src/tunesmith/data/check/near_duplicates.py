@@ -4,33 +4,33 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.keys import normalised
+from tunesmith.data.normalization import normalize_text
 from tunesmith.records import Example, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-SIMILARITY = 0.8
+MIN_SIMILARITY = 0.8
 PIECE = 4096
 
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
-    from tunesmith.data.check.minhash import similar_to_earlier  # numpy
+    from tunesmith.data.check.minhash import find_similar_earlier  # numpy
 
     positions_D = context.first_D
-    texts = _ComparedTexts(context.examples, positions_D)
-    later = [int(positions_D[k]) for k in similar_to_earlier(texts, SIMILARITY)]
-    yield from context.problems(
+    texts = _LazyTexts(context.examples, positions_D)
+    later = [int(positions_D[k]) for k in find_similar_earlier(texts, MIN_SIMILARITY)]
+    yield from context.report_problems(
         "near-duplicate",
         "note",
         sorted(later),
-        f"are at least {SIMILARITY:.0%} alike to an earlier one",
+        f"are at least {MIN_SIMILARITY:.0%} alike to an earlier one",
         "look at a few; if they are copies with small changes, keep one, or put them in one group (--group)",
     )
 
 
-class _ComparedTexts(Sequence[str]):
+class _LazyTexts(Sequence[str]):
     """The texts of some examples, made when they are asked for: all of them at once would be a second copy."""
 
     def __init__(self, examples: Sequence[Example], positions: "np.ndarray") -> None:
@@ -42,7 +42,7 @@ class _ComparedTexts(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         for begin in range(0, len(self), PIECE):  # numbers of Python for all at once would take 32 MB of a million
             for position in self._positions[begin : begin + PIECE].tolist():
-                yield compared_text(self._examples[position])
+                yield build_comparison_text(self._examples[position])
 
     @overload
     def __getitem__(self, k: int) -> str: ...
@@ -50,11 +50,11 @@ class _ComparedTexts(Sequence[str]):
     def __getitem__(self, k: slice) -> Sequence[str]: ...
     def __getitem__(self, k: int | slice) -> str | Sequence[str]:
         if isinstance(k, slice):
-            return _ComparedTexts(self._examples, self._positions[k])
-        return compared_text(self._examples[self._positions[k]])
+            return _LazyTexts(self._examples, self._positions[k])
+        return build_comparison_text(self._examples[self._positions[k]])
 
 
-def compared_text(example: Example) -> str:
+def build_comparison_text(example: Example) -> str:
     """The last question and its answer, normalised: what a reader would look at to tell copies."""
     answer = example.answer_with_calls
-    return normalised(f"{example.question} {answer}" if example.messages else answer)
+    return normalize_text(f"{example.question} {answer}" if example.messages else answer)

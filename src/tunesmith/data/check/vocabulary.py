@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from tunesmith.data.check.context import CheckContext
-from tunesmith.data.render import Renderer, RenderRefused
-from tunesmith.data.sequences import answers_of
-from tunesmith.records import Encoded, Example, Problem
+from tunesmith.data.render import Renderer, RenderError
+from tunesmith.data.training_sequences import split_answers
+from tunesmith.records import Example, Problem, TokenizedText
 
 
 def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
@@ -13,25 +13,25 @@ def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
     tokenizer = context.tokenizer
     if tokenizer is None or not tokenizer.ids_without_embedding:
         return
-    from tunesmith.data.encode import without_embedding  # numpy
+    from tunesmith.data.tokenization import describe_missing_embeddings  # numpy
 
     renderer = Renderer(tokenizer)
     found: dict[int, None] = {}
     ids: set[int] = set()
     for i, example in enumerate(context.examples):
-        for encoded in _encoded(context, renderer, example):
+        for encoded in _encode_answers(context, renderer, example):
             if beyond := tokenizer.ids_without_embedding.intersection(encoded.ids):
                 found[i] = None
                 ids |= beyond
     if found:
-        yield from context.problems("no-embedding", "error", list(found), *without_embedding(ids))
+        yield from context.report_problems("no-embedding", "error", list(found), *describe_missing_embeddings(ids))
 
 
-def _encoded(context: CheckContext, renderer: Renderer, example: Example) -> Iterator[Encoded]:
+def _encode_answers(context: CheckContext, renderer: Renderer, example: Example) -> Iterator[TokenizedText]:
     assert context.tokenizer is not None
-    for answer in answers_of(example):
+    for answer in split_answers(example):
         try:
             rendered = renderer.render(answer)
-        except RenderRefused:  # reported by the check of lengths
+        except RenderError:  # reported by the check of lengths
             continue
         yield from context.tokenizer.encode([rendered.text], [rendered.content])

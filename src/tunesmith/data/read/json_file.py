@@ -8,22 +8,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.read.faults import BadRow, Fault, Row
-from tunesmith.data.read.jsonl import parse_documents
-from tunesmith.data.read.lines import UTF8_BOM
-from tunesmith.data.read.shapes import COLUMN_NAMES
-from tunesmith.data.read.unpack import open_unpacked
-from tunesmith.errors import DataError, name_some
+from tunesmith.data.read.data_formats import COLUMN_NAMES
+from tunesmith.data.read.decompression import open_decompressed
+from tunesmith.data.read.jsonl_file import parse_documents
+from tunesmith.data.read.line_reader import UTF8_BOM
+from tunesmith.data.read.row_errors import InvalidRow, Row, RowError
+from tunesmith.errors import DataError, truncate_list
 
-LARGEST_BYTES = 256 * 2**20
-_AS_ROWS = "write a list of objects, one for each example (pandas: to_json(orient='records'))"
+MAX_JSON_BYTES = 256 * 2**20
+_ROWS_HINT = "write a list of objects, one for each example (pandas: to_json(orient='records'))"
 
 
-def read_json(path: Path) -> Iterator[Row | Fault]:
+def read_json(path: Path) -> Iterator[Row | RowError]:
     """Each object as a row. Errors: `DataError` when the document itself cannot be read, or holds no list of rows."""
-    with open_unpacked(path) as file:
-        raw = file.read(LARGEST_BYTES + 1)
-    if len(raw) > LARGEST_BYTES:
+    with open_decompressed(path) as file:
+        raw = file.read(MAX_JSON_BYTES + 1)
+    if len(raw) > MAX_JSON_BYTES:
         raise DataError(
             "array-too-large",
             "A JSON document is read whole and may have at most 256 MiB.",
@@ -31,10 +31,10 @@ def read_json(path: Path) -> Iterator[Row | Fault]:
             do="write JSON Lines: jq -c '.[]' FILE > FILE.jsonl",
         )
     if raw.startswith(UTF8_BOM):
-        yield Fault("bom", 0, "the bytes EF BB BF")
+        yield RowError("bom", 0, "the bytes EF BB BF")
     try:
         documents = parse_documents(raw.removeprefix(UTF8_BOM))
-    except BadRow as bad:
+    except InvalidRow as bad:
         raise DataError(
             bad.code,
             "This JSON file cannot be read.",
@@ -43,24 +43,24 @@ def read_json(path: Path) -> Iterator[Row | Fault]:
             do="correct the file, or write JSON Lines, where one bad line spoils only itself",
         ) from None
     if len(documents) == 1 and isinstance(documents[0], dict) and not documents[0].keys() & set(COLUMN_NAMES):
-        name, documents = _only_list(path, documents[0])
-        yield Fault("rows-inside", 0, f'"{name}"')
+        name, documents = _find_row_list(path, documents[0])
+        yield RowError("rows-inside", 0, f'"{name}"')
     elif len(documents) == 1 and isinstance(documents[0], list):
         documents = documents[0]
     for number, row in enumerate(documents, start=1):
         if isinstance(row, dict):
             yield Row(number, row)
         else:
-            yield Fault("unreadable-line", number, f"{str(row)[:40]!r}, which is not an object")
+            yield RowError("unreadable-line", number, f"{str(row)[:40]!r}, which is not an object")
 
 
-def _only_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]:
+def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """(the key under which the rows stand, the rows). Errors: `DataError` when it is not clear which they are."""
     lists = {key: value for key, value in document.items() if _is_list_of_objects(value)}
     if len(lists) == 1:
         return next(iter(lists.items()))
     if lists:
-        found = name_some([f'"{key}" ({len(value):,} objects)' for key, value in lists.items()], 8)
+        found = truncate_list([f'"{key}" ({len(value):,} objects)' for key, value in lists.items()], 8)
         raise DataError(
             "several-lists", "This JSON file holds several lists of examples.", where=str(path), found=found,
             do="write each into a file of its own; a name such as train or test gives the split",
@@ -72,8 +72,8 @@ def _only_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]
         if are_columns
         else "This JSON file holds no list of examples.",
         where=str(path),
-        found=f"an object with the keys {name_some(list(document), 8)}" if document else "an empty object",
-        do=_AS_ROWS,
+        found=f"an object with the keys {truncate_list(list(document), 8)}" if document else "an empty object",
+        do=_ROWS_HINT,
     )
 
 

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tunesmith.data.read.calls import parsed
-from tunesmith.data.read.faults import BadRow
+from tunesmith.data.read.row_errors import InvalidRow
+from tunesmith.data.read.tool_calls import parse_if_json
 
 WEIGHT_KEYS = ("weight", "train", "training", "trainable", "train_on", "train_on_turn", "loss", "loss_weight")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -31,91 +31,91 @@ REASONING_PARTS = ("thinking", "reasoning")
 PART_KEYS = frozenset(("type", "text", *REASONING_KEYS))
 TOOL_KEYS = frozenset(("type", "function", "name", "description", "parameters", "input_schema", "strict", "return"))
 
-_CHANGES_TRAINING = frozenset((
+_TRAINING_WORDS = frozenset((
     "train", "trained", "training", "trainable", "loss", "mask", "masked", "masks", "weight", "weights",
     "supervise", "supervised", "learn", "ignore", "ignored", "skip", "reasoning", "thinking", "think", "thought",
     "thoughts", "cot", "rationale", "image", "images", "audio", "audios", "video", "videos", "content", "contents",
     "text", "tool", "tools", "function", "functions", "call", "calls", "argument", "arguments", "refusal", "channel",
     "recipient", "prefix", "part", "parts",
 ))  # fmt: skip
-_HARMLESS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
+_HARMLESS_KEYS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _JSON_COLUMNS = ("messages", "conversations")
-_CLOSE = 0.83
+_MIN_SIMILARITY = 0.83
 """A key so like a known one (difflib's ratio) is that key misspelt: "wieght", "toolcalls", "Content"."""
 
 
-def unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, None]:
+def find_unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, None]:
     """The keys of all messages, calls and tools of a row that are not used and change nothing, each once.
 
-    Errors: `BadRow` for a key that is not understood and changes what is trained.
+    Errors: `InvalidRow` for a key that is not understood and changes what is trained.
     """
     found: dict[str, None] = {}
     for column in columns:
         value = values.get(column)
         if column in ("tools", "functions"):
-            _refuse_misspelt_in_tools(parsed(value))
-        elif isinstance(value := parsed(value) if column in _JSON_COLUMNS else value, list):
-            found |= dict.fromkeys(_in_messages(value))
+            _check_tool_keys(parse_if_json(value))
+        elif isinstance(value := parse_if_json(value) if column in _JSON_COLUMNS else value, list):
+            found |= dict.fromkeys(_check_messages(value))
         elif isinstance(value, dict):  # OpenAI's {"messages": [...], "tools": [...]}
-            found |= unused_keys(value, ("messages", "tools"))
-            found |= dict.fromkeys(_unread(value, frozenset(("messages", "tools", "functions")), column))
+            found |= find_unused_keys(value, ("messages", "tools"))
+            found |= dict.fromkeys(_find_unread_keys(value, frozenset(("messages", "tools", "functions")), column))
     return found
 
 
-def nearest_key(key: str, known: Iterable[str]) -> str | None:
+def find_intended_key(key: str, known: Iterable[str]) -> str | None:
     """The known key that this one is a misspelling of, None when it is like none of them."""
     plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
-    near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_CLOSE)
+    near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_MIN_SIMILARITY)
     return plain[near[0]] if near else None
 
 
-def _in_messages(messages: list[Any]) -> Iterator[str]:
+def _check_messages(messages: list[Any]) -> Iterator[str]:
     for message in messages:
         if not isinstance(message, dict):
             continue  # the reader of messages says so
-        yield from _unread(message, MESSAGE_KEYS, "message")
-        yield from _weights_of_others(message)
+        yield from _find_unread_keys(message, MESSAGE_KEYS, "message")
+        yield from _find_ignored_weights(message)
         content = message.get("content")
         for part in content if isinstance(content, list) and message.get("role") != "tool" else ():
             if isinstance(part, dict) and part.get("type") in TEXT_PARTS + REASONING_PARTS:
-                yield from _unread(part, PART_KEYS, "content part")
+                yield from _find_unread_keys(part, PART_KEYS, "content part")
         for name in ("tool_calls", "function_call"):
             calls = message.get(name)
             for call in calls if isinstance(calls, list) else [calls]:
-                yield from _unread(call, CALL_KEYS, "tool call")
+                yield from _find_unread_keys(call, CALL_KEYS, "tool call")
                 function = call.get("function") if isinstance(call, dict) else None
-                for key in _unread(function, FUNCTION_KEYS, "function of a tool call"):
-                    raise BadRow("unknown-key", key)
+                for key in _find_unread_keys(function, FUNCTION_KEYS, "function of a tool call"):
+                    raise InvalidRow("unknown-key", key)
 
 
-def _weights_of_others(message: dict[str, Any]) -> Iterator[str]:
+def _find_ignored_weights(message: dict[str, Any]) -> Iterator[str]:
     """A weight above 0 of a turn that is not the assistant's: only answers are trained."""
     role = message.get("role") or message.get("from")
     if role in ("system", "developer", "user", "human", "tool"):
         yield from (f'"{key}" of a message of role {role}' for key in WEIGHT_KEYS if message.get(key))
 
 
-def _unread(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
+def _find_unread_keys(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
     """Each key of an object that is not read and has a value, as `"id" of a message`."""
     if not isinstance(item, dict):
         return
     for key in item:
         if key in known or item[key] is None or item[key] in ("", [], {}):
             continue
-        near = nearest_key(key, known)
+        near = find_intended_key(key, known)
         words = {word.lower() for word in _WORD.findall(key)}
-        if near or (words & _CHANGES_TRAINING and key not in _HARMLESS):
+        if near or (words & _TRAINING_WORDS and key not in _HARMLESS_KEYS):
             meant = f', did you mean "{near}"?' if near else ""
-            raise BadRow("unknown-key", f'"{key}" of a {where}{meant}')
+            raise InvalidRow("unknown-key", f'"{key}" of a {where}{meant}')
         yield f'"{key}" of a {where}'
 
 
-def _refuse_misspelt_in_tools(tools: Any) -> None:
+def _check_tool_keys(tools: Any) -> None:
     """Tools are written by the template as they are, so that only a misspelt key loses anything."""
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function", tool) if isinstance(tool, dict) else None
         for item in (tool, function):
             for key in item.keys() - TOOL_KEYS if isinstance(item, dict) else ():
-                if near := nearest_key(key, TOOL_KEYS):
-                    raise BadRow("unknown-key", f'"{key}" of a tool, did you mean "{near}"?')
+                if near := find_intended_key(key, TOOL_KEYS):
+                    raise InvalidRow("unknown-key", f'"{key}" of a tool, did you mean "{near}"?')

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunesmith.engine.adapters.linear import dense_OI, product
+from tunesmith.engine.adapters.linear_layers import compute_dense_OI, multiply
 from tunesmith.engine.adapters.lora import LoraLinear
 
 
@@ -22,32 +22,32 @@ class DoraLinear(LoraLinear):
 
     def __init__(self, *layer: Any, **options: Any) -> None:
         super().__init__(*layer, **options)
-        lengths_O = torch.linalg.vector_norm(dense_OI(self.frozen, self.lora_A.dtype), dim=1)
+        lengths_O = torch.linalg.vector_norm(compute_dense_OI(self.frozen, self.lora_A.dtype), dim=1)
         self.lora_magnitude = nn.Parameter(lengths_O)
-        self._norm_O, self._norm_is_of = lengths_O.clone(), (-1, -1)
+        self._norm_O, self._norm_versions = lengths_O.clone(), (-1, -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
         if not self.is_on:
             y: Tensor = self.frozen(x)
             return y
-        scale_O = (self.lora_magnitude / self.norm_O()).to(x.dtype)
+        scale_O = (self.lora_magnitude / self.compute_norm_O()).to(x.dtype)
         dropped = self.dropout(x)
-        y = self.updated(dropped, dropped, None) * scale_O
+        y = self.apply_update(dropped, dropped, None) * scale_O
         if dropped is not x:  # what is the base's own is not dropped
-            y = y + product(self.frozen, x) - product(self.frozen, dropped)
+            y = y + multiply(self.frozen, x) - multiply(self.frozen, dropped)
         return y if self.frozen.bias is None else y + self.frozen.bias
 
-    def norm_O(self) -> Tensor:
+    def compute_norm_O(self) -> Tensor:
         """||W + s B A|| of every row for A and B as they are."""
         versions = self.lora_A._version, self.lora_B._version
-        if versions != self._norm_is_of:
+        if versions != self._norm_versions:
             with torch.inference_mode(False):  # it may be needed again where gradients are
-                self._norm_O = torch.linalg.vector_norm(super().merged_OI(), dim=1)
-            self._norm_is_of = versions
+                self._norm_O = torch.linalg.vector_norm(super().compute_merged_OI(), dim=1)
+            self._norm_versions = versions
         return self._norm_O
 
-    def merged_OI(self) -> Tensor:
+    def compute_merged_OI(self) -> Tensor:
         """The one weight that does what all of it does together."""
         with torch.no_grad():
-            return super().merged_OI() * (self.lora_magnitude / self.norm_O())[:, None]
+            return super().compute_merged_OI() * (self.lora_magnitude / self.compute_norm_O())[:, None]

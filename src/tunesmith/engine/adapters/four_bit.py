@@ -20,56 +20,56 @@ from transformers.pytorch_utils import Conv1D
 
 from tunesmith.errors import MissingExtraError
 
-WEIGHTS_A_BLOCK = 64
+WEIGHTS_PER_BLOCK = 64
 
 
 class FourBitLinear(nn.Module):
-    """Takes the place of a frozen `nn.Linear` or `Conv1D`; the bias stays as it is."""
+    """Takes the place of a frozen `nn.LinearLayer` or `Conv1D`; the bias stays as it is."""
 
     def __init__(self, frozen: nn.Linear | Conv1D, device: torch.device) -> None:
         super().__init__()
         self.was_transposed = isinstance(frozen, Conv1D)
         weight_OI = frozen.weight.detach().T if self.was_transposed else frozen.weight.detach()
         self.out_features, self.in_features = weight_OI.shape
-        codes, self.state = quantizer().quantize_4bit(
-            weight_OI.to(device).contiguous(), blocksize=WEIGHTS_A_BLOCK, quant_type="nf4", compress_statistics=True
+        codes, self.state = load_quantizer().quantize_4bit(
+            weight_OI.to(device).contiguous(), blocksize=WEIGHTS_PER_BLOCK, quant_type="nf4", compress_statistics=True
         )
         self.codes: Tensor
         self.register_buffer("codes", codes, persistent=False)
         self.bias = frozen.bias
 
-    def dense_OI(self, dtype: torch.dtype) -> Tensor:
+    def compute_dense_OI(self, dtype: torch.dtype) -> Tensor:
         """The weight that the codes stand for."""
-        weight_OI: Tensor = quantizer().dequantize_4bit(self.codes, self.state)
+        weight_OI: Tensor = load_quantizer().dequantize_4bit(self.codes, self.state)
         return weight_OI.to(dtype)
 
-    def product(self, x: Tensor) -> Tensor:
+    def multiply(self, x: Tensor) -> Tensor:
         """x W^T: (..., I) -> (..., O)"""
-        y: Tensor = _Product.apply(x, self, None)
+        y: Tensor = _QuantizedProduct.apply(x, self, None)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
-        y: Tensor = _Product.apply(x, self, self.bias)
+        y: Tensor = _QuantizedProduct.apply(x, self, self.bias)
         return y
 
 
-class _Product(torch.autograd.Function):
+class _QuantizedProduct(torch.autograd.Function):
     """y = x W^T + b,  dx = dy W; the weight is made dense again for the second product."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FourBitLinear, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
         # Without its bias: with it this would be a view, to which nothing could be added in place.
-        y = linear(x, layer.dense_OI(x.dtype))
+        y = linear(x, layer.compute_dense_OI(x.dtype))
         return y if bias is None else y.add_(bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, None, None]:
-        return (dy @ ctx.layer.dense_OI(dy.dtype) if ctx.needs_input_grad[0] else None), None, None
+        return (dy @ ctx.layer.compute_dense_OI(dy.dtype) if ctx.needs_input_grad[0] else None), None, None
 
 
-def quantizer() -> ModuleType:
+def load_quantizer() -> ModuleType:
     """bitsandbytes' functions. Errors: `MissingExtraError`."""
     log = logging.getLogger("bitsandbytes")
     before = log.level

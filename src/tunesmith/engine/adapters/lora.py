@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tunesmith.engine.adapters.linear import (
-    Linear,
-    dense_OI,
-    device_of,
-    linear_layers,
-    linear_sizes,
-    product_with_bias,
-    replace,
+from tunesmith.engine.adapters.linear_layers import (
+    LinearLayer,
+    compute_dense_OI,
+    find_linear_layers,
+    get_device,
+    get_linear_sizes,
+    multiply_with_bias,
+    replace_layer,
 )
-from tunesmith.engine.fused.again import Note, note_of
+from tunesmith.engine.kernels.recompute import RecomputeInfo, get_recompute_info
 from tunesmith.errors import ModelError
 
 
@@ -37,7 +37,7 @@ class LoraLinear(nn.Module):
 
     def __init__(
         self,
-        frozen: Linear,
+        frozen: LinearLayer,
         rank: int,
         alpha: float,
         dropout: float,
@@ -47,8 +47,8 @@ class LoraLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.frozen = frozen
-        inputs, outputs = linear_sizes(frozen)
-        device = device_of(frozen)
+        inputs, outputs = get_linear_sizes(frozen)
+        device = get_device(frozen)
         self.lora_A = nn.Parameter(torch.empty(rank, inputs, device=device, dtype=dtype))
         self.lora_B = nn.Parameter(torch.zeros(outputs, rank, device=device, dtype=dtype))
         self.alpha, self.rank_stabilized = alpha, rank_stabilized
@@ -58,46 +58,46 @@ class LoraLinear(nn.Module):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         self.train(frozen.training)  # a new module believes it is training; on a loaded model dropout would then act
 
-    def merged_OI(self) -> Tensor:
+    def compute_merged_OI(self) -> Tensor:
         """The one weight that does what frozen weight and update do together, in the dtype of A and B."""
         with torch.no_grad():
-            return dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
+            return compute_dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)"""
         if not self.is_on:
             y: Tensor = self.frozen(x)
             return y
-        return self.updated(x, self.dropout(x), self.frozen.bias)
+        return self.apply_update(x, self.dropout(x), self.frozen.bias)
 
-    def updated(self, x: Tensor, dropped: Tensor, bias: Tensor | None) -> Tensor:
+    def apply_update(self, x: Tensor, dropped: Tensor, bias: Tensor | None) -> Tensor:
         """x W^T + s dropped A^T B^T + bias."""
-        return _updated([self], x, None if dropped is x else dropped, [bias])[0]
+        return _apply_updates([self], x, None if dropped is x else dropped, [bias])[0]
 
     @staticmethod
-    def together(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
+    def forward_together(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
         """What layers that read the same input make of it; see `fused/together.py`."""
-        plain = [layer for layer in layers if type(layer) is LoraLinear and layer.is_plain]
+        plain = [layer for layer in layers if type(layer) is LoraLinear and layer.has_undropped_input]
         if len(plain) < len(layers) or len({layer.scaling for layer in plain}) > 1:
             return tuple(layer(x) for layer in layers)
-        return _updated(plain, x, None, [layer.frozen.bias for layer in plain])
+        return _apply_updates(plain, x, None, [layer.frozen.bias for layer in plain])
 
     @property
-    def is_plain(self) -> bool:
+    def has_undropped_input(self) -> bool:
         """Whether x reaches A as it is."""
         return self.is_on and (isinstance(self.dropout, nn.Identity) or not self.training)
 
 
-def _updated(
+def _apply_updates(
     layers: Sequence[LoraLinear], x: Tensor, dropped: Tensor | None, biases: Sequence[Tensor | None]
 ) -> tuple[Tensor, ...]:
-    note = note_of(x if dropped is None else dropped)
+    note = get_recompute_info(x if dropped is None else dropped)
     weights = [layer.lora_A for layer in layers] + [layer.lora_B for layer in layers]
-    ys: tuple[Tensor, ...] = _Updated.apply(x, dropped, layers, biases, note, *weights)
+    ys: tuple[Tensor, ...] = _LoraUpdate.apply(x, dropped, layers, biases, note, *weights)
     return ys
 
 
-class _Updated(torch.autograd.Function):
+class _LoraUpdate(torch.autograd.Function):
     """y = x W^T + s z A^T B^T + b of every layer that reads x; z is x or what dropout left of it.
 
     Written out because autograd's own version makes two more passes over every activation and keeps more. The A of all
@@ -112,7 +112,7 @@ class _Updated(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, dropped: Tensor | None, layers: Sequence[LoraLinear], biases: Sequence[Tensor | None],
-        note: Note | None, *weights: Tensor,
+        note: RecomputeInfo | None, *weights: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         As, Bs = weights[: len(layers)], [B_OR.to(x.dtype) for B_OR in weights[len(layers) :]]
         A_RI = torch.cat(As).mul_(layers[0].scaling).to(x.dtype)
@@ -121,12 +121,12 @@ class _Updated(torch.autograd.Function):
         ys = []
         ctx.ranks = [len(A_rI) for A_rI in As]
         for layer, bias, B_Or, low_Nr in zip(layers, biases, Bs, low_NR.split(ctx.ranks, 1), strict=True):
-            ys.append(product_with_bias(layer.frozen, x, bias))
+            ys.append(multiply_with_bias(layer.frozen, x, bias))
             ys[-1].view(-1, len(B_Or)).addmm_(low_Nr, B_Or.T)
         ctx.save_for_backward(low_NR, A_RI, *Bs, *(note.sources if note else (z,)))
-        ctx.maker, ctx.layers, ctx.dtype = note and note.maker, layers, As[0].dtype
+        ctx.maker, ctx.layers, ctx.dtype = note and note.recomputation, layers, As[0].dtype
         if note:
-            note.maker.wanted += 1
+            note.recomputation.pending += 1
         return tuple(ys)
 
     @staticmethod
@@ -144,7 +144,7 @@ class _Updated(torch.autograd.Function):
         d_x_NI = None
         if ctx.needs_input_grad[0]:
             for d_NO, layer in zip(ds_NO, layers, strict=True):
-                weight_OI = dense_OI(layer.frozen, d_NO.dtype)
+                weight_OI = compute_dense_OI(layer.frozen, d_NO.dtype)
                 d_x_NI = d_NO @ weight_OI if d_x_NI is None else d_x_NI.addmm_(d_NO, weight_OI)
         d_dropped = None
         if ctx.needs_input_grad[1]:
@@ -168,43 +168,43 @@ def attach_lora(
 
     Errors: `ModelError` when there is nothing to put it on, or when an adapter is on the model already.
     """
-    refuse_second_adapter(model)
-    layers = linear_layers(model)
+    check_no_adapter(model)
+    layers = find_linear_layers(model)
     if not layers:
         raise ModelError(
             "no-linear-layers", "This model has no linear layer that LoRA could adapt.", do="use another model"
         )
     model.requires_grad_(False)
-    options: dict[str, Any] = {"rank_stabilized": rank_stabilized, "dtype": adapter_dtype(model)}
+    options: dict[str, Any] = {"rank_stabilized": rank_stabilized, "dtype": get_adapter_dtype(model)}
     for name, frozen in layers.items():
-        replace(model, name, kind(frozen, rank, alpha, dropout, **options))
+        replace_layer(model, name, kind(frozen, rank, alpha, dropout, **options))
 
 
-def adapter_dtype(model: PreTrainedModel) -> torch.dtype:
+def get_adapter_dtype(model: PreTrainedModel) -> torch.dtype:
     """float32, or float64 for a float64 model."""
     return torch.promote_types(model.dtype, torch.float32)
 
 
-def refuse_second_adapter(model: nn.Module) -> None:
+def check_no_adapter(model: nn.Module) -> None:
     """Errors: `ModelError` when the model carries an adapter."""
-    if lora_layers(model):
+    if find_lora_layers(model):
         raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
 
 
-def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
+def find_lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
     """Full name -> LoRA layer."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
 
 
-def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
+def list_lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     """What is trained: A and B of every layer, and what a kind has besides."""
-    return [weight for layer in lora_layers(model).values() for weight in layer.parameters(recurse=False)]
+    return [weight for layer in find_lora_layers(model).values() for weight in layer.parameters(recurse=False)]
 
 
 @contextmanager
-def adapter_off(model: nn.Module) -> Iterator[None]:
+def disable_adapter(model: nn.Module) -> Iterator[None]:
     """Within this block the model answers as its base. The same weights in memory serve both contenders."""
-    layers = list(lora_layers(model).values())
+    layers = list(find_lora_layers(model).values())
     before = [layer.is_on for layer in layers]
     for layer in layers:
         layer.is_on = False

@@ -20,25 +20,30 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tunesmith.atomic_io import sync_folder
 from tunesmith.engine.adapters.four_bit import FourBitLinear
-from tunesmith.engine.adapters.linear import dense_OI, linear_layers, plain_layer, replace
-from tunesmith.engine.adapters.lora import adapter_dtype, adapter_off, lora_layers
-from tunesmith.engine.adapters.qlora import is_in_four_bits
-from tunesmith.engine.adapters.whole import write_model
-from tunesmith.engine.head import hidden_states, logits_of
-from tunesmith.engine.load import Precision, load_model
+from tunesmith.engine.adapters.full_model_io import write_model
+from tunesmith.engine.adapters.linear_layers import (
+    build_plain_layer,
+    compute_dense_OI,
+    find_linear_layers,
+    replace_layer,
+)
+from tunesmith.engine.adapters.lora import disable_adapter, find_lora_layers, get_adapter_dtype
+from tunesmith.engine.adapters.qlora import has_four_bit_layers
+from tunesmith.engine.lm_head import compute_hidden_states, compute_logits
+from tunesmith.engine.model_loading import Precision, load_model
 from tunesmith.errors import GateFailed, ModelError
-from tunesmith.files import sync_folder
 from tunesmith.records import Record
-from tunesmith.temporaries import temporary_folder
+from tunesmith.temporary_files import make_temporary_folder
 
-TOLERANCE = 1e-3
+TOLERANCE_NATS = 1e-3
 """Nats. The order of float32 sums alone moved a log-probability by up to 7e-5 on SmolLM2-135M (docs/lab)."""
-PLACES_A_PROBE = 32
-PROOF = "merge_proof.json"
+MAX_POSITIONS_PER_PROBE = 32
+PROOF_FILE = "merge_proof.json"
 
 
-class Proof(Record):
+class MergeProof(Record):
     """How far the log-probabilities of a merged model are from those of what it was made of, in nats.
 
     `moved` is the most that the adapter moves one away from the base's; `merged` and `read_back` are the most that
@@ -61,7 +66,7 @@ class Proof(Record):
     from_four_bits: bool
 
 
-def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path) -> Proof:
+def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path) -> MergeProof:
     """Write the model of a folder, with its adapter worked in, as an ordinary model folder `to`, in float32.
 
     Without an adapter the folder's own weights are written.
@@ -73,26 +78,28 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
     model = load_model(folder, "float32", adapter).model
-    from_four_bits = is_in_four_bits(model)
-    tuned_KV = log_probabilities(model, probes)
-    moved = _moved(model, probes, tuned_KV, adapter) if adapter else None
+    from_four_bits = has_four_bit_layers(model)
+    tuned_KV = compute_log_probabilities(model, probes)
+    moved = _measure_adapter_shift(model, probes, tuned_KV, adapter) if adapter else None
     merge(model)
-    merged = _proven(tuned_KV, log_probabilities(model, probes), "merged in memory")
+    merged = _check_same_answers(tuned_KV, compute_log_probabilities(model, probes), "merged in memory")
     to.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(to) as place:
+    with make_temporary_folder(to) as place:
         write_model(model, place, adapter)
         del model  # one at a time in memory
-        read_back = _proven(tuned_KV, _answers_of(place, "float32", probes), "read back from the disk")
-        in_bf16 = _apart(tuned_KV, _answers_of(place, "bf16", probes))
+        read_back = _check_same_answers(
+            tuned_KV, _compute_from_folder(place, "float32", probes), "read back from the disk"
+        )
+        in_bf16 = _compare_distributions(tuned_KV, _compute_from_folder(place, "bf16", probes))
         beside: tuple[float | None, float | None] = (None, None)
         if adapter is not None:
-            beside = _apart(tuned_KV, _answers_of(folder, "bf16", probes, adapter))
-        proof = Proof(
-            probes=len(probes), places=len(tuned_KV), tolerance=TOLERANCE, moved=moved, merged=merged,
+            beside = _compare_distributions(tuned_KV, _compute_from_folder(folder, "bf16", probes, adapter))
+        proof = MergeProof(
+            probes=len(probes), places=len(tuned_KV), tolerance=TOLERANCE_NATS, moved=moved, merged=merged,
             read_back=read_back, bf16_divergence=in_bf16[0], bf16_other_token=in_bf16[1],
             bf16_divergence_beside=beside[0], bf16_other_token_beside=beside[1], from_four_bits=from_four_bits,
         )  # fmt: skip
-        proof.write(place / PROOF)
+        proof.write(place / PROOF_FILE)
         sync_folder(place)
         place.rename(to)
     sync_folder(to.parent)
@@ -102,39 +109,41 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
 def merge(model: PreTrainedModel) -> None:
     """Put one plain linear layer in the place of each adapted one. Errors: `ModelError` where a weight is shared."""
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
-    for name, layer in lora_layers(model).items():
+    for name, layer in find_lora_layers(model).items():
         if layer is head and getattr(layer.frozen, "weight", None) is embedding.weight:
             raise ModelError(
                 "tied-head", "The adapter changes the output head, whose weight is the embedding too.", where=name,
                 do="serve the adapter beside its model; it cannot be merged",
             )  # fmt: skip
-        replace(model, name, plain_layer(layer.frozen, layer.merged_OI()))
-    for name, frozen in linear_layers(model).items():
+        replace_layer(model, name, build_plain_layer(layer.frozen, layer.compute_merged_OI()))
+    for name, frozen in find_linear_layers(model).items():
         if isinstance(frozen, FourBitLinear):
-            replace(model, name, plain_layer(frozen, dense_OI(frozen, adapter_dtype(model))))
+            replace_layer(model, name, build_plain_layer(frozen, compute_dense_OI(frozen, get_adapter_dtype(model))))
 
 
 @torch.inference_mode()
-def log_probabilities(model: PreTrainedModel, probes: Sequence[Sequence[int]]) -> Tensor:
-    """Of every token of the vocabulary after the last `PLACES_A_PROBE` places of each probe: KV, on the CPU."""
+def compute_log_probabilities(model: PreTrainedModel, probes: Sequence[Sequence[int]]) -> Tensor:
+    """Of every token of the vocabulary after the last `MAX_POSITIONS_PER_PROBE` places of each probe: KV, on the CPU."""
     parts = []
     for probe in probes:
-        hidden_TD = hidden_states(model, torch.tensor([list(probe)], device=model.device))[0]
-        parts.append(logits_of(model, hidden_TD[-PLACES_A_PROBE:]).log_softmax(-1).float().cpu())
+        hidden_TD = compute_hidden_states(model, torch.tensor([list(probe)], device=model.device))[0]
+        parts.append(compute_logits(model, hidden_TD[-MAX_POSITIONS_PER_PROBE:]).log_softmax(-1).float().cpu())
     return torch.cat(parts)
 
 
-def _answers_of(
+def _compute_from_folder(
     folder: Path, precision: Precision, probes: Sequence[Sequence[int]], adapter: Path | None = None
 ) -> Tensor:
-    return log_probabilities(load_model(folder, precision, adapter).model, probes)
+    return compute_log_probabilities(load_model(folder, precision, adapter).model, probes)
 
 
-def _moved(model: PreTrainedModel, probes: Sequence[Sequence[int]], tuned_KV: Tensor, adapter: Path) -> float:
+def _measure_adapter_shift(
+    model: PreTrainedModel, probes: Sequence[Sequence[int]], tuned_KV: Tensor, adapter: Path
+) -> float:
     """How far the adapter moves answers from the base's: what cannot be seen cannot be proven either."""
-    with adapter_off(model):
-        moved = float((log_probabilities(model, probes) - tuned_KV).abs().max())
-    if moved <= TOLERANCE:
+    with disable_adapter(model):
+        moved = float((compute_log_probabilities(model, probes) - tuned_KV).abs().max())
+    if moved <= TOLERANCE_NATS:
         raise ModelError(
             "adapter-inert", "The adapter changes nothing that could be merged.", where=str(adapter),
             found=f"log-probabilities of {len(tuned_KV):,} places move by at most {moved:.1e} nats",
@@ -143,19 +152,19 @@ def _moved(model: PreTrainedModel, probes: Sequence[Sequence[int]], tuned_KV: Te
     return moved
 
 
-def _proven(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> float:
+def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> float:
     """The largest difference. Errors: `GateFailed` when it is more than rounding."""
     difference = float((tuned_KV - merged_KV).abs().max())
-    if not difference <= TOLERANCE:  # NaN is no proof either
+    if not difference <= TOLERANCE_NATS:  # NaN is no proof either
         raise GateFailed(
             "merge-differs", "The merged model does not answer as the model with its adapter; it was not kept.",
-            where=where, found=f"a log-probability moved by {difference:.1e} nats; rounding is at most {TOLERANCE:.0e}",
+            where=where, found=f"a log-probability moved by {difference:.1e} nats; rounding is at most {TOLERANCE_NATS:.0e}",
             do="serve the adapter beside its model, and report this",
         )  # fmt: skip
     return difference
 
 
-def _apart(tuned_KV: Tensor, other_KV: Tensor) -> tuple[float, float]:
+def _compare_distributions(tuned_KV: Tensor, other_KV: Tensor) -> tuple[float, float]:
     """(mean Kullback-Leibler divergence in nats, share of places with another likeliest token)"""
     divergence_K = (tuned_KV.exp() * (tuned_KV - other_KV)).sum(-1)
     return float(divergence_K.mean()), float((tuned_KV.argmax(-1) != other_KV.argmax(-1)).float().mean())

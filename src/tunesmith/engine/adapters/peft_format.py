@@ -19,19 +19,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from tunesmith.atomic_io import as_os_error, replace_atomically, write_atomically
 from tunesmith.engine.adapters.dora import DoraLinear
 from tunesmith.engine.adapters.four_bit import FourBitLinear
-from tunesmith.engine.adapters.linear import Linear, replace
-from tunesmith.engine.adapters.lora import LoraLinear, adapter_dtype, lora_layers
+from tunesmith.engine.adapters.linear_layers import LinearLayer, replace_layer
+from tunesmith.engine.adapters.lora import LoraLinear, find_lora_layers, get_adapter_dtype
 from tunesmith.errors import ModelError
-from tunesmith.files import as_os_error, replacing, write_atomically
-from tunesmith.model_folder.adapter import read_adapter_settings, unsupported
+from tunesmith.model_folder.adapter_settings import build_unsupported_error, read_adapter_settings
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-PREFIX = "base_model.model."
-BASE_WEIGHTS = "base_weights"
-PARTS = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+KEY_PREFIX = "base_model.model."
+BASE_WEIGHTS_KEY = "base_weights"
+PEFT_NAMES = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
 """Our name of a trained weight -> PEFT's."""
 
 
@@ -40,24 +40,24 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
 
     The weights are one file that is replaced in one step, after the config stands.
     """
-    layers = lora_layers(model)
+    layers = find_lora_layers(model)
     tensors = {
-        f"{PREFIX}{name}.{PARTS[part]}": weight.detach().cpu().contiguous()
+        f"{KEY_PREFIX}{name}.{PEFT_NAMES[part]}": weight.detach().cpu().contiguous()
         for name, layer in layers.items()
         for part, weight in layer.named_parameters(recurse=False)
     }
     in_four_bits = any(isinstance(layer.frozen, FourBitLinear) for layer in layers.values())
-    metadata = {BASE_WEIGHTS: "nf4"} if in_four_bits else {"format": "pt"}  # two keys would stand in any order
-    config = json.dumps(_config(layers, base_model, revision), indent=2, sort_keys=True)
-    write_atomically(folder / CONFIG, config + "\n")
+    metadata = {BASE_WEIGHTS_KEY: "nf4"} if in_four_bits else {"format": "pt"}  # two keys would stand in any order
+    config = json.dumps(_build_config(layers, base_model, revision), indent=2, sort_keys=True)
+    write_atomically(folder / CONFIG_FILE, config + "\n")
     try:
-        with replacing(folder / WEIGHTS) as temporary:
+        with replace_atomically(folder / WEIGHTS_FILE) as temporary:
             save_file(tensors, temporary, metadata=metadata)
     except SafetensorError as error:  # no room
         raise as_os_error(error) from None
 
 
-def _config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:
+def _build_config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:
     layer = next(iter(layers.values()))
     rank = layer.lora_A.shape[0]
     ranks = {name: other.lora_A.shape[0] for name, other in layers.items()}
@@ -80,13 +80,13 @@ def _config(layers: dict[str, LoraLinear], base_model: str, revision: str | None
     }
 
 
-def stands_on_four_bits(folder: Path) -> bool:
+def has_four_bit_base(folder: Path) -> bool:
     """Whether this adapter was trained on weights held in 4 bits. Errors: `ModelError` when it cannot be read."""
     try:
-        with safe_open(folder / WEIGHTS, "pt") as file:
-            return (file.metadata() or {}).get(BASE_WEIGHTS) == "nf4"
+        with safe_open(folder / WEIGHTS_FILE, "pt") as file:
+            return (file.metadata() or {}).get(BASE_WEIGHTS_KEY) == "nf4"
     except (OSError, SafetensorError) as error:
-        raise _unreadable_weights(folder, error) from None
+        raise _build_unreadable_error(folder, error) from None
 
 
 def read_adapter(model: PreTrainedModel, folder: Path) -> None:
@@ -95,17 +95,19 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
     Errors: `ModelError` when the folder holds no adapter, one of another kind, or one that does not fit this model.
     """
     config = read_adapter_settings(folder)
-    parts = _by_layer(_read_weights(folder), bool(config.get("use_dora")), folder)
-    if not lora_layers(model):
+    parts = _group_by_layer(_read_weights(folder), bool(config.get("use_dora")), folder)
+    if not find_lora_layers(model):
         _attach(model, config, parts, folder)
-    layers = lora_layers(model)
+    layers = find_lora_layers(model)
     if layers.keys() != parts.keys():
-        raise _misfit(folder, f"{len(parts)} layers in the file, {len(layers)} on the model")
+        raise _build_misfit_error(folder, f"{len(parts)} layers in the file, {len(layers)} on the model")
     for name, tensors in parts.items():
         weights = dict(layers[name].named_parameters(recurse=False))
         shapes = {part: tensor.shape for part, tensor in tensors.items()}
         if shapes != {part: weight.shape for part, weight in weights.items()}:
-            raise _misfit(folder, f"layer {name!r} has shapes {', '.join(str(tuple(s)) for s in shapes.values())}")
+            raise _build_misfit_error(
+                folder, f"layer {name!r} has shapes {', '.join(str(tuple(s)) for s in shapes.values())}"
+            )
         with torch.no_grad():
             for part, weight in weights.items():
                 weight.copy_(tensors[part])
@@ -116,31 +118,31 @@ def _attach(
 ) -> None:
     """Layers of the kind, rank and scale that the folder says, wherever it has one. The rank is that of the tensors."""
     modules = dict(model.named_modules())
-    odd = [name for name in parts if not isinstance(modules.get(name), Linear)]
+    odd = [name for name in parts if not isinstance(modules.get(name), LinearLayer)]
     if odd:
-        raise _misfit(folder, f"the model has no linear layer {odd[0]!r}")
+        raise _build_misfit_error(folder, f"the model has no linear layer {odd[0]!r}")
     kind = DoraLinear if config.get("use_dora") else LoraLinear
     model.requires_grad_(False)
     for name, tensors in parts.items():
         layer = kind(
             modules[name],
             rank=tensors["lora_A"].shape[0],
-            alpha=_alpha_of(name, config),
+            alpha=_get_alpha(name, config),
             dropout=float(config.get("lora_dropout", 0.0)),
             rank_stabilized=bool(config.get("use_rslora")),
-            dtype=adapter_dtype(model),
+            dtype=get_adapter_dtype(model),
         )
-        replace(model, name, layer)
+        replace_layer(model, name, layer)
 
 
-def _alpha_of(name: str, config: Mapping[str, Any]) -> float:
+def _get_alpha(name: str, config: Mapping[str, Any]) -> float:
     """The layer's own alpha where a pattern names it or the end of its name, as PEFT has it."""
     patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
     alphas = (alpha for end, alpha in patterns.items() if name == end or name.endswith(f".{end}"))
     return float(next(alphas, config["lora_alpha"]))
 
 
-def base_of(folder: Path) -> tuple[str, str | None]:
+def read_base_model(folder: Path) -> tuple[str, str | None]:
     """The model that an adapter stands on, and its revision. Errors: `ModelError`."""
     settings = read_adapter_settings(folder)
     revision = settings.get("revision")
@@ -149,34 +151,34 @@ def base_of(folder: Path) -> tuple[str, str | None]:
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     try:
-        return load_file(folder / WEIGHTS)
+        return load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
-        raise _unreadable_weights(folder, error) from None
+        raise _build_unreadable_error(folder, error) from None
 
 
-def _by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
+def _group_by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
     """Layer name -> our name of its weight -> tensor. One that belongs to no whole layer is refused, not skipped."""
-    first = f".{PARTS['lora_A']}"
-    names = [key.removeprefix(PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]
-    expected = {part: end for part, end in PARTS.items() if is_dora or part != "lora_magnitude"}
-    keys = {name: {part: f"{PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
+    first = f".{PEFT_NAMES['lora_A']}"
+    names = [key.removeprefix(KEY_PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]
+    expected = {part: end for part, end in PEFT_NAMES.items() if is_dora or part != "lora_magnitude"}
+    keys = {name: {part: f"{KEY_PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
     odd = sorted({key for parts in keys.values() for key in parts.values()} ^ tensors.keys())
     if odd or not names:
-        raise unsupported(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
+        raise build_unsupported_error(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
     return {name: {part: tensors[key] for part, key in parts.items()} for name, parts in keys.items()}
 
 
-def _unreadable_weights(folder: Path, error: Exception) -> ModelError:
+def _build_unreadable_error(folder: Path, error: Exception) -> ModelError:
     return ModelError(
         "adapter-unreadable",
         "The adapter's weights cannot be read (pickled weights are never opened).",
-        where=str(folder / WEIGHTS),
+        where=str(folder / WEIGHTS_FILE),
         found=str(error),
         do="restore the file, or train again",
     )
 
 
-def _misfit(folder: Path, found: str) -> ModelError:
+def _build_misfit_error(folder: Path, found: str) -> ModelError:
     return ModelError(
         "adapter-misfit",
         "This adapter was made for another model.",

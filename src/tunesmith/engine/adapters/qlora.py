@@ -8,34 +8,34 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from tunesmith.engine.adapters.four_bit import FourBitLinear, quantizer
-from tunesmith.engine.adapters.linear import linear_layers, replace
+from tunesmith.engine.adapters.four_bit import FourBitLinear, load_quantizer
+from tunesmith.engine.adapters.linear_layers import find_linear_layers, replace_layer
 from tunesmith.errors import ModelError
 
 
-def hold_in_four_bits(model: PreTrainedModel, device: torch.device) -> None:
+def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
     """Quantize layer by layer, each on the device, so that the device never holds the whole model.
 
     Errors: `MissingExtraError`; `ModelError` when the model has no linear layers.
     """
-    quantizer()
-    layers = linear_layers(model)
+    load_quantizer()
+    layers = find_linear_layers(model)
     if not layers:
         raise ModelError("no-linear-layers", "This model has no layer to hold in 4 bits.", do="use another model")
     for name, layer in layers.items():
         if not isinstance(layer, FourBitLinear):
-            replace(model, name, FourBitLinear(layer, device).train(layer.training))
+            replace_layer(model, name, FourBitLinear(layer, device).train(layer.training))
 
 
-def is_in_four_bits(model: nn.Module) -> bool:
+def has_four_bit_layers(model: nn.Module) -> bool:
     """Whether the model's linear layers are held in 4 bits."""
     return any(isinstance(module, FourBitLinear) for module in model.modules())
 
 
-def check_four_bits(model: nn.Module, *, wanted: bool) -> None:
+def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
     """Errors: `ModelError` when the model is not held as the adapter's kind needs it."""
-    if is_in_four_bits(model) != wanted:
+    if has_four_bit_layers(model) != is_expected:
         raise ModelError(
             "four-bits", "QLoRA and only QLoRA trains on weights held in 4 bits.",
-            found=f"the model is held {'whole' if wanted else 'in 4 bits'}", do="load the model again for this recipe",
+            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}", do="load the model again for this recipe",
         )  # fmt: skip

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tunesmith.engine.attention import apart, joined
-from tunesmith.engine.attention.bundles import Plan
-from tunesmith.engine.attention.rows import Part
+from tunesmith.engine.attention import concatenated_prefix, split_prefix
+from tunesmith.engine.attention.attention_plan import AttentionPlan
+from tunesmith.engine.attention.gather_index import GroupSlices
 
 
-def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float) -> Tensor:
+def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
     """Every token's attention to the tokens that its sequences allow: (N, H, e)."""
     attended: Tensor = _Attend.apply(q_NHe, k_NGe, v_NGe, plan, scale)
     return attended
@@ -27,18 +27,18 @@ def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: Plan, scale: float) -> Tensor:
-        rows = plan.rows(q_NHe.shape[1], k_NGe.shape[1], q_NHe.dtype)
-        q_Ie = rows.take_queries(q_NHe).mul_(scale)
-        k_Je, v_Je = rows.take_keys(k_NGe), rows.take_keys(v_NGe)
+    def forward(ctx: Any, q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
+        rows = plan.get_gather_index(q_NHe.shape[1], k_NGe.shape[1], q_NHe.dtype)
+        q_Ie = rows.gather_queries(q_NHe).mul_(scale)
+        k_Je, v_Je = rows.gather_keys(k_NGe), rows.gather_keys(v_NGe)
         out_Ie = torch.empty_like(q_Ie)
         kept: list[Tensor] = []
         ctx.ends = []
         for part in rows.parts:
-            of_part = _way(part).forward(part, q_Ie, k_Je, v_Je, out_Ie)
-            kept += of_part if part.is_kept else ()
+            of_part = _choose_kernel(part).forward(part, q_Ie, k_Je, v_Je, out_Ie)
+            kept += of_part if part.has_saved_weights else ()
             ctx.ends.append(len(kept))
-        out_NHe = rows.put_queries(out_Ie)
+        out_NHe = rows.scatter_queries(out_Ie)
         ctx.save_for_backward(q_Ie, k_NGe, v_NGe, out_NHe, *kept)  # gathered keys repeat the ways from the root
         ctx.rows, ctx.scale = rows, scale
         return out_NHe
@@ -47,16 +47,22 @@ class _Attend(torch.autograd.Function):
     def backward(ctx: Any, d_NHe: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q_Ie, k_NGe, v_NGe, out_NHe, *kept = ctx.saved_tensors
         rows = ctx.rows
-        k_Je, v_Je = rows.take_keys(k_NGe), rows.take_keys(v_NGe)
-        d_Ie = rows.take_queries(d_NHe, blank_padding=True)
-        out_Ie = None if all(part.is_joined for part in rows.parts) else rows.take_queries(out_NHe)
+        k_Je, v_Je = rows.gather_keys(k_NGe), rows.gather_keys(v_NGe)
+        d_Ie = rows.gather_queries(d_NHe, blank_padding=True)
+        out_Ie = None if all(part.is_concatenated for part in rows.parts) else rows.gather_queries(out_NHe)
         dq_Ie, dk_Je, dv_Je = torch.empty_like(q_Ie), torch.empty_like(k_Je), torch.empty_like(v_Je)
         begin = 0
         for part, end in zip(rows.parts, ctx.ends, strict=True):
             of_part, begin = tuple(kept[begin:end]), end
-            _way(part).backward(part, q_Ie, k_Je, v_Je, d_Ie, out_Ie, of_part, dq_Ie, dk_Je, dv_Je)
-        return rows.put_queries(dq_Ie.mul_(ctx.scale)), rows.add_keys(dk_Je), rows.add_keys(dv_Je), None, None
+            _choose_kernel(part).backward(part, q_Ie, k_Je, v_Je, d_Ie, out_Ie, of_part, dq_Ie, dk_Je, dv_Je)
+        return (
+            rows.scatter_queries(dq_Ie.mul_(ctx.scale)),
+            rows.scatter_add_keys(dk_Je),
+            rows.scatter_add_keys(dv_Je),
+            None,
+            None,
+        )
 
 
-def _way(part: Part) -> ModuleType:
-    return joined if part.is_joined else apart
+def _choose_kernel(part: GroupSlices) -> ModuleType:
+    return concatenated_prefix if part.is_concatenated else split_prefix

@@ -15,25 +15,27 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, FlexKernelOptions, flex_attention
 
-from tunesmith.engine.forest import Forest
+from tunesmith.engine.prefix_forest import Forest
 
-BLOCK = 128  # tokens
-VARIANTS = 64  # of the compiled kernel, at most
+BLOCK_TOKENS = 128  # tokens
+MAX_KERNEL_VARIANTS = 64  # of the compiled kernel, at most
 # The kernel for fewer than 128 queries does not compile for every number of heads. "ROWS_GUARANTEED_SAFE" is not for a
 # forest: it means that a row sees something in the first block it looks at, a later tree's first rows do not (NaN).
 KERNEL_OPTIONS: FlexKernelOptions = {"FORCE_USE_FLEX_ATTENTION": True}
 
 
-class Rule:
+class ForestBlockMask:
     """The forest's rule for FlexAttention: which blocks of queries and keys see each other, and which pairs in them."""
 
     def __init__(self, forest: Forest, device: torch.device) -> None:
         self._length = len(forest)
         self._end_N = torch.from_numpy(forest.end_N.astype(np.int32)).to(device)
-        self._listed = [listed.to(device) for seen_BB in _blocks(forest.end_N) for listed in _listed(seen_BB)]
+        self._block_lists = [
+            listed.to(device) for seen_BB in _find_blocks(forest.end_N) for listed in _list_blocks(seen_BB)
+        ]
         self._masks: dict[int, BlockMask] = {}
 
-    def mask(self, times: int) -> BlockMask:
+    def get_block_mask(self, times: int) -> BlockMask:
         """For a batch that repeats the forest so many times; made once."""
         if times not in self._masks:
             end_N = self._end_N
@@ -42,34 +44,42 @@ class Rule:
                 return (j <= i) & (i < end_N[j])
 
             counts, indices, all_counts, all_indices = (
-                torch.stack([listed] * times).unsqueeze(1) for listed in self._listed
+                torch.stack([listed] * times).unsqueeze(1) for listed in self._block_lists
             )
             self._masks[times] = BlockMask.from_kv_blocks(
-                counts, indices, all_counts, all_indices, BLOCK, may_attend, seq_lengths=(self._length, self._length)
+                counts,
+                indices,
+                all_counts,
+                all_indices,
+                BLOCK_TOKENS,
+                may_attend,
+                seq_lengths=(self._length, self._length),
             )
         return self._masks[times]
 
 
-def _blocks(end_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _find_blocks(end_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Blocks of queries (rows) that see some pair of a block of keys (columns) but not all, and that see all.
 
     From the largest and the smallest `end` of each block: PyTorch's own way looks at all N x N pairs.
     """
-    begins_B = np.arange(0, len(end_N), BLOCK)
+    begins_B = np.arange(0, len(end_N), BLOCK_TOKENS)
     most_B, least_B = np.maximum.reduceat(end_N, begins_B), np.minimum.reduceat(end_N, begins_B)
     is_before_BB = begins_B[None, :] < begins_B[:, None]
     sees_some_BB = is_before_BB & (most_B[None, :] > begins_B[:, None])
-    sees_all_BB = is_before_BB & (least_B[None, :] >= begins_B[:, None] + BLOCK)  # never a last block that is not full
+    sees_all_BB = is_before_BB & (
+        least_B[None, :] >= begins_B[:, None] + BLOCK_TOKENS
+    )  # never a last block that is not full
     return sees_some_BB & ~sees_all_BB | np.eye(len(begins_B), dtype=bool), sees_all_BB
 
 
-def _listed(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
+def _list_blocks(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
     """For each block of queries how many blocks of keys (B), and which ones, those first (BB)."""
     indices_BB = np.argsort(~seen_BB, axis=-1, kind="stable").astype(np.int32)
     return torch.from_numpy(seen_BB.sum(-1, dtype=np.int32)), torch.from_numpy(indices_BB)
 
 
-def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: Rule, scale: float) -> Tensor:
+def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: ForestBlockMask, scale: float) -> Tensor:
     """Every token's attention to the tokens that its sequences allow: (N, H, d).
 
     The M query heads of a key head stand beside each other as a batch over the same keys. What all branches share is a
@@ -80,15 +90,15 @@ def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: Rule, scale: float
     (N, H, d), G = q_NHd.shape, k_NGd.shape[1]
     q_MGNd = q_NHd.reshape(N, G, H // G, d).permute(2, 1, 0, 3)
     k_1GNd, v_1GNd = (x_NGd.transpose(0, 1)[None] for x_NGd in (k_NGd, v_NGd))
-    mask = rule.mask(H // G)
-    out_MGNd = _kernel(q_NHd.device.type)(
+    mask = rule.get_block_mask(H // G)
+    out_MGNd = _get_kernel(q_NHd.device.type)(
         q_MGNd, k_1GNd, v_1GNd, block_mask=mask, scale=scale, kernel_options=KERNEL_OPTIONS
     )
     return out_MGNd.permute(2, 1, 0, 3).reshape(N, H, -1)
 
 
 @cache
-def _kernel(device_type: str) -> Callable[..., Tensor]:
+def _get_kernel(device_type: str) -> Callable[..., Tensor]:
     """Compiled on CUDA, where the eager form would hold all N x N scores; eager elsewhere, where only tests come by."""
     kernel: Any = flex_attention
     if device_type != "cuda":
@@ -96,11 +106,11 @@ def _kernel(device_type: str) -> Callable[..., Tensor]:
     import torch._dynamo.config  # a second that a CPU need not wait
 
     # Past its limit of variants (with and without gradient, dtypes, sizes of heads) it would be eager without a word.
-    torch._dynamo.config.recompile_limit = max(VARIANTS, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = max(MAX_KERNEL_VARIANTS, torch._dynamo.config.recompile_limit)
     return torch.compile(kernel, dynamic=True, fullgraph=True)
 
 
-def is_of_the_compiler(error: BaseException) -> bool:
+def is_compiler_error(error: BaseException) -> bool:
     """Whether the kernel could not be compiled."""
     compiler = sys.modules.get("torch._dynamo.exc")
     return compiler is not None and isinstance(error, compiler.TorchDynamoException)

@@ -15,7 +15,7 @@ Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; Azar et al. 2023, ar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tunesmith.engine.methods.method import Scores, Totals, of_pairs
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
 
 
 class Dpo:
@@ -28,21 +28,21 @@ class Dpo:
     def __init__(self, beta: float) -> None:
         self.beta = beta
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Nats per pair. Shapes: () from S."""
-        chosen_E, rejected_E = of_pairs(scores.log_ratios_S)
+        chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
         return -logsigmoid(self.beta * (chosen_E - rejected_E)).sum() / totals.examples
 
-    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
+    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Whether chosen gained more on the reference than rejected did."""
-        chosen_E, rejected_E = of_pairs(scores.log_ratios_S)
+        chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
         return chosen_E > rejected_E
 
 
 class Ipo(Dpo):
     """Prefer the chosen answer by a fixed distance per token, no more."""
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Squared nats per token, a pair's mean. Shapes: () from S."""
-        chosen_E, rejected_E = of_pairs(scores.log_ratios_S / scores.weights_S)
+        chosen_E, rejected_E = split_pairs(scores.log_ratios_S / scores.weights_S)
         return (chosen_E - rejected_E - 1 / (2 * self.beta)).square().sum() / totals.examples

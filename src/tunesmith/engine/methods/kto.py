@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.methods.method import Scores, Totals
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
 from tunesmith.records import TokenArrays
 
 
@@ -28,35 +28,35 @@ class Kto:
     estimates_kl = True
 
     def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:
-        self.beta, self.wanted_weight, self.unwanted_weight = beta, wanted_weight, unwanted_weight
+        self.beta, self.desirable_weight, self.undesirable_weight = beta, wanted_weight, unwanted_weight
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Mean lost value, between 0 and the larger weight. Shapes: () from S."""
         assert scores.is_desirable_E is not None  # the data of this method have it
-        value_E = torch.sigmoid(self.beta * self._ahead_E(scores, totals))
-        wanted, unwanted = value_E.new_tensor((self.wanted_weight, self.unwanted_weight))
+        value_E = torch.sigmoid(self.beta * self._compute_margin_E(scores, totals))
+        wanted, unwanted = value_E.new_tensor((self.desirable_weight, self.undesirable_weight))
         weight_E = torch.where(scores.is_desirable_E, wanted, unwanted)
         return (weight_E * (1 - value_E)).sum() / totals.examples
 
-    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
+    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Whether the answer is on its side of z."""
-        return self._ahead_E(scores, totals) > 0
+        return self._compute_margin_E(scores, totals) > 0
 
-    def _ahead_E(self, scores: Scores, totals: Totals) -> Tensor:
+    def _compute_margin_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         assert scores.is_desirable_E is not None  # the data of this method have it
         beyond_E = scores.log_ratios_S - totals.kl
         return torch.where(scores.is_desirable_E, beyond_E, -beyond_E)
 
 
-def mismatched(arrays: TokenArrays) -> TokenArrays:
+def build_mismatched(arrays: TokenArrays) -> TokenArrays:
     """Every prompt with the answer to the next different one: the sequences of KTO's estimate, in the same order.
 
     The answer is cut where the whole would be longer than the longest example: it is part of an estimate, not learned.
     """
-    prompts, answers = zip(*(_cut(*arrays.sequence(s)) for s in range(len(arrays))), strict=True)
+    prompts, answers = zip(*(_split_prompt(*arrays.get_sequence(s)) for s in range(len(arrays))), strict=True)
     longest = int(np.diff(arrays.starts_S1).max())
     tokens, weights = [], []
-    for prompt_T, other in zip(prompts, _next_different(prompts), strict=True):
+    for prompt_T, other in zip(prompts, _find_next_different(prompts), strict=True):
         answer_T, weights_T = (part[: longest - len(prompt_T)] for part in answers[other])
         tokens.append(np.concatenate([prompt_T, answer_T]))
         weights.append(np.concatenate([np.zeros(len(prompt_T), np.float32), weights_T]))
@@ -64,13 +64,13 @@ def mismatched(arrays: TokenArrays) -> TokenArrays:
     return TokenArrays(np.concatenate(tokens), np.concatenate(weights), starts_S1)
 
 
-def _cut(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _split_prompt(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """(prompt, (answer, its weights)): the answer begins with the first trained token."""
     begin = int(np.argmax(weights_T > 0))
     return tokens_T[:begin], (tokens_T[begin:], weights_T[begin:])
 
 
-def _next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
+def _find_next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
     """For each prompt the number of the next one, around the end, that is different; the next one if all are equal."""
     n, keys = len(prompts), [prompt_T.tobytes() for prompt_T in prompts]
     following = [0] * n

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tunesmith.engine.methods.method import Scores, Totals, of_pairs
 from tunesmith.engine.methods.simpo import Simpo
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
 
 LOG_HALF = -0.6931471805599453
 
@@ -25,15 +25,15 @@ class Orpo:
     sequences_per_example = 2
     uses_reference = False
     estimates_kl = False
-    is_won_E = Simpo.is_won_E
+    is_preferred_E = Simpo.is_preferred_E
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Nats per trained token, and beta times nats per pair. Shapes: () from S."""
-        imitation = -of_pairs(scores.logps_S)[0].sum() / totals.weight
-        chosen_E, rejected_E = of_pairs(log_odds(scores.mean_logps_S))
+        imitation = -split_pairs(scores.logps_S)[0].sum() / totals.weight
+        chosen_E, rejected_E = split_pairs(log_odds(scores.mean_logps_S))
         return imitation - self.beta * logsigmoid(chosen_E - rejected_E).sum() / totals.examples
 
 

@@ -5,7 +5,7 @@ loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
 
 from torch import Tensor
 
-from tunesmith.engine.methods.method import Scores, Totals
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
 
 
 class Sft:
@@ -15,9 +15,9 @@ class Sft:
     uses_reference = False
     estimates_kl = False
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Nats per trained token. Shapes: () from S."""
         return -scores.logps_S.sum() / totals.weight
 
-    def is_won_E(self, scores: Scores, totals: Totals) -> None:
+    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> None:
         """There is nothing to prefer."""

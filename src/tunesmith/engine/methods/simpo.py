@@ -10,7 +10,7 @@ Source: Meng et al. 2024, arXiv:2405.14734, equation 6 (margin is its gamma).
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tunesmith.engine.methods.method import Scores, Totals, of_pairs
+from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
 
 
 class Simpo:
@@ -23,12 +23,12 @@ class Simpo:
     def __init__(self, beta: float, margin: float) -> None:
         self.beta, self.margin = beta, margin
 
-    def loss(self, scores: Scores, totals: Totals) -> Tensor:
+    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Nats per pair. Shapes: () from S."""
-        chosen_E, rejected_E = of_pairs(scores.mean_logps_S)
+        chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
         return -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
 
-    def is_won_E(self, scores: Scores, totals: Totals) -> Tensor:
+    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Whether a token of the chosen answer is likelier than one of the rejected answer, on average."""
-        chosen_E, rejected_E = of_pairs(scores.mean_logps_S)
+        chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
         return chosen_E > rejected_E

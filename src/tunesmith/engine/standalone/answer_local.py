@@ -16,23 +16,23 @@ import torch
 from messages import HERE, PROMPT, Messages, answer_lines, messages_of  # type: ignore[import-not-found]
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--json", action="store_true")
-arguments.add_argument("--model", type=Path, default=HERE / PROMPT["model"]["folder"])
-given = arguments.parse_args()
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--json", action="store_true")
+parser.add_argument("--model", type=Path, default=HERE / PROMPT["model"]["folder"])
+options = parser.parse_args()
 device = "cuda" if torch.cuda.is_available() else "cpu"
-tokenizer: Any = AutoTokenizer.from_pretrained(given.model)
+tokenizer: Any = AutoTokenizer.from_pretrained(options.model)
 dtype = getattr(torch, PROMPT["model"]["dtype"])
-model = AutoModelForCausalLM.from_pretrained(given.model, dtype=dtype, use_safetensors=True).eval().to(device)
+model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype, use_safetensors=True).eval().to(device)
 LABELS, SCHEMA, STOP = PROMPT["labels"], PROMPT["json_schema"], set(PROMPT["stop_ids"])
 
 
-def rendered(messages: Messages) -> str:
+def render_messages(messages: Messages) -> str:
     """The conversation as the model reads it, up to where the answer begins."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
-def encoded(text: str) -> list[int]:
+def encode_text(text: str) -> list[int]:
     """The tokens of a text; nothing is added."""
     return list(tokenizer(text, add_special_tokens=False).input_ids)
 
@@ -40,22 +40,24 @@ def encoded(text: str) -> list[int]:
 def answer(conversation: Messages) -> str:
     """The answer to a conversation that ends with a question. Errors: ValueError when it cannot be asked."""
     most = PROMPT["model"]["context_tokens"] - PROMPT["max_new_tokens"]
-    messages = messages_of(conversation, lambda some: len(encoded(rendered(some))) <= most)
+    messages = messages_of(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
     if any(mark in str(message["content"]) for message in messages for mark in tokenizer.all_special_tokens):
         raise ValueError("a message spells a control token of the model")
     if LABELS:
-        return likeliest_label(messages)
-    ids = encoded(rendered(messages))
+        return find_best_label(messages)
+    ids = encode_text(render_messages(messages))
     if len(ids) > most:
         raise ValueError(f"the prompt has {len(ids):,} tokens; at most {most:,} leave room for an answer")
-    return str(tokenizer.decode(generated(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+    return str(
+        tokenizer.decode(generate_tokens(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    ).strip()
 
 
 @torch.inference_mode()
-def generated(ids: list[int]) -> list[int]:
+def generate_tokens(ids: list[int]) -> list[int]:
     """The likeliest token, one after the other."""
     tokens: list[int] = []
-    feed, past, matcher = ids, None, grammar().deep_copy() if SCHEMA else None
+    feed, past, matcher = ids, None, build_grammar().deep_copy() if SCHEMA else None
     while len(tokens) < PROMPT["max_new_tokens"]:
         step = model(torch.tensor([feed], device=device), past_key_values=past, use_cache=True, logits_to_keep=1)
         logits, past = step.logits[0, -1].float(), step.past_key_values
@@ -75,36 +77,36 @@ def generated(ids: list[int]) -> list[int]:
 
 
 @functools.cache
-def grammar() -> Any:
+def build_grammar() -> Any:
     """What answers are held to."""
     from llguidance import LLMatcher, LLTokenizer
 
-    known = LLTokenizer((given.model / "tokenizer.json").read_text("utf-8"), eos_token=sorted(STOP))
+    known = LLTokenizer((options.model / "tokenizer.json").read_text("utf-8"), eos_token=sorted(STOP))
     text = LLMatcher.grammar_from_json_schema(json.dumps(SCHEMA), overrides=PROMPT["json_options"])
     return LLMatcher(known, text, log_level=0)
 
 
-def likeliest_label(messages: Messages) -> str:
+def find_best_label(messages: Messages) -> str:
     """The label with the highest probability; less what it has without a question, where that was calibrated."""
-    scores = label_scores(rendered(messages))
+    scores = score_labels(render_messages(messages))
     if PROMPT["is_calibrated"]:
         last = max(i for i, message in enumerate(messages) if message["role"] == "user")
         blank = [{**message, "content": "N/A"} if i == last else message for i, message in enumerate(messages)]
-        scores = scores - label_scores(rendered(blank))
+        scores = scores - score_labels(render_messages(blank))
     return str(LABELS[int(scores.argmax())])
 
 
 @functools.lru_cache(1024)
 @torch.inference_mode()
-def label_scores(text: str) -> torch.Tensor:
+def score_labels(text: str) -> torch.Tensor:
     """The log-probability of each label after the prompt, its end of turn included."""
-    ids = encoded(text)
+    ids = encode_text(text)
     begun = model(torch.tensor([ids], device=device), use_cache=True, logits_to_keep=1)
     first, scores = begun.logits[0, -1].float().log_softmax(-1), []
     for label in LABELS:
-        whole = encoded(text + label + PROMPT["end_of_turn"])
+        whole = encode_text(text + label + PROMPT["end_of_turn"])
         is_apart = whole[: len(ids)] == ids
-        tokens = whole[len(ids) :] if is_apart else encoded(label + PROMPT["end_of_turn"])
+        tokens = whole[len(ids) :] if is_apart else encode_text(label + PROMPT["end_of_turn"])
         past = copy.deepcopy(begun.past_key_values)
         logits = model(torch.tensor([tokens[:-1]], device=device), past_key_values=past).logits[0].float()
         rest = logits.log_softmax(-1).gather(1, torch.tensor(tokens[1:], device=device)[:, None]).sum()
@@ -113,4 +115,4 @@ def label_scores(text: str) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    answer_lines(answer, given.json)
+    answer_lines(answer, options.json)

@@ -33,7 +33,7 @@ def answer(conversation: Messages) -> str:
         raise ValueError(f"the service gave no answer within {SERVICE['seconds']:g} s") from None
     if isinstance(text, ValueError):
         raise text
-    return unwrapped(text)
+    return extract_label(text)
 
 
 def asked(request: urllib.request.Request) -> str | ValueError:
@@ -48,7 +48,7 @@ def asked(request: urllib.request.Request) -> str | ValueError:
         return ValueError(f"the service gave no answer: {error!r}")
 
 
-def unwrapped(text: str) -> str:
+def extract_label(text: str) -> str:
     """The label without the object that it was asked for in; any other text as it is."""
     try:
         value = json.loads(text)[SERVICE["wrapped_in"]] if SERVICE["wrapped_in"] else text

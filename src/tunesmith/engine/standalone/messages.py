@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-PROMPT: dict[str, Any] = json.loads((HERE / "prompt.json").read_text("utf-8"))
+BUNDLE_FOLDER = Path(__file__).parent
+PROMPT: dict[str, Any] = json.loads((BUNDLE_FOLDER / "prompt.json").read_text("utf-8"))
 PLACEHOLDER = re.compile(r"\{\{\s*(?:input|question|prompt)\s*\}\}|\{(?:input|question|prompt)\}")
 Messages = list[dict[str, Any]]
 
 
-def messages_of(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
+def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
     """A conversation that ends with the question, with everything that stands around it."""
     messages = list(conversation)
     if PROMPT["system"] and messages[0]["role"] != "system":
@@ -42,13 +42,13 @@ def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
     """Answer each line of standard input: a question, or a JSON object with the messages of a conversation."""
     for line in filter(None, map(str.strip, sys.stdin)):
         try:
-            told = {"text": answer(conversation_of(line)), "error": None}
+            told = {"text": answer(parse_conversation(line)), "error": None}
         except ValueError as error:
             told = {"text": "", "error": str(error)}
         print(json.dumps(told, ensure_ascii=False) if as_json else told["text"] or told["error"], flush=True)
 
 
-def conversation_of(line: str) -> Messages:
+def parse_conversation(line: str) -> Messages:
     """The conversation that a line stands for."""
     try:
         value = json.loads(line)

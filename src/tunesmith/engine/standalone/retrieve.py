@@ -16,51 +16,51 @@ SETTINGS = PROMPT["retrieval"]
 ENTRIES = [json.loads(line) for line in (HERE / "index.jsonl").read_bytes().splitlines()]
 
 
-def question_of(messages: list[dict[str, Any]]) -> str:
+def get_question(messages: list[dict[str, Any]]) -> str:
     """The last user turn."""
     return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
 
 
-def turns_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def list_turns(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """The conversation without its system message."""
     return [(message["role"], message["content"]) for message in messages if message["role"] != "system"]
 
 
-UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+UNSPACED_PATTERN = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 
 
-def words_of(text: str) -> list[str]:
+def tokenize_words(text: str) -> list[str]:
     """Lower-case words, the trigrams of each word with its ends marked, and pairs of characters of scripts that put no
     spaces between words."""
-    words, runs = re.findall(r"\w+", text.lower()), re.findall(UNSPACED, text.lower())
+    words, runs = re.findall(r"\w+", text.lower()), re.findall(UNSPACED_PATTERN, text.lower())
     trigrams = [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
     return words + trigrams + [run[i : i + 2] for run in runs for i in range(max(1, len(run) - 1))]
 
 
-TEXTS = [entry["text"] if "text" in entry else question_of(entry["messages"][:-1]) for entry in ENTRIES]
-TURNS = [turns_of(entry.get("messages", [])[:-1]) for entry in ENTRIES]
-COUNTS = [Counter(words_of(text)) for text in TEXTS]
+TEXTS = [entry["text"] if "text" in entry else get_question(entry["messages"][:-1]) for entry in ENTRIES]
+TURNS = [list_turns(entry.get("messages", [])[:-1]) for entry in ENTRIES]
+COUNTS = [Counter(tokenize_words(text)) for text in TEXTS]
 LENGTHS = np.array([count.total() for count in COUNTS] or [0])
 POSTINGS: dict[str, list[tuple[int, float]]] = defaultdict(list)
-DOCUMENTS = Counter(word for count in COUNTS for word in count)
-IDF = {w: np.float32(math.log(1 + (len(TEXTS) - df + 0.5) / (df + 0.5))) for w, df in DOCUMENTS.items()}
+DOCUMENT_FREQUENCIES = Counter(word for count in COUNTS for word in count)
+IDF = {w: np.float32(math.log(1 + (len(TEXTS) - df + 0.5) / (df + 0.5))) for w, df in DOCUMENT_FREQUENCIES.items()}
 for place, count in enumerate(COUNTS):
     norm = 1.5 * ((1 - 0.75) + 0.75 * LENGTHS[place] / LENGTHS.mean())
     for word, n in count.items():
         POSTINGS[word].append((place, float(IDF[word]) * (n / (norm + n))))
 
 
-def by_words(question: str, left_out: list[int], k: int) -> list[int]:
+def search_by_words(question: str, left_out: list[int], k: int) -> list[int]:
     """Places of the best k texts that have something in common with the question."""
     scores = np.zeros(len(TEXTS), np.float32)
-    for word in words_of(question):
+    for word in tokenize_words(question):
         for place, score in POSTINGS.get(word, ()):
             scores[place] += np.float32(score)
     scores[left_out] = 0
     return [int(place) for place in np.argsort(-scores, kind="stable")[:k] if scores[place] > 0]
 
 
-def by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
+def search_by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
     """Places of the k texts whose vectors are nearest to the question's."""
     if not question.strip() or not TEXTS:
         return []
@@ -69,15 +69,15 @@ def by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
     return [int(place) for place in np.argsort(-cosines, kind="stable")[:k] if np.isfinite(cosines[place])]
 
 
-def nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def find_nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Up to k entries, the nearest first; never the very conversation that is asked."""
-    question, k = question_of(messages), SETTINGS["k"]
-    left_out = [i for i, turns in enumerate(TURNS) if turns and turns == turns_of(messages)]
+    question, k = get_question(messages), SETTINGS["k"]
+    left_out = [i for i, turns in enumerate(TURNS) if turns and turns == list_turns(messages)]
     if SETTINGS["search"] != "both":
-        places = (by_words if SETTINGS["search"] == "bm25" else by_meaning)(question, left_out, k)
+        places = (search_by_words if SETTINGS["search"] == "bm25" else search_by_meaning)(question, left_out, k)
         return [ENTRIES[place] for place in places]
     joined: dict[int, float] = defaultdict(float)
-    for search in (by_words, by_meaning):
+    for search in (search_by_words, search_by_meaning):
         for rank, place in enumerate(search(question, left_out, max(100, k)), start=1):
             joined[place] += 1 / (60 + rank)
     return [ENTRIES[place] for place in sorted(joined, key=lambda place: (-joined[place], place))[:k]]

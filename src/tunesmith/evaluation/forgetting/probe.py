@@ -13,24 +13,24 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from tunesmith.evaluation.forgetting.rules import keeps_rules, plain_words
+from tunesmith.evaluation.forgetting.rule_checkers import follows_rules, normalize_words
 from tunesmith.records import (
     Completer,
     GeneralAbility,
-    Likelihoods,
+    LogprobModel,
     Message,
     ProbeAnswer,
-    Progress,
+    ProgressCallback,
     TextLoss,
-    fingerprint_of,
+    compute_fingerprint,
 )
 
-PROBE_TOKENS = 32
+MAX_PROBE_TOKENS = 32
 """What a completer for the probe must be made with: longer answers would only take longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ProbeItem:
     """One small task. `right` is an example of a right answer; only tests look at it."""
 
     id: str
@@ -41,28 +41,28 @@ class Item:
 
 
 @lru_cache(maxsize=1)
-def probe_items() -> tuple[Item, ...]:
+def load_probe_items() -> tuple[ProbeItem, ...]:
     """Every item. The id is the kind and the place among its kind."""
-    items: list[Item] = []
-    for line in _file("items.jsonl").splitlines():
+    items: list[ProbeItem] = []
+    for line in _read_package_file("items.jsonl").splitlines():
         row = json.loads(line)
         place = sum(item.kind == row["kind"] for item in items) + 1
-        items.append(Item(id=f"{row['kind']}-{place:02d}", **row))
+        items.append(ProbeItem(id=f"{row['kind']}-{place:02d}", **row))
     return tuple(items)
 
 
 @lru_cache(maxsize=1)
-def general_texts() -> tuple[str, ...]:
+def load_general_texts() -> tuple[str, ...]:
     """The paragraphs of general text."""
-    return tuple(" ".join(paragraph.split()) for paragraph in _file("general_text.txt").split("\n\n"))
+    return tuple(" ".join(paragraph.split()) for paragraph in _read_package_file("general_text.txt").split("\n\n"))
 
 
-def measure_general(
-    completer: Completer, likelihoods: Likelihoods | None = None, progress: Progress | None = None
+def measure_general_ability(
+    completer: Completer, likelihoods: LogprobModel | None = None, progress: ProgressCallback | None = None
 ) -> GeneralAbility:
-    """What the model can do as it stands now. `completer` should be one of `PROBE_TOKENS` new tokens."""
+    """What the model can do as it stands now. `completer` should be one of `MAX_PROBE_TOKENS` new tokens."""
     began = time.perf_counter()
-    items = probe_items()
+    items = load_probe_items()
     completions = completer.complete([(Message("user", item.prompt),) for item in items], progress)
     answers = tuple(
         ProbeAnswer(
@@ -73,24 +73,26 @@ def measure_general(
         )
         for item, completion in zip(items, completions, strict=True)
     )
-    texts = _losses(likelihoods, general_texts()) if likelihoods is not None else ()
-    return GeneralAbility(probe=probe_name(), answers=answers, texts=texts, seconds=time.perf_counter() - began)
+    texts = _measure_text_losses(likelihoods, load_general_texts()) if likelihoods is not None else ()
+    return GeneralAbility(
+        probe=compute_probe_fingerprint(), answers=answers, texts=texts, seconds=time.perf_counter() - began
+    )
 
 
-def is_right(item: Item, text: str) -> bool:
+def is_right(item: ProbeItem, text: str) -> bool:
     """The answer keeps the item's rules and is not the question over again, which keeps many of them."""
-    return keeps_rules(text, item.rules) and plain_words(text) != plain_words(item.prompt)
+    return follows_rules(text, item.rules) and normalize_words(text) != normalize_words(item.prompt)
 
 
-def _losses(likelihoods: Likelihoods, texts: Sequence[str]) -> tuple[TextLoss, ...]:
-    found = likelihoods.likelihoods([()] * len(texts), texts)
-    return tuple(TextLoss(nats=-one.log_probability, tokens=one.tokens) for one in found)
+def _measure_text_losses(likelihoods: LogprobModel, texts: Sequence[str]) -> tuple[TextLoss, ...]:
+    found = likelihoods.compute_logprobs([()] * len(texts), texts)
+    return tuple(TextLoss(nats=-one.logprob, tokens=one.tokens) for one in found)
 
 
-def probe_name() -> str:
+def compute_probe_fingerprint() -> str:
     """Fingerprint of everything that is asked and of the rules' arguments."""
-    return fingerprint_of([[[item.prompt, item.rules] for item in probe_items()], general_texts()])
+    return compute_fingerprint([[[item.prompt, item.rules] for item in load_probe_items()], load_general_texts()])
 
 
-def _file(name: str) -> str:
+def _read_package_file(name: str) -> str:
     return (files("tunesmith.evaluation.forgetting") / name).read_text("utf-8").strip()

@@ -7,5 +7,5 @@
     qualify     is it as good as it must be to decide?     kappa    agreement beyond chance
     scorer      judges as scorers, beside a scorer that needs no model
 
-Doors: `labels.read_labels`, `qualify.qualify`, `scorer.with_judge`.
+Doors: `labels.read_human_labels`, `qualify.qualify`, `scorer.add_judge`.
 """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from tunesmith.evaluation.scorers.scorer import FloatArray
+from tunesmith.evaluation.scorers.scorer_protocol import FloatArray
 from tunesmith.records import Quantity
 
 ALPHA = 0.05
@@ -27,8 +27,8 @@ def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 
     np.add.at(table_JP, (judge_N, people_N), 1.0)
     if n == 0:
         return None
-    weight_JP = weights_of(marks)
-    value, error, expected = kappa_of(table_JP / n, weight_JP, n)
+    weight_JP = compute_agreement_weights(marks)
+    value, error, expected = compute_kappa(table_JP / n, weight_JP, n)
     if expected >= 1:
         return None
     half = float(stats.norm.ppf(1 - ALPHA / 2)) * error
@@ -39,14 +39,14 @@ def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 
     )
 
 
-def weights_of(marks: int) -> FloatArray:
+def compute_agreement_weights(marks: int) -> FloatArray:
     """How much each pair of marks agrees, in [0, 1]."""
     place = np.arange(marks)
     weight: FloatArray = 1 - np.abs(place[:, None] - place[None, :]) / max(marks - 1, 1)
     return weight
 
 
-def kappa_of(share_JP: FloatArray, weight_JP: FloatArray, n: int) -> tuple[float, float, float]:
+def compute_kappa(share_JP: FloatArray, weight_JP: FloatArray, n: int) -> tuple[float, float, float]:
     """(kappa, its standard error, agreement by chance)."""
     row_J, column_P = share_JP.sum(axis=1), share_JP.sum(axis=0)
     observed = float((weight_JP * share_JP).sum())

@@ -1,6 +1,6 @@
 """Scorers, one a file: `(answer, reference) -> scores`. `choose_scorer` finds the one that fits the answers."""
 
-from tunesmith.evaluation.scorers.choose import SCORERS, choose_scorer
-from tunesmith.evaluation.scorers.scorer import Scorer, WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, Scorer
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
 
-__all__ = ["SCORERS", "Scorer", "WholeSetMetric", "choose_scorer"]
+__all__ = ["SCORERS", "CorpusMetric", "Scorer", "choose_scorer"]

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
-ORDER = 4
-_WRITTEN = (
+MAX_ORDER = 4
+_REPLACEMENTS = (
     ("<skipped>", ""), ("-\n", ""), ("\n", " "), ("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"),
 )  # fmt: skip
-_APART = (
+_SPLIT_PATTERNS = (
     (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),
     (re.compile(r"([^0-9])([\.,])"), r"\1 \2 "),
     (re.compile(r"([\.,])([^0-9])"), r" \1 \2"),
@@ -32,36 +32,36 @@ class BleuScorer:
 
     name = "bleu"
     metric = "bleu"
-    whole_set: Mapping[str, WholeSetMetric]
+    corpus_metrics: Mapping[str, CorpusMetric]
 
     def __init__(self) -> None:
-        self.whole_set = {"corpus_bleu": WholeSetMetric(bleu_counts, bleu_of)}
+        self.corpus_metrics = {"corpus_bleu": CorpusMetric(count_bleu_ngrams, compute_bleu)}
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`bleu` in [0, 1]."""
         if answer.split() == reference.split():
             return {"bleu": 1.0}
-        counts = bleu_counts(answer, reference)
-        orders = max(1, int((counts[2 + ORDER :] > 0).sum()))
-        return {"bleu": float(bleu_of(counts, orders))}
+        counts = count_bleu_ngrams(answer, reference)
+        orders = max(1, int((counts[2 + MAX_ORDER :] > 0).sum()))
+        return {"bleu": float(compute_bleu(counts, orders))}
 
 
-def bleu_counts(answer: str, reference: str) -> FloatArray:
+def count_bleu_ngrams(answer: str, reference: str) -> FloatArray:
     """(words of the answer, of the reference, n-grams of the answer in the reference n = 1..4, all of them): (10,)."""
-    found, wanted = words_13a(answer), words_13a(reference)
+    found, wanted = tokenize_13a(answer), tokenize_13a(reference)
     right, total = [], []
-    for n in range(1, ORDER + 1):
-        in_reference = Counter(_ngrams(wanted, n))
-        shared = Counter(ngram for ngram in _ngrams(found, n) if ngram in in_reference)
+    for n in range(1, MAX_ORDER + 1):
+        in_reference = Counter(_iterate_ngrams(wanted, n))
+        shared = Counter(ngram for ngram in _iterate_ngrams(found, n) if ngram in in_reference)
         right.append((shared & in_reference).total())
         total.append(max(len(found) - n + 1, 0))
     return np.array([len(found), len(wanted), *right, *total], dtype=np.float64)
 
 
-def bleu_of(sums: FloatArray, orders: int = ORDER) -> FloatArray:
+def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
     """(..., 10) -> (...), over the first `orders` orders; 0 where one of them has no n-gram, or nothing is right."""
     found, wanted = sums[..., 0], sums[..., 1]
-    right, total = sums[..., 2 : 2 + orders], sums[..., 2 + ORDER : 2 + ORDER + orders]
+    right, total = sums[..., 2 : 2 + orders], sums[..., 2 + MAX_ORDER : 2 + MAX_ORDER + orders]
     is_missed = (right == 0) & (total > 0)
     smoothed = 0.5 ** np.cumsum(is_missed, axis=-1)
     precisions = np.where(is_missed, smoothed, right) / np.maximum(total, 1)
@@ -72,15 +72,15 @@ def bleu_of(sums: FloatArray, orders: int = ORDER) -> FloatArray:
     return result
 
 
-def words_13a(text: str) -> Sequence[str]:
+def tokenize_13a(text: str) -> Sequence[str]:
     """The words as mteval-v13a.pl cuts them: marks apart, but not inside numbers."""
     line = f" {text} "
-    for written, meant in _WRITTEN:
+    for written, meant in _REPLACEMENTS:
         line = line.replace(written, meant)
-    for pattern, apart in _APART:
+    for pattern, apart in _SPLIT_PATTERNS:
         line = pattern.sub(apart, line)
     return line.split()
 
 
-def _ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+def _iterate_ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
     return (tuple(words[i : i + n]) for i in range(len(words) - n + 1))

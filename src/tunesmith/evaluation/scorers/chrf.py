@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tunesmith.evaluation.scorers.scorer import FloatArray, WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
-ORDER = 6
+MAX_ORDER = 6
 BETA_SQUARED = 4.0
 
 
@@ -22,25 +22,25 @@ class ChrfScorer:
 
     name = "chrf"
     metric = "chrf"
-    whole_set: Mapping[str, WholeSetMetric]
+    corpus_metrics: Mapping[str, CorpusMetric]
 
     def __init__(self) -> None:
-        self.whole_set = {"corpus_chrf": WholeSetMetric(chrf_counts, chrf_of)}
+        self.corpus_metrics = {"corpus_chrf": CorpusMetric(count_chrf_ngrams, compute_chrf)}
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`chrf` in [0, 1]."""
         if "".join(answer.split()) == "".join(reference.split()):
             return {"chrf": 1.0}
-        return {"chrf": float(chrf_of(chrf_counts(answer, reference)))}
+        return {"chrf": float(compute_chrf(count_chrf_ngrams(answer, reference)))}
 
 
-def chrf_counts(answer: str, reference: str) -> FloatArray:
+def count_chrf_ngrams(answer: str, reference: str) -> FloatArray:
     """(n-grams in the answer, in the reference, in both) for n = 1..6: (18,)."""
     found, wanted = "".join(answer.split()), "".join(reference.split())
     counts = []
-    for n in range(1, ORDER + 1):
-        in_reference = _ngrams(wanted, n)
-        shared = Counter(ngram for ngram in _all_ngrams(found, n) if ngram in in_reference)
+    for n in range(1, MAX_ORDER + 1):
+        in_reference = _count_ngrams(wanted, n)
+        shared = Counter(ngram for ngram in _iterate_ngrams(found, n) if ngram in in_reference)
         comparable = (
             max(len(found) - n + 1, 0) if in_reference else 0
         )  # as sacrebleu: too short a reference blames none
@@ -48,9 +48,9 @@ def chrf_counts(answer: str, reference: str) -> FloatArray:
     return np.array(counts, dtype=np.float64).ravel()
 
 
-def chrf_of(sums: FloatArray) -> FloatArray:
+def compute_chrf(sums: FloatArray) -> FloatArray:
     """(..., 18) -> (...). Orders that one side is too short for are left out of the means."""
-    found, wanted, both = np.moveaxis(sums.reshape(*sums.shape[:-1], ORDER, 3), -1, 0)
+    found, wanted, both = np.moveaxis(sums.reshape(*sums.shape[:-1], MAX_ORDER, 3), -1, 0)
     usable = (found > 0) & (wanted > 0)
     orders = np.maximum(usable.sum(axis=-1), 1)
     precision = (both / np.maximum(found, 1) * usable).sum(axis=-1) / orders
@@ -60,9 +60,9 @@ def chrf_of(sums: FloatArray) -> FloatArray:
     return result
 
 
-def _ngrams(text: str, n: int) -> Counter[str]:
-    return Counter(_all_ngrams(text, n))
+def _count_ngrams(text: str, n: int) -> Counter[str]:
+    return Counter(_iterate_ngrams(text, n))
 
 
-def _all_ngrams(text: str, n: int) -> Iterator[str]:
+def _iterate_ngrams(text: str, n: int) -> Iterator[str]:
     return (text[i : i + n] for i in range(len(text) - n + 1))

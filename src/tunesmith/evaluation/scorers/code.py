@@ -11,12 +11,12 @@ name, and `describe_protection` says what held the code on this system.
 import re
 from collections.abc import Mapping, Sequence
 
-from tunesmith.evaluation.child import Failed, Limits, in_child
-from tunesmith.evaluation.in_child.confine import get_landlock_version
-from tunesmith.evaluation.scorers.fenced import last_fenced
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
+from tunesmith.evaluation.sandbox_worker.confinement import get_landlock_version
+from tunesmith.evaluation.scorers.code_fence import extract_last_fence
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
 
-LIMITS = Limits(piece_seconds=10.0, all_seconds=3600.0, memory_bytes=2**30, file_bytes=2**24)
+LIMITS = SandboxLimits(task_timeout_seconds=10.0, total_timeout_seconds=3600.0, memory_bytes=2**30, file_bytes=2**24)
 _TESTS = re.compile(r"^#[ \t]*tests[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -25,14 +25,14 @@ class CodeScorer:
 
     name = "code"
     metric = "tests_passed"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: SandboxLimits = LIMITS) -> None:
         self._limits = limits
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """Tests must be Python, and there must be some."""
-        tests = _parted(reference)[1]
+        tests = _split_reference(reference)[1]
         if not tests.strip():
             return "it holds no tests"
         try:
@@ -45,17 +45,17 @@ class CodeScorer:
         """`tests_passed`: 0 or 1."""
         return score_one(self, answer, reference)
 
-    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+    def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """One child process each. Code that hangs, or takes its process down, has not passed."""
         pieces = [
-            {"solution": _TESTS.split(last_fenced(item.answer))[0], "tests": _parted(item.reference)[1]}
+            {"solution": _TESTS.split(extract_last_fence(item.answer))[0], "tests": _split_reference(item.reference)[1]}
             for item in items
         ]
-        told = in_child("code", None, pieces, self._limits, is_fresh=True)
+        told = run_in_sandbox("code_execution", None, pieces, self._limits, is_fresh=True)
         return [
-            Unscored(one.why)
-            if isinstance(one, Failed) and one.is_late
-            else {self.metric: float(not isinstance(one, Failed) and one["passed"])}
+            ScoringFailure(one.reason)
+            if isinstance(one, TaskFailure) and one.is_not_started
+            else {self.metric: float(not isinstance(one, TaskFailure) and one["passed"])}
             for one in told
         ]
 
@@ -73,7 +73,7 @@ def describe_protection() -> str:
     )
 
 
-def _parted(reference: str) -> tuple[str, str]:
+def _split_reference(reference: str) -> tuple[str, str]:
     """(solution, tests)."""
     found = _TESTS.search(reference)
     return (reference[: found.start()], reference[found.end() :]) if found else ("", reference)

@@ -12,21 +12,21 @@ reason.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.child import Failed, Limits, WorkBroken, in_child
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
-from tunesmith.files import sha256_of
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, WorkerSetupError, run_in_sandbox
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
 
-LATE = "(it had no turn)"
-LIMITS = Limits(piece_seconds=10.0, all_seconds=1800.0, memory_bytes=8 * 2**30)
+NOT_STARTED_NOTE = "(it had no turn)"
+LIMITS = SandboxLimits(task_timeout_seconds=10.0, total_timeout_seconds=1800.0, memory_bytes=8 * 2**30)
 
 
 class FunctionScorer:
     """What the function gives. Errors: `RecipeError` when file or function cannot be used."""
 
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, file: Path, function: str, limits: Limits = LIMITS) -> None:
+    def __init__(self, file: Path, function: str, limits: SandboxLimits = LIMITS) -> None:
         if not file.is_file():
             raise RecipeError(
                 "no-scorer-file", "There is no such file with a scorer.", where="evaluation.scorer",
@@ -34,13 +34,13 @@ class FunctionScorer:
             )  # fmt: skip
         self.name = f"{file.name}:{function}"
         self.metric = function
-        self.sha256 = sha256_of(file)
+        self.sha256 = compute_sha256(file)
         self._setup = {"file": str(file.resolve()), "function": function}
         self._limits = limits
         self._names: list[str] = []
-        self._run([])
+        self._run_function([])
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """Any text may be one; the function itself will say."""
         return None
 
@@ -48,37 +48,37 @@ class FunctionScorer:
         """The function's scores, its own first."""
         return score_one(self, answer, reference)
 
-    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+    def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """All of them in one child process."""
         pieces = [{"answer": one.answer, "reference": one.reference, "question": one.question} for one in items]
-        judged = [self._checked(one) for one in self._run(pieces)]
-        failed = [i for i, one in enumerate(judged) if isinstance(one, Unscored) and _is_by_answer(one)]
-        again = self._run([{**pieces[i], "answer": pieces[i]["reference"]} for i in failed])
+        judged = [self._check_result(one) for one in self._run_function(pieces)]
+        failed = [i for i, one in enumerate(judged) if isinstance(one, ScoringFailure) and _is_caused_by_answer(one)]
+        again = self._run_function([{**pieces[i], "answer": pieces[i]["reference"]} for i in failed])
         for i, one in zip(failed, again, strict=True):
-            if isinstance(scores := self._checked(one), dict):
+            if isinstance(scores := self._check_result(one), dict):
                 judged[i] = dict.fromkeys(scores, 0.0)
         return judged
 
-    def _run(self, pieces: Sequence[dict[str, str]]) -> list[dict[str, float] | Failed]:
+    def _run_function(self, pieces: Sequence[dict[str, str]]) -> list[dict[str, float] | TaskFailure]:
         try:
-            return in_child("function", self._setup, pieces, self._limits)
-        except WorkBroken as broken:
+            return run_in_sandbox("function_call", self._setup, pieces, self._limits)
+        except WorkerSetupError as broken:
             raise RecipeError(
                 "broken-scorer", "The scorer's file cannot be used.", where=self._setup["file"],
                 found=str(broken), do="mend it; it is run by itself, with its own folder to import from",
             ) from None  # fmt: skip
 
-    def _checked(self, told: dict[str, float] | Failed) -> dict[str, float] | Unscored:
+    def _check_result(self, told: dict[str, float] | TaskFailure) -> dict[str, float] | ScoringFailure:
         """The first answer that is judged fixes the names: a metric is one thing over all examples."""
-        if isinstance(told, Failed):
-            late = f" {LATE}" if told.is_late else ""
-            return Unscored(f"{self.name}: {told.why}{late}")
+        if isinstance(told, TaskFailure):
+            late = f" {NOT_STARTED_NOTE}" if told.is_not_started else ""
+            return ScoringFailure(f"{self.name}: {told.reason}{late}")
         self._names = self._names or list(told)
         if set(told) != set(self._names):
-            return Unscored(f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before")
+            return ScoringFailure(f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before")
         return {name: told[name] for name in self._names}
 
 
-def _is_by_answer(unscored: Unscored) -> bool:
+def _is_caused_by_answer(unscored: ScoringFailure) -> bool:
     """The function raised an error or took too long: not what it gave was wrong, and it had its turn."""
-    return "it gave " not in unscored.why and not unscored.why.endswith(LATE)
+    return "it gave " not in unscored.reason and not unscored.reason.endswith(NOT_STARTED_NOTE)

@@ -24,12 +24,12 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from tunesmith.data.folding import normalised
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.data.text_folding import normalize_answer
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
 _FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
-_IN_LINE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
-MOST_PAIRS = 100_000
+_INLINE_FENCE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
+MAX_FIELD_PAIRS = 100_000
 """Fields of the answer times fields of the reference up to which parts of lists are matched."""
 _Field = tuple[tuple[str | int, ...], str]
 
@@ -39,26 +39,28 @@ class JsonScorer:
 
     name = "json"
     metric = "field_f1"
-    missing = "are not JSON"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    failure_text = "are not JSON"
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def finds(self, answer: str) -> bool:
+    def can_parse(self, answer: str) -> bool:
         """Whether the answer has a JSON value."""
         return is_json(answer)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1."""
         try:
-            value, wanted, wanted_fields = _reference(reference)
+            value, wanted, wanted_fields = _parse_reference(reference)
         except (ValueError, RecursionError):
-            same = float(normalised(answer) == normalised(reference))
+            same = float(normalize_answer(answer) == normalize_answer(reference))
             return {"field_f1": same, "json_exact": same, "json_valid": float(is_json(answer))}
         try:
             found = parse_answer(answer)
-            fields = Counter(_fields(found))
-            is_exact = _canonical(found) == wanted
-            is_small = fields.total() * wanted_fields.total() <= MOST_PAIRS
-            right = _right(found, value) if is_small and not is_exact else (fields & wanted_fields).total()
+            fields = Counter(_flatten_fields(found))
+            is_exact = _format_canonical(found) == wanted
+            is_small = fields.total() * wanted_fields.total() <= MAX_FIELD_PAIRS
+            right = (
+                _count_matching_fields(found, value) if is_small and not is_exact else (fields & wanted_fields).total()
+            )
         except (ValueError, RecursionError):
             return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
         return {
@@ -75,11 +77,11 @@ def parse_answer(text: str) -> Any:
     """
     if "```" not in text:
         return parse_json(text)
-    blocks = list(_blocks(text))
+    blocks = list(_find_code_blocks(text))
     return parse_json(blocks[0] if len(blocks) == 1 else text)
 
 
-def _blocks(text: str) -> Iterator[str]:
+def _find_code_blocks(text: str) -> Iterator[str]:
     """The inside of every fenced code block that is closed; of one in a line, where the text has no other fence."""
     inside: list[str] | None = None
     for line in text.splitlines():
@@ -91,21 +93,23 @@ def _blocks(text: str) -> Iterator[str]:
             inside = None
         elif inside is not None:
             inside.append(line)
-    in_line = _IN_LINE.search(text)
+    in_line = _INLINE_FENCE.search(text)
     if in_line and text.count("```") == 2:
         yield in_line[1]
 
 
 def parse_json(text: str) -> Any:
     """The value of strict JSON, a code fence around it forgiven. Errors: ValueError."""
-    bare = without_fence(text)
+    bare = strip_fence(text)
     try:
-        return json.loads(bare, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(
+            bare, object_pairs_hook=_build_unique_dict, parse_constant=_reject_constant, parse_float=_parse_finite
+        )
     except RecursionError:
         raise ValueError("nested too deep") from None
 
 
-def without_fence(text: str) -> str:
+def strip_fence(text: str) -> str:
     """The text inside, where all of it stands in one Markdown code fence; else the text as it is."""
     stripped = text.strip()
     opening = _FENCE.match(stripped)
@@ -124,48 +128,48 @@ def is_json(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _reference(text: str) -> tuple[Any, str, Counter[_Field]]:
+def _parse_reference(text: str) -> tuple[Any, str, Counter[_Field]]:
     value = parse_json(text)
-    return value, _canonical(value), Counter(_fields(value))
+    return value, _format_canonical(value), Counter(_flatten_fields(value))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         raise ValueError("duplicate key")
     return result
 
 
-def _finite(digits: str) -> float:
+def _parse_finite(digits: str) -> float:
     number = float(digits)
-    return number if math.isfinite(number) else _refuse(digits)
+    return number if math.isfinite(number) else _reject_constant(digits)
 
 
-def _refuse(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_Field]:
+def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_Field]:
     if isinstance(value, dict) and value:
         for key, part in value.items():
-            yield from _fields(part, (*path, key))
+            yield from _flatten_fields(part, (*path, key))
     elif isinstance(value, list) and value:
         for position, part in enumerate(value):
-            yield from _fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
+            yield from _flatten_fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
     else:
-        yield path, _canonical(value)
+        yield path, _format_canonical(value)
 
 
-def _right(found: Any, wanted: Any) -> int:
+def _count_matching_fields(found: Any, wanted: Any) -> int:
     """How many fields of two values are the same, the parts of lists matched as well as they can be."""
     if isinstance(found, dict) and isinstance(wanted, dict) and found and wanted:
-        return sum(_right(found[key], wanted[key]) for key in found.keys() & wanted.keys())
+        return sum(_count_matching_fields(found[key], wanted[key]) for key in found.keys() & wanted.keys())
     if not (isinstance(found, list) and isinstance(wanted, list) and found and wanted):
-        return int(_canonical(found) == _canonical(wanted))
-    found_plain, found_parts = _parted(found)
-    wanted_plain, wanted_parts = _parted(wanted)
+        return int(_format_canonical(found) == _format_canonical(wanted))
+    found_plain, found_parts = _split_plain_values(found)
+    wanted_plain, wanted_parts = _split_plain_values(wanted)
     right = (found_plain & wanted_plain).total()
-    pairs = [[_right(one, other) for other in wanted_parts] for one in found_parts]
+    pairs = [[_count_matching_fields(one, other) for other in wanted_parts] for one in found_parts]
     if not pairs or not pairs[0]:
         return right
     from scipy.optimize import linear_sum_assignment  # here, because it takes a while and most answers have no lists
@@ -175,20 +179,20 @@ def _right(found: Any, wanted: Any) -> int:
     return right + matched
 
 
-def _parted(values: list[Any]) -> tuple[Counter[str], list[Any]]:
+def _split_plain_values(values: list[Any]) -> tuple[Counter[str], list[Any]]:
     """The plain values of a list, and its objects and lists."""
     parts = [value for value in values if isinstance(value, dict | list)]
-    return Counter(_canonical(value) for value in values if not isinstance(value, dict | list)), parts
+    return Counter(_format_canonical(value) for value in values if not isinstance(value, dict | list)), parts
 
 
-def _canonical(value: Any) -> str:
+def _format_canonical(value: Any) -> str:
     """Text that is equal exactly when two JSON values are."""
-    return json.dumps(_plain_numbers(value), sort_keys=True)
+    return json.dumps(_normalize_numbers(value), sort_keys=True)
 
 
-def _plain_numbers(value: Any) -> Any:
+def _normalize_numbers(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
-        return {key: _plain_numbers(part) for key, part in value.items()}
-    return [_plain_numbers(part) for part in value] if isinstance(value, list) else value
+        return {key: _normalize_numbers(part) for key, part in value.items()}
+    return [_normalize_numbers(part) for part in value] if isinstance(value, list) else value

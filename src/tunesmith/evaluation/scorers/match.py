@@ -23,17 +23,17 @@ import unicodedata
 from collections.abc import Mapping
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
-PLACES = ("begin", "end", "any", "exact", "fuzzy")
-SWITCHES = ("numeric", "case", "punctuation")
-_AROUND = "!?:;()[]{}'\"`"
+POSITIONS = ("begin", "end", "any", "exact", "fuzzy")
+FLAGS = ("numeric", "case", "punctuation")
+_SURROUNDING_MARKS = "!?:;()[]{}'\"`"
 _FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _FORMATTING = re.compile(r"[$,£€*_]")
 _LONE_POINT = re.compile(r"\.(?=\s|$|\D)")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-LONGEST_WORD = 1_000
+MAX_WORD_CHARACTERS = 1_000
 
 
 class MatchScorer:
@@ -41,68 +41,68 @@ class MatchScorer:
 
     name = "match"
     metric = "match"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
     def __init__(self, words: str = "") -> None:
         given = [word for word in words.split("+") if word]
-        unknown = [word for word in given if word not in (*PLACES, *SWITCHES)]
-        places = [word for word in given if word in PLACES] or ["end"]
+        unknown = [word for word in given if word not in (*POSITIONS, *FLAGS)]
+        places = [word for word in given if word in POSITIONS] or ["end"]
         if unknown or len(places) > 1:
             raise RecipeError(
                 "bad-match", "The scorer match takes one place and switches, joined by +.", where="evaluation.scorer",
-                found=words, do=f"one of {', '.join(PLACES)}; any of {', '.join(SWITCHES)}, as in match:begin+case",
+                found=words, do=f"one of {', '.join(POSITIONS)}; any of {', '.join(FLAGS)}, as in match:begin+case",
             )  # fmt: skip
-        self._place = places[0]
-        self._numeric, self._case, self._punctuation = (word in given for word in SWITCHES)
+        self._position = places[0]
+        self._numeric, self._case, self._punctuation = (word in given for word in FLAGS)
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """Any text may be a target; several are a list, which is no answer itself."""
         return None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`match`: 0 or 1."""
-        return {self.metric: float(any(self._is_right(answer, target) for target in targets_of(reference)))}
+        return {self.metric: float(any(self._is_match(answer, target) for target in parse_targets(reference)))}
 
-    def _is_right(self, answer: str, target: str) -> bool:
-        if self._place == "fuzzy":
-            return _are_alike(_fuzzy(answer), _fuzzy(target))
+    def _is_match(self, answer: str, target: str) -> bool:
+        if self._position == "fuzzy":
+            return _is_fuzzy_match(_normalize_fuzzy(answer), _normalize_fuzzy(target))
         value, wanted = answer.strip(), target.strip()
         if not self._case:
             value, wanted = value.casefold(), wanted.casefold()
         if self._numeric:
-            number = _number_in(_without_formatting(wanted))
+            number = _parse_number(_strip_formatting(wanted))
             if number is not None:
-                return self._has_number(_without_formatting(value), _rounded(number))
+                return self._has_number(_strip_formatting(value), _format_rounded(number))
         if not self._punctuation:
             value, wanted = (text.strip(string.whitespace + string.punctuation) for text in (value, wanted))
-        if self._place == "exact":
+        if self._position == "exact":
             return value == wanted
-        if self._place == "any":
+        if self._position == "any":
             return wanted in value
-        return value.startswith(wanted) if self._place == "begin" else value.endswith(wanted)
+        return value.startswith(wanted) if self._position == "begin" else value.endswith(wanted)
 
     def _has_number(self, value: str, wanted: str) -> bool:
-        if self._place == "exact":
-            number = _number_in(value, around="")
-            return number is not None and _rounded(number) == wanted
-        words = value.split() if self._place != "end" else value.split()[::-1]
-        numbers = (number for word in words if (number := _number_in(word)) is not None)
-        if self._place == "any":
-            return any(_rounded(number) == wanted for number in numbers)
+        if self._position == "exact":
+            number = _parse_number(value, around="")
+            return number is not None and _format_rounded(number) == wanted
+        words = value.split() if self._position != "end" else value.split()[::-1]
+        numbers = (number for word in words if (number := _parse_number(word)) is not None)
+        if self._position == "any":
+            return any(_format_rounded(number) == wanted for number in numbers)
         first = next(numbers, None)
-        return first is not None and _rounded(first) == wanted
+        return first is not None and _format_rounded(first) == wanted
 
 
-def _fuzzy(text: str) -> str:
+def _normalize_fuzzy(text: str) -> str:
     bare = text.lower().translate(_WITHOUT_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def _are_alike(one: str, other: str) -> bool:
+def _is_fuzzy_match(one: str, other: str) -> bool:
     return one in other or other in one if one and other else one == other
 
 
-def targets_of(reference: str) -> list[str]:
+def parse_targets(reference: str) -> list[str]:
     """The texts of a JSON list, else the reference itself."""
     if reference.startswith('["'):
         try:
@@ -114,25 +114,25 @@ def targets_of(reference: str) -> list[str]:
     return [reference]
 
 
-def _without_formatting(text: str) -> str:
+def _strip_formatting(text: str) -> str:
     text = re.sub(r"\\([$,£€*_])", r"\1", text)
     return _LONE_POINT.sub("", _FORMATTING.sub("", text))
 
 
-def _rounded(number: float) -> str:
+def _format_rounded(number: float) -> str:
     return format(number, ".5g")
 
 
-def _number_in(word: str, around: str = _AROUND) -> float | None:
+def _parse_number(word: str, around: str = _SURROUNDING_MARKS) -> float | None:
     """The finite number that a word is."""
     word = word.strip(around).strip()
-    if not word or len(word) > LONGEST_WORD:
+    if not word or len(word) > MAX_WORD_CHARACTERS:
         return None
     if not word.isascii():
         word = word.replace("\u2212", "-")
         whole, last = word[:-1], word[-1]
         if unicodedata.decomposition(last).startswith("<fraction>"):
-            before = _number_in(whole or "0", "")
+            before = _parse_number(whole or "0", "")
             return None if before is None else before + math.copysign(unicodedata.numeric(last), before)
         word = unicodedata.normalize("NFKC", word) if not any(unicodedata.category(c) == "No" for c in word) else word
     if not _FLOAT.fullmatch(word):

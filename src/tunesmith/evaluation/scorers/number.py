@@ -26,23 +26,23 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from tunesmith.data.folding import normalised
-from tunesmith.evaluation.scorers.number_text import (
-    EXACT,
-    Number,
-    Style,
-    last_number_in,
-    number_at,
-    number_of,
-    plain_text,
-    style_of,
-    without_sources,
+from tunesmith.data.text_folding import normalize_answer
+from tunesmith.evaluation.scorers.number_parsing import (
+    EXACT_CONTEXT,
+    NumberStyle,
+    ParsedNumber,
+    find_last_number,
+    infer_style,
+    normalize_markup,
+    parse_number,
+    parse_number_at,
+    strip_citations,
 )
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
-MARK = "####"
+ANSWER_MARK = "####"
 BOXED = "\\boxed"
-TOLERANCE = 1e-6
+DEFAULT_TOLERANCE = 1e-6
 _BOXED = re.compile(r"\\boxed\s*\{")
 _ANSWER_IS = re.compile(
     r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)", re.IGNORECASE
@@ -57,78 +57,82 @@ class NumberScorer:
 
     name = "number"
     metric = "number_match"
-    missing = "hold no number that can be told to be the answer"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    failure_text = "hold no number that can be told to be the answer"
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, references: Sequence[str] = (), tolerance: float = TOLERANCE) -> None:
-        self.style = style_of([marked_part(reference) for reference in references])
+    def __init__(self, references: Sequence[str] = (), tolerance: float = DEFAULT_TOLERANCE) -> None:
+        self.style = infer_style([extract_marked_part(reference) for reference in references])
         self._tolerance = Decimal(repr(tolerance))
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`number_match`: 0 or 1."""
-        found = number_in(answer, self.style)
-        wanted = number_in(reference, self.style, is_only=True)
+        found = extract_number(answer, self.style)
+        wanted = extract_number(reference, self.style, is_only=True)
         if found is None or wanted is None:
-            same = normalised(marked_part(answer)) == normalised(marked_part(reference))
+            same = normalize_answer(extract_marked_part(answer)) == normalize_answer(extract_marked_part(reference))
             return {self.metric: float(same)}
-        return {self.metric: float(self._agree(found, wanted))}
+        return {self.metric: float(self._is_equal(found, wanted))}
 
-    def finds(self, answer: str) -> bool:
+    def can_parse(self, answer: str) -> bool:
         """Whether the answer has a number."""
-        return number_in(answer, self.style) is not None
+        return extract_number(answer, self.style) is not None
 
-    def _agree(self, found: Number, wanted: Number) -> bool:
+    def _is_equal(self, found: ParsedNumber, wanted: ParsedNumber) -> bool:
         if found.unit is not None and wanted.unit is not None and found.unit != wanted.unit:
             return False
         both = found.is_percent and wanted.is_percent
-        return any(self._near(a, b) for a in _readings(found, is_plain=both) for b in _readings(wanted, is_plain=both))
+        return any(
+            self._is_within_tolerance(a, b)
+            for a in _list_readings(found, is_plain=both)
+            for b in _list_readings(wanted, is_plain=both)
+        )
 
-    def _near(self, found: Decimal, wanted: Decimal) -> bool:
+    def _is_within_tolerance(self, found: Decimal, wanted: Decimal) -> bool:
         if found == wanted:
             return True
-        gap = EXACT.abs(EXACT.subtract(found, wanted))
-        return bool(gap <= EXACT.multiply(self._tolerance, EXACT.abs(wanted)))
+        gap = EXACT_CONTEXT.abs(EXACT_CONTEXT.subtract(found, wanted))
+        return bool(gap <= EXACT_CONTEXT.multiply(self._tolerance, EXACT_CONTEXT.abs(wanted)))
 
 
-def number_in(text: str, style: Style, *, is_only: bool = False) -> Number | None:
+def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> ParsedNumber | None:
     """The text's number by the table above, None where it has none; `is_only`: among words it must be the only one."""
-    plain = plain_text(text)
-    whole = number_of(plain, style)
+    plain = normalize_markup(text)
+    whole = parse_number(plain, style)
     if whole is not None:
         return whole
     if has_mark(text):
-        return number_of(plain_text(marked_part(text)), style)
-    plain = without_sources(plain)
+        return parse_number(normalize_markup(extract_marked_part(text)), style)
+    plain = strip_citations(plain)
     said = list(_ANSWER_IS.finditer(plain))
     if said:
-        found, begins_like_one = number_at(plain, _behind_working(plain, said[-1].end()), style)
+        found, begins_like_one = parse_number_at(plain, _skip_working(plain, said[-1].end()), style)
         if found is not None or begins_like_one:
             return found
-    return last_number_in(plain, style, is_only=is_only)
+    return find_last_number(plain, style, is_only=is_only)
 
 
-def _behind_working(plain: str, place: int) -> int:
+def _skip_working(plain: str, place: int) -> int:
     """Where the result stands of what begins here: behind the last sign of equality of "12 + 25 = 37"."""
     while (step := _WORKING.match(plain, place)) is not None:
         place = step.end()
     return place
 
 
-def marked_part(text: str) -> str:
+def extract_marked_part(text: str) -> str:
     r"""What stands behind the last `####` on its line, else in the last `\boxed{}`; the whole text without a mark."""
-    _, mark, behind = text.rpartition(MARK)
+    _, mark, behind = text.rpartition(ANSWER_MARK)
     if mark:
         return behind.strip().partition("\n")[0].strip()
     boxes = list(_BOXED.finditer(text))
-    return _inside_braces(text, boxes[-1].end()) if boxes else text.strip()
+    return _read_braces(text, boxes[-1].end()) if boxes else text.strip()
 
 
 def has_mark(text: str) -> bool:
     r"""There is a `####` or a `\boxed{}` in the text."""
-    return MARK in text or _BOXED.search(text) is not None
+    return ANSWER_MARK in text or _BOXED.search(text) is not None
 
 
-def _inside_braces(text: str, begin: int) -> str:
+def _read_braces(text: str, begin: int) -> str:
     depth = 1
     for place in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
@@ -137,6 +141,6 @@ def _inside_braces(text: str, begin: int) -> str:
     return text[begin:].strip()
 
 
-def _readings(number: Number, *, is_plain: bool) -> list[Decimal]:
+def _list_readings(number: ParsedNumber, *, is_plain: bool) -> list[Decimal]:
     value = number.value
-    return [value, EXACT.divide(value, _HUNDRED)] if number.is_percent and not is_plain else [value]
+    return [value, EXACT_CONTEXT.divide(value, _HUNDRED)] if number.is_percent and not is_plain else [value]

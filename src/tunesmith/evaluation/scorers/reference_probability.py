@@ -9,21 +9,21 @@ care: the fewer the tokens, the lower the number.
 import math
 from collections.abc import Sequence
 
-from tunesmith.evaluation.scorers.scorer import Unscored
-from tunesmith.records import Example, Likelihoods, Progress
+from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure
+from tunesmith.records import Example, LogprobModel, ProgressCallback
 
 METRIC = "reference_probability"
 
 
-def likelihood_scores(
-    model: Likelihoods, examples: Sequence[Example], progress: Progress | None = None
-) -> list[dict[str, float] | Unscored]:
+def score_references(
+    model: LogprobModel, examples: Sequence[Example], progress: ProgressCallback | None = None
+) -> list[dict[str, float] | ScoringFailure]:
     """One entry for each example, to stand beside the scores of its answer."""
-    told = model.likelihoods([e.prompt for e in examples], [e.answer for e in examples], progress)
-    scores: list[dict[str, float] | Unscored] = []
+    told = model.compute_logprobs([e.prompt for e in examples], [e.answer for e in examples], progress)
+    scores: list[dict[str, float] | ScoringFailure] = []
     for one in told:
-        mean = one.log_probability / one.tokens if one.tokens else math.nan
+        mean = one.logprob / one.tokens if one.tokens else math.nan
         scores.append(
-            Unscored("the model gave no probability") if math.isnan(mean) else {METRIC: math.exp(min(mean, 0.0))}
+            ScoringFailure("the model gave no probability") if math.isnan(mean) else {METRIC: math.exp(min(mean, 0.0))}
         )
     return scores

@@ -12,12 +12,12 @@ pattern cannot be read, and what is left when the time for all is over.
 import re
 from collections.abc import Mapping, Sequence
 
-from tunesmith.data.folding import normalised
+from tunesmith.data.text_folding import normalize_answer
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.child import Failed, Limits, in_child
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
 
-LIMITS = Limits(piece_seconds=2.0)
+LIMITS = SandboxLimits(task_timeout_seconds=2.0)
 
 
 class RegexScorer:
@@ -25,10 +25,10 @@ class RegexScorer:
 
     name = "regex"
     metric = "pattern_match"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, pattern: str = "", limits: Limits = LIMITS) -> None:
-        fault = _fault(pattern)
+    def __init__(self, pattern: str = "", limits: SandboxLimits = LIMITS) -> None:
+        fault = _find_pattern_error(pattern)
         if fault:
             raise RecipeError(
                 "bad-pattern", "The scorer's pattern is not a regular expression.", where="evaluation.scorer",
@@ -36,53 +36,55 @@ class RegexScorer:
             )  # fmt: skip
         self._pattern, self._limits = pattern, limits
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """A reference that is to be a pattern must be one."""
-        return None if self._pattern else _fault(reference)
+        return None if self._pattern else _find_pattern_error(reference)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`pattern_match`: 0 or 1."""
         return score_one(self, answer, reference)
 
-    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+    def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """All of them in one child process."""
         if self._pattern:
             texts = [text for item in items for text in (item.answer, item.reference)]
-            found = self._last_matches([(self._pattern, text) for text in texts])
+            found = self._find_last_matches([(self._pattern, text) for text in texts])
             return [
-                self._same(answer, reference, item)
+                self._score_pair(answer, reference, item)
                 for answer, reference, item in zip(found[::2], found[1::2], items, strict=True)
             ]
-        found = self._last_matches([(item.reference, item.answer) for item in items])
-        return [self._is_found(one, item) for one, item in zip(found, items, strict=True)]
+        found = self._find_last_matches([(item.reference, item.answer) for item in items])
+        return [self._score_found(one, item) for one, item in zip(found, items, strict=True)]
 
-    def _is_found(self, found: str | Failed | None, item: Item) -> dict[str, float] | Unscored:
-        if isinstance(found, Failed):
-            is_answers_fault = not found.is_late and self.fault_of(item.reference) is None
-            return {self.metric: 0.0} if is_answers_fault else _unjudged(found)
+    def _score_found(self, found: str | TaskFailure | None, item: ScoringInput) -> dict[str, float] | ScoringFailure:
+        if isinstance(found, TaskFailure):
+            is_answers_fault = not found.is_not_started and self.find_reference_error(item.reference) is None
+            return {self.metric: 0.0} if is_answers_fault else _make_failure(found)
         return {self.metric: float(found is not None or item.answer.strip() == item.reference.strip())}
 
-    def _last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | Failed | None]:
+    def _find_last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | TaskFailure | None]:
         """Of each (pattern, text)."""
         pieces = [{"pattern": pattern, "text": text} for pattern, text in pairs]
-        return in_child("pattern", None, pieces, self._limits)
+        return run_in_sandbox("regex_search", None, pieces, self._limits)
 
-    def _same(self, found: str | Failed | None, wanted: str | Failed | None, item: Item) -> dict[str, float] | Unscored:
+    def _score_pair(
+        self, found: str | TaskFailure | None, wanted: str | TaskFailure | None, item: ScoringInput
+    ) -> dict[str, float] | ScoringFailure:
         """A reference without a match is what must be found, as it stands."""
-        if isinstance(wanted, Failed):
-            return _unjudged(wanted)
-        if isinstance(found, Failed):
-            return _unjudged(found) if found.is_late else {self.metric: 0.0}
+        if isinstance(wanted, TaskFailure):
+            return _make_failure(wanted)
+        if isinstance(found, TaskFailure):
+            return _make_failure(found) if found.is_not_started else {self.metric: 0.0}
         if wanted is None:
             found, wanted = found or item.answer, item.reference
-        return {self.metric: float(found is not None and normalised(found) == normalised(wanted))}
+        return {self.metric: float(found is not None and normalize_answer(found) == normalize_answer(wanted))}
 
 
-def _unjudged(failed: Failed) -> Unscored:
-    return Unscored(f"the pattern was not found in time or not readable: {failed.why}")
+def _make_failure(failed: TaskFailure) -> ScoringFailure:
+    return ScoringFailure(f"the pattern was not found in time or not readable: {failed.reason}")
 
 
-def _fault(pattern: str) -> str | None:
+def _find_pattern_error(pattern: str) -> str | None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
 _SPACELESS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, Lao, Khmer, kana, Han
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
@@ -23,10 +23,10 @@ class RougeLScorer:
 
     name = "rouge-l"
     metric = "rouge_l"
-    whole_set: Mapping[str, WholeSetMetric]
+    corpus_metrics: Mapping[str, CorpusMetric]
 
     def __init__(self) -> None:
-        self.whole_set = ChrfScorer().whole_set
+        self.corpus_metrics = ChrfScorer().corpus_metrics
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`rouge_l` in [0, 1]. Texts without a single word are compared as they are."""

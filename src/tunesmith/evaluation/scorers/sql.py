@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunesmith.atomic_io import read_regular_file
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.child import Failed, Limits, in_child
-from tunesmith.evaluation.scorers.fenced import last_fenced
-from tunesmith.evaluation.scorers.scorer import Item, Unscored, WholeSetMetric, score_one
-from tunesmith.files import read_regular_file
+from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
+from tunesmith.evaluation.scorers.code_fence import extract_last_fence
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
 
-LIMITS = Limits(piece_seconds=10.0, memory_bytes=2**30)
+LIMITS = SandboxLimits(task_timeout_seconds=10.0, memory_bytes=2**30)
 _STATEMENT = re.compile(r"\b(CREATE\s+TABLE|CREATE\s+VIEW|INSERT\s+INTO)\b", re.IGNORECASE)
 
 
@@ -27,13 +27,13 @@ class SqlScorer:
 
     name = "sql"
     metric = "rows_match"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, schema: str = "", limits: Limits = LIMITS) -> None:
+    def __init__(self, schema: str = "", limits: SandboxLimits = LIMITS) -> None:
         self._schema, self._limits = schema, limits
 
     @classmethod
-    def of_file(cls, path: Path) -> "SqlScorer":
+    def from_file(cls, path: Path) -> "SqlScorer":
         """With the database that a script makes. Errors: `RecipeError` when it cannot be read."""
         try:
             return cls(read_regular_file(path).decode("utf-8"))
@@ -43,7 +43,7 @@ class SqlScorer:
                 found=str(error), do="check the path in evaluation.scorer: sql:FILE",
             ) from None  # fmt: skip
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """Whether it runs is known with its question only."""
         return None if reference.strip() else "it is empty"
 
@@ -51,39 +51,41 @@ class SqlScorer:
         """`rows_match`: 0 or 1."""
         return score_one(self, answer, reference)
 
-    def score_items(self, items: Sequence[Item]) -> list[dict[str, float] | Unscored]:
+    def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """All of them in one child process."""
         pieces = [
             {
-                "schema": self._schema or schema_in(item.question),
-                "query": last_fenced(item.answer),
-                "reference": last_fenced(item.reference),
+                "schema": self._schema or extract_schema(item.question),
+                "query": extract_last_fence(item.answer),
+                "reference": extract_last_fence(item.reference),
             }
             for item in items
         ]
-        results = in_child("sql", None, pieces, self._limits)
+        results = run_in_sandbox("sql_comparison", None, pieces, self._limits)
         # Time or memory ran out, or the process died: by the query, unless the reference alone
         # fails as well. A failing query is a wrong one, or failing would pay better than erring.
         broken = [i for i, result in enumerate(results) if _is_undecided(result)]
         alone = [{**pieces[i], "query": pieces[i]["reference"]} for i in broken]
-        for i, result in zip(broken, in_child("sql", None, alone, self._limits) if broken else [], strict=True):
-            results[i] = result if isinstance(result, Failed) else {**result, "right": False}
+        for i, result in zip(broken, run_in_sandbox("sql_comparison", None, alone, self._limits) if broken else [], strict=True):
+            results[i] = result if isinstance(result, TaskFailure) else {**result, "right": False}
         return [self._score_result(result) for result in results]
 
-    def _score_result(self, told: dict[str, object] | Failed) -> dict[str, float] | Unscored:
-        if isinstance(told, Failed):
-            return Unscored(told.why.removeprefix("ValueError: "))
+    def _score_result(self, told: dict[str, object] | TaskFailure) -> dict[str, float] | ScoringFailure:
+        if isinstance(told, TaskFailure):
+            return ScoringFailure(told.reason.removeprefix("ValueError: "))
         if told["rows"] == 0:
-            return Unscored("the reference query gives no row here, so that any query without one would be right")
+            return ScoringFailure("the reference query gives no row here, so that any query without one would be right")
         return {self.metric: float(bool(told["right"]))}
 
 
-def _is_undecided(result: dict[str, object] | Failed) -> bool:
+def _is_undecided(result: dict[str, object] | TaskFailure) -> bool:
     """It failed, and not by what the child itself says of schema and reference."""
-    return isinstance(result, Failed) and not result.is_late and not result.why.startswith("ValueError: ")
+    return (
+        isinstance(result, TaskFailure) and not result.is_not_started and not result.reason.startswith("ValueError: ")
+    )
 
 
-def schema_in(question: str) -> str:
+def extract_schema(question: str) -> str:
     """The statements in a question that make its database.
 
     A table ends with its last bracket, whatever else ends with a semicolon or an empty line.
@@ -91,12 +93,12 @@ def schema_in(question: str) -> str:
     statements, behind = [], 0
     for match in _STATEMENT.finditer(question):
         if match.start() >= behind:
-            behind = _end_of_statement(question, match.end(), is_table=match[1].upper().endswith("TABLE"))
+            behind = _find_statement_end(question, match.end(), is_table=match[1].upper().endswith("TABLE"))
             statements.append(question[match.start() : behind] + ";")
     return "\n".join(statements)
 
 
-def _end_of_statement(text: str, begin: int, *, is_table: bool) -> int:
+def _find_statement_end(text: str, begin: int, *, is_table: bool) -> int:
     depth, quote = 0, ""
     for i in range(begin, len(text)):
         character = text[i]

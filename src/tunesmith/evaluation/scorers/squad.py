@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.scorers.match import targets_of
-from tunesmith.evaluation.scorers.scorer import WholeSetMetric
+from tunesmith.evaluation.scorers.match import parse_targets
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -28,7 +28,7 @@ class SquadScorer:
     """Mean F1 decides, or with `exact` the share of equal answers. Errors: `RecipeError` for another word."""
 
     name = "squad"
-    whole_set: Mapping[str, WholeSetMetric] = {}
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
 
     def __init__(self, deciding: str = "f1") -> None:
         if deciding not in ("f1", "exact"):
@@ -38,27 +38,29 @@ class SquadScorer:
             )  # fmt: skip
         self.metric = f"squad_{deciding}"
 
-    def fault_of(self, reference: str) -> str | None:
+    def find_reference_error(self, reference: str) -> str | None:
         """Something must be left of it."""
-        return None if any(map(words_of, targets_of(reference))) else "no word is left of it but articles"
+        return (
+            None if any(map(split_normalized_words, parse_targets(reference))) else "no word is left of it but articles"
+        )
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`squad_f1` in [0, 1] and `squad_exact`: 0 or 1, the deciding one first."""
-        found = words_of(answer)
-        wanted = [words for target in targets_of(reference) if (words := words_of(target))]
+        found = split_normalized_words(answer)
+        wanted = [words for target in parse_targets(reference) if (words := split_normalized_words(target))]
         scores = {
-            "squad_f1": max((round(_f1(found, words), 2) for words in wanted), default=0.0),
+            "squad_f1": max((round(_compute_f1(found, words), 2) for words in wanted), default=0.0),
             "squad_exact": float(found in wanted),
         }
         return {self.metric: scores[self.metric], **scores}
 
 
-def words_of(text: str) -> list[str]:
+def split_normalized_words(text: str) -> list[str]:
     """The normalized words."""
-    return " ".join(_normalized(token) for token in re.split(" |-", text)).split()
+    return " ".join(_normalize_token(token) for token in re.split(" |-", text)).split()
 
 
-def _normalized(token: str) -> str:
+def _normalize_token(token: str) -> str:
     token = token.casefold()
     stripped = token.strip(string.whitespace + string.punctuation)
     number = next((one for one in (token, stripped) if _is_number(one)), None)
@@ -75,6 +77,6 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _f1(found: list[str], wanted: list[str]) -> float:
+def _compute_f1(found: list[str], wanted: list[str]) -> float:
     shared = (Counter(found) & Counter(wanted)).total()
     return 2 * shared / (len(found) + len(wanted))

@@ -10,7 +10,7 @@ of t on N - 1 degrees of freedom, divided by that root: 1.9 % a side instead of 
 1,000. No resample leaves the range of its units, and N of them lie all on one side of the truth 2 / 2^N of the time:
 with 5 or fewer that is more than 5 %. Then the interval is at least as wide as if all had been alike (`unseen_range`).
 
-A mean has this interval too (`mean_by_bootstrap`), to compare with: `intervals` and `paired` say why it is not used.
+A mean has this interval too (`bootstrap_mean_interval`), to compare with: `intervals` and `paired` say why it is not used.
 
 Sources: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow scipy.stats.bootstrap, and the
 resamples are drawn as scipy draws them, so that the numbers can be compared. Hesterberg 2015, The American Statistician
@@ -26,15 +26,15 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from tunesmith.evaluation.stats.intervals import Interval, unseen_range
-from tunesmith.evaluation.stats.scores import ALPHA, SAME, FloatArray, checked, numbered
+from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE, FloatArray, check_scores, number_groups
 
-RESAMPLES = 2000
-FEW = 5  # units whose range misses the truth more than 5 % of the time
+NUM_RESAMPLES = 2000
+MAX_SMALL_SAMPLE_UNITS = 5  # units whose range misses the truth more than 5 % of the time
 Combine = Callable[[FloatArray], FloatArray]
 """Sums (..., D) -> the metric (...), in [0, 1]."""
 
 
-def whole_set_interval(
+def bootstrap_interval(
     counts_ND: FloatArray,
     combine: Combine,
     seed: int,
@@ -47,37 +47,39 @@ def whole_set_interval(
     n = len(counts_ND)
     if n == 0:
         return Interval(0.0, *scale, 0)
-    rows_ND = _summed(counts_ND, groups)
+    rows_ND = _sum_by_group(counts_ND, groups)
     total_D = rows_ND.sum(axis=0)
     value, units = float(combine(total_D)), len(rows_ND)
-    resampled_B = combine(_multiplicities(units, seed) @ rows_ND)
-    if np.ptp(resampled_B) < SAME:
+    resampled_B = combine(_draw_multiplicities(units, seed) @ rows_ND)
+    if np.ptp(resampled_B) < ZERO_TOLERANCE:
         return Interval(value, *unseen_range(value, units, *scale), n)
     left_out_N = combine(total_D - rows_ND)
-    low, high = np.quantile(resampled_B, _bca_levels(value, resampled_B, left_out_N, expanded_level(units)))
-    if units <= FEW:
+    low, high = np.quantile(
+        resampled_B, _compute_bca_levels(value, resampled_B, left_out_N, compute_expanded_level(units))
+    )
+    if units <= MAX_SMALL_SAMPLE_UNITS:
         unseen_low, unseen_high = unseen_range(value, units, *scale)
         low, high = min(low, unseen_low), max(high, unseen_high)
     return Interval(value, float(low), float(high), n)
 
 
-def mean_by_bootstrap(
+def bootstrap_mean_interval(
     values: ArrayLike, seed: int, groups: Sequence[str] | None = None, scale: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
     """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval. Errors: ValueError."""
-    values_N = checked(values, low=scale[0], high=scale[1])
+    values_N = check_scores(values, low=scale[0], high=scale[1])
     counts_ND = np.stack([values_N, np.ones_like(values_N)], axis=1)
-    return whole_set_interval(counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale)
+    return bootstrap_interval(counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale)
 
 
-def expanded_level(n: int) -> float:
+def compute_expanded_level(n: int) -> float:
     """The share to leave out on each side so that the interval is as wide as Student's; see the head of this file."""
     return float(stats.norm.cdf(stats.t.ppf(ALPHA / 2, n - 1) * np.sqrt(n / (n - 1))))
 
 
-def _summed(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatArray:
+def _sum_by_group(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatArray:
     """One row a group."""
-    group_N = numbered(groups, len(counts_ND))
+    group_N = number_groups(groups, len(counts_ND))
     if group_N is None:
         return counts_ND
     rows_GD = np.zeros((int(group_N.max()) + 1, counts_ND.shape[1]))
@@ -85,15 +87,17 @@ def _summed(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatArray:
     return rows_GD
 
 
-def _multiplicities(n: int, seed: int) -> FloatArray:
+def _draw_multiplicities(n: int, seed: int) -> FloatArray:
     """How often each example stands in each resample. Returns: (B, N)."""
-    chosen_BN = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    offsets_B1 = np.arange(RESAMPLES)[:, None] * n
-    flat = np.bincount((chosen_BN + offsets_B1).ravel(), minlength=RESAMPLES * n)
-    return flat.reshape(RESAMPLES, n).astype(np.float64)
+    chosen_BN = np.random.default_rng(seed).integers(0, n, (NUM_RESAMPLES, n))
+    offsets_B1 = np.arange(NUM_RESAMPLES)[:, None] * n
+    flat = np.bincount((chosen_BN + offsets_B1).ravel(), minlength=NUM_RESAMPLES * n)
+    return flat.reshape(NUM_RESAMPLES, n).astype(np.float64)
 
 
-def _bca_levels(value: float, resampled_B: FloatArray, left_out_N: FloatArray, tail: float) -> tuple[float, float]:
+def _compute_bca_levels(
+    value: float, resampled_B: FloatArray, left_out_N: FloatArray, tail: float
+) -> tuple[float, float]:
     """The quantile levels that correct the percentile interval for bias (z0) and skewness (a)."""
     share_below = ((resampled_B < value).mean() + (resampled_B <= value).mean()) / 2
     z0 = stats.norm.ppf(share_below)

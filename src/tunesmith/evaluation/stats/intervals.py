@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from tunesmith.evaluation.stats.scores import ALPHA, SAME, checked, is_right_or_wrong, numbered
+from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE, check_scores, is_binary, number_groups
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 
@@ -61,22 +61,22 @@ def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Int
 
     `groups` names the group of each example, where examples come in groups.
     """
-    scores_N = checked(scores, low=0.0, high=1.0)
-    n, group_N = scores_N.size, numbered(groups, scores_N.size)
-    if n == 0 or (group_N is None and is_right_or_wrong(scores_N)):
+    scores_N = check_scores(scores, low=0.0, high=1.0)
+    n, group_N = scores_N.size, number_groups(groups, scores_N.size)
+    if n == 0 or (group_N is None and is_binary(scores_N)):
         return rate_interval(int(scores_N.sum()), n)
     mean, error = float(scores_N.mean()), standard_error(scores_N, group_N)
-    if error.value < SAME:
+    if error.value < ZERO_TOLERANCE:
         return Interval(mean, *unseen_range(mean, error.units, 0.0, 1.0), n)
-    quantile = float(stats.t.ppf(1 - ALPHA / 2, error.freedom))
+    quantile = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom))
     return Interval(mean, *scaled_wilson(mean, error.value, quantile), n)
 
 
 def t_interval(scores: ArrayLike) -> Interval:
     """The mean of at least two scores by Student's t, cut at 0 and 1; to compare with. Errors: ValueError."""
-    scores_N = checked(scores, low=0.0, high=1.0)
+    scores_N = check_scores(scores, low=0.0, high=1.0)
     mean, error = float(scores_N.mean()), standard_error(scores_N)
-    half = float(stats.t.ppf(1 - ALPHA / 2, error.freedom)) * error.value
+    half = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom)) * error.value
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), scores_N.size)
 
 

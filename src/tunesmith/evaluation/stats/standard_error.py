@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunesmith.evaluation.stats.scores import FloatArray, IntArray
+from tunesmith.evaluation.stats.score_validation import FloatArray, IntArray
 
 
 class StandardError(NamedTuple):
@@ -33,7 +33,7 @@ class StandardError(NamedTuple):
     """
 
     value: float
-    freedom: float
+    degrees_of_freedom: float
     units: int
 
 
@@ -49,7 +49,9 @@ def standard_error(values_N: FloatArray, group_N: IntArray | None = None) -> Sta
     deviations_N = values_N - values_N.mean()
     sums_G = np.bincount(group_N, weights=deviations_N).astype(np.float64)
     error = float(np.sqrt((sums_G**2 / (1 - sizes_G / n)).sum()) / n)
-    return StandardError(error, _freedom(sizes_G, _correlation(deviations_N, sums_G, sizes_G)), sizes_G.size)
+    return StandardError(
+        error, _compute_degrees_of_freedom(sizes_G, _estimate_correlation(deviations_N, sums_G, sizes_G)), sizes_G.size
+    )
 
 
 def sandwich_error(values_N: FloatArray, group_N: IntArray) -> float:
@@ -58,7 +60,7 @@ def sandwich_error(values_N: FloatArray, group_N: IntArray) -> float:
     return float(np.sqrt(sums_G.size / (sums_G.size - 1) * (sums_G**2).sum()) / values_N.size)
 
 
-def _correlation(deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArray) -> float:
+def _estimate_correlation(deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArray) -> float:
     """Of two examples of one group: the mean product of their deviations over the variance, cut to [0, 1]."""
     squares, pairs = float((deviations_N**2).sum()), float((sizes_G * (sizes_G - 1)).sum())
     if squares == 0:
@@ -67,7 +69,7 @@ def _correlation(deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArr
     return min(1.0, max(0.0, (float((sums_G**2).sum()) - squares) / pairs / variance))
 
 
-def _freedom(sizes_G: FloatArray, correlation: float) -> float:
+def _compute_degrees_of_freedom(sizes_G: FloatArray, correlation: float) -> float:
     """tr(B)^2 / tr(B^2) for the quadratic form B that the variance estimate is; the diagonal and the rest apart.
 
     B = D (W - h w' - w h' + T h h') D with W = diag(w) the variances of the groups' sums, T their total and

@@ -1,0 +1,29 @@
+"""Errors of form: the answer cannot be right, whatever it says. More examples help little there; a constraint does."""
+
+from collections.abc import Callable, Sequence
+
+from tunesmith.analysis.by_field import is_invalid_json
+from tunesmith.analysis.by_label import select_without_label
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
+
+NO_LABEL, NO_JSON, TRUNCATED = "no label named", "not JSON", "cut at the token limit"
+
+
+def group_by_format(cases: ScoredExamples, scorers: Sequence[str], train_answers: Sequence[str]) -> list[ErrorCluster]:
+    """The kinds of bad form that occur, most errors first; each wrong answer is in one of them at most."""
+    cut = [case for case in cases.wrong if not case.answer.finished]
+    whole = {case.example.id for case in cases.wrong if case.answer.finished}
+    others: dict[str, tuple[str, Callable[[], list[ScoredExample]]]] = {
+        "label": (NO_LABEL, lambda: select_without_label(cases, train_answers)),
+        "json": (NO_JSON, lambda: [case for case in cases.wrong if is_invalid_json(case)]),
+    }
+    kinds = [(TRUNCATED, cut)]
+    for name, pick in (others[scorer] for scorer in scorers if scorer in others):
+        kinds.append((name, [case for case in pick() if case.example.id in whole]))
+    found = [
+        ErrorCluster("form", name, (name,), tuple((case, case.loss) for case in hits), len(cases.answered), None)
+        for name, hits in kinds
+        if hits
+    ]
+    return sorted(found, key=lambda one: (-len(one.errors), one.name))

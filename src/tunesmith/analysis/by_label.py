@@ -1,0 +1,66 @@
+"""Errors by label, and by pair of labels: which one was wanted, which one was said.
+
+A pair is set against the rest like this: among the examples that want A, how often was B said, and how often was B said
+among the examples that want neither? So a label that is said too often everywhere makes no pair stand out. The family
+of the correction are all pairs of a wanted label with a label that was said anywhere, found or not.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.rate_differences import compare_rates
+from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
+from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.evaluation.scorers.label import LabelScorer
+
+ARROW = " → "
+
+
+def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
+    """Every pair that occurs, most errors first, and the number of pairs that could have occurred."""
+    scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
+    spelling = {scorer.normalize_label(label): label for label in scorer.label_set.labels}
+    rows = [
+        (case, scorer.normalize_label(case.expected), scorer.extract_label(case.predicted)) for case in cases.answered
+    ]
+    wanted, said = Counter(want for _, want, _ in rows), Counter(say for _, _, say in rows if say is not None)
+    table = Counter((want, say) for _, want, say in rows)
+    pairs: defaultdict[tuple[str, str], list[ScoredExample]] = defaultdict(list)
+    for case, want, say in rows:
+        if case.is_wrong and say is not None:
+            pairs[want, say].append(case)
+    found = []
+    for (want, say), hits in pairs.items():
+        rest_said = said[say] - table[want, say] - table[say, say]
+        rest = len(rows) - wanted[want] - wanted[say]
+        contrast = compare_rates(len(hits), wanted[want], rest_said, rest)
+        words = (spelling.get(want, want), spelling[say])
+        parts = tuple((hit, hit.loss) for hit in hits)
+        found.append(ErrorCluster("labels", ARROW.join(words), words, parts, wanted[want], contrast))
+    family = len(wanted) * len(said)
+    return sorted(found, key=lambda one: (-len(one.errors), one.name)), family
+
+
+def group_by_label(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
+    """Every wanted label with an error against all other labels, most errors first, and the number of labels."""
+    scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
+    total = Counter(scorer.normalize_label(case.expected) for case in cases.answered)
+    wrong: defaultdict[str, list[ScoredExample]] = defaultdict(list)
+    for case in cases.wrong:
+        wrong[scorer.normalize_label(case.expected)].append(case)
+    found = []
+    for label, hits in wrong.items():
+        rest_wrong, rest = len(cases.wrong) - len(hits), len(cases.answered) - total[label]
+        contrast = compare_rates(len(hits), total[label], rest_wrong, rest)
+        name = hits[0].expected
+        found.append(
+            ErrorCluster("label", name, (name,), tuple((hit, hit.loss) for hit in hits), total[label], contrast)
+        )
+    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(total)
+
+
+def select_without_label(cases: ScoredExamples, train_answers: Sequence[str]) -> list[ScoredExample]:
+    """The wrong answers that stand for no label at all."""
+    scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
+    return [case for case in cases.wrong if scorer.extract_label(case.predicted) is None]

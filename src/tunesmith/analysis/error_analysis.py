@@ -1,0 +1,135 @@
+"""A contender's stored answers -> what it gets wrong, what is near, which train answers are suspect, what to do."""
+
+from collections.abc import Mapping, Sequence
+
+from tunesmith.analysis.by_field import group_by_field
+from tunesmith.analysis.by_format import group_by_format
+from tunesmith.analysis.by_label import group_by_label, group_by_label_pair
+from tunesmith.analysis.by_length import group_by_length
+from tunesmith.analysis.by_topic import group_by_topic
+from tunesmith.analysis.error_clusters import ErrorCluster, build_error_groups
+from tunesmith.analysis.label_issues import (
+    MIN_SIGNALS,
+    LabelSignal,
+    SignalSource,
+    collect_model_signals,
+    collect_neighbor_signals,
+    describe_signals,
+    find_label_issues,
+    select_examined,
+)  # fmt: skip
+from tunesmith.analysis.nearest_examples import TrainIndex, build_failures
+from tunesmith.analysis.scored_examples import ScoredExamples, build_scored_examples
+from tunesmith.analysis.suggestions import Suggester
+from tunesmith.baselines.rag.search_index import DenseIndex
+from tunesmith.data.label_detection import find_labels
+from tunesmith.records import Analysis, Answer, Embedder, ErrorGroup, Evaluation, Example, LabelIssue
+
+MAX_SHOWN_FAILURES = 50
+MAX_SHOWN_LABEL_ISSUES = 50
+MAX_SHOWN_GROUPS = 10
+MAX_EMBEDDED_EXAMPLES = 5000
+"""Vectors of so many short questions take about half a minute of two cores."""
+
+
+def analyze_errors(
+    evaluation: Evaluation,
+    answers: Sequence[Answer],
+    examples: Sequence[Example],
+    train: Sequence[Example],
+    contender: str,
+    model_predictions: Mapping[str, tuple[str, float]] | None = None,
+    embedder: Embedder | None = None,
+) -> Analysis:
+    """The errors of one contender.
+
+    `answers` are its answers to the test `examples`; `beliefs` what the tuned model says to train examples, with its
+    probability; `embedder` finds the neighbors by meaning, where there is one. Errors: `DataError` when answers and
+    examples do not belong together.
+    """
+    cases = build_scored_examples(evaluation, answers, examples)
+    questions = [example for example in train if example.messages]
+    index = TrainIndex(questions)
+    judged = _group_errors(cases, evaluation, [example.answer for example in questions])
+    suspects, suspects_by, among = _find_label_issues(questions, index, model_predictions, embedder)
+    suggester = Suggester(questions, index, len(cases.answered), len(cases.wrong))
+    failed = [case for case in cases.all if case.score is None]
+    worst = [*sorted(cases.wrong, key=lambda case: (-case.loss, case.example.id)), *failed]
+    return Analysis(
+        contender=contender,
+        metric=evaluation.metric,
+        wrong_below=cases.min_correct_score,
+        n=len(cases.answered),
+        wrong=len(cases.wrong),
+        unanswered=len(failed),
+        groups=tuple(_select_groups([group for _, group in judged])),
+        failures=tuple(build_failures(worst[:MAX_SHOWN_FAILURES], index)),
+        suspects=tuple(suspects[:MAX_SHOWN_LABEL_ISSUES]),
+        suspected=len(suspects),
+        suspects_by=suspects_by,
+        suspects_among=among,
+        suggestions=tuple(suggester.suggest(judged, suspects, suspects_by)),
+    )
+
+
+def _group_errors(
+    cases: ScoredExamples, evaluation: Evaluation, train_answers: Sequence[str]
+) -> list[tuple[ErrorCluster, ErrorGroup]]:
+    """Every group of errors beside its record."""
+    if not cases.wrong:
+        return []
+    sorts: list[tuple[list[ErrorCluster], int]] = [group_by_length(cases), group_by_topic(cases)]
+    scorers = evaluation.scorer_names
+    if "label" in scorers and train_answers:
+        sorts += [group_by_label_pair(cases, train_answers), group_by_label(cases, train_answers)]
+    if "json" in scorers:
+        sorts.append(group_by_field(cases))
+    sorts.append((group_by_format(cases, scorers, train_answers), 0))
+    return [
+        pair
+        for found, family in sorts
+        for pair in zip(found, build_error_groups(found, len(cases.wrong), family), strict=True)
+    ]
+
+
+def _select_groups(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
+    """Of each sort the first ones, and all that are beyond noise."""
+    counts: dict[str, int] = {}
+    shown = []
+    for group in groups:
+        counts[group.by] = counts.get(group.by, 0) + 1
+        if group.is_beyond_noise or counts[group.by] <= MAX_SHOWN_GROUPS:
+            shown.append(group)
+    return shown
+
+
+def _find_label_issues(
+    train: Sequence[Example],
+    index: TrainIndex,
+    model_predictions: Mapping[str, tuple[str, float]] | None,
+    embedder: Embedder | None,
+) -> tuple[list[LabelIssue], str, int]:
+    """Suspects, the signals that were compared, and how many train examples they spoke about.
+
+    Neighbors can contradict an answer only where answers repeat; with one signal nothing is suspected.
+    """
+    signals: dict[SignalSource, Mapping[str, LabelSignal]] = {}
+    if model_predictions is not None:
+        signals["model"] = collect_model_signals(model_predictions)
+    some = select_examined(train)
+    if find_labels([example.answer for example in train]) is not None and (
+        model_predictions is not None or embedder is not None
+    ):
+        signals["words"] = collect_neighbor_signals(some, index, "nearest by words")
+        if embedder is not None:
+            by_meaning = TrainIndex(_select_embedded(train), lambda texts: DenseIndex(texts, embedder))
+            signals["meaning"] = collect_neighbor_signals(some, by_meaning, "nearest by meaning")
+    if len(signals) < MIN_SIGNALS:
+        return [], "", 0
+    spoken = [example for example in train if any(example.id in of for of in signals.values())]
+    return find_label_issues(spoken, signals), describe_signals(signals), len(spoken)
+
+
+def _select_embedded(train: Sequence[Example]) -> list[Example]:
+    """Those that are given vectors: the first by id, as those that are examined."""
+    return sorted(train, key=lambda example: example.id)[:MAX_EMBEDDED_EXAMPLES]

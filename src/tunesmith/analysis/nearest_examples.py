@@ -1,0 +1,67 @@
+"""The train examples nearest to an error (BM25 over words and trigrams, as retrieval finds them).
+
+They say what kind of error it is: where neighbours have the wanted answer, the model had what it needed; where they
+have the answer that was wrongly given, the labels contradict each other or overlap; where they have neither, nothing in
+training was like this.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tunesmith.analysis.scored_examples import ScoredExample
+from tunesmith.baselines.rag.search_index import Bm25Index, TextSearch
+from tunesmith.data.text_folding import normalize_answer
+from tunesmith.records import Example, Failure, Neighbor
+
+NUM_NEAREST = 3
+
+
+class TrainIndex:
+    """Train examples, found by a question; an example never finds itself. By words, unless `make` says otherwise."""
+
+    def __init__(self, examples: Sequence[Example], make: Callable[[Sequence[str]], TextSearch] = Bm25Index) -> None:
+        self._examples = tuple(examples)
+        self._position = {example.id: i for i, example in enumerate(self._examples)}
+        self._index = make([example.question for example in self._examples])
+
+    def find_nearest(self, examples: Sequence[Example], k: int) -> list[list[Example]]:
+        """For each example up to k train examples, nearest first."""
+        itself = [{self._position[example.id]} if example.id in self._position else set() for example in examples]
+        found = self._index.find_nearest([example.question for example in examples], k, itself)
+        return [[self._examples[i] for i in places] for places in found]
+
+
+def build_failures(cases: Sequence[ScoredExample], index: TrainIndex) -> list[Failure]:
+    """The errors with their neighbours."""
+    found = index.find_nearest([case.example for case in cases], NUM_NEAREST)
+    return [_build_failure(case, near) for case, near in zip(cases, found, strict=True)]
+
+
+def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
+    wanted, said = normalize_answer(case.expected), normalize_answer(case.predicted)
+    answers = [normalize_answer(example.answer) for example in found]
+    return Failure(
+        example=case.example.id,
+        outcome="wrong" if case.score is not None else "no answer" if case.answer.error is not None else "unscored",
+        score=case.score,
+        wanted=case.example.answer,
+        said=case.answer.text,
+        neighbours=tuple(build_neighbor(example) for example in found),
+        taught=answers.count(wanted),
+        misled=answers.count(said) if said != wanted else 0,
+    )
+
+
+def build_neighbor(example: Example) -> Neighbor:
+    """A train example as a record."""
+    return Neighbor(
+        example=example.id, line=example.line, question=example.question, answer=example.answer, origin=example.origin
+    )
+
+
+def collect_neighbors(cases: Sequence[ScoredExample], index: TrainIndex, limit: int) -> tuple[Neighbor, ...]:
+    """The nearest train examples of several errors, each once, those of the first error first."""
+    found: dict[str, Neighbor] = {}
+    for near in index.find_nearest([case.example for case in cases[:limit]], NUM_NEAREST):
+        for example in near:
+            found.setdefault(example.id, build_neighbor(example))
+    return tuple(found.values())[:limit]

@@ -1,0 +1,91 @@
+"""Which answers of a contender are wrong.
+
+Right or wrong, and JSON: whatever scores below 1 is wrong. Free text hardly ever scores 1; where less than one answer
+in ten does, and scores are graded, wrong is what scores below one half. Answers that were not given or could not be
+judged are counted apart: why they failed says nothing about what was not learned.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.errors import DataError
+from tunesmith.records import Answer, Evaluation, Example
+
+MAX_FREE_TEXT_PERFECT_FRACTION = 0.1
+FREE_TEXT_MIN_CORRECT_SCORE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredExample:
+    """One test example with the answer to it. `score` is None when there is none; `is_wrong` is False then."""
+
+    example: Example
+    answer: Answer
+    score: float | None
+    is_wrong: bool
+
+    @property
+    def predicted(self) -> str:
+        """The final answer, without reasoning: what was scored."""
+        return extract_final_answer(self.answer.text)
+
+    @property
+    def expected(self) -> str:
+        """The expected final answer."""
+        return extract_final_answer(self.example.answer)
+
+    @property
+    def loss(self) -> float:
+        """What is missing to a full score."""
+        return 0.0 if self.score is None else 1 - self.score
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredExamples:
+    """All of a contender's test examples. `answered` have a score, `wrong` are some of them."""
+
+    all: tuple[ScoredExample, ...]
+    min_correct_score: float
+
+    @property
+    def answered(self) -> list[ScoredExample]:
+        """Those with a score."""
+        return [case for case in self.all if case.score is not None]
+
+    @property
+    def wrong(self) -> list[ScoredExample]:
+        """Those with a score that is too low."""
+        return [case for case in self.all if case.is_wrong]
+
+
+def build_scored_examples(
+    evaluation: Evaluation, answers: Sequence[Answer], examples: Sequence[Example]
+) -> ScoredExamples:
+    """Answers beside their examples, in the order of the test. Errors: `DataError` when some have no partner."""
+    by_id = {example.id: example for example in examples}
+    if [answer.example for answer in answers] != list(evaluation.examples) or not by_id.keys() >= {
+        *evaluation.examples
+    }:
+        raise DataError(
+            "other-answers",
+            "These are not the answers to the test examples of this evaluation.",
+            found=f"{len(answers):,} answers, {len(evaluation.examples):,} test examples, {len(by_id):,} given",
+            do="give the answers and the test examples of one run",
+        )
+    scores = [answer.scores.get(evaluation.metric) for answer in answers]
+    limit = choose_min_correct_score([score for score in scores if score is not None])
+    return ScoredExamples(
+        tuple(
+            ScoredExample(by_id[answer.example], answer, score, score is not None and score < limit)
+            for answer, score in zip(answers, scores, strict=True)
+        ),
+        limit,
+    )
+
+
+def choose_min_correct_score(scores: Sequence[float]) -> float:
+    """Below which score an answer counts as wrong; see the head of this file."""
+    is_graded = any(0 < score < 1 for score in scores)
+    perfect = sum(score == 1 for score in scores)
+    return FREE_TEXT_MIN_CORRECT_SCORE if is_graded and perfect < MAX_FREE_TEXT_PERFECT_FRACTION * len(scores) else 1.0

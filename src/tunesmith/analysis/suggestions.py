@@ -1,0 +1,190 @@
+"""What to do about the errors: at most ten suggestions, those that promise most first.
+
+A group's errors cannot vanish by decree, so each suggestion says two numbers: what the metric would gain on these test
+examples if the group became as good as the rest is now, and if none of its errors were left. Neither is a forecast; the
+first is the more sober one. Groups overlap (an error has a label pair, a length and a topic), so the numbers do not add
+up; what asks for the same errors as something better does is left out. What is not beyond noise comes last and says so.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+from tunesmith.analysis.by_format import TRUNCATED
+from tunesmith.analysis.error_clusters import ErrorCluster
+from tunesmith.analysis.nearest_examples import TrainIndex, collect_neighbors
+from tunesmith.analysis.scored_examples import ScoredExample
+from tunesmith.records import ErrorGroup, Example, LabelIssue, Suggestion
+
+MAX_SUGGESTIONS = 10
+MIN_ERRORS = 2
+MAX_SHOWN_NEIGHBORS = 6
+MIN_OVERLAP_FRACTION = 2 / 3
+GroupedErrors = tuple[ErrorCluster, ErrorGroup]
+
+
+class SuggestionDraft(NamedTuple):
+    """A suggestion before its neighbours are looked up, with the errors that speak for it."""
+
+    suggestion: Suggestion
+    cases: Sequence[ScoredExample]
+
+
+class Suggester:
+    """Makes suggestions of one analysis: `n` test examples with a score, `wrong` of them wrong."""
+
+    def __init__(self, train: Sequence[Example], index: TrainIndex, n: int, wrong: int) -> None:
+        self._index, self._n, self._wrong = index, n, wrong
+        self._train_counts = Counter(example.answer for example in train)
+        self._median_count = median(self._train_counts.values()) if self._train_counts else 0
+
+    def suggest(
+        self, judged: Sequence[GroupedErrors], suspects: Sequence[LabelIssue], suspects_by: str
+    ) -> list[Suggestion]:
+        """The best ones, at most ten."""
+        pairs: defaultdict[tuple[str, ...], list[GroupedErrors]] = defaultdict(list)
+        made: list[SuggestionDraft] = []
+        for found, group in judged:
+            if found.by == "labels":
+                pairs[tuple(sorted(found.words))].append((found, group))
+            elif found.by == "form":
+                made.append(self._suggest_for_format(found))
+            elif _is_actionable(found, group):
+                made.append(self._suggest_for_group(found, group))
+        made += [
+            self._suggest_for_pair(both) for both in pairs.values() if sum(len(f.errors) for f, _ in both) >= MIN_ERRORS
+        ]
+        if suspects:
+            made.append(SuggestionDraft(self._suggest_label_check(suspects, suspects_by), ()))
+        return [
+            self._add_neighbors(one) for one in _remove_overlapping(sorted(made, key=_get_sort_key))[:MAX_SUGGESTIONS]
+        ]
+
+    def _suggest_for_pair(self, both: Sequence[GroupedErrors]) -> SuggestionDraft:
+        """Two labels that are taken for each other, in one direction or in both."""
+        first = max(both, key=lambda one: len(one[0].errors))[0].words
+        cases = [case for found, _ in both for case in found.cases]
+        rows, said = self._count_new_examples(cases), self._format_error_count(len(cases))
+        times = " and ".join(
+            f"{found.words[0]} was taken for {found.words[1]} {len(found.errors)} of {found.n} times"
+            for found, _ in both
+        )
+        have = " and ".join(f"{self._train_counts[label]:,} of {label}" for label in first)
+        return self._build_draft(
+            [found for found, _ in both],
+            f"Add {rows} examples that tell {first[0]} from {first[1]}: {said}.",
+            f"{times}; training has {have} (usual is {self._median_count:,.0f}).",
+            not any(group.is_beyond_noise for _, group in both),
+            rows,
+            first,
+        )
+
+    def _suggest_for_group(self, found: ErrorCluster, group: ErrorGroup) -> SuggestionDraft:
+        """A label, a field, a length, a topic."""
+        rows, said = (
+            self._count_new_examples(found.cases),
+            self._format_error_count(len({case.example.id for case in found.cases})),
+        )
+        if found.by == "field":
+            field, defect = found.words
+            what = {"wrong": f"with a value for {field}", "missing": f"that have {field}", "extra": f"without {field}"}
+            text = f"Add {rows} examples {what[defect]}: it is {defect} in {said}."
+        elif found.by == "label":
+            text = f"Add {rows} examples of {found.name}: {said}."
+        elif found.by == "length":
+            text = f"Add {rows} questions of {found.name}: {said}."
+        else:
+            text = f"Add {rows} questions like those about {', '.join(found.words)}: {said}."
+        lift = group.lift
+        assert lift is not None
+        reason = (
+            f"{len(found.errors):,} of {found.n:,} go wrong there, {100 * lift.value:.1f} points more than elsewhere "
+            f"(95 % interval {100 * lift.low:.1f} to {100 * lift.high:.1f})."
+        ).replace("-", "−")
+        answers = found.words if found.by == "label" else ()
+        if answers:
+            have, typical = self._train_counts[found.name], self._median_count
+            reason += f" Training has {have:,} examples of it; usual is {typical:,.0f}."
+        return self._build_draft([found], text, reason, not group.is_beyond_noise, rows, answers)
+
+    def _suggest_for_format(self, found: ErrorCluster) -> SuggestionDraft:
+        """No example mends what a limit or a constraint does."""
+        said = self._format_error_count(len(found.errors))
+        if found.name == TRUNCATED:
+            text = f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token limit."
+        else:
+            text = f"Constrain the answers (evaluation.constrained): {said} are {found.name}."
+            text = text.replace("are no label named", "name no known label")
+        return self._build_draft([found], text, "Such an answer cannot be right, whatever was learned.", False)
+
+    def _suggest_label_check(self, suspects: Sequence[LabelIssue], suspects_by: str) -> Suggestion:
+        count = f"{len(suspects):,} train answer{'s' if len(suspects) > 1 else ''}"
+        return Suggestion(
+            text=f"Check {count} that may be wrong; do not change them unread.",
+            reason=f"Two signals name the same other answer ({suspects_by}). Wrong train answers teach errors.",
+            errors=0,
+            of=self._wrong,
+            expected_gain=None,
+            most_gain=None,
+        )
+
+    def _build_draft(
+        self, found: Sequence[ErrorCluster], text: str, reason: str, may_be_chance: bool, rows: int = 0,
+        answers: tuple[str, ...] = (),
+    ) -> SuggestionDraft:  # fmt: skip
+        cases = [case for one in found for case in one.cases]
+        gains = [one.estimate_gain(self._n) for one in found]
+        most = sum(most for _, most in gains)
+        suggestion = Suggestion(
+            text=text,
+            reason=reason,
+            errors=len({case.example.id for case in cases}),
+            of=self._wrong,
+            expected_gain=sum(most if expected is None else expected for expected, most in gains),
+            most_gain=most,
+            may_be_chance=may_be_chance,
+            rows=rows,
+            answers=answers,
+        )
+        return SuggestionDraft(suggestion, cases)
+
+    def _add_neighbors(self, draft: SuggestionDraft) -> Suggestion:
+        """Train examples near the errors, where new ones are asked for."""
+        if not draft.suggestion.rows:
+            return draft.suggestion
+        neighbours = collect_neighbors(draft.cases, self._index, MAX_SHOWN_NEIGHBORS)
+        return draft.suggestion.model_copy(update={"neighbours": neighbours})
+
+    def _count_new_examples(self, cases: Sequence[ScoredExample]) -> int:
+        """Twice as many new examples as errors, between 6 and 20: what a person fills in at one sitting."""
+        return max(6, min(20, 2 * len(cases)))
+
+    def _format_error_count(self, errors: int) -> str:
+        return f"{errors:,} of {self._wrong:,} errors"
+
+
+def _is_actionable(found: ErrorCluster, group: ErrorGroup) -> bool:
+    """Lengths and topics are vague: they must be beyond noise. A label or a field can be acted on anyway."""
+    if group.lift is None or group.lift.value <= 0 or len(found.errors) < MIN_ERRORS:
+        return False
+    return group.is_beyond_noise or group.by in ("label", "field")
+
+
+def _get_sort_key(draft: SuggestionDraft) -> tuple[bool, float, int, str]:
+    one = draft.suggestion
+    return one.may_be_chance, -(one.expected_gain or 0.0), -one.errors, one.text
+
+
+def _remove_overlapping(ranked: Sequence[SuggestionDraft]) -> list[SuggestionDraft]:
+    """None that asks for examples mostly because of errors for which an earlier one asks already."""
+    kept: list[SuggestionDraft] = []
+    asked: list[set[str]] = []
+    for draft in ranked:
+        ids = {case.example.id for case in draft.cases}
+        if draft.suggestion.rows:
+            if any(len(ids & earlier) >= MIN_OVERLAP_FRACTION * len(ids) for earlier in asked):
+                continue
+            asked.append(ids)
+        kept.append(draft)
+    return kept

@@ -1,0 +1,60 @@
+"""Fixed shots worth trying: how many, and which.
+
+Numbers double (1, 2, 4 ... up to what is asked). Of each number there are sets drawn with different seeds: which
+examples are shown matters as much as how many (Zhao et al. 2021, "Calibrate before use", arXiv:2102.09690, section 3).
+The sets of one seed begin alike. Where answers are labels there is also one set that shows every label once: long, but
+it stands before every question alike, so it is read once.
+"""
+
+from collections.abc import Sequence
+
+from tunesmith.baselines.context_budget import ContextBudget
+from tunesmith.baselines.few_shot import choose_shots, with_shots
+from tunesmith.baselines.prompt_builder import PromptBuilder
+from tunesmith.baselines.successive_halving import Candidate
+from tunesmith.data.label_detection import MAX_LABELS
+from tunesmith.records import Example, Prompt
+
+NUM_SHOT_SETS = 2
+
+
+def build_shot_candidates(
+    train: Sequence[Example],
+    max_shots: int,
+    seed: int,
+    labels: int = 0,
+    longest_prompt: Prompt = (),
+    context_budget: ContextBudget | None = None,
+) -> list[Candidate]:
+    """Shot sets as candidates, the smallest first; none that leave no room for the longest question.
+
+    `labels`: how many labels the answers come from; 0 where they are no labels.
+    """
+    sets = [(f"set {s + 1}", choose_shots(train, max_shots, seed + s)) for s in range(NUM_SHOT_SETS)]
+    drawn = [
+        (name, shots[:number])
+        for number in list_powers_of_two(max_shots)
+        for name, shots in sets
+        if len(shots) >= number
+    ]
+    if max_shots < labels <= MAX_LABELS:
+        drawn.append(("one of each label", choose_shots(train, labels, seed)))
+    known: set[tuple[str, ...]] = set()
+    candidates = []
+    for name, shots in drawn:
+        ids = tuple(shot.id for shot in shots)
+        if ids not in known and (context_budget is None or context_budget.fits(with_shots(longest_prompt, shots))):
+            known.add(ids)
+            candidates.append(_build_candidate(name, shots))
+    return candidates
+
+
+def list_powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, 8 ... and `most` itself."""
+    return sorted({*(2**power for power in range(most.bit_length()) if 2**power <= most), most})
+
+
+def _build_candidate(name: str, shots: tuple[Example, ...]) -> Candidate:
+    count = f"{len(shots):,} shot{'s' if len(shots) > 1 else ''} ({name})"
+    given = f"{len(shots):,} fixed train example{'s' if len(shots) > 1 else ''} ({name})"
+    return Candidate.from_builder(count, given, PromptBuilder(shots=shots))

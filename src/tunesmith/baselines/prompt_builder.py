@@ -1,0 +1,70 @@
+"""How a prompt is changed before a model sees it, as data: what is evaluated is what is served and exported later.
+
+    the user's own prompt around the question -> instruction -> fixed shots -> what is retrieved
+
+One `PromptBuilder` makes every contender's prompts, in a race and afterwards (`workflow/contender_loading.py`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tunesmith.baselines.context_budget import ContextBudget
+from tunesmith.baselines.few_shot import append_instruction, with_shots
+from tunesmith.baselines.rag.prompt_augmentation import RetrievalIndex
+from tunesmith.records import Completer, Completion, Example, Message, ProgressCallback, Prompt
+
+PLACEHOLDER = re.compile(r"\{\{\s*(?:input|question|prompt)\s*\}\}|\{(?:input|question|prompt)\}")
+"""Where the question goes in a prompt of the user's own. Other braces (JSON) stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBuilder:
+    """What stands around a question; nothing by default.
+
+    `template` is the user message with a placeholder for the question; `instruction` goes to the end of the system
+    message; `shots` are fixed; `index` finds up to `k` texts for each question, as many as `room` holds.
+    """
+
+    instruction: str = ""
+    shots: tuple[Example, ...] = ()
+    template: str = ""
+    index: RetrievalIndex | None = None
+    k: int = 0
+    context_budget: ContextBudget | None = None
+
+    def rewrite_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts as the model is asked them."""
+        changed = list(prompts)
+        if self.template:
+            changed = [fill_template(self.template, prompt) for prompt in changed]
+        if self.instruction:
+            changed = [append_instruction(prompt, self.instruction) for prompt in changed]
+        if self.shots:
+            changed = [with_shots(prompt, self.shots) for prompt in changed]
+        return self.index.rewrite_prompts(changed, self.k, self.context_budget) if self.index else changed
+
+    def wrap(self, completer: Completer) -> Completer:
+        """A completer that asks the inner one the changed prompts."""
+        return PromptedCompleter(completer, self)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptedCompleter:
+    """A `Completer` around another one."""
+
+    completer: Completer
+    prompt_builder: PromptBuilder
+
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+        """See `records.Completer`."""
+        return self.completer.complete(self.prompt_builder.rewrite_prompts(prompts), progress)
+
+
+def fill_template(template: str, prompt: Prompt) -> Prompt:
+    """The prompt with its last user turn put where the template has its placeholder."""
+    last = max((i for i, message in enumerate(prompt) if message.role == "user"), default=None)
+    if last is None:
+        return (*prompt, Message("user", template))
+    text = PLACEHOLDER.sub(lambda _: prompt[last].content, template)
+    return (*prompt[:last], replace(prompt[last], content=text), *prompt[last + 1 :])

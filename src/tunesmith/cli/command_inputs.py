@@ -1,0 +1,27 @@
+"""What a command works on: `RECIPE [DATA]`, or `DATA` with `--recipe`, as in `decide`."""
+
+from pathlib import Path
+
+from tunesmith.errors import UsageError
+
+
+def resolve_recipe_and_data(first: str, data: Path | None, recipe: str | None) -> tuple[str | None, Path | None]:
+    """The recipe (None: the defaults) and the data (None: those that the recipe names), from the words of a command.
+
+    The first word is a recipe when it is a preset's name or a YAML file, or when nothing of that name is there: then
+    the reader of recipes says what is wrong. Errors: `UsageError` for two recipes or two data sets.
+    """
+    from tunesmith.recipe.recipe_loader import list_presets
+
+    is_yaml = Path(first).suffix.lower() in (".yaml", ".yml")
+    is_recipe = first in list_presets() or is_yaml or not (Path(first).suffix or Path(first).exists())
+    if is_recipe and recipe is not None:
+        raise UsageError(
+            "two-recipes", "Two recipes are given.", found=f"{first}, --recipe {recipe}", do="leave out one of them"
+        )
+    if not is_recipe and data is not None:
+        raise UsageError(
+            "two-data", "Two data sets are given, and no recipe.", found=f"{first}, {data}",
+            do="give the recipe first, or the data alone; --test-path names your own test examples",
+        )  # fmt: skip
+    return (first, data) if is_recipe else (recipe, Path(first))

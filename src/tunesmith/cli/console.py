@@ -1,0 +1,102 @@
+"""What the commands share in speaking: results go to standard output, everything else to standard error.
+
+Text that came from data or models is stripped of control characters first, so that a file cannot speak to the terminal.
+"""
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from tunesmith.errors import TunesmithError, UsageError, format_command_line
+
+
+def escape_control_characters(text: object) -> str:
+    """The text with control characters (but line breaks and tabs) shown as `\\x1b`."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
+        for char in str(text)
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output, at once: another program may wait for it."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False), flush=True)
+
+
+def print_error(error: TunesmithError, *, as_json: bool) -> None:
+    """The error in the house's form on standard error; with `--json` also as a document on standard output."""
+    print(escape_control_characters(error), file=sys.stderr)
+    if as_json:
+        print_json({"error": error.as_dict()})
+
+
+def print_lines(*lines: str) -> None:
+    """Lines on standard output."""
+    for line in lines:
+        print(escape_control_characters(line))
+
+
+def print_next_command(*words: object) -> None:
+    """The last line of a command: the likeliest next one, ready to be pasted into a shell."""
+    print(f"next: {escape_control_characters(format_command_line(*words))}")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+    """A table on standard output; `right` numbers the columns that are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table: Table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(
+            *(Text(escape_control_characters(cell)) for cell in row)
+        )  # Text knows no markup, so nothing is escaped
+    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+_SECONDS_PER_UNIT = {"s": 1, "sec": 1, "m": 60, "min": 60, "minutes": 60, "h": 3600, "hours": 3600}
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """`15min`, `1.5h`, `90s` as seconds. Errors: UsageError."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
+    if match is None or match[2] not in _SECONDS_PER_UNIT or float(match[1]) == 0:
+        raise UsageError(
+            "duration", "This is not a time.", where=flag, found=text, do=f"write {flag} 15min, {flag} 1h or {flag} 90s"
+        )
+    return float(match[1]) * _SECONDS_PER_UNIT[match[2]]
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """`prompt=question,completion=answer` as a dictionary (ours -> theirs); a JSON object for names with `,` or `=`.
+
+    Errors: UsageError.
+    """
+    if text and text.lstrip().startswith("{"):
+        return _parse_json_columns(text)
+    pairs = [part.strip() for part in text.split(",")] if text else []
+    if any(pair.count("=") != 1 or not all(side.strip() for side in pair.split("=")) for pair in pairs):
+        raise UsageError(
+            "columns", "This is not a column mapping.", where="--columns", found=str(text),
+            do="write ours=theirs pairs, for example --columns prompt=question,completion=answer",
+        )  # fmt: skip
+    return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
+
+
+def _parse_json_columns(text: str) -> dict[str, str]:
+    try:
+        columns = json.loads(text)
+    except ValueError:
+        columns = None
+    if not isinstance(columns, dict) or not all(isinstance(theirs, str) for theirs in columns.values()):
+        raise UsageError(
+            "columns", "This is not a column mapping.", where="--columns", found=text,
+            do='write an object of names: --columns \'{"prompt": "question, in full"}\'',
+        )  # fmt: skip
+    return columns

@@ -1,0 +1,175 @@
+"""Checked data and prepared splits, kept: 100,000 examples take many seconds to check and to tokenise, none to recall.
+
+A file in `prepared/` of the home folder, named by a hash of all that its content follows from. For token arrays: the
+examples' content in their order, the instruction in front of them, tokenizer, chat template, limit, method, version.
+For a report: the SHA-256 of every file, what the recipe says of the data, tokenizer, chat template, limit, method,
+version.
+What is read back is verified by its hash; a file that is damaged or cannot be read is made again. The newest few are
+kept.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from tunesmith.atomic_io import get_home_folder, replace_atomically, write_atomically
+from tunesmith.data.check import check_examples
+from tunesmith.data.prepare import build_split_record, compute_content_hash, prepare_split
+from tunesmith.data.read import LoadedDataset
+from tunesmith.data.render import TrainOn
+from tunesmith.records import (
+    ChatTokenizer,
+    CheckReport,
+    DataRecipe,
+    Example,
+    Method,
+    PreparedSplit,
+    TokenArrays,
+    compute_fingerprint,
+)
+
+CACHE_VERSION = (
+    5  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
+)
+MIN_EXAMPLES = 5_000
+MAX_FILES = 8
+
+
+def check_with_cache(
+    loaded: LoadedDataset,
+    test: LoadedDataset | None,
+    tokenizer: ChatTokenizer,
+    max_tokens: int,
+    model: str,
+    data: DataRecipe,
+    method: Method | None = None,
+) -> CheckReport:
+    """As `check_examples`, from the cache when these very files were checked so before."""
+    if len(loaded.examples) < MIN_EXAMPLES:
+        return check_examples(loaded, test, tokenizer, max_tokens, model, method)
+    files = [of.dataset.model_dump(mode="json") for of in (loaded, test) if of is not None]
+    hashes = _list_tokenizer_hashes(tokenizer)
+    said = [data.model_dump(mode="json"), max_tokens, model, method]
+    key = compute_fingerprint([CACHE_VERSION, _get_version(), files, hashes, *said])[:32]
+    path = get_home_folder() / "prepared" / f"{key}.json"
+    known = _load_report(path)
+    if known is not None:
+        return known
+    report = check_examples(loaded, test, tokenizer, max_tokens, model, method)
+    with suppress(OSError):
+        text = report.model_dump_json()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{_hash_text(text)}\n{text}")
+        _remove_old_files(path)
+    return report
+
+
+def _load_report(path: Path) -> CheckReport | None:
+    try:
+        known_hash, _, text = path.read_text(encoding="utf-8").partition("\n")
+        report = CheckReport.model_validate_json(text) if known_hash == _hash_text(text) else None
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+    with suppress(OSError):
+        path.touch()
+    return report
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def prepare_with_cache(
+    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
+) -> tuple[PreparedSplit, TokenArrays]:
+    """As `prepare_split`, from the cache when it was done before. Errors: as `prepare_split`."""
+    if len(examples) < MIN_EXAMPLES:
+        return prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
+    key = _compute_key(name, examples, tokenizer, max_tokens, train_on, method)
+    path = get_home_folder() / "prepared" / f"{key}.safetensors"
+    known = _load_arrays(path)
+    if known is not None:
+        return build_split_record(name, known, tokenizer, max_tokens), known
+    prepared, arrays = prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
+    with suppress(OSError, SafetensorError):  # no room or no right: next time it is prepared again
+        _save_arrays(path, arrays)
+    return prepared, arrays
+
+
+def _compute_key(
+    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
+) -> str:
+    # An id is of the content without the instruction that the recipe puts in front, and knows neither the order of
+    # arguments nor the ids of calls, which the template may write.
+    contents = [[e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_dump_calls(e)] for e in examples]
+    hashes = _list_tokenizer_hashes(tokenizer)
+    return compute_fingerprint([CACHE_VERSION, _get_version(), name, hashes, max_tokens, train_on, method, contents])[
+        :32
+    ]
+
+
+def _list_tokenizer_hashes(tokenizer: ChatTokenizer) -> list[str]:
+    """What the text and its tokens follow from; the day too, where the template writes it."""
+    day = [date.today().isoformat()] if tokenizer.uses_current_date else []
+    return [tokenizer.tokenizer_sha256, tokenizer.template_sha256, *day]
+
+
+def _dump_calls(example: Example) -> list[str]:
+    messages = example.messages + example.rejected
+    return [json.dumps([m.tool_calls, m.tool_call_id]) for m in messages if m.tool_calls or m.tool_call_id]
+
+
+def _get_version() -> str:
+    try:
+        return version("tunesmith")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _load_arrays(path: Path) -> TokenArrays | None:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dictionary)
+            known_hash, per_example = json.loads((file.metadata() or {})["arrays"])
+        arrays = TokenArrays(
+            tensors["tokens_N"], tensors["weights_N"], tensors["starts_S1"], per_example, tensors.get("is_desirable_E")
+        )
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+    if known_hash != _hash_arrays(arrays):
+        return None
+    with suppress(OSError):
+        path.touch()  # used lately
+    return arrays
+
+
+def _save_arrays(path: Path, arrays: TokenArrays) -> None:
+    tensors = {"tokens_N": arrays.tokens_N, "weights_N": arrays.weights_N, "starts_S1": arrays.starts_S1}
+    if arrays.is_desirable_E is not None:
+        tensors["is_desirable_E"] = arrays.is_desirable_E
+    with replace_atomically(path) as temporary:
+        save_file(
+            tensors, temporary, metadata={"arrays": json.dumps([_hash_arrays(arrays), arrays.sequences_per_example])}
+        )
+    _remove_old_files(path)
+
+
+def _remove_old_files(path: Path) -> None:
+    """Forget all but the newest files of this one's kind."""
+    ours = (kept for kept in path.parent.iterdir() if re.fullmatch(rf"[0-9a-f]{{32}}\{path.suffix}", kept.name))
+    newest_first = sorted(ours, key=lambda kept: kept.stat().st_mtime, reverse=True)
+    for old in newest_first[MAX_FILES:]:
+        old.unlink(missing_ok=True)
+
+
+def _hash_arrays(arrays: TokenArrays) -> str:
+    return compute_fingerprint([compute_content_hash(arrays), arrays.sequences_per_example])

@@ -1,0 +1,55 @@
+"""The same prompt with different answers: a model can learn one, and a scorer counts the other as wrong."""
+
+from collections.abc import Iterator, Sequence
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.data.normalization import normalize_text
+from tunesmith.records import Example, Problem
+
+
+def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
+    found: list[int] = []
+    pairs: list[tuple[int, int]] = []
+    for same in _find_same_prompts(context):
+        answers = [normalize_text(context.examples[i].answer_with_calls) for i in same]
+        if other := next((k for k, answer in enumerate(answers) if answer != answers[0]), None):
+            found += same
+            pairs.append((same[0], same[other]))
+    yield from context.report_problems(
+        "different-answers",
+        "warning",
+        sorted(found),
+        f"share a prompt with one that is answered differently{_told_pair(context, pairs)}",
+        "decide which answer is right; they stay on one side of the split",
+    )
+
+
+def _told_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> str:
+    """The first pair in the order of the data, for a person to look at."""
+    if not pairs:
+        return ""
+    one, other = (context.examples[i] for i in min(pairs))
+    return f": {one.named_place} and {other.named_place}"
+
+
+def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
+    """Positions of examples that share a prompt, a list for each prompt that more than one has."""
+    import numpy as np
+
+    is_counted_E = np.ones(len(context.examples), bool)
+    for i in context.unusual:
+        is_counted_E[i] = _has_one_right_answer(context.examples[i])
+    places_K = np.flatnonzero(is_counted_E)
+    hashes_K = context.prompt_hashes_E[places_K]
+    order_K = np.argsort(hashes_K, kind="stable")
+    sorted_K = hashes_K[order_K]
+    begins_G = np.flatnonzero(np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)])
+    ends_G = np.append(begins_G, len(sorted_K))[1:]
+    is_shared_G = ends_G - begins_G > 1  # few are, and a list for each of the others would be as large as the data
+    for begin, end in zip(begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True):
+        yield places_K[order_K[begin:end]].tolist()
+
+
+def _has_one_right_answer(example: Example) -> bool:
+    """Of pairs and rated answers several for one prompt are the point."""
+    return bool(example.prompt) and not example.rejected and example.is_desirable is None

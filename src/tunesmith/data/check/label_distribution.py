@@ -1,0 +1,71 @@
+"""Labels that are rare beside others: accuracy hides them, and a model may never answer them.
+
+Labels of a given test set that no train example has: they cannot be learned, and often they say that none is known
+(-1 in GLUE).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.data.final_answer import extract_final_answer, is_blank
+from tunesmith.data.normalization import detect_labels, normalize_text
+from tunesmith.errors import truncate_list
+from tunesmith.records import Problem
+
+LONGEST_SHOWN = 200
+IMBALANCE_RATIO = 10
+"""A label is rare when the commonest one has this many times its examples."""
+
+
+def check_labels(context: CheckContext) -> Iterator[Problem]:
+    yield from _check_unseen(context)
+    if not context.labels:
+        return
+    counts = Counter(filter(None, context.labels)).most_common()
+    commonest, most = counts[0]
+    rare = {label for label, count in counts if count * IMBALANCE_RATIO <= most}
+    found = [i for i, label in enumerate(context.labels) if label in rare]
+    yield from context.report_problems(
+        "label-imbalance",
+        "warning",
+        found,
+        f"have a rare label: {truncate_list(sorted(map(_shorten, rare)))}; "
+        f"the commonest, {_shorten(commonest)!r}, has {most:,}",
+        "add examples of the rare labels, and judge by macro-F1 beside accuracy",
+    )
+
+
+def _check_unseen(context: CheckContext) -> Iterator[Problem]:
+    """Held-out labels, of the same files or of a test file, that stand in no train example."""
+    if context.loaded.declared_splits is None and context.test is None:
+        return
+    sides = context.loaded.declared_splits or ["train"] * len(context.examples)
+    train = [example for example, side in zip(context.examples, sides, strict=True) if side == "train"]
+    labels = detect_labels(train)
+    if not labels:
+        return
+    known = set(map(normalize_text, labels))
+    for held_out in (context, CheckContext(context.test) if context.test else None):
+        if held_out is None or not held_out.loaded.has_answers:
+            continue
+        is_context = held_out is context
+        places = [i for i in range(len(held_out.examples)) if not is_context or sides[i] != "train"]
+        finals = {i: extract_final_answer(held_out.examples[i].answer).strip() for i in places}
+        places = [i for i in places if not is_blank(finals[i])]
+        found = [i for i in places if normalize_text(finals[i]) not in known]
+        names = truncate_list(sorted({_shorten(finals[i]) for i in found}))
+        is_all = len(found) == len(places) > 0
+        yield from held_out.report_problems(
+            "unknown-label",
+            "error" if is_all else "warning",
+            found,
+            f"are held out with a label that no train example has: {names}"
+            + ("; no held-out label is known" if is_all else ""),
+            "write labels in the same way everywhere, and take rows without a true label out",
+        )
+
+
+def _shorten(label: str) -> str:
+    """A row of the data may be taken for a label, however long it is; a message names it by its beginning."""
+    return label if len(label) <= LONGEST_SHOWN else f"{label[:LONGEST_SHOWN]} …"

@@ -1,0 +1,33 @@
+"""Examples that the method cannot learn from: without what it compares, or all rated alike."""
+
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.data.training_sequences import find_mismatch
+from tunesmith.records import Problem
+
+
+def check_method(context: CheckContext) -> Iterator[Problem]:
+    """Nothing is known where no method was named."""
+    if context.method is None or not context.examples:
+        return
+    if misfit := find_mismatch(context.examples, context.method):
+        yield from context.report_problems(misfit.slug, "error", misfit.positions, misfit.description, misfit.hint)
+    elif context.method == "kto":
+        yield from _check_ratings(context)
+
+
+def _check_ratings(context: CheckContext) -> Iterator[Problem]:
+    """KTO moves wanted answers up and unwanted ones down from a common point: with one kind there is only one way."""
+    ratings = {example.is_desirable for example in context.examples}
+    if len(ratings) > 1 or None in ratings:  # a pair has one of each
+        return
+    (is_wanted,) = ratings
+    kind, other = ("wanted", "unwanted") if is_wanted else ("unwanted", "wanted")
+    yield from context.report_problems(
+        "one-sided-ratings",
+        "error",
+        range(len(context.examples)),
+        f"are rated as {kind}, and none as {other}: kto learns from both",
+        f"give {other} answers too" + (", or set method=sft" if is_wanted else ""),
+    )

@@ -1,0 +1,84 @@
+"""Examples without an answer: nothing can be learned from them."""
+
+from collections.abc import Iterator
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.data.final_answer import extract_final_answer, is_blank
+from tunesmith.records import Example, Message, Problem
+
+
+def check_answers(context: CheckContext) -> Iterator[Problem]:
+    """Last message not the assistant's, an empty answer, an empty text, or every answer with weight 0."""
+    unusual = [(i, context.examples[i]) for i in context.unusual]
+    with_answer = [(i, example) for i, example in unusual if _has_answer(example)]
+    found = [i for i, example in unusual if not _has_answer(example)]
+    yield from context.report_problems(
+        "no-answer", "error", found, "have nothing to learn from", "add the answers, or take the examples out"
+    )
+    weightless = [i for i, example in with_answer if not _has_weight(example)]
+    yield from context.report_problems(
+        "no-trained-answer",
+        "error",
+        weightless,
+        "have weight 0 on every answer",
+        "give one answer a weight",
+    )
+    yield from context.report_problems(
+        "no-final-answer",
+        "warning",
+        [i for i, example in with_answer if _is_only_reasoning(example)],
+        "have reasoning and no answer behind it",
+        "write the answer behind the reasoning, or take the examples out: only the answer is scored",
+    )
+    yield from context.report_problems(
+        "empty-question",
+        "warning",
+        [i for i, example in enumerate(context.examples) if _asks_nothing(example)],
+        "have a question in which nothing stands",
+        "write what is asked, or take the examples out: every one of them is the same question",
+    )
+    yield from context.report_problems(
+        "empty-answer",
+        "error",
+        [i for i, example in unusual if _has_empty_turn(example)],
+        "have an earlier answer that is empty, of which only the end of the turn would be learned",
+        "give these turns weight 0, or take them out",
+    )
+
+
+def _has_answer(example: Example) -> bool:
+    if example.text is not None:
+        return not is_blank(example.text)
+    last = example.messages[-1]
+    return last.role == "assistant" and not _is_empty(last) and _has_rejected_answer(example)
+
+
+def _asks_nothing(example: Example) -> bool:
+    """Whether a user's turn is there and all of what stands before the answer is empty."""
+    return bool(example.prompt) and all(map(_is_empty, example.prompt))
+
+
+def _is_only_reasoning(example: Example) -> bool:
+    if example.text is not None or example.messages[-1].tool_calls:
+        return False
+    return is_blank(extract_final_answer(example.messages[-1].content))
+
+
+def _is_empty(message: Message) -> bool:
+    return not message.tool_calls and is_blank(message.content)
+
+
+def _has_empty_turn(example: Example) -> bool:
+    """Whether a trained answer before the last says nothing; of pairs and rated answers only the last is trained."""
+    if example.rejected or example.is_desirable is not None:
+        return False
+    return any(m.is_trained and _is_empty(m) for m in example.prompt)
+
+
+def _has_rejected_answer(example: Example) -> bool:
+    """A pair needs both answers."""
+    return not example.rejected or not _is_empty(example.rejected[-1])
+
+
+def _has_weight(example: Example) -> bool:
+    return example.text is not None or any(m.role == "assistant" and m.weight != 0 for m in example.messages)

@@ -1,0 +1,43 @@
+"""The order of roles in a conversation."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tunesmith.data.check.context import CheckContext
+from tunesmith.records import Message, Problem
+
+
+def check_roles(context: CheckContext) -> Iterator[Problem]:
+    """A warning, because some models' templates take any order; one that does not is named by `template-refused`."""
+    found = [i for i in context.unusual if (m := context.examples[i].messages) and _find_order_error(m)]
+    if found:
+        first = _find_order_error(context.examples[found[0]].messages)
+        yield from context.report_problems(
+            "role-order",
+            "warning",
+            found,
+            f"have roles in an unusual order (first: {first})",
+            "begin with system or user, then let user and assistant take turns; tool follows a call",
+        )
+
+
+def _find_order_error(messages: tuple[Message, ...]) -> str | None:
+    """What is unusual, or None."""
+    turns = [message for message in messages if message.role != "system"]
+    called: set[str | None] = {None}
+    if any(message.role == "system" for message in messages[1:]):
+        return "system after the beginning"
+    if not turns or turns[0].role != "user":
+        return f"{turns[0].role if turns else 'nothing'} before any user"
+    for before, after in pairwise(turns):
+        called |= {call.get("id") for call in before.tool_calls}
+        if after.role == "tool" and after.tool_call_id not in called and called != {None}:
+            return f"a tool result for {after.tool_call_id!r}, an id that no call before it has"
+        is_called = before.role == "tool" or bool(before.tool_calls)
+        if after.role == "tool" and not is_called:
+            return "tool without a call"
+        if after.role != "tool" and after.role == before.role:
+            return f"two {after.role} messages in a row"
+        if after.role == "user" and before.role == "tool":
+            return "user after tool"
+    return None

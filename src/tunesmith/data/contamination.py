@@ -1,0 +1,254 @@
+"""Test questions that stand in the training data: a score on them measures memory, not ability.
+
+Five kinds, the strongest first; a held-out example counts once, under its strongest:
+
+    exact        the same question, character for character
+    normalised   the same but for case, spacing and Unicode form (`keys.build_prompt_key`)
+    13-gram      a run of 13 words in both that is no form or chain of set phrases (`phrases.py`)
+    near         a copy with small changes (`copies.py`), found by MinHash, whose answer agrees
+    group        the same group (`data.group`)
+
+What is compared is all that is asked: every turn before the answer, without the words of a form; of a plain text the
+text. The answers agree when they are the same; where they are no labels, also when half of their runs of 5 characters
+are, or when the questions differ by a trifle: whoever remembers another answer gains nothing from it.
+
+What then happens (docs/decisions/016, 118): on a side that was given, the same question or group (`BLOCKING_KINDS`) stops the
+run unless its kind is named in `data.allow_leaks`; likeness (13-gram, near) is a warning with the texts of some pairs,
+and the score without those examples stands beside the full one. On a side that we chose ourselves the train examples
+are left out; were that over 10 % of them, the data is made from templates and a group column is needed: nothing is left
+out and it is said.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from tunesmith.data.near_copy import MIN_WORDS, is_near_copy, is_trivially_equal, tokenize_words
+from tunesmith.data.normalization import build_prompt_key, detect_labels, normalize_text
+from tunesmith.data.pluralize import format_example_count
+from tunesmith.errors import GateFailed
+from tunesmith.records import (
+    BLOCKING_KINDS,
+    CONTAMINATION_KINDS,
+    ContaminatedExample,
+    ContaminationKind,
+    ContaminationReport,
+    Example,
+    Split,
+    name_places,
+)
+
+MIN_ESTIMATED_SIMILARITY = 0.4
+"""Candidates below this estimated similarity are no copies: one word of six replaced leaves 0.6 and more."""
+MIN_ANSWER_SIMILARITY = 0.5
+MAX_SHOWN_CHARACTERS = 80
+MAX_REMOVED_FRACTION = 0.1
+
+HeldOutSplit = Literal["validation", "test"]
+IndexPairs = Iterable[tuple[int, int]]
+
+
+def find_contamination(
+    train: Sequence[Example], test: Sequence[Example], validation: Sequence[Example] = ()
+) -> ContaminationReport:
+    """What leaks between training and the held-out sides, each example under its strongest kind."""
+    held_out = [*test, *validation]
+    found: dict[int, ContaminatedExample] = {}
+    in_training: dict[tuple[int, HeldOutSplit], ContaminatedExample] = {}
+    for kind, pairs in _find_pairs_by_kind(train, held_out):
+        for i, j in pairs:
+            side: HeldOutSplit = "test" if i < len(test) else "validation"
+            if i in found and (j, side) in in_training:
+                continue
+            leak = ContaminatedExample(
+                kind=kind, side=side, held_out=held_out[i].id, held_out_line=held_out[i].line,
+                train=train[j].id, train_line=train[j].line,
+                held_out_text=shorten_question(held_out[i]), train_text=shorten_question(train[j]),
+                held_out_origin=held_out[i].origin, train_origin=train[j].origin,
+            )  # fmt: skip
+            found.setdefault(i, leak)
+            in_training.setdefault((j, side), leak)
+    return ContaminationReport(
+        found=tuple(sorted(found.values(), key=lambda leak: (leak.side, leak.held_out_line))),
+        in_training=tuple(sorted(in_training.values(), key=lambda leak: leak.train_line)),
+    )
+
+
+def find_contaminated_training(
+    train: Sequence[Example], held_out: Sequence[Example]
+) -> dict[int, tuple[ContaminationKind, int]]:
+    """Position of each train example that leaks, in order -> its kind, and which held-out one it is like."""
+    found: dict[int, tuple[ContaminationKind, int]] = {}
+    for kind, pairs in _find_pairs_by_kind(train, held_out):
+        for i, j in pairs:
+            found.setdefault(j, (kind, i))
+    return dict(sorted(found.items()))
+
+
+def resolve_contamination(
+    split: Split,
+    examples: Sequence[Example],
+    allow: Sequence[ContaminationKind] = (),
+    *,
+    test: Sequence[Example] | None = None,
+    declared_splits: Sequence[str] | None = None,
+) -> tuple[Split, ContaminationReport]:
+    """The split that may be trained on and measured with, and what leaked. `test` and `sides` as in `split_examples`.
+
+    Errors: `GateFailed` (`gate/leak`) when a given side leaks in a way that is not allowed.
+    """
+    given = {*(declared_splits or ()), *(() if test is None else ("test",))}
+    leaks = find_contamination(*_select_splits(split, examples, test, declared_splits))
+    _check_allowed([leak for leak in leaks.found if leak.side in given], split, allow)
+    ours = {leak.train for leak in leaks.in_training if leak.side not in given}
+    templated = len(ours) > MAX_REMOVED_FRACTION * len(split.train)
+    left_out = () if templated else tuple(id_ for id_ in split.train if id_ in ours)
+    stays = templated or "test" in given
+    settled = leaks.model_copy(
+        update={
+            "left_out": left_out,
+            "allowed": tuple(allow),
+            "templated": templated,
+            "leaked": tuple(leak.held_out for leak in leaks.found if stays and leak.side == "test"),
+        }
+    )
+    kept = tuple(id_ for id_ in split.train if id_ not in ours) if left_out else split.train
+    return split.model_copy(update={"train": kept}), settled
+
+
+def _select_splits(
+    split: Split, examples: Sequence[Example], test: Sequence[Example] | None, declared_splits: Sequence[str] | None
+) -> Iterator[list[Example]]:
+    """The examples of train, test and validation, each as it stands on its own side: a copy has another line there."""
+    given: dict[str, dict[str, Example]] = {"train": {}, "test": {}, "validation": {}}
+    for example in test or ():
+        given["test"].setdefault(example.id, example)
+    for example, side in zip(examples, declared_splits or ["train"] * len(examples), strict=True):
+        given[side].setdefault(example.id, example)
+    for side in given:
+        yield [given[side].get(id_) or given["train"][id_] for id_ in getattr(split, side)]
+
+
+def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
+    """What a person should know of it, as sentences; `train` counts the train examples before any was left out."""
+    notes = []
+    if leaks.left_out:
+        notes.append(
+            f"{len(leaks.left_out):,} of {train:,} train examples were left out because a held-out one is nearly the "
+            f"same ({leaks.format_summary(stays_in_training=False)}): {leaks.format_pairs(stays_in_training=False)}"
+        )
+    if leaks.templated:
+        notes.append(
+            f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train examples "
+            f"({leaks.format_summary()}), which looks like data made from templates: nothing is left out. Name the column of "
+            f"what belongs together (data.group). For example {leaks.format_pairs()}"
+        )
+    elif leaks.leaked:
+        notes.append(
+            f"warning: {_format_resembling(len(leaks.leaked))} ({leaks.format_summary(stays_in_training=True)})"
+            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. The score on the others is shown "
+            f"beside the full one. For example {leaks.format_pairs(stays_in_training=True)}"
+        )
+    return notes
+
+
+def _format_resembling(count: int) -> str:
+    return "1 test example resembles training" if count == 1 else f"{count:,} test examples resemble training"
+
+
+def _check_allowed(found: Sequence[ContaminatedExample], split: Split, allow: Sequence[ContaminationKind]) -> None:
+    refused = [leak for leak in found if leak.kind in BLOCKING_KINDS and leak.kind not in allow]
+    if not refused:
+        return
+    names = [side for side in ("test", "validation") if any(leak.side == side for leak in refused)]
+    total = sum(len(getattr(split, side)) for side in names)
+    kinds = ", ".join(
+        kind for kind in CONTAMINATION_KINDS if kind in allow or any(leak.kind == kind for leak in refused)
+    )
+    same_group = {leak.kind for leak in refused} == {"group"}
+    what = "are of a group that training has too." if same_group else "are in the training data too."
+    raise GateFailed(
+        "leak",
+        format_example_count(len(refused), total, what).replace(" ex", f" {' and '.join(names)} ex", 1),
+        where="; ".join(
+            f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}" for side in names
+        ),
+        found=f"{ContaminationReport(found=tuple(refused)).format_summary()}: {ContaminationReport(found=tuple(refused)).format_pairs()}",
+        do=f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps them in training and "
+        "shows the score on the other test examples too",
+    )
+
+
+def _find_pairs_by_kind(
+    train: Sequence[Example], test: Sequence[Example]
+) -> Iterator[tuple[ContaminationKind, IndexPairs]]:
+    """(position in test, position in train) of what is alike, the strongest kind first."""
+    if not train or not test:
+        return
+    yield (
+        "exact",
+        _find_equal([_get_prompt_text(example) for example in test], [_get_prompt_text(example) for example in train]),
+    )
+    yield (
+        "normalised",
+        _find_equal([build_prompt_key(example) for example in test], [build_prompt_key(example) for example in train]),
+    )
+    from tunesmith.data.ngrams import NgramIndex, find_shared_ngrams, flag_common_ngrams, remove_boilerplate  # numpy
+
+    phrases = NgramIndex([tokenize_words(_get_prompt_text(example)) for example in [*test, *train]])
+    common = flag_common_ngrams(phrases, len(test))
+    if common.is_boilerplate_N.any():
+        phrases = NgramIndex(remove_boilerplate(phrases, common))
+        common = flag_common_ngrams(phrases, len(test))
+    yield "13-gram", [(i, j - len(test)) for i, j in find_shared_ngrams(phrases, common, len(test))]
+    words = phrases.texts
+    yield "near", _find_near_copies(train, test, words[len(test) :], words[: len(test)])
+    yield "group", _find_equal([example.group for example in test], [example.group for example in train])
+
+
+def _get_prompt_text(example: Example) -> str:
+    """All that is asked, or the plain text."""
+    return "\n".join(message.content for message in example.prompt) or example.answer_with_calls
+
+
+def shorten_question(example: Example) -> str:
+    """The beginning of the question, or of the text, in one line."""
+    text = " ".join((example.question or _get_prompt_text(example)).split())
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
+
+
+def _find_equal(test: Sequence[str | None], train: Sequence[str | None]) -> IndexPairs:
+    """Each position on either side whose value stands on the other side too, with the first there."""
+    first_test = {value: i for i, value in reversed(list(enumerate(test))) if value is not None}
+    first_train = {value: j for j, value in reversed(list(enumerate(train))) if value is not None}
+    yield from ((i, first_train[value]) for i, value in enumerate(test) if value in first_train)
+    yield from ((first_test[value], j) for j, value in enumerate(train) if value in first_test)
+
+
+def _find_near_copies(
+    train: Sequence[Example], test: Sequence[Example], train_words: Sequence[Sequence[str]],
+    test_words: Sequence[Sequence[str]],
+) -> IndexPairs:  # fmt: skip
+    from tunesmith.data.check.minhash import find_similar_across  # numpy
+
+    long_test = [i for i, words in enumerate(test_words) if len(words) >= MIN_WORDS]
+    long_train = [j for j, words in enumerate(train_words) if len(words) >= MIN_WORDS]
+    has_labels = detect_labels([*train, *test]) is not None
+    # Three spaces between words: no run of characters then holds letters of two, and their order does not matter.
+    texts_test = ["   ".join(test_words[i]) for i in long_test]
+    texts_train = ["   ".join(train_words[j]) for j in long_train]
+    for a, b in find_similar_across(texts_test, texts_train, MIN_ESTIMATED_SIMILARITY):
+        i, j = long_test[a], long_train[b]
+        if is_near_copy(test_words[i], train_words[j]) and (
+            _do_answers_agree(test[i], train[j], has_labels)
+            or (not has_labels and is_trivially_equal(test_words[i], train_words[j]))
+        ):
+            yield i, j
+
+
+def _do_answers_agree(a: Example, b: Example, has_labels: bool) -> bool:
+    from tunesmith.data.check.minhash import jaccard  # numpy
+
+    one, other = normalize_text(a.answer_with_calls), normalize_text(b.answer_with_calls)
+    if one == other or not (a.prompt and b.prompt):
+        return True
+    return not has_labels and jaccard(one, other) >= MIN_ANSWER_SIMILARITY

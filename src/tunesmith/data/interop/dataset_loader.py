@@ -1,0 +1,65 @@
+"""A task of another tool as a data set, so that every command that reads examples reads it too."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
+from tunesmith.data.interop.tool_formats import read_tool_file
+from tunesmith.data.interop.task_folder import task_file, tasks_beside
+from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset
+from tunesmith.errors import DataError
+from tunesmith.records import DataRecipe, Dataset, Method, Origin, Problem, SourceFile, compute_fingerprint
+
+
+def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) -> LoadedDataset:
+    """Our own formats, read with the recipe's columns and group for its method, and tasks of other evaluation tools.
+
+    A folder of another tool stands for the task in it, unless columns are named. Errors: `DataError`.
+    """
+    if is_task(path, data):
+        return load_imported_task(path)[0]
+    try:
+        return read_dataset(path, data.columns, data.group, method)
+    except DataError as error:
+        if tasks := tasks_beside(Path(path)):
+            error.do = f"{error.do}; or give a task of another tool that stands there: {tasks}"
+        raise
+
+
+def is_task(path: str | Path, data: DataRecipe) -> bool:
+    """Whether this is read as a task of another tool. Errors: `DataError` for a folder of several."""
+    if Path(path).is_dir() and data.columns:
+        return False
+    return task_file(path) is not None
+
+
+def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
+    """The examples of a task, and the task with the scorer that it asks for. Errors: `DataError`."""
+    given = task_file(path)
+    path, beside = given if given else (Path(path), ())
+    found = read_tool_file(path)
+    task = found.task if isinstance(found, ImportedAnswers) else found
+    origin = Origin(str(path), "rows")
+    examples = [replace(example, origin=origin) for example in task.examples]
+    file = SourceFile(
+        path=str(path), sha256=compute_sha256(path), size_bytes=path.stat().st_size, examples=len(examples)
+    )
+    dataset = Dataset(
+        name=task.name,
+        shape="messages",
+        files=(file,),
+        columns={},
+        examples=len(examples),
+        content=compute_fingerprint([example.id for example in examples]),
+    )
+    problems = [
+        *beside,
+        *(Problem(
+            code="data/not-understood", severity="warning", count=1, message=f"{task.format}: {sentence}",
+            do="say it in a recipe, or leave it", file=str(path),
+        )
+        for sentence in task.unsupported),
+    ]  # fmt: skip
+    part = SourceSpan(str(path), None, 0, len(examples), "rows")
+    return LoadedDataset(dataset, examples, problems, (part,), task.has_answers), task

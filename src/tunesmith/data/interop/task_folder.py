@@ -1,0 +1,80 @@
+"""A folder of another evaluation tool: the one file in it that says what the task is.
+
+A folder stands for a task where everything in it that holds rows belongs to one: it is a task itself,
+or a configuration names it. Where it holds data of our own beside a task, it is a data set, and the
+task is a file that is not read, with its name (docs/decisions/091).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tunesmith.atomic_io import read_text_file
+from tunesmith.data.interop.tool_formats import detect_tool
+from tunesmith.data.read.source_files import data_files_in, files_in, files_passed_over
+from tunesmith.errors import DataError, truncate_list
+from tunesmith.records import Problem
+
+CONFIGURATIONS = (".yaml", ".yml")
+
+
+class TaskFile(NamedTuple):
+    """The file that says what the task is, and a warning that names the files beside it that are not read."""
+
+    path: Path
+    problems: tuple[Problem, ...] = ()
+
+
+def task_file(path: str | Path) -> TaskFile | None:
+    """The task that a file or folder stands for; None where it is a data set of our own.
+
+    Errors: `DataError` where a folder holds several tasks.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return TaskFile(path) if detect_tool(path) is not None else None
+    try:
+        files = files_in(path)
+        configurations = [file for file in files if file.suffix in CONFIGURATIONS and detect_tool(file)]
+        named = _named_in(configurations, files)
+        rows = [file for file in data_files_in(path) if file not in named]
+        if not all(detect_tool(file) for file in rows):
+            return None
+        logs = [file for file in files if file.suffix == ".eval" and detect_tool(file)]
+    except OSError:
+        return None  # the reader of folders says what cannot be read
+    tasks = sorted({*configurations, *rows, *logs} - named)
+    if len(tasks) > 1:
+        raise DataError(
+            "several-tasks", "This folder holds several tasks of other evaluation tools.", where=str(path),
+            found=truncate_list([_below(file, path) for file in tasks]), do=f"give one of them, for example {tasks[0]}",
+        )  # fmt: skip
+    if not tasks:
+        return None
+    others = [_below(file, path) for file in files if file not in named and file != tasks[0]]
+    return TaskFile(tasks[0], (files_passed_over(path, others),) if others else ())
+
+
+def tasks_beside(folder: Path) -> str:
+    """The tasks of other tools in a folder whose own data cannot be read; empty where there are none."""
+    try:
+        return truncate_list([str(file) for file in files_in(folder) if detect_tool(file)]) if folder.is_dir() else ""
+    except OSError:
+        return ""
+
+
+def _named_in(configurations: Sequence[Path], files: Sequence[Path]) -> set[Path]:
+    """The files whose path below a configuration's folder stands in its text."""
+    found: set[Path] = set()
+    for configuration in configurations:
+        text = read_text_file(configuration)
+        found |= {
+            file
+            for file in files
+            if file.is_relative_to(configuration.parent) and _below(file, configuration.parent) in text
+        }
+    return found
+
+
+def _below(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()

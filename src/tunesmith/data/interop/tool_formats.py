@@ -1,0 +1,85 @@
+"""The door: which tool wrote a file, found by looking inside, and what is in it."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tunesmith.atomic_io import open_regular_file
+from tunesmith.data.interop import inspect_ai, lm_eval, openai_evals, promptfoo
+from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
+from tunesmith.data.interop.yaml_file import read_yaml
+from tunesmith.data.read.jsonl_file import read_jsonl
+from tunesmith.data.read.row_errors import Row
+from tunesmith.errors import DataError, TunesmithError
+
+TOOL_READERS: dict[str, Callable[[Path], ImportedTask | ImportedAnswers]] = {
+    "promptfoo": promptfoo.read_promptfoo,
+    "openai-evals": openai_evals.read_samples,
+    "openai-evals registry": openai_evals.read_registry,
+    "inspect_ai": inspect_ai.read_inspect_log,
+    "lm-eval": lm_eval.read_lm_eval,
+}
+HEAD_BYTES = 2**16
+SUFFIXES = (".yaml", ".yml", ".eval", ".json", ".jsonl")
+
+
+def detect_tool(path: str | Path) -> str | None:
+    """The format of this file, None when it is none of other tools that we know."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        return None
+    try:
+        if not path.is_file():  # opening a pipe would wait for whoever writes into it
+            return None
+        if path.suffix in (".yaml", ".yml"):
+            return _detect_yaml_tool(path)
+        if path.suffix == ".eval":
+            return "inspect_ai" if zipfile.is_zipfile(path) else None
+        if path.suffix == ".json":
+            with open_regular_file(path) as file:
+                head = file.read(HEAD_BYTES)
+            return "inspect_ai" if head.lstrip().startswith(b"{") and b'"eval"' in head and b'"model"' in head else None
+        first = next((row.values for row in read_jsonl(path) if isinstance(row, Row)), {})
+    except (OSError, TunesmithError):
+        return None
+    if lm_eval.is_lm_eval(first):
+        return "lm-eval"
+    return "openai-evals" if openai_evals.is_openai_evals(first) else None
+
+
+def _detect_yaml_tool(path: Path) -> str | None:
+    value = read_yaml(path)
+    if promptfoo.is_promptfoo(value):
+        return "promptfoo"
+    return "openai-evals registry" if openai_evals.is_registry(value) else None
+
+
+def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
+    """The task or the answers in this file.
+
+    Errors: `DataError` when it is of no format that we know, or cannot be read, or has no example that can be used.
+    """
+    path = Path(path)
+    kind = detect_tool(path)
+    if kind is None:
+        raise _build_unknown_error(path)
+    found = TOOL_READERS[kind](path)
+    task = found.task if isinstance(found, ImportedAnswers) else found
+    if not task.examples:
+        raise DataError(
+            "nothing-understood", f"Nothing in this {task.format} file can be used.", where=str(path),
+            found="; ".join(task.unsupported) or "no examples", do="give a file with questions and their answers",
+        )  # fmt: skip
+    return found
+
+
+def _build_unknown_error(path: Path) -> DataError:
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        read_yaml(path)  # says what is wrong with it, if that is why
+    return DataError(
+        "unknown-outside-format",
+        "This is no file of another evaluation tool that tunesmith reads.",
+        where=str(path),
+        found="no such file" if not path.is_file() else "none of the formats",
+        do="give promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or lm-eval samples",
+    )

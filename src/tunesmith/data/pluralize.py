@@ -1,0 +1,21 @@
+"""The sentence "3 of 10 examples have ...", right for one example too."""
+
+import re
+
+_SINGULAR_VERBS = {
+    "are": "is",
+    "ask": "asks",
+    "carry": "carries",
+    "have": "has",
+    "repeat": "repeats",
+    "share": "shares",
+    "spell": "spells",
+}
+_FIRST_VERB = re.compile(rf"\b({'|'.join(_SINGULAR_VERBS)})\b")
+
+
+def format_example_count(count: int, total: int, what: str) -> str:
+    """`1 of 10 examples has ...`: `what` is given as it is said of several, and its first verb bent for one."""
+    if count == 1:
+        what = _FIRST_VERB.sub(lambda verb: _SINGULAR_VERBS[verb[0]], what, count=1)
+    return f"{count:,} of {total:,} example{'s' * (total != 1)} {what}"

@@ -1,0 +1,174 @@
+"""Their column names and ours: mapping, what is asked for and absent, what is left over, and which mapping is likely.
+
+A column that is left over is always named. It is an error where it is likely to be a part of what is trained: a
+question beside two answers that have no prompt, a label beside a text. Naming the columns that are meant settles it
+(`--columns chosen=chosen,rejected=rejected`).
+"""
+
+import difflib
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tunesmith.data.read.data_formats import COLUMN_NAMES, FormatRule
+from tunesmith.data.read.row_errors import RowError
+from tunesmith.errors import DataError, truncate_list
+
+MAX_SHOWN_NAMES = 20
+"""Column names in one message: objects whose keys are data can have thousands."""
+
+_ANSWER_NAMES = (
+    "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
+    "class", "intent", "sentiment", "summary", "label_text", "label_name",
+)  # fmt: skip
+COMMON_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "prompt", "question", "instruction", "query", "input", "problem", "user", "request", "utterance", "text",
+        "sentence", "context", "message", "review", "document",
+    ),
+    "completion": _ANSWER_NAMES,
+    "output": _ANSWER_NAMES,
+    "instruction": ("instruction",),
+    "input": ("input", "context"),
+    "chosen": ("chosen", "chosen_response", "response_chosen", "preferred", "better", "accepted", "winner", "good"),
+    "rejected": ("rejected", "rejected_response", "response_rejected", "dispreferred", "worse", "loser", "bad"),
+    "system": ("system_prompt", "system_message", "system_instruction", "systemprompt", "sys_prompt", "system"),
+    "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
+}  # fmt: skip
+"""What people call our columns, the likeliest name first."""
+
+
+class ColumnMapping:
+    """Their names to ours, row by row, for a later row may have columns that the first ones lack.
+
+    A mapped name hides a column of the file that has our name already. `mapped` are our names that were asked for.
+    """
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        theirs = [*columns.values()]
+        if twice := [name for name in theirs if theirs.count(name) > 1]:
+            raise DataError(
+                "column-used-twice", f'The column "{twice[0]}" is mapped twice.', where="--columns",
+                found=truncate_list([f"{ours}={name}" for ours, name in columns.items()]), do="map it once",
+            )  # fmt: skip
+        self._source_by_own = dict(columns)
+        self._own_by_source = {theirs: ours for ours, theirs in columns.items()}
+        self.requested_names = tuple(columns)
+
+    def rename_row(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row under our names, without the columns that a mapped one hides."""
+        if not self._source_by_own:
+            return values
+        return {
+            self._own_by_source.get(name, name): value
+            for name, value in values.items()
+            if name in self._own_by_source or name not in self._source_by_own
+        }
+
+    def find_source_column(self, own_name: str) -> str | None:
+        """What the file calls our column; None when its name there is mapped to another of ours."""
+        return self._source_by_own.get(own_name, None if own_name in self._own_by_source else own_name)
+
+
+def check_column_names(columns: Iterable[str]) -> None:
+    """Errors: `DataError` for a name on the left side that is none of ours."""
+    for name in columns:
+        if name not in COLUMN_NAMES:
+            raise DataError(
+                "unknown-column-name",
+                f'tunesmith has no column "{name}".',
+                where="--columns",
+                found=f"known are {', '.join(COLUMN_NAMES)}",
+                do=suggest_name(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
+            )
+
+
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """`did you mean "question"?`, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+_MAPPING_RULES: tuple[tuple[tuple[str, ...], str | None], ...] = (
+    (("messages",), None),
+    (("chosen", "rejected"), "prompt"),
+    (("instruction", "output"), "input"),
+    (("prompt", "completion"), None),
+)
+"""What must be found for a mapping, and what is added where it is found."""
+
+
+def propose_mapping(names: Sequence[str]) -> str | None:
+    """The likeliest mapping of a file's columns, ready to be copied; None where there is none."""
+    for wanted, more in _MAPPING_RULES:
+        found = {ours: theirs for ours in wanted if (theirs := _find_likely_column(ours, names)) is not None}
+        if len(found) == len(wanted) and len(set(found.values())) == len(found):
+            theirs = _find_likely_column(more, names) if more else None
+            return _format_flag({**({more: theirs} if more and theirs else {}), **found})
+    return None
+
+
+def _find_likely_column(own_name: str, names: Sequence[str]) -> str | None:
+    by_lower = {name.strip().lower(): name for name in reversed(names)}
+    return next((by_lower[word] for word in COMMON_COLUMN_NAMES[own_name] if word in by_lower), None)
+
+
+def _format_flag(mapping: Mapping[str, str]) -> str:
+    return f"--columns {shlex.quote(format_mapping(mapping))}"
+
+
+def format_mapping(mapping: Mapping[str, str]) -> str:
+    """`prompt=question,completion=answer`; as JSON where a name holds one of these signs or has space around it."""
+    if any(set(name) & set(",={") or name != name.strip() for name in mapping.values()):
+        return json.dumps(dict(mapping), ensure_ascii=False)
+    return ",".join(f"{ours}={theirs}" for ours, theirs in mapping.items())
+
+
+def report_unused_columns(
+    rule: FormatRule, counts: Mapping[str, int], present: Iterable[str], column_mapping: ColumnMapping
+) -> Iterator[RowError]:
+    """One fault for each column of a file that is not used, all with the same words, and one for what is likely meant.
+
+    `counts` says in how many rows each stands; `present` are our names of the columns that are used.
+    """
+    told = [
+        f"{name} (in {count:,} row{'s' * (count > 1)})" if count else f"{name} (empty)"
+        for name, count in counts.items()
+    ]
+    pairs = "; --method dpo reads the pairs" if {"chosen", "rejected"} <= counts.keys() else ""
+    for _ in counts:
+        found = f"{truncate_list(told, MAX_SHOWN_NAMES)}; the examples are read as {rule.format}{pairs}"
+        yield RowError("unused-columns", 0, found)
+    if set(column_mapping.requested_names) & set(rule.required):
+        return
+    missing = _find_missing_part(rule, set(present))
+    filled = [name for name, count in counts.items() if count]
+    theirs = _find_likely_column(missing, filled) if missing else None
+    if missing and theirs is not None:
+        mapping = _build_mapping(rule, missing, theirs)
+        as_it_is = ",".join(f"{name}={name}" for name in rule.required)
+        code = "likely-answer" if missing == "completion" else "likely-prompt"
+        yield RowError(code, 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}')
+    theirs = _find_likely_column("system", filled)
+    if theirs is not None and "system" in rule.optional and "system" not in present:
+        as_it_is = ",".join(f"{name}={name}" for name in rule.required)
+        mapping = {"system": theirs}
+        yield RowError(
+            "likely-system", 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}'
+        )
+
+
+def _find_missing_part(rule: FormatRule, present: set[str]) -> str | None:
+    """Which part of an example this shape has no column for in the file, though others like it have."""
+    if rule.format == "preference" and "prompt" not in present:
+        return "prompt"
+    if rule.format == "alpaca" and "input" not in present:
+        return "prompt"
+    return "completion" if rule.format == "text" else None
+
+
+def _build_mapping(rule: FormatRule, missing: str, source_column: str) -> dict[str, str]:
+    if rule.format == "text":
+        return {"prompt": "text", "completion": source_column}
+    return {"input" if rule.format == "alpaca" else missing: source_column}

@@ -1,0 +1,191 @@
+"""CSV and TSV with a header, after RFC 4180: quoted cells may hold separators, quotes (doubled) and line ends.
+
+A row's line is the line of the file in which it begins, as an editor counts: the header, blank lines and the lines
+inside quoted cells count too. The separator is the one of `,` `;` tab `|` that the header has most of, or the one that
+Excel's first line `sep=;` names. Columns without a name, which Excel writes after the last one, are dropped where they
+are empty; a value in them is a fault of its row.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from tunesmith.data.read.jsonl_file import check_string
+from tunesmith.data.read.line_reader import read_lines
+from tunesmith.data.read.row_errors import MAX_LINE_BYTES, InvalidRow, Row, RowError
+from tunesmith.errors import DataError, truncate_list
+
+SEPARATORS = ",;\t|"
+
+
+class _Header(NamedTuple):
+    """The columns that have a name, with their positions; `width` counts all cells of the header."""
+
+    names: tuple[str, ...]
+    positions: tuple[int, ...]
+    width: int
+
+
+def read_csv(path: Path) -> Iterator[Row | RowError]:
+    """Each row with the header's names, or what is wrong with it."""
+    lines = _CsvLines(path)
+    try:
+        first = next(lines, "")
+        if first.startswith("\ufeff"):
+            yield RowError("bom", 0, "the bytes EF BB BF")
+            first = first.removeprefix("\ufeff")
+        separator = _get_excel_separator(first)
+        if separator is not None:
+            first = next(lines, "")
+        while first and not first.strip():
+            first = next(lines, "")
+    except InvalidRow as bad:
+        raise _build_header_error(path, bad.found, bad.code) from None
+    separator = separator or _guess_separator(first, path)
+    csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit is 128 KiB; it is global, and raised only
+    reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
+    header = _read_header(path, reader)
+    if unnamed := header.width - len(header.names):
+        yield RowError("unnamed-columns", 0, f"{unnamed:,} of {header.width:,} columns")
+    while (item := _read_next_row(reader, lines, header)) is not None:
+        yield item
+
+
+class _CsvLines:
+    """The lines with their own ends, for a cell keeps the line ends it has. `taken` counts them.
+
+    A class, for a generator would end with the first line that is too long. Bytes that are not UTF-8 become surrogates,
+    so that only their row is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = read_lines(path)
+        self.lines_read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.lines_read, content, end = next(self._lines)
+        if content is None:
+            raise InvalidRow("line-too-long", f"no line end within 16 MiB in line {self.lines_read:,}")
+        return (content + end).decode("utf-8", "surrogateescape")
+
+
+def _get_excel_separator(first: str) -> str | None:
+    """Excel's hint to itself: a first line `sep=;` and nothing else."""
+    text = first.strip("\r\n").strip('"')
+    return text[4] if len(text) == 5 and text.lower().startswith("sep=") else None
+
+
+def _guess_separator(first: str, path: Path) -> str:
+    """Counted outside of quotes; a file called `.tsv` has tabs where its header has one."""
+    outside = "".join(first.split('"')[::2])
+    if "\t" in outside and path.name.lower().split(".")[1:2] == ["tsv"]:
+        return "\t"
+    return max(SEPARATORS, key=outside.count)
+
+
+def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Header) -> Row | RowError | None:
+    """The next row that is not blank, or what is wrong with it; None at the end of the file."""
+    begin, cells = 0, list[str]()
+    try:
+        while not cells:
+            begin = lines.lines_read + 1
+            cells = next(reader)
+        if len(cells) > 1 and not any(map(str.strip, cells)):
+            return RowError("empty-row", begin, f"{len(cells):,} empty cells")
+        return Row(begin, _read_values(header, cells))
+    except StopIteration:
+        return None
+    except InvalidRow as bad:
+        return RowError(bad.code, begin, bad.found + _format_span(begin, lines.lines_read))
+    except csv.Error as error:
+        return _build_quoting_error(_translate_csv_error(error), begin, lines.lines_read)
+
+
+def _translate_csv_error(error: csv.Error) -> str:
+    """The module speaks to programmers about one kind of line end."""
+    return "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
+
+
+def _build_quoting_error(error: str, begin: int, end: int) -> RowError:
+    """What the module's words mean for a person; rows that follow an open quote are inside it, not read."""
+    if error.startswith("field larger"):
+        return RowError(
+            "line-too-long", begin, f"a cell over 16 MiB, perhaps a quote not closed{_format_span(begin, end)}"
+        )
+    if error != "unexpected end of data":
+        return RowError("broken-quotes", begin, f"{error}{_format_span(begin, end)}")
+    taken = f", over {end - begin:,} more line{'s' * (end - begin > 1)}" if end > begin else ""
+    found = f"the row in line {begin:,} has a quote that is open to the end of the file{taken}"
+    return RowError("unclosed-quote", begin, found)
+
+
+def _format_span(begin: int, end: int) -> str:
+    return f" (lines {begin:,} to {end:,})" if end > begin else ""
+
+
+def _read_header(path: Path, reader: Iterator[list[str]]) -> _Header:
+    try:
+        cells = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise _build_header_error(path, _translate_csv_error(error)) from None
+    except InvalidRow as bad:
+        raise _build_header_error(path, bad.found, bad.code) from None
+    for name in cells:
+        if _has_broken_bytes(name):
+            raise _build_header_error(path, "bytes that are not UTF-8", "broken-utf8")
+        if "\0" in name:
+            raise _build_header_error(path, "NUL characters", "nul")
+    _check_unique_names(path, cells)
+    positions = tuple(i for i, name in enumerate(cells) if name)
+    return _Header(tuple(cells[i] for i in positions), positions, len(cells))
+
+
+def _check_unique_names(path: Path, cells: Sequence[str]) -> None:
+    counts = Counter(name for name in cells if name)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        places = ", ".join(str(i) for i, name in enumerate(cells, start=1) if name == twice[0])
+        raise DataError(
+            "bad-header",
+            "Two columns have the same name.",
+            where=str(path),
+            found=f'"{twice[0]}" names columns {places}' + (f"; also {truncate_list(twice[1:])}" if twice[1:] else ""),
+            do="rename one of them",
+        )
+
+
+def _build_header_error(path: Path, found: str, slug: str = "bad-header") -> DataError:
+    return DataError(
+        slug,
+        "The first row cannot be read.",
+        where=str(path),
+        found=found,
+        do="write one row of column names, close every quote, and save as UTF-8 with lines that end in LF or CRLF",
+    )
+
+
+def _has_broken_bytes(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _read_values(header: _Header, cells: list[str]) -> dict[str, str]:
+    """The named cells. Cells beyond the header count only where something stands in them."""
+    if len(cells) != header.width and (len(cells) < header.width or any(cells[header.width :])):
+        raise InvalidRow("cell-count", f"{len(cells)} cells under {header.width} column names")
+    for cell in cells:
+        if _has_broken_bytes(cell):
+            raise InvalidRow("broken-utf8", "bytes that are not UTF-8")
+        if "\0" in cell:
+            check_string(cell)
+    if header.width > len(header.names):
+        named = set(header.positions)
+        for i, cell in enumerate(cells[: header.width]):
+            if i not in named and cell.strip():
+                raise InvalidRow("unnamed-column", f"{cell[:40]!r} in column {i + 1:,}, which has no name")
+    return {name: cells[i] for name, i in zip(header.names, header.positions, strict=True)}

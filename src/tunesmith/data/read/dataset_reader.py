@@ -1,0 +1,273 @@
+"""From a path to examples: find the files, find the shape, read every row, keep count of what is wrong.
+
+Rows never end the reading; they become problems. A file that cannot be used at all is a `DataError`.
+"""
+
+import gc
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.data.read.column_mapping import (
+    MAX_SHOWN_NAMES,
+    ColumnMapping,
+    check_column_names,
+    propose_mapping,
+    report_unused_columns,
+    suggest_name,
+)
+from tunesmith.data.read.data_formats import (
+    FORMAT_RULES,
+    FormatRule,
+    detect_format,
+    find_converted_values,
+    read_example,
+    read_plain_example,
+)
+from tunesmith.data.read.extra_columns import ExtraColumnChecker, find_placeholders
+from tunesmith.data.read.message_keys import find_unused_keys
+from tunesmith.data.read.row_errors import ROW_ERROR_KINDS, InvalidRow, Row, RowError, RowErrorLog
+from tunesmith.data.read.source_files import Source, build_read_error, find_sources
+from tunesmith.data.read.split_names import SplitName
+from tunesmith.errors import DataError, truncate_list
+from tunesmith.records import CountedIn, Dataset, Example, Method, Origin, Problem, SourceFile, compute_fingerprint
+from tunesmith.records.example import identify
+
+FORMAT_SAMPLE_ROWS = 100
+"""The first rows of each file decide the shape, each with one vote; rows that do not fit it are faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpan:
+    """Which of the examples came from one file: `examples[begin:end]`, and the side it gives them (None: none).
+
+    `position_unit` says what the examples' `line` counts in this file.
+    """
+
+    file: str
+    split_name: SplitName | None
+    begin: int
+    end: int
+    position_unit: CountedIn = "lines"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDataset:
+    """A data set in memory: its record, its examples in file order, and what was wrong while reading.
+
+    `has_answers` is False where a task of another tool says how answers are checked in place of what they are.
+    `ids` are those of the examples as numbers of 64 bits, where the reader has worked them out.
+    """
+
+    dataset: Dataset
+    examples: list[Example]
+    problems: list[Problem]
+    spans: tuple[SourceSpan, ...]
+    has_answers: bool = True
+    ids: "array[int] | None" = None
+
+    @property
+    def declared_splits(self) -> list[SplitName] | None:
+        """The given side of every example, or None when the files give no split."""
+        sides = [part.split_name for part in self.spans for _ in range(part.end - part.begin)]
+        return None if len({part.split_name for part in self.spans}) < 2 else [side for side in sides if side]
+
+
+def read_dataset(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    group: str | None = None,
+    method: Method | None = None,
+) -> LoadedDataset:
+    """Read a file or folder of examples.
+
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `group` names the file's column whose examples
+    must stay on one side of a split; rows that fit several shapes are read as `method` learns from them.
+    Errors: `DataError` when nothing can be read, or when the columns fit no shape.
+    """
+    path, columns = Path(path), dict(columns or {})
+    check_column_names(columns)
+    examples: list[Example] = []
+    problems: list[Problem] = []
+    files: list[SourceFile] = []
+    parts: list[SourceSpan] = []
+    rules: list[FormatRule] = []
+    sources = find_sources(path)
+    problems += sources.problems
+    for source in sources.files:
+        begin = len(examples)
+        try:
+            with pause_collection():
+                rule, found = _read_source(source, columns, group, method, examples)
+        except OSError as error:
+            raise build_read_error(source.path, error) from None
+        rules.append(rule)
+        problems += found
+        files.append(_build_source_file(source.path, len(examples) - begin))
+        parts.append(SourceSpan(str(source.path), source.split_name, begin, len(examples), source.position_unit))
+    _check_same_format(path, rules)
+    ids = array("Q", (int(identify(example), 16) for example in examples))
+    dataset = Dataset(
+        name=path.resolve().stem,
+        shape=rules[0].format,
+        files=tuple(files),
+        columns=columns,
+        examples=len(examples),
+        content=compute_fingerprint([f"{number:016x}" for number in ids]),
+    )
+    return LoadedDataset(dataset, examples, problems, tuple(parts), ids=ids)
+
+
+@contextmanager
+def pause_collection() -> Iterator[None]:
+    """Keep Python's collector of circular garbage out while examples are made, and compared.
+
+    They form no circles, and with each quarter more of them it would go through all again: a fifth of the time of
+    reading a large file.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _build_source_file(path: Path, examples: int) -> SourceFile:
+    return SourceFile(path=str(path), sha256=compute_sha256(path), size_bytes=path.stat().st_size, examples=examples)
+
+
+def _read_source(
+    source: Source,
+    columns: Mapping[str, str],
+    group: str | None,
+    method: Method | None,
+    examples: list[Example],
+) -> tuple[FormatRule, list[Problem]]:
+    """Append the file's examples; give its shape and problems."""
+    log = RowErrorLog(str(source.path), source.position_unit)
+    origin = Origin(str(source.path), source.position_unit)
+    rows = _iterate_rows(source, log)
+    first = list(islice(rows, FORMAT_SAMPLE_ROWS))
+    if not first:
+        raise _build_no_examples_error(source.path, list(log.build_problems()))
+    renaming = ColumnMapping(columns)
+    _check_columns_present(source, first, [*columns.values(), *([group] if group else [])])
+    rule = _choose_format(source.path, first, renaming, method)
+    before = len(examples)
+    used = {theirs for ours in rule.columns if (theirs := renaming.find_source_column(ours))} | {group}
+    beside = ExtraColumnChecker(rule, used)
+    unused: Counter[str] = Counter()
+    present: set[str] = set()
+    plain_columns: Iterable[str] = ()
+    for row in chain(first, rows):
+        plain = None if columns or group else read_plain_example(rule, row.values, row.line, origin)
+        if plain is not None:
+            examples.append(plain)
+            plain_columns = row.values.keys()
+            continue
+        unused.update({name: value not in (None, "") for name, value in row.values.items() if name not in used})
+        values = renaming.rename_row(row.values)
+        try:
+            passed_over = find_unused_keys(values, rule.columns)
+            examples.append(read_example(rule, values, row.line, _get_group(row.values, group), origin))
+            for key in passed_over:
+                log.add(RowError("unused-keys", row.line, key))
+            for code, found in chain(find_converted_values(rule, values), find_placeholders(rule, values)):
+                log.add(RowError(code, row.line, found))
+            for fault in beside.check_row(row.line, row.values):
+                log.add(fault)
+        except InvalidRow as bad:
+            log.add(RowError(bad.code, row.line, bad.found))
+        present.update(name for name in rule.columns if values.get(name) not in (None, ""))
+    present.update(plain_columns)
+    for fault in chain(report_unused_columns(rule, unused, present, renaming), beside.of_all_rows()):
+        log.add(fault)
+    problems = list(log.build_problems())
+    if len(examples) == before:
+        raise _build_no_examples_error(source.path, problems)
+    return rule, problems
+
+
+def _iterate_rows(source: Source, log: RowErrorLog) -> Iterator[Row]:
+    for item in source.read(source.path):
+        if isinstance(item, RowError):
+            log.add(item)
+        else:
+            yield item
+
+
+def _check_columns_present(source: Source, first: list[Row], requested: list[str]) -> None:
+    """Every column asked for must stand in some row; only where the first rows lack one are all of them looked at."""
+    names = _list_column_names(first)
+    if names.keys() >= set(requested):
+        return
+    names |= _list_column_names(row for row in source.read(source.path) if isinstance(row, Row))
+    for name in requested:
+        if name not in names:
+            raise DataError(
+                "unknown-column",
+                f'There is no column "{name}".',
+                where=str(source.path),
+                found=f"columns {truncate_list(list(names), MAX_SHOWN_NAMES)}",
+                do=suggest_name(name, names) or "name one of them",
+            )
+
+
+def _list_column_names(rows: Iterable[Row]) -> dict[str, None]:
+    """Every column name, in the order of the file."""
+    return {name: None for row in rows for name in row.values}
+
+
+def _choose_format(path: Path, first: list[Row], renaming: ColumnMapping, method: Method | None) -> FormatRule:
+    rule = detect_format([renaming.rename_row(row.values) for row in first], renaming.requested_names, method)
+    if rule is None:
+        names = list(_list_column_names(first))
+        known = "; ".join(f"{rule.format} ({', '.join(rule.required)})" for rule in FORMAT_RULES)
+        likely = None if renaming.requested_names else propose_mapping(names)
+        asked = f"; mapped to {', '.join(renaming.requested_names)}" if renaming.requested_names else ""
+        raise DataError(
+            "unknown-shape",
+            "The columns fit no shape that tunesmith knows.",
+            where=str(path),
+            found=f"columns {truncate_list(names, MAX_SHOWN_NAMES)}{asked}",
+            do=f"did you mean {likely}?"
+            if likely
+            else f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
+        )
+    return rule
+
+
+def _get_group(values: Mapping[str, Any], group: str | None) -> str | None:
+    """The group's name. An example without one stands alone."""
+    value = values.get(group) if group else None
+    return None if value is None or value == "" else str(value)
+
+
+def _check_same_format(path: Path, rules: list[FormatRule]) -> None:
+    shapes = sorted({rule.format for rule in rules})
+    if len(shapes) > 1:
+        raise DataError(
+            "mixed-shapes",
+            "The files of this folder have different shapes.",
+            where=str(path),
+            found=", ".join(shapes),
+            do="put each shape in a folder of its own",
+        )
+
+
+def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if not errors:
+        return DataError("no-rows", "The file has no rows.", where=str(path), do="give a file with examples")
+    worst = max(errors, key=lambda problem: problem.count)
+    slug = worst.code.removeprefix("data/")
+    place = f"{path} {worst.format_places()}"
+    return DataError(slug, "No example can be read.", where=place, found=worst.message, do=ROW_ERROR_KINDS[slug].hint)

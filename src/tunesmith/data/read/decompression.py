@@ -1,0 +1,95 @@
+"""Packed files (`.gz`, `.zst`) as the bytes that were packed, in bounded memory. The first bytes tell, not the name.
+
+A file that breaks off, is damaged, or unpacks to far more than any text would is a `DataError`, never a shorter file.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import zstandard
+
+from tunesmith.atomic_io import open_regular_file
+from tunesmith.errors import DataError
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+MAX_GROWTH, MIN_UNPACKED_BYTES = 1000, 64 * 2**20
+"""Text unpacks to 3 to 30 times its bytes; gzip reaches 1,032 at most, zstd has no limit. Small files may grow to the
+second figure anyway."""
+MAX_WINDOW_BYTES = 2**27
+"""What the zstd program itself takes without being asked for more."""
+_CHUNK_BYTES = 2**12
+"""Packed bytes at once: a zstd block of 3 bytes may unpack to 128 KiB, so these hold at most 170 MiB."""
+
+
+def detect_compression(start: bytes) -> str | None:
+    """`gzip`, `zstd` or None, by the first bytes of a file."""
+    return "gzip" if start.startswith(GZIP) else "zstd" if start.startswith(ZSTD) else None
+
+
+@contextmanager
+def open_decompressed(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked where it is packed. Errors: `DataError` when the packed bytes are damaged."""
+    with open_regular_file(path) as file:
+        packing = detect_compression(file.read(4))
+        file.seek(0)
+        if packing is None:
+            yield file
+            return
+        source: Any = gzip.GzipFile(fileobj=file) if packing == "gzip" else _ZstdReader(file)
+        limit = max(MIN_UNPACKED_BYTES, MAX_GROWTH * path.stat().st_size)
+        try:
+            yield io.BufferedReader(_BoundedReader(source, limit))
+        except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
+            raise DataError(
+                "damaged-archive", "This packed file cannot be unpacked.", where=str(path),
+                found=f"{packing}: {str(error)[:200] or 'its end is missing'}", do="copy or pack the file again",
+            ) from None  # fmt: skip
+
+
+class _BoundedReader(io.RawIOBase):
+    """A reader that gives no more than `limit` bytes in all."""
+
+    def __init__(self, source: Any, limit: int) -> None:
+        self._source, self._remaining_bytes = source, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        got: bytes = self._source.read(len(buffer))
+        self._remaining_bytes -= len(got)
+        if self._remaining_bytes < 0:
+            raise EOFError("it unpacks to far more bytes than any text would")
+        buffer[: len(got)] = got
+        return len(got)
+
+
+class _ZstdReader:
+    """Frames one after the other. Unlike the library's own reader it notices a frame whose end is missing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._library = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        self._frame: Any = None
+        self._compressed = b""
+        self._buffer = memoryview(b"")  # a view, for its rest is cut off again and again
+
+    def read(self, size: int) -> bytes:
+        while not self._buffer:
+            self._compressed = self._compressed or self._file.read(_CHUNK_BYTES)
+            if not self._compressed:
+                if self._frame is not None:
+                    raise EOFError("its end is missing")
+                return b""
+            self._frame = self._frame or self._library.decompressobj()
+            self._buffer = memoryview(self._frame.decompress(self._compressed))
+            self._compressed = b""
+            if self._frame.eof:
+                self._compressed, self._frame = self._frame.unused_data, None
+        got, self._buffer = self._buffer[:size], self._buffer[size:]
+        return bytes(got)

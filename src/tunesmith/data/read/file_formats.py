@@ -1,0 +1,128 @@
+"""Which reader reads a file: by its first bytes where they tell, else by its ending, else by its first line.
+
+The ending counts in any case and below the ending of a packed file: `DATA.JSONL.GZ` is JSON Lines.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tunesmith.atomic_io import open_regular_file
+from tunesmith.data.read.csv_file import SEPARATORS, read_csv
+from tunesmith.data.read.data_formats import COLUMN_NAMES
+from tunesmith.data.read.decompression import detect_compression, open_decompressed
+from tunesmith.data.read.json_file import read_json
+from tunesmith.data.read.jsonl_file import read_jsonl
+from tunesmith.data.read.parquet_file import read_parquet
+from tunesmith.data.read.row_errors import MAX_LINE_BYTES, Row, RowError
+from tunesmith.errors import DataError
+
+FileReader = Callable[[Path], Iterator[Row | RowError]]
+
+READERS: dict[str, FileReader] = {
+    ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": read_csv,
+    ".parquet": read_parquet, ".arrow": read_parquet, ".feather": read_parquet,
+}  # fmt: skip
+LINE_READERS = (read_jsonl, read_csv)
+"""The readers whose rows are numbered by lines of the file."""
+KNOWN_FORMATS = "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of these"
+_COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
+_REJECTED_SIGNATURES = {
+    b"PK\x03\x04": "a zip archive or Excel sheet", b"\xd0\xcf\x11\xe0": "an old Excel sheet or Word file",
+    b"BZh": "a bzip2 archive", b"\xfd7zXZ\0": "an xz archive", b"7z\xbc\xaf": "a 7-Zip archive",
+    b"\xff\xfe\0\0": "UTF-32 text", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"%PDF-": "a PDF file",
+    b"SQLite format 3\0": "an SQLite database",
+}  # fmt: skip
+_TABLE_SIGNATURES = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
+_UTF8_HINT = "save it as UTF-8 (in Excel: CSV UTF-8)"
+_START_BYTES = 4096
+
+
+def get_data_suffix(path: Path) -> str:
+    """The lower-case ending that says what is in the file, without that of its packing."""
+    return Path(path.stem if path.suffix.lower() in _COMPRESSION_SUFFIXES else path.name).suffix.lower()
+
+
+def choose_reader(path: Path) -> FileReader:
+    """The reader of this file. Errors: `DataError` for an empty file and for kinds that are not read."""
+    with open_regular_file(path) as file:
+        packed = file.read(_START_BYTES)
+    with open_decompressed(path) as unpacked:
+        start = unpacked.read(_START_BYTES)
+    _check_signature(path, start)
+    if start.startswith(_TABLE_SIGNATURES):
+        if detect_compression(packed):
+            raise _build_format_error(path, "a packed table", "unpack it: Parquet and Arrow are packed inside")
+        return read_parquet
+    ending, text = get_data_suffix(path), start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    is_table = ending in (".csv", ".tsv")
+    if text.startswith(b"{") and (is_table or ending not in READERS or ending == ".json"):
+        reader = _choose_json_reader(path)
+        if reader is read_jsonl or not is_table:
+            return reader
+    if text.startswith(b"[") and not is_table:
+        return read_json
+    if ending in (".jsonl", ".ndjson") and text.split(b"\n", 1)[0].strip() == b"{":
+        return read_json  # objects over several lines, whatever the name says
+    if ending in READERS and READERS[ending] is not read_parquet:
+        return READERS[ending]
+    first_line = start.split(b"\n")[0]
+    if b"\0" not in start and any(separator.encode() in first_line for separator in SEPARATORS):
+        return read_csv
+    raise DataError(
+        "unknown-format",
+        "It is not clear what this file is.",
+        where=str(path),
+        found=f"starts with {start[:16]!r}",
+        do=f"known are {KNOWN_FORMATS}",
+    )
+
+
+def _check_signature(path: Path, start: bytes) -> None:
+    """Errors: `DataError` for what is never read, whatever its name."""
+    if not start:
+        raise DataError("empty-file", "The file is empty.", where=str(path), do="give a file with examples")
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise DataError(
+            "lfs-pointer", "This is a pointer of Git LFS, not the file itself.", where=str(path),
+            found="a text of a few lines with the file's hash", do="fetch the file: git lfs pull",
+        )  # fmt: skip
+    for magic, name in _REJECTED_SIGNATURES.items():
+        if start.startswith(magic):
+            raise _build_format_error(
+                path, name, _UTF8_HINT if "text" in name else "unpack it, or save it in another format"
+            )
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if not start.startswith(_TABLE_SIGNATURES) and min(even, odd) == 0 and 3 * max(even, odd) > len(start):
+        raise _build_format_error(path, "UTF-16 text", _UTF8_HINT)
+
+
+def _build_format_error(path: Path, found: str, do: str) -> DataError:
+    return DataError(
+        "wrong-format",
+        "This kind of file is not read.",
+        where=str(path),
+        found=found,
+        do=f"{do}; known are {KNOWN_FORMATS}",
+    )
+
+
+def _choose_json_reader(path: Path) -> FileReader:
+    """For a file that begins with an object: JSON Lines when its first or second line is one and no document when
+    there is only that line and it holds a list of rows."""
+    with open_decompressed(path) as file:
+        lines = [file.readline(MAX_LINE_BYTES) for _ in range(2)]
+    first, second = (_parse_object(line) for line in lines)
+    if second is not None or (first is not None and lines[1]):
+        return read_jsonl
+    if first is not None and first.keys() & set(COLUMN_NAMES):
+        return read_jsonl
+    return read_json
+
+
+def _parse_object(line: bytes) -> dict[str, object] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

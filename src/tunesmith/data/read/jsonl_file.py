@@ -1,0 +1,180 @@
+"""JSON Lines: one JSON object a line. Blank lines are skipped; lines may end in LF or CRLF.
+
+Stricter than `json.loads`, which takes the last of two equal keys, NaN, and half a character without a word.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tunesmith.data.read.line_reader import UTF8_BOM, read_lines
+from tunesmith.data.read.row_errors import MAX_JSON_DEPTH, InvalidRow, Row, RowError
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_KEY_END = re.compile(r'"[ \t\n\r]*:')
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def read_jsonl(path: Path) -> Iterator[Row | RowError]:
+    """Each line as a row, or as what is wrong with it."""
+    for number, raw, end in read_lines(path):
+        if raw is None:
+            yield RowError("line-too-long", number, "no line end within 16 MiB")
+            continue
+        if number == 1 and raw.startswith(UTF8_BOM):
+            yield RowError("bom", 1, "the bytes EF BB BF")
+            raw = raw[len(UTF8_BOM) :]
+        if not raw.strip():
+            continue
+        try:
+            yield Row(number, parse_object(raw))
+        except InvalidRow as bad:
+            code = "cut-line" if bad.code == "unreadable-line" and not end.endswith(b"\n") else bad.code
+            yield RowError(code, number, bad.found)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes. Errors: `InvalidRow` with what is wrong."""
+    if (texts := parse_texts(raw)) is not None:
+        return texts
+    value = parse_json(raw)
+    if not isinstance(value, dict):
+        raise InvalidRow("unreadable-line", f"{_format_excerpt(raw)}, which is not an object")
+    return value
+
+
+def parse_texts(raw: bytes) -> dict[str, Any] | None:
+    """The object in these bytes where it holds nothing but texts, as most rows do, in a third of
+    the time; None for anything else, and wherever only `parse_json` can tell.
+
+    Each pair has a colon of its own behind its key: as many keys as colons are as many keys as
+    pairs, so that no key stands twice.
+    """
+    try:
+        text = raw.decode("utf-8")
+        values, end = _TEXTS_DECODER.raw_decode(text)
+    except (ValueError, RecursionError, InvalidRow):
+        return None
+    if end != len(text) or type(values) is not dict or "\\u" in text or "\0" in text:
+        return None
+    for value in values.values():
+        if type(value) is not str:
+            return None
+    if text.count(":") != len(values) and len(_KEY_END.findall(text)) != len(values):
+        return None
+    return values
+
+
+def parse_json(raw: bytes) -> Any:
+    """Any JSON value. Errors: `InvalidRow` with what is wrong."""
+    return _parse(raw, lambda text: [_DECODER.decode(text)])[0]
+
+
+def parse_documents(raw: bytes) -> list[Any]:
+    """All JSON values that stand one after the other. Errors: as `parse_json`."""
+    return _parse(raw, _decode_documents)
+
+
+def _decode_documents(text: str) -> list[Any]:
+    documents, at = [], 0
+    while at < len(text):
+        document, at = _DECODER.raw_decode(text, at)
+        documents.append(document)
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches also nothing
+    return documents
+
+
+def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
+    try:
+        values = decode(raw.decode("utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise InvalidRow("broken-utf8", f"byte {raw[error.start]:#04x} at position {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        raise InvalidRow("unreadable-line", f"{_format_excerpt(raw)} ({explain_json_error(error)})") from None
+    except RecursionError:
+        raise InvalidRow("too-deep", "nesting beyond what can be read") from None
+    except ValueError:  # the interpreter's own limit on the digits of an integer
+        raise InvalidRow("number-too-long", "an integer of more than 4,300 digits") from None
+    if (
+        raw.count(b"[") + raw.count(b"{") > MAX_JSON_DEPTH
+        and (depth := max(map(_compute_depth, values), default=0)) > MAX_JSON_DEPTH
+    ):
+        raise InvalidRow("too-deep", f"{depth} levels")
+    if b"\\u" in raw or b"\0" in raw:
+        _check_texts(values)
+    return values
+
+
+def explain_json_error(error: json.JSONDecodeError) -> str:
+    """What is wrong and where; some of the library's messages end with "at" already."""
+    line = f" of line {error.lineno:,}" if error.lineno > 1 else ""
+    return f"{error.msg.removesuffix(' at')} at position {error.colno:,}{line}"
+
+
+def _build_unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise InvalidRow("duplicate-key", f'"{next(key for key, count in counts.items() if count > 1)}" twice')
+    return values
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise InvalidRow("not-a-number", name)
+
+
+def _parse_finite_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise InvalidRow("not-a-number", f"{text}, which is beyond what a number can be")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_unique_object,
+    parse_constant=_reject_constant,
+    parse_float=_parse_finite_float,
+    strict=False,
+)
+"""`strict=False` lets tabs and line ends stand inside strings, which many exports write; NUL is refused below."""
+_TEXTS_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_parse_finite_float, strict=False)
+"""The same without a look at each object's pairs: written in C from end to end."""
+
+
+def _compute_depth(value: Any) -> int:
+    """Nesting depth, level by level so that no nesting can exhaust the stack."""
+    depth = 0
+    level = [value]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _check_texts(value: Any) -> None:
+    if isinstance(value, str):
+        check_string(value)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            check_string(key)
+            _check_texts(child)
+    elif isinstance(value, list):
+        for child in value:
+            _check_texts(child)
+
+
+def check_string(text: str) -> None:
+    """Errors: `InvalidRow` for a NUL or a lone surrogate."""
+    if "\0" in text:
+        raise InvalidRow("nul", f"NUL at character {text.index(chr(0)) + 1}")
+    if not text.isascii() and _HALF.search(text):
+        raise InvalidRow("lone-surrogate", "half of a surrogate pair")
+
+
+def _format_excerpt(raw: bytes) -> str:
+    text = raw[:40].decode("utf-8", "replace")
+    return f"{text!r}…" if len(raw) > 40 else repr(text)

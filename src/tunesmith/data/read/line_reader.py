@@ -1,0 +1,39 @@
+"""The lines of a text file as bytes, in bounded memory whatever the file holds."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from tunesmith.data.read.decompression import open_decompressed
+from tunesmith.data.read.row_errors import MAX_LINE_BYTES
+
+UTF8_BOM = codecs.BOM_UTF8
+
+
+class Line(NamedTuple):
+    """One line. `content` is None when over the limit; `end` is LF or CRLF, and empty where the file breaks off."""
+
+    number: int
+    content: bytes | None
+    end: bytes
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Every line, the byte-order mark of the first one included; a packed file is unpacked on the way."""
+    with open_decompressed(path) as file:
+        number = 0
+        while raw := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                yield Line(number, None, _skip_to_line_end(file))
+            else:
+                content = raw.rstrip(b"\r\n")
+                yield Line(number, content, raw[len(content) :])
+
+
+def _skip_to_line_end(file: BinaryIO) -> bytes:
+    while piece := file.readline(2**20):
+        if piece.endswith(b"\n"):
+            return b"\n"
+    return b""

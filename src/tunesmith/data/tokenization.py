@@ -1,0 +1,175 @@
+"""Rendered examples as token ids, and which tokens are trained.
+
+A token is trained when all of its characters are. A token that lies across the border between prompt and answer cannot
+be half trained, and would not exist when the model is asked: the prompt is encoded alone then. Such an example is
+encoded again in pieces, cut at the borders, as it will be later; where that changes the text, the example is refused.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.render import RenderedExample, Renderer, RenderError, TrainOn
+from tunesmith.errors import DataError, truncate_list
+from tunesmith.records import ChatTokenizer, Example, Place, TokenizedText, name_places
+
+BATCH_SIZE = 1024
+"""Examples rendered and encoded at once: enough for the tokenizer's threads, few enough for memory."""
+
+RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
+    "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
+    "empty-answer": (
+        "have an earlier answer that is empty, of which only the end of the turn would be learned",
+        "give these turns weight 0, or take them out",
+    ),
+    "template-refused": (
+        "are refused by the model's chat template",
+        "change the conversation to what the template takes, or choose another model",
+    ),
+    "template-drops": (
+        "carry what the model's chat template does not write, so it would not be learned",
+        "choose a model whose chat template writes it, or take it out of the data",
+    ),
+    "template-not-prefix-preserving": (
+        "are rewritten by the chat template as the conversation goes on, so what is trained is not what will be seen",
+        "train the last answer only (weight 0 on the earlier ones), keep one answer per example, or choose another "
+        "model",
+    ),
+    "end-of-turn-not-trained": (
+        "would not teach the model to stop",
+        "choose a model whose chat template ends every answer with the end-of-turn token",
+    ),
+    "control-token-in-text": (
+        "spell a control token where it cannot be told from the real one",
+        "take it out of the text",
+    ),
+    "token-across-border": (
+        "have a token that lies across the border between prompt and answer",
+        "begin the answers with a letter or digit, not with spaces",
+    ),
+}
+"""Why an example can be refused: what is wrong with "n of m examples", and what to do."""
+
+
+def describe_missing_embeddings(ids: Iterable[int]) -> tuple[str, str]:
+    """What is wrong with examples that have these ids, and what to do."""
+    some = truncate_list(sorted(ids))
+    what = f"have tokens that the model has no row for (ids {some})"
+    return what, "take the tokenizer that belongs to these weights, or take what spells these tokens out"
+
+
+class RejectedExample(NamedTuple):
+    """One example that cannot be prepared."""
+
+    slug: str
+    place: Place
+    found: str
+
+
+def iterate_tokenized_batches(
+    examples: Sequence[Example], tokenizer: ChatTokenizer, train_on: TrainOn, rejected: list[RejectedExample]
+) -> Iterator[tuple[list[Example], list[RenderedExample], list[TokenizedText]]]:
+    """The examples that can be rendered, batch by batch; the others are added to `refusals`."""
+    renderer = Renderer(tokenizer, train_on)
+    renderer.render_ahead(examples[:BATCH_SIZE])
+    for begin in range(0, len(examples), BATCH_SIZE):
+        batch, rendered = [], []
+        renderer.render_ahead(examples[begin + BATCH_SIZE : begin + 2 * BATCH_SIZE])
+        for example in examples[begin : begin + BATCH_SIZE]:
+            try:
+                rendered.append(renderer.render(example))
+                batch.append(example)
+            except RenderError as refused:
+                rejected.append(RejectedExample(refused.slug, example.place, refused.found))
+        if batch:
+            yield batch, rendered, _tokenize_batch(batch, rendered, tokenizer, rejected)
+
+
+def _tokenize_batch(
+    batch: list[Example], rendered: list[RenderedExample], tokenizer: ChatTokenizer, rejected: list[RejectedExample]
+) -> list[TokenizedText]:
+    encoded = tokenizer.encode([r.text for r in rendered], [r.content for r in rendered])
+    for i in np.unique(_find_tokens_across_borders(rendered, encoded)):
+        whole, encoded[i] = encoded[i], _tokenize_in_pieces(rendered[i], tokenizer)
+        if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
+            rejected.append(RejectedExample("token-across-border", batch[i].place, "cutting there changes the text"))
+    return encoded
+
+
+def _tokenize_in_pieces(rendered: RenderedExample, tokenizer: ChatTokenizer) -> TokenizedText:
+    """Encode the stretches between the borders of the spans one by one."""
+    borders = {border for span in rendered.spans for border in span[:2]}
+    cuts = list(pairwise(sorted({0, len(rendered.text), *borders})))
+    content = [
+        [(max(b, begin) - begin, min(e, end) - begin) for b, e in rendered.content if b < end and e > begin]
+        for begin, end in cuts
+    ]
+    pieces = tokenizer.encode([rendered.text[begin:end] for begin, end in cuts], content)
+    ids = [id_ for piece in pieces for id_ in piece.ids]
+    offsets = [(begin + b, begin + e) for (begin, _), piece in zip(cuts, pieces, strict=True) for b, e in piece.offsets]
+    return TokenizedText(ids, offsets)
+
+
+class _FlatOffsets(NamedTuple):
+    """Character ranges of the tokens and spans of a whole batch on one axis: N tokens, S spans, E examples."""
+
+    begins_N: np.ndarray
+    ends_N: np.ndarray
+    spans_S3: np.ndarray
+    example_index_N: np.ndarray
+
+
+def _flatten(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> _FlatOffsets:
+    """Example e's characters begin at base_E[e], so that one sorted search serves the whole batch."""
+    base_E = np.cumsum([0] + [len(r.text) + 1 for r in rendered])[:-1]
+    counts_E = [len(e.ids) for e in encoded]
+    offsets_N2 = np.array([pair for e in encoded for pair in e.offsets], np.int64).reshape(-1, 2)
+    example_of_N = np.repeat(np.arange(len(encoded)), counts_E)
+    spans_S3 = np.array(
+        [(base + b, base + e, w) for base, r in zip(base_E, rendered, strict=True) for b, e, w in r.spans], np.float64
+    ).reshape(-1, 3)
+    base_N = base_E[example_of_N]
+    return _FlatOffsets(offsets_N2[:, 0] + base_N, offsets_N2[:, 1] + base_N, spans_S3, example_of_N)
+
+
+def _find_tokens_across_borders(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
+    """Indices of examples in which a token begins before the border of a span and ends after it."""
+    flat = _flatten(rendered, encoded)
+    borders = np.append(np.sort(flat.spans_S3[:, :2].ravel()), np.inf)
+    next_border_N = borders[np.searchsorted(borders, flat.begins_N, side="right")]
+    return flat.example_index_N[next_border_N < flat.ends_N]
+
+
+def compute_loss_weights(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
+    """weights_N float32: the weight of the span that the token lies in, else 0; 0 for the first token of an example."""
+    flat = _flatten(rendered, encoded)
+    weights_N = np.zeros(len(flat.begins_N), np.float32)
+    if len(flat.spans_S3):
+        span_N = np.searchsorted(flat.spans_S3[:, 0], flat.begins_N, side="right") - 1
+        _, span_end_N, span_weight_N = flat.spans_S3[np.maximum(span_N, 0)].T
+        is_inside_N = (span_N >= 0) & (flat.ends_N <= span_end_N) & (flat.ends_N > flat.begins_N)
+        weights_N[is_inside_N] = span_weight_N[is_inside_N]
+    is_first_N = np.diff(flat.example_index_N, prepend=-1) > 0
+    weights_N[is_first_N] = 0
+    return weights_N
+
+
+def raise_rejected(rejected: Sequence[RejectedExample], total: int, name: str) -> None:
+    """Raise the refusals of the commonest kind as one `DataError`; nothing happens when there are none."""
+    if not rejected:
+        return
+    slugs = [refusal.slug for refusal in rejected]
+    slug = max(sorted(set(slugs)), key=slugs.count)
+    own = [refusal for refusal in rejected if refusal.slug == slug]
+    what, do = RENDER_ERROR_MESSAGES[slug]
+    others = f"; {len(rejected) - len(own):,} more are refused for other reasons" if len(own) < len(rejected) else ""
+    raise DataError(
+        slug,
+        f"{format_example_count(len(own), total, what)}.",
+        where=f"{name} {name_places([r.place for r in own])}",
+        found=own[0].found + others,
+        do=do,
+    )

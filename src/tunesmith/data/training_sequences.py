@@ -1,0 +1,113 @@
+"""Which sequences an example becomes: one for its answer, two for a pair, and what each method needs of the data.
+
+Preference methods compare answers, so only the last turn is trained, whatever came before it; it is what chosen and
+rejected differ in. KTO takes rated answers, or pairs: then the chosen answer is a wanted one and the rejected answer an
+unwanted one. All wanted answers of pairs stand before the unwanted ones, so that neighbours have different prompts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tunesmith.errors import DataError
+from tunesmith.records import Example, Method, Place, name_places
+
+
+@dataclass(frozen=True)
+class TrainingSequences:
+    """Conversations to be rendered, `per_example` in a row for each example; whether each is wanted (KTO)."""
+
+    conversations: list[Example]
+    per_example: int = 1
+    is_desirable: tuple[bool, ...] | None = None
+
+    def places(self, sequences: Sequence[int]) -> list[Place]:
+        """Where the examples of these sequences stand, each once."""
+        examples = dict.fromkeys(s // self.per_example for s in sequences)
+        return [self.conversations[e * self.per_example].place for e in examples]
+
+    @property
+    def example_count(self) -> int:
+        """How many examples that are."""
+        return len(self.conversations) // self.per_example
+
+
+class MethodMismatch(NamedTuple):
+    """Examples, by their positions, that a method cannot learn from."""
+
+    slug: str
+    description: str
+    hint: str
+    positions: tuple[int, ...]
+
+
+def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch | None:
+    """The examples that are not what this method needs; None when all of them are."""
+    if method == "sft":
+        return _collect_mismatch(
+            examples, lambda e: e.is_desirable is False, "unwanted-answers",
+            "are rated as unwanted, and sft would imitate them", "set method=kto, or take them out",
+        )  # fmt: skip
+    if method == "kto":
+        return _collect_mismatch(
+            examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
+            "have neither a rating nor a rejected answer, and kto needs one of them",
+            'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
+        )  # fmt: skip
+    return _collect_mismatch(
+        examples, lambda e: not e.rejected, "not-pairs",
+        f"have no rejected answer, and {method} learns from pairs",
+        'give columns "chosen" and "rejected", or set method=sft',
+    )  # fmt: skip
+
+
+def _collect_mismatch(
+    examples: Sequence[Example], is_wrong: Callable[[Example], bool], slug: str, what: str, do: str
+) -> MethodMismatch | None:
+    wrong = tuple(i for i, example in enumerate(examples) if is_wrong(example))
+    return MethodMismatch(slug, what, do, wrong) if wrong else None
+
+
+def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> None:
+    """Errors: `DataError` when examples are not what the method needs."""
+    if misfit := find_mismatch(examples, method):
+        wrong = [examples[i].place for i in misfit.positions]
+        raise DataError(
+            misfit.slug, f"{len(wrong):,} of {len(examples):,} examples {misfit.description}.",
+            where=f"{name} {name_places(wrong)}", found=_count_kinds(examples), do=misfit.hint,
+        )  # fmt: skip
+
+
+def build_sequences(name: str, examples: Sequence[Example], method: Method) -> TrainingSequences:
+    """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+    check_method_fit(name, examples, method)
+    if method == "sft":
+        return TrainingSequences(list(examples))
+    if method == "kto":
+        wanted = [_train_last_turn_only(e) for e in examples if e.is_desirable is not False]
+        unwanted = [split_answers(e)[-1] for e in map(_train_last_turn_only, examples) if e.is_desirable is not True]
+        return TrainingSequences([*wanted, *unwanted], is_desirable=(True,) * len(wanted) + (False,) * len(unwanted))
+    pairs = [answer for e in examples for answer in (_train_last_turn_only(e), _with_rejected(e))]
+    return TrainingSequences(pairs, per_example=2)
+
+
+def split_answers(example: Example) -> list[Example]:
+    """The example with each of its answers: one, or the chosen and the rejected one."""
+    return [example, _with_rejected(example)] if example.rejected else [example]
+
+
+def _train_last_turn_only(example: Example) -> Example:
+    earlier = (replace(m, weight=0.0) if m.role == "assistant" else m for m in example.prompt)
+    return replace(example, messages=(*earlier, *example.messages[-1:]))
+
+
+def _with_rejected(example: Example) -> Example:
+    return _train_last_turn_only(replace(example, messages=(*example.prompt, *example.rejected), rejected=()))
+
+
+def _count_kinds(examples: Sequence[Example]) -> str:
+    """`12 pairs, 3 rated answers, 40 single answers`."""
+    pairs = sum(bool(example.rejected) for example in examples)
+    rated = sum(example.is_desirable is not None for example in examples)
+    counts = {"pairs": pairs, "rated answers": rated, "single answers": len(examples) - pairs - rated}
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)

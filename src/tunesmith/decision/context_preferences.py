@@ -1,0 +1,72 @@
+"""What was said about the circumstances, and how much it may change.
+
+Where the data may go and how long users wait are limits: they rule contenders out (`bar.py`). The others *lean*: they
+settle what the data leave open and never overturn what the data prove (docs/decisions/015).
+
+| said                            | leans against                 | because                                            |
+|---------------------------------|-------------------------------|----------------------------------------------------|
+| the task changes weekly, daily  | fine-tune, fine-tune+rag      | each change means tuning again                     |
+| the facts change weekly, daily  | fine-tune                     | a tuned model keeps the facts it was trained on    |
+| it is used once                 | rag, fine-tune, fine-tune+rag | neither an index nor a tuning is used a second time|
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tunesmith.records import Requirements, UsageContext, Verdict
+
+CONTEXT_DESCRIPTIONS: Mapping[str, str] = {
+    "task_changes": "how often the task itself changes",
+    "facts_change": "how often the facts behind it change",
+    "used": "whether it is used once or goes on",
+    "requests_per_month": "how many requests come in a month",
+    "data_may_go": "where the data may go",
+    "longest_wait_seconds": "the longest wait that users accept",
+}
+
+DECISIVE_ANSWERS: Mapping[tuple[str, str], str] = {
+    ("task_changes", "weekly"): "the task changes every week",
+    ("facts_change", "daily"): "the facts change every day",
+    ("used", "once"): "it is used only once",
+}
+"""Answers that lean; what one of them would settle is said where nothing is known and the data cannot tell."""
+
+
+EMPTY_CONTEXT = UsageContext()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPreference:
+    """A circumstance that speaks against verdicts and for another: two halves of a sentence."""
+
+    against: frozenset[Verdict]
+    reason: str
+    favored: str
+
+
+def list_context_preferences(usage_context: UsageContext) -> list[ContextPreference]:
+    """By the table above."""
+    found = []
+    if usage_context.task_changes in ("weekly", "daily"):
+        because = f"the task changes {usage_context.task_changes}, and each change means tuning again"
+        found.append(ContextPreference(frozenset({"fine-tune", "fine-tune+rag"}), because, "prompting"))
+    if usage_context.facts_change in ("weekly", "daily"):
+        because = f"the facts change {usage_context.facts_change}, and a tuned model keeps those it was trained on"
+        found.append(ContextPreference(frozenset({"fine-tune"}), because, "retrieval"))
+    if usage_context.used == "once":
+        because = "it is used once, and neither an index nor a tuning is used a second time"
+        found.append(ContextPreference(frozenset({"rag", "fine-tune", "fine-tune+rag"}), because, "prompting"))
+    return found
+
+
+def find_disfavored_verdicts(usage_context: UsageContext) -> frozenset[Verdict]:
+    """The verdicts that something leans against."""
+    return frozenset().union(*(leaning.against for leaning in list_context_preferences(usage_context)))
+
+
+def list_missing_context(usage_context: UsageContext, requirements: Requirements) -> list[str]:
+    """What nobody said, in words. A limit of the bar on the wait says how long users wait."""
+    missing = [name for name in CONTEXT_DESCRIPTIONS if getattr(usage_context, name) is None]
+    if requirements.max_latency_seconds is not None and "longest_wait_seconds" in missing:
+        missing.remove("longest_wait_seconds")
+    return [CONTEXT_DESCRIPTIONS[name] for name in missing]

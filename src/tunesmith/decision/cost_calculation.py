@@ -1,0 +1,422 @@
+"""What each contender costs: once, a month, a request, and for each thousand answers that are right.
+
+    1,000 requests          what the evaluation measured: machine time at its hourly price, or a provider's tokens
+    1,000 right answers     cost of 1,000 requests / share answered right; the interval is that of the score
+    once                    data + tuning + search + evaluation + judge
+    a month                 requests * cost of one + hosting + upkeep
+    upkeep                  what is done again at each change of the task within the horizon H, the first time left out:
+                            tuning, search, evaluation, some new examples, times max(0, 1 / months between - 1 / H)
+
+Who pays what. Everybody pays for the evaluation and the test examples: without them nobody would know. Train examples
+are paid by what learns from them or looks them up (tuned models, RAG over examples); a prompt with a few fixed shots
+needs next to none of them, one with retrieved shots all: that doubt is its range. Hosting is a tuned model's.
+An answer that failed is paid for and is not right.
+
+Uncertainty. What was spent is known. A request answered here costs what its tokens take in full batches
+(`evaluation/machine_time.py`), times `PACE` on other days, and up to what it takes when requests come one at a time (as
+many times more as a single request took in the median), where that is more. Where other programs used the machine
+during the run, the share w of the time that was spent waiting for a core widens `PACE` by 1 - w at both ends: an idle
+machine takes less, and nobody knows how busy the next one is. A provider's request is
+known as well as the mean number of its tokens is (95 % interval over the test answers). How often the answers are right
+is as sure as the score, each contender's on its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from scipy import stats
+
+from tunesmith.decision.break_even import MACHINE_SPEED, find_break_even_points
+from tunesmith.decision.requirements import EXTERNAL_KIND, find_disqualification
+from tunesmith.decision.verdict_phrases import format_busy_machine
+from tunesmith.records import (
+    Answer,
+    Contender,
+    ContenderCost,
+    CostPart,
+    CostPrediction,
+    CostReport,
+    CostUnit,
+    Estimate,
+    EstimateInterval,
+    Evaluation,
+    Frequency,
+    OpenInterval,
+    Quantity,
+    Recipe,
+    TrainingCost,
+)
+from tunesmith.records.quantity import format_metric_name, format_usd
+from tunesmith.records.training_estimate import make_point_interval, scale_interval
+
+HORIZON_MONTHS = 12.0
+"""Over how long what is paid once is spread: a year, as budgets are, and few base models are kept for longer."""
+
+HOURS_PER_MONTH = 730.0
+
+SPEED_FACTORS = (0.8, 1.4)
+"""How the pace of a machine varies between a measurement and later days: the spread that estimates of the whole model
+start with (docs/decisions/080)."""
+
+MONTHS_BY_FREQUENCY: Mapping[Frequency, float] = {
+    "never": inf,
+    "yearly": 12.0,
+    "monthly": 1.0,
+    "weekly": 0.25,
+    "daily": 1 / 30,
+}
+
+DEFAULT_MONTHS_BETWEEN_CHANGES = (inf, 12.0, 3.0)
+"""Months between two changes of a task of which nobody said how often it changes: at most, expected, at least."""
+
+NEW_EXAMPLE_FRACTIONS = (0.0, 0.5, 1.0)
+"""The share of the examples that is made anew when the task has changed: low, expected, high; our rule."""
+
+MACHINE_PRICE_NOTE = (
+    "two rented cores with 4 GB cost 0.067 to 0.12 USD an hour "
+    "(https://huggingface.co/docs/inference-endpoints/support/pricing, read in November 2026)"
+)
+"""Why `machine_usd_per_hour` is 0.10 where nobody sets it. A machine of one's own costs less: power and wear."""
+
+TUNED_KINDS = ("tuned", "tuned+rag")
+
+
+@dataclass(frozen=True, slots=True)
+class _CostInputs:
+    """All that the pieces are made from; `evaluation_usd` is what asking all contenders cost."""
+
+    evaluation: Evaluation
+    recipe: Recipe
+    data_examples: int
+    tuning_usd: float
+    evaluation_usd: float
+    judge_usd: float
+    answers: Mapping[str, Sequence[Answer]]
+
+    @property
+    def test_examples(self) -> int:
+        return len(self.evaluation.examples)
+
+
+def build_cost_report(
+    evaluation: Evaluation,
+    recipe: Recipe,
+    *,
+    data_examples: int,
+    tuning: TrainingCost | None,
+    evaluation_seconds: float,
+    decision_seconds: float | None = None,
+    judge_usd: float = 0.0,
+    judge_usd_charged: float = 0.0,
+    estimate: Estimate | None = None,
+    answers: Mapping[str, Sequence[Answer]] | None = None,
+    winner: str | None = None,
+) -> CostReport:
+    """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
+
+    `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders,
+    `decision_seconds` what choices, asking, tuning, general ability and judging took together. `judge_usd` is what
+    judging cost, `judge_usd_charged` as much of it as a provider charged. `answers` by contender tell how sure the
+    tokens of a request are. `foreseen` was made before tuning. What is shown to be worse than the
+    `winner` is not compared: nobody asks from when on a worse answer is cheaper.
+    """
+    hourly = evaluation.machine_usd_per_hour
+    tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
+    charged = sum(_compute_evaluation_usd(one, evaluation) for one in evaluation.contenders if one.token_price)
+    evaluation_usd = evaluation_seconds * hourly / 3600 + charged
+    bill = _CostInputs(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
+    contenders = tuple(
+        _exclude_if_worse(_compute_contender_cost(one, bill), evaluation, winner) for one in evaluation.contenders
+    )
+    compared = [one for one in contenders if one.excluded is None]
+    machine = evaluation.machine
+    uncertainty = machine.uncertainty if machine else 0.0
+    circumstances = recipe.circumstances
+    is_once = circumstances.used == "once"
+    horizon = 1.0 if is_once else HORIZON_MONTHS
+    right = [one for one in compared if one.correct.expected > 0]
+    spent = {"tuning_usd": tuning_usd} if tuning else {}
+    if decision_seconds is not None:
+        for_choices = sum(one.setup_usd - one.setup_seconds * hourly / 3600 for one in evaluation.contenders)
+        for_tuning = tuning.usd_charged if tuning else 0.0
+        providers = charged + max(0.0, for_choices) + for_tuning + judge_usd_charged
+        spent["decide_usd"] = decision_seconds * hourly / 3600 + providers
+    return CostReport(
+        metric=evaluation.metric,
+        contenders=contenders,
+        requests_per_month=circumstances.requests_per_month,
+        horizon_months=horizon,
+        is_once=is_once,
+        cheapest=find_break_even_points(compared, horizon, is_once=is_once, uncertainty=uncertainty),
+        cheapest_correct=find_break_even_points(
+            right, horizon, is_once=is_once, each_correct=True, uncertainty=uncertainty
+        ),
+        predictions=_compare_predictions(estimate, spent),
+        assumptions=_list_assumptions(bill, contenders, horizon),
+    )
+
+
+def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCost:
+    if one.usd_per_1000_or_none is None:
+        why = (
+            "you did not say what it costs: only its answers are known"
+            if one.token_price is None
+            else "no tokens were counted, so its cost is not known"
+        )
+        return ContenderCost(
+            name=one.name, kind=one.kind, parts=(), correct=_estimate_correct_rate(one, inputs), usd_per_1000_correct=None,
+            excluded=why,
+        )  # fmt: skip
+    inference = _compute_inference_cost(one, inputs)
+    parts = [*_list_one_time_costs(one, inputs), *_list_monthly_costs(one, inputs), inference]
+    excluded = find_disqualification(one, inputs.evaluation.metric, inputs.recipe.bar, inputs.recipe.circumstances)
+    return ContenderCost(
+        name=one.name,
+        kind=one.kind,
+        parts=tuple(part for part in parts if part.usd.high > 0 or part is inference),
+        correct=_estimate_correct_rate(one, inputs),
+        usd_per_1000_correct=_compute_cost_per_correct(
+            1000 * inference.usd.expected, one.metrics.get(inputs.evaluation.metric)
+        ),
+        excluded=excluded,
+    )
+
+
+def _exclude_if_worse(cost: ContenderCost, evaluation: Evaluation, winner: str | None) -> ContenderCost:
+    """Not compared where the paired difference to the winner excludes that it is as good."""
+    if winner is None or cost.excluded is not None:
+        return cost
+    for pair in evaluation.comparisons:
+        is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
+        is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
+        if pair.metric == evaluation.metric and is_worse:
+            return cost.model_copy(update={"excluded": f"it is shown to be worse than {winner}"})
+    return cost
+
+
+def _estimate_correct_rate(one: Contender, inputs: _CostInputs) -> EstimateInterval:
+    """Of all requests, failed ones included."""
+    score = one.metrics.get(inputs.evaluation.metric)
+    if score is None:
+        return make_point_interval(0.0)
+    return scale_interval(
+        EstimateInterval(low=score.low, expected=score.value, high=score.high), _compute_answer_rate(score)
+    )
+
+
+def _compute_answer_rate(score: Quantity) -> float:
+    return score.n / (score.n + score.failed) if score.n else 0.0
+
+
+def _compute_cost_per_correct(usd_per_1000: float, score: Quantity | None) -> OpenInterval | None:
+    """Cost over score: the better the score may be, the cheaper the right answer. No end where it may be 0."""
+    if score is None or score.n == 0:
+        return None
+    cheap, middle, dear = (
+        usd_per_1000 / (share * _compute_answer_rate(score)) if share > 0 else None
+        for share in (score.high, score.value, score.low)
+    )
+    return None if cheap is None else OpenInterval(low=cheap, expected=middle, high=dear)
+
+
+def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
+    expected = one.usd_per_1000 / 1000
+    if one.usage is not None and one.usage.usd_charged is not None:
+        return CostPart(what="inference", per="request", usd=make_point_interval(expected))
+    if one.token_price is None:
+        low, high = _estimate_speed_factors(inputs.evaluation)
+        asked = EstimateInterval(low=low * expected, expected=expected, high=high * expected)
+        return CostPart(what="inference", per="request", usd=asked, moves_with=MACHINE_SPEED)
+    price = one.token_price
+    each = [
+        (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / 1e6
+        for answer in inputs.answers.get(one.name, ())
+    ]
+    if len(each) < 2:
+        return CostPart(what="inference", per="request", usd=make_point_interval(expected))
+    return CostPart(
+        what="inference", per="request", usd=_compute_mean_interval(each), moves_with=f"the tokens of {one.name}"
+    )
+
+
+def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
+    """By which factors machine time may differ: on other days, alone instead of in batches, on a machine less busy.
+
+    One pair for all contenders: single requests take so many times more in the median, and how busy the machine was
+    while one of them was asked says nothing of that one.
+    """
+    waiting = evaluation.machine.waiting if evaluation.machine else None
+    idle = 1 - (waiting or 0.0)
+    alone = [
+        one.usage.latency_seconds / one.seconds_per_request
+        for one in evaluation.contenders
+        if one.token_price is None and one.kind != EXTERNAL_KIND and one.seconds_per_request > 0
+        and one.usage and one.usage.latency_seconds
+    ]  # fmt: skip
+    return SPEED_FACTORS[0] * idle, max(SPEED_FACTORS[1] / idle, float(np.median(alone)) if alone else 0.0)
+
+
+def _compute_mean_interval(values: Sequence[float]) -> EstimateInterval:
+    """The mean and its 95 % interval by Student's t; a cost has no upper end as a score has."""
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    half = error * float(stats.t.ppf(0.975, len(values) - 1))
+    return EstimateInterval(low=max(0.0, mean - half), expected=mean, high=mean + half)
+
+
+def _list_one_time_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
+    tuning = inputs.tuning_usd if one.kind in TUNED_KINDS else 0.0
+    return [
+        _build_part(
+            "data",
+            "once",
+            scale_interval(_estimate_examples(one, inputs), inputs.recipe.cost.usd_per_example),
+            "how many examples it needs",
+        ),
+        _build_part("tuning", "once", make_point_interval(tuning)),
+        _build_part("search", "once", make_point_interval(_compute_search_usd(one, inputs))),
+        _build_part("evaluation", "once", make_point_interval(inputs.evaluation_usd)),
+        _build_part("judge", "once", make_point_interval(inputs.judge_usd)),
+    ]
+
+
+def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
+    hosting = inputs.recipe.cost.hosting_usd_per_month if one.kind in TUNED_KINDS and not one.token_price else 0.0
+    return [
+        _build_part("hosting", "month", make_point_interval(hosting)),
+        _build_part("upkeep", "month", _estimate_upkeep(one, inputs), "how often the task changes"),
+    ]
+
+
+def _estimate_examples(one: Contender, inputs: _CostInputs) -> EstimateInterval:
+    """How many examples this contender needs, those of the test included."""
+    everything, tests = float(inputs.data_examples), float(min(inputs.test_examples, inputs.data_examples))
+    looks_up_examples = one.kind == "rag" and inputs.recipe.retrieval.documents is None
+    if one.kind in TUNED_KINDS or looks_up_examples:
+        return make_point_interval(everything)
+    return EstimateInterval(low=tests, expected=tests, high=everything if one.kind == "few-shot" else tests)
+
+
+def _compute_search_usd(one: Contender, inputs: _CostInputs) -> float:
+    """Setting up, less the tuning in it: choosing a prompt, building an index."""
+    return max(0.0, one.setup_usd - inputs.tuning_usd) if one.kind in TUNED_KINDS else one.setup_usd
+
+
+def _compute_evaluation_usd(one: Contender, evaluation: Evaluation) -> float:
+    """What a provider charges for single requests, by which the wait is measured, is in it."""
+    requests = one.usage.requests if one.token_price and one.usage else len(evaluation.examples)
+    return one.usd_per_1000 / 1000 * requests
+
+
+def _estimate_upkeep(one: Contender, inputs: _CostInputs) -> EstimateInterval:
+    """Tuning, search and asking again, and some of the examples made anew; the first time is what is paid once."""
+    judged = inputs.judge_usd / len(inputs.evaluation.contenders)
+    again = _compute_search_usd(one, inputs) + _compute_evaluation_usd(one, inputs.evaluation) + judged
+    again += inputs.tuning_usd if one.kind in TUNED_KINDS else 0.0
+    examples = _estimate_examples(one, inputs).expected * inputs.recipe.cost.usd_per_example
+    low, expected, high = (
+        (again + share * examples) * max(0.0, 1 / months - 1 / HORIZON_MONTHS)
+        for share, months in zip(
+            NEW_EXAMPLE_FRACTIONS, estimate_months_between_changes(one.kind, inputs.recipe), strict=True
+        )
+    )
+    return EstimateInterval(low=low, expected=expected, high=high)
+
+
+def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, float, float]:
+    """Months from one setting up to the next: at most, expected, at least; infinity for never.
+
+    Facts that change speak against what has learned them, if it has: a doubt of the tuned model and of the index alone.
+    """
+    said = recipe.circumstances
+    if said.used == "once":
+        return inf, inf, inf
+    if recipe.cost.retune_months is not None:
+        return recipe.cost.retune_months, recipe.cost.retune_months, recipe.cost.retune_months
+    if said.task_changes is None:
+        most, expected, least = DEFAULT_MONTHS_BETWEEN_CHANGES
+    else:
+        most = expected = least = MONTHS_BY_FREQUENCY[said.task_changes]
+    if said.facts_change is not None and kind in ("tuned", "rag"):
+        least = min(least, MONTHS_BY_FREQUENCY[said.facts_change])
+    return most, expected, least
+
+
+def _compare_predictions(estimate: Estimate | None, spent: Mapping[str, float]) -> tuple[CostPrediction, ...]:
+    """What was foreseen beside what was spent."""
+    if estimate is None:
+        return ()
+    expected = {"tuning_usd": estimate.usd, "decide_usd": estimate.decide_usd}
+    return tuple(
+        CostPrediction(
+            what=what,
+            foreseen=expected[what],
+            actual_usd=actual,
+            ratio=round(actual / expected[what].expected, 4) if expected[what].expected > 0 else None,
+        )
+        for what, actual in spent.items()
+    )
+
+
+def _list_assumptions(inputs: _CostInputs, contenders: Sequence[ContenderCost], horizon: float) -> tuple[str, ...]:
+    recipe, said, hourly = inputs.recipe, inputs.recipe.circumstances, inputs.evaluation.machine_usd_per_hour
+    default = Recipe.model_fields["machine_usd_per_hour"].default
+    why = f": the default, because {MACHINE_PRICE_NOTE}" if hourly == default else ", as the recipe says"
+    low, high = _estimate_speed_factors(inputs.evaluation)
+    sentences = [
+        f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one that "
+        f"stays on costs {format_usd(hourly * HOURS_PER_MONTH)} a month, and where one is not enough there are more",
+        f"machine time later is {low:.2g} to {high:.2g} times what was measured in full batches: other days, and "
+        "requests that come one at a time",
+        f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)}; one that failed is paid for, not right",
+        "it is used once, so everything counts once" if said.used == "once"
+        else f"what is paid once is spread over {horizon:g} months",
+        _describe_changes(recipe),
+    ]  # fmt: skip
+    if machine := inputs.evaluation.machine:
+        sentences.append(
+            "what a request costs here follows from its tokens, at the time a token took over all contenders of this "
+            f"run (known to about {machine.uncertainty:.0%})"
+        )
+        if machine.is_busy:
+            sentences.append(format_busy_machine(machine))
+    if recipe.cost.usd_per_example == 0:
+        sentences.append("examples cost nothing: you did not say what one costs to make (cost.usd_per_example)")
+    if recipe.cost.hosting_usd_per_month == 0:
+        sentences.append("hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)")
+    if said.requests_per_month is None:
+        sentences.append("you did not say how many requests come a month (circumstances.requests_per_month)")
+    for one in inputs.evaluation.contenders:
+        if one.token_price:
+            source, date = one.token_price.source, one.token_price.date
+            said_by = f"({source}, {date})" if date else f"as {source} says"
+            sentences.append(
+                f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
+                f"{one.token_price.usd_per_million_out:g} out {said_by}"
+            )
+        if one.kind == EXTERNAL_KIND and one.usd_per_1000_or_none is not None:
+            sentences.append(f"{one.name} costs what its file says, however many requests there are")
+    sentences += [f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded]
+    return tuple(sentences)
+
+
+def _describe_changes(recipe: Recipe) -> str:
+    months, said = recipe.cost.retune_months, recipe.circumstances
+    if said.used == "once":
+        return "nothing is kept up"
+    if months is not None:
+        return f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
+    if said.task_changes is None:
+        return (
+            "you did not say how often the task changes (circumstances.task_changes): expected is once in "
+            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
+        )
+    if said.task_changes == "never":
+        return "the task never changes, as you said, so nothing is set up again"
+    return f"the task changes {said.task_changes}, as you said, and each time all is set up and evaluated again"
+
+
+def _build_part(what: str, per: CostUnit, amount: EstimateInterval, moves_with: str = "") -> CostPart:
+    is_sure = amount.low == amount.high
+    return CostPart(what=what, per=per, usd=amount, moves_with="" if is_sure else moves_with)

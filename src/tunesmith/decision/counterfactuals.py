@@ -1,0 +1,45 @@
+"""When the data cannot tell: which answer of the user would settle it at once, without one more example.
+
+Each candidate answer is tried by the rules themselves; only those that lead to a verdict are said.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import ceil, floor
+
+from tunesmith.decision.context_preferences import DECISIVE_ANSWERS
+from tunesmith.decision.requirements import has_proven_min_score
+from tunesmith.decision.rule_result import RuleResult, VerdictInput
+from tunesmith.decision.verdict_phrases import VERDICT_PHRASES
+from tunesmith.records.quantity import format_percent, format_points
+
+RuleFunction = Callable[[VerdictInput], RuleResult]
+
+
+def find_decisive_answers(result: RuleResult, inputs: VerdictInput, judge: RuleFunction) -> list[str]:
+    """Sentences, each with the key to set and the verdict that follows; none where the verdict stands."""
+    if result.verdict != "cannot tell":
+        return []
+    sentences = []
+    for condition, settled in _list_alternatives(result, inputs):
+        verdict = judge(settled).verdict
+        if verdict != "cannot tell":
+            sentences.append(f"{condition}, the answer is at once: {VERDICT_PHRASES[verdict]}.")
+    return sentences
+
+
+def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tuple[str, VerdictInput]]:
+    bar, circumstances = inputs.requirements, inputs.usage_context
+    if result.open_comparisons:
+        gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
+        if 0 < gain < 1:
+            condition = f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"
+            yield condition, replace(inputs, requirements=bar.model_copy(update={"min_gain": gain}))
+    if result.best is not None and not has_proven_min_score(inputs.get_score(result.best), bar):
+        least = floor(100 * inputs.get_score(result.best).low) / 100
+        condition = f"If {format_percent(least)} are enough for you (bar.min_score={least:g})"
+        yield condition, replace(inputs, requirements=bar.model_copy(update={"min_score": least}))
+    for (name, answer), words in DECISIVE_ANSWERS.items():
+        if getattr(circumstances, name) is None:
+            said = circumstances.model_copy(update={name: answer})
+            yield f"If {words} (circumstances.{name}={answer})", replace(inputs, usage_context=said)

@@ -1,0 +1,391 @@
+"""The verdict in sentences that a manager understands, each with its numbers.
+
+Scores lie in [0, 1] and are told as percentages, differences as points. A sentence names metric, value, 95 % interval
+and n, so that nobody has to take it on trust. Where several contenders of one kind face the winner, the strongest of
+them is told about and the others are counted.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from tunesmith.decision.context_preferences import list_context_preferences, list_missing_context
+from tunesmith.decision.pairwise_comparison import (
+    ALPHA,
+    VERDICT_BY_KIND,
+    PairwiseComparison,
+    compute_cost_bucket,
+    is_tuned,
+)
+from tunesmith.decision.requirements import (
+    fails_too_often,
+    format_min_score,
+    get_min_relevant_gain,
+    has_proven_min_score,
+)
+from tunesmith.decision.rule_result import RuleResult, VerdictInput
+from tunesmith.decision.verdict_phrases import (
+    KIND_NEEDS,
+    VERDICT_ADVICE,
+    VERDICT_PHRASES,
+    estimate_request_seconds,
+    format_busy_machine,
+    format_gain,
+    format_p_value,
+    join_names,
+)
+from tunesmith.records import (
+    Contender,
+    Quantity,
+    TrainingLength,
+    Verdict,
+    explain_short_training,
+    format_needed_minutes,
+)
+from tunesmith.records.quantity import (
+    format_duration,
+    format_metric_name,
+    format_percent,
+    format_points,
+    format_points_number,
+    format_usd,
+    format_with_interval,
+)
+
+TUNED_VERDICTS: tuple[Verdict, ...] = ("fine-tune", "fine-tune+rag")
+
+MAX_CONTAMINATED_FRACTION = 0.1
+"""The share of the test examples that may leak before strictness refuses it: the share of the train examples up to
+which they are taken out instead (`data/contamination.py`)."""
+
+
+def explain_verdict(result: RuleResult, inputs: VerdictInput, decisive_answers: Sequence[str]) -> Iterator[str]:
+    """Why this verdict and no other; `settling` are the answers of the user that would settle what cannot be told."""
+    if result.verdict == "cannot tell" and result.best is not None:
+        yield from _explain_inconclusive(result, result.best, inputs)
+        yield from decisive_answers
+    elif result.best is None:
+        yield _explain_stop(result, inputs)
+    else:
+        yield from _explain_winner(result, result.best, inputs)
+    yield from _describe_others(result, inputs)
+    yield from _describe_costs(result, inputs)
+    yield from _describe_context(result, inputs)
+
+
+def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: VerdictInput) -> Iterator[str]:
+    """What a strict run refuses: it does not change the verdict, and nobody should miss it.
+
+    The budget of forgetting is held against the estimate itself: it is a limit, so doubt counts against the tuning.
+    """
+    if inputs.training_length is not None and inputs.undertuned and result.verdict not in TUNED_VERDICTS:
+        yield (
+            f"Nothing can be said about fine-tuning: the model was tuned for {explain_short_training(inputs.training_length)}."
+            f"{_format_minutes(inputs.training_length)}"
+        )
+    limit, drop = inputs.requirements.max_forgetting, inputs.forgetting
+    if result.verdict in TUNED_VERDICTS and limit is not None and drop is not None and drop.value > limit:
+        sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
+        yield (
+            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the {format_points(limit)} allowed "
+            f"(bar.max_forgetting){sure}."
+        )
+    leaked, asked = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
+    if leaked > MAX_CONTAMINATED_FRACTION * asked:
+        yield (
+            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble training examples that were "
+            "kept, so scores measure memory too: the gain of tuning may be smaller on new questions."
+        )
+    if on_clean is not None and on_clean.verdict != result.verdict:
+        yield (
+            f"The verdict rests on leaked test examples: on the {asked - leaked:,} that nothing in training resembles "
+            f"it would be {VERDICT_PHRASES[on_clean.verdict]!r} instead of {VERDICT_PHRASES[result.verdict]!r}."
+        )
+    for leaning in list_context_preferences(inputs.usage_context):
+        if result.verdict in leaning.against:
+            yield (
+                f"You said that {leaning.reason}: that speaks for {leaning.favored}. What was measured speaks "
+                f"against it: {VERDICT_PHRASES[result.verdict]}. Which weighs more is for you to say."
+            )
+
+
+def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput) -> Iterator[str]:
+    """Why this one: its score, whom it passes over, and why nothing more elaborate takes its place."""
+    metric, score, bar = format_metric_name(inputs.evaluation.metric), inputs.get_score(winner), inputs.requirements
+    asked = (
+        f", which reaches the {format_percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
+    )
+    yield f"{VERDICT_ADVICE[result.verdict]}: {winner.name} scores {format_with_interval(score)} in {metric}{asked}."
+    if winner.clean is not None:
+        yield (
+            f"On the test examples that nothing in training resembles {winner.name} scores "
+            f"{format_with_interval(winner.clean)}, on all of them {format_percent(score.value)}."
+        )
+    if result.verdict in TUNED_VERDICTS and inputs.forgetting is not None:
+        falls = "falls by" if inputs.forgetting.value > 0 else "does not fall: the drop is"
+        yield f"General ability after tuning {falls} {_format_drop(inputs.forgetting)}."
+    mine = [duel for duel in result.comparisons if winner in (duel.simpler, duel.costlier)]
+    for told, others in select_strongest(mine, winner, inputs):
+        sentence = (
+            _explain_rejection(told, result, inputs)
+            if told.costlier is winner
+            else _compare_with_costlier(told, inputs)
+        )
+        kind = (told.simpler if told.costlier is winner else told.costlier).kind
+        did = f"{others} other {kind} contender{'s' if others > 1 else ''} did no better"
+        yield f"{sentence.removesuffix('.')}; {did}." if others else sentence
+    if winner.setup_seconds or winner.setup_usd:
+        yield (
+            f"{winner.name} is set up once, before the first request: "
+            f"that took {format_duration(winner.setup_seconds)} and {format_usd(winner.setup_usd)}."
+        )
+
+
+def select_strongest(
+    comparisons: Sequence[PairwiseComparison], winner: Contender, inputs: VerdictInput
+) -> list[tuple[PairwiseComparison, int]]:
+    """For each kind that the winner faced, from simple to dear: the duel to tell about, and how many are left out."""
+    by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
+    for duel in comparisons:
+        is_dearer = duel.simpler is winner
+        by_side.setdefault((is_dearer, (duel.costlier if is_dearer else duel.simpler).kind), []).append(duel)
+    chosen = []
+    for (is_dearer, _), some in by_side.items():
+        best = max(some, key=lambda d: d.gain.difference if is_dearer else inputs.get_score(d.simpler).value)
+        chosen.append((best, len(some) - 1))
+    return chosen
+
+
+def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictInput) -> Iterator[str]:
+    """What the data cannot separate, and how much more of it would."""
+    score, bar = inputs.get_score(best), inputs.requirements
+    metric = format_metric_name(inputs.evaluation.metric)
+    short = [duel for duel in result.open_comparisons if duel.outcome == "short"]
+    if best.name in inputs.undertuned or short:
+        yield _explain_undertuning(inputs)
+    if short:
+        yield f"Of those that are not tuned {best.name} is the one to take: it scores {format_with_interval(score)} in {metric}."
+    if not has_proven_min_score(score, bar):
+        yield (
+            f"Whether {best.name} reaches {format_min_score(bar)} cannot be told: "
+            f"it scores {format_with_interval(score)} in {metric}."
+        )
+    others = [duel for duel in result.open_comparisons if duel.outcome != "short"]
+    for duel in others:
+        yield _describe_underpowered(duel, inputs) if duel.outcome == "blind" else _describe_possible_gain(duel, inputs)
+    n = len(inputs.evaluation.examples)
+    if best.name in inputs.undertuned or (not others and has_proven_min_score(score, bar)):
+        return  # time settles it, not examples
+    if result.required_n is None:
+        yield (
+            "No number of test examples that would settle it can be promised: what was measured lies too close to "
+            "what you asked for, or too few answers were given."
+        )
+    else:
+        more = max(result.required_n - n, 1)
+        yield f"About {result.required_n:,} test examples would settle it, {more:,} more than the {n:,} now."
+
+
+def _explain_undertuning(inputs: VerdictInput) -> str:
+    """Why a tuned model proves nothing here, and how long it would take to know."""
+    assert inputs.training_length is not None  # nothing else makes a tuning short
+    return (
+        "Whether fine-tuning would be better cannot be told: the model was tuned for "
+        f"{explain_short_training(inputs.training_length)}, and its scores are those of the time limit.{_format_minutes(inputs.training_length)}"
+    )
+
+
+def _format_minutes(training: TrainingLength) -> str:
+    """` 3 passes need about 12 min (--minutes 12).`, or nothing."""
+    told = format_needed_minutes(training)
+    return f" {told}." if told else ""
+
+
+def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
+    """Why nothing here should be used. Why each one is out stands in `_describe_others`."""
+    metric = inputs.evaluation.metric
+    scored = [one for one in result.ranking if metric in one.metrics and inputs.get_score(one).n]
+    if not scored:
+        return "Keep what you have: no contender could be scored."
+    answering = [one for one in scored if not fails_too_often(inputs.get_score(one))]
+    if not answering:
+        return (
+            "Keep what you have: no contender gave enough answers to be judged by them. Fix what fails and ask again."
+        )
+    best = max(answering, key=lambda one: inputs.get_score(one).value)
+    score = inputs.get_score(best)
+    if score.value <= 0:
+        return (
+            f"Keep what you have: no contender gets a single one of {score.n:,} test examples right in "
+            f"{format_metric_name(metric)}."
+        )
+    return (
+        f"Keep what you have: no contender is good enough. The best score is that of {best.name}: "
+        f"{format_with_interval(score)} in {format_metric_name(metric)}."
+    )
+
+
+def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
+    """What is true of every contender: who is out and why, and answers that are missing."""
+    metric = inputs.evaluation.metric
+    for contender in result.ranking:
+        reason = inputs.find_disqualification(contender)
+        if reason is not None:
+            yield f"{contender.name} is out: {reason}."
+        score = contender.metrics.get(metric)
+        if score is not None and score.failed:
+            asked = score.n + score.failed
+            yield (
+                f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed, or could not be "
+                f"judged); were they all wrong, it would score {format_percent(score.value * score.n / asked)}."
+            )
+    if not any(is_tuned(contender) for contender in result.ranking):
+        yield "No tuned model was among the contenders."
+    elif inputs.training_length is not None and not (inputs.undertuned and result.verdict == "cannot tell"):
+        yield f"The tuned model was tuned for {explain_short_training(inputs.training_length)}."
+
+
+def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
+    """Time and cost per 1,000 requests of the winner and of the cheapest of each other kind, and a month's cost."""
+    unknown = [
+        one for one in result.ranking if one.usd_per_1000_or_none is None and one.seconds_per_request_or_none is None
+    ]
+    cheapest = {one.kind: one for one in reversed(result.ranking) if one not in unknown}
+    if result.winner is not None and result.winner not in unknown:
+        cheapest[result.winner.kind] = result.winner
+    known = [one for one in result.ranking if one in cheapest.values()]
+    if known:
+        prices = [one.usd_per_1000_or_none or 0.0 for one in known]
+        yield f"1,000 requests take and cost: {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
+    if unknown:
+        names = join_names([one.name for one in unknown])
+        yield f"What {names} costs and how long it takes is not known: only its answers were given."
+    machine = inputs.evaluation.machine
+    if machine is not None and machine.is_busy:
+        yield f"{format_busy_machine(machine).capitalize()}."
+    monthly, winner = inputs.usage_context.requests_per_month, result.winner
+    cost = winner.usd_per_1000_or_none if winner is not None else None
+    if monthly is not None and winner is not None and cost is not None:
+        yield f"{monthly:,.0f} requests a month cost {format_usd(monthly / 1000 * cost)} with {winner.name}."
+
+
+def _format_contender_cost(contender: Contender, prices: Sequence[float], inputs: VerdictInput) -> str:
+    """`tuned 42 s, $0.0012`, with what is not known said so."""
+    seconds, cost = estimate_request_seconds(contender, inputs.evaluation), contender.usd_per_1000_or_none
+    time = "a time that is not known" if seconds is None else format_duration(1000 * seconds)
+    return f"{contender.name} {time}, {'a cost that is not known' if cost is None else format_usd(cost, prices)}"
+
+
+def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
+    """What was said and does not contradict the verdict, and once, what nobody said."""
+    for leaning in list_context_preferences(inputs.usage_context):
+        if result.verdict in leaning.against:
+            continue  # a warning says it
+        unsettled = [
+            duel for duel in result.comparisons
+            if duel.simpler is result.winner and duel.outcome == "open" and VERDICT_BY_KIND[duel.costlier.kind] in leaning.against
+        ]  # fmt: skip
+        so = ""
+        if unsettled:
+            names = join_names([duel.costlier.name for duel in unsettled])
+            so = f", and settles what the data leave open about {names}"
+        yield f"You said that {leaning.reason}: that speaks for {leaning.favored}{so}."
+    missing = list_missing_context(inputs.usage_context, inputs.requirements)
+    if missing:
+        yield f"Not known: {', '.join(missing)}; tunesmith init asks."
+
+
+def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, inputs: VerdictInput) -> str:
+    """Why the simpler contender of this duel is passed over, by the winner of it or for another reason."""
+    simpler, metric, bar = comparison.simpler, format_metric_name(inputs.evaluation.metric), inputs.requirements
+    its = [one for one in result.comparisons if one.simpler is simpler]
+    beaten_by = next((one for one in (comparison, *its) if one.outcome == "beaten"), None)
+    if beaten_by is not None:
+        who = "It" if beaten_by is comparison else beaten_by.costlier.name
+        than = (
+            f"chance and the {format_points(bar.min_gain)} that you asked for"
+            if bar.min_gain > 0
+            else "chance explains"
+        )
+        return f"{who} beats {simpler.name} by {format_gain(beaten_by)} in {metric}: more than {than}{_format_correction(beaten_by)}."
+    score = inputs.get_score(simpler)
+    if not has_proven_min_score(score, bar):
+        return (
+            f"{simpler.name} may or may not reach {format_min_score(bar)}: {format_with_interval(score)} in {metric}."
+        )
+    equal = min(
+        (one for one in result.comparisons if one.costlier is simpler), key=lambda d: d.gain.difference, default=None
+    )
+    if equal is not None and equal.gain.difference <= 0:
+        return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {format_gain(equal)} in {metric}."
+    doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
+    return (
+        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by {format_gain(doubt)} in {metric}; "
+        f"against {comparison.costlier.name} that question falls away."
+    )
+
+
+def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+    name, gain = comparison.costlier.name, comparison.gain
+    metric, worthwhile = format_metric_name(inputs.evaluation.metric), get_min_relevant_gain(inputs.requirements)
+    is_same = comparison.simpler.kind == comparison.costlier.kind and compute_cost_bucket(
+        comparison.simpler
+    ) == compute_cost_bucket(comparison.costlier)
+    if comparison.outcome == "short":
+        return f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric} after so short a tuning."
+    elaborate = "about as elaborate" if is_same else f"more elaborate ({KIND_NEEDS[comparison.costlier.kind]})"
+    if gain.high < 0:
+        return f"{name} is {elaborate} and worse: {format_gain(comparison)} in {metric}."
+    if gain.high < worthwhile:
+        return (
+            f"{name} is {elaborate} and brings {format_gain(comparison)} in {metric}: "
+            f"a gain of {format_points(worthwhile)} or more is excluded."
+        )
+    if gain.low > 0 and comparison.p_value > ALPHA and gain.low > inputs.requirements.min_gain:
+        return (
+            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but the best of {comparison.family_size} more "
+            f"elaborate contenders does so by chance more than one time in twenty ({format_p_value(comparison.p_value)} by Holm)"
+            f"{_format_required_n(comparison)}."
+        )
+    if gain.low > 0:
+        return (
+            f"{name} is {elaborate} and better, but not shown to be better by the {format_points(worthwhile)} that you asked "
+            f"for: {format_gain(comparison)} in {metric}."
+        )
+    if comparison.outcome == "blind":
+        return _describe_underpowered(comparison, inputs)
+    if comparison.outcome == "open" or gain.difference > worthwhile:
+        return f"{name} scores more by {format_gain(comparison)} in {metric}, which may be chance{_format_correction(comparison)}{_format_required_n(comparison)}."
+    return f"{name} is {elaborate} and not shown to be better: {format_gain(comparison)} in {metric}{_format_required_n(comparison)}."
+
+
+def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+    doubt = f"which may be chance{_format_correction(comparison)}"
+    if inputs.requirements.min_gain > 0:
+        doubt = f"but is not shown to be better by the {format_points(inputs.requirements.min_gain)} that you asked for"
+    metric = format_metric_name(inputs.evaluation.metric)
+    return f"{comparison.costlier.name} scores more than {comparison.simpler.name} by {format_gain(comparison)} in {metric}, {doubt}."
+
+
+def _describe_underpowered(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+    n = f"{comparison.gain.n:,} test {'example is' if comparison.gain.n == 1 else 'examples are'}"
+    return (
+        f"{n} too few to compare {comparison.costlier.name} with {comparison.simpler.name}: "
+        f"{format_gain(comparison)} in {format_metric_name(inputs.evaluation.metric)}."
+    )
+
+
+def _format_correction(comparison: PairwiseComparison) -> str:
+    return (
+        f" ({format_p_value(comparison.p_value)} by Holm over {comparison.family_size} comparisons)"
+        if comparison.family_size > 1
+        else ""
+    )
+
+
+def _format_required_n(comparison: PairwiseComparison) -> str:
+    return f"; about {comparison.required_n:,} test examples would be needed to tell" if comparison.required_n else ""
+
+
+def _format_drop(drop: Quantity) -> str:
+    """`3.1 points (95 % interval 0.2 to 6.0, n = 200)`."""
+    span = f"95 % interval {format_points_number(drop.low)} to {format_points_number(drop.high)}"
+    return f"{format_points(drop.value)} ({span}, n = {drop.n:,})"

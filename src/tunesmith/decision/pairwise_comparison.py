@@ -1,0 +1,225 @@
+"""A dearer contender against a simpler one: the paired difference, how it came out, and what would settle it.
+
+**Luck among several.** A simpler contender is passed over when any dearer one beats it, so every dearer one is another
+chance to be unlucky. The duels of one simpler contender with all contenders of dearer verdicts are therefore one family
+and share one 5 % error (Holm 1979). The families of different simpler contenders need no common correction: a verdict
+only passes to a dearer one when *all* the simpler ones are passed over, and the intersection of events is no likelier
+than the unlikeliest of them (Berger 1982, intersection-union tests). Two contenders of the same verdict are compared
+without correction: whichever is taken, the answer is the same.
+
+**Luck of one gain.** p of the comparison where the threshold t is 0. Else the distance D - t is measured in standard
+errors read off the interval, D - L = q s, with q the 97.5 % point of Student's t: p = 2 P(T > q (D - t) / (D - L)).
+
+**Examples needed.** With z = z(1 - 0.025 / k) + 0.84 (family of k, two-sided 5 %, 80 % power) and a standard error s
+that falls with the root of n, D is told from t at about n (z s / (D - t))^2 examples; s = (high - low) / 3.92.
+Source: Cohen, Statistical Power Analysis for the Behavioral Sciences (1988), normal approximation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log10
+from statistics import NormalDist
+from typing import Literal
+
+from tunesmith.decision.requirements import (
+    MAX_INCONCLUSIVE_P,
+    MAX_INTERVAL_HALF_WIDTH,
+    MIN_TEST_EXAMPLES,
+    get_min_relevant_gain,
+)
+from tunesmith.errors import RecordError
+from tunesmith.records import Comparison, Contender, Evaluation, Requirements, Verdict
+
+ALPHA = 0.05
+POWER = 0.8
+
+MIN_COST_BUCKET = -1000
+"""Of what costs nothing, or nobody knows what: before every number."""
+
+Outcome = Literal["beaten", "short", "open", "blind", "held"]
+
+VERDICT_BY_KIND: Mapping[str, Verdict] = {
+    "outside": "stop",
+    "zero-shot": "prompt",
+    "few-shot": "prompt",
+    "rag": "rag",
+    "tuned": "fine-tune",
+    "tuned+rag": "fine-tune+rag",
+}
+"""The kinds of contenders, simple to dear, and the verdict that each stands for."""
+
+
+def is_tuned(contender: Contender) -> bool:
+    """Whether its score is one of the tuned model."""
+    return contender.kind in ("tuned", "tuned+rag")
+
+
+@dataclass(frozen=True, slots=True)
+class PairwiseComparison:
+    """What `dearer` could show against `simpler`. `gain` is dearer - simpler, so a positive one speaks for dearer.
+
+    `luck` is the chance of so large a gain over `min_gain` where there is none, corrected for the `rivals` of its
+    family; `required_n` the examples that would settle it.
+    """
+
+    simpler: Contender
+    costlier: Contender
+    gain: Comparison
+    p_value: float
+    family_size: int = 1
+    outcome: Outcome = "held"
+    required_n: int | None = None
+
+    @property
+    def is_between_verdicts(self) -> bool:
+        """The answer depends on it."""
+        return VERDICT_BY_KIND[self.simpler.kind] != VERDICT_BY_KIND[self.costlier.kind]
+
+
+def compare_all_pairs(
+    evaluation: Evaluation,
+    pool: Sequence[Contender],
+    requirements: Requirements,
+    undertuned: frozenset[str] = frozenset(),
+) -> list[PairwiseComparison]:
+    """Every two contenders of the pool, which stands from simple to dear, with their outcome; `undertuned` are the
+    names of those that were tuned too little.
+
+    Errors: `RecordError` when two of them were not compared.
+    """
+    gains = _index_comparisons(evaluation)
+    duels: list[PairwiseComparison] = []
+    for at, simpler in enumerate(pool):
+        against = [_build_comparison(gains, evaluation, simpler, dearer, requirements) for dearer in pool[at + 1 :]]
+        duels += [duel for duel in against if not duel.is_between_verdicts]
+        duels += _correct_p_values([duel for duel in against if duel.is_between_verdicts])
+    return [_classify_outcome(duel, requirements, evaluation.metric, undertuned) for duel in duels]
+
+
+def compute_cost_bucket(contender: Contender) -> int:
+    """The running cost in half powers of ten: within a step nobody is called dearer (docs/decisions/015)."""
+    cost = contender.usd_per_1000_or_none
+    return round(2 * log10(cost)) if cost else MIN_COST_BUCKET
+
+
+def compute_p_value(gain: Comparison, threshold: float) -> float:
+    """The two-sided p value of a gain over a threshold; 1 where it does not lie above it. See the head of this file."""
+    distance, below = gain.difference - threshold, gain.difference - gain.low
+    if distance <= 0:
+        return 1.0
+    if threshold == 0 or below <= 0:
+        return gain.p
+    from scipy import special  # here, so that the rules can be read without loading scipy
+
+    freedom = max((gain.clusters or gain.n) - 1, 1)
+    errors = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * distance / below
+    return max(gain.p, 2 * float(special.stdtr(freedom, -errors)))
+
+
+def is_underpowered(gain: Comparison) -> bool:
+    """The examples are too few for this comparison to show anything but a landslide.
+
+    Both limits are needed: graded scores that differ by almost the same on three examples have a narrow interval.
+    """
+    return gain.n < MIN_TEST_EXAMPLES or (gain.high - gain.low) / 2 > MAX_INTERVAL_HALF_WIDTH
+
+
+def compute_required_standard_errors(rivals: int = 1) -> float:
+    """How many standard errors a difference must measure to be told from noise (80 % power) in a family of rivals."""
+    normal = NormalDist()
+    return normal.inv_cdf(1 - ALPHA / (2 * rivals)) + normal.inv_cdf(POWER)
+
+
+def estimate_required_examples(distance: float, low: float, high: float, n: int, rivals: int = 1) -> int | None:
+    """The examples at which a value that lies `distance` from its threshold is told from it; always more than `n`.
+
+    None when the value lies exactly on its threshold, or nothing was seen: no number can be promised then.
+    """
+    if distance == 0 or n == 0:
+        return None
+    standard_error = (high - low) / (2 * NormalDist().inv_cdf(1 - ALPHA / 2))
+    return max(n + 1, ceil(n * (compute_required_standard_errors(rivals) * standard_error / distance) ** 2))
+
+
+def _index_comparisons(evaluation: Evaluation) -> dict[tuple[str, str], Comparison]:
+    """The comparisons of the deciding metric by (a, b)."""
+    return {(one.a, one.b): one for one in evaluation.comparisons if one.metric == evaluation.metric}
+
+
+def _build_comparison(
+    gains: Mapping[tuple[str, str], Comparison],
+    evaluation: Evaluation,
+    simpler: Contender,
+    costlier: Contender,
+    requirements: Requirements,
+) -> PairwiseComparison:
+    """The comparison dearer - simpler, whichever way round it was recorded."""
+    gain = gains.get((costlier.name, simpler.name))
+    if gain is None:
+        other = gains.get((simpler.name, costlier.name))
+        if other is None:
+            raise RecordError(
+                "not-compared",
+                "A verdict needs every two contenders compared on the deciding metric.",
+                where=f"evaluation of {evaluation.task}",
+                found=f"no {evaluation.metric} comparison of {costlier.name} with {simpler.name}",
+                do="evaluate the contenders together",
+            )
+        turned = {"difference": -other.difference, "low": -other.high, "high": -other.low}
+        gain = other.model_copy(update={"a": costlier.name, "b": simpler.name, **turned})
+    return PairwiseComparison(simpler, costlier, gain, compute_p_value(gain, requirements.min_gain))
+
+
+def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComparison]:
+    if len(family) < 2:
+        return list(family)
+    from tunesmith.evaluation.stats.multiple_testing import (
+        holm_adjust,  # here, so that the rules can be read without loading numpy
+    )
+
+    lucks = holm_adjust([duel.p_value for duel in family])
+    return [replace(duel, p_value=luck, family_size=len(family)) for duel, luck in zip(family, lucks, strict=True)]
+
+
+def _classify_outcome(
+    comparison: PairwiseComparison, requirements: Requirements, metric: str, undertuned: frozenset[str]
+) -> PairwiseComparison:
+    """By the second table of `verdict.py`."""
+    gain, worthwhile = comparison.gain, get_min_relevant_gain(requirements)
+    if gain.low > requirements.min_gain and comparison.p_value <= ALPHA:
+        return replace(comparison, outcome="beaten")
+    could_gain = 1 - comparison.simpler.metrics[metric].value > worthwhile
+    if comparison.costlier.name in undertuned and not is_tuned(comparison.simpler) and could_gain:
+        return replace(comparison, outcome="short")
+    if gain.difference > worthwhile and comparison.p_value <= MAX_INCONCLUSIVE_P:
+        return replace(comparison, outcome="open", required_n=_estimate_n_to_prove(comparison, requirements))
+    if gain.high > worthwhile and is_underpowered(gain):
+        return replace(comparison, outcome="blind", required_n=_estimate_n_to_detect(comparison, requirements))
+    return replace(
+        comparison,
+        required_n=_estimate_n_to_prove(comparison, requirements) if gain.difference > requirements.min_gain else None,
+    )
+
+
+def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
+    """The examples at which this gain would be told from `min_gain`: what the comparison says, where that is 0."""
+    gain = comparison.gain
+    if requirements.min_gain == 0 and gain.needed_n is not None:
+        return max(
+            ceil(
+                gain.needed_n
+                * (compute_required_standard_errors(comparison.family_size) / compute_required_standard_errors()) ** 2
+            ),
+            gain.n + 1,
+        )
+    return estimate_required_examples(
+        gain.difference - requirements.min_gain, gain.low, gain.high, gain.n, comparison.family_size
+    )
+
+
+def _estimate_n_to_detect(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
+    """The examples at which a gain worth waiting for would be told from what was measured, or from none."""
+    gain = comparison.gain
+    distance = get_min_relevant_gain(requirements) - min(gain.difference, 0.0)
+    needed = estimate_required_examples(distance, gain.low, gain.high, gain.n, comparison.family_size)
+    return needed and max(needed, MIN_TEST_EXAMPLES)

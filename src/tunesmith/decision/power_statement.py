@@ -1,0 +1,253 @@
+"""What a test set of this size can show: before money is spent as it is assumed, afterwards as it was measured.
+
+A more elaborate contender is worth it when the whole interval of its gain lies above g = `min_gain`. So what n examples
+tell from noise with 80 % power is the distance of the true gain from g, and the least that they show is
+
+    shows = g + the minimum detectable difference (`evaluation/stats/power_analysis.py`)
+
+**What must be shown.** A true gain of exactly g is never told from g, however many examples there are: a plan needs a
+gain beyond it. Where g was named, that is 2 g: whoever calls 3 points worth it should learn of 6. Where it was not, it
+is `MIN_RELEVANT_GAIN` over nothing. Never more than half of what is left up to 1.
+
+**Several.** Where several contenders try to beat the same simpler one, Holm asks more of each; the distance grows by
+the ratio r of the standard errors asked for (`duel.compute_required_standard_errors`), the number of examples by r^2.
+
+**Nothing measured yet**: they disagree on s = 25 %. Two contenders that are each right 70 % of the time and whose
+answers correlate with 0.4 disagree on 2 * 0.7 * 0.3 * (1 - 0.4) = 25 %. Once both have answered the share is known, and
+for graded scores, which differ by less than 1, the standard deviation of their differences.
+
+**Groups.** With m = n / G examples a group whose differences correlate with c = 0.1, n examples tell as much as
+n / (1 + (m - 1) c) strangers (the design effect), and Student's t on G - 1 takes the place of z. c is assumed, and
+on the safe side of most that were measured elsewhere. Groups of very different sizes show less than this says.
+
+Sources: Kish 1965, "Survey Sampling" (design effect); Adams et al. 2004, Journal of Clinical Epidemiology 57:785 (1,039
+correlations inside groups of patients, median 0.01).
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tunesmith.decision.pairwise_comparison import ALPHA, POWER, VERDICT_BY_KIND, compute_required_standard_errors
+from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_relevant_gain
+from tunesmith.records import Answer, Contender, Evaluation, PowerStatement, Requirements
+from tunesmith.records.quantity import format_percent, format_points_number
+
+DEFAULT_DISCORDANT_RATE = 0.25
+DEFAULT_GROUP_CORRELATION = 0.1
+"""The correlation of the differences inside a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """How two contenders differ: on which share of the examples; `deviation` of the differences for graded scores."""
+
+    disagreement_rate: float
+    standard_deviation: float | None = None
+
+
+def build_power_statement(
+    n: int,
+    requirements: Requirements,
+    measured: Disagreement | None = None,
+    *,
+    comparisons: int = 1,
+    groups: int | None = None,
+    train: int = 0,
+    unused: int = 0,
+) -> PowerStatement:
+    """What `n` test examples can show, against what the bar asks for.
+
+    `measured` is None before anything was. `comparisons`: how many more elaborate contenders try to beat the simplest.
+    `groups`: how many groups the examples come in, None where each stands alone. `train` examples could be moved to the
+    test side; `unused` are test examples that `evaluation.test_limit` leaves out.
+    """
+    beyond = _compute_excess_gain(requirements)
+    wanted = requirements.min_gain + beyond
+    spread = measured or Disagreement(DEFAULT_DISCORDANT_RATE)
+    spread = Disagreement(max(spread.disagreement_rate, wanted), spread.standard_deviation)
+    rivals = max(comparisons, 1)
+    least = requirements.min_gain + _compute_detectable_distance(n, requirements, spread, rivals, groups)
+    shows = least if least <= 1 else None
+    needed = max(_estimate_required_n(n, beyond, spread, rivals, groups), MIN_TEST_EXAMPLES)
+    is_enough = n >= needed
+    return PowerStatement(
+        n=n,
+        wanted=wanted,
+        shows=shows,
+        needed=needed,
+        discordant=spread.disagreement_rate,
+        deviation=spread.standard_deviation,
+        is_assumed=measured is None,
+        comparisons=rivals,
+        groups=groups,
+        is_enough=is_enough,
+        sentence=_format_statement(n, groups, shows, requirements, wanted, None if is_enough else needed)
+        + _format_basis(n, groups, spread, measured is None),
+        options=() if is_enough else tuple(_list_options(n, needed, shows, train, unused)),
+    )
+
+
+def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]) -> Disagreement | None:
+    """How the best contender and the best of another verdict differ; None where no two can be compared."""
+    metric = evaluation.metric
+
+    def get_score(one: Contender) -> float:
+        quantity = one.metrics.get(metric)
+        return quantity.value if quantity and quantity.n else -1.0
+
+    ranked = sorted(evaluation.contenders, key=get_score, reverse=True)
+    other = next((one for one in ranked if VERDICT_BY_KIND.get(one.kind) != VERDICT_BY_KIND.get(ranked[0].kind)), None)
+    if other is None:
+        return None
+    pairs = zip(answers[ranked[0].name], answers[other.name], strict=True)
+    differences = [a.scores[metric] - b.scores[metric] for a, b in pairs if a.scores and b.scores]
+    if not differences:
+        return None
+    n, mean = len(differences), math.fsum(differences) / len(differences)
+    discordant = sum(difference != 0 for difference in differences) / n
+    if n < 2 or all(difference in (-1, 0, 1) for difference in differences):
+        return Disagreement(discordant)
+    deviation = math.sqrt(math.fsum((difference - mean) ** 2 for difference in differences) / (n - 1))
+    return Disagreement(discordant, deviation or None)
+
+
+def _compute_excess_gain(requirements: Requirements) -> float:
+    """How far over `min_gain` the gain lies that must be shown."""
+    return min(get_min_relevant_gain(requirements), (1 - requirements.min_gain) / 2)
+
+
+def _compute_detectable_distance(
+    n: int, requirements: Requirements, disagreement: Disagreement, rivals: int, groups: int | None
+) -> float:
+    """The least distance from `min_gain` that is told from noise."""
+    # imported here: numpy and scipy are slow to load, and the rules themselves do without
+    from tunesmith.evaluation.stats.power_analysis import (
+        minimum_detectable_difference,
+        minimum_detectable_mean_difference,
+    )
+
+    strangers = int(n / _compute_design_effect(n, groups))
+    harder = _compute_error_ratio(rivals, groups)
+    if disagreement.standard_deviation is not None:
+        return minimum_detectable_mean_difference(strangers, disagreement.standard_deviation) * harder
+    distance = minimum_detectable_difference(strangers, disagreement.disagreement_rate)
+    # two that differ by so much disagree at least as often
+    return (
+        minimum_detectable_difference(
+            strangers, min(1.0, max(disagreement.disagreement_rate, requirements.min_gain + distance))
+        )
+        * harder
+    )
+
+
+def _estimate_required_n(n: int, beyond: float, disagreement: Disagreement, rivals: int, groups: int | None) -> int:
+    """The examples that tell `beyond` from noise, in groups of the size that they have."""
+    from tunesmith.evaluation.stats.power_analysis import compute_required_n, compute_required_n_for_means
+
+    if disagreement.standard_deviation is None:
+        strangers = compute_required_n(beyond, disagreement.disagreement_rate)
+    else:
+        strangers = compute_required_n_for_means(beyond, disagreement.standard_deviation)
+    if groups is None:
+        return math.ceil(strangers * _compute_error_ratio(rivals, None) ** 2)
+
+    def count_required(
+        count: int,
+    ) -> int:  # more examples are more groups, and t is smaller; one group tells nothing of others
+        there = max(2, int(count * groups / n))
+        return math.ceil(strangers * _compute_error_ratio(rivals, there) ** 2 * _compute_design_effect(n, groups))
+
+    return bisect_left(range(count_required(0)), True, key=lambda count: count >= count_required(count))
+
+
+def _compute_design_effect(n: int, groups: int | None) -> float:
+    return 1.0 if not groups else 1 + (n / groups - 1) * DEFAULT_GROUP_CORRELATION
+
+
+def _compute_error_ratio(rivals: int, groups: int | None) -> float:
+    """The standard errors asked for, against those of one comparison of strangers."""
+    if groups is None:
+        return compute_required_standard_errors(rivals) / compute_required_standard_errors()
+    if groups < 2:
+        return math.inf  # one group tells nothing about others
+    from scipy import special
+
+    freedom = groups - 1
+    quantiles = special.stdtrit(freedom, 1 - ALPHA / (2 * rivals)) + special.stdtrit(freedom, POWER)
+    return float(quantiles) / compute_required_standard_errors()
+
+
+def _format_statement(
+    n: int, groups: int | None, shows: float | None, requirements: Requirements, target_gain: float, needed: int | None
+) -> str:
+    """`With 60 test examples only gains of 20 points or more can be proven. To prove 5 points you need about 1,050.`"""
+    examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (f" in {groups:,} groups" if groups else "")
+    over = (
+        f" to exceed the {_format_points(requirements.min_gain)} that you asked for"
+        if requirements.min_gain > 0
+        else ""
+    )
+    can = (
+        f"only gains of {_format_points(shows)} points or more can be proven"
+        if shows is not None
+        else "no gain can be proven"
+    )
+    named = "" if requirements.min_gain > 0 else " (you named no min_gain)"
+    if needed is None:
+        return f"With {examples} {can}{over}: that is enough to prove {_format_points(target_gain)}{named}."
+    return f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you need about {_round_up(needed):,}."
+
+
+def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_assumed: bool) -> str:
+    """What the numbers rest on."""
+    share = format_percent(disagreement.disagreement_rate)
+    if is_assumed:
+        told = f"Assumed: two contenders disagree on {share} of the examples; nothing was measured yet."
+    else:
+        told = f"Measured: the best two of different verdicts disagree on {share} of the examples"
+        told += (
+            f", by {_format_points(disagreement.standard_deviation)} points (standard deviation)."
+            if disagreement.standard_deviation
+            else "."
+        )
+    if groups:
+        strangers = int(n / _compute_design_effect(n, groups))
+        told += (
+            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so that {n:,} tell as much as "
+            f"{strangers:,} ungrouped ones."
+        )
+    return f" ({told})"
+
+
+def _list_options(n: int, needed: int, shows: float | None, train: int, unused: int) -> Iterator[str]:
+    """What costs least comes first: examples that are there, then new examples, then nothing."""
+    missing = _round_up(needed) - n
+    if unused:
+        more = "that is enough" if unused >= missing else f"{missing - unused:,} would still be missing"
+        yield f"Use the {unused:,} test examples that evaluation.test_limit leaves out: {more}."
+        missing -= unused
+    if missing > 0 and train >= 2 * missing:
+        share = math.ceil(100 * (n + unused + missing) / (n + unused + train)) / 100
+        yield (
+            f"Move {missing:,} of the {train:,} train examples to the test side (data.test_share={share:g} of "
+            "train and test together)."
+        )
+    if missing > 0:
+        yield f"Label {missing:,} more test examples."
+    lost = f"true gains below {_format_points(shows)} points" if shows is not None else "true gains"
+    yield (
+        f"Go on as it is: {lost} will mostly not be told from chance, and end in the simplest contender or in "
+        "'cannot tell'."
+    )
+
+
+def _format_points(fraction: float) -> str:
+    return format_points_number(fraction).removesuffix(".0")
+
+
+def _round_up(count: int) -> int:
+    """Rounded up, as nobody counts on single examples: 1,037 -> 1,050, 2,175 -> 2,200."""
+    unit = 5 * int(f"1{'0' * (len(str(count)) - 3)}") if count >= 1000 else 1
+    return math.ceil(count / unit) * unit

@@ -1,0 +1,149 @@
+"""What bar and circumstances ask of a contender, and what stands in their place where the user named nothing."""
+
+from collections.abc import Iterator
+
+from tunesmith.decision.context_preferences import EMPTY_CONTEXT
+from tunesmith.records import Contender, Quantity, Requirements, UsageContext
+from tunesmith.records.quantity import (
+    format_duration,
+    format_metric_name,
+    format_percent,
+    format_usd,
+    format_with_interval,
+)
+
+MIN_RELEVANT_GAIN = 0.05
+"""The smallest gain that makes us ask for more data where no `min_gain` was named (docs/decisions/011)."""
+
+DEFAULT_MIN_SCORE = 0.1
+"""Where no `min_score` was named: what is right less than one time in ten is of no use (docs/decisions/012)."""
+
+MIN_TEST_EXAMPLES = 20
+"""With fewer, even contenders that agree on every example may lie 16 points or more apart (docs/decisions/014)."""
+
+MAX_INTERVAL_HALF_WIDTH = 0.15
+"""A difference known to no better than plus or minus 15 points shows nothing (docs/decisions/014, 015)."""
+
+MAX_INCONCLUSIVE_P = 0.15
+"""A gain that luck shows more often (two-sided, corrected for several) is no reason to wait (docs/decisions/015)."""
+
+MAX_FAILURE_RATE = 0.05
+"""Who gives no answer to more of the requests is out. Scores and differences stand on what was answered, so whoever
+fails on the hard ones would look better than it is; up to here that is worth no more than the smallest gain that makes
+us ask for more data (`MIN_RELEVANT_GAIN`), whatever the missing answers would have been (docs/decisions/015)."""
+
+EXTERNAL_KIND = "outside"
+"""The kind of a system that the user has today: what it costs and takes is known where its file says so."""
+
+
+def get_min_score(requirements: Requirements) -> float:
+    """The score that a winner must reach."""
+    return DEFAULT_MIN_SCORE if requirements.min_score is None else requirements.min_score
+
+
+def get_min_relevant_gain(requirements: Requirements) -> float:
+    """The smallest gain worth waiting for."""
+    return requirements.min_gain if requirements.min_gain > 0 else MIN_RELEVANT_GAIN
+
+
+def has_proven_min_score(score: Quantity, requirements: Requirements) -> bool:
+    """The whole interval reaches the least score."""
+    return score.low >= get_min_score(requirements)
+
+
+def find_disqualification(
+    contender: Contender,
+    metric: str,
+    requirements: Requirements,
+    usage_context: UsageContext = EMPTY_CONTEXT,
+    *,
+    with_score: bool = True,
+) -> str | None:
+    """Why this contender is out for sure, naming each limit that it breaks; None when it is in.
+
+    Without `with_score` no score is too low: what was hardly tuned may score more.
+    """
+    score = contender.metrics.get(metric)
+    if score is None or score.n == 0:
+        return f"it gave no answer that could be scored for {format_metric_name(metric)}"
+    found = [*_check_failure_rate(score), *(_check_score(score, metric, requirements) if with_score else ())]
+    found += [*_check_cost(contender, requirements), *_check_latency(contender, requirements, usage_context)]
+    found += _check_data_location(contender, usage_context)
+    return " and ".join(found) or None
+
+
+def fails_too_often(score: Quantity) -> bool:
+    """Too many answers are missing for the others to speak for them."""
+    return score.failed > MAX_FAILURE_RATE * (score.n + score.failed)
+
+
+def get_latency_seconds(contender: Contender) -> float | None:
+    """Seconds that one request waits when it is alone; its share of a batch where that was not measured."""
+    alone = contender.usage.latency_seconds if contender.usage else None
+    return contender.seconds_per_request_or_none if alone is None else alone
+
+
+def format_min_score(requirements: Requirements) -> str:
+    """The least score as it stands in a sentence, with who asked for it."""
+    if requirements.min_score is not None:
+        return f"the {format_percent(requirements.min_score)} that you asked for"
+    return f"the {format_percent(DEFAULT_MIN_SCORE)} that anything of use must reach (min_score changes it)"
+
+
+def _check_failure_rate(score: Quantity) -> Iterator[str]:
+    if fails_too_often(score):
+        yield (
+            f"it gave no answer that could be scored to {score.failed:,} of {score.n + score.failed:,} requests, "
+            f"more than the {format_percent(MAX_FAILURE_RATE)} that may fail"
+        )
+
+
+def _check_score(score: Quantity, metric: str, requirements: Requirements) -> Iterator[str]:
+    if score.high < get_min_score(requirements):
+        yield f"it scores {format_with_interval(score)} in {format_metric_name(metric)}, below {format_min_score(requirements)}"
+
+
+def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[str]:
+    """A limit is passed by what is known to keep it."""
+    cost, most = contender.usd_per_1000_or_none, requirements.max_usd_per_1000
+    if most is not None and cost is None:
+        yield (
+            f"what it costs is not known, so it is not shown to cost at most {format_usd(most)} per 1,000 requests "
+            f"({_suggest_source('usd', contender)})"
+        )
+    if most is not None and cost is not None and cost > most:
+        yield f"it costs {format_usd(cost)} per 1,000 requests, more than {format_usd(most)}"
+
+
+def _check_latency(contender: Contender, requirements: Requirements, usage_context: UsageContext) -> Iterator[str]:
+    """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds. What is in use
+    today and does not say how long it takes is accepted by its users; a limit of the bar must be shown to be kept."""
+    named = [
+        limit for limit in (requirements.max_latency_seconds, usage_context.longest_wait_seconds) if limit is not None
+    ]
+    wait = get_latency_seconds(contender)
+    if requirements.max_latency_seconds is not None and wait is None:
+        yield (
+            "how long it takes is not known, so it is not shown to take at most "
+            f"{format_duration(requirements.max_latency_seconds)} a request ({_suggest_source('seconds', contender)})"
+        )
+    if named and wait is not None and wait > min(named):
+        yield f"it takes {format_duration(wait)} a request, more than {format_duration(min(named))}"
+
+
+def _suggest_source(column: str, contender: Contender) -> str:
+    """How to make a figure known."""
+    if contender.kind == EXTERNAL_KIND:
+        return f"its file may say it in a column {column}"
+    return "its service counted no tokens" if column == "usd" else "no single request was answered"
+
+
+def _check_data_location(contender: Contender, usage_context: UsageContext) -> Iterator[str]:
+    """A token price marks a provider. One in the user's own cloud charges nothing for a token (docs/decisions/015)."""
+    price, where = contender.token_price, usage_context.data_may_go
+    if price is None or where in (None, "anywhere"):
+        return
+    is_charged = price.usd_per_million_in > 0 or price.usd_per_million_out > 0
+    if where == "this machine" or is_charged:
+        allowed = "this machine" if where == "this machine" else "your own cloud"
+        yield f"it sends the data to a provider, and they may not leave {allowed}"

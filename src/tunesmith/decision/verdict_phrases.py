@@ -1,0 +1,69 @@
+"""Words that several sentences of the verdict share."""
+
+from collections.abc import Mapping
+
+from tunesmith.decision.pairwise_comparison import PairwiseComparison
+from tunesmith.records import Contender, Evaluation, MachineTime, Verdict
+from tunesmith.records.quantity import format_points, format_points_number
+
+VERDICT_ADVICE: Mapping[Verdict, str] = {
+    "stop": "Keep what you have",
+    "prompt": "Prompting is enough",
+    "rag": "Retrieve",
+    "fine-tune": "Fine-tune",
+    "fine-tune+rag": "Fine-tune and retrieve",
+}
+"""The verdict as the beginning of a sentence about its winner."""
+
+KIND_NEEDS: Mapping[str, str] = {
+    "outside": "a system of your own",
+    "zero-shot": "needs a prompt",
+    "few-shot": "needs examples in the prompt",
+    "rag": "needs retrieval",
+    "tuned": "needs training",
+    "tuned+rag": "needs training and retrieval",
+}
+"""What each kind of contender needs that a simpler one does without: what "more elaborate" means."""
+
+VERDICT_PHRASES: Mapping[Verdict, str] = {
+    "stop": "keep what you have",
+    "prompt": "prompt",
+    "rag": "retrieve",
+    "fine-tune": "fine-tune",
+    "fine-tune+rag": "fine-tune and retrieve",
+    "cannot tell": "it cannot be told",
+}
+"""The verdict as the end of a sentence."""
+
+
+def format_gain(comparison: PairwiseComparison) -> str:
+    """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
+    gain = comparison.gain
+    return f"{format_points(gain.difference)} (95 % interval {format_points_number(gain.low)} to {format_points_number(gain.high)}, n = {gain.n:,})"
+
+
+def format_busy_machine(machine: MachineTime) -> str:
+    """That times say little, and how it was measured."""
+    return (
+        f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the time, so times and "
+        "costs are uncertain"
+    )
+
+
+def estimate_request_seconds(contender: Contender, evaluation: Evaluation) -> float | None:
+    """Seconds of a request: on this machine those that its cost follows from, so that equal work takes equally long."""
+    cost, hourly = contender.usd_per_1000_or_none, evaluation.machine_usd_per_hour
+    is_here = contender.token_price is None and contender.kind != "outside"
+    if evaluation.machine is None or not is_here or not cost or not hourly:
+        return contender.seconds_per_request_or_none
+    return cost / 1000 * 3600 / hourly
+
+
+def format_p_value(p: float) -> str:
+    """`p = 0.012`, `p < 0.001`."""
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+
+
+def join_names(names: list[str]) -> str:
+    """`a, b and c`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

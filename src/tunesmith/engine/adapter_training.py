@@ -1,0 +1,72 @@
+"""Token arrays -> an adapter: the door to training. The loop is in `loop.py`."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.best_checkpoint import BestCheckpoint
+from tunesmith.engine.checkpointing import CheckpointConfig, Checkpointer
+from tunesmith.engine.memory import get_peak_memory_bytes
+from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.engine.reference_logprobs import StageProgressCallback
+from tunesmith.engine.trainer import ScoreFunction, Trainer
+from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
+
+
+def train_adapter(
+    loaded: LoadedModel,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    *,
+    adapter_folder: Path,
+    on_line: Callable[[MetricLine], None],
+    score: ScoreFunction | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    at_once: Callable[[], AbstractContextManager[None]] = nullcontext,
+    on_progress: StageProgressCallback = lambda what, done, of: None,
+    checkpointing: CheckpointConfig | None = None,
+) -> TrainingResult:
+    """Train what the recipe names, fresh; leave the best of it in `adapter_folder` and in the model.
+
+    `recipe` is complete: it has a learning rate, and either epochs or minutes (validation counts in the minutes).
+    `stop` is asked after each step; it and Ctrl-C end the training as "interrupted" with the best adapter, or the
+    current one when none was measured yet. Interrupted before the first step, `steps` is 0 and no folder is written.
+    What can be thrown away (trials, validation passes, the reference) is done inside `at_once()`, which may raise
+    `KeyboardInterrupt`.
+    `tell` hears how far the work before the first step is (what, done, of how many).
+    With `safekeeping` checkpoints are written on the way, or it goes on from one.
+
+    Errors: `TrainingError` when loss or gradient is not finite, or memory does not suffice: that step is not applied;
+    `DiskFull`; `RunError` for a checkpoint of another training.
+    """
+    with torch.random.fork_rng(devices=[loaded.device] if loaded.device.type == "cuda" else []):
+        torch.manual_seed(recipe.seed)
+        trained = build_trainable(loaded, recipe.adapter)
+        best = BestCheckpoint(trained, adapter_folder, recipe.model, recipe.revision)
+        keeper = Checkpointer(checkpointing, recipe.training.checkpoint_minutes)
+        training = Trainer(loaded, train, validation, recipe, best, on_line, keeper, on_progress)
+        try:
+            status = training.run(score, stop, at_once)
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            loaded.model.eval()
+        best.finalize(training.progress.step)
+        return _build_result(training, status)
+
+
+def _build_result(training: Trainer, status: RunStatus) -> TrainingResult:
+    progress, best = training.progress, training.best
+    return TrainingResult(
+        status=status, steps=progress.step, planned_steps=progress.planned_steps,
+        best_step=best.step, best_validation_loss=best.loss, best_score=best.score,
+        seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
+        peak_memory_bytes=get_peak_memory_bytes(training.loaded.device),
+        trainable_parameters=sum(weight.numel() for weight in training.parameters), plan=training.training_step.plan,
+        ended_early=status == "finished" and progress.looks < progress.evaluations,
+        validation_seconds=progress.validation_seconds,
+    )  # fmt: skip

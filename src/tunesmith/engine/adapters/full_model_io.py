@@ -1,0 +1,67 @@
+"""A whole model as an ordinary folder: what transformers, this program, and every server load.
+
+    config.json  model.safetensors  and, byte for byte as the base has them, tokenizer, chat template, settings
+
+The weights are one file that is replaced in one step, after everything else stands.
+"""
+
+import os
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+
+from tunesmith.atomic_io import read_regular_file, replace_atomically, write_atomically
+from tunesmith.engine.model_view import LOAD_ERRORS, open_view, silence_transformers
+from tunesmith.errors import ModelError
+from tunesmith.model_folder.model_files import WEIGHT_INDEX_FILE, list_model_files
+from tunesmith.temporary_files import make_temporary_folder
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+LICENSE_FILES = ("LICENSE", "NOTICE")
+
+
+def write_model(model: PreTrainedModel, folder: Path, adapter: Path | None = None) -> None:
+    """Write a model that was loaded from a folder, with an adapter on it if one is given.
+
+    These folders give what is copied: all that a model has besides weights and config. Training
+    changes none of it, the vocabulary least of all.
+    """
+    source = Path(str(model.name_or_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = list_model_files(source, adapter)
+    copied |= {name: source / name for name in LICENSE_FILES if (source / name).is_file()}
+    for name in copied.keys() - {CONFIG_FILE, WEIGHT_INDEX_FILE}:
+        write_atomically(folder / name, read_regular_file(copied[name]))
+    with make_temporary_folder(folder / "saved") as saved:
+        _save(model, saved)
+        write_atomically(folder / CONFIG_FILE, (saved / CONFIG_FILE).read_bytes())
+        with replace_atomically(folder / WEIGHTS_FILE) as place:
+            os.replace(saved / WEIGHTS_FILE, place)
+
+
+def _save(model: PreTrainedModel, folder: Path) -> None:
+    """transformers knows how tied and rearranged weights are stored. It would refuse odd generation settings."""
+    settings, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        with silence_transformers(), redirect_stderr(StringIO()):  # its bar does not listen to transformers' settings
+            model.save_pretrained(folder, max_shard_size="1000000GB")
+    finally:
+        model.generation_config = settings
+
+
+def read_model(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the weights of a folder that `write_model` wrote. Errors: `ModelError` when they do not fit."""
+    try:
+        with open_view(folder) as view, silence_transformers():
+            written = AutoModelForCausalLM.from_pretrained(
+                str(view), dtype=model.dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
+        model.load_state_dict(written.state_dict())
+    except LOAD_ERRORS as error:
+        raise ModelError(
+            "model-misfit", "The written model cannot be read back.", where=str(folder),
+            found=" ".join(str(error).split())[:300] or type(error).__name__, do="make the run again",
+        ) from None  # fmt: skip

@@ -1,0 +1,29 @@
+"""The ready-made constraint: the answer is one of some given token sequences."""
+
+from collections.abc import Iterable, Sequence
+
+from tunesmith.errors import UsageError
+
+TrieNode = dict[int, "TrieNode"]
+
+
+class ChoiceConstraint:
+    """A trie of the answers, each ended by a stop token. Greedy decoding in it takes the locally likeliest branch."""
+
+    def __init__(self, answers: Iterable[Sequence[int]], stop_ids: Iterable[int]) -> None:
+        stop: TrieNode = {token: {} for token in sorted(stop_ids)}
+        self.root: TrieNode = {}
+        for answer in answers:
+            node = self.root
+            for token in answer:
+                node = node.setdefault(token, {})
+            node.update(stop)
+        if not self.root or not stop:
+            raise UsageError("no-answers", "A choice needs at least one answer and one stop token.")
+
+    def __call__(self, tokens: Sequence[int]) -> list[int]:
+        """What may follow these tokens."""
+        node = self.root
+        for token in tokens:
+            node = node[token]
+        return list(node)

@@ -1,0 +1,85 @@
+"""Whether a model's attention is what the banks compute: full or with a plain window, the softmax of scaled products.
+
+What is not (recurrent layers, capped scores, sinks, positions that change with the length of the text) answers one
+prompt at a time with transformers' own attention and cache: slow and exact.
+"""
+
+from weakref import WeakKeyDictionary
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from tunesmith.engine.attention.decode_attention import KVCache, PassInput
+from tunesmith.engine.attention.hf_backend import UNREGISTERED_ERRORS
+from tunesmith.engine.generation.decoding_batch import PrefixModel
+from tunesmith.engine.generation.shared_prefixes import count_shareable_prefix
+from tunesmith.engine.lm_head import compute_hidden_states
+
+LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
+_probe_results: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()  # a model is probed once
+
+
+def get_prefix_model(model: PreTrainedModel, longest: int) -> PrefixModel | None:
+    """What reads texts of up to `longest` tokens with this model; None when its attention is something else."""
+    windows = _list_windows(model)
+    if windows is None or _has_changing_rope(model, longest):
+        return None
+    if model not in _probe_results:
+        _probe_results[model] = _matches_on_probe(PrefixModel(model, windows))
+    return PrefixModel(model, windows) if _probe_results[model] else None
+
+
+def count_tokens_that_fit(model: PreTrainedModel, memory_bytes: int) -> int:
+    """How many tokens' keys and values so much memory holds."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return memory_bytes // int(2 * config.num_hidden_layers * heads * head_size * model.dtype.itemsize)
+
+
+def _list_windows(model: PreTrainedModel) -> list[int | None] | None:
+    """How far back each layer looks; None when one keeps something else than keys and values."""
+    windows: list[int | None] = []
+    for layer in DynamicCache(config=model.config).layers:
+        if type(layer) is DynamicLayer:
+            windows.append(None)
+        elif type(layer) is DynamicSlidingWindowLayer:
+            windows.append(layer.sliding_window)
+        else:
+            return None
+    return None if getattr(model.config, "attention_chunk_size", None) else windows
+
+
+def _has_changing_rope(model: PreTrainedModel, longest: int) -> bool:
+    """Whether texts this long have other rotary frequencies than short ones."""
+    parameters = getattr(model.config, "rope_parameters", None) or {}
+    for rope in (parameters, *(part for part in parameters.values() if isinstance(part, dict))):
+        if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
+            usual = rope.get("original_max_position_embeddings") or model.config.max_position_embeddings
+            if longest > usual:
+                return True
+    return False
+
+
+@torch.inference_mode()
+def _matches_on_probe(prefix_model: PrefixModel) -> bool:
+    """A trunk, two rows and one more token of each give the hidden states of the model's own attention.
+
+    By the median over many tokens: in bfloat16 thirty layers blow rounding up at a few odd ones.
+    """
+    model = prefix_model.model
+    random = torch.Generator().manual_seed(0)
+    texts = torch.randint(model.config.get_text_config().vocab_size, (8, 14), generator=random)
+    texts[:, :6] = texts[0, :6]
+    rows = texts.tolist()
+    length = count_shareable_prefix(rows[0], rows[1])
+    try:
+        bank = KVCache(len(rows), prefix_model.prefill_prefix(rows[0][:length]))
+        prefix_model.prefill(bank, [row[length:-1] for row in rows])
+        mine_BD = prefix_model.run_pass([PassInput.from_tokens(bank, [row[-1:] for row in rows], model.device)]).float()
+    except UNREGISTERED_ERRORS:  # it does not ask the registered functions
+        return False
+    own_BD = compute_hidden_states(model, texts.to(model.device))[:, -1].float()
+    difference_B = (mine_BD - own_BD).norm(dim=-1) / own_BD.norm(dim=-1)
+    return float(difference_B.median()) < (0.2 if model.dtype.itemsize == 2 else 1e-3)

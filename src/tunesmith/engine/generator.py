@@ -1,0 +1,211 @@
+"""Answers, many prompts at once: greedily the tokens that `transformers.generate` gives one prompt at a time (float32).
+
+What prompts share at their beginning (system prompt, few-shot examples) is computed once and never copied: see
+`answering/trunks.py` for which beginnings, `answering/batch.py` for how rows enter and leave, `attention/decode.py` for
+their attention, `answering/choose.py` for the choice of a token. Models whose attention is more than that answer one
+prompt at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tunesmith.engine.generation.best_label_search import find_best_labels
+from tunesmith.engine.generation.decoding_batch import DecodingBatch, PrefixModel
+from tunesmith.engine.generation.label_scoring import score_labels
+from tunesmith.engine.generation.model_support import count_tokens_that_fit, get_prefix_model
+from tunesmith.engine.generation.sampling import Constraint, Sampling, SequenceState
+from tunesmith.engine.generation.sequence_logprobs import compute_log_probabilities
+from tunesmith.engine.generation.unbatched import generate_unbatched
+from tunesmith.engine.memory import compute_cache_budget_bytes
+from tunesmith.engine.model_loading import LoadedModel
+
+ProgressCallback = Callable[[int, int], None]
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedAnswer:
+    """The new tokens without the stop token; `finished` is False when they were cut at the limit.
+
+    `seconds` is this answer's share of the wall time: that of each pass, divided among the rows in it.
+    `compute_log_probabilities`, when asked for: of each token, and of the stop token at the end if there was one.
+    """
+
+    tokens: list[int]
+    is_complete: bool
+    seconds: float
+    log_probabilities: list[float] | None = None
+
+
+class Generator:
+    """Answers token prompts with a loaded model as it stands: with its adapter on or off, in training or not.
+
+    `batch_size`: the most rows at once; fewer where the memory for keys and values does not hold so many.
+    """
+
+    def __init__(self, loaded: LoadedModel, batch_size: int = 256) -> None:
+        self.loaded = loaded
+        self.model = loaded.model
+        self.context_length = loaded.context_length
+        self.batch_size = batch_size
+
+    def generate(
+        self,
+        prompts: Sequence[list[int]],
+        max_new_tokens: int,
+        stop_ids: set[int],
+        progress: ProgressCallback | None = None,
+        *,
+        sampling: Sampling | Sequence[Sampling] = GREEDY,
+        constraints: Sequence[Constraint | None] | None = None,
+        with_log_probabilities: bool = False,
+    ) -> list[GeneratedAnswer]:
+        """One answer per prompt, in the order of the prompts.
+
+        `sampling` and `constraints` may differ from prompt to prompt. An answer depends on its own seed only.
+        """
+        rows = [
+            SequenceState(
+                p,
+                sampling if isinstance(sampling, Sampling) else sampling[p],
+                constraints[p] if constraints else None,
+                [] if with_log_probabilities else None,
+            )
+            for p in range(len(prompts))
+        ]
+        done = 0
+        for finished in self._iterate_passes(prompts, rows, max_new_tokens, stop_ids):
+            done += len(finished)
+            if progress:
+                progress(done, len(prompts))
+        return [GeneratedAnswer(row.tokens, row.is_finished, row.seconds, row.log_probabilities) for row in rows]
+
+    def stream(
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        stop_ids: set[int],
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        constraint: Constraint | None = None,
+    ) -> Iterator[int]:
+        """The tokens of one answer as they are made, without the stop token; greedy at temperature 0."""
+        row, told = SequenceState(0, Sampling(temperature, top_p, seed), constraint), 0
+        for _ in self._iterate_passes([prompt], [row], max_new_tokens, stop_ids):
+            yield from row.tokens[told:]
+            told = len(row.tokens)
+
+    def score_labels(
+        self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]], progress: ProgressCallback | None = None
+    ) -> Tensor:
+        """The log-probability of every label as the continuation of every prompt: (prompts, labels), float32.
+
+        It is the sum over the label's tokens. Divide by their number for a mean that does not favour short labels; end
+        the labels with the stop token to ask for the whole answer rather than its beginning.
+        """
+        with self._use_inference_mode():
+            reader, most_tokens = self._get_prefix_model(prompts, labels)
+            return score_labels(
+                self.model, reader, prompts, labels, most_tokens, _count_progress(progress, len(prompts))
+            )
+
+    def find_best_labels(
+        self,
+        prompts: Sequence[list[int]],
+        labels: Sequence[Sequence[int]],
+        progress: ProgressCallback | None = None,
+        *,
+        less: Tensor | None = None,
+    ) -> list[int]:
+        """The number of the label with the highest score for each prompt, `less` (prompts, labels) taken off it.
+
+        As `score_labels` would find it, with less work (`likeliest.py`); of equal ones the first.
+        """
+        if not prompts:
+            return []
+        with self._use_inference_mode():
+            reader, most_tokens = self._get_prefix_model(prompts, labels)
+            tell = _count_progress(progress, len(prompts))
+            if reader is not None:
+                less_PA = None if less is None else less.double().numpy()
+                return find_best_labels(reader, prompts, labels, most_tokens, less_PA, tell)
+            scores_PA = score_labels(self.model, None, prompts, labels, most_tokens, tell)
+            return [int(row_A.argmax()) for row_A in (scores_PA if less is None else scores_PA - less).numpy()]
+
+    def compute_log_probabilities(
+        self, texts: Sequence[Sequence[int]], begins: Sequence[int], progress: ProgressCallback | None = None
+    ) -> list[float]:
+        """The log-probability of each text from its token number `begin` on, given those before; see `likelihood.py`.
+
+        The first token of a text is never predicted. Errors: `TrainingError` when memory runs out.
+        """
+        with self._use_inference_mode():
+            return compute_log_probabilities(self.loaded, texts, begins, progress)
+
+    def _get_prefix_model(
+        self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]]
+    ) -> tuple[PrefixModel | None, int]:
+        """What reads prompts with a label each, and how many tokens' keys and values may be held."""
+        longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
+        return get_prefix_model(self.model, longest), count_tokens_that_fit(
+            self.model, compute_cache_budget_bytes(self.model.device)
+        )
+
+    def _iterate_passes(
+        self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
+    ) -> Iterator[list[SequenceState]]:
+        """After each pass the rows that are done with it. Whenever this waits, the model is as it was."""
+        steps = self._iterate_steps(prompts, sequences, max_new_tokens, stop_ids)
+        while True:
+            with self._use_inference_mode():
+                done = next(steps, None)
+            if done is None:
+                return
+            yield done
+
+    def _iterate_steps(
+        self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
+    ) -> Iterator[list[SequenceState]]:
+        if not prompts:
+            return
+        reader = get_prefix_model(self.model, max(map(len, prompts)) + max_new_tokens)
+        if reader is None:
+            for prompt, row in zip(prompts, sequences, strict=True):
+                for is_done in generate_unbatched(self.model, prompt, row, max_new_tokens, stop_ids):
+                    yield [row] if is_done else []
+            return
+        most_tokens = count_tokens_that_fit(self.model, compute_cache_budget_bytes(self.model.device))
+        batch = DecodingBatch(reader, prompts, sequences, max_new_tokens, stop_ids, self.batch_size, most_tokens)
+        yield from batch.iterate_steps()
+
+    @contextmanager
+    def _use_inference_mode(self) -> Iterator[None]:
+        """No gradients and no dropout within this block."""
+        was_training = self.model.training
+        if was_training:
+            self.model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if was_training:
+                self.model.train()
+
+
+def _count_progress(progress: ProgressCallback | None, wanted: int) -> Callable[[int], None]:
+    """Adds up how many are ready, and tells."""
+    ready = 0
+
+    def report(more: int) -> None:
+        nonlocal ready
+        ready += more
+        if progress is not None and more:
+            progress(ready, wanted)
+
+    return report

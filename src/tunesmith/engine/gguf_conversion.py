@@ -1,0 +1,50 @@
+"""Turn a GGUF file into an ordinary model folder: float32 safetensors, config and tokenizer.
+
+The embedded model comes as GGUF with 4-bit weights; transformers dequantizes it. What is trained and evaluated is
+exactly the dequantized model.
+"""
+
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tunesmith.engine.model_view import silence_transformers
+from tunesmith.errors import ModelError
+
+
+def convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write `folder` (made if missing) from a GGUF file.
+
+    Errors: `ModelError` when transformers cannot read the file.
+    """
+    where, name = str(gguf.parent), gguf.name
+    try:
+        # The bar over the tensors is tqdm's own, which transformers' settings do not reach: it writes to stderr.
+        with silence_transformers(), redirect_stderr(StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                where, gguf_file=name, dtype=torch.float32, local_files_only=True
+            )
+            _clear_quantization(model)
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise ModelError(
+            "gguf-unreadable",
+            "This GGUF file cannot be read.",
+            where=str(gguf),
+            found=next(iter(str(error).splitlines()), type(error).__name__),
+            do="fetch the file again, or use a model in safetensors",
+        ) from None
+
+
+def _clear_quantization(model: Any) -> None:
+    """The weights are plain floats now, but transformers still marks them as GGUF and would refuse to save them."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized = False
+    model.hf_quantizer = None

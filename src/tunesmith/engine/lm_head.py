@@ -1,0 +1,118 @@
+"""Hidden states and logits apart, so that only the positions that matter reach the output head.
+
+    logits = softcap(scale * hidden W^T)      scale and softcap are 1 and none for nearly every model
+
+`check_head` proves on load that this road gives the model's own logits; a model with another head is refused, not
+trained wrongly.
+
+Shapes: B rows, T tokens, N positions, D hidden, V vocabulary.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from tunesmith.errors import ModelError
+
+PROBE_TOKENS, PROBE_PREFIX_TOKENS = 8, 5
+"""Tokens of the text that a model is probed with when it is loaded, and of its beginning."""
+
+
+def compute_hidden_states(
+    model: PreTrainedModel,
+    tokens_BT: Tensor,
+    *,
+    cache: Cache | None = None,
+    mask_BT: Tensor | None = None,
+    positions_BT: Tensor | None = None,
+) -> Tensor:
+    """The decoder's last hidden states, BTD. With a cache, the tokens continue what the cache holds and join it."""
+    return model.base_model(
+        input_ids=tokens_BT,
+        attention_mask=mask_BT,
+        position_ids=positions_BT,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+
+
+def has_plain_cache(model: PreTrainedModel) -> bool:
+    """Whether every layer caches plain keys and values (no sliding window, no recurrent state).
+
+    Only then can a beginning be shared, and rows be padded, joined and dropped, by handling the cache's tensors.
+    """
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
+    """Logits of chosen positions, NV, in float32 (float64 for a float64 model)."""
+    head: nn.Module = model.get_output_embeddings()
+    logits_NV = head(hidden_ND)
+    logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
+    config = model.config
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    softcap = getattr(config, "final_logit_softcapping", None)
+    logits_NV = logits_NV if scale == 1.0 else logits_NV * scale
+    return torch.tanh(logits_NV / softcap) * softcap if softcap else logits_NV
+
+
+def check_causal(model: PreTrainedModel) -> None:
+    """Hold the hidden states of a beginning, and of a text read piece by piece, against those of the whole text.
+
+    A token may not know what comes after it: an encoder (BERT without `is_decoder`) sees both sides and would be
+    trained on what it is to predict. And a model that answers token by token must be the one that was trained: some
+    architectures keep a state of their own, not the cache that answers are made with here.
+    Errors: `ModelError`; whatever the architecture raises when it is asked for plain hidden states.
+    """
+    whole_BT = _build_probe(model, PROBE_TOKENS)
+    with torch.inference_mode():
+        whole_TD, begin_TD = (
+            compute_hidden_states(model, tokens_BT)[0].float()
+            for tokens_BT in (whole_BT, whole_BT[:, :PROBE_PREFIX_TOKENS])
+        )
+        if not _is_near(begin_TD, whole_TD[:PROBE_PREFIX_TOKENS]):
+            raise ModelError(
+                "not-causal",
+                "In this model a token sees those that come after it, so it cannot be trained to predict.",
+                where=type(model).__name__, found=f"model_type {model.config.model_type}",
+                do="choose a decoder-only text model",
+            )  # fmt: skip
+        cache = DynamicCache(config=model.config)
+        for tokens_BT in whole_BT.split([PROBE_PREFIX_TOKENS, *[1] * (PROBE_TOKENS - PROBE_PREFIX_TOKENS)], dim=1):
+            last_TD = compute_hidden_states(model, tokens_BT, cache=cache)[0].float()
+    if not _is_near(last_TD, whole_TD[-1:]):
+        raise ModelError(
+            "no-answers", "This architecture answers in a way that is not supported.", where=type(model).__name__,
+            found=f"model_type {model.config.model_type}; read token by token it is another model than read at once",
+            do="choose a model with plain attention (docs/guide/models.md lists families)",
+        )  # fmt: skip
+
+
+def _build_probe(model: PreTrainedModel, tokens: int) -> Tensor:
+    embedding = model.get_input_embeddings()
+    assert isinstance(embedding, nn.Embedding)
+    return torch.arange(1, tokens + 1, device=model.device)[None] % embedding.num_embeddings
+
+
+def _is_near(one_TD: Tensor, other_TD: Tensor) -> bool:
+    """Equal but for rounding, which thirty layers in bfloat16 blow up to a few percent."""
+    return bool((one_TD - other_TD).norm() <= 0.1 * other_TD.norm())
+
+
+def check_head(model: PreTrainedModel) -> None:
+    """Compare this module's logits with the model's own on a few tokens.
+
+    Errors: `ModelError` when they differ: this architecture does something to its logits that is not known here.
+    """
+    probe_BT = _build_probe(model, PROBE_PREFIX_TOKENS)
+    with torch.inference_mode():
+        own_TV = compute_logits(model, compute_hidden_states(model, probe_BT)[0])
+        models_TV = model(input_ids=probe_BT, use_cache=False).logits[0].float()
+    if not torch.allclose(own_TV, models_TV, rtol=1e-2, atol=1e-2 * float(models_TV.abs().max())):
+        raise ModelError(
+            "unknown-head",
+            "This architecture changes its logits in a way that is not supported.",
+            where=type(model).__name__,
+            do="use another model",
+        )

@@ -1,0 +1,132 @@
+"""Load a model folder for training or answering: safetensors only, no remote code, no network.
+
+Precision "auto" is bfloat16 where the machine multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX on a CPU,
+any CUDA device that says so) and float32 elsewhere: emulated bfloat16 is slower than float32 and less exact.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from tunesmith.engine.adapters.peft_format import has_four_bit_base, read_adapter
+from tunesmith.engine.adapters.qlora import quantize_to_four_bits
+from tunesmith.engine.kernels.fusion import fuse
+from tunesmith.engine.lm_head import check_causal, check_head
+from tunesmith.engine.memory import limit_kernel_cache
+from tunesmith.engine.model_view import check_sizes, convert_load_errors, open_view
+from tunesmith.errors import ModelError, truncate_list
+
+Precision = Literal["auto", "bf16", "float32"]
+LEGACY_BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias", ".position_ids")
+"""What older versions of transformers wrote into the weights although it is computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model in memory. `context_length`: the most tokens its positions allow (`sys.maxsize`: any).
+
+    `adapter` is the folder of the adapter that it was loaded with.
+    """
+
+    model: PreTrainedModel
+    device: torch.device
+    dtype: torch.dtype
+    context_length: int
+    parameters: int
+    adapter: Path | None = None
+
+
+def load_model(
+    folder: str | Path, precision: Precision = "auto", adapter: Path | None = None, *, four_bits: bool = False
+) -> LoadedModel:
+    """Load the weights of a folder, frozen, in evaluation mode, with an adapter on them if one is given.
+
+    With `four_bits`, or where the adapter was trained so, linear layers are held in 4 bits.
+    Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit;
+    `MissingExtraError` when 4 bits are asked for and bitsandbytes is not there.
+    """
+    limit_kernel_cache()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = choose_dtype(precision, device)
+    with open_view(Path(folder)) as view, convert_load_errors(Path(folder)):
+        attention = check_sizes(view)
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not know output_loading_info
+        model, report = from_pretrained(
+            str(view),
+            output_loading_info=True,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,  # left out, transformers would ask the terminal
+            attn_implementation=attention,
+        )
+    model.name_or_path = str(folder)  # where files are copied from; the view is gone
+    _check_weights(report, model, Path(folder))
+    parameters = sum(weight.numel() for weight in model.parameters())
+    model.requires_grad_(False).eval()
+    if four_bits or (adapter is not None and has_four_bit_base(adapter)):
+        quantize_to_four_bits(model, device)
+    model.to(device)
+    with convert_load_errors(Path(folder)):
+        check_causal(model)
+        check_head(model)
+    fuse(model)
+    if adapter is not None:
+        read_adapter(model, adapter)
+    return LoadedModel(
+        model=model,
+        device=device,
+        dtype=dtype,
+        context_length=getattr(model.config, "max_position_embeddings", None) or sys.maxsize,
+        parameters=parameters,
+        adapter=adapter,
+    )
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of the frozen weights and of the computation."""
+    if precision == "float32":
+        return torch.float32
+    return torch.bfloat16 if precision == "bf16" or has_bfloat16_matmul(device) else torch.float32
+
+
+def get_local_dtype(precision: Precision) -> str:
+    """What a model is computed in on this machine: `float32` or `bfloat16`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return str(choose_dtype(precision, device)).removeprefix("torch.")
+
+
+def has_bfloat16_matmul(device: torch.device) -> bool:
+    """Whether this device has hardware for bfloat16 matrix products."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Path) -> None:
+    """What is loaded must be what the folder holds. Errors: `ModelError`."""
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        raise ModelError(
+            "missing-weights", "This model folder lacks weights.", where=str(folder),
+            found=f"no {truncate_list(sorted(report['missing_keys']))}", do="fetch or save the model again",
+        )  # fmt: skip
+    buffers = {name for name, _ in model.named_buffers()}
+    unread = sorted(
+        name for name in report["unexpected_keys"] if name not in buffers and not name.endswith(LEGACY_BUFFERS)
+    )
+    if unread:
+        raise ModelError(
+            "unread-weights", "The folder holds weights that this architecture does not read.", where=str(folder),
+            found=f"{truncate_list(unread)}; model_type {model.config.model_type}",
+            do="check that config.json is the one of these weights; fetch the folder again from its source",
+        )  # fmt: skip
+
+
+def get_accelerator_name(device: torch.device) -> str | None:
+    """What the device calls itself; None for a CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None

@@ -1,0 +1,109 @@
+"""A micro-batch as a prefix forest: what several sequences begin with stands once.
+
+Tokens stand in depth-first order, a token's position is its depth, and
+
+    token i may attend to token j  exactly when  j <= i < end[j],    end[j] = one past the last token of j's subtree
+
+so every sequence sees its own tokens and nothing else; packing is the forest whose trees share nothing, and there is no
+padding. Loss and gradient are those of the sequences one by one (`tests/engine/test_engine_forest.py`).
+
+A beginning is shared only where that saves at least `MIN_SAVED_TOKENS` tokens: many small forks cost more in small matrix
+products than they save. Any choice is exact.
+
+Shapes: N tokens of the forest, S sequences, T tokens of a sequence.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+MIN_SAVED_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Tokens `start` to `stop` of the forest, which the same sequences pass through; `parent` is -1 for a root.
+
+    `prefix_P`: where the tokens before it, on the way from the root, stand.
+    """
+
+    start: int
+    stop: int
+    parent: int
+    prefix_P: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Where every token of every sequence stands. `places[s]` are the places of sequence s, in its order."""
+
+    tokens_N: np.ndarray
+    positions_N: np.ndarray
+    end_N: np.ndarray
+    nodes: tuple[Node, ...]
+    token_indices: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens_N)
+
+
+def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOKENS) -> Forest:
+    """The forest of some token sequences (none of them empty)."""
+    order = sort_by_prefix(sequences)
+    shared = [0, *(count_common_prefix(sequences[a], sequences[b]) for a, b in pairwise(order))]
+    tokens: list[np.ndarray] = []
+    nodes: list[Node] = []
+    places: list[np.ndarray] = [np.empty(0, np.int64)] * len(sequences)
+    size = 0
+    # (first and last + 1 of a run in `order`, tokens that are planted already, the node they end in, their places)
+    waiting = [(0, len(order), 0, -1, np.empty(0, np.int64))]
+    while waiting:
+        low, high, depth, parent, path_P = waiting.pop()
+        longest = len(sequences[order[low]])
+        common = min(shared[low + 1 : high], default=longest)  # of one sequence alone: all of it
+        if common > depth and (high - low == 1 or (high - low - 1) * (common - depth) >= min_saved):
+            nodes.append(Node(size, size + common - depth, parent, path_P))
+            tokens.append(sequences[order[low]][depth:common])
+            path_P = np.concatenate([path_P, np.arange(size, size + common - depth)])
+            size, depth, parent = size + common - depth, common, len(nodes) - 1
+        for s in (s for s in order[low:high] if len(sequences[s]) == depth):
+            places[s] = path_P
+        runs = _split_runs([s for s in range(low, high) if len(sequences[order[s]]) > depth], shared, common)
+        waiting += [(a, b, depth, parent, path_P) for a, b in reversed(list(runs))]
+    return _assemble_forest(np.concatenate(tokens), nodes, places)
+
+
+def sort_by_prefix(sequences: Sequence[np.ndarray]) -> list[int]:
+    """The numbers of the sequences, those that begin alike side by side, a beginning before what continues it."""
+    return sorted(range(len(sequences)), key=lambda s: (sequences[s].astype(">u4").tobytes(), s))
+
+
+def count_common_prefix(one: np.ndarray, other: np.ndarray) -> int:
+    """How many first tokens two sequences share."""
+    most = min(len(one), len(other))
+    differs_T = one[:most] != other[:most]
+    return int(differs_T.argmax()) if differs_T.any() else most
+
+
+def _split_runs(rest: list[int], shared: Sequence[int], common: int) -> Iterator[tuple[int, int]]:
+    """Cut neighbours into runs that share more than `common` tokens."""
+    begin = 0
+    for k in range(1, len(rest) + 1):
+        if k == len(rest) or shared[rest[k]] <= common:
+            yield rest[begin], rest[k - 1] + 1
+            begin = k
+
+
+def _assemble_forest(tokens_N: np.ndarray, nodes: list[Node], places: list[np.ndarray]) -> Forest:
+    positions_N = np.empty(len(tokens_N), np.int64)
+    end_N = np.empty(len(tokens_N), np.int64)
+    ends = [node.stop for node in nodes]
+    for n in range(len(nodes) - 1, -1, -1):  # children stand behind their parents
+        node = nodes[n]
+        if node.parent >= 0:
+            ends[node.parent] = max(ends[node.parent], ends[n])
+        end_N[node.start : node.stop] = ends[n]
+        positions_N[node.start : node.stop] = np.arange(node.stop - node.start) + len(node.prefix_P)
+    return Forest(tokens_N.astype(np.int64), positions_N, end_N, tuple(nodes), tuple(places))

@@ -1,0 +1,385 @@
+"""How fast this machine is with a model, and how much memory that takes: measured on the model or on a slice of it.
+
+A slice has the model's own layers with random weights, but only one or three of them. The numbers of one layer are half
+the difference, so those of the whole model follow without its weights being there:
+
+    whole = one + (layers - 1) (three - one) / 2
+
+That multiplies the noise of the clock by half the layers, which a large model bears (its layers take long) and a small
+one does not: up to `MAX_FULLY_TIMED_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no noise.
+
+An estimate must be worth its time, so what is timed is counted in tokens and not by a clock, and is the same for all
+data: at most `MAX_TIMED_TOKENS` forward and backward, as many forward, `TIMED_NEW_TOKENS` passes of the generation for a few rows
+and for one, each `1 + REPETITIONS` times. The rates that come of it hold for other data too, so they can be handed in.
+
+The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
+search as before a training, each trial made of two.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import __version__ as transformers_version
+
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.adapters.qlora import quantize_to_four_bits
+from tunesmith.engine.batching import count_computed_tokens, iterate_batches, sort_by_length_desc
+from tunesmith.engine.generator import Generator
+from tunesmith.engine.kernels.fusion import fuse
+from tunesmith.engine.memory import get_used_memory_bytes, release_unused_memory
+from tunesmith.engine.memory_plan import (
+    OPTIMIZER_STATE_BYTES,
+    MemoryTrial,
+    build_memory_request,
+    compute_memory_budget,
+    find_plan,
+    truncate_to_tail,
+)
+from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.model_loading import LoadedModel, choose_dtype, get_accelerator_name
+from tunesmith.engine.model_view import LOAD_ERRORS, choose_attention, open_view, silence_transformers
+from tunesmith.engine.prefix_forest import build_forest
+from tunesmith.engine.reference_logprobs import add_mismatched
+from tunesmith.engine.training_step import TrainingStep, build_optimizer
+from tunesmith.errors import ModelError
+from tunesmith.records import MemoryPlan, Recipe, TokenArrays
+
+SLICE_LAYERS = (1, 3)  # layers
+MAX_FULLY_TIMED_PARAMETERS = 400_000_000
+MAX_REPETITIONS = 2
+MAX_TIMED_TOKENS = 128
+MAX_TIMED_PROMPTS = 8
+TIMED_NEW_TOKENS = 4
+PROMPT_TOKENS = 4
+"""Of the prompts behind which passes are timed: what is read is not what is to be timed."""
+COUNTED_PROMPTS = 256
+MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds of the pieces of a training, which follow from model, machine, method and adapter, not from the data.
+
+    Of a training step: a token forward and backward, the optimizer's move. Of validation and of asking: a token read;
+    one token more for some answers: `pass_seconds`, and `pass_sequence_seconds` for each of them.
+    """
+
+    token_seconds: float
+    validation_token_seconds: float
+    update_seconds: float
+    pass_seconds: float
+    pass_sequence_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Throughput(Rates):
+    """With what follows from the data: seconds to read a prompt, what prompts share counted once; bytes held by
+    weights, optimizer and the largest micro-batch."""
+
+    prompt_seconds: float = 0.0
+    used_bytes: float = 0.0
+
+    @property
+    def rates(self) -> Rates:
+        """Without what follows from the data."""
+        return Rates(**{field.name: getattr(self, field.name) for field in fields(Rates)})
+
+    def at(self, rates: Rates) -> "Throughput":
+        """The same data at other rates."""
+        per_token = self.prompt_seconds / self.validation_token_seconds if self.validation_token_seconds else 0.0
+        return replace(self, **vars(rates), prompt_seconds=per_token * rates.validation_token_seconds)
+
+
+@dataclass(frozen=True)
+class TrainingProfile:
+    """Everything about model, machine and data that time and memory follow from.
+
+    Tokens are those that are computed, shared beginnings once. `base_bytes`: the process as it is without the model.
+    `reference_tokens` are read before the first step by methods that need it, else 0. `unshared`: why examples cannot
+    share their beginnings, where they cannot.
+    """
+
+    throughput: Throughput
+    plan: MemoryPlan
+    tokens_per_step: float
+    validation_tokens: int
+    reference_tokens: int
+    timed_prompts: int
+    base_bytes: int
+    accelerator: str | None
+    no_sharing_message: str | None = None
+
+
+def time_it() -> Rates | None:
+    """No rates are known."""
+    return None
+
+
+def profile_slices(
+    folder: str,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    recall: Callable[[], Rates | None] = time_it,
+) -> TrainingProfile:
+    """Measured on slices; the model's weights need not be there. `recall` is asked once plan and memory are found:
+    where it knows the rates, nothing is timed. Errors: `ModelError`, `TrainingError`."""
+    try:
+        return _profile_slices(folder, train, validation, recipe, recall)
+    finally:
+        gc.collect()  # modules hold each other
+        release_unused_memory()
+
+
+def conditions_of(recipe: Recipe) -> dict[str, str]:
+    """What rates follow from in this process, besides the model's files: threads, dtype, method, adapter, versions."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {
+        "threads": str(torch.get_num_threads()),
+        "dtype": str(choose_dtype(recipe.training.precision, device)),
+        "accelerator": str(get_accelerator_name(device)),
+        "method": recipe.method,
+        "adapter": recipe.adapter.model_dump_json(),
+        "torch": torch.__version__,
+        "transformers": transformers_version,
+    }
+
+
+def _profile_slices(
+    folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe, recall: Callable[[], Rates | None]
+) -> TrainingProfile:
+    base_bytes = _measure_base_bytes()
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        all_layers, parameters = _count_layers_and_parameters(folder)
+        slices = [_build_slice(folder, recipe, min(layers, all_layers)) for layers in SLICE_LAYERS]
+        steppers = [_build_training_step(loaded, train, recipe) for loaded in slices]
+
+        def extrapolate(one: float, three: float) -> float:
+            return max(one, one + (all_layers - SLICE_LAYERS[0]) * (three - one) / (SLICE_LAYERS[1] - SLICE_LAYERS[0]))
+
+        def run_trial(arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
+            return int(extrapolate(*(stepper.measure_bytes(arrays, piece, checkpointing) for stepper in steppers)))
+
+        weights = extrapolate(*(_count_weight_bytes(stepper.loaded) for stepper in steppers))
+        trained = extrapolate(*(_count_trained_weights(stepper.loaded) for stepper in steppers))
+        loading = weights + _count_file_bytes(folder) if slices[0].device.type == "cpu" else 0
+        prospect = _build_profile(
+            steppers[-1], run_trial, train, validation, recipe, base_bytes, (weights, trained, loading)
+        )
+        rates = recall()
+        if rates is None and parameters <= MAX_FULLY_TIMED_PARAMETERS:
+            timed = _build_training_step(_build_slice(folder, recipe, all_layers), train, recipe)
+            rates = _rates(timed, train, validation, recipe, prospect)
+        elif rates is None:
+            one, three = (vars(_rates(stepper, train, validation, recipe, prospect)) for stepper in steppers)
+            rates = Rates(**{name: extrapolate(one[name], three[name]) for name in one})
+    return replace(prospect, throughput=prospect.throughput.at(rates))
+
+
+def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> TrainingProfile:
+    """Measured on the whole model, whose adapter is then attached. Errors: `TrainingError`."""
+    weights = _count_weight_bytes(loaded)
+    base_bytes = max(0, _measure_base_bytes() - (weights if loaded.device.type == "cpu" else 0))
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        stepper = _build_training_step(loaded, train, recipe)
+        known = (weights, _count_trained_weights(loaded), 0)
+        prospect = _build_profile(stepper, stepper.measure_bytes, train, validation, recipe, base_bytes, known)
+        rates = _rates(stepper, train, validation, recipe, prospect)
+    return replace(prospect, throughput=prospect.throughput.at(rates))
+
+
+def _count_layers_and_parameters(folder: str | Path) -> tuple[int, int]:
+    """How many layers the model has, and how many parameters; no weights are made. Errors: as `_build_slice`."""
+    try:
+        with silence_transformers(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except LOAD_ERRORS as error:
+        raise _build_slice_error(folder, error) from None
+    return config.get_text_config().num_hidden_layers, sum(weight.numel() for weight in model.parameters())
+
+
+def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
+    return ModelError(
+        "no-slice", "The first layers of this model cannot be built to measure them.", where=str(folder),
+        found=" ".join(str(error).split())[:300] or type(error).__name__, do="estimate with --measure",
+    )  # fmt: skip
+
+
+def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel:
+    """A model with the first layers only and random weights."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = choose_dtype(recipe.training.precision, device)
+    try:
+        with open_view(Path(folder), weights_needed=False) as view, silence_transformers():
+            config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
+            text = config.get_text_config()
+            text.num_hidden_layers = layers
+            if getattr(text, "layer_types", None):
+                text.layer_types = text.layer_types[:layers]
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=choose_attention(config), trust_remote_code=False
+            )
+    except LOAD_ERRORS as error:
+        raise _build_slice_error(folder, error) from None
+    model.requires_grad_(False).eval()
+    if recipe.adapter.kind == "qlora":
+        quantize_to_four_bits(model, device)
+    model.to(device)
+    fuse(model)
+    context = getattr(config, "max_position_embeddings", None) or 1 << 30
+    return LoadedModel(model, device, dtype, context, sum(w.numel() for w in model.parameters()))
+
+
+def _build_training_step(loaded: LoadedModel, train: TokenArrays, recipe: Recipe) -> TrainingStep:
+    build_trainable(loaded, recipe.adapter)
+    return TrainingStep(loaded, build_method(recipe), longest=int(np.diff(train.starts_S1).max()))
+
+
+def _build_profile(
+    training_step: TrainingStep, trial: MemoryTrial, train: TokenArrays, validation: TokenArrays, recipe: Recipe, base_bytes: int,
+    known: tuple[float, float, float],
+) -> TrainingProfile:  # fmt: skip
+    """The plan and what follows from it; of the pace only the memory and the tokens of a prompt are known yet.
+
+    `known`: bytes of the weights, number of trained weights, bytes while loading.
+    """
+    weights, trained, loading = known
+    device = training_step.loaded.device
+    kept = int(trained * (OPTIMIZER_STATE_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0)))
+    wish = build_memory_request(training_step, train, recipe.training, recipe.seed)
+    budget = compute_memory_budget(device, recipe.training, int(base_bytes + weights)) - kept
+    plan = find_plan(wish, trial, budget)
+    computed = [wish.count_step_tokens(train, step, plan.most_tokens) for step in wish.steps]
+    look_tokens = wish.count_step_tokens(validation, range(len(validation)), plan.most_tokens)
+    worst = sort_by_length_desc(train)[: recipe.training.batch_size]
+    largest = max(
+        count_computed_tokens(train, piece, as_forest=wish.as_forest)
+        for piece in wish.split_step(train, worst, plan.most_tokens)
+    )
+    held = max(weights + kept + plan.bytes_per_token * largest, loading)
+    times_read = (
+        training_step.method.uses_reference + training_step.method.estimates_kl
+    )  # mismatched answers are read as well
+    return TrainingProfile(
+        throughput=Throughput(
+            0, 1, 0, 0, prompt_seconds=_prompt_tokens(validation, as_forest=wish.as_forest), used_bytes=held
+        ),
+        plan=plan,
+        tokens_per_step=sum(computed) / len(computed),
+        validation_tokens=look_tokens,
+        reference_tokens=int(len(train) / recipe.training.batch_size * computed[0]) * times_read,
+        timed_prompts=min(len(validation), recipe.evaluation.batch_size, MAX_TIMED_PROMPTS),
+        base_bytes=base_bytes,
+        accelerator=get_accelerator_name(device),
+        no_sharing_message=training_step.no_sharing_message,
+    )
+
+
+def _rates(
+    stepper: TrainingStep, train: TokenArrays, validation: TokenArrays, recipe: Recipe, prospect: TrainingProfile
+) -> Rates:  # fmt: skip
+    """The shortest of a few repetitions, after one that is not counted."""
+    stepper.set_plan(prospect.plan)
+    model = stepper.loaded.model
+    batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
+    most_tokens = min(prospect.plan.most_tokens, MAX_TIMED_TOKENS)
+    arrays = _add_blank_reference(add_mismatched(stepper.method, truncate_to_tail(train, batch, most_tokens)))
+    wish = build_memory_request(stepper, arrays, recipe.training, recipe.seed)
+    piece = wish.split_step(arrays, range(len(arrays)), most_tokens)[0]
+    tokens = wish.count_step_tokens(arrays, piece, prospect.plan.most_tokens)
+    model.train()
+    step_seconds = _measure_seconds(lambda: stepper.backward(arrays, piece, 1))
+    masters = [_get_master_weight(weight) for weight in model.parameters() if weight.requires_grad]
+    update_seconds = _measure_seconds(build_optimizer(masters, stepper.loaded.device, lr=0.0, weight_decay=0.0).step)
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    look_seconds = _measure_seconds(lambda: stepper.compute_sequence_logps(arrays, piece))
+    prompts = [_get_prompt_tokens(validation, e)[-PROMPT_TOKENS:] for e in range(prospect.timed_prompts)]
+    generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
+
+    def pass_seconds(rows: int) -> float:
+        took = _measure_seconds(lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set()))
+        read = sum(map(len, prompts[:rows])) * look_seconds / tokens
+        return max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2) / TIMED_NEW_TOKENS
+
+    all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
+    a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
+    return Rates(
+        token_seconds=step_seconds / tokens,
+        validation_token_seconds=look_seconds / tokens,
+        update_seconds=update_seconds,
+        pass_seconds=max(0.0, all_rows - a_row * len(prompts)),
+        pass_sequence_seconds=a_row,
+    )
+
+
+def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:
+    """What the optimizer moves: the weight, or its float32 master of `adapters/full.py`."""
+    if weight.grad is None or weight.grad.dtype == weight.dtype:
+        return weight
+    master = nn.Parameter(weight.detach().to(weight.grad.dtype))
+    master.grad = weight.grad
+    return master
+
+
+def _add_blank_reference(arrays: TokenArrays) -> TokenArrays:
+    """With a reference that says nothing: what it says costs nothing."""
+    beside = None if arrays.mismatched is None else _add_blank_reference(arrays.mismatched)
+    return replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=beside)
+
+
+def _get_prompt_tokens(arrays: TokenArrays, e: int) -> list[int]:
+    """An example's tokens before the first trained one."""
+    tokens_T, weights_T = arrays.get_sequence(arrays.get_sequence_range(e)[0])
+    return tokens_T[: max(1, int((weights_T > 0).argmax()))].tolist()
+
+
+def _prompt_tokens(validation: TokenArrays, *, as_forest: bool) -> float:
+    """Tokens that are computed for a prompt on average: what prompts begin with in common, once."""
+    prompts = [np.array(_get_prompt_tokens(validation, e)) for e in range(min(len(validation), COUNTED_PROMPTS))]
+    computed = len(build_forest(prompts)) if as_forest else sum(map(len, prompts))
+    return computed / max(1, len(prompts))
+
+
+def _measure_seconds(work: Callable[[], object]) -> float:
+    """The shortest of a few repetitions after the first, which pays for what is done once."""
+    seconds: list[float] = []
+    for _ in range(1 + MAX_REPETITIONS):
+        began = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _measure_base_bytes() -> int:
+    release_unused_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return get_used_memory_bytes(device)
+
+
+def _count_weight_bytes(loaded: LoadedModel) -> int:
+    tensors = [*loaded.model.parameters(), *loaded.model.buffers()]
+    return sum(
+        storage.nbytes() for storage in {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}.values()
+    )
+
+
+def _count_file_bytes(folder: str | Path) -> int:
+    """Files of weights; while they are read into memory of another dtype their pages are resident too."""
+    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+
+
+def _count_trained_weights(loaded: LoadedModel) -> int:
+    return sum(weight.numel() for weight in loaded.model.parameters() if weight.requires_grad)

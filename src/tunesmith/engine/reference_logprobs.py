@@ -1,0 +1,85 @@
+"""What the reference model says of every answer, computed once before the first step.
+
+The reference is the model before it is trained: the adapter is off, or (full fine-tuning) still untouched. Its
+log-probabilities never change, so they are kept with the checkpoints: a training that goes on has the same ones, also
+when the untouched weights are no longer in memory.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tunesmith.engine.methods.kto import build_mismatched
+from tunesmith.engine.methods.training_method import TrainingMethod
+from tunesmith.engine.prefix_forest import sort_by_prefix
+from tunesmith.engine.training_step import TrainingStep
+from tunesmith.records import TokenArrays
+
+if TYPE_CHECKING:
+    from tunesmith.engine.trainer import Trainer
+
+MAX_CHUNK_EXAMPLES = 128  # between two looks at whether to stop
+
+StageProgressCallback = Callable[[str, int, int], None]
+"""(what is done, how many of, how many)."""
+
+
+def add_mismatched(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
+    """The arrays with the sequences that the method reads beside them."""
+    return replace(arrays, mismatched=build_mismatched(arrays)) if method.estimates_kl else arrays
+
+
+def attach_reference(training: "Trainer", stop: Callable[[], bool]) -> bool:
+    """Put what the reference says into the data, asked now or kept with the checkpoint; False when asked to stop."""
+    splits = {"train": training.train, "validation": training.validation}
+    if not training.reference:
+        with training.trainable.use_base_model():
+            logps = compute_reference_logps(training.training_step, splits, training.on_progress, stop)
+        if logps is None:
+            return False
+        training.reference = logps
+    training.train, training.validation = (
+        with_reference_logps(name, arrays, training.reference) for name, arrays in splits.items()
+    )
+    return True
+
+
+def compute_reference_logps(
+    training_step: TrainingStep,
+    splits: Mapping[str, TokenArrays],
+    on_progress: StageProgressCallback,
+    stop: Callable[[], bool],
+) -> dict[str, Tensor] | None:
+    """Log-probabilities of all sequences by the model as it stands, float64, by the name of their split.
+
+    None when it was asked to stop.
+    """
+    parts = _collect_splits(splits)
+    wanted, done = sum(map(len, parts.values())), 0
+    logps = {name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64) for name, arrays in parts.items()}
+    for name, arrays in parts.items():
+        order = sort_by_prefix([arrays.get_sequence(arrays.get_sequence_range(e)[0])[0] for e in range(len(arrays))])
+        for begin in range(0, len(order), MAX_CHUNK_EXAMPLES):
+            if stop():
+                return None
+            examples = order[begin : begin + MAX_CHUNK_EXAMPLES]
+            logps[name][arrays.list_sequence_indices(examples)] = training_step.compute_sequence_logps(arrays, examples)
+            done += len(examples)
+            on_progress("reference", done, wanted)
+    return logps
+
+
+def with_reference_logps(name: str, arrays: TokenArrays, logps: Mapping[str, Tensor]) -> TokenArrays:
+    """A split with what `compute_reference_logps` found."""
+    beside = arrays.mismatched
+    if beside is not None:
+        beside = replace(beside, reference_S=logps[f"{name}/mismatched"].numpy())
+    return replace(arrays, reference_S=logps[name].numpy(), mismatched=beside)
+
+
+def _collect_splits(splits: Mapping[str, TokenArrays]) -> dict[str, TokenArrays]:
+    beside = {f"{name}/mismatched": arrays.mismatched for name, arrays in splits.items()}
+    return {**splits, **{name: arrays for name, arrays in beside.items() if arrays is not None}}

@@ -1,0 +1,243 @@
+"""The training loop: one for all methods and adapters. What differs between them is handed to it.
+
+AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95 as is usual for language models), gradient
+clipped by norm. The best adapter so far is always on disk, whole. The same seed gives the same bits on a CPU when the
+recipe counts epochs, also when the process was killed and went on (`snapshot.py`); a time budget cannot be repeated.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from tunesmith import failpoints
+from tunesmith.engine.anomalies import describe_loss_spike, should_skip_step
+from tunesmith.engine.batching import iterate_batches
+from tunesmith.engine.best_checkpoint import BestCheckpoint
+from tunesmith.engine.checkpointing import Checkpointer
+from tunesmith.engine.memory import release_unused_memory
+from tunesmith.engine.memory_plan import plan_memory
+from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.engine.reference_logprobs import StageProgressCallback, add_mismatched, attach_reference
+from tunesmith.engine.schedule import TrainingProgress, compute_lr_multiplier
+from tunesmith.engine.training_step import TrainingStep, build_optimizer, clip_gradient
+from tunesmith.engine.validation_budget import (
+    CUT_TOLD,
+    TRIAL_SHARE,
+    TooLong,
+    count_examples_that_fit,
+    count_passes_that_fit,
+    describe_thinning,
+    get_validation_allowance,
+    is_last_pass_at_risk,
+    seconds_left,
+    unvalidated_told,
+)
+from tunesmith.errors import TrainingError
+from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
+
+AtOnce = Callable[[], AbstractContextManager[None]]
+"""Makes a block in which a stop is not waited with; it may raise `KeyboardInterrupt`."""
+
+
+class ScoreFunction(Protocol):
+    """Generates answers to the first `examples` validation examples and scores them."""
+
+    def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
+        """(Name of the metric, value; higher is better); None: cut short, does not count. A trial is only timed.
+
+        Errors: `TooLong` when it takes more than `seconds`.
+        """
+
+
+class Trainer:
+    """One training under way. `snapshot.py` takes it apart and puts it together."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        train: TokenArrays,
+        validation: TokenArrays,
+        recipe: Recipe,
+        best: BestCheckpoint,
+        on_line: Callable[[MetricLine], None],
+        checkpointer: Checkpointer,
+        on_progress: StageProgressCallback = lambda what, done, of: None,
+    ) -> None:
+        self.loaded, self.best, self.on_line, self.checkpointer, self.on_progress = (
+            loaded,
+            best,
+            on_line,
+            checkpointer,
+            on_progress,
+        )
+        self.method = build_method(recipe)
+        self.train, self.validation = add_mismatched(self.method, train), add_mismatched(self.method, validation)
+        self.reference: dict[str, Tensor] = {}
+        self.seed, self.recipe = recipe.seed, recipe.training
+        assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
+        self.peak_rate = self.recipe.learning_rate
+        self.trainable, self.weights = best.trainable, best.trainable.get_weights()
+        self.parameters = list(self.weights.values())
+        self.optimizer = build_optimizer(self.parameters, loaded.device, weight_decay=self.recipe.weight_decay)
+        self.training_step = TrainingStep(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
+        self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
+        self.progress = TrainingProgress.from_recipe(self.recipe, self.steps_per_epoch)
+        self.untold: str | None = None
+
+    def run(self, score: ScoreFunction | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext) -> RunStatus:
+        """Steps, and looks at the validation split spread evenly over them; the last is the end, planned or early."""
+        goes_on = self.checkpointer.restore_or_start(self)
+        with at_once():
+            if self.method.uses_reference and not attach_reference(self, stop):
+                return "interrupted"
+            if not goes_on:  # else the plan came with the checkpoint
+                self.training_step.set_plan(plan_memory(self.training_step, self.train, self.recipe, self.seed))
+                self._fit_validation(score)
+        progress = self.progress
+        order = islice(iterate_batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
+        while True:
+            # However long the plan and the trials took: the base model's pass comes first.
+            due = 0 if progress.looks < 0 else int(progress.completed_fraction * progress.evaluations)
+            if 0 <= progress.looks < due < progress.evaluations and is_last_pass_at_risk(progress):
+                progress.looks = due
+            is_interrupted = due > progress.looks and not self._validate(score, due, at_once)
+            is_over = due == progress.evaluations or progress.has_exhausted_patience(self.recipe.patience)
+            if is_interrupted or (stop() and not is_over):
+                self.checkpointer.save(self)
+                return "interrupted"
+            if is_over:
+                return "finished"
+            self.checkpointer.maybe_save(self)
+            self._take_step(next(order))
+
+    def _take_step(self, batch: list[int]) -> None:
+        progress, recipe, began = self.progress, self.recipe, self.progress.seconds
+        failpoints.hit("train.step")
+        rate = self.peak_rate * compute_lr_multiplier(progress.next_step_midpoint, recipe.warmup_share, recipe.decay)
+        if not self.loaded.model.training:  # all its parts are switched together, and there are many
+            self.loaded.model.train()
+        try:
+            loss = self.training_step.backward(self.train, batch, progress.step + 1)
+            self.trainable.collect_gradients()
+            norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
+        except TrainingError as error:
+            self._skip(error)
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.trainable.sync_to_model()
+        self.optimizer.zero_grad(set_to_none=True)
+        failpoints.hit("train.stepped")
+        progress.step += 1
+        progress.step_seconds = progress.seconds - began
+        for tokens_T, weights_T in map(self.train.get_sequence, self.train.list_sequence_indices(batch)):
+            progress.tokens_read += len(tokens_T)
+            progress.tokens_trained += int((weights_T > 0).sum())
+        warning = "; ".join(filter(None, (self.untold, describe_loss_spike(loss, progress)))) or None
+        self.untold = None
+        self.on_line(self._build_metric_line("step", loss, learning_rate=rate, gradient_norm=norm, warning=warning))
+
+    def _skip(self, error: TrainingError) -> None:
+        """Leave out a step that went wrong, where the recipe allows it; nothing of it has reached the weights."""
+        if not should_skip_step(error, self.recipe.on_bad_step, self.progress):
+            raise error
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loaded.model.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self.on_line(self._build_metric_line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
+
+    def _fit_validation(self, score: ScoreFunction | None) -> None:
+        """With a time budget, cut the validation split to what may be looked at; what the trials take is counted."""
+        progress, allowance = self.progress, get_validation_allowance(self.progress)
+        if allowance is None:
+            return
+
+        def seconds_of(examples: int) -> float | None:
+            began = progress.seconds
+            self.loaded.model.eval()
+            self.training_step.validate(self.validation, examples)
+            try:
+                if score:
+                    score(examples, is_trial=True, seconds=TRIAL_SHARE * allowance - (progress.seconds - begin))
+            except TooLong:
+                return None
+            return progress.seconds - began
+
+        begin = progress.seconds
+        progress.look_examples = count_examples_that_fit(len(self.validation), allowance, seconds_of)
+        progress.validation_seconds += progress.seconds - begin
+        if progress.look_examples == 0:
+            self.untold = unvalidated_told(progress)
+
+    def _validate(self, score: ScoreFunction | None, number: int, at_once: AtOnce) -> bool:
+        """Held-out loss and, with `score`, generated answers; False when it was cut short: then nothing of it counts.
+
+        Before step 1 it is the base model's loss. With a time budget the base model answers too: the time that this
+        takes is what is set aside for the last look. Answers that take more than validation may are not scored: the
+        best weights so far stay the best, and where it is the base model's, no look follows.
+        """
+        progress, began = self.progress, self.progress.seconds
+        if progress.look_examples == 0:
+            progress.looks = number
+            return True
+        release_unused_memory()
+        self.loaded.model.eval()
+        examples = progress.look_examples or len(self.validation)
+        try:
+            with at_once():
+                loss, accuracy = self.training_step.validate(self.validation, examples)
+                failpoints.hit("train.look")
+                left = seconds_left(progress) - (progress.seconds - began)
+                scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
+        except TooLong:
+            self._cut(number, progress.seconds - began, loss)
+            return True
+        except KeyboardInterrupt:
+            return False
+        if scored is None:
+            return False
+        seconds = progress.seconds - began
+        is_best = progress.step > 0 and self.best.consider(progress.step, loss, scored[1])
+        progress.record_validation(number, seconds, loss, is_best=is_best)
+        found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
+        self.on_line(
+            self._build_metric_line(
+                "validation", loss, **found, warning=None if progress.step else self._describe_validation()
+            )
+        )
+        self.checkpointer.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
+        if is_best:
+            self.best.write()
+        return True
+
+    def _cut(self, number: int, seconds: float, loss: float) -> None:
+        """Count a look that took more than validation may: its time and its loss, but no score."""
+        progress = self.progress
+        progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds
+        if progress.step == 0:
+            progress.look_examples = 0
+        warning = CUT_TOLD if progress.step else unvalidated_told(progress)
+        self.on_line(self._build_metric_line("validation", loss, warning=warning))
+
+    def _describe_validation(self) -> str | None:
+        """What is to be known of all validation passes, once the first is made: how many will follow."""
+        progress, planned = self.progress, self.recipe.evaluations
+        progress.evaluations = count_passes_that_fit(planned, progress)
+        thinned = describe_thinning(progress, planned, len(self.validation))
+        return "; ".join(filter(None, (self.training_step.no_sharing_message, thinned))) or None
+
+    def _build_metric_line(
+        self, kind: Literal["step", "validation", "skipped"], loss: float | None, **more: Any
+    ) -> MetricLine:
+        progress = self.progress
+        return MetricLine(
+            kind=kind, step=progress.step, epoch=progress.step / self.steps_per_epoch, loss=loss,
+            seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read, **more,
+        )  # fmt: skip

@@ -1,0 +1,243 @@
+"""Answers that another system gave: a CSV or JSONL file of outputs as a contender.
+
+    id or question | answer | seconds | usd
+
+A row belongs to the test example with its `id`, or to those whose question (the last user turn) it repeats, letter case
+and spacing aside. `seconds` and `usd` of a request are optional; without them nothing is known of speed and price. Test
+examples without a row have no answer (counted as failed, never scored 0); rows that match no test example are told.
+Files are read as data files are: in bounded memory, and nothing in a cell is executed.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.data.interop import ImportedAnswers, detect_tool, read_tool_file
+from tunesmith.data.normalization import normalize_text
+from tunesmith.data.read.csv_file import read_csv
+from tunesmith.data.read.jsonl_file import read_jsonl
+from tunesmith.data.read.row_errors import Row, RowError
+from tunesmith.errors import DataError, truncate_list
+from tunesmith.evaluation.harness import ContenderAnswers, Task, build_unscored_answers, score_answers
+from tunesmith.records import Completion, ContenderSpec, Example, Usage, dump_canonical_json
+
+READERS = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
+COLUMN_ALIASES = {
+    "id": ("id", "example", "example_id"),
+    "question": ("question", "prompt", "input"),
+    "answer": ("answer", "output", "response", "completion", "prediction", "text"),
+    "seconds": ("seconds",),
+    "usd": ("usd",),
+}
+"""Our names, and what a file may call them."""
+
+SCORE_TOLERANCE = 1e-6
+NO_ANSWER = "no answer given"
+_NumberedRow = tuple[int, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalContender:
+    """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that.
+
+    `logged` are the scores that another tool gave by example, where `matching_score` is a scorer that ours does the same as.
+    """
+
+    spec: ContenderSpec
+    completions: Sequence[Completion]
+    usage: Usage | None
+    logged_scores: Mapping[str, float] = field(default_factory=dict)
+    scored_by: str = ""
+
+    def score_with(self, task: Task) -> ContenderAnswers:
+        """As a contender that was asked. Scores that another tool gave and that differ from ours are counted."""
+        answers = build_unscored_answers(self.completions, task.examples)
+        answers = list(score_answers(ContenderAnswers(self.spec, answers, self.usage), task).answers)
+        ours = [(one.scores.get(task.scorer.metric), self.logged_scores.get(one.example)) for one in answers]
+        both = [(score, theirs) for score, theirs in ours if score is not None and theirs is not None]
+        others = sum(abs(score - theirs) > SCORE_TOLERANCE for score, theirs in both)
+        if not others:
+            return ContenderAnswers(self.spec, answers, self.usage)
+        mean = sum(theirs for _, theirs in both) / len(both)
+        told = f"{self.spec.given}; {others:,} of {len(both):,} scores are not those of {self.scored_by} in the file"
+        given = f"{told}, where the mean is {mean:.3f}"
+        return ContenderAnswers(self.spec.model_copy(update={"given": given}), answers, self.usage)
+
+
+class ExternalAnswer(NamedTuple):
+    """One row: the answer (None: none was given), what it took and how it was scored where the file says so."""
+
+    line: int
+    text: str | None
+    seconds: float | None
+    usd: float | None
+    score: float | None = None
+
+
+def read_external_answers(path: str | Path, examples: Sequence[Example], name: str | None = None) -> ExternalContender:
+    """The file's answers to the test examples. Its name is that of the file.
+
+    Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
+    """
+    path = Path(path)
+    rows, not_understood, scored_by = _read_rows(path)
+    matched, unknown = _match_rows(path, rows, examples)
+    given = [matched.get(example.id) for example in examples]
+    if not matched:
+        raise DataError(
+            "no-matching-answers", "No row of this file answers a test example.", where=str(path),
+            found=f"{len(unknown):,} rows, {len(examples):,} test examples",
+            do="give the test examples' id, or their question as it stands in the data",
+        )  # fmt: skip
+    completions = [_build_completion(one) for one in given]
+    told = f"answers of another system, read from {path.name} (SHA-256 {compute_sha256(path)})"
+    if unknown:
+        told += (
+            f"; {len(unknown):,} of its rows are about no test example ({_get_row_unit(path)} {truncate_list(unknown)})"
+        )
+    told = "; ".join((told, *not_understood))
+    profile = ContenderSpec(name=name or path.stem, kind="outside", given=told)
+    logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
+    return ExternalContender(profile, completions, _sum_usage([one for one in given if one]), logged, scored_by)
+
+
+def _match_rows(
+    path: Path, rows: Iterable[_NumberedRow], examples: Sequence[Example]
+) -> tuple[dict[str, ExternalAnswer], list[int]]:
+    """(what was given for each example's id, the rows about no test example)."""
+    ids = {example.id for example in examples}
+    by_question = defaultdict[str, list[str]](list)
+    for asked in examples:
+        by_question[normalize_text(asked.question)].append(asked.id)
+    matched: dict[str, ExternalAnswer] = {}
+    unknown: list[int] = []
+    for row, values in rows:
+        given = _parse_answer(path, row, values)
+        if "id" in values:
+            answered = [str(values["id"])] if str(values["id"]) in ids else []
+        else:
+            answered = by_question.get(normalize_text(str(values["question"])), [])
+        for example in answered:
+            _check_duplicate(path, matched.get(example), given, by_id="id" in values)
+            matched[example] = given
+        if not answered:
+            unknown.append(row)
+    return matched, unknown
+
+
+def _read_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str]:
+    """(each row with our column names, what was not understood, whose scores the rows have). Errors: `DataError`."""
+    return _read_log_rows(path) if detect_tool(path) is not None else (_read_table_rows(path), (), "")
+
+
+def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        raise DataError(
+            "no-answers-file", "The answers of another system cannot be read.", where=str(path),
+            found="no such file" if reader else f"a file ending in {path.suffix!r}",
+            do=f"give a file that ends in {', '.join(READERS)}",
+        )  # fmt: skip
+    for row in reader(path):
+        if isinstance(row, Row):
+            yield row.line, _map_columns(path, row)
+        elif row.code != "bom":
+            raise _make_row_error(path, row)
+
+
+def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str]:
+    """The answers in a log of another evaluation tool, with the questions that it asked."""
+    found = read_tool_file(path)
+    if not isinstance(found, ImportedAnswers):
+        raise DataError(
+            "no-answers-in-log", f"This {found.format} file has questions and no answers.", where=str(path),
+            do="give the log of a run",
+        )  # fmt: skip
+    rows = [
+        {
+            "question": one.question,
+            "answer": found.answers.get(one.id),
+            "score": found.scores.get(one.id, {}).get(found.matching_score),
+        }
+        for one in found.task.examples
+    ]
+    told = tuple(f"{found.task.format}: {one}" for one in found.task.unsupported)
+    return enumerate(rows, start=1), told, found.matching_score
+
+
+def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
+    theirs = {name.strip().lower(): value for name, value in row.values.items()}
+    ours = {our: theirs[name] for our, names in COLUMN_ALIASES.items() for name in reversed(names) if name in theirs}
+    if "answer" not in ours or not {"id", "question"} & ours.keys():
+        raise DataError(
+            "no-answers-columns", "The answers of another system need a column with the answer, and id or question.",
+            where=f"{path} line {row.line:,}", found=f"columns {truncate_list(sorted(theirs), 8)}",
+            do=f"name them {', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last two may be left out)",
+        )  # fmt: skip
+    return ours
+
+
+def _parse_answer(path: Path, line: int, values: Mapping[str, Any]) -> ExternalAnswer:
+    answer = values["answer"]
+    text = answer if isinstance(answer, str) or answer is None else dump_canonical_json(answer)
+    seconds, usd = _parse_number(path, line, values, "seconds"), _parse_number(path, line, values, "usd")
+    return ExternalAnswer(line, text, seconds, usd, values.get("score"))
+
+
+def _parse_number(path: Path, line: int, values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise _make_row_error(path, RowError(f"bad-{name}", line, f"{name} {str(value)[:40]!r}"))
+    return number
+
+
+def _check_duplicate(path: Path, before: ExternalAnswer | None, now: ExternalAnswer, *, by_id: bool) -> None:
+    """A question may stand twice if it is answered alike: test sets repeat questions too."""
+    if before is not None and (by_id or before.text != now.text):
+        raise DataError(
+            "answered-twice", "Two rows answer the same test example.",
+            where=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}", do="keep one answer for each",
+        )  # fmt: skip
+
+
+def _get_row_unit(path: Path) -> str:
+    """What the numbers of a file's answers count: lines of a table, samples of another tool's log."""
+    return "lines" if detect_tool(path) is None else "samples"
+
+
+def _make_row_error(path: Path, fault: RowError) -> DataError:
+    return DataError(
+        "bad-answers-row", "A row with an answer of another system cannot be read.",
+        where=f"{path} line {fault.line:,}",
+        found=f"{fault.found} ({fault.code})", do="mend the file",
+    )  # fmt: skip
+
+
+def _build_completion(given: ExternalAnswer | None) -> Completion:
+    if given is None or given.text is None:
+        return Completion("", 0, 0, 0.0, finished=False, error=NO_ANSWER)
+    return Completion(given.text.strip(), 0, 0, given.seconds or 0.0)
+
+
+def _sum_usage(given: Sequence[ExternalAnswer]) -> Usage | None:
+    """What the file says of all its answers; tokens are not known, and seconds are 0 where only the price is."""
+    seconds, usd = _sum_if_known([one.seconds for one in given]), _sum_if_known([one.usd for one in given])
+    if seconds is None and usd is None:
+        return None
+    return Usage(requests=len(given), tokens_in=0, tokens_out=0, seconds=seconds or 0.0, usd_charged=usd)
+
+
+def _sum_if_known(values: Sequence[float | None]) -> float | None:
+    """None unless all are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -1,0 +1,69 @@
+"""Forgetting in sentences, each with its numbers."""
+
+from tunesmith.records import AbilityChange, Forgetting, Quantity
+from tunesmith.records.quantity import format_percent, format_points, format_points_number
+
+SIGNIFICANCE_LEVEL = 0.05
+KIND_NAMES = {
+    "instruction": "following instructions",
+    "arithmetic": "arithmetic",
+    "fact": "facts",
+    "format": "formats",
+    "willing": "answering harmless requests",
+}
+
+
+def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> list[str]:
+    """What a reader must know: the drop against the budget, the kinds that fell, general text."""
+    sentences = [_describe_drop(forgetting)]
+    if budget is not None:
+        sentences.append(_compare_with_budget(forgetting.drop, budget))
+    fallen = [change for change in forgetting.kinds if change.drop.value > 0 and change.p < SIGNIFICANCE_LEVEL]
+    if fallen:
+        sentences.append(f"Of the kinds, beyond noise fell {'; '.join(_describe_kind(change) for change in fallen)}.")
+    if forgetting.text is not None:
+        text, rise = forgetting.text, forgetting.text.rise
+        verb = "rose" if rise.value > 0 else "fell"
+        sentences.append(
+            f"General text: {text.before:.3f} nats per token before, {text.after:.3f} after: it {verb} by "
+            f"{abs(rise.value):.3f} (95 % interval of the change {rise.low:+.3f} to {rise.high:+.3f}, "
+            f"{rise.n:,} paragraphs)."
+        )
+    if forgetting.drop.failed:
+        sentences.append(f"{forgetting.drop.failed:,} items got no answer before or after and are left out.")
+    return [sentence.replace("-", "−") if "nats per token" in sentence else sentence for sentence in sentences]
+
+
+def _describe_drop(forgetting: Forgetting) -> str:
+    drop = forgetting.drop
+    if drop.low > 0:
+        verb = f"fell by {format_points(drop.value)}"
+    elif drop.high < 0:
+        verb = f"rose by {format_points(-drop.value)}"
+    elif drop.value == 0:
+        verb = "did not change"
+    else:
+        verb = f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may be noise"
+    return (
+        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small tasks were right before "
+        f"tuning, {format_percent(forgetting.after.value)} after (95 % interval of the drop {format_points_number(drop.low)} to "
+        f"{format_points(drop.high)}; {forgetting.lost:,} lost, {forgetting.gained:,} gained)."
+    )
+
+
+def _compare_with_budget(drop: Quantity, budget: float) -> str:
+    if drop.low > budget:
+        return f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond noise."
+    if drop.value > budget:
+        return f"That is more than the {format_points(budget)} it may fall (max_forgetting); whether it truly is may be noise."
+    if drop.high > budget:
+        return f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is not excluded."
+    return f"More than the {format_points(budget)} it may fall (max_forgetting) is excluded."
+
+
+def _describe_kind(change: AbilityChange) -> str:
+    drop = change.drop
+    return (
+        f"{KIND_NAMES.get(change.kind, change.kind)} {format_points(drop.value)} "
+        f"(95 % interval {format_points_number(drop.low)} to {format_points_number(drop.high)}, n = {drop.n:,})"
+    )

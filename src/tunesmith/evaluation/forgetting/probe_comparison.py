@@ -1,0 +1,129 @@
+"""What was forgotten: the same probe before and after, item by item and paragraph by paragraph.
+
+Items: the paired difference of right and wrong (`stats.paired`: McNemar's test, Tango's interval).
+
+Text: with nats n_i before, m_i after, and t_i tokens of paragraph i, the rise in nats per token is the ratio
+    R = sum (m_i - n_i) / sum t_i        its standard error      s = sqrt(N / (N - 1) sum r_i^2) / sum t_i
+with residuals r_i = (m_i - n_i) - R t_i, and the interval R +- t_{0.975, N - 1} s. Paragraphs are the units, because
+the tokens of one paragraph hang together. Source: Cochran 1977, "Sampling Techniques", 6.4 (ratio estimator).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from tunesmith.errors import RecordError
+from tunesmith.evaluation.forgetting.probe import load_probe_items
+from tunesmith.evaluation.stats.intervals import mean_interval
+from tunesmith.evaluation.stats.multiple_testing import holm_adjust
+from tunesmith.evaluation.stats.paired_difference import paired_difference
+from tunesmith.evaluation.stats.score_validation import ALPHA, FloatArray
+from tunesmith.records import (
+    AbilityChange,
+    Forgetting,
+    GeneralAbility,
+    ProbeAnswer,
+    Quantity,
+    Regression,
+    TextLoss,
+    TextLossChange,
+)
+
+MAX_SHOWN_REGRESSIONS = 6
+BeforeAfter = tuple[ProbeAnswer, ProbeAnswer]
+
+
+def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgetting:
+    """The change of general ability. Errors: `RecordError` when the two were asked different things."""
+    if before.probe != after.probe:
+        raise RecordError(
+            "other-probe",
+            "General ability was measured with two different probes; nothing can be compared.",
+            found=f"{before.probe[:12]} before, {after.probe[:12]} after",
+            do="measure both with the same version of tunesmith",
+        )
+    pairs = list(zip(before.answers, after.answers, strict=True))
+    whole = _compute_change("all", pairs)
+    lost = [(x, y) for x, y in pairs if x.is_right and y.is_right is False]
+    names = dict.fromkeys(x.kind for x, _ in pairs)
+    kinds = [_compute_change(kind, [pair for pair in pairs if pair[0].kind == kind]) for kind in names]
+    corrected = holm_adjust([change.p for change in kinds])
+    return Forgetting(
+        before=whole.before,
+        after=whole.after,
+        drop=whole.drop,
+        p=whole.p,
+        lost=len(lost),
+        gained=sum(x.is_right is False and bool(y.is_right) for x, y in pairs),
+        kinds=tuple(change.model_copy(update={"p": p}) for change, p in zip(kinds, corrected, strict=True)),
+        lapses=_select_regressions(lost),
+        text=_compute_text_change(before.texts, after.texts),
+        seconds=before.seconds + after.seconds,
+    )
+
+
+def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
+    """Over the items that were answered both times; an item that was not is counted as failed."""
+    both = [(x.is_right, y.is_right) for x, y in pairs if x.is_right is not None and y.is_right is not None]
+    before_N, after_N = np.array(both, dtype=np.float64).reshape(-1, 2).T
+    difference = paired_difference(before_N, after_N)
+    failed = len(pairs) - len(both)
+    return AbilityChange(
+        kind=kind,
+        before=_compute_rate(before_N, failed),
+        after=_compute_rate(after_N, failed),
+        drop=Quantity(value=difference.value, low=difference.low, high=difference.high, n=difference.n, failed=failed),
+        p=difference.p,
+    )
+
+
+def _compute_rate(is_right_N: FloatArray, failed: int) -> Quantity:
+    share = mean_interval(is_right_N)
+    return Quantity(value=share.value, low=share.low, high=share.high, n=share.n, failed=failed)
+
+
+def _select_regressions(lost: Sequence[BeforeAfter]) -> tuple[Regression, ...]:
+    """Some of the lost items, kind after kind in turn, so that none fills the list."""
+    prompts = {item.id: item.prompt for item in load_probe_items()}
+    turn: dict[str, int] = {}
+    ordered = []
+    for x, y in lost:
+        turn[x.kind] = turn.get(x.kind, 0) + 1
+        ordered.append((turn[x.kind], x, y))
+    return tuple(
+        Regression(item=x.item, kind=x.kind, prompt=prompts.get(x.item, ""), before=x.text, after=y.text)
+        for _, x, y in sorted(ordered, key=lambda entry: entry[0])[:MAX_SHOWN_REGRESSIONS]
+    )
+
+
+def _compute_text_change(before: Sequence[TextLoss], after: Sequence[TextLoss]) -> TextLossChange | None:
+    """None where one of the two was not measured. Errors: `RecordError` when the tokens are not the same."""
+    if not before or not after:
+        return None
+    tokens_N = np.array([text.tokens for text in before], dtype=np.float64)
+    if [text.tokens for text in after] != [text.tokens for text in before]:
+        raise RecordError(
+            "other-tokens",
+            "Nats per token of two different tokenizers cannot be compared.",
+            found=f"{int(tokens_N.sum()):,} and {sum(text.tokens for text in after):,} tokens",
+            do="measure forgetting on a model and on what was tuned from it",
+        )
+    before_N = np.array([text.nats for text in before])
+    after_N = np.array([text.nats for text in after])
+    tokens = float(tokens_N.sum())
+    value, half = estimate_ratio(after_N - before_N, tokens_N)
+    return TextLossChange(
+        before=float(before_N.sum()) / tokens,
+        after=float(after_N.sum()) / tokens,
+        rise=Quantity(value=value, low=value - half, high=value + half, n=len(before)),
+    )
+
+
+def estimate_ratio(amounts_N: FloatArray, sizes_N: FloatArray) -> tuple[float, float]:
+    """sum(amounts) / sum(sizes) and half of its 95 % interval; see the head of this file. Needs two units or more."""
+    n, total = len(amounts_N), float(sizes_N.sum())
+    ratio = float(amounts_N.sum()) / total
+    residuals_N = amounts_N - ratio * sizes_N
+    error = float(np.sqrt(n / (n - 1) * (residuals_N**2).sum())) / total
+    return ratio, float(stats.t.ppf(1 - ALPHA / 2, n - 1)) * error

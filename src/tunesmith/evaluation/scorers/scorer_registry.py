@@ -1,0 +1,238 @@
+"""Which scorer fits: found by looking at the train answers, or named.
+
+A new scorer is one file, one line in `SCORERS`, one test.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
+from tunesmith.data.label_detection import MAX_SHORT_LABEL_CHARACTERS, count_possible_labels, find_labels
+from tunesmith.data.text_folding import FOLDINGS, Folding, choose_folding, find_merged_spellings
+from tunesmith.errors import DataError, RecipeError
+from tunesmith.evaluation.scorers.bleu import BleuScorer
+from tunesmith.evaluation.scorers.chrf import ChrfScorer
+from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
+from tunesmith.evaluation.scorers.exact_match import ExactScorer
+from tunesmith.evaluation.scorers.function import FunctionScorer
+from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
+from tunesmith.evaluation.scorers.label import LabelScorer
+from tunesmith.evaluation.scorers.match import MatchScorer
+from tunesmith.evaluation.scorers.normalized_match import NormalizedScorer
+from tunesmith.evaluation.scorers.number import ANSWER_MARK, BOXED, NumberScorer, extract_marked_part, has_mark
+from tunesmith.evaluation.scorers.number_parsing import extract_unit, is_amount, is_number
+from tunesmith.evaluation.scorers.regex import RegexScorer
+from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
+from tunesmith.evaluation.scorers.scorer_protocol import MAX_OUTLIER_FRACTION, Scorer
+from tunesmith.evaluation.scorers.similarity import SimilarityScorer
+from tunesmith.evaluation.scorers.sql import SqlScorer
+from tunesmith.evaluation.scorers.squad import SquadScorer
+from tunesmith.records import Embedder
+
+MAX_RATINGS = 21
+"""From 0 to 20, as the longest scales that people rate on."""
+MAX_UNITS = 3
+
+SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
+    "exact": lambda references: ExactScorer(),
+    "normalised": lambda references: NormalizedScorer(references),
+    "label": lambda references: LabelScorer(references),
+    "number": lambda references: NumberScorer(references),
+    "json": lambda references: JsonScorer(),
+    "rouge-l": lambda references: RougeLScorer(),
+    "chrf": lambda references: ChrfScorer(),
+    "bleu": lambda references: BleuScorer(),
+    "match": lambda references: MatchScorer(),
+    "squad": lambda references: SquadScorer(),
+    "regex": lambda references: RegexScorer(),
+    "sql": lambda references: SqlScorer(),
+    "code": lambda references: CodeScorer(),
+}
+"""Each is made from the train answers; most need nothing of them. `similarity` needs a model besides."""
+
+SCORERS_WITH_OPTION: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
+    "number": lambda tolerance, references: NumberScorer(references, _parse_tolerance(tolerance)),
+    "match": lambda words, references: MatchScorer(words),
+    "squad": lambda deciding, references: SquadScorer(deciding),
+    "regex": lambda pattern, references: RegexScorer(pattern),
+    "sql": lambda file, references: SqlScorer.from_file(Path(file)),
+}
+"""`name:option`, for those that take one; made from the option and the train answers."""
+
+
+def choose_scorer(
+    references: Sequence[str], name: str = "auto", embedder: Callable[[], Embedder] | None = None
+) -> tuple[Scorer, str]:
+    """The scorer for these train answers and why, as a sentence with numbers.
+
+    `name` is a scorer's, `name:option`, or `file.py:function`; `embedder` is called where texts must become points.
+    Errors: `RecipeError` for an unknown name or a file that cannot be used, `DataError` when there is no answer to
+    look at.
+    """
+    if not references:
+        raise DataError(
+            "no-answers", "No scorer can be chosen without answers.", do="add train examples that have an answer"
+        )
+    finals = [extract_final_answer(reference) for reference in references]
+    reasoning = explain_reasoning(references)
+    if name != "auto":
+        scorer, reason = _build_named_scorer(name, finals, embedder)
+    else:
+        chosen, reason = _detect_scorer(finals)
+        scorer = SCORERS[chosen](finals)
+    return scorer, f"{reason} {reasoning}".rstrip()
+
+
+def _build_named_scorer(
+    name: str, references: Sequence[str], embedder: Callable[[], Embedder] | None
+) -> tuple[Scorer, str]:
+    file, _, function = name.rpartition(":")
+    if file.endswith(".py"):
+        own = FunctionScorer(Path(file), function)
+        return own, f"Your function {own.metric} was named ({file}, SHA-256 {own.sha256})."
+    kind, has_option, option = name.partition(":")
+    reason = f"The scorer {name} was named."
+    if name == CodeScorer.name:
+        reason = f"{reason} {describe_protection()}"
+    if name == "similarity" and embedder is not None:
+        scorer = SimilarityScorer(embedder())
+        return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."
+    if has_option and kind in SCORERS_WITH_OPTION:
+        return SCORERS_WITH_OPTION[kind](option, references), reason
+    if name in SCORERS:
+        return SCORERS[name](references), reason
+    raise _make_unknown_error(name)
+
+
+def _make_unknown_error(name: str) -> RecipeError:
+    known = ["auto", *SCORERS, "similarity"]
+    options = [f"{kind}:..." for kind in SCORERS_WITH_OPTION]
+    near = get_close_matches(name.partition(":")[0], known, n=1, cutoff=0.4)
+    do = f"write {near[0]!r}" if near and near[0] != name else "take one of these"
+    if name == "similarity":
+        do = "name another, or use it where there is an embedding model"
+    return RecipeError(
+        "unknown-scorer",
+        f"There is no scorer {name!r}." if name != "similarity" else "The scorer similarity needs an embedding model.",
+        where="evaluation.scorer",
+        found=f"known are {', '.join([*known, *options])}, file.py:function",
+        do=do,
+    )
+
+
+def _parse_tolerance(text: str) -> float:
+    """`0.01` in `number:0.01`: how far off, as a share of the reference."""
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = -1.0
+    if not 0 <= tolerance < 1:
+        raise RecipeError(
+            "bad-tolerance", "The tolerance of the scorer number is a share of the reference.",
+            where="evaluation.scorer", found=text, do="write a number from 0 to below 1, as in number:0.01",
+        )  # fmt: skip
+    return tolerance
+
+
+def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
+    n = len(references)
+    uses = Counter(references)  # each different answer is looked at once
+    marked = sum(count for reference, count in uses.items() if _has_final_number(reference))
+    if n - marked <= MAX_OUTLIER_FRACTION * n:
+        counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
+        mark = (
+            ANSWER_MARK if not any(BOXED in reference for reference in references) else f"{ANSWER_MARK} or \\boxed{{}}"
+        )
+        return "number", f"{counted} train answers end in {mark} and a number, so those numbers are compared."
+    strays = {reference: count for reference, count in uses.items() if not _is_json_container(reference)}
+    if not strays:
+        return "json", f"All {n:,} train answers are JSON, so fields are compared."
+    count, first = sum(strays.values()), next(iter(strays))
+    verb = "is" if count == 1 else "are"
+    told = f'{count:,} of {n:,} train answers {verb} no JSON object or list (the first is "{_shorten(first)}")'
+    if count <= MAX_OUTLIER_FRACTION * n:
+        return "json", f"{told}, all others are: fields are compared, and those as a whole."
+    name, reason = _detect_text_scorer(references)
+    if 2 * count < n:
+        reason += f" {told}: to compare fields, mend them and set evaluation.scorer to json."
+    return name, reason
+
+
+def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
+    n = len(references)
+    amounts = sum(count for reference, count in Counter(references).items() if is_amount(reference))
+    if n - amounts <= MAX_OUTLIER_FRACTION * n and not _are_ratings(references) and _have_few_units(references):
+        counted = f"All {n:,}" if amounts == n else f"{amounts:,} of {n:,}"
+        return "number", f"{counted} train answers are numbers, so numbers are compared, however they are written."
+    labels = find_labels(references)
+    if labels is not None:
+        reason = (
+            f"The {n:,} train answers are {len(labels.labels):,} labels of at most {labels.max_characters} characters."
+            f"{_explain_strictness(labels.folding, references)}"
+        )
+        return "label", reason
+    usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
+    if usual <= MAX_SHORT_LABEL_CHARACTERS:
+        folding = choose_folding(references)
+        distinct = len({folding(reference) for reference in references})
+        compared = f"whole answers are compared, {folding.ignored_differences} forgiven." + _explain_strictness(
+            folding, references
+        )
+        reason = f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,} of them differ, "
+        return "normalised", reason + "so " + compared + _suggest_labels(references)
+    return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
+
+
+def _are_ratings(references: Sequence[str]) -> bool:
+    """A small set of small whole numbers, used again and again: grades, stars, numbers of classes. They are labels."""
+    values = {reference.strip() for reference in references}
+    are_small = all(re.fullmatch(r"[-+]?\d{1,2}", value) for value in values)
+    return are_small and len(values) <= MAX_RATINGS and find_labels(references) is not None
+
+
+def _have_few_units(references: Sequence[str]) -> bool:
+    """Quantities share their units; "12 monkeys" beside "3 idiots" are titles."""
+    return len({extract_unit(reference) for reference in references}) <= max(MAX_UNITS, len(references) // 10)
+
+
+def _explain_strictness(folding: Folding, references: Sequence[str]) -> str:
+    """Which answers would become one if more were forgiven, where that is so."""
+    place = FOLDINGS.index(folding)
+    if place == 0:
+        return ""
+    pairs = find_merged_spellings(FOLDINGS[place - 1], Counter(reference.strip() for reference in references))
+    if not pairs:
+        return ""
+    one, other = pairs[0]
+    told = f" {_shorten(one)!r} and {_shorten(other)!r} are both in use, so {folding.compared_differences}."
+    return f"{told} If they mean the same, write them alike in the data."
+
+
+def _suggest_labels(references: Sequence[str]) -> str:
+    labels = count_possible_labels(references)
+    if not labels:
+        return ""
+    uses = len(references) / labels
+    return f" If these are {labels:,} labels ({uses:.1f} uses each), say so: --set evaluation.scorer=label."
+
+
+def _has_final_number(text: str) -> bool:
+    behind = extract_marked_part(text)
+    return has_mark(text) and len(behind) <= MAX_SHORT_LABEL_CHARACTERS and is_number(behind)
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else f"{line[:40]} …"
+
+
+def _is_json_container(text: str) -> bool:
+    try:
+        return isinstance(parse_json(text), dict | list)
+    except ValueError:
+        return False

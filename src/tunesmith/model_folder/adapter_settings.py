@@ -1,0 +1,78 @@
+"""What an adapter's folder says of the adapter: `adapter_config.json` of PEFT, read strictly.
+
+Only what our layers compute is taken. With anything else of what PEFT can put into a LoRA the answers
+would differ silently. Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+from tunesmith.model_folder.settings_json import read_settings
+
+ADAPTER_SETTINGS = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+UNSUPPORTED_KEYS = (
+    "modules_to_save",
+    "layer_replication",
+    "trainable_token_indices",
+    "lora_bias",
+    "target_parameters",
+    "arrow_config",
+    "use_qalora",
+    "use_bdlora",
+    "monteclora_config",
+    "kasa_config",
+    "alora_invocation_tokens",
+)
+BASE_CHANGING_INITS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to begin that take something off the base's weights: the adapter alone does not say what."""
+
+
+def read_adapter_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a LoRA or DoRA that can be applied exactly. Errors: `ModelError`; `OSError`."""
+    path = folder / ADAPTER_SETTINGS
+    settings = read_settings(path)
+    if settings is None:
+        raise ModelError(
+            "no-adapter",
+            "This folder holds no adapter.",
+            where=str(folder),
+            found=f"no {ADAPTER_SETTINGS}",
+            do="check the path",
+        )
+    if settings.get("peft_type") != "LORA":
+        raise build_unsupported_error(folder, f"peft_type {str(settings.get('peft_type'))[:40]!r}")
+    found = [key for key in UNSUPPORTED_KEYS if settings.get(key)]
+    found += ["bias"] if settings.get("bias", "none") != "none" else []
+    found += ["init_lora_weights"] if str(settings.get("init_lora_weights")).startswith(BASE_CHANGING_INITS) else []
+    found += [key for key in ("alpha_pattern", "rank_pattern") if not _is_pattern(settings.get(key))]
+    found += [key for key in ("lora_alpha", "r", "lora_dropout") if not _is_number(settings.get(key, 0))]
+    if found:
+        raise build_unsupported_error(folder, ", ".join(found))
+    return settings
+
+
+def build_unsupported_error(folder: Path, found: str) -> ModelError:
+    return ModelError(
+        "adapter-unsupported",
+        "This adapter is of a kind that cannot be applied exactly.",
+        where=str(folder),
+        found=found,
+        do="use a LoRA or DoRA adapter on linear layers",
+    )
+
+
+def _is_pattern(pattern: Any) -> bool:
+    """Names of layers and numbers; PEFT also takes regular expressions."""
+    if pattern is None:
+        return True
+    return isinstance(pattern, Mapping) and all(
+        not re.search(r"[^\w.-]", name) and _is_number(value) for name, value in pattern.items()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,118 @@
+"""Which keys of a model's config.json are refused, wherever in it they stand.
+
+transformers takes every key of the file as an attribute of its configuration, and reads from some
+of them which code to run, which weights to open, and how. The shapes and numbers of a model are its
+makers' business; how it is loaded is ours. What only names one of the usual implementations of
+attention is passed over, because we choose our own; everything else of that kind is refused.
+`engine/model_view.py` then hands the library nothing but the keys that the architecture declares.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import ModelError
+
+CUSTOM_CODE_KEYS = {"auto_map", "custom_pipelines", "trust_remote_code", "custom_generate"}
+QUANTIZATION_KEYS = {"quantization_config", "quantization", "compression_config", "quant_config"}
+LOADING_KEYS = {
+    "transformers_weights", "extra_files", "extra_config_files", "gguf_file", "weights_name",
+    "use_kernels", "kernel_config", "kernel_mapping", "device_map", "max_memory", "offload_folder",
+    "distributed_config", "tp_plan", "base_model_tp_plan", "base_model_ep_plan",
+    "base_model_pp_plan", "base_model_fsdp_plan", "attribute_map", "sub_configs",
+    "sub_configs_defaults", "per_layer_config", "adapter_kwargs", "key_mapping", "weight_mapping",
+}  # fmt: skip
+IMPLEMENTATION_KEY = re.compile(r"_*(attn|attention|experts|moe|cache)_implementation(_\w+)?")
+KNOWN_IMPLEMENTATIONS = {
+    None,
+    True,
+    False,
+    "eager",
+    "sdpa",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flex_attention",
+    "flash_attn",
+}
+KNOWN_EXPERT_IMPLEMENTATIONS = {"grouped_mm", "batched_mm", "static", "dynamic"}
+MAX_DEPTH = 16
+
+
+def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
+    """Errors: `ModelError` for a key that selects code, weights or an implementation."""
+    for key, value in _walk_keys(config, path):
+        _reject_custom_code(key, value, path)
+        if key in QUANTIZATION_KEYS and value:
+            raise build_quantized_error(path, f"{key}: {_describe_quantization(value)}")
+        is_unusual = IMPLEMENTATION_KEY.fullmatch(key) and not _is_known_implementation(value)
+        if is_unusual or (key in LOADING_KEYS and value):
+            raise ModelError(
+                "steers-loading",
+                "The model's settings select how it is loaded, which is not for a model to say.",
+                where=str(path),
+                found=f"{key}: {str(value)[:80]}",
+                do="take this key out of config.json if the model works without it, or choose another model",
+            )
+
+
+def check_custom_code(settings: Mapping[str, Any], path: Path) -> None:
+    """Errors: `ModelError` for a key that selects Python code of the folder."""
+    for key, value in _walk_keys(settings, path):
+        _reject_custom_code(key, value, path)
+
+
+def _reject_custom_code(key: str, value: Any, path: Path) -> None:
+    if key in CUSTOM_CODE_KEYS and value:
+        raise ModelError(
+            "needs-own-code",
+            "This model runs only with Python code from its own folder, which is never run.",
+            where=str(path),
+            found=key,
+            do="choose a model of an architecture that transformers knows by itself",
+        )
+
+
+def build_quantized_error(path: Path, found: str) -> ModelError:
+    """The error for weights that are stored in a form that nothing here computes with."""
+    return ModelError(
+        "quantized",
+        "The model's weights are stored quantized, and such weights are not read.",
+        where=str(path),
+        found=found,
+        do="take the model's original weights (bfloat16 or float32); adapter.kind=qlora holds those in 4 bits",
+    )
+
+
+def _walk_keys(value: Any, path: Path, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    if depth > MAX_DEPTH:
+        raise ModelError(
+            "broken-settings",
+            "The model's settings are nested too deeply.",
+            where=str(path),
+            found=f"more than {MAX_DEPTH} levels",
+            do="fetch the file again from its source",
+        )
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield key, inner
+            yield from _walk_keys(inner, path, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            if isinstance(inner, Mapping | list):
+                yield from _walk_keys(inner, path, depth + 1)
+
+
+def _is_known_implementation(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_known_implementation(inner) for inner in value.values())
+    return isinstance(value, str | bool | None) and value in KNOWN_IMPLEMENTATIONS | KNOWN_EXPERT_IMPLEMENTATIONS
+
+
+def _describe_quantization(value: Any) -> str:
+    """`awq, 4 bits`, `bitsandbytes, 8 bits`, `torchao`."""
+    if not isinstance(value, Mapping):
+        return str(value)[:80]
+    bits = value.get("bits") or (8 if value.get("load_in_8bit") else 4 if value.get("load_in_4bit") else None)
+    method = str(value.get("quant_method") or value.get("quant_type") or "of an unknown kind")[:40]
+    return f"{method}, {bits} bits" if bits else method

@@ -1,0 +1,92 @@
+"""Read the JSON files of a model folder: config.json, tokenizer_config.json and their like.
+
+They come from strangers. JSON readers differ in what they do with a repeated key (the last one
+counts, or the first), with NaN, and with a number of thousands of digits, so that what was
+checked is not what is used. Such a file is refused; so are a pipe, a very large file and text
+that is not UTF-8. A byte-order mark is taken off.
+"""
+
+import codecs
+import json
+from pathlib import Path
+from typing import Any
+
+from tunesmith.atomic_io import read_regular_file
+from tunesmith.errors import ModelError
+
+MAX_SETTINGS_BYTES = 32 * 2**20
+"""The index of a model with 100,000 tensors is 12 MB, every other settings file far below that."""
+MAX_INTEGER_DIGITS = 400
+
+
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """The JSON object that a settings file holds; None when there is no such file.
+
+    Errors: `ModelError` when it is not exactly one object; `OSError` when it cannot be opened.
+    """
+    raw = read_settings_bytes(path)
+    return None if raw is None else parse_settings(raw, path)
+
+
+def read_settings_bytes(path: Path) -> bytes | None:
+    """The bytes of a settings file without a byte-order mark; None when there is no such file."""
+    try:
+        return read_regular_file(path, MAX_SETTINGS_BYTES).removeprefix(codecs.BOM_UTF8)
+    except FileNotFoundError:
+        return None
+
+
+def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
+    """The JSON object that the bytes of a settings file spell. Errors: `ModelError`."""
+    try:
+        content = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_reject_duplicate_keys,
+            parse_constant=_parse_constant,
+            parse_int=_parse_bounded_int,
+        )
+        if b"\\u" in raw:
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise build_broken_settings_error(path, "brackets that are nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise build_broken_settings_error(path, f"byte {error.start} is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise build_broken_settings_error(path, "half a surrogate pair") from None
+    except ValueError as error:
+        raise build_broken_settings_error(path, str(error)[:200]) from None
+    if not isinstance(content, dict):
+        raise build_broken_settings_error(path, f"{type(content).__name__} in place of an object")
+    return content
+
+
+def build_broken_settings_error(path: Path, found: str) -> ModelError:
+    return ModelError(
+        "broken-settings",
+        "A model's settings file is not a JSON object.",
+        where=str(path),
+        found=found,
+        do="fetch it again from its source",
+    )
+
+
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _parse_constant(name: str) -> float:
+    """Infinity stands in settings of sound models (`time_step_limit` of Mamba 2); NaN in none."""
+    if name == "NaN":
+        raise ValueError("NaN is not a JSON number")
+    return float(name.replace("Infinity", "inf"))
+
+
+def _parse_bounded_int(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)

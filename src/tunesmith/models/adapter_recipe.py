@@ -1,0 +1,26 @@
+"""What a trained adapter is, as the adapter section of a recipe."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tunesmith.model_folder.adapter_settings import ADAPTER_WEIGHTS, build_unsupported_error, read_adapter_settings
+from tunesmith.models.safetensors_header import read_metadata
+from tunesmith.records import AdapterRecipe
+
+
+def read_adapter_recipe(folder: Path) -> AdapterRecipe:
+    """Kind, rank, alpha and dropout of an adapter in PEFT's format. Errors: `ModelError`; `OSError`."""
+    settings = read_adapter_settings(folder)
+    in_four_bits = read_metadata(folder / ADAPTER_WEIGHTS).get("base_weights") == "nf4"
+    kinds = {"qlora": in_four_bits, "dora": settings.get("use_dora"), "rslora": settings.get("use_rslora")}
+    try:
+        return AdapterRecipe(
+            kind=next((kind for kind, is_it in kinds.items() if is_it), "lora"),
+            rank=settings.get("r"),
+            alpha=float(settings.get("lora_alpha", 0)),
+            dropout=float(settings.get("lora_dropout") or 0.0),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise build_unsupported_error(folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,204 @@
+"""Look at a model folder before anything opens it: which files count, whether they are sound, what is refused.
+
+Weights are read from safetensors only. Pickled weights are programs: a folder with nothing else is
+refused and never opened. Python files in a model folder are never run, and settings that select
+code or implementations are refused (`model_folder/config_checks.py`). Sizes in the settings are held
+against the headers of the weights, because a loader reserves memory for what the settings say.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.errors import ModelError, truncate_list
+from tunesmith.model_folder.adapter_settings import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, read_adapter_settings
+from tunesmith.model_folder.config_checks import build_quantized_error, check_config_keys, check_custom_code
+from tunesmith.model_folder.generation_settings import TOKEN_RULES, check_generation_settings
+from tunesmith.model_folder.model_files import (
+    ADAPTER_OVERRIDE_FILES,
+    build_unreadable_error,
+    list_model_files,
+    list_settings_files,
+    list_weight_files,
+    read_weight_index,
+)
+from tunesmith.model_folder.settings_json import read_settings
+from tunesmith.models.safetensors_header import TensorEntry, read_header
+
+SIZE_KEYS = ("vocab_size", "hidden_size", "intermediate_size", "n_embd", "d_model", "n_positions", "max_seq_len")
+LAYER_COUNT_KEY = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decoder_layers|decoder_layers")
+EXPERT_COUNT_KEY = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
+COUNT_KEY = re.compile(r"(num|n)_\w*(layers?|experts?|blocks?|groups?)(_\w+)?")
+MAX_COUNT = 4096
+"""Of anything that a loader may make one after the other, where the headers do not tell how many there are."""
+
+
+def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
+    """(SHA-256 of every file that counts, number of parameters) of a model folder that passed every check.
+
+    Errors: `ModelError` with the first thing that stands against opening it.
+    """
+    try:
+        weights = list_weight_files(folder)
+        headers = {path.name: read_header(path) for path in weights}
+        tensors = _merge_headers(folder, headers)
+        _check_dtypes(folder, tensors)
+        _check_config(folder / "config.json", tensors)
+        settings = list_model_files(folder)
+        _check_generation(folder)
+        hashes = {path.name: compute_sha256(path) for path in weights}
+        hashes |= {name: compute_sha256(path) for name, path in settings.items()}
+        return hashes, sum(tensor.element_count for tensor in tensors.values())
+    except OSError as error:
+        raise build_unreadable_error(folder, error) from None
+
+
+def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """(SHA-256 of the adapter's files, its settings) of a folder in PEFT's format that passed every check.
+
+    A tokenizer and chat templates of its own count too: they change answers.
+    """
+    weights, path = folder / ADAPTER_WEIGHTS, folder / ADAPTER_SETTINGS
+    try:
+        if not (weights.exists() or weights.is_symlink()):
+            list_weight_files(folder)  # says what is there instead
+            raise ModelError(
+                "not-a-model", "This folder holds no adapter weights.", where=str(folder),
+                found=f"no {ADAPTER_WEIGHTS}", do="save the adapter again in PEFT's format",
+            )  # fmt: skip
+        _check_dtypes(folder, read_header(weights))
+        settings = read_adapter_settings(folder)
+        _check_generation(folder)
+        files = {weights.name: weights, path.name: path, **list_settings_files(folder, ADAPTER_OVERRIDE_FILES)}
+        return {name: compute_sha256(file) for name, file in files.items()}, settings
+    except OSError as error:
+        raise build_unreadable_error(folder, error) from None
+
+
+def _check_generation(folder: Path) -> None:
+    """What generation_config.json says is obeyed wherever the model is served: sound values, no own code."""
+    path = folder / "generation_config.json"
+    settings = read_settings(path) or {}
+    check_custom_code(settings, path)
+    check_generation_settings(settings, path)
+
+
+def _build_no_settings_error(path: Path) -> ModelError:
+    return ModelError(
+        "not-a-model", "A model's settings file is missing.", where=str(path), found="no such file",
+        do="give the folder that holds config.json, the safetensors files and tokenizer.json",
+    )  # fmt: skip
+
+
+def _merge_headers(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]]) -> dict[str, TensorEntry]:
+    """The tensors of all weight files. Errors: `ModelError` when files or index disagree about where one stands."""
+    tensors: dict[str, TensorEntry] = {}
+    places: dict[str, str] = {}
+    for file, header in headers.items():
+        for name, tensor in header.items():
+            if name in places:
+                raise _build_index_error(folder, f"tensor {name!r} stands in {places[name]} and in {file}")
+            tensors[name], places[name] = tensor, file
+    index = read_weight_index(folder)
+    if index is not None and index != places:
+        wrong = sorted(name for name in index.keys() | places.keys() if index.get(name) != places.get(name))
+        raise _build_index_error(folder, f"the index and the files differ about {truncate_list(wrong)}")
+    if not tensors:
+        raise ModelError(
+            "not-a-model", "The weight files hold no tensors.", where=str(folder), found=", ".join(headers),
+            do="fetch the folder again from its source",
+        )  # fmt: skip
+    return tensors
+
+
+def _build_index_error(folder: Path, found: str) -> ModelError:
+    return ModelError(
+        "broken-index", "The model's weight files do not belong together.", where=str(folder), found=found[:300],
+        do="fetch the folder again from its source",
+    )  # fmt: skip
+
+
+def _check_dtypes(folder: Path, tensors: Mapping[str, TensorEntry]) -> None:
+    """Weights in 8 bits or fewer, or as integers, mean nothing without the scales of their method."""
+    for name, tensor in tensors.items():
+        is_small = tensor.dtype.startswith(("F8", "F6", "F4"))
+        is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(("weight", "q"))
+        if is_small or is_integer or tensor.dtype == "C64":
+            raise build_quantized_error(folder, f"tensor {name[:80]!r} of type {tensor.dtype}")
+
+
+def _check_config(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
+    config = read_settings(path)
+    if config is None:
+        raise _build_no_settings_error(path)
+    check_config_keys(config, path)
+    for settings in (config, config.get("text_config")):
+        if isinstance(settings, dict):
+            check_generation_settings(settings, path, TOKEN_RULES)
+    parameters = sum(tensor.element_count for tensor in tensors.values())
+    counts = _count_layers_and_experts(tensors)
+    for settings in (config, config.get("text_config")):
+        if isinstance(settings, dict):
+            _check_sizes(path, settings, parameters)
+            _check_counts(path, settings, counts)
+
+
+def _check_sizes(path: Path, settings: Mapping[str, Any], parameters: int) -> None:
+    """Sizes that the weights cannot have would only make the loader reserve memory: refuse them before."""
+    sizes = {key: settings[key] for key in SIZE_KEYS if settings.get(key) is not None}
+    for key, size in sizes.items():
+        if type(size) is not int or not 0 < size <= parameters:
+            raise _build_size_error(path, f"{key} is {size!r:.40}", f"{parameters:,} numbers")
+    if sizes.get("vocab_size", 0) * sizes.get("hidden_size", 0) > parameters:
+        product = f"vocab_size {sizes['vocab_size']:,} x hidden_size {sizes['hidden_size']:,}"
+        raise _build_size_error(path, product, f"{parameters:,} numbers")
+
+
+def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, int]:
+    """(layers, experts) that the names and shapes of the tensors tell.
+
+    `model.layers.7.mlp.experts.3.up_proj.weight`: the first number counts layers, one behind
+    `experts` counts experts. Experts may also be one tensor of shape (experts, rows, columns).
+    """
+    layers: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    experts: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    stacked = 0
+    for name, tensor in tensors.items():
+        parts = tuple(name.split("."))
+        at = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+        if at is not None:
+            layers[parts[:at]].add(parts[at])
+        for i, part in enumerate(parts[:-1]):
+            if "expert" in part and parts[i + 1].isdigit():
+                experts[parts[: i + 1]].add(parts[i + 1])
+        if "expert" in name and len(tensor.shape) == 3:
+            stacked = max(stacked, tensor.shape[0])
+    most_layers, most_experts = (max(map(len, found.values()), default=0) for found in (layers, experts))
+    return most_layers, max(most_experts, stacked)
+
+
+def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, int]) -> None:
+    """Layers and experts are made one by one before a weight is read: there must be weights for them."""
+    layers, experts = counts
+    for key, count in settings.items():
+        is_count = COUNT_KEY.fullmatch(key) or LAYER_COUNT_KEY.fullmatch(key)
+        if not is_count or count is None or isinstance(count, list | dict | bool | str):
+            continue
+        least, most, there = 0, MAX_COUNT, f"at most {MAX_COUNT:,} of that kind"
+        if LAYER_COUNT_KEY.fullmatch(key):
+            least, most, there = 1, layers, f"{layers:,} layers"
+        elif EXPERT_COUNT_KEY.fullmatch(key) and count != 1 and experts:
+            most, there = experts, f"{experts:,} experts"
+        if not isinstance(count, int) or not least <= count <= most:
+            raise _build_size_error(path, f"{key} is {count!r:.40}", there)
+
+
+def _build_size_error(path: Path, found: str, in_weights: str) -> ModelError:
+    return ModelError(
+        "wrong-size", "The model's settings do not fit its weights.", where=str(path),
+        found=f"{found}, with {in_weights} in the weights",
+        do="fetch the folder again from its source",
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Which variable of the environment may be sent as a key, and how a key is kept out of everything that is written.
+
+A recipe may come from a stranger, and it names the variable and the host. So only what is named like a key of a service
+is sent, and nothing that is named like a key to something else (a cloud account, a repository, a signature), unless the
+user says so outside the recipe: `TUNESMITH_SEND_KEYS=NAME,NAME` (docs/decisions/105).
+"""
+
+import base64
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import quote, urlsplit
+
+from tunesmith.errors import ProviderError, RecipeError
+from tunesmith.records import RemoteRecipe
+from tunesmith.records.recipe import is_loopback
+
+ALLOWED_KEYS_VARIABLE = "TUNESMITH_SEND_KEYS"
+KEY_SUFFIXES = ("_API_KEY", "_TOKEN", "_KEY")
+OTHER_KEY_WORDS = {
+    "ACCESS", "AWS", "AZURE", "BOT", "CI", "CLIENT", "CSRF", "DATABASE", "DB", "DEPLOY",
+    "DISCORD", "DOCKER", "ENCRYPTION", "GCP", "GH", "GITHUB", "GITLAB", "GPG", "HF", "HUGGING",
+    "HUGGINGFACE", "JWT", "KUBE", "KUBERNETES", "MASTER", "NPM", "OAUTH", "PASSWORD", "PAYMENT",
+    "PRIVATE", "PYPI", "REFRESH", "ROOT", "SECRET", "SESSION", "SIGNING", "SLACK", "SSH",
+    "STRIPE", "TELEGRAM", "VAULT", "WEBHOOK",
+}  # fmt: skip
+"""Words in the name of a key that opens something other than a language model."""
+MODEL_KEYS = {"AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY"}
+"""Names with such a word that are keys of language models all the same."""
+REDACTION_WINDOW = 12
+"""So many characters of a key in a row are not shown; a shorter piece, like `sk-proj-`, many keys have in common."""
+MIN_KEY_CHARACTERS = 8
+"""What is shorter is no secret: services on this machine are given `x` or `none`."""
+
+
+def read_api_key(recipe: RemoteRecipe) -> str:
+    """The key to send; empty where this machine's own service needs none.
+
+    Errors: `RecipeError` for a variable that is not sent; `ProviderError` without a key, or with one that is no header.
+    """
+    variable = recipe.key_variable
+    key = os.environ.get(variable, "").strip()
+    if not key and not is_loopback(get_host(recipe.url)):
+        raise ProviderError(
+            "no-key", f"There is no key for {recipe.name}.", where="evaluation.remote",
+            found=f"the environment variable {variable} is empty",
+            do=f"export {variable}=..., or name another with key_variable",
+        )  # fmt: skip
+    if key and not _can_be_sent(variable):
+        raise RecipeError(
+            "key-not-sent", "The recipe names a variable whose value is not sent to a service.",
+            where=f"evaluation.remote {recipe.name}, key_variable",
+            found=f"{variable}, to be sent to {get_host(recipe.url)}",
+            do=f"put the service's key into a variable like NAME_API_KEY; if it is that key: {ALLOWED_KEYS_VARIABLE}={variable}",
+        )  # fmt: skip
+    if not (key.isascii() and key.isprintable()):
+        raise ProviderError(
+            "bad-key", "The key cannot be sent.", where="evaluation.remote",
+            found=f"{variable} holds characters that no key has", do="copy the key again",
+        )  # fmt: skip
+    return key
+
+
+def describe_key_use(recipe: RemoteRecipe) -> str | None:
+    """The sentence that is told before the first request; None where no key is sent. Errors: as `key_of`."""
+    return f"sends the value of ${recipe.key_variable} to {get_host(recipe.url)}" if read_api_key(recipe) else None
+
+
+def get_host(url: str) -> str:
+    """The host of a URL that was checked (`build_endpoint_url`), else an empty text."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _can_be_sent(variable: str) -> bool:
+    name = variable.upper()
+    if variable in {one.strip() for one in os.environ.get(ALLOWED_KEYS_VARIABLE, "").split(",")} or name in MODEL_KEYS:
+        return True
+    return name.endswith(KEY_SUFFIXES) and not OTHER_KEY_WORDS & set(name.split("_"))
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Takes a key out of a text: whole, in part (`WINDOW` characters in a row), and in base64, hex or URL encoding."""
+
+    key: str = field(repr=False)
+
+    def __call__(self, text: str) -> str:
+        """The text with `[key]` wherever something of the key stood."""
+        if len(self.key) < MIN_KEY_CHARACTERS or len(text) < self._size:
+            return text
+        size, pieces, at = self._size, [], 0
+        begin = 0  # of what is not yet copied
+        while at <= len(text) - size:
+            if text[at : at + size] not in self._windows:
+                at += 1
+                continue
+            pieces += [text[begin:at], "[key]"]
+            at += size
+            while at < len(text) and text[at - size + 1 : at + 1] in self._windows:
+                at += 1
+            begin = at
+        return "".join([*pieces, text[begin:]]) if pieces else text
+
+    @property
+    def _size(self) -> int:
+        return min(REDACTION_WINDOW, len(self.key))
+
+    @cached_property
+    def _windows(self) -> frozenset[str]:
+        raw, size = self.key.encode(), self._size
+        shifted = [base64.b64encode(b" " * lead + raw).decode()[2 * lead - lead // 2 :] for lead in range(3)]
+        spelled = [self.key, quote(self.key, safe=""), raw.hex(), raw.hex().upper()]
+        spelled += [*shifted, *(one.translate(str.maketrans("+/", "-_")) for one in shifted)]
+        return frozenset(one[i : i + size] for one in spelled for i in range(len(one) - size + 1))

@@ -1,0 +1,273 @@
+"""A model behind an OpenAI-compatible URL as a `Completer`.
+
+The first prompt of a round is asked alone. That of the first round may be one clear error: a refused key, an unknown
+host or model. Whoever was reached once raises none any more: hours of other work must not end with a service, so
+trouble is a completion with `error` then. A service that died is remembered from round to round (`standing.py`).
+
+Every wait has an end that does not depend on bytes arriving (`line.py`), and whoever leaves waits for nothing.
+
+The key is read from the environment when it is needed (`keys.py`); it stands in no attribute, message or log.
+"""
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import httpx2
+
+from tunesmith.errors import ProviderError
+from tunesmith.providers.api_keys import Redactor, get_host, read_api_key
+from tunesmith.providers.concurrent_calls import run_concurrently
+from tunesmith.providers.http_client import HttpSession, RequestFailed, RetryPolicy, build_endpoint_url
+from tunesmith.providers.http_connection import HttpConnection
+from tunesmith.providers.reply_parsing import OTHER_MODEL_NOTE, find_other_model, parse_completion
+from tunesmith.providers.service_health import ServiceHealth
+from tunesmith.providers.structured_output import build_response_format, is_format_rejected
+from tunesmith.records import Completion, Message, OutputConstraint, ProgressCallback, Prompt, RemoteRecipe
+from tunesmith.records.recipe import is_loopback
+
+CONNECT_SECONDS = 10.0
+LOST_NOTE = (
+    "Requests whose answer did not arrive in time, or could not be read, were sent again; what the service charges for "
+    "those is not known and not counted."
+)
+RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}  # what newer models call it
+DECLINED_WORDS = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted", "deprecated")
+_ERROR_TEXTS = {
+    "key": ("refused-key", "The service refuses the key.", "check what {variable} holds, and what it may do"),
+    "not-found": ("not-found", "The service does not know this address or model.", "check url and model {model!r}"),
+    "redirect": ("redirect", "The service sends elsewhere, which is not followed.", "give the address it sends to"),
+    "quota": ("quota", "The account has no quota left.", "top it up, or leave this model out"),
+    "host": ("unknown-host", "The service's host is not found.", "check the url and the network"),
+    "certificate": ("bad-certificate", "The service's certificate is not trusted.", "check the url"),
+    "gone": ("no-answer", "The service does not answer.", "try again later, or leave this model out"),
+    "form": ("form-refused", "The service does not hold answers to this form.", "leave this contender out"),
+}
+
+
+@dataclass
+class RemoteCompleter:
+    """Asks greedily (temperature 0, one seed), `recipe.at_once` requests at the same time.
+
+    `standing` is what is known of the service; several completers may share it. Its notes are to be told beside the
+    answers and are complete when everything was asked. Errors: `RecipeError` for a URL that is not asked.
+    """
+
+    recipe: RemoteRecipe
+    output_constraint: OutputConstraint | None = None
+    retry_policy: RetryPolicy = field(default=RetryPolicy(), repr=False)
+    health: ServiceHealth = field(default_factory=ServiceHealth)
+    is_reached: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._endpoint = build_endpoint_url(self.recipe.url)
+        self._settings: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": self.recipe.max_tokens}
+        self._connections = _ConnectionPool(0)
+
+    @property
+    def notes(self) -> list[str]:
+        """Those of the service."""
+        return self.health.notes
+
+    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+        """One completion per prompt, in their order; tokens are those that the service counts.
+
+        `progress` is also called now and then while nothing arrives. Errors: `ProviderError` when the first prompt ever
+        shows that nothing can be asked; `RecipeError` for a variable that is not sent as a key.
+        """
+        if not prompts:
+            return []
+        began, key = time.perf_counter(), read_api_key(self.recipe)
+        patience = self.health.choose_retry_policy(self.retry_policy)
+        if patience is None:
+            if progress is not None:
+                progress(len(prompts), len(prompts))
+            return [_make_skipped_completion(self.health)] * len(prompts)
+        completions: list[Completion | None] = [None] * len(prompts)
+        asking = _RequestRound(self, self._create_session(Redactor(key)), self._get_connections(key), patience)
+        ready = 0
+        try:
+            for begin, work, part in ((0, asking.request_first, prompts[:1]), (1, asking.request_answer, prompts[1:])):
+                for one in run_concurrently(work, part, self.recipe.at_once):
+                    if one is not None:
+                        completions[begin + one[0]] = one[1]
+                        ready += 1
+                    if progress is not None:
+                        progress(ready, len(prompts))
+        finally:
+            asking.session.stop.set()  # after Ctrl-C nobody waits or is asked any more
+        done = [completion for completion in completions if completion is not None]
+        return _scale_to_wall_time(done, time.perf_counter() - began)
+
+    def _create_session(self, redact: Redactor) -> HttpSession:
+        return HttpSession(
+            self._endpoint, redact, self.retry_policy, threading.Event(), lambda: self.health.add_note(LOST_NOTE)
+        )
+
+    def _get_connections(self, key: str) -> "_ConnectionPool":
+        """Connections stay open from round to round, as long as the key is the same."""
+        if self._connections.key_hash != hash(key):
+            self._connections = _ConnectionPool(hash(key))
+        self._connections.open_client = lambda: self._create_client(key)
+        return self._connections
+
+    def _create_client(self, key: str) -> httpx2.Client:
+        return httpx2.Client(
+            headers={
+                "Content-Type": "application/json",
+                "Accept-Encoding": "identity",  # what is read is bounded in bytes
+                **({"Authorization": f"Bearer {key}"} if key else {}),
+            },
+            verify=self._tls,
+            timeout=httpx2.Timeout(self.retry_policy.request_seconds, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+            trust_env=not is_loopback(get_host(self._endpoint)),
+        )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return httpx2.create_ssl_context()
+
+
+@dataclass
+class _ConnectionPool:
+    """Idle connections; one is taken for each request and put back."""
+
+    key_hash: int
+    open_client: Callable[[], httpx2.Client] = field(default=httpx2.Client, repr=False)
+    idle: list[HttpConnection] = field(default_factory=list, repr=False)
+
+    def acquire(self) -> HttpConnection:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return HttpConnection(self.open_client)
+
+
+@dataclass
+class _RequestRound:
+    """One round of questions: the wire, and how long the first one is waited for."""
+
+    completer: RemoteCompleter
+    session: HttpSession
+    connections: _ConnectionPool
+    retry_policy: RetryPolicy
+
+    def request_first(self, prompt: Prompt) -> Completion:
+        """The first answer; settings that the service declines are left out from then on.
+
+        Errors: `ProviderError` as long as the service was never reached.
+        """
+        while True:
+            try:
+                completion = self._send(prompt, replace(self.session, retry_policy=self.retry_policy))
+                self.completer.health.record_success()
+            except RequestFailed as refused:
+                if refused.kind == "request" and self._drop_declined(refused):
+                    continue
+                is_about_prompt = refused.kind == "request" and not is_format_rejected(
+                    self.completer.output_constraint, refused
+                )
+                if is_about_prompt or self.completer.is_reached:
+                    self._record_failure(refused)
+                    completion = _make_failed_completion(refused.detail)
+                else:
+                    raise self._make_provider_error(
+                        "form" if refused.kind == "request" else refused.kind, refused
+                    ) from None
+            self.completer.is_reached = True
+            return completion
+
+    def request_answer(self, prompt: Prompt) -> Completion:
+        """One answer, or why there is none; never an exception."""
+        if self.completer.health.failure_reason or self.session.stop.is_set():
+            return _make_skipped_completion(self.completer.health)
+        began = time.perf_counter()
+        try:
+            completion = self._send(prompt, self.session)
+        except RequestFailed as refused:
+            self._record_failure(refused)
+            return replace(_make_failed_completion(refused.detail), seconds=time.perf_counter() - began)
+        self.completer.health.record_success()
+        return completion
+
+    def _send(self, prompt: Prompt, wire: HttpSession) -> Completion:
+        began = time.perf_counter()
+        completer = self.completer
+        payload = {
+            "model": completer.recipe.model,
+            "messages": [_to_request_message(message) for message in prompt],
+            **completer._settings,
+            **build_response_format(completer.output_constraint),
+        }
+        line = self.connections.acquire()
+        try:
+            response = wire.post(payload, line)
+        finally:
+            self.connections.idle.append(line)
+        asked = sum(len(" ".join(message.content.split())) for message in prompt)
+        self._note_other_model(find_other_model(response, completer.recipe.model))
+        completion = parse_completion(
+            response, completer.output_constraint, asked, self.session.redact, completer.health.add_note
+        )
+        return replace(completion, seconds=time.perf_counter() - began)
+
+    def _note_other_model(self, said: str | None) -> None:
+        """Note once that another model answered."""
+        standing = self.completer.health
+        if said is not None and not any(note.startswith(OTHER_MODEL_NOTE) for note in standing.notes):
+            standing.add_note(f"{OTHER_MODEL_NOTE}{self.session.redact(said)!r} for {self.completer.recipe.model!r}.")
+
+    def _record_failure(self, refused: RequestFailed) -> None:
+        completer = self.completer
+        completer.health.record_failure(refused, completer.retry_policy, completer.recipe.at_once)
+        if completer.health.failure_reason:
+            self.session.stop.set()
+
+    def _drop_declined(self, refused: RequestFailed) -> bool:
+        """Leave out, or rename, the setting that the service says it does not take; False when it names none."""
+        settings = self.completer._settings
+        message = str(refused.service_error.get("message", "")).lower()
+        named = [name for name in settings if name == refused.service_error.get("param")]
+        named = named or [name for name in settings if name in message]
+        if not named or not any(word in message for word in DECLINED_WORDS):
+            return False
+        value = settings.pop(named[0])
+        if named[0] in RENAMED_SETTINGS:
+            settings[RENAMED_SETTINGS[named[0]]] = value
+        else:
+            self.completer.health.add_note(
+                f"The service takes no {named[0]}, so its answers may differ when asked again."
+            )
+        return True
+
+    def _make_provider_error(self, kind: str, refused: RequestFailed) -> ProviderError:
+        recipe = self.completer.recipe
+        slug, what, do = _ERROR_TEXTS[kind]
+        do = do.format(variable=recipe.key_variable, model=recipe.model)
+        return ProviderError(slug, what, where=f"{recipe.name}, {self.session.url}", found=refused.detail, do=do)
+
+
+def _to_request_message(message: Message) -> dict[str, Any]:
+    """As services take it: arguments as JSON text, and no reasoning of earlier turns, which they refuse to be sent."""
+    parts = message.as_dict(arguments_as_text=True)
+    return {name: part for name, part in parts.items() if name != "reasoning_content"}
+
+
+def _make_skipped_completion(standing: ServiceHealth) -> Completion:
+    return _make_failed_completion(f"not asked, because of what happened before: {standing.failure_reason}")
+
+
+def _make_failed_completion(why: str) -> Completion:
+    return Completion("", 0, 0, 0.0, finished=False, error=why)
+
+
+def _scale_to_wall_time(completions: Sequence[Completion], wall_seconds: float) -> list[Completion]:
+    """Each one's share of the wall time: requests overlap."""
+    total = sum(completion.seconds for completion in completions)
+    share = min(1.0, wall_seconds / total) if total else 1.0
+    return [replace(completion, seconds=completion.seconds * share) for completion in completions]

@@ -1,0 +1,108 @@
+"""Every key that a recipe knows, as dotted paths, and the known key that a mistyped one is nearest to."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from tunesmith.recipe.key_aliases import find_own_key
+from tunesmith.records import Recipe
+from tunesmith.records.recipe import LIST_AS_TUPLE
+
+
+def _walk_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, field in record.model_fields.items():
+        kind = field.annotation
+        yield f"{prefix}{name}", kind
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _walk_fields(kind, f"{prefix}{name}.")
+
+
+class RecipeKey(NamedTuple):
+    """A key as people read it: its dotted path, what holds when it is left out, and what it may be."""
+
+    path: str
+    default: str
+    allowed: str
+
+
+_LIMIT_PHRASES = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
+TOP_LEVEL_GROUP = "recipe"
+"""The name of the group of keys that stand in no section."""
+
+
+def describe_groups() -> dict[str, tuple[str, list[RecipeKey]]]:
+    """Each group of keys by its name: the sentences about it, and its keys."""
+    return dict(_describe_fields(Recipe, ""))
+
+
+def _describe_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[str, list[RecipeKey]]]]:
+    keys, inner = [], []
+    for name, field in record.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner.append((field.annotation, f"{prefix}{name}."))
+            continue
+        default = field.get_default(call_default_factory=True)
+        limits = [
+            f"{_LIMIT_PHRASES[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower())}"
+            for limit in field.metadata
+            if limit is not None and limit is not LIST_AS_TUPLE
+        ]
+        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
+        keys.append(RecipeKey(f"{prefix}{name}", "" if default is None else str(default), ", ".join((kind, *limits))))
+    yield prefix.rstrip(".") or TOP_LEVEL_GROUP, (" ".join((record.__doc__ or "").split()), keys)
+    for record_type, deeper in inner:
+        yield from _describe_fields(record_type, deeper)
+
+
+@cache
+def get_known_keys() -> dict[str, Any]:
+    """Dotted path -> type of the field, sections included: `training`, `training.epochs`, ..."""
+    return dict(_walk_fields(Recipe, ""))
+
+
+def is_section(path: str) -> bool:
+    """Whether a path names a group of keys."""
+    kind = get_known_keys().get(path)
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def is_text_key(path: str) -> bool:
+    """Whether the value at this path is any text, so that nothing in it is to be read as YAML."""
+    return path.startswith("data.columns.") or get_known_keys().get(path) in (str, str | None)
+
+
+def _get_last_name(path: str) -> str:
+    """The last name in a path, as keys are written."""
+    return path.rsplit(".", 1)[-1].replace("-", "_").lower()
+
+
+def find_nearest_key(path: str) -> str | None:
+    """The known key that was probably meant: the same word in another section, else the best match by spelling."""
+    word = _get_last_name(path)
+    words: dict[str, list[str]] = {}
+    for known in get_known_keys():
+        words.setdefault(known.rsplit(".", 1)[-1], []).append(known)
+    section = path.rpartition(".")[0]
+    siblings = [known.rsplit(".", 1)[-1] for known in get_known_keys() if known.rpartition(".")[0] == section]
+    for candidates, cutoff in (([w for w in words if w == word], 1.0), (siblings, 0.6), (list(words), 0.6)):
+        match = get_close_matches(word, candidates, n=1, cutoff=cutoff)
+        if match:
+            found = words[match[0]]
+            return next((known for known in found if known.rpartition(".")[0] == section), found[0])
+    return None
+
+
+def suggest_key(path: str) -> str:
+    """What to write in place of a key that no recipe knows: ours for another tool's name, else the nearest by spelling.
+
+    An exact word of ours in another section goes before other tools' names: `training.rank` means `adapter.rank`.
+    """
+    near, ours = find_nearest_key(path), find_own_key(path)
+    if ours is not None and (near is None or near.rsplit(".", 1)[-1] != _get_last_name(path)):
+        meant = [f"did you mean {ours.key}?"] if ours.key else []
+        return " ".join([*meant, *([ours.hint] if ours.hint else [])])
+    return f"did you mean {near}?" if near else "see all keys: tunesmith keys"

@@ -1,0 +1,172 @@
+"""A YAML file, a preset's name or nothing, plus `a.b=c` overrides, becomes a `Recipe`.
+
+Nothing is ignored: an unknown key anywhere is an error that names the nearest known one (ignored keys are the silent
+failure of other tools), a number in quotes is not a number, and every problem is reported in one go. Paths inside a
+recipe are relative to the folder in which the command runs, as on the command line.
+"""
+
+import os.path
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from tunesmith.atomic_io import open_regular_file
+from tunesmith.errors import RecipeError
+from tunesmith.recipe.recipe_keys import get_known_keys, is_section, is_text_key, suggest_key
+from tunesmith.recipe.recipe_yaml import parse_yaml
+from tunesmith.recipe.validate import check_recipe
+from tunesmith.records import Recipe
+
+PRESETS_FOLDER = Path(__file__).parent / "presets"
+_MAX_BYTES = 1_000_000
+
+
+class _RecipeProblem(NamedTuple):
+    slug: str
+    key: str
+    found: str
+    do: str
+
+
+def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a file, of a preset's name, or of the defaults (None), with overrides (`training.epochs=2`) on top.
+
+    Errors: `RecipeError`: all unknown keys and wrong values together, else all contradictions together.
+    """
+    path = None if source is None else _find_file(source)
+    where = "recipe" if path is None else str(path)
+    tree = {} if path is None else _read_file(path)
+    tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
+    for override in overrides:
+        _apply_override(tree, override)
+    _drop_overridden_duration(tree, overrides)
+    try:
+        # Strict: "16" and `true` are not numbers. Whole numbers may stand where decimals are asked for.
+        recipe = Recipe.model_validate(tree, strict=True)
+    except ValidationError as error:
+        raise _build_recipe_error(_list_problems(error), where) from None
+    check_recipe(recipe, where)
+    return recipe
+
+
+def list_presets() -> list[str]:
+    """The names of the recipes that come with tunesmith."""
+    return sorted(path.stem for path in PRESETS_FOLDER.glob("*.yaml"))
+
+
+def _find_file(source: str | Path) -> Path:
+    path = Path(source)
+    if isinstance(source, str) and source in list_presets():
+        return PRESETS_FOLDER / f"{source}.yaml"
+    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or "/" in source or os.path.exists(path):
+        return path
+    near = get_close_matches(source, list_presets(), n=1)
+    raise RecipeError(
+        "no-such-preset",
+        f"There is no recipe named {reprlib.repr(source)}.",
+        found=f"presets: {', '.join(list_presets())}",
+        do=f"did you mean {near[0]}?" if near else "name a preset or give the path of a YAML file",
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular_file(path) as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise RecipeError("too-large", "This is too large for a recipe.", where=str(path), do="check the path")
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            "not-text", "This recipe is not UTF-8 text.", where=f"{path} byte {error.start}", do="save it as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        found = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(
+            "unreadable", "The recipe cannot be read.", where=str(path)[:200], found=found, do="check the path"
+        ) from None
+    tree = parse_yaml(text, str(path))
+    if not isinstance(tree, dict) or not tree:
+        raise RecipeError(
+            "not-a-recipe",
+            "A recipe is a list of `key: value` lines.",
+            where=str(path),
+            found="nothing" if tree is None or tree == {} else reprlib.repr(tree),
+            do="start from `model: smollm2-135m-instruct`, or name a preset",
+        )
+    return tree
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set one `a.b=c` in the tree; an unknown path is found later, with every other fault."""
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise RecipeError(
+            "not-an-override", "An override is KEY=VALUE.", found=reprlib.repr(override), do="write training.epochs=2"
+        )
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = tree.get(section)
+        tree[section] = tree = dict(inner) if isinstance(inner, dict) else {}
+    tree[last] = _parse_value(key.strip(), text)
+
+
+DURATION_KEYS = ("training.epochs", "training.minutes")
+"""Two ways to say how long a training lasts."""
+
+
+def _drop_overridden_duration(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A file's or a preset's duration gives way to the other one on the command line; two there contradict."""
+    training = tree.get("training")
+    named = {override.partition("=")[0].strip() for override in overrides}
+    if not isinstance(training, dict) or named.issuperset(DURATION_KEYS):
+        return
+    for mine, other in (DURATION_KEYS, DURATION_KEYS[::-1]):
+        if mine in named and training.get(mine.rpartition(".")[2]) is not None:
+            training.pop(other.rpartition(".")[2], None)
+
+
+def _parse_value(key: str, text: str) -> Any:
+    """The value of an override. Text fields take what was written (a path may hold `#` or be all digits)."""
+    is_plain_text = is_text_key(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
+    return text if is_plain_text else parse_yaml(text, f"override {key}")
+
+
+def _list_problems(error: ValidationError) -> Iterator[_RecipeProblem]:
+    for item in error.errors():
+        key = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            yield _RecipeProblem("unknown-key", key, "no such key", suggest_key(key))
+        else:
+            yield _RecipeProblem(
+                "wrong-value", key, reprlib.repr(item["input"]), _describe_allowed(key, item["type"], item["msg"])
+            )
+
+
+def _describe_allowed(key: str, kind: str, message: str) -> str:
+    """What would be right, from what the validator said is wrong."""
+    if kind == "model_type":
+        inner = next((known for known in get_known_keys() if known.startswith(f"{key}.")), f"{key}.KEY")
+        return f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}: VALUE"
+    for said in ("Input should be greater", "Input should be less"):
+        message = message.replace(said, said.replace("Input should be", "give a number"))
+    return message.replace("Input should be", "give")
+
+
+def _build_recipe_error(problems: Iterable[_RecipeProblem], where: str) -> RecipeError:
+    """One error for all faults; with more than one, each has a line of its own."""
+    listed = sorted(problems)
+    slug = listed[0].slug
+    if len(listed) == 1:
+        (fault,) = listed
+        what = (
+            f"There is no key {fault.key} in a recipe." if slug == "unknown-key" else f"{fault.key} has a wrong value."
+        )
+        return RecipeError(slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do)
+    lines = "".join(f"\n  {fault.key}: {fault.found}; {fault.do}" for fault in listed)
+    do = "change each key as its line says"
+    return RecipeError(slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines, do=do)

@@ -1,0 +1,26 @@
+"""Recipes as YAML text, both ways; what words mean in it stands in `plain_yaml.py`."""
+
+from typing import Any
+
+from tunesmith.errors import RecipeError
+from tunesmith.records import Recipe
+from tunesmith.yaml_io import InvalidYaml, dump_plain_yaml, load_plain_yaml
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value that a YAML text spells.
+
+    Errors: `RecipeError` (`recipe/not-yaml`) with the line; also for a key that stands twice.
+    """
+    try:
+        return load_plain_yaml(text)
+    except InvalidYaml as error:
+        place = f"{where} line {error.line}" if error.line else where
+        raise RecipeError(
+            "not-yaml", "This recipe cannot be read as YAML.", where=place, found=error.found, do="mend that line"
+        ) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, every field of it; `load_recipe` of this text gives an equal recipe."""
+    return dump_plain_yaml(recipe.model_dump(mode="json"))

@@ -1,0 +1,100 @@
+"""Held-out examples that something in training resembles, and what was done about it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from tunesmith.records.origin import Origin, Place, name_places
+from tunesmith.records.recipe import ContaminationKind
+from tunesmith.records.record import Record
+
+CONTAMINATION_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "13-gram", "near", "group")
+"""The strongest first: an example that leaks in several ways counts under the first of them."""
+
+BLOCKING_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "group")
+"""Those that stop a run where the side was given. The others are likeness: "five divided by one" is near "ten divided
+by five", and no rule of ours tells such a slot from a copy (docs/decisions/118)."""
+
+
+class ContaminatedExample(Record):
+    """A held-out example of a `side` and a train example that are alike, with the places of both in their files, and
+    the beginning of what both ask."""
+
+    kind: ContaminationKind
+    side: Literal["validation", "test"]
+    held_out: str
+    held_out_line: int
+    train: str
+    train_line: int
+    held_out_text: str = ""
+    train_text: str = ""
+    held_out_origin: Origin | None = None
+    train_origin: Origin | None = None
+
+    @property
+    def places(self) -> tuple[Place, Place]:
+        """Where the held-out example stands, and where the train example."""
+        return (self.held_out_origin, self.held_out_line), (self.train_origin, self.train_line)
+
+    def format_pair(self) -> str:
+        """`test b.jsonl line 4 "How do I reset my PIN?" ~ train a.jsonl line 8 "How can I reset my PIN?"`."""
+        here, there = (name_places([place]) for place in self.places)
+        return f'{self.side} {here} "{self.held_out_text}" ~ train {there} "{self.train_text}"'
+
+
+class ContaminationReport(Record):
+    """What leaks between training and what is held out. `found` has one entry for each held-out example that leaks,
+    `in_training` one for each train example and side, each under its strongest kind with the first that it is like.
+
+    `left_out` are the ids that were taken out of training for it; `allowed` the kinds that were named in the recipe;
+    `templated` says that so much of the training data would have gone that nothing was taken out. `leaked` are the
+    test ids whose likeness stayed in training: their score measures memory too, so the score on the others stands
+    beside it.
+    """
+
+    found: tuple[ContaminatedExample, ...] = ()
+    in_training: tuple[ContaminatedExample, ...] = ()
+    left_out: tuple[str, ...] = ()
+    allowed: tuple[ContaminationKind, ...] = ()
+    templated: bool = False
+    leaked: tuple[str, ...] = ()
+
+    def count_by_kind(self) -> dict[ContaminationKind, int]:
+        """Held-out examples by the strongest kind of their leak; kinds without any are not in it."""
+        counted = Counter(leak.kind for leak in self.found)
+        return {kind: counted[kind] for kind in CONTAMINATION_KINDS if counted[kind]}
+
+    def format_pairs(self, limit: int = 2, *, stays_in_training: bool | None = None) -> str:
+        """The first pairs of texts, for a person to compare; `stays` as in `told`."""
+        leaked = set(self.leaked)
+        some = [
+            leak for leak in self.found if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
+        ]
+        return "; ".join(leak.format_pair() for leak in some[:limit])
+
+    def format_summary(self, limit: int = 3, *, stays_in_training: bool | None = None) -> str:
+        """`exact 3 (b.jsonl lines 4, 9, 12 like train a.jsonl lines 7, 7, 30); near 1 (...)`; each pair by itself
+        where a side has several files.
+
+        `stays`: only of those whose likeness stayed in training, or only of the others.
+        """
+        parts = []
+        leaked = set(self.leaked)
+        told = [
+            leak for leak in self.found if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
+        ]
+        for kind in CONTAMINATION_KINDS:
+            own = [leak for leak in told if leak.kind == kind]
+            if own:
+                parts.append(f"{kind} {len(own):,} ({_name_pairs(own, limit)})")
+        return "; ".join(parts)
+
+
+def _name_pairs(leaks: Sequence[ContaminatedExample], limit: int) -> str:
+    if len({(leak.held_out_origin, leak.train_origin) for leak in leaks[:limit]}) == 1:
+        here = name_places([leak.places[0] for leak in leaks], limit)
+        there = name_places([leak.places[1] for leak in leaks[:limit]], limit)
+        return f"{here} like train {there}"
+    pairs = [" like train ".join(name_places([place]) for place in leak.places) for leak in leaks[:limit]]
+    more = f" ({len(leaks) - limit:,} more)" if len(leaks) > limit else ""
+    return ", ".join(pairs) + more

@@ -1,0 +1,40 @@
+"""A look at a test set: the more often it is looked at, the less a good score on it means."""
+
+from collections.abc import Iterable
+
+from tunesmith.records.record import Record, compute_fingerprint
+
+
+class TestSetAccess(Record):
+    """One contender's answers were scored on a test set.
+
+    `test` is `fingerprint_test_set` of all its ids, also where only `n` of them were asked; `run` is None outside of one;
+    `at` is a time in ISO form, UTC; `why` a word such as decide or evaluate.
+    """
+
+    test: str
+    contender: str
+    run: str | None
+    at: str
+    n: int
+    why: str
+
+
+def fingerprint_test_set(ids: Iterable[str]) -> str:
+    """The name of a test set: the fingerprint of its sorted ids, whatever file they came from."""
+    return compute_fingerprint(sorted(set(ids)))
+
+
+def format_access_log(looks: list[TestSetAccess]) -> str:
+    """`looked at 12 times by 4 contenders in 3 runs since 2026-11-26`, empty for none."""
+    if not looks:
+        return ""
+    contenders, runs = len({look.contender for look in looks}), len({look.run for look in looks if look.run})
+    return (
+        f"looked at {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in {_pluralize(runs, 'run')} "
+        f"since {min(look.at for look in looks)[:10]}"
+    )
+
+
+def _pluralize(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"

@@ -1,0 +1,106 @@
+"""The costs as the report tells them: one table for the page and for Markdown, the same words in both."""
+
+from dataclasses import dataclass
+
+from tunesmith.records import ContenderCost, CostReport, EstimateInterval, OpenInterval
+from tunesmith.records.cost_report import format_volume
+from tunesmith.records.quantity import format_usd
+from tunesmith.report.cost_text import UNKNOWN
+from tunesmith.report.text_escaping import render_table, reveal_hidden_characters
+
+
+@dataclass(frozen=True, slots=True)
+class CostRow:
+    """One contender: the expected number of each column, and the doubt that stands small beside it ("": none)."""
+
+    name: str
+    cells: tuple[tuple[str, str], ...]
+
+
+def list_cost_columns(report: CostReport) -> tuple[str, ...]:
+    """The columns after the contender's name."""
+    running = "at your volume, in all" if report.is_once else "a month, at your volume"
+    return ("1,000 requests", "1,000 right answers", "once", running, "cheapest from")
+
+
+def build_cost_rows(report: CostReport) -> list[CostRow]:
+    """Every contender, in the order of the evaluation."""
+    return [CostRow(one.name, _build_cells(one, report)) for one in report.contenders]
+
+
+def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str], ...]:
+    if not one.has_request_cost:
+        return ((UNKNOWN, ""), (UNKNOWN, ""), (UNKNOWN, ""), (UNKNOWN, ""), ("", ""))
+    request, requests = one.compute_usd("request"), report.requests_per_month
+    monthly = None if requests is None else one.compute_usd_per_month(requests, report.horizon_months)
+    return (
+        _format_amount(
+            EstimateInterval(low=1000 * request.low, expected=1000 * request.expected, high=1000 * request.high)
+        ),
+        _format_amount(one.usd_per_1000_correct) if one.usd_per_1000_correct else ("none right", ""),
+        _format_amount(one.compute_usd("once")),
+        _format_amount(monthly) if monthly else ("say how many", ""),
+        _format_cheapest(one, report),
+    )
+
+
+def _format_amount(amount: EstimateInterval | OpenInterval) -> tuple[str, str]:
+    low, middle, high = amount.low, amount.expected, amount.high
+    beside = [number for number in (low, middle, high) if number is not None]
+    if middle is None:
+        return f"at least {format_usd(low)}", ""
+    doubt = "no end" if high is None else format_usd(high, beside)
+    return format_usd(middle, beside), "" if low == middle == high else f"{format_usd(low, beside)} to {doubt}"
+
+
+def _format_cheapest(one: ContenderCost, report: CostReport) -> tuple[str, str]:
+    if one.excluded is not None:
+        return "not compared", ""
+    step = next((step for step in report.cheapest if step.name == one.name), None)
+    if step is None or step.requests.expected is None:
+        return "never", ""
+    if step.before is None:
+        return "the first request", ""
+    high = "never" if step.requests.high is None else format_volume(step.requests.high)
+    return format_volume(step.requests.expected), f"{format_volume(step.requests.low)} to {high}"
+
+
+def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
+    """Who is cheapest from where on, by cost and by right answer, and how the prediction did."""
+    is_same = [step.name for step in report.cheapest_correct] == [step.name for step in report.cheapest]
+    by_correct = () if is_same else report.cheapest_correct
+    steps = [step.sentence for step in (*report.cheapest, *by_correct)]
+    words = {"tuning_usd": "The tuning", "decide_usd": "The whole decision"}
+    for one in report.predictions:
+        beside = [one.actual_usd, one.foreseen.expected]
+        steps.append(
+            f"{words.get(one.what, one.what)} was to cost {format_usd(one.foreseen.expected, beside)} "
+            f"({format_usd(one.foreseen.low, beside)} to {format_usd(one.foreseen.high, beside)}) and cost "
+            f"{format_usd(one.actual_usd, beside)}"
+            + (f", {one.ratio:.2g} times that." if one.ratio is not None else ".")
+        )
+    return tuple(steps)
+
+
+def list_cost_parts(report: CostReport) -> list[tuple[str, str, str, str]]:
+    """Every piece: contender, what, per, amount."""
+    return [
+        (one.name, part.what, part.per, " ".join(_bracket_range(_format_amount(part.usd))))
+        for one in report.contenders
+        for part in one.parts
+    ]
+
+
+def _bracket_range(money: tuple[str, str]) -> tuple[str, ...]:
+    number, doubt = money
+    return (number, f"({doubt})") if doubt else (number,)
+
+
+def render_cost_markdown(report: CostReport, winner: str | None) -> str:
+    """The section of the short report."""
+    rows = [
+        [f"**{row.name}**" if row.name == winner else row.name, *(" ".join(_bracket_range(cell)) for cell in row.cells)]
+        for row in build_cost_rows(report)
+    ]
+    told = "\n".join(f"- {reveal_hidden_characters(sentence)}" for sentence in format_cost_sentences(report))
+    return f"## Cost\n\n{render_table(['contender', *list_cost_columns(report)], rows)}\n\n{told}"

@@ -1,0 +1,94 @@
+"""How each contender of a run was asked, and what it searched: `prompts/NAME.json`, `index/NAME.jsonl`.
+
+With them a run's winner can be used after the data has changed or gone. Sentence vectors lie beside an index, where it
+is searched by meaning: `index/NAME.safetensors`, one row a line, float32.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunesmith.atomic_io import as_os_error, replace_atomically, write_atomically
+from tunesmith.errors import RunError
+from tunesmith.records import InferenceConfig
+from tunesmith.runs.run_folder import RunFolder, build_unwritable_error
+
+VECTORS_KEY = "vectors"
+
+
+def write_inference_config(folder: RunFolder, serving: InferenceConfig) -> None:
+    """Keep how a contender is asked. Errors: `RunError` when it cannot be written."""
+    folder.write_file(f"prompts/{serving.contender}.json", serving.model_dump_json(indent=2) + "\n")
+
+
+def read_inference_config(folder: RunFolder, contender: str) -> InferenceConfig | None:
+    """How it was asked; None where the run does not say (an outside system, or a run of an earlier version).
+
+    Errors: `RunError` when the file is damaged.
+    """
+    name = f"prompts/{contender}.json"
+    if contender not in folder.list_contenders() or not (folder.path / name).is_file():
+        return None
+    return folder.read_record(InferenceConfig, name)
+
+
+def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArray[np.float32] | None) -> None:
+    """Keep what is searched, one JSON value a line, and its vectors. `folder` is made where it is missing.
+
+    Errors: `RunError` when it cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    path = folder / f"{name}.jsonl"
+    try:
+        write_atomically(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+        if vectors is not None:
+            from safetensors.numpy import save_file
+
+            with replace_atomically(path.with_suffix(".safetensors")) as temporary:
+                save_file({VECTORS_KEY: np.ascontiguousarray(vectors, np.float32)}, temporary)
+    except (OSError, SafetensorError) as error:
+        raise build_unwritable_error(path, as_os_error(error)) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Keep a JSON value in a file. Errors: `RunError` when it cannot be written."""
+    try:
+        write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise build_unwritable_error(path, error) from None
+
+
+def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] | None]:
+    """What is searched, and its vectors where there are some. Errors: `RunError` when it is missing or damaged."""
+    path = folder / f"{name}.jsonl"
+    vectors = path.with_suffix(".safetensors")
+    try:
+        entries = [json.loads(line) for line in path.read_bytes().splitlines()]
+    except OSError as error:
+        raise _build_damage_error(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise _build_damage_error(path, str(error)) from None
+    if not vectors.is_file():
+        return entries, None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        rows_ND = load_file(vectors)[VECTORS_KEY]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise _build_damage_error(vectors, str(error)) from None
+    if len(rows_ND) != len(entries):
+        raise _build_damage_error(vectors, f"{len(rows_ND):,} rows for {len(entries):,} lines")
+    return entries, rows_ND
+
+
+def _build_damage_error(path: Path, found: str) -> RunError:
+    return RunError(
+        "damaged", f"This run has no {path.name} that can be read.", where=str(path), found=found,
+        do="restore it from a copy, or make the run again",
+    )  # fmt: skip

@@ -1,0 +1,558 @@
+"""The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
+
+    run.json  checksums.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
+    metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
+    leaks.json  power.json  ability.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
+    report.html  report.md  report.json
+    checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
+    unscored/                      answers until they are scored, for the same
+
+Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
+disk, and an id that looks like anything else is refused. A folder bears a temporary name until all is in it that a
+run begins with: it is whole or not there. What is read is verified by `checksums.json`. The lock is the kernel's
+(flock), held by an open file: it ends with the process however that ends, so there are no stale locks.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from tunesmith.atomic_io import get_path_kind, read_own_file, sync_folder, write_atomically
+from tunesmith.errors import RecordError, RunError
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.recipe.recipe_yaml import dump_recipe
+from tunesmith.records import (
+    Analysis,
+    Answer,
+    CheckReport,
+    ContaminationReport,
+    ContenderRecord,
+    CostReport,
+    Decision,
+    Evaluation,
+    Forgetting,
+    GeneralAbility,
+    JudgeQualification,
+    MetricLine,
+    PowerStatement,
+    PreparedSplit,
+    Recipe,
+    Record,
+    Run,
+    SelectionRecord,
+    Split,
+    TestSet,
+)
+from tunesmith.records.record import NEWER_RECORD_CODE
+from tunesmith.runs import checksums
+from tunesmith.runs.jsonl_log import (
+    FileStamp,
+    JsonlRecords,
+    append_line,
+    compute_stamp,
+    parse_lines,
+    read_synced,
+    to_lines,
+    truncate_to,
+)
+from tunesmith.temporary_files import make_temporary_path, remove_stale_temporaries, remove_temporary
+
+RECORD_FILES: Mapping[type[Record], str] = {
+    Run: "run.json",
+    CheckReport: "check.json",
+    Split: "split.json",
+    ContaminationReport: "leaks.json",
+    TestSet: "test.json",
+    PowerStatement: "power.json",
+    GeneralAbility: "ability.json",  # before tuning
+    Forgetting: "forgetting.json",
+    Analysis: "analysis.json",
+    JudgeQualification: "judge.json",
+    CostReport: "cost.json",
+    Evaluation: "evaluation.json",
+    Decision: "decision.json",
+}
+"""The records that a run folder keeps one of, and where."""
+
+FOLDER_NAMES = ("adapter", "model", "answers", "unscored", "prompts", "index", "checkpoints", "lesson")
+REPORT_FILES = ("report.html", "report.md", "report.json")
+LABELING_FILE = "to_label.csv"
+APPENDED_FILES = ("metrics.jsonl", "samples.jsonl")
+FILE_NAMES = (
+    *RECORD_FILES.values(), *APPENDED_FILES, "recipe.yaml", "versions.txt", "prepared.json", "mask.txt", "choices.jsonl", "lock",
+    checksums.CHECKSUMS_FILE, *REPORT_FILES, LABELING_FILE,
+)  # fmt: skip
+"""All that can stand in the folder by itself."""
+
+R = TypeVar("R", bound=Record)
+_RUN_ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}")
+_CONTENDER_PATTERN = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9+_.-]{0,62}[A-Za-z0-9])?")
+_PREPARED_ADAPTER = TypeAdapter(dict[str, PreparedSplit])
+
+
+class ValidationSample(Record):
+    """What the model answered to one validation example while it was trained."""
+
+    step: int
+    example: str
+    question: str
+    expected: str
+    answer: str
+    score: float | None = None
+
+
+class RunFolder:
+    """One run's folder. Make with `create`, find again with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.id = self.path.name
+        self._final_path: Path | None = None  # where a folder that was begun will appear
+
+    @classmethod
+    def create(cls, parent: Path, name: str) -> "RunFolder":
+        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, visible at once.
+
+        Errors: `RunError` when it cannot be made.
+        """
+        folder = cls.create_hidden(parent, name)
+        folder.publish()
+        return folder
+
+    @classmethod
+    def create_hidden(cls, parent: Path, name: str) -> "RunFolder":
+        """A new folder that bears a temporary name until `appear`: a run is whole or not there. What killed processes
+        left so is removed. Errors: `RunError` when it cannot be made."""
+        word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-") or "run"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                path = parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}-{secrets.token_hex(3)}"
+                if get_path_kind(path) == "nothing":
+                    break
+            (hidden := make_temporary_path(path)).mkdir()
+        except OSError as error:
+            raise cls._build_create_error(parent, error) from None
+        folder = cls(hidden)
+        folder.id, folder._final_path = path.name, path.resolve()
+        return folder
+
+    def publish(self) -> None:
+        """Give a folder that was begun its name, with checksums of all that is in it. Errors: `RunError`."""
+        assert self._final_path is not None, "it bears its name already"
+        try:
+            if any(self.path.iterdir()):
+                checksums.register_all(self.path)
+            sync_folder(self.path)
+            self.path.rename(self._final_path)
+            sync_folder(self._final_path.parent)
+        except OSError as error:
+            raise self._build_create_error(self._final_path.parent, error) from None
+        self.path, self._final_path = self._final_path, None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it was begun and has not appeared."""
+        return self._final_path is not None
+
+    def discard(self) -> None:
+        """Remove a folder that was begun and will not appear."""
+        if self._final_path is not None:
+            remove_temporary(self.path)
+
+    @staticmethod
+    def _build_create_error(parent: Path, error: OSError) -> RunError:
+        return RunError(
+            "cannot-create",
+            "The folder of the run cannot be made.",
+            where=str(parent),
+            found=error.strerror or str(error),
+            do="choose a folder you may write to with --out",
+        )
+
+    @classmethod
+    def list_all(cls, parent: Path, beginning: str = "") -> list["RunFolder"]:
+        """The folders in `parent` that have a run's id, beginning so, and a run.json; none where there is no such
+        place."""
+        try:
+            names = sorted(
+                name for name in os.listdir(parent) if name.startswith(beginning) and _RUN_ID_PATTERN.fullmatch(name)
+            )
+        except OSError:
+            return []
+        return [cls(parent / name) for name in names if get_path_kind(parent / name / RECORD_FILES[Run]) == "file"]
+
+    @classmethod
+    def open(cls, run: str | Path, parent: Path = Path("runs")) -> "RunFolder":
+        """The folder of an earlier run: a path, or the id of a run inside `parent`.
+
+        Errors: `RunError` when there is none, or when something of it is neither a file nor a folder of its own.
+        """
+        path = parent / run if isinstance(run, str) and _RUN_ID_PATTERN.fullmatch(run) else Path(run)
+        try:
+            if path.is_dir():
+                folder = cls(path)
+                folder._check_special_files()
+                return folder
+            found = "a file" if path.exists() else "nothing there"
+        except (OSError, ValueError) as error:  # a name of 5,000 letters, a NUL inside
+            found = str(error)[:200]
+        raise RunError(
+            "missing", "There is no such run.", where=str(path)[:200], found=found, do="see `tunesmith runs`"
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process away from this run inside the block.
+
+        Errors: `RunError` (`run/in-use`) at once, naming the process that has it.
+        """
+        descriptor = self._open_lock()
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
+                raise RunError(
+                    "in-use",
+                    "Another process is working on this run.",
+                    where=str(self.path),
+                    found=owner or "a process that just began",
+                    do="wait until it is done, or stop it",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+            yield
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half written. Only for whoever holds the lock: nobody else is writing."""
+        for place in (self.path, *(self.path / name for name in FOLDER_NAMES)):
+            remove_stale_temporaries(place, remove_all=True)
+
+    def _check_special_files(self) -> None:
+        """A link, a pipe or a device could steer what is read, written or removed. Errors: `RunError`."""
+        for name in (*FILE_NAMES, *FOLDER_NAMES):
+            self._check_not_special(self.path / name)
+        for name in FOLDER_NAMES:
+            for place, folders, files in os.walk(self.path / name):
+                for one in (*folders, *files):
+                    self._check_not_special(Path(place, one))
+
+    def _check_not_special(self, path: Path) -> None:
+        found = get_path_kind(path)
+        if found in ("nothing", "file", "folder"):
+            return
+        raise RunError(
+            "special-file", "The folder of this run holds what is neither a file nor a folder of its own.",
+            where=str(path), found=found, do="remove it, or put the file in its place",
+        )  # fmt: skip
+
+    def is_in_use(self) -> bool:
+        """Whether a process works on this run now. One that says "running" and is not in use was killed."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # never locked by anybody
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _open_lock(self) -> int:
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.open(self.path / "lock", flags, 0o666)
+        except OSError as error:
+            raise build_unwritable_error(self.path, error) from None
+
+    def write_file(self, name: str, content: str | bytes) -> None:
+        """Write a file, named by its path below the folder, whole or not at all. Errors: `RunError`."""
+        self._write_files({name: content})
+
+    def _write_files(self, files: Mapping[str, str | bytes]) -> None:
+        """Replace each file in one step; its checksum is listed before. Errors: `RunError`."""
+        raw = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+        path = self.path
+        try:
+            if self._final_path is None:  # else all are listed when the folder appears
+                path = self.path / checksums.CHECKSUMS_FILE
+                checksums.register_expected(
+                    self.path, {name: sha256(content).hexdigest() for name, content in raw.items()}
+                )
+            for name, content in raw.items():
+                path = self.path / name
+                write_atomically(path, content)
+        except OSError as error:
+            raise build_unwritable_error(path, error) from None
+
+    def _read_file(self, name: str) -> bytes:
+        """The content of a file, verified. Errors: `OSError`, `RunError` when it is not what was written."""
+        content = read_own_file(self.path / name)
+        listed = checksums.read_checksums(self.path)
+        if listed and name in listed.files and sha256(content).hexdigest() not in listed.files[name]:
+            raise _build_damage_error(self.path / name, "not what was written (its SHA-256 differs)")
+        return content
+
+    def find_damage(self, *names: str) -> tuple[str, ...]:
+        """Every file (of these, or below folders of these names) that is not as it was written, with how; empty when
+        all is well, or when nothing can be known because the run is of an older version."""
+        return checksums.find_damage(self.path, names)
+
+    def check_integrity(self, *names: str) -> None:
+        """Errors: `RunError` that names every file (of these, or all but what users fill in) that is not as it was
+        written."""
+        if found := [one for one in self.find_damage(*names) if not one.startswith(LABELING_FILE)]:
+            raise RunError(
+                "damaged", "Files of this run are not as they were written.", where=str(self.path),
+                found=", ".join(found), do="restore them from a copy, or make the run again",
+            )  # fmt: skip
+
+    def finalize_checksums(self) -> None:
+        """List one checksum for each file, after the last one was written. Errors: `RunError`."""
+        try:
+            checksums.register_files(self.path, ())
+        except OSError as error:
+            raise build_unwritable_error(self.path / checksums.CHECKSUMS_FILE, error) from None
+
+    def has_checksums(self) -> bool:
+        """Whether damage would be found: runs of older versions have no list."""
+        return get_path_kind(self.path / checksums.CHECKSUMS_FILE) == "file"
+
+    @contextmanager
+    def allow_rewriting(self, *names: str) -> Iterator[None]:
+        """Inside the block these files, and what lies in folders of these names, are written by others. Afterwards
+        they are listed as they are then. Errors: `RunError`."""
+        path = self.path / checksums.CHECKSUMS_FILE
+        try:
+            checksums.unregister_files(self.path, names)
+        except OSError as error:
+            raise build_unwritable_error(path, error) from None
+        try:
+            yield
+        finally:
+            try:
+                checksums.register_files(self.path, names)
+            except OSError as error:
+                raise build_unwritable_error(path, error) from None
+
+    def _append(self, name: str, record: Record, *, sync: bool = False) -> None:
+        try:
+            append_line(self.path / name, record, sync=sync)
+        except OSError as error:
+            raise build_unwritable_error(self.path / name, error) from None
+
+    def write(self, record: Record) -> None:
+        """Keep a record in its file (`run.json`, `split.json`, ...)."""
+        self.write_file(RECORD_FILES[type(record)], record.model_dump_json(indent=2) + "\n")
+
+    def read(self, kind: type[R]) -> R:
+        """The record of that kind.
+
+        Errors: `RunError` when the run has none (yet), or its file is damaged.
+        """
+        return self.read_record(kind, RECORD_FILES[kind])
+
+    def read_record(self, kind: type[R], name: str) -> R:
+        """The record in this file, verified. Errors: `RunError` when it is missing, damaged, or of a newer version."""
+        path = self.path / name
+        try:
+            return kind.parse(self._read_file(name), str(path))
+        except RecordError as error:
+            raise (
+                _build_newer_error(error) if error.code == NEWER_RECORD_CODE else _build_damage_error(path, error.found)
+            ) from None
+        except OSError as error:
+            raise _build_damage_error(path, error.strerror or str(error)) from None
+
+    def has(self, kind: type[Record]) -> bool:
+        """Whether the run has come far enough to have this record."""
+        return get_path_kind(self.path / RECORD_FILES[kind]) != "nothing"
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Keep the recipe as it was used, every default filled in."""
+        self.write_file("recipe.yaml", dump_recipe(recipe))
+
+    def read_recipe(self) -> Recipe:
+        """The recipe that stands in the folder; whoever goes on with the run compares it. Errors: `RecipeError`."""
+        return load_recipe(self.path / "recipe.yaml")
+
+    def write_versions(self, versions: Mapping[str, str]) -> None:
+        """Keep the versions as `name==version` lines, which pip takes as constraints; Python's own is a comment."""
+        lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
+        self.write_file("versions.txt", "".join(lines))
+
+    def write_prepared(self, prepared: Mapping[str, PreparedSplit]) -> None:
+        """Keep what is known of each prepared split, by the split's name."""
+        self.write_file("prepared.json", _PREPARED_ADAPTER.dump_json(dict(prepared), indent=2) + b"\n")
+
+    def read_prepared(self) -> dict[str, PreparedSplit]:
+        """What is known of each prepared split. Errors: `RunError`."""
+        path = self.path / "prepared.json"
+        try:
+            return _PREPARED_ADAPTER.validate_json(self._read_file(path.name))
+        except OSError as error:
+            raise _build_damage_error(path, error.strerror or str(error)) from None
+        except ValidationError as error:
+            raise _build_damage_error(path, error.errors()[0]["msg"]) from None
+
+    def write_mask(self, text: str) -> None:
+        """Keep the rendered proof of what is trained."""
+        self.write_file("mask.txt", text)
+
+    def append_metric(self, line: MetricLine) -> None:
+        """Add a line to the metrics; a validation line is on the disk when this returns."""
+        self._append("metrics.jsonl", line, sync=line.kind == "validation")
+
+    def read_metrics(self) -> JsonlRecords[MetricLine]:
+        """Every metric line so far."""
+        return self._read_lines("metrics.jsonl", MetricLine)
+
+    def append_sample(self, sample: ValidationSample) -> None:
+        """Add one answer given during training."""
+        self._append("samples.jsonl", sample)
+
+    def read_samples(self) -> JsonlRecords[ValidationSample]:
+        """Every answer given during training."""
+        return self._read_lines("samples.jsonl", ValidationSample)
+
+    def append_selection(self, choice: SelectionRecord) -> None:
+        """Add a choice; it is on the disk when this returns."""
+        self.write_file("choices.jsonl", to_lines((*self.read_selections().records, choice)))
+
+    def read_selections(self) -> JsonlRecords[SelectionRecord]:
+        """Every choice so far; of several for the same thing the last one counts."""
+        return self._read_lines("choices.jsonl", SelectionRecord)
+
+    def record_journal(self) -> dict[str, FileStamp]:
+        """The files to which training appends, as they are now, on the disk. Kept with a checkpoint."""
+        sync_folder(self.path)  # the files themselves may be new
+        return {name: compute_stamp(read_synced(self.path / name)) for name in APPENDED_FILES}
+
+    def rewind(self, journal: Mapping[str, FileStamp | int]) -> None:
+        """Take away the lines after a checkpoint: they will be written again, so none is lost and none is doubled.
+
+        Errors: `RunError` when lines before it are missing or changed.
+        """
+        for name in APPENDED_FILES:
+            truncate_to(self.path / name, journal.get(name, 0))
+
+    def write_answers(self, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
+        """Keep what one contender is and what it answered on the test examples; its unscored answers go away."""
+        self._put_answers("answers", asking, answers)
+        place, name = self.path / "unscored", asking.profile.name
+        if not (place / f"{name}.jsonl").is_file():
+            return
+        with self.allow_rewriting("unscored") if self._final_path is None else nullcontext():
+            for path in (place / f"{name}.jsonl", place / f"{name}.json"):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # others wait there for their scores
+            place.rmdir()
+
+    def write_unscored(self, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
+        """The same before they are scored, which may take long: a run that is stopped meanwhile does not ask again."""
+        self._put_answers("unscored", asking, answers)
+
+    def _put_answers(self, where: str, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
+        file = _get_answers_path(asking.profile.name, where)
+        self._write_files(
+            {
+                file.removesuffix("l"): asking.model_dump_json(indent=2) + "\n",
+                file: to_lines(answers, without_none=True),
+            }
+        )
+
+    def read_contender(self, contender: str) -> ContenderRecord:
+        """What one contender is. Errors: `RunError` when it was not asked, or the file is damaged."""
+        return self.read_record(ContenderRecord, _get_answers_path(contender).removesuffix("l"))
+
+    def read_answers(self, contender: str) -> JsonlRecords[Answer]:
+        """What one contender answered; nothing when it was not asked."""
+        return self._read_lines(_get_answers_path(contender), Answer)
+
+    def unscored_answers(self, contender: str) -> tuple[ContenderRecord, Sequence[Answer]]:
+        """What one of `unscored` is and answered. Errors: `RunError` when a file is damaged."""
+        file = _get_answers_path(contender, "unscored")
+        return self.read_record(ContenderRecord, file.removesuffix("l")), self._read_lines(file, Answer).records
+
+    def _read_lines(self, name: str, kind: type[R]) -> JsonlRecords[R]:
+        try:
+            return parse_lines(self._read_file(name), self.path / name, kind)
+        except FileNotFoundError:
+            return JsonlRecords((), None)
+        except OSError as error:
+            raise _build_damage_error(self.path / name, error.strerror or str(error)) from None
+
+    def list_contenders(self) -> tuple[str, ...]:
+        """The names of the contenders whose answers are kept, sorted."""
+        return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
+
+    def unscored(self) -> tuple[str, ...]:
+        """The names of the contenders that have answered, and whose answers were not scored yet."""
+        known = set(self.list_contenders())
+        return tuple(sorted({path.stem for path in (self.path / "unscored").glob("*.jsonl")} - known))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie while training is not finished. Not made here."""
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        """Where the adapter lies (PEFT format). Not made here."""
+        return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """Where the model lies after full fine-tuning (an ordinary model folder). Not made here."""
+        return self.path / "model"
+
+
+def _get_answers_path(contender: str, where: str = "answers") -> str:
+    if not _CONTENDER_PATTERN.fullmatch(contender):
+        raise RunError(
+            "bad-name",
+            "This is no name for a contender.",
+            found=repr(contender[:80]),
+            do="use letters, digits, dots, + and - (at most 64)",
+        )
+    return f"{where}/{contender}.jsonl"
+
+
+def build_unwritable_error(path: Path, error: OSError) -> RunError:
+    """The error for a file of a run that the machine does not let us write."""
+    return RunError(
+        "unwritable",
+        "The folder of the run cannot be written; what was written before is whole.",
+        where=str(path),
+        found=error.strerror or str(error),
+        do="make room, or make the folder writable, and run the command again",
+    )
+
+
+def _build_newer_error(error: RecordError) -> RunError:
+    return RunError("newer", error.what, where=error.where, found=error.found, do=error.do)
+
+
+def _build_damage_error(path: Path, found: str) -> RunError:
+    return RunError(
+        "damaged",
+        f"This run has no {path.name} that can be read.",
+        where=str(path),
+        found=found or "no such file",
+        do="restore it from a copy, or make the run again",
+    )

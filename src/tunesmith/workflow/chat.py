@@ -1,0 +1,100 @@
+"""Model, or the winner of a run -> answers, one question at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tunesmith.baselines.successive_halving import EMPTY_BUILDER
+from tunesmith.errors import InputError, ModelError, UsageError
+from tunesmith.providers.local_completer import LocalCompleter
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.records import Completion, Message, Prompt
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.workflow.contender_loading import LoadedContender, choose_contender, open_contender
+from tunesmith.workflow.inventory import resolve_run_or_name
+
+DEFAULT_MAX_NEW_TOKENS = 256
+
+
+@dataclass
+class ChatSession:
+    """A conversation with one model, or with one contender of a run."""
+
+    contender: LoadedContender
+    turns: list[Message] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Who answers."""
+        return self.contender.name
+
+    @property
+    def reason(self) -> str:
+        """Why just this contender of a run answers; "" where somebody named it."""
+        return self.contender.reason
+
+    def answer(self, question: str) -> Completion:
+        """Answer one question by itself."""
+        return self.contender.complete([self._build_prompt(question)])[0]
+
+    def send(self, question: str) -> Iterator[str]:
+        """Answer piece by piece with the turns so far in mind; question and answer join them. Errors: `ModelError`."""
+        pieces = []
+        for piece in self._stream_answer(self._build_prompt(question)):
+            pieces.append(piece)
+            yield piece
+        self.turns += [Message("user", question), Message("assistant", "".join(pieces).strip())]
+
+    def _stream_answer(self, prompt: Prompt) -> Iterator[str]:
+        """Token by token where the answer is free; whole where it is held to a form, or comes from a service."""
+        completer = self.contender.completer
+        if isinstance(completer, LocalCompleter) and completer.constraint is None:
+            yield from completer.stream(self.contender.build_prompt(prompt))
+            return
+        (completion,) = self.contender.complete([prompt])
+        if completion.error:
+            raise ModelError("cannot-answer", "This cannot be answered.", found=completion.error, do="shorten it")
+        yield completion.text
+
+    def _build_prompt(self, question: str) -> Prompt:
+        return (*self.turns, Message("user", question))
+
+
+def load_chat(
+    name: str, instruction: str | None, max_new_tokens: int | None = None, contender: str | None = None
+) -> ChatSession:
+    """Load a model for talking. A run answers by the winner of its verdict, or by the `contender` of that name, as it
+    did when it was measured: in its precision, with its prompt, its examples, what it searches and the form of its
+    answers. `instruction` stands in the place of the run's own.
+
+    Errors: `ModelError`, `RunError`, `UsageError`, `InputError` for an answer longer than what the model reads.
+    """
+    name = resolve_run_or_name(name)
+    if not (Path(name) / "recipe.yaml").is_file():
+        return ChatSession(_serve_model(name, instruction, max_new_tokens or DEFAULT_MAX_NEW_TOKENS, contender))
+    folder = RunFolder.open(name)
+    chosen = choose_contender(folder, contender)
+    if max_new_tokens is not None and chosen.inference_config.remote is None:
+        _check_limit(ResolvedModel.open(name), max_new_tokens)
+    served = open_contender(folder, chosen, max_new_tokens)
+    return ChatSession(served if instruction is None else replace(served, system=instruction))
+
+
+def _serve_model(name: str, instruction: str | None, max_new_tokens: int, contender: str | None) -> LoadedContender:
+    if contender is not None:
+        raise UsageError(
+            "not-a-run", "Only a run has contenders.", where=name, found=f"--contender {contender}",
+            do="give a run of tunesmith decide, or leave --contender out",
+        )  # fmt: skip
+    named = ResolvedModel.open(name)
+    _check_limit(named, max_new_tokens)
+    model = named.load()
+    return LoadedContender(name, "", instruction, EMPTY_BUILDER, model.create_completer(max_new_tokens), model)
+
+
+def _check_limit(named: ResolvedModel, max_new_tokens: int) -> None:
+    if max_new_tokens >= (named.context_tokens or max_new_tokens + 1):
+        raise InputError(
+            "too-long", "The answer cannot be longer than what the model reads.", where="--max-new-tokens",
+            found=f"{max_new_tokens:,}", do=f"ask for less than {named.context_tokens:,}",
+        )  # fmt: skip

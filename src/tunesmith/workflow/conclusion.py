@@ -1,0 +1,205 @@
+"""After all were asked: evaluation, verdict, costs, errors, report. All from records; only beliefs need a model.
+
+What is written can be made again from what is stored (`again.py`), so a report is never the only place of a number.
+"""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.analysis.error_analysis import analyze_errors
+from tunesmith.analysis.labeling_sheet import write_labeling_sheet
+from tunesmith.decision import decide as decide_by_rules
+from tunesmith.decision.cost_calculation import build_cost_report
+from tunesmith.decision.requirements import EXTERNAL_KIND
+from tunesmith.evaluation.harness import ContenderAnswers, evaluate_answers
+from tunesmith.evaluation.judge.judge_scorers import ScorerWithJudge
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.models.embedded import is_embedding_fetched
+from tunesmith.providers.embedder import DEFAULT_MODEL, LocalEmbedder
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.records import (
+    Analysis,
+    CostReport,
+    Decision,
+    Evaluation,
+    Example,
+    Forgetting,
+    JudgeQualification,
+    OutputConstraint,
+    PowerStatement,
+    Run,
+    TrainingCost,
+)
+from tunesmith.records.test_set_access import fingerprint_test_set, format_access_log
+from tunesmith.report.report_data import build_report_json, choose_focus
+from tunesmith.report.report_input import ReportInput
+from tunesmith.report.report_writer import write_report
+from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
+from tunesmith.workflow.data_preparation import PreparedData
+from tunesmith.workflow.evaluation_forecast import MAX_TRAIN_PREDICTIONS
+from tunesmith.workflow.evaluation_runner import EvaluationRunner
+from tunesmith.workflow.store_index import StoreIndex
+from tunesmith.workflow.test_set_power import compute_measured_power
+
+
+@dataclass(frozen=True)
+class DecisionEvidence:
+    """What was found on the way, before the verdict.
+
+    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `seconds` are those of choices,
+    asking, tuning, general ability and judging together.
+    """
+
+    power: PowerStatement
+    qualification: JudgeQualification | None
+    forgetting: Forgetting | None
+    judge_usd: float
+    judge_usd_charged: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DecisionOutput:
+    """What all of it comes to; `document` is what `report.json` holds."""
+
+    run: Run
+    evaluation: Evaluation
+    decision: Decision
+    reports: tuple[Path, ...]
+    document: dict[str, Any]
+
+
+def conclude(
+    runner: EvaluationRunner,
+    data: PreparedData,
+    run: Run,
+    index: StoreIndex,
+    evidence: DecisionEvidence,
+    model: LocalModel,
+    form: OutputConstraint | None,
+) -> DecisionOutput:
+    """Judge, decide, reckon, explain, report; everything is kept in the run's folder and the store, the decision last:
+    a run that has one is finished."""
+    recipe, folder, asked = data.recipe, runner.folder, runner.answer_sets
+    evaluation = evaluate_answers(asked, runner.task)
+    drop = evidence.forgetting.drop if evidence.forgetting else None
+    decision = decide_by_rules(
+        evaluation, recipe.bar, recipe.circumstances, drop, run.result.extent if run.result else None
+    )
+    cost = _compute_cost(evaluation, asked, data, run, evidence, decision.winner)
+    run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
+    answers = {one.name: one.answers for one in asked}
+    for record in (evidence.forgetting, evaluation, cost, run):
+        if record is not None:
+            folder.write(record)
+    content = ReportInput(
+        run=run,
+        recipe=recipe,
+        check=data.check,
+        split=data.split,
+        mask=data.mask_proof,
+        metrics=folder.read_metrics().records,
+        evaluation=evaluation,
+        answers=answers,
+        examples={example.id: example for example in data.test},
+        decision=decision,
+        command=shlex.join(
+            ["tunesmith", "decide", str(recipe.data.path), "--recipe", str(folder.path / "recipe.yaml")]
+        ),
+        defaults=[(default.key, f"{default.value:g}", default.source) for default in run.defaults],
+        power=compute_measured_power(evidence.power, data, evaluation, answers),
+        contamination=data.contamination,
+        test_set_access=format_access_log(index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))),
+        qualification=evidence.qualification,
+        judge_notes=list_judge_notes(
+            runner.task.scorer, sum(one.judge_usage is not None for one in runner.restored_answer_sets)
+        ),
+        forgetting=evidence.forgetting,
+        cost=cost,
+    )
+    with folder.allow_rewriting(*REPORT_FILES, LABELING_FILE):
+        content = content.with_analysis(_analyze_errors(content, runner, data, model, form))
+        reports = write_report(folder.path, content)
+    folder.write(decision)
+    folder.finalize_checksums()
+    index.record_run(folder)
+    return DecisionOutput(run, evaluation, decision, reports, build_report_json(content, reports[0]))
+
+
+def list_judge_notes(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
+    """What a judge has to say for itself; of `earlier` contenders it has forgotten it, as the run was cut short."""
+    if not isinstance(scorer, ScorerWithJudge):
+        return ()
+    forgotten = f"What is counted here leaves out {earlier:,} contenders that were judged before the run went on."
+    return (*scorer.list_notes(), *([forgotten] if earlier else []))
+
+
+def _compute_cost(
+    evaluation: Evaluation,
+    asked: Sequence[ContenderAnswers],
+    data: PreparedData,
+    run: Run,
+    evidence: DecisionEvidence,
+    winner: str | None,
+) -> CostReport:
+    """Answers from outside took nothing of this machine."""
+    split, result = data.split, run.result
+    return build_cost_report(
+        evaluation,
+        data.recipe,
+        data_examples=len(split.train) + len(split.validation) + len(split.test),
+        tuning=TrainingCost(seconds=result.seconds) if result else None,
+        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and one.spec.kind != EXTERNAL_KIND),
+        decision_seconds=evidence.seconds,
+        judge_usd=evidence.judge_usd,
+        judge_usd_charged=evidence.judge_usd_charged,
+        estimate=run.estimate,
+        answers={one.name: one.answers for one in asked},
+        winner=winner,
+    )
+
+
+def _analyze_errors(
+    content: ReportInput, runner: EvaluationRunner, data: PreparedData, model: LocalModel, form: OutputConstraint | None
+) -> Analysis | None:
+    """What the winner (or else the best tuned one) gets wrong, and what to add; None where nobody answered."""
+    focus = choose_focus(content)
+    if focus is None:
+        return None
+    beliefs = predict_train_labels(data.train, model, form) if focus.startswith("tuned") else None
+    analysis = analyze_errors(
+        content.evaluation,
+        content.answers[focus],
+        data.test,
+        data.train,
+        focus,
+        beliefs or None,
+        LocalEmbedder() if form is not None and form.labels and is_embedding_fetched(DEFAULT_MODEL) else None,
+    )
+    runner.folder.write(analysis)
+    write_labeling_sheet(analysis, runner.folder.path / LABELING_FILE)
+    return analysis
+
+
+def predict_train_labels(
+    train: Sequence[Example], model: LocalModel, form: OutputConstraint | None
+) -> Mapping[str, tuple[str, float]]:
+    """What the model as it stands says to train examples and how probable it finds that; only for labels.
+
+    Their ids are hashes, so the first ones are a fair sample.
+    """
+    if form is None or not form.labels:
+        return {}
+    some = sorted(train, key=lambda example: example.id)[:MAX_TRAIN_PREDICTIONS]
+    prompts = [example.prompt for example in some]
+    said = model.create_completer(1, form).complete(prompts)
+    sure = model.compute_logprobs(prompts, [one.text for one in said])
+    return {
+        example.id: (one.text, math.exp(min(0.0, likely.logprob)))
+        for example, one, likely in zip(some, said, sure, strict=True)
+        if one.error is None and likely.tokens
+    }

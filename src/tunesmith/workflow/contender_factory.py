@@ -1,0 +1,286 @@
+"""The contenders: the ways to do the same task, each a `Completer`, and what each was given in words.
+
+None may be a straw man: every one gets the best that the train and validation examples can give it. The base model, the
+tuned one and every remote one are asked by the same lines; they differ in the `ContenderModel` alone. Entrants are made one
+after the other, because each makes its choices when it is its turn.
+
+    zero-shot             the question as it is
+    zero-shot-constrained the same, and the answer keeps the form of the train answers (labels by likelihood, JSON)
+    zero-shot+labels, zero-shot+schema
+                          the labels, or the JSON that is asked for, shown in the system message: how is chosen
+    NAME                  each prompt of the user's own (`evaluation.prompts`)
+    few-shot              fixed train examples: how many, which, whether constrained or with the labels is chosen
+    searched              an instruction and examples, the best of `trials` prompts
+    rag, rag-documents    what is nearest to the question: train examples, passages of documents
+    tuned ...             the tuned model alone, constrained, with what is nearest
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from tunesmith.baselines.dspy_search import build_candidate, search_by_dspy
+from tunesmith.baselines.few_shot import append_instruction, count_characters, with_shots
+from tunesmith.baselines.few_shot_candidates import build_shot_candidates
+from tunesmith.baselines.prompt_builder import PromptBuilder
+from tunesmith.baselines.prompt_candidates import build_prompt_candidates
+from tunesmith.baselines.prompt_instructions import NO_INSTRUCTION, Instruction, write_instructions
+from tunesmith.baselines.rag.document_passages import DocumentCollection
+from tunesmith.baselines.rag.prompt_augmentation import ExampleIndex, PassageIndex, RetrievalIndex
+from tunesmith.baselines.rag.retrieval_candidates import DEFAULT_KS, build_retrieval_candidates
+from tunesmith.baselines.rag.search_index import get_search_factory
+from tunesmith.baselines.successive_halving import EMPTY_BUILDER, Candidate, Measure, Variants, make_no_variants
+from tunesmith.baselines.user_prompts import UserPrompt
+from tunesmith.evaluation.harness import RunnableContender
+from tunesmith.evaluation.stats.intervals import rate_interval
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.records import (
+    Completer,
+    ContenderSpec,
+    Example,
+    OptimizedPrompt,
+    OutputConstraint,
+    Prompt,
+    Quantity,
+    Recipe,
+)
+from tunesmith.workflow.candidate_selection import CandidateSelector, Selection, constrain_candidate
+from tunesmith.workflow.contender_loading import build_inference_config
+from tunesmith.workflow.contender_models import ContenderModel
+
+PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
+
+
+@dataclass
+class ContenderFactory:
+    """What contenders are made of. Indexes are made once; the searched instruction serves retrieval as well."""
+
+    recipe: Recipe
+    train: Sequence[Example]
+    test: Sequence[Example]
+    output_constraint: OutputConstraint | None
+    selector: CandidateSelector
+    documents: DocumentCollection | None = None
+    prompts: Sequence[UserPrompt] = ()
+    instruction: Instruction = field(default=NO_INSTRUCTION, init=False)
+
+    def __post_init__(self) -> None:
+        retrieval = self.recipe.retrieval
+        search = retrieval.search or "bm25"
+        self.embedder = LocalEmbedder()
+        make_search = get_search_factory(search, self.embedder if search != "bm25" else None)
+        self.indexes: dict[str, RetrievalIndex] = {"rag": ExampleIndex(self.train, make_search)}
+        if self.documents:
+            passages, counted = self.documents.passages, self.documents.file_summary
+            self.indexes["rag-documents"] = PassageIndex(passages, make_search, folder=counted)
+        prompts = [example.prompt for example in [*self.train, *self.selector.examples]]
+        self.prompts_longest_first = sorted(prompts, key=count_characters, reverse=True)
+
+    def build_untuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
+        """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
+        yield self._build_contender(model, "zero-shot", "zero-shot", PLAIN_CANDIDATE, model.unconstrained)
+        yield from self._build_constrained(model, "zero-shot", "zero-shot")
+        instructions = [
+            one
+            for one in write_instructions(self.train, self.output_constraint, self.recipe.seed)
+            if self._has_room_for_instruction(model, one)
+        ]
+        shown = yield from self._build_with_format_shown(model, instructions)
+        for prompt in self.prompts:
+            choice = self._select(model, prompt.name, [prompt.candidate])
+            yield self._build_selected(model, prompt.name, "zero-shot", choice)
+        most, labels = self.recipe.evaluation.shots, len(self.output_constraint.labels) if self.output_constraint else 0
+        shots = build_shot_candidates(
+            self.train, most, self.recipe.seed, labels, self._find_longest_fitting_prompt(model), model.context_budget
+        )
+        if shots:
+            choice = self._select(model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown))
+            yield self._build_selected(model, "few-shot", "few-shot", choice)
+            shots = _rank_shot_sets(shots, choice)
+        yield from self._build_searched_prompt(model, shots, instructions)
+        for name in self.indexes:
+            yield self._build_retrieval(model, name, "rag", (NO_INSTRUCTION, self.instruction))
+
+    def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
+        """The tuned model: alone, held to the form, with what is nearest. It was tuned on bare questions."""
+        yield self._build_contender(model, "tuned", "tuned", PLAIN_CANDIDATE, model.unconstrained)
+        yield from self._build_constrained(model, "tuned", "tuned")
+        for name in self.indexes:
+            yield self._build_retrieval(model, f"tuned+{name}", "tuned+rag", (NO_INSTRUCTION,))
+
+    def _build_constrained(self, model: ContenderModel, name: str, kind: str) -> Iterator[RunnableContender]:
+        if model.constrained:
+            candidates = [constrain_candidate(PLAIN_CANDIDATE, completer, how) for how, completer in model.constrained]
+            choice = self.selector.select(
+                _format_selection_name(model, f"{name} form"), candidates, model.unconstrained, model.price
+            )
+            yield self._build_selected(model, f"{name}-constrained", kind, choice)
+
+    def _find_longest_fitting_prompt(self, model: ContenderModel) -> Prompt:
+        """The longest question that the model can answer by itself: an outlier beyond that must not take the room of
+        all prompts."""
+        fitting = (
+            one for one in self.prompts_longest_first if model.context_budget is None or model.context_budget.fits(one)
+        )
+        return next(fitting, self.prompts_longest_first[-1])
+
+    def _has_room_for_instruction(self, model: ContenderModel, instruction: Instruction) -> bool:
+        """Whether it leaves room for the longest question."""
+        if model.context_budget is None or not instruction.text:
+            return True
+        return model.context_budget.fits(append_instruction(self._find_longest_fitting_prompt(model), instruction.text))
+
+    def _build_with_format_shown(
+        self, model: ContenderModel, instructions: Sequence[Instruction]
+    ) -> Generator[RunnableContender, None, Instruction | None]:
+        """The contender that is shown the labels or the JSON, in the way that does best, which is returned."""
+        if self.output_constraint is None:
+            return None
+        name = name_format_contender(self.output_constraint)
+        showing = {one.name: one for one in instructions if one.shows_format}
+        if not showing:
+            self.selector.listener.note(
+                f"{_format_selection_name(model, name)} is left out: with the {'labels' if self.output_constraint.labels else 'keys'} and the longest "
+                f"question there is no room for an answer in the model's context"
+            )
+            return None
+        candidates = [
+            Candidate.from_builder(one.name, f'the instruction "{one.name}"', PromptBuilder(one.text))
+            for one in showing.values()
+        ]
+        choice = self._select(model, name, candidates)
+        yield self._build_selected(model, name, "zero-shot", choice)
+        return next(one for one in showing.values() if one.text == choice.candidate.instruction)
+
+    def _add_format_to_shots(
+        self, model: ContenderModel, best: Candidate, shown: Instruction | None
+    ) -> list[Candidate]:
+        """The best shots beside the labels or the JSON, free and held, where they leave room for a question."""
+        prompt = (
+            with_shots(append_instruction(self._find_longest_fitting_prompt(model), shown.text), best.shots)
+            if shown
+            else ()
+        )
+        if shown is None or (model.context_budget is not None and not model.context_budget.fits(prompt)):
+            return []
+        name = f"{best.name.removesuffix(f', {best.output_constraint}')} + {shown.name}"
+        given = f'the instruction "{shown.name}" and {best.description.removesuffix(f", {best.output_constraint}")}'
+        free = Candidate.from_builder(name, given, PromptBuilder(shown.text, best.shots))
+        return [free, *(constrain_candidate(free, completer, how) for how, completer in model.constrained)]
+
+    def _build_searched_prompt(
+        self, model: ContenderModel, shots: Sequence[Candidate], instructions: Sequence[Instruction]
+    ) -> Iterator[RunnableContender]:
+        trials = self.recipe.evaluation.trials
+        prompts = build_prompt_candidates(
+            instructions, shots, trials, self._find_longest_fitting_prompt(model), model.context_budget
+        )
+        is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
+        by_dspy = (
+            self.selector.search(
+                _format_selection_name(model, "prompt (DSPy)"), self._search_with_dspy, model.unconstrained, model.price
+            )
+            if is_by_dspy
+            else None
+        )
+        if by_dspy and by_dspy.found:
+            prompts = [*prompts, build_candidate(by_dspy.found)]
+        if prompts:
+            choice = self._select(model, "prompt", prompts).add_search_cost(by_dspy)
+            self.instruction = next(
+                (one for one in instructions if one.text == choice.candidate.instruction), NO_INSTRUCTION
+            )
+            yield self._build_selected(model, "searched", "few-shot", choice)
+
+    def _search_with_dspy(self, completer: Completer, measure: Measure) -> OptimizedPrompt:
+        evaluation = self.recipe.evaluation
+        return search_by_dspy(
+            completer, self.train, self.selector.examples, measure,
+            trials=max(1, evaluation.trials), shots=evaluation.shots, seed=self.recipe.seed,
+        )  # fmt: skip
+
+    def _build_retrieval(
+        self, model: ContenderModel, name: str, kind: str, instructions: Sequence[Instruction]
+    ) -> RunnableContender:
+        index, k = self.indexes[name.removeprefix("tuned+")], self.recipe.retrieval.k
+        candidates = build_retrieval_candidates(
+            index, (k,) if k else DEFAULT_KS, list(dict.fromkeys(instructions)), model.context_budget
+        )
+        with self.embedder.remembering():  # every candidate is asked the same questions
+            choice = self._select(model, name, candidates)
+        asked = [_add_instruction(example, choice.candidate.instruction) for example in self.test]
+        found = index.count_hits(asked, choice.candidate.prompt_builder.k, model.context_budget)
+        hits = rate_interval(found, len(self.test))
+        entrant = self._build_selected(model, name, kind, choice)
+        quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
+        return replace(entrant, spec=entrant.spec.model_copy(update={"retrieval_hits": quantity}))
+
+    def _select(
+        self, model: ContenderModel, what: str, candidates: Sequence[Candidate], more: Variants = make_no_variants
+    ) -> Selection:
+        """The best candidate, free or held to the form in the first way; then it in the other ways, and `more`."""
+        ways = {
+            one.name: [constrain_candidate(one, completer, how) for how, completer in model.constrained]
+            for one in candidates
+        }
+        others = {first.name: rest for first, *rest in filter(None, ways.values())}
+        both = [*candidates, *(first for first, *_ in filter(None, ways.values()))]
+
+        def variants(best: Candidate) -> list[Candidate]:
+            return [*others.get(best.name, ()), *more(best)]
+
+        return self.selector.select(
+            _format_selection_name(model, what), both, model.unconstrained, model.price, variants
+        )
+
+    def _build_selected(self, model: ContenderModel, name: str, kind: str, choice: Selection) -> RunnableContender:
+        return self._build_contender(model, name, kind, choice.candidate, model.unconstrained, choice)
+
+    def _build_contender(
+        self,
+        model: ContenderModel,
+        name: str,
+        kind: str,
+        candidate: Candidate,
+        base: Completer,
+        choice: Selection | None = None,
+    ) -> RunnableContender:
+        profile = ContenderSpec(
+            name=f"{model.name}+{name}" if model.name else name,
+            kind=kind,
+            given=", ".join(part for part in (model.description, candidate.description) if part),
+            chosen=choice.result.sentences if choice and _is_worth_reporting(choice) else (),
+            setup_seconds=model.setup_seconds + (choice.seconds if choice and model.price is None else 0.0),
+            setup_usd_charged=choice.usd_charged if choice else 0.0,
+            token_price=model.price,
+        )
+        index = next((name for name, index in self.indexes.items() if index is candidate.prompt_builder.index), None)
+        serving = build_inference_config(profile, model, candidate, index, self.recipe, self.output_constraint)
+        return RunnableContender(profile, candidate.wrap(base), serving)
+
+
+def name_format_contender(form: OutputConstraint) -> str:
+    """What the contender is called that is shown the labels, or the JSON that is asked for."""
+    return "zero-shot+labels" if form.labels else "zero-shot+schema"
+
+
+def _format_selection_name(model: ContenderModel, what: str) -> str:
+    """What is chosen, and for whom where that is not the model on this machine."""
+    return f"{model.name} {what}".strip()
+
+
+def _add_instruction(example: Example, instruction: str) -> Example:
+    """The example as a contender with this instruction is asked."""
+    if not instruction:
+        return example
+    return replace(example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1]))
+
+
+def _is_worth_reporting(choice: Selection) -> bool:
+    """Among several there was a choice; an instruction of ours must be readable even if there was none."""
+    return len(choice.result.trials) > 1 or bool(choice.candidate.instruction)
+
+
+def _rank_shot_sets(candidates: Sequence[Candidate], choice: Selection) -> list[Candidate]:
+    """The shot sets, the best first, each once, as they are without a form."""
+    ranked = [trial.candidate.shots for trial in choice.result.trials]  # free, held, and with the labels shown
+    return sorted(candidates, key=lambda one: ranked.index(one.shots))

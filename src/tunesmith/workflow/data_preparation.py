@@ -1,0 +1,249 @@
+"""Examples -> dataset -> prepared data: all that is known before a weight moves. Nothing is written but a cache."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunesmith.data.cache import check_with_cache, prepare_with_cache
+from tunesmith.data.contamination import describe_contamination, resolve_contamination
+from tunesmith.data.interop.dataset_loader import is_task, load_data, load_imported_task
+from tunesmith.data.prepare import prove_mask
+from tunesmith.data.read import LoadedDataset
+from tunesmith.data.split import select_examples, split_examples
+from tunesmith.data.training_sequences import check_method_fit
+from tunesmith.errors import DataError, RecipeError
+from tunesmith.models.embedded import is_embedding_fetched
+from tunesmith.providers.embedder import DEFAULT_MODEL
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.recipe.defaults import MAX_TOKENS_UNLIMITED, complete_recipe
+from tunesmith.records import (
+    AppliedDefault,
+    CheckReport,
+    ContaminationReport,
+    Example,
+    MaskProof,
+    PreparedSplit,
+    Recipe,
+    Split,
+    TokenArrays,
+)
+from tunesmith.runs.training_data import TrainingData
+from tunesmith.workflow.check import report_problems, resolve_token_limit
+from tunesmith.workflow.lineage import adopt_adapter_recipe, collect_training_ids, resolve_model_location
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Checked data, its split and token arrays, the model's name resolved, the recipe with every None filled.
+
+    `train`, `validation` and `test` are what answers are compared with and shown as shots: an answer that was rated as
+    unwanted is in the arrays, to be learned from, but not in these.
+    """
+
+    recipe: Recipe
+    defaults: tuple[AppliedDefault, ...]
+    model: ResolvedModel
+    check: CheckReport
+    split: Split
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    prepared: Mapping[str, PreparedSplit]
+    arrays: Mapping[str, TokenArrays]
+    mask_proof: MaskProof
+    contamination: ContaminationReport
+
+    @property
+    def training_data(self) -> TrainingData:
+        """What tuning needs of it."""
+        scored = [example for example in self.train if not example.uses_tools] or self.train
+        return TrainingData(self.arrays, self.validation, [example.answer for example in scored])
+
+
+def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> PreparedData:
+    """Read, check, split, tokenise and prove the mask.
+
+    Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors or leaks.
+    """
+    listener.start_stage("reading and checking the data")
+    _check_has_answers(recipe)
+    recipe = resolve_model_location(recipe)
+    loaded = read_examples(recipe)
+    given_test = read_test_data(recipe)
+    check_method_fit(loaded.dataset.name, loaded.examples, recipe.method)
+    named = ResolvedModel.open(recipe.model, recipe.revision)
+    recipe = adopt_adapter_recipe(recipe, named, listener)
+    recipe = with_resolved_scorer(choose_retrieval_search(pin_paths_and_revision(recipe, named), listener))
+    limit = resolve_token_limit(recipe.data.max_tokens, named) or MAX_TOKENS_UNLIMITED
+    asked = add_instruction(given_test, recipe) if given_test else None
+    report = check_with_cache(
+        add_instruction(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data, recipe.method
+    )
+    report_problems(report, listener, recipe)
+    split = split_examples(
+        loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
+        grouped_by=recipe.data.group, test=given_test.examples if given_test else None, declared_splits=loaded.declared_splits,
+    )  # fmt: skip
+    trained_before = len(split.train)
+    split, leaks = resolve_contamination(
+        split, loaded.examples, recipe.data.allow_leaks,
+        test=given_test.examples if given_test else None, declared_splits=loaded.declared_splits,
+    )  # fmt: skip
+    for note in describe_contamination(leaks, trained_before):
+        listener.note(note)
+    sides = select_split_examples(split, [*loaded.examples, *(given_test.examples if given_test else ())], recipe)
+    if known := len(collect_training_ids(recipe.model) & {example.id for example in sides["test"]}):
+        listener.note(f"warning: {recipe.model} was trained on {known:,} of the {len(sides['test']):,} test examples")
+    listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
+    prepared, arrays = {}, {}
+    for name in ("train", "validation"):
+        prepared[name], arrays[name] = prepare_with_cache(
+            name, sides[name], named.tokenizer, limit, recipe.data.train_on, recipe.method
+        )
+    proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)
+    listener.show_mask_proof(proof)
+    wanted = {name: select_desirable(name, examples) for name, examples in sides.items()}
+    if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
+        listener.note(f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them")
+    completed, defaults = complete_recipe(
+        recipe,
+        parameters=named.identity.parameters,
+        train_examples=len(arrays["train"]),
+        longest_answer_tokens=_count_longest_answer_tokens(arrays["train"]),
+        context_tokens=named.context_tokens,
+        rating_counts=count_ratings(arrays["train"]),
+    )
+    return PreparedData(
+        recipe=completed, defaults=defaults, model=named, check=report, split=split, **wanted,
+        prepared=prepared, arrays=arrays, mask_proof=proof, contamination=leaks,
+    )  # fmt: skip
+
+
+def read_examples(recipe: Recipe) -> LoadedDataset:
+    """The recipe's data as it stands in the files. Errors: `InputError`."""
+    if recipe.data.path is None:
+        raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
+    return load_data(recipe.data.path, recipe.data, recipe.method)
+
+
+def _check_has_answers(recipe: Recipe) -> None:
+    """A model tuned on checks would learn to write checks. Errors: `DataError`."""
+    path = recipe.data.path
+    if path is not None and is_task(path, recipe.data) and not load_imported_task(path)[1].has_answers:
+        raise DataError(
+            "no-answers-but-checks", "This task says how answers are checked and gives none to learn from.", where=path,
+            found="patterns in place of answers",
+            do="score models on it (tunesmith evaluate MODEL --data FILE), or test on it: --test-path FILE",
+        )  # fmt: skip
+
+
+def read_test_data(recipe: Recipe) -> LoadedDataset | None:
+    """The given test examples as they stand in their file, None when there are none. Errors: `InputError`."""
+    data = recipe.data
+    return load_data(data.test_path, data, recipe.method) if data.test_path else None
+
+
+def with_resolved_scorer(recipe: Recipe) -> Recipe:
+    """The recipe with the scorer that an outside task asks for, where it names none; files in its name are absolute."""
+    scorer, path = recipe.evaluation.scorer, recipe.data.test_path or recipe.data.path
+    if scorer == "auto" and path and is_task(path, recipe.data):
+        scorer = load_imported_task(path)[1].scorer
+    file, colon, rest = scorer.rpartition(":")
+    if colon and file.endswith(".py"):
+        scorer = f"{Path(file).expanduser().absolute()}:{rest}"
+    elif scorer.startswith("sql:"):
+        scorer = f"sql:{Path(rest).expanduser().absolute()}"
+    return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"scorer": scorer})})
+
+
+def pin_paths_and_revision(recipe: Recipe, named: ResolvedModel) -> Recipe:
+    """The recipe with everything named so that it is found again, from whichever folder: absolute paths, a hub's
+    commit."""
+    recipe = with_absolute_paths(recipe)
+    identity = named.identity
+    is_hub = identity.source == "hub" and identity.adapter is None
+    return recipe.model_copy(update={"revision": identity.revision}) if is_hub else recipe
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The files and folders that it names."""
+
+    def make_absolute(path: str | None) -> str | None:
+        return path and str(Path(path).expanduser().absolute())
+
+    data, retrieval, evaluation = recipe.data, recipe.retrieval, recipe.evaluation
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(
+                update={"path": make_absolute(data.path), "test_path": make_absolute(data.test_path)}
+            ),
+            "retrieval": retrieval.model_copy(update={"documents": make_absolute(retrieval.documents)}),
+            "evaluation": evaluation.model_copy(
+                update={
+                    "answers": tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers),
+                    "prompts": make_absolute(evaluation.prompts),
+                }
+            ),
+            "judge": recipe.judge.model_copy(update={"labels": make_absolute(recipe.judge.labels)}),
+            "cost": recipe.cost.model_copy(update={"prices": make_absolute(recipe.cost.prices)}),
+        }
+    )
+
+
+def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recipe:
+    """The recipe with its search named: by meaning too where the model for it is here. Nothing is fetched unasked."""
+    if recipe.retrieval.search is not None:
+        return recipe
+    search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
+    if search == "bm25":
+        listener.note("retrieval goes by words; by meaning too once `tunesmith models --fetch` has run")
+    return recipe.model_copy(update={"retrieval": recipe.retrieval.model_copy(update={"search": search})})
+
+
+def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:
+    """The data with the recipe's instruction in front of each example that has no system message. Ids stay."""
+    return replace(loaded, examples=with_instruction(loaded.examples, recipe))
+
+
+def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
+    """The examples as the model will read them."""
+    instruction = recipe.data.instruction
+    return [example.with_system(instruction) for example in examples] if instruction else list(examples)
+
+
+def select_split_examples(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
+    """The examples of each side, with the instruction. The split is of the bare ones: another instruction, same split.
+
+    `evaluation.test_limit` and `validation_limit` take the first ids of their sides, which are a fair sample of them.
+    """
+    limits = recipe.evaluation
+    ids = {
+        "train": split.train,
+        "validation": split.validation[: limits.validation_limit],
+        "test": split.test[: limits.test_limit],
+    }
+    return {name: with_instruction(select_examples(examples, side), recipe) for name, side in ids.items()}
+
+
+def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
+    """The examples whose answer is one to be given. Errors: `DataError` when all are rated as unwanted."""
+    wanted = [example for example in examples if example.is_desirable is not False]
+    if examples and not wanted:
+        raise DataError(
+            "nothing-wanted", f"Every answer of the {name} examples is rated as unwanted.",
+            found=f"{len(examples):,} examples", do="give more wanted answers: what a model says is compared with them",
+        )  # fmt: skip
+    return wanted
+
+
+def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
+    """How many answers are wanted and unwanted; None where that is not asked."""
+    if arrays.is_desirable_E is None:
+        return None
+    wanted = int(arrays.is_desirable_E.sum())
+    return wanted, len(arrays) - wanted
+
+
+def _count_longest_answer_tokens(arrays: TokenArrays) -> int:
+    return max(int((arrays.get_sequence(s)[1] > 0).sum()) for s in arrays.list_sequence_indices(range(len(arrays))))

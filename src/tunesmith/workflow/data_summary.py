@@ -1,0 +1,85 @@
+"""Examples -> what a decision will make of them, before anything is spent: labels, lengths, scorer, form, sides."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.data.label_detection import find_labels
+from tunesmith.data.read import LoadedDataset
+from tunesmith.data.read.column_mapping import format_mapping
+from tunesmith.data.split import split_examples
+from tunesmith.decision.power_statement import build_power_statement
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.records import DataDescription, Example, LengthStats, Recipe
+from tunesmith.workflow.test_set_power import count_challengers
+
+MAX_DESCRIBED = 50_000
+MAX_MEASURED = 2000
+"""Examples whose length is counted: the first ones are enough to describe them all."""
+
+
+def describe_data(
+    loaded: LoadedDataset, test: LoadedDataset | None, named: ResolvedModel | None, recipe: Recipe
+) -> DataDescription:
+    """What `decide` with this recipe will make of examples that have no error, and a question and an answer each.
+
+    Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its sides are scaled up.
+    """
+    step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
+    sample, sides = loaded.examples[::step], loaded.declared_splits
+    split = split_examples(
+        sample, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
+        grouped_by=recipe.data.group, test=test.examples if test else None, declared_splits=sides and sides[::step],
+    )  # fmt: skip
+    on_train = set(split.train)
+    answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
+    train, validation = len(split.train) * step, len(split.validation) * step
+    tested = len(split.test) * (1 if test else step)
+    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+    form, why = infer_output_constraint(answers)
+    power = build_power_statement(
+        tested, recipe.bar, comparisons=count_challengers(recipe, form is not None), train=train
+    )
+    some = sample[:MAX_MEASURED]
+    return DataDescription(
+        labels=count_labels([one.answer for one in loaded.examples]),
+        counted_in="tokens" if named else "characters",
+        measured=len(some),
+        question_lengths=measure_lengths([_join_prompt(one) for one in some], named),
+        answer_lengths=measure_lengths([one.answer for one in some], named),
+        scorer=scorer.name,
+        scorer_reason=reason,
+        form=why,
+        described=len(sample),
+        train=train,
+        validation=validation,
+        test=tested,
+        shows=power.sentence,
+        columns=format_mapping(loaded.dataset.columns),
+    )
+
+
+def count_labels(answers: Sequence[str]) -> dict[str, int]:
+    """How often each label is used, the most used first; {} where answers are no labels."""
+    found = find_labels(answers)
+    if found is None:
+        return {}
+    uses: Counter[str] = Counter()
+    for answer, count in Counter(answers).items():
+        uses[found.normalize_label(extract_final_answer(answer).strip())] += count
+    return {label: uses[found.normalize_label(label)] for label in found.labels}
+
+
+def measure_lengths(texts: Sequence[str], named: ResolvedModel | None) -> LengthStats:
+    """In tokens of the model, else in characters."""
+    sizes = sorted(map(len, texts) if named is None else (len(one.ids) for one in named.tokenizer.encode(list(texts))))
+    last = len(sizes) - 1
+    return LengthStats(median=sizes[last // 2], high=sizes[round(0.95 * last)], most=sizes[last])
+
+
+def _join_prompt(example: Example) -> str:
+    """Everything before the answer."""
+    return "\n".join(message.content for message in example.prompt)

@@ -1,0 +1,140 @@
+"""All that a decision needs before anything is spent: data, task, what its test set can show, judge, remote models."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tunesmith.atomic_io import compute_sha256
+from tunesmith.baselines.dspy_search import import_dspy
+from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.baselines.rag.document_passages import DocumentCollection
+from tunesmith.baselines.user_prompts import UserPrompt
+from tunesmith.errors import GateFailed
+from tunesmith.evaluation.external_answers import ExternalContender
+from tunesmith.evaluation.harness import Task, check_task
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.records import JudgeQualification, OutputConstraint, PowerStatement, Recipe, compute_fingerprint
+from tunesmith.workflow.contender_models import ContenderModel, open_remote_models
+from tunesmith.workflow.data_preparation import PreparedData, prepare_data
+from tunesmith.workflow.document_loading import load_documents
+from tunesmith.workflow.evaluation_runner import check_custom_scorer
+from tunesmith.workflow.external_contenders import list_contender_names, read_custom_prompts, read_external_contenders
+from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
+from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.workflow.test_set_power import compute_planned_power
+
+CONSTRAINED_NOTE = "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+UNCONSTRAINED_NOTE = (
+    "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is false)."
+)
+
+
+@dataclass(frozen=True)
+class DecisionInputs:
+    """`plain` is the task with the scorer that needs no judge: choices are made with it. `inputs` are the fingerprints
+    of all that is read besides data and model: a run that goes on should find them as they were."""
+
+    material: PreparedData
+    plain_task: Task
+    power: PowerStatement
+    judge_setup: JudgeSetup
+    external_contenders: Sequence[ExternalContender]
+    documents: DocumentCollection | None
+    prompts: Sequence[UserPrompt]
+    output_constraint: OutputConstraint | None
+    remote_models: Sequence[ContenderModel]
+    input_fingerprints: Mapping[str, str]
+
+    @property
+    def task(self) -> Task:
+        """What decides."""
+        return self.judge_setup.apply_to_task(self.plain_task)
+
+
+def prepare_decision_inputs(
+    recipe: Recipe,
+    listener: ProgressListener,
+    examined: JudgeQualification | None = None,
+    check: Callable[[PreparedData, Mapping[str, str]], None] = lambda material, inputs: None,
+) -> DecisionInputs:
+    """Gather it. `examined` is how the judge did when it was examined earlier; `check` hears of the data and of
+    what else is read before code of the user's own runs and before anything is asked that costs.
+
+    Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
+    small; whatever `check` raises.
+    """
+    documents = load_documents(recipe, listener)  # quick to fail, so before all that is slow
+    prompts = read_custom_prompts(recipe)
+    if recipe.evaluation.optimiser == "dspy":
+        import_dspy()
+    material = prepare_data(recipe, listener)
+    inputs = compute_input_fingerprints(material.recipe, documents, prompts)
+    check(material, inputs)
+    task = build_task(material)
+    power = report_power(material, listener)
+    outsiders = read_external_contenders(
+        material.recipe, task.examples, list_contender_names(material.recipe, [one.name for one in prompts])
+    )
+    judging = set_up_judge(task.scorer, material.recipe, listener, examined)
+    form, why = infer_output_constraint([example.answer for example in material.train])
+    listener.note(
+        why if form is None else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}"
+    )
+    remotes = open_remote_models(material, form, listener)
+    return DecisionInputs(material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs)
+
+
+def compute_input_fingerprints(
+    recipe: Recipe, documents: DocumentCollection | None, prompts: Sequence[UserPrompt]
+) -> dict[str, str]:
+    """Fingerprints of what is read besides data and model; "" where the file is gone. Nothing of it is run."""
+    scorer = recipe.evaluation.scorer
+    own, _, _ = scorer.rpartition(":")
+    files = {
+        "scorer": own if own.endswith(".py") else scorer.removeprefix("sql:") if scorer.startswith("sql:") else None,
+        "judge.labels": recipe.judge.labels,
+        "cost.prices": recipe.cost.prices,
+        **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
+    }
+    passages = [[one.source, one.text] for one in documents.passages] if documents else []
+    read_ones = {"documents": compute_fingerprint(passages)} if passages else {}
+    own_ones = {"prompts": compute_fingerprint([asdict(one) for one in prompts])} if prompts else {}
+    sums = {name: _hash_file(Path(file)) for name, file in files.items() if file is not None}
+    return {**read_ones, **own_ones, **sums}
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return compute_sha256(path)
+    except OSError:  # whoever needs it says so
+        return ""
+
+
+def build_task(data: PreparedData) -> Task:
+    """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
+    recipe = data.recipe
+    answers = [example.answer for example in data.train]
+    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+    name, leaked = data.check.dataset.name, frozenset(data.contamination.leaked)
+    task = Task(name, data.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
+    check_task(task)
+    check_custom_scorer(task)
+    return task
+
+
+def report_power(data: PreparedData, listener: ProgressListener) -> PowerStatement:
+    """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
+    recipe, n = data.recipe, len(data.test)
+    power = compute_planned_power(data)
+    listener.note(power.sentence)
+    if power.is_enough:
+        return power
+    for option in power.options:
+        listener.note(f"- {option}")
+    if recipe.strict:
+        raise GateFailed(
+            "too-few-tests", power.sentence, where="test examples", found=f"{n:,} of {power.needed:,}",
+            do=" ".join(power.options) or "give more test examples",
+        )  # fmt: skip
+    return power

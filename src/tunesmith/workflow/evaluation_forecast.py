@@ -1,0 +1,171 @@
+"""What asking takes, foreseen: looks at validation, all contenders with their choices, the general probe.
+
+answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
+passes = max(longest, sum of answers / B)
+
+A choice reads several numbers of retrieved texts, and mostly the middle ones are taken, so their mean is counted. Each
+contender answers a few questions alone, to measure the wait; where answers are labels, some train examples are asked
+once more for the analysis.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from tunesmith.baselines.few_shot_candidates import list_powers_of_two
+from tunesmith.baselines.rag.retrieval_candidates import DEFAULT_KS
+from tunesmith.baselines.successive_halving import count_required_answers
+from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, load_probe_items
+from tunesmith.records import EstimateInterval, Recipe
+from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
+
+if TYPE_CHECKING:
+    from tunesmith.engine.profiling import TrainingProfile
+
+MAX_LATENCY_REQUESTS = 5
+"""Questions that each contender answers alone (`contest.py`)."""
+MAX_TRAIN_PREDICTIONS = 1000
+"""Train examples at most that the analysis asks a tuned model about (`findings.py`)."""
+TOKENS_PER_WORD = 1.5  # of English, the marks of the chat template aside
+LM_HEAD_FACTOR = 1.5
+"""A label's token is not only read, as a prompt's is, but looked up among all of the vocabulary."""
+CONFIDENT_READ_FRACTION = 0.1
+"""The share of the labels' tokens that a tuned model reads until it is sure (banking77: 0.03 s against 0.25)."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What there is to do. `answers`: tokens of each validation answer, () where nothing is generated; `question`:
+    tokens of a prompt on average; `tests`: examples that `decide` asks; `longest`: the limit of an answer;
+    `count_label_tokens`: of all labels, what they begin with in common counted once (0: answers are no labels);
+    `ways_to_show`: instructions that show the labels or the JSON; `own_prompts`: prompts of the user's own."""
+
+    examples: int
+    tokens_read: int
+    tokens_trained: int
+    answer_lengths: tuple[int, ...]
+    prompt_tokens: float
+    test_examples: int
+    max_new_tokens: int
+    label_tokens: int = 0
+    format_instructions: int = 0
+    custom_prompts: int = 0
+
+
+def estimate_generation_seconds(
+    profile: "TrainingProfile", workload: Workload, prompts: int, recipe: Recipe, longer: float = 1.0
+) -> EstimateInterval:
+    """Seconds to answer some prompts, each `longer` times as long as a question: as the right answers, or to the limit.
+
+    Expected are the right answers' lengths: a look asks the tuned model.
+    """
+    if not prompts or not workload.answer_lengths:
+        return make_point_interval(0.0)
+    rows = min(prompts, recipe.evaluation.batch_size)
+    lengths = [
+        min(answer, workload.max_new_tokens) for answer in workload.answer_lengths
+    ]  # no answer is longer than the limit
+    mean = sum(lengths) / len(lengths)
+
+    def estimate_seconds(longest: float, tokens: float) -> float:
+        passes = max(longest, tokens / rows)
+        a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
+        return prompts * profile.throughput.prompt_seconds * longer + passes * a_pass
+
+    usual = estimate_seconds(max(lengths), mean * prompts)
+    return EstimateInterval(
+        low=usual,
+        expected=usual,
+        high=estimate_seconds(workload.max_new_tokens, float(workload.max_new_tokens * prompts)),
+    )
+
+
+def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+    """All contenders of the model that is tuned, and the choices that are made for them on validation.
+
+    Those that read what was retrieved read as much more; fixed examples are read once for all. A base model that was
+    not tuned often talks to the limit. Every candidate of a choice is asked freely and held to a form, where there is
+    one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
+    """
+    example = workload.tokens_read / max(1, workload.examples)
+    with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
+    forms = 2 if recipe.evaluation.constrained else 1
+    ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
+    shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
+    are_labels = recipe.evaluation.constrained and workload.label_tokens > 0
+    tests, held_only = workload.test_examples, (workload.test_examples if forms == 2 else 0)
+    beside = (
+        len(workload.answer_lengths) if are_labels else 0
+    )  # calibrated: a second way, for the form and around each best
+
+    searched = tests if recipe.evaluation.trials else 0
+    show, own = workload.format_instructions, workload.custom_prompts
+    shown_too = len(workload.answer_lengths) if show else 0  # the best shots once more, with the labels or the JSON
+
+    def count_trials(candidates: int) -> int:
+        return count_required_answers(forms * candidates, len(workload.answer_lengths)) // forms
+
+    asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
+        (1.0, False, tests, held_only + 2 * beside),  # zero-shot
+        (
+            1.0,
+            False,
+            count_trials(show),
+            count_trials(show) + (beside + tests if show else 0),
+        ),  # shown the labels or the JSON
+        (1.0, False, own * count_trials(1), own * (count_trials(1) + beside + tests)),  # prompts of the user's own
+        (1.0, False, count_trials(shots) + shown_too, count_trials(shots) + beside + tests + shown_too),  # few-shot
+        (
+            1.0,
+            False,
+            count_trials(recipe.evaluation.trials),
+            count_trials(recipe.evaluation.trials) + beside + searched,
+        ),  # searched
+        (with_found, False, count_trials(2 * ks), count_trials(2 * ks) + beside + tests),  # rag
+        (1.0, True, tests, held_only + 2 * beside),  # tuned
+        (with_found, True, count_trials(ks), count_trials(ks) + beside + tests),  # tuned+rag
+    ]
+    parts = []
+    for longer, is_tuned, free, held in asked:
+        one = estimate_generation_seconds(profile, workload, free if are_labels else free + held, recipe, longer)
+        expected = one.expected if is_tuned else (one.expected + one.high) / 2
+        parts.append(EstimateInterval(low=one.low, expected=expected, high=one.high))
+        if are_labels:
+            parts.append(_estimate_labeling_seconds(profile, workload, held, longer, is_tuned))
+        for _ in range(min(MAX_LATENCY_REQUESTS, len(workload.answer_lengths), tests)):
+            parts.append(estimate_generation_seconds(profile, workload, 1, recipe, longer))
+    if are_labels and tests:
+        asked_again = _estimate_labeling_seconds(
+            profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
+        )
+        parts.append(EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high))
+    return sum_intervals(parts)
+
+
+def _estimate_labeling_seconds(
+    profile: "TrainingProfile", workload: Workload, prompts: int, longer: float, is_tuned: bool
+) -> EstimateInterval:
+    """Seconds to find the likeliest label for some prompts: all labels are read after each, by a model that is sure
+    (a tuned one) a few of them."""
+    read = workload.label_tokens / max(1.0, workload.prompt_tokens) * LM_HEAD_FACTOR
+    few, usual, all_of_them = (
+        prompts * profile.throughput.prompt_seconds * (longer + share * read)
+        for share in (CONFIDENT_READ_FRACTION, 0.5, 1.0)
+    )
+    return EstimateInterval(low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them)
+
+
+def estimate_probe_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+    """General ability before and after: short questions, answers up to their limit or half of it."""
+    if recipe.bar.max_forgetting is None or not workload.test_examples:
+        return make_point_interval(0.0)
+    items = load_probe_items()
+    rows = min(len(items), recipe.evaluation.batch_size)
+    a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
+    passes = MAX_PROBE_TOKENS * ceil(len(items) / rows) * a_pass
+    words = sum(len(item.prompt.split()) for item in items)
+    reading = TOKENS_PER_WORD * words / max(1.0, workload.prompt_tokens) * profile.throughput.prompt_seconds
+    return scale_interval(
+        EstimateInterval(low=reading + passes / 2, expected=reading + passes, high=reading + passes), 2
+    )

@@ -1,0 +1,263 @@
+"""Every contender asked, one after the other, in a run's folder; every look at the test set is written in the store.
+
+Whoever has answered already, before the run was cut short, is not asked again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.data.label_detection import build_label_set
+from tunesmith.errors import RecipeError, RunError
+from tunesmith.evaluation.external_answers import ExternalContender
+from tunesmith.evaluation.harness import (
+    ContenderAnswers,
+    RunnableContender,
+    Task,
+    collect_answers,
+    explain_answers,
+    score_answers,
+)
+from tunesmith.evaluation.judge.caching_completer import CachingCompleter, subtract_usage
+from tunesmith.evaluation.scorers.function import FunctionScorer
+from tunesmith.evaluation.scorers.reference_probability import score_references
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer, ScoringFailure, ScoringInput
+from tunesmith.evaluation.usage_meter import measure_latency
+from tunesmith.records import ContenderRecord, Example, LogprobModel, Message, TestExample, TestSet, TestSetAccess
+from tunesmith.records.evaluation import split_scorer_name
+from tunesmith.records.test_set_access import fingerprint_test_set
+from tunesmith.runs.contender_files import write_inference_config
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import StopSignal
+from tunesmith.workflow.evaluation_forecast import MAX_LATENCY_REQUESTS
+from tunesmith.workflow.interruption import build_interruption
+from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.workflow.store_index import StoreIndex
+
+FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "similarity")
+"""Scorers beside which the likelihood of the reference says something."""
+MAX_SCORER_TRIAL_EXAMPLES = 8
+"""Wanted answers on which a scorer of the user's own is tried before anything is spent."""
+
+
+@dataclass
+class EvaluationRunner:
+    """Asks contenders and keeps what they answered. `test_ids` are all of the test side, also those nobody is asked;
+    `judge` is whoever marks answers for the scorer, None where no model does."""
+
+    task: Task
+    test_ids: Sequence[str]
+    latency_examples: Sequence[Example]
+    folder: RunFolder
+    index: StoreIndex
+    listener: ProgressListener
+    stop: StopSignal
+    judge: CachingCompleter | None = None
+    answer_sets: list[ContenderAnswers] = field(default_factory=list, init=False)
+    restored_answer_sets: list[ContenderAnswers] = field(default_factory=list, init=False)
+
+    def run_contenders(
+        self,
+        contenders: Iterable[RunnableContender],
+        likelihoods: LogprobModel | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Ask each when it is its turn; `likelihoods` is the model that the bare ones (zero-shot, tuned) are, `notes`
+        what is to be told beside their answers, complete when they were asked.
+
+        Errors: `Interrupted` when somebody asks to stop.
+        """
+        for entrant in contenders:
+            if self._restore_answers(entrant.spec.name):
+                continue
+            if entrant.inference_config:
+                write_inference_config(self.folder, entrant.inference_config)
+            one = self._measure_judge_usage(partial(self._answers, entrant))
+            is_text = any(part in FREE_TEXT_SCORERS for part in split_scorer_name(self.task.scorer.name))
+            if likelihoods and one.name == one.spec.kind and is_text:
+                one = self._add_reference_likelihoods(one, likelihoods)
+            self._save_answers(with_notes(self._add_latency(one, entrant), notes))
+            if self.stop.is_requested():
+                raise build_interruption(self.folder, self.stop.exit_code)
+
+    def _answers(self, entrant: RunnableContender) -> ContenderAnswers:
+        """The scored answers of a contender. It is not asked again where the run was stopped while they were scored."""
+        name = entrant.spec.name
+        if name in self.folder.unscored():
+            try:
+                asking, answers = self.folder.unscored_answers(name)
+            except RunError as error:
+                self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+            else:
+                if [answer.example for answer in answers] == [example.id for example in self.task.examples]:
+                    self.listener.note(f"{name} has answered already; its answers are scored")
+                    return score_answers(ContenderAnswers(asking.profile, answers, asking.usage), self.task)
+        return run_contender(entrant, self.task, self.listener, self.stop, self.folder)
+
+    def add_external(self, external: Iterable[ExternalContender]) -> None:
+        """Keep what other systems answered."""
+        for outsider in external:
+            if not self._restore_answers(outsider.spec.name):
+                self._save_answers(self._measure_judge_usage(partial(outsider.score_with, self.task)))
+
+    def _measure_judge_usage(self, make: Callable[[], ContenderAnswers]) -> ContenderAnswers:
+        return measure_judge_usage(make, self.judge)
+
+    def _add_latency(self, one: ContenderAnswers, contender: RunnableContender) -> ContenderAnswers:
+        """The contender, with the wait for a single request. A stop that is asked for meanwhile loses no answer."""
+        label = f"timing single requests of {one.name}"
+        alone = measure_latency(
+            contender.completer, [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]], MAX_LATENCY_REQUESTS,
+            partial(self.listener.update_progress, label), self.stop.is_requested,
+        )  # fmt: skip
+        return replace(one, usage=alone.add_to_usage(one.usage)) if one.usage else one
+
+    def _restore_answers(self, name: str) -> bool:
+        """Take the stored answers of a contender, if there are some to all test examples and they can be read."""
+        if name not in self.folder.list_contenders():
+            return False
+        try:
+            answers, asking = self.folder.read_answers(name).records, self.folder.read_contender(name)
+        except RunError as error:
+            self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+            return False
+        if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
+            return False
+        self.restored_answer_sets.append(ContenderAnswers(asking.profile, answers, asking.usage, asking.judging))
+        self.answer_sets.append(self.restored_answer_sets[-1])
+        self.listener.note(f"{name} has answered already")
+        test = fingerprint_test_set(self.test_ids)
+        if not any(
+            (look.run, look.contender) == (self.folder.id, name) for look in self.index.list_test_set_accesses(test)
+        ):
+            self._log_test_set_access(self.restored_answer_sets[-1])  # it was lost between the answers and the store
+        return True
+
+    def _add_reference_likelihoods(self, one: ContenderAnswers, likelihoods: LogprobModel) -> ContenderAnswers:
+        """The scores of those that have some, and how likely the model finds the reference."""
+        found = score_references(likelihoods, self.task.examples)
+        answers = [
+            answer.model_copy(update={"scores": {**answer.scores, **scores}})
+            if answer.scores and isinstance(scores, dict)
+            else answer
+            for answer, scores in zip(one.answers, found, strict=True)
+        ]
+        return replace(one, answers=answers)
+
+    def _save_answers(self, one: ContenderAnswers) -> None:
+        report_answer_problems(one, self.task.scorer, self.listener)
+        self.folder.write_answers(
+            ContenderRecord(profile=one.spec, usage=one.usage, judging=one.judge_usage), one.answers
+        )
+        self._log_test_set_access(one)
+        self.answer_sets.append(one)
+
+    def _log_test_set_access(self, one: ContenderAnswers) -> None:
+        self.index.add_test_set_accesses(
+            [build_test_set_access(self.test_ids, one, self.folder.id, "decide")], self.folder
+        )
+
+
+def report_answer_problems(one: ContenderAnswers, scorer: Scorer, listener: ProgressListener) -> None:
+    """Say how many answers are scored without the reasoning in them, were cut, or hold nothing to compare."""
+    if told := explain_answers(one.answers, scorer):
+        listener.note(f"{one.name}: of its answers {told}")
+
+
+def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
+    """With what a service would not do, so that the report shows it."""
+    if not notes:
+        return one
+    given = " ".join((f"{one.spec.given}.", *notes))
+    return replace(one, spec=one.spec.model_copy(update={"given": given}))
+
+
+def run_contender(
+    contender: RunnableContender, task: Task, listener: ProgressListener, stop: StopSignal, folder: RunFolder | None
+) -> ContenderAnswers:
+    """Ask one contender; what it answered is kept before it is scored. Errors: `Interrupted` when asked to stop."""
+
+    def report_progress(label: str, ready: int, wanted: int) -> None:
+        listener.update_progress(label, ready, wanted)
+        if stop.is_requested():
+            raise build_interruption(folder, stop.exit_code)
+
+    def keep(answered: ContenderAnswers) -> None:
+        if folder is not None:
+            asking = ContenderRecord(profile=answered.spec, usage=answered.usage)
+            folder.write_unscored(asking, answered.answers)
+
+    return collect_answers(contender, task, report_progress, keep)
+
+
+def measure_judge_usage(make: Callable[[], ContenderAnswers], judge: CachingCompleter | None) -> ContenderAnswers:
+    """The contender, with what judging its answers took."""
+    before = judge.usage if judge else None
+    made = make()
+    return replace(made, judge_usage=subtract_usage(judge.usage, before)) if judge and before else made
+
+
+def check_custom_scorer(task: Task) -> None:
+    """A function of the user's own that fails on the wanted answers themselves would find nothing to decide on.
+
+    Errors: `RecipeError`.
+    """
+    if not isinstance(task.scorer, FunctionScorer):
+        return
+    found = task.scorer.score_items(
+        [
+            ScoringInput(extract_final_answer(e.answer), extract_final_answer(e.answer), e.question)
+            for e in task.examples[:MAX_SCORER_TRIAL_EXAMPLES]
+        ]
+    )
+    faults = [one.reason for one in found if isinstance(one, ScoringFailure)]
+    if len(faults) == len(found):
+        raise RecipeError(
+            "failing-scorer", f"Your scorer judges none of {len(found):,} wanted answers.", where="evaluation.scorer",
+            found=faults[0], do="mend it: it is given the answer and the reference, here the same text twice",
+        )  # fmt: skip
+
+
+def build_test_set_access(test_ids: Sequence[str], one: ContenderAnswers, run: str | None, why: str) -> TestSetAccess:
+    """That a contender's answers to this test set were scored just now."""
+    return TestSetAccess(
+        test=fingerprint_test_set(test_ids),
+        contender=one.name,
+        run=run,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        n=len(one.answers),
+        why=why,
+    )
+
+
+def build_test_set(task: Task, train_answers: Iterable[str]) -> TestSet:
+    """What is kept of the task, so that the verdict can be made again from the answers."""
+    labels = (
+        build_label_set(list(map(extract_final_answer, train_answers))).labels
+        if "label" in split_scorer_name(task.scorer.name)
+        else ()
+    )
+    return TestSet(
+        task=task.name,
+        scorer=task.scorer.name,
+        scorer_reason=task.scorer_reason,
+        metric=task.scorer.metric,
+        examples=build_test_examples(task.examples),
+        labels=tuple(labels),
+        leaked=tuple(sorted(task.contaminated_ids)),
+        machine_usd_per_hour=task.machine_usd_per_hour,
+        seed=task.seed,
+    )
+
+
+def build_test_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
+    """As much of the test examples as is kept."""
+    return tuple(
+        TestExample(
+            id=one.id, question=one.question, answer=one.answer, group=one.group, line=one.line, origin=one.origin,
+            prompt=() if one.prompt == (Message("user", one.question),) else one.prompt,
+        )
+        for one in examples
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Answers of other systems and prompts of the user's own, read before anything is spent: a file that cannot be used
+must not end a run in the middle.
+
+A contender bears the name of its file, as far as a name may hold it. Two of one name would be one contender, so that is
+refused here, too.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tunesmith.baselines.user_prompts import UserPrompt, check_name_conflicts, read_user_prompts
+from tunesmith.errors import UsageError
+from tunesmith.evaluation.external_answers import ExternalContender, read_external_answers
+from tunesmith.models.resolve import is_folder_path
+from tunesmith.records import Example, Recipe
+
+UNTUNED_CONTENDERS = (
+    "zero-shot", "zero-shot-constrained", "zero-shot+labels", "zero-shot+schema", "few-shot", "searched", "rag",
+    "rag-documents",
+)  # fmt: skip
+"""How a model that is not tuned is asked (`lineup.py`)."""
+TUNED_CONTENDERS = ("tuned", "tuned-constrained", "tuned+rag", "tuned+rag-documents")
+
+
+def read_external_contenders(
+    recipe: Recipe, examples: Sequence[Example], taken: Iterable[str]
+) -> list[ExternalContender]:
+    """What the recipe's files of answers hold. `taken` are the names that contenders will have.
+
+    Errors: `UsageError` for two of one name, `DataError` for a file that cannot be used.
+    """
+    return [
+        read_external_answers(path, examples, name)
+        for name, path in _name_files(recipe.evaluation.answers, taken).items()
+    ]
+
+
+def read_custom_prompts(recipe: Recipe) -> list[UserPrompt]:
+    """The prompts of the user's own. Errors: `RecipeError`."""
+    if recipe.evaluation.prompts is None:
+        return []
+    prompts = read_user_prompts(Path(recipe.evaluation.prompts).expanduser())
+    check_name_conflicts(prompts, (*UNTUNED_CONTENDERS, *TUNED_CONTENDERS))
+    return prompts
+
+
+def list_contender_names(recipe: Recipe, own: Sequence[str] = ()) -> Iterator[str]:
+    """The names that contenders other than files may have; `own` are those of the user's own prompts."""
+    yield from (*UNTUNED_CONTENDERS, *own, *TUNED_CONTENDERS)
+    for remote in recipe.evaluation.remote:
+        yield from (f"{remote.name}+{way}" for way in (*UNTUNED_CONTENDERS, *own))
+
+
+def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path]:
+    named: dict[str, Path] = {}
+    taken = {*taken}
+    for file in files:
+        path = Path(file)
+        name = make_contender_name(path.stem)
+        if name in taken or name in named:
+            raise UsageError(
+                "same-name", f"Another contender is called {name}.", where=f"evaluation.answers {file}",
+                do="rename the file: a contender is called as its file",
+            )  # fmt: skip
+        named[name] = path
+    return named
+
+
+def make_contender_name(name: str) -> str:
+    """A model's or a file's name as a contender's: the last part of a path, `org-name` of a hub's."""
+    last = Path(name).resolve().name if is_folder_path(name) else name.replace("/", "-")
+    last = re.sub(r"[^A-Za-z0-9+_.]+", "-", last)
+    return re.sub(r"\.{2,}", ".", last).strip("-+_.")[:64].rstrip("-+_.") or "model"

@@ -1,0 +1,102 @@
+"""The judge of a recipe, opened and examined: it decides only when it has qualified on answers that people judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunesmith.errors import RecipeError
+from tunesmith.evaluation.harness import ContenderAnswers, Task
+from tunesmith.evaluation.judge.caching_completer import CachingCompleter, sum_usage
+from tunesmith.evaluation.judge.human_labels import read_human_labels
+from tunesmith.evaluation.judge.qualification import add_judge, open_judge, qualify_judge
+from tunesmith.evaluation.judge.verdict_parsing import MAX_REPLY_TOKENS
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.providers.openai_compatible import RemoteCompleter
+from tunesmith.records import Completer, JudgeQualification, OutputConstraint, Recipe, RemoteRecipe, TokenPrice, Usage
+from tunesmith.workflow.contender_models import get_remote_price, open_remote
+from tunesmith.workflow.inventory import resolve_run_or_name
+from tunesmith.workflow.progress_listener import ProgressListener
+
+
+@dataclass(frozen=True)
+class JudgeSetup:
+    """How answers are judged: by the plain scorer, or by one that has a judge beside it.
+
+    A remote judge has a `price`; a local one takes hours of this machine. `is_restored`: it was examined before the run
+    was cut short.
+    """
+
+    scorer: Scorer
+    qualification: JudgeQualification | None = None
+    judge: CachingCompleter | None = None
+    price: TokenPrice | None = None
+    machine_usd_per_hour: float = 0.0
+    is_restored: bool = False
+    services: Sequence[RemoteCompleter] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What is noted of the service that judges, so far; each sentence once."""
+        return list(dict.fromkeys(note for service in self.services for note in service.notes))
+
+    def sum_usage(self, recalled: Sequence[ContenderAnswers]) -> Usage:
+        """What judging took so far, the examination included, also what was judged before the run was cut short."""
+        earlier = [one.judge_usage for one in recalled if one.judge_usage]
+        examined = [self.qualification.usage] if self.qualification and self.is_restored else []
+        return sum_usage([*examined, *earlier, *([self.judge.usage] if self.judge else [])])
+
+    def compute_usd(self, usage: Usage) -> float:
+        """What that cost: by tokens where a provider judges, by the hour where this machine does."""
+        if self.price is not None:
+            return self.price.compute_usd(usage.tokens_in, usage.tokens_out)
+        return usage.seconds * self.machine_usd_per_hour / 3600
+
+    def apply_to_task(self, task: Task) -> Task:
+        """The task with this scorer."""
+        return replace(task, scorer=self.scorer)
+
+
+def set_up_judge(
+    plain: Scorer, recipe: Recipe, listener: ProgressListener, known: JudgeQualification | None = None
+) -> JudgeSetup:
+    """The scorer with the recipe's judge, if it names one; `known` is how it did when it was examined earlier.
+
+    Errors: `RecipeError`, `DataError`, `ModelError`.
+    """
+    name, labels = recipe.judge.model, recipe.judge.labels
+    if name is None:
+        return JudgeSetup(plain)
+    if labels is None:
+        raise RecipeError(
+            "judge-without-labels", "A judge must show first that it judges as people do.", where="judge.labels",
+            do="name a file of answers that people judged (columns question, answer, label)",
+        )  # fmt: skip
+    remote = next((one for one in recipe.evaluation.remote if one.name == name), None)
+    price = get_remote_price(remote, recipe) if remote else None
+    listener.start_stage(f"examining the judge {name}")
+    people = read_human_labels(Path(labels))
+    services: list[RemoteCompleter] = []
+
+    def open_completer(form: OutputConstraint | None) -> Completer:
+        completer = _open_judge_model(name, remote, recipe, form, listener)
+        services.extend([completer] if isinstance(completer, RemoteCompleter) else [])
+        return completer
+
+    judge = open_judge(name, open_completer, people, recipe.judge.rubric)
+    qualification = known or qualify_judge(judge, people, labels)
+    for reason in qualification.reasons:
+        listener.note(reason)
+    scorer = add_judge(plain, judge, qualification.is_qualified)
+    hourly = recipe.machine_usd_per_hour
+    return JudgeSetup(scorer, qualification, judge.completer, price, hourly, known is not None, services)
+
+
+def _open_judge_model(
+    name: str, remote: RemoteRecipe | None, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
+) -> Completer:
+    """The judge as a local model, or as the remote one of that name."""
+    if remote is not None:
+        return open_remote(remote, listener, form)
+    model = ResolvedModel.open(resolve_run_or_name(name)).load(recipe.training.precision, recipe.evaluation.batch_size)
+    return model.create_completer(MAX_REPLY_TOKENS, form) if form else model.create_completer(MAX_REPLY_TOKENS)

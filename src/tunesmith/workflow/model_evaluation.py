@@ -1,0 +1,246 @@
+"""Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tunesmith.baselines.few_shot import SystemPromptCompleter
+from tunesmith.data.check import check_examples
+from tunesmith.data.split import select_examples
+from tunesmith.errors import InputError, Interrupted, UsageError
+from tunesmith.evaluation.harness import ContenderAnswers, RunnableContender, Task, check_task, evaluate_answers
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.records import Completer, ContenderRecord, ContenderSpec, Evaluation, Example, Recipe, Split, TestSet
+from tunesmith.records.evaluation import split_scorer_name
+from tunesmith.records.quantity import format_usd
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import NOTHING_KEPT, StopSignal, say_at_the_end, stop_on_signals
+from tunesmith.workflow.check import report_problems
+from tunesmith.workflow.contender_models import get_remote_price, open_remote
+from tunesmith.workflow.data_preparation import read_examples, select_desirable, with_resolved_scorer
+from tunesmith.workflow.evaluation_runner import (
+    build_test_set,
+    build_test_set_access,
+    check_custom_scorer,
+    measure_judge_usage,
+    report_answer_problems,
+    run_contender,
+    with_notes,
+)
+from tunesmith.workflow.external_contenders import make_contender_name, read_external_contenders
+from tunesmith.workflow.interruption import build_interruption
+from tunesmith.workflow.inventory import read_run_recipe, resolve_run_or_name
+from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
+from tunesmith.workflow.lineage import collect_training_ids
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
+from tunesmith.workflow.store_index import StoreIndex
+
+
+def evaluate(
+    models: Sequence[str], recipe: Recipe, out: Path | None = None, listener: ProgressListener = NULL_LISTENER
+) -> tuple[Evaluation, Path | None]:
+    """Score models on all examples of the recipe's data, with its judge. With `out`, a folder in there keeps
+    evaluation and answers.
+
+    A run is asked with the instruction it was trained with, every other model with the recipe's; where the recipe
+    names no scorer, the scorer and the labels of the first run are taken.
+    Errors: `InputError`, `GateFailed` when the data has errors, `ProviderError` of a judge, `Interrupted`.
+    """
+    if not models and not recipe.evaluation.answers and not recipe.evaluation.remote:
+        raise UsageError(
+            "no-contender", "There is nothing to evaluate.",
+            do="name a model, a run, a file of answers (--answers FILE) or a model behind a URL (evaluation.remote)",
+        )  # fmt: skip
+    recipe = with_resolved_scorer(recipe)
+    places = {make_contender_name(name): resolve_run_or_name(name) for name in models}
+    plain, wanted = _build_task(recipe, places, listener)
+    named = _open_models(models, places, recipe)
+    judging = set_up_judge(plain.scorer, recipe, listener)
+    task = judging.apply_to_task(plain)
+    outsiders = read_external_contenders(recipe, task.examples, named)
+    remotes = _open_remotes(recipe, listener)
+    asked: list[ContenderAnswers] = []
+    with StoreIndex.open(listener) as index, stop_on_signals() as stop, _open_evaluation_folder(out, stop) as folder:
+        if folder is not None:
+            folder.write(build_test_set(task, ()))
+        for name, model in named.items():
+            listener.start_stage(f"asking {name}")
+            if known := count_trained_examples(places[name], task.examples):
+                listener.note(f"warning: {name} was trained on {known:,} of these {len(task.examples):,} examples")
+            own = read_run_recipe(places[name])
+            instruction = (own and own.data.instruction) or recipe.data.instruction
+            entrant = _build_contender(name, model, instruction, task.examples, recipe)
+            asked.append(
+                measure_judge_usage(partial(run_contender, entrant, task, listener, stop, folder), judging.judge)
+            )
+            _save_answers(asked[-1], task, wanted, index, folder)
+        for entrant, notes in remotes:
+            listener.start_stage(f"asking {entrant.spec.name}")
+            one = measure_judge_usage(partial(run_contender, entrant, task, listener, stop, folder), judging.judge)
+            asked.append(with_notes(one, notes))
+            for note in notes:
+                listener.note(f"{one.name}: {note}")
+            _save_answers(asked[-1], task, wanted, index, folder)
+        for outsider in outsiders:
+            asked.append(measure_judge_usage(partial(outsider.score_with, task), judging.judge))
+            _save_answers(asked[-1], task, wanted, index, folder)
+        for one in asked:
+            report_answer_problems(one, task.scorer, listener)
+        evaluation = evaluate_answers(asked, task)
+        if judging.judge is not None:
+            listener.note(_format_judge_usage(judging))
+            for note in judging.notes:
+                listener.note(f"{recipe.judge.model}: {note}")
+        if folder is not None:
+            folder.write(evaluation)
+            if judging.qualification is not None:
+                folder.write(judging.qualification)
+    return evaluation, folder.path if folder else None
+
+
+@contextmanager
+def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunFolder | None]:
+    """A folder that appears when the block ends. When the block is left by an error, it appears with the answers so
+    far, if there are some: they may have cost money. A killed process leaves nothing."""
+    folder = RunFolder.create_hidden(out, "evaluation") if out else None
+    if folder is None:
+        yield None
+        return
+    again = "Next: run the command again"
+    say_at_the_end(lambda: NOTHING_KEPT if folder.is_hidden else f"Kept in {folder.path}: the answers so far. {again}")
+    stop.has_unsaved = True
+    try:
+        yield folder
+        folder.publish()
+    except BaseException as error:
+        has_answers = bool(folder.list_contenders() or folder.unscored())
+        folder.publish() if has_answers else folder.discard()
+        if isinstance(error, Interrupted | KeyboardInterrupt):  # it names the folder, whose name was another one then
+            raise build_interruption(folder if has_answers else None, stop.exit_code) from None
+        raise
+    finally:
+        stop.has_unsaved = False
+
+
+def _format_judge_usage(judge_setup: JudgeSetup) -> str:
+    """What the judge took, its examination included: it is paid for like an answer."""
+    took = judge_setup.sum_usage([])
+    return (
+        f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and {took.tokens_out:,} out: "
+        f"{format_usd(judge_setup.compute_usd(took))}"
+    )
+
+
+def _build_task(recipe: Recipe, places: Mapping[str, str], listener: ProgressListener) -> tuple[Task, list[Example]]:
+    """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
+    loaded = read_examples(recipe)
+    report_problems(check_examples(loaded), listener, recipe)
+    wanted = select_desirable("given", loaded.examples)
+    once = {example.id: example for example in wanted}
+    asked = set(sorted(once)[: recipe.evaluation.test_limit])  # ids are hashes, so the first of them are a fair sample
+    examples = [example for example in once.values() if example.id in asked]  # in the order of the file
+    left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
+    listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
+    scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
+    task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
+    check_task(task)
+    check_custom_scorer(task)
+    return task, wanted
+
+
+def _choose_scorer(answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]) -> tuple[Scorer, str]:
+    """The recipe's scorer, else that of the first run, else the one that fits these answers; and why."""
+    if recipe.evaluation.scorer == "auto":
+        for name, place in places.items():
+            scorer, train_answers = find_run_scorer(place)
+            if scorer is not None:
+                found, reason = choose_scorer(train_answers or answers, scorer, LocalEmbedder)
+                return found, f"{reason} So it is in the run {name}."
+    return choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+
+
+def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
+    """The scorer that a run's contenders were judged by, or would be, and the train answers that it is made from.
+
+    (None, ()) where the place is no run's, or where the data that it was trained on is gone.
+    """
+    own = read_run_recipe(place)
+    if own is None:
+        return None, ()
+    folder = RunFolder.open(place)
+    if folder.has(TestSet):
+        test = folder.read(TestSet)
+        named = own.evaluation.scorer if own.evaluation.scorer != "auto" else None
+        return named or next((one for one in split_scorer_name(test.scorer) if one in SCORERS), None), test.labels
+    try:
+        train = select_examples(read_examples(own).examples, folder.read(Split).train)
+    except InputError:
+        return None, ()
+    return own.evaluation.scorer if train else None, [example.answer for example in train]
+
+
+def _open_models(models: Sequence[str], places: Mapping[str, str], recipe: Recipe) -> dict[str, ResolvedModel]:
+    """Each model by its name as a contender."""
+    named = {name: ResolvedModel.open(place, recipe.revision) for name, place in places.items()}
+    if len(named) < len(models):
+        raise UsageError(
+            "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
+        )
+    return named
+
+
+def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[RunnableContender, Sequence[str]]]:
+    """The recipe's remote models but the judge, with the bare question, each with what is noted of its service while it
+    is asked. Errors: `RecipeError` without a price."""
+    found: list[tuple[RunnableContender, Sequence[str]]] = []
+    for one in recipe.evaluation.remote:
+        if one.name == recipe.judge.model:
+            continue
+        price = get_remote_price(one, recipe)
+        profile = ContenderSpec(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price)
+        service = open_remote(one, listener)
+        found.append((_add_instruction(profile, service, recipe.data.instruction), service.notes))
+    return found
+
+
+def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: str | None) -> RunnableContender:
+    """The contender with an instruction in front of every question that has none; it says so."""
+    if instruction is None:
+        given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
+        return RunnableContender(profile.model_copy(update={"given": given}), completer)
+    given = f'{profile.given}, the instruction "{instruction}" and the question'.removeprefix(", ")
+    return RunnableContender(profile.model_copy(update={"given": given}), SystemPromptCompleter(completer, instruction))
+
+
+def _save_answers(
+    one: ContenderAnswers, task: Task, wanted: Sequence[Example], index: StoreIndex, folder: RunFolder | None
+) -> None:
+    """Each answer is kept with its question and the answer that is right, so that it can be read by itself."""
+    if folder is not None:
+        answers = [
+            answer.model_copy(update={"question": example.question, "expected": example.answer})
+            for answer, example in zip(one.answers, task.examples, strict=True)
+        ]
+        folder.write_answers(ContenderRecord(profile=one.spec, usage=one.usage, judging=one.judge_usage), answers)
+    index.add_test_set_accesses([build_test_set_access([example.id for example in wanted], one, None, "evaluate")])
+
+
+def count_trained_examples(place: str, examples: Sequence[Example]) -> int:
+    """How many of the examples the run in this folder was trained on; 0 where it is no run."""
+    return len({example.id for example in examples} & collect_training_ids(place))
+
+
+def _build_contender(
+    name: str, model: ResolvedModel, instruction: str | None, examples: Sequence[Example], recipe: Recipe
+) -> RunnableContender:
+    """The model as a contender; answers may be a quarter longer than the longest reference, plus 8 tokens."""
+    longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
+    limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
+    completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).create_completer(limit)
+    is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
+    kind = "tuned" if is_tuned else "zero-shot"
+    return _add_instruction(ContenderSpec(name=name, kind=kind, given=""), completer, instruction)

@@ -1,0 +1,133 @@
+"""A run's stored answers -> its evaluation and verdict, made again. No model is loaded and nothing is written.
+
+With another bar it answers "what if": the answers stay, the rules are asked anew.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tunesmith.decision import decide as decide_by_rules
+from tunesmith.errors import GateFailed, RecipeError, RunError
+from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ParsingScorer
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
+from tunesmith.records.evaluation import split_scorer_name
+from tunesmith.runs.run_folder import RunFolder
+
+CHANGEABLE_SECTIONS = ("bar", "circumstances", "machine_usd_per_hour", "strict")
+"""The parts of a recipe on which no answer depends and the verdict does."""
+
+
+@dataclass(frozen=True)
+class Redecision:
+    """What the stored answers say under this recipe, beside what was decided when the run was made."""
+
+    decision: Decision
+    evaluation: Evaluation
+    previous: Decision
+    is_strict: bool
+
+    @property
+    def is_same(self) -> bool:
+        """Every sentence and every number is as it was."""
+        return self.decision == self.previous
+
+
+@dataclass
+class _StoredScorer:
+    """Stands where a scorer stood: the scores of the answers are stored, only metrics over all of them are made."""
+
+    name: str
+    metric: str
+    corpus_metrics: Mapping[str, CorpusMetric]
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """Nothing is judged again."""
+        raise NotImplementedError
+
+
+@dataclass
+class _StoredFindingScorer(_StoredScorer):
+    """The same for a scorer that looks for something in an answer."""
+
+    failure_text: str
+    can_parse: Callable[[str], bool]
+
+
+def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
+    """The verdict from the stored answers, under the run's own recipe with `changes` (`bar.min_gain=0.02`).
+
+    Errors: `RunError` when the run was not evaluated, or an answer file is damaged or missing; `RecipeError` for a
+    change that would need other answers.
+    """
+    folder.check_integrity()
+    recipe = _load_changed_recipe(folder, changes)
+    test = folder.read(TestSet)
+    stored = folder.read(Evaluation)
+    asked = [_load_answers(folder, contender.name, test) for contender in stored.contenders]
+    task = replace(rebuild_task(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
+    evaluation = evaluate_answers(asked, task)
+    before = folder.read(Decision)
+    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting, before.training)
+    return Redecision(decision, evaluation, before, recipe.strict)
+
+
+def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
+    own, changed = folder.read_recipe(), load_recipe(folder.path / "recipe.yaml", changes)
+    kept = {name for name in Recipe.model_fields if name not in CHANGEABLE_SECTIONS}
+    if others := sorted(name for name in kept if getattr(own, name) != getattr(changed, name)):
+        raise RecipeError(
+            "other-answers", "This would need other answers than the run has.", where=str(folder.path),
+            found=f"changes in {', '.join(others)}", do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on the data again",
+        )  # fmt: skip
+    return changed
+
+
+def fail_on_warnings(decision: Decision, where: str) -> None:
+    """What strictness refuses once a verdict is there. Errors: `GateFailed`."""
+    if decision.warnings:
+        raise GateFailed(
+            "warned", "The verdict has warnings, and strict refuses them.", where=where,
+            found=" ".join(decision.warnings), do="mend their cause, or decide without strict",
+        )  # fmt: skip
+
+
+def rebuild_task(test: TestSet) -> Task:
+    """The task as it was, with its scorer's place taken."""
+    make = next((SCORERS[part] for part in split_scorer_name(test.scorer) if part in SCORERS), None)
+    scorer = make(test.labels or [test.examples[0].answer]) if make else None
+    judged = _StoredScorer(test.scorer, test.metric, scorer.corpus_metrics if scorer else {})
+    finder: object = scorer
+    if test.scorer in SCORERS and isinstance(finder, ParsingScorer):
+        judged = _StoredFindingScorer(
+            judged.name, judged.metric, judged.corpus_metrics, finder.failure_text, finder.can_parse
+        )
+    return Task(
+        test.task,
+        [rebuild_example(one) for one in test.examples],
+        judged,
+        test.scorer_reason,
+        test.machine_usd_per_hour,
+        test.seed,
+        frozenset(test.leaked),
+    )
+
+
+def rebuild_example(stored: TestExample) -> Example:
+    """As much of the example as was kept."""
+    messages = (Message("user", stored.question), Message("assistant", stored.answer))
+    return Example(line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin)
+
+
+def _load_answers(folder: RunFolder, name: str, test: TestSet) -> ContenderAnswers:
+    asking, answers = folder.read_contender(name), folder.read_answers(name).records
+    if len(answers) != len(test.examples):
+        raise RunError(
+            "damaged", f"The stored answers of {name} are not whole.",
+            where=str(folder.path / "answers" / f"{name}.jsonl"),
+            found=f"{len(answers):,} answers to {len(test.examples):,} examples",
+            do="restore the file from a copy, or make the run again",
+        )  # fmt: skip
+    return ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)

@@ -1,0 +1,197 @@
+"""A time for the whole decision -> every key that costs time and was left open, so that it fits by its estimate.
+
+The model is timed once, and the estimate is made for one level after the other, from the most thorough to the least.
+The first level is taken that leaves time for the usual passes over the data; where none does, the first that leaves
+time for one. Where not even that fits, the last level is taken if all contenders can be asked: prompts and retrieval
+are judged, and the verdict says that it cannot tell about fine-tuning (`records/training_length.py`). What the user set is kept.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor
+from typing import Any
+
+from tunesmith.errors import GateFailed
+from tunesmith.records import Estimate, Recipe
+from tunesmith.records.quantity import format_duration
+from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
+from tunesmith.workflow.data_preparation import prepare_data
+from tunesmith.workflow.estimate import ForecastInputs, busy_of, collect_forecast_inputs
+from tunesmith.workflow.forecast import forecast
+from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.workflow.store_index import StoreIndex
+
+ESTIMATE_MARGIN = 1.15
+"""The estimate is taken so many times: what is read, loaded and written is not in it."""
+
+LEAST_MINUTES = 0.1
+
+LEVEL_KEYS = (
+    "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
+    "training.evaluations", "bar.max_forgetting",
+)  # fmt: skip
+LEVELS: tuple[tuple[Any, ...], ...] = (
+    (None, 64, 5, 8, 4, 0.05),
+    (400, 48, 5, 8, 4, 0.05),
+    (200, 32, 4, 6, 3, 0.05),
+    (120, 32, 4, 4, 2, 0.05),
+    (80, 16, 2, 2, 2, 0.05),
+    (60, 16, 2, 2, 2, None),
+    (40, 8, 1, 0, 1, None),
+    (24, 8, 1, 0, 1, None),
+)
+"""The keys from the most thorough level to the least. Without `bar.max_forgetting` general ability is not asked."""
+
+
+@dataclass(frozen=True)
+class EffortLevel:
+    """A level as a recipe, with the seconds that it takes without tuning, and those of one pass and the usual ones."""
+
+    recipe: Recipe
+    evaluation_seconds: float
+    pass_seconds: float
+    default_training_seconds: float
+
+    @property
+    def pass_fits_in(self) -> float:
+        """Seconds with as little tuning as says anything."""
+        return ESTIMATE_MARGIN * (self.evaluation_seconds + self.pass_seconds)
+
+    @property
+    def min_seconds(self) -> float:
+        """Seconds with hardly any tuning; all of it where the user said how much."""
+        training = self.recipe.training
+        is_set = training.minutes is not None or training.epochs is not None
+        return self.pass_fits_in if is_set else ESTIMATE_MARGIN * (self.evaluation_seconds + LEAST_MINUTES * 60)
+
+
+def fit_recipe_to_budget(
+    recipe: Recipe, budget_seconds: float, listener: ProgressListener, now: Callable[[], float] = time.monotonic
+) -> tuple[Recipe, ForecastInputs]:
+    """The recipe with every key that was left open and costs time, so that the decision takes no longer, by the
+    estimate, and what the estimate is made of; what was picked is told. Finding it is part of the time.
+
+    Errors: `GateFailed` with the least time, where nothing fits; whatever `gather` raises.
+    """
+    began = now()
+    most = with_level(recipe, LEVELS[0])
+    material = prepare_data(most, listener)
+    listener.start_stage(f"fitting the decision into {format_duration(budget_seconds)}")
+    with StoreIndex.open(listener) as index:
+        known = collect_forecast_inputs(material, index)
+    for line in busy_of(known):
+        listener.note(f"warning: {line}")
+    fits = list(estimate_levels(recipe, material.recipe, known))
+    spent = now() - began
+    taken = choose_level(fits, budget_seconds - spent)
+    if taken is None:
+        least = min(fits, key=lambda fit: fit.min_seconds)
+        needed = spent + least.pass_fits_in
+        raise GateFailed(
+            "budget-too-short", "The whole decision does not fit into this time.", where="--budget",
+            found=f"{format_duration(budget_seconds)}; at least {format_duration(needed)} by the estimate: asking "
+            f"{format_duration(least.evaluation_seconds)}, one pass over the data {format_duration(least.pass_seconds)}",
+            do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
+        )  # fmt: skip
+    fitted = with_training_minutes(taken, budget_seconds - spent)
+    listener.note(f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}")
+    if taken.pass_fits_in > budget_seconds - spent:
+        enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
+        listener.note(
+            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}): the verdict will speak of "
+            f"prompts and retrieval, and cannot tell about fine-tuning; {enough} would do for one pass"
+        )
+    return fitted, known
+
+
+def choose_level(fits: Sequence[EffortLevel], seconds: float) -> EffortLevel | None:
+    """The most thorough that leaves time for the usual passes, else for one, else the least; None where none fits."""
+    for_usual = (
+        fit for fit in fits if ESTIMATE_MARGIN * (fit.evaluation_seconds + fit.default_training_seconds) <= seconds
+    )
+    for_one = (fit for fit in fits if fit.pass_fits_in <= seconds)
+    for_asking = (fit for fit in reversed(fits) if fit.min_seconds <= seconds)
+    return next(for_usual, None) or next(for_one, None) or next(for_asking, None)
+
+
+def with_training_minutes(fit: EffortLevel, seconds: float) -> Recipe:
+    """The recipe with the minutes that are left for tuning, at most those of the usual passes."""
+    training = fit.recipe.training
+    if training.minutes is not None or training.epochs is not None:
+        return fit.recipe
+    left = min(seconds / ESTIMATE_MARGIN - fit.evaluation_seconds, fit.default_training_seconds)
+    return with_value(fit.recipe, "training.minutes", max(LEAST_MINUTES, floor(left / 6) / 10))
+
+
+def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -> Iterator[EffortLevel]:
+    """Every level with its estimate; `completed` is the most thorough one with every open number filled."""
+    for level in LEVELS:
+        wanted = with_level(recipe, level)
+        found = estimate_level(wanted, completed, inputs)
+        extent = found.extent
+        assert extent is not None  # every forecast has one
+        if recipe.training.minutes is not None or recipe.training.epochs is not None:
+            one = usual = found.seconds.expected
+        else:
+            one, usual = (
+                passes * extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
+                for passes in (1.0, extent.wanted_passes)
+            )
+        yield EffortLevel(wanted, found.asking_seconds.expected, one, usual)
+
+
+def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
+    """The forecast for a level: fewer examples are asked and looked at, and nothing is timed again."""
+    work = inputs.workload
+    evaluation = wanted.evaluation
+    tests = work.test_examples if evaluation.test_limit is None else min(work.test_examples, evaluation.test_limit)
+    answers = work.answer_lengths[: evaluation.validation_limit]
+    share = min(1.0, evaluation.validation_limit / max(1, inputs.validation_examples))
+    prospect = replace(inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share))
+    training = completed.training.model_copy(update={"evaluations": wanted.training.evaluations})
+    limits = {name: getattr(evaluation, name) for name in ("test_limit", "validation_limit", "shots", "trials")}
+    recipe = completed.model_copy(
+        update={
+            "training": training,
+            "evaluation": completed.evaluation.model_copy(update=limits),
+            "bar": wanted.bar,
+        }
+    )
+    return forecast(
+        prospect,
+        replace(work, test_examples=tests, answer_lengths=answers),
+        recipe,
+        inputs.past_runs,
+        "quick",
+        inputs.conditions,
+    )
+
+
+def with_level(recipe: Recipe, level: Sequence[Any]) -> Recipe:
+    """The recipe at a level; what it sets itself stays."""
+    for key, value in zip(LEVEL_KEYS, level, strict=True):
+        section, name = key.split(".")
+        if name not in getattr(recipe, section).model_fields_set:
+            recipe = with_value(recipe, key, value)
+    return recipe
+
+
+def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """The recipe with one key of a section set, as if the user had not."""
+    section, name = key.split(".")
+    filled = getattr(recipe, section).model_copy(update={name: value})
+    return recipe.model_copy(update={section: filled})
+
+
+def list_filled_keys(before: Recipe, after: Recipe) -> list[str]:
+    """`evaluation.shots 2`: each key that was chosen here, with its value."""
+    told = []
+    for key in ("training.minutes", *LEVEL_KEYS):
+        section, name = key.split(".")
+        if name in getattr(before, section).model_fields_set:
+            continue
+        value = getattr(getattr(after, section), name)
+        if value is not None or key != "training.minutes":
+            told.append(f"{key} {'null' if value is None else format(value, 'g')}")
+    return told

@@ -1,0 +1,126 @@
+"""What a training tells while it goes: its lines kept and shown, and at each look answers generated and scored."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from tunesmith.decision.undertraining import compute_training_length
+from tunesmith.evaluation.energy import EnergyCounters
+from tunesmith.evaluation.harness import compute_primary_scores
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.providers.embedder import LocalEmbedder
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.recipe.defaults import get_default_epochs
+from tunesmith.records import MetricLine, Recipe, TrainingLength, TrainingResult
+from tunesmith.runs.run_folder import RunFolder, ValidationSample
+from tunesmith.runs.signals import StopSignal
+from tunesmith.runs.training_data import TrainingData
+from tunesmith.workflow.progress_listener import ProgressListener
+
+if TYPE_CHECKING:
+    from tunesmith.engine.trainer import ScoreFunction
+
+
+class MetricRecorder:
+    """Keeps every metric line and shows progress, rate and loss. `step` is the last one that was told; `energy` is read
+    with every line, because its counters begin again."""
+
+    def __init__(self, folder: RunFolder, listener: ProgressListener, recipe: Recipe, step: int) -> None:
+        self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
+        self.energy = EnergyCounters()
+
+    def __call__(self, line: MetricLine) -> None:
+        self.energy.accumulate_joules()
+        self.step = line.step
+        self.folder.append_metric(line)
+        if line.warning:
+            self.listener.note(f"warning: step {line.step}: {line.warning}")
+        if line.kind == "validation":
+            won = f", preferred rightly {line.reward_accuracy:.1%}" if line.reward_accuracy is not None else ""
+            score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
+            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{won}{score}")
+        elif line.kind == "step":
+            self._report_progress(line)
+
+    def _report_progress(self, line: MetricLine) -> None:
+        training = self.recipe.training
+        rate = (line.tokens_read or 0) / max(line.seconds, 1e-9)
+        if training.minutes is not None:
+            done, total = min(line.seconds, training.minutes * 60), training.minutes * 60
+        else:
+            done, total = line.epoch, training.epochs or line.epoch
+        self.listener.update_progress(
+            "tuning", done, total, f"step {line.step}  loss {line.loss:.3f}  {rate:,.0f} tokens/s"
+        )
+
+
+def measure_training_length(
+    folder: RunFolder, data: TrainingData, recipe: Recipe, result: TrainingResult
+) -> TrainingLength:
+    """How many passes over the data a training was, from all lines that it wrote."""
+    train_examples = len(data.arrays["train"])
+    return compute_training_length(
+        folder.read_metrics().records,
+        train_examples=train_examples,
+        batch_size=recipe.training.batch_size,
+        wanted_passes=get_default_epochs(train_examples, recipe.method),
+        seconds=result.seconds,
+        validation_seconds=result.validation_seconds,
+    )
+
+
+class _GenerationStopped(Exception):
+    """Somebody asked to stop while answers were generated."""
+
+
+def build_generation_scorer(
+    data: TrainingData, recipe: Recipe, folder: RunFolder, model: LocalModel, lines: MetricRecorder, stop: StopSignal
+) -> "ScoreFunction | None":
+    """Generates answers to the first of the validation examples and scores them; every answer is kept as a sample.
+
+    Examples that use tools are not asked: no scorer can judge a call. Gives None when nothing is left to ask, and
+    when somebody asks to stop meanwhile: then nothing of the look is kept.
+    """
+    from tunesmith.engine.validation_budget import TooLong  # with torch: not on the way of what needs no model
+
+    answerable = [example for example in data.validation if example.messages and not example.uses_tools]
+    if with_tools := sum(example.uses_tools for example in data.validation):
+        lines.listener.note(
+            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: no answers to them are "
+            "generated, for nothing here scores a tool call; the loss on them is measured"
+        )
+    if not answerable:
+        return None
+    scorer, _ = choose_scorer(data.train_answers, recipe.evaluation.scorer, LocalEmbedder)
+    completer = model.create_completer(recipe.evaluation.max_new_tokens or 1)
+
+    def generate_and_score(
+        examples: int, *, is_trial: bool = False, seconds: float = math.inf
+    ) -> tuple[str, float] | None:
+        asked, began = answerable[:examples], time.monotonic()
+
+        def stop_if_asked(ready: int, wanted: int) -> None:
+            if stop.is_requested():
+                raise _GenerationStopped
+            if time.monotonic() - began > seconds and ready < wanted:
+                raise TooLong
+
+        try:
+            completions = completer.complete([example.prompt for example in asked], stop_if_asked)
+        except _GenerationStopped:
+            return None
+        scores = compute_primary_scores(completions, asked, scorer)
+        values = [value for value in scores if value is not None]
+        if is_trial:
+            return scorer.metric, sum(values) / max(len(values), 1)
+        with stop.finishing():  # all of them, or none
+            for example, completion, value in zip(asked, completions, scores, strict=True):
+                folder.append_sample(
+                    ValidationSample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
+                           answer=completion.text, score=value)
+                )  # fmt: skip
+        if len(values) < len(asked):
+            lines.listener.note(f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score")
+        return scorer.metric, sum(values) / max(len(values), 1)
+
+    return generate_and_score

@@ -1,0 +1,254 @@
+"""Material -> run: what was trained, its metrics and its samples in the run's folder, and the run in the store."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunesmith.atomic_io import hash_folder
+from tunesmith.data.prepare import format_mask
+from tunesmith.errors import RunError, TunesmithError, format_command_line
+from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.records import (
+    Command,
+    Estimate,
+    PreparedSplit,
+    Recipe,
+    Run,
+    RunStatus,
+    TrainingResult,
+    compute_fingerprint,
+    format_epochs,
+)
+from tunesmith.runs.machine_info import describe_machine, list_versions
+from tunesmith.runs.run_folder import APPENDED_FILES, RunFolder
+from tunesmith.runs.signals import StopSignal, stop_on_signals
+from tunesmith.runs.training_data import TrainingData, write_training_data
+from tunesmith.workflow.data_preparation import PreparedData, prepare_data
+from tunesmith.workflow.estimate import report_estimate
+from tunesmith.workflow.forecast import compute_estimate_ratios
+from tunesmith.workflow.interruption import build_interruption, is_interruption, is_resumable, telling_what_is_kept
+from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
+from tunesmith.workflow.store_index import StoreIndex, remove_training_files
+from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer, measure_training_length
+
+if TYPE_CHECKING:
+    from tunesmith.engine.checkpoint import LoadedCheckpoint
+
+
+NO_EXTRA_INPUTS: Mapping[str, str] = {}
+MIN_WARNED_FRACTION = 0.05
+"""Share of a model's weights; convolutions of a few places have three dimensions too."""
+
+
+@dataclass(frozen=True)
+class TrainingSession:
+    """A tuning about to begin or to go on: its run, whose folder this process holds, and all that it works with."""
+
+    run: Run
+    folder: RunFolder
+    recipe: Recipe
+    data: TrainingData
+    model: LocalModel
+    index: StoreIndex
+
+
+def train(
+    recipe: Recipe, out: Path = Path("runs"), listener: ProgressListener = NULL_LISTENER
+) -> tuple[Run, RunFolder]:
+    """Tune only. Ctrl-C and SIGTERM end after the current step with a checkpoint, from which `resume` goes on.
+
+    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError` when training cannot go on;
+    `Interrupted` after Ctrl-C, which says what was kept.
+    """
+    material = prepare_data(recipe, listener)
+    with StoreIndex.open(listener) as index:  # nothing is written before the model is open
+        estimate = report_estimate(material, index, listener)
+        model = material.model.load_for_recipe(recipe)
+        with (
+            start_run(material, out, model, index, estimate, "train") as tuning,
+            stop_on_signals() as stop,
+            stop.finishing(),
+        ):
+            run = run_training(tuning, listener, stop)
+    if run.status == "interrupted":
+        raise build_interruption(tuning.folder, stop.exit_code)
+    return run, tuning.folder
+
+
+@contextmanager
+def start_run(
+    data: PreparedData,
+    out: Path,
+    model: LocalModel,
+    index: StoreIndex,
+    estimate: Estimate | None,
+    command: Command,
+    inputs: Mapping[str, str] = NO_EXTRA_INPUTS,
+) -> Iterator[TrainingSession]:
+    """A run's locked folder with everything that is known before training, visible once all of it is there, and the run
+    in the store; `inputs` are fingerprints of what is read besides data and model.
+
+    When the block is left before the training ended, the run's status says how.
+    """
+    folder = RunFolder.create_hidden(out, data.check.dataset.name)
+    with folder.lock():
+        try:
+            run = _create_run(data, folder, model, estimate, command, inputs)
+            _write_inputs(data, folder)
+            folder.write(run)
+            folder.publish()
+        except BaseException:
+            folder.discard()
+            raise
+        tuning = TrainingSession(run, folder, data.recipe, data.training_data, model, index)
+        with record_exit_status(tuning):
+            index.record_run(folder)
+            yield tuning
+
+
+@contextmanager
+def record_exit_status(session: TrainingSession) -> Iterator[None]:
+    """When the block is left by an error before the training ended, the run says so and the error what is next."""
+    folder = session.folder
+    with telling_what_is_kept(folder, is_decision=session.run.command == "decide"):
+        try:
+            yield
+        except BaseException as error:
+            if folder.read(Run).status == "running":
+                with suppress(RunError):  # on a full disk: the error under way says more
+                    _finish(session, "interrupted" if is_interruption(error) else "failed", None)
+            if not is_interruption(error) and is_resumable(folder):
+                go_on = format_command_line("resume", folder.path)
+                if isinstance(error, TunesmithError):
+                    error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
+                error.add_note(f"go on with {go_on}")
+            raise
+
+
+def _write_inputs(data: PreparedData, folder: RunFolder) -> None:
+    folder.write_recipe(data.recipe)
+    folder.write_versions(list_versions())
+    folder.write(data.check)
+    folder.write(data.split)
+    folder.write_prepared(data.prepared)
+    folder.write_mask(format_mask(data.mask_proof))
+    write_training_data(folder, data.training_data)
+
+
+def run_training(
+    session: TrainingSession, listener: ProgressListener, stop: StopSignal, saved: "LoadedCheckpoint | None" = None
+) -> Run:
+    """Train the model in memory, or go on from a checkpoint; afterwards it is the best one. For a block of
+    `stop.finishing`."""
+    from tunesmith.engine.adapter_training import train_adapter
+    from tunesmith.engine.checkpoint import Checkpoints  # torch: not on the way of anything that needs no model
+    from tunesmith.engine.checkpointing import CheckpointConfig
+
+    listener.start_stage("tuning")
+    folder, lesson = session.folder, session.data
+    _warn_about_untrained_weights(session, listener)
+    lines = MetricRecorder(folder, listener, session.recipe, saved.step if saved else 0)
+    checkpoints = Checkpoints(folder.checkpoints)
+    queue = read_scheduler_stats()
+    with folder.allow_rewriting("adapter", "model", *APPENDED_FILES):
+        result = train_adapter(
+            session.model.loaded,
+            lesson.arrays["train"],
+            lesson.arrays["validation"],
+            session.recipe,
+            adapter_folder=_get_output_folder(session),
+            on_line=lines,
+            score=build_generation_scorer(lesson, session.recipe, folder, session.model, lines, stop),
+            stop=stop.is_requested,
+            at_once=stop.at_once,
+            on_progress=listener.update_progress,
+            checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),
+        )
+    result = result.model_copy(update={"waiting": compute_waiting_fraction(queue, read_scheduler_stats())})
+    if saved is None:
+        result = result.model_copy(update={"energy_joules": lines.energy.accumulate_joules()})
+    result = result.model_copy(update={"extent": measure_training_length(folder, lesson, session.recipe, result)})
+    if result.extent is not None and result.status == "finished":
+        listener.note(f"tuned for {format_epochs(result.extent)}")
+    run = _finish(session, result.status, result)
+    if result.status == "finished":
+        remove_training_files(folder, run)
+    return run
+
+
+def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressListener) -> None:
+    """Say where an adapter leaves much of the model as it is: experts are no linear layers."""
+    from tunesmith.engine.adapters.linear_layers import count_stacked_weights
+
+    stacked, total = count_stacked_weights(session.model.loaded.model)
+    if session.recipe.adapter.kind != "full" and stacked > MIN_WARNED_FRACTION * total:
+        listener.note(
+            f"warning: {stacked / total:.0%} of the model's weights are experts, which no adapter can be put on: they "
+            "stay as they are (adapter.kind=full trains them)"
+        )
+
+
+def _create_run(
+    data: PreparedData,
+    folder: RunFolder,
+    model: LocalModel,
+    estimate: Estimate | None,
+    command: Command,
+    inputs: Mapping[str, str],
+) -> Run:
+    return Run(
+        id=folder.id,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        status="running",
+        recipe=data.recipe.fingerprint,
+        dataset=data.check.dataset.fingerprint,
+        split=data.split.fingerprint,
+        prepared={name: prepared.fingerprint for name, prepared in data.prepared.items()},
+        model=data.model.identity,
+        machine=describe_machine(model.accelerator),
+        versions=list_versions(),
+        seeds={"recipe": data.recipe.seed},
+        identity={**build_reproducibility_key(data.recipe, model, data.prepared), **inputs},
+        estimate=estimate,
+        command=command,
+        defaults=data.defaults,
+    )
+
+
+def build_reproducibility_key(
+    recipe: Recipe, model: LocalModel, prepared: Mapping[str, PreparedSplit]
+) -> dict[str, str]:
+    """What must be the same for a run to go on as if it had never stopped."""
+    from tunesmith.engine.checkpointing import build_numerics_key as identity_of_process
+
+    installed = list_versions()
+    return {
+        "recipe": recipe.fingerprint,
+        "data": compute_fingerprint({name: split.content for name, split in prepared.items()}),
+        "model": compute_fingerprint(model.resolved.identity.files),
+        "tokenizer": model.resolved.tokenizer.tokenizer_sha256,
+        **{name: installed.get(name, "") for name in ("tunesmith", "transformers")},
+        **identity_of_process(model.loaded),
+    }
+
+
+def _finish(session: TrainingSession, status: RunStatus, result: TrainingResult | None) -> Run:
+    folder = session.folder
+    place = _get_output_folder(session)
+    files = hash_folder(place)
+    finished = session.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
+    finished = finished.model_copy(update={"estimate_error": compute_estimate_ratios(finished)})
+    folder.write(finished)
+    if status == "interrupted":
+        session.index.shorten_lock_wait()
+    session.index.record_run(folder)
+    return finished
+
+
+def _get_output_folder(session: TrainingSession) -> Path:
+    """Where the result goes: full fine-tuning leaves a whole model, every other kind an adapter."""
+    return session.folder.model if session.recipe.adapter.kind == "full" else session.folder.adapter
