@@ -74,7 +74,9 @@ def outcome(folder: RunFolder) -> Any:
     adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
     result = folder.read(Run).result
     assert result is not None
-    ended = result.model_dump(exclude={"seconds", "validation_seconds", "peak_memory_bytes", "plan", "extent"})
+    ended = result.model_dump(
+        exclude={"seconds", "validation_seconds", "peak_memory_bytes", "plan", "extent", "waiting"}
+    )
     return json.dumps([lines, [sample.model_dump() for sample in folder.read_samples().records], adapter, ended])
 
 

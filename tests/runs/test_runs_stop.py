@@ -70,13 +70,8 @@ import hashlib, subprocess, sys
 from tunesmith.runs.signals import install_signal_handlers, get_stop_exit_code, say_at_the_end, stop_on_signals
 
 def work_without_a_step_of_python():
-    begun = False
-    while True:
-        try:
-            begun = begun or print("begun", flush=True) is None
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # half an hour; no handler runs meanwhile
-        except KeyboardInterrupt:
-            pass
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # half an hour; no handler runs meanwhile
 
 install_signal_handlers()
 {program}
@@ -117,6 +112,16 @@ class Program:
         )  # fmt: skip
         assert self.process.stdout is not None
         self.lines = list(iter(self.process.stdout.readline, "begun\n"))
+        if "work_without_a_step_of_python" in text:
+            self.wait_until_it_works()
+
+    def wait_until_it_works(self) -> None:
+        """Until it took processor time after its last line: a signal between the two would find Python running."""
+        process, deadline = psutil.Process(self.process.pid), time.monotonic() + 60
+        before = process.cpu_times().user
+        while process.cpu_times().user < before + 0.1:
+            assert time.monotonic() < deadline, "it does not begin its work"
+            time.sleep(0.01)
 
     def says(self) -> str:
         assert self.process.stderr is not None

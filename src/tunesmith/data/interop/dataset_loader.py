@@ -1,5 +1,6 @@
 """A task of another tool as a data set, so that every command that reads examples reads it too."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
 
 def is_task(path: str | Path, data: DataRecipe) -> bool:
     """Whether this is read as a task of another tool. Errors: `DataError` for a folder of several."""
-    if Path(path).is_dir() and data.columns:
+    if os.path.isdir(path) and data.columns:
         return False
     return task_file(path) is not None
 

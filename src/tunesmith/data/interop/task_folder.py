@@ -5,6 +5,7 @@ or a configuration names it. Where it holds data of our own beside a task, it is
 task is a file that is not read, with its name (docs/decisions/091).
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ def task_file(path: str | Path) -> TaskFile | None:
     Errors: `DataError` where a folder holds several tasks.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # a name that no system takes is no folder here; `Path.is_dir` raises
         return TaskFile(path) if detect_tool(path) is not None else None
     try:
         files = files_in(path)
@@ -58,7 +59,11 @@ def task_file(path: str | Path) -> TaskFile | None:
 def tasks_beside(folder: Path) -> str:
     """The tasks of other tools in a folder whose own data cannot be read; empty where there are none."""
     try:
-        return truncate_list([str(file) for file in files_in(folder) if detect_tool(file)]) if folder.is_dir() else ""
+        return (
+            truncate_list([str(file) for file in files_in(folder) if detect_tool(file)])
+            if os.path.isdir(folder)
+            else ""
+        )
     except OSError:
         return ""
 

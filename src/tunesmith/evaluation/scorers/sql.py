@@ -66,7 +66,9 @@ class SqlScorer:
         # fails as well. A failing query is a wrong one, or failing would pay better than erring.
         broken = [i for i, result in enumerate(results) if _is_undecided(result)]
         alone = [{**pieces[i], "query": pieces[i]["reference"]} for i in broken]
-        for i, result in zip(broken, run_in_sandbox("sql_comparison", None, alone, self._limits) if broken else [], strict=True):
+        for i, result in zip(
+            broken, run_in_sandbox("sql_comparison", None, alone, self._limits) if broken else [], strict=True
+        ):
             results[i] = result if isinstance(result, TaskFailure) else {**result, "right": False}
         return [self._score_result(result) for result in results]
 
