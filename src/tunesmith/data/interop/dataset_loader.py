@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
-from tunesmith.data.interop.tool_formats import read_tool_file
 from tunesmith.data.interop.task_folder import task_file, tasks_beside
+from tunesmith.data.interop.tool_formats import read_tool_file
 from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.records import DataRecipe, Dataset, Method, Origin, Problem, SourceFile, compute_fingerprint
