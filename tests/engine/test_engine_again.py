@@ -42,7 +42,7 @@ def kept_bytes(loaded: LoadedModel, arrays: TokenArrays, *, checkpointing: bool 
     with stepper._use_forest_attention(), _StorageCounter() as counter:
         scores = stepper._compute_scores(arrays, everything)
     assert scores.logps_S.requires_grad
-    return counter.held
+    return counter.used_bytes
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

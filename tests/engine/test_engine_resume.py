@@ -161,7 +161,7 @@ def test_whatever_the_method(tmp_path: Path, tiny_folder: Path, task: Task, sett
     alone.go(preferring)
     cut.go(preferring, stop=cut.stop_at(4))
     told: list[str] = []
-    cut.go(preferring, tell=lambda what, done, of: told.append(what))
+    cut.go(preferring, on_progress=lambda what, done, of: told.append(what))
     assert told == []
     assert cut.outcome() == alone.outcome()
 

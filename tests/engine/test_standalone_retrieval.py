@@ -25,8 +25,8 @@ from tunesmith.runs.contender_files import write_index
 WORDS = ["[UNK]", *(f"w{i}" for i in range(40))]
 FIND = """
 import json, sys
-from retrieve import nearest
-print(json.dumps([[one["messages"][-1]["content"] for one in nearest(asked)] for asked in json.load(sys.stdin)]))
+from retrieve import find_nearest
+print(json.dumps([[one["messages"][-1]["content"] for one in find_nearest(asked)] for asked in json.load(sys.stdin)]))
 """
 
 

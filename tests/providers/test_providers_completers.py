@@ -43,7 +43,7 @@ class EchoGenerator:
             last_start = last_end - 1 - prompt[:last_end][::-1].index(0)
             tokens = prompt[last_start + 1 : last_end]
             answers.append(
-                SimpleNamespace(tokens=tokens[:max_new_tokens], finished=len(tokens) <= max_new_tokens, seconds=0.5)
+                SimpleNamespace(tokens=tokens[:max_new_tokens], is_complete=len(tokens) <= max_new_tokens, seconds=0.5)
             )
             if progress is not None:
                 progress(len(answers), len(prompts))

@@ -175,20 +175,20 @@ BROKEN = {
     ),
     "headers of 200 KB": (lambda c: c.send(OK + b"x: " + b"x" * 200_000 + b"\r\n\r\n"), "RemoteProtocolError"),
     "a header without a name": (lambda c: c.send(OK + b": x\r\n\r\n"), "RemoteProtocolError"),
-    "other protocols": (lambda c: c.answer(b"", status="101 Switching Protocols"), "RemoteProtocolError"),
+    "other protocols": (lambda c: c.send_reply(b"", status="101 Switching Protocols"), "RemoteProtocolError"),
     "no content": (lambda c: c.send(b"HTTP/1.1 204 No Content\r\n\r\n"), "status 204"),
-    "a made-up status": (lambda c: c.answer(GOOD, status="999 Whatever"), "status 999"),
-    "events of a stream": (lambda c: c.answer(b'data: {"choices": []}\n\ndata: [DONE]\n\n'), "status 200, 'data:"),
-    "half of the JSON": (lambda c: c.answer(GOOD[:-5]), "status 200"),
-    "a number of 5,000 digits": (lambda c: c.answer(b'{"choices": ' + b"1" * 5000 + b"}"), "status 200"),
-    "very deep JSON": (lambda c: c.answer(b'{"a":' * 100_000), "status 200"),
-    "bytes that are no UTF-8": (lambda c: c.answer(b'{"a": "\xff\xfe"}'), "status 200"),
-    "packed with something else": (lambda c: c.answer(GOOD, "content-encoding: zstd"), "packed as 'zstd'"),
-    "packed twice": (lambda c: c.answer(GOOD, "content-encoding: gzip, gzip"), "packed as 'gzip, gzip'"),
-    "said to be packed": (lambda c: c.answer(GOOD, "content-encoding: gzip"), "DecodingError"),
-    "packed and cut": (lambda c: c.answer(gzip.compress(GOOD)[:30], "content-encoding: gzip"), "status 200"),
+    "a made-up status": (lambda c: c.send_reply(GOOD, status="999 Whatever"), "status 999"),
+    "events of a stream": (lambda c: c.send_reply(b'data: {"choices": []}\n\ndata: [DONE]\n\n'), "status 200, 'data:"),
+    "half of the JSON": (lambda c: c.send_reply(GOOD[:-5]), "status 200"),
+    "a number of 5,000 digits": (lambda c: c.send_reply(b'{"choices": ' + b"1" * 5000 + b"}"), "status 200"),
+    "very deep JSON": (lambda c: c.send_reply(b'{"a":' * 100_000), "status 200"),
+    "bytes that are no UTF-8": (lambda c: c.send_reply(b'{"a": "\xff\xfe"}'), "status 200"),
+    "packed with something else": (lambda c: c.send_reply(GOOD, "content-encoding: zstd"), "packed as 'zstd'"),
+    "packed twice": (lambda c: c.send_reply(GOOD, "content-encoding: gzip, gzip"), "packed as 'gzip, gzip'"),
+    "said to be packed": (lambda c: c.send_reply(GOOD, "content-encoding: gzip"), "DecodingError"),
+    "packed and cut": (lambda c: c.send_reply(gzip.compress(GOOD)[:30], "content-encoding: gzip"), "status 200"),
     "a bomb": (
-        lambda c: c.answer(gzip.compress(b"0" * (64 << 20), 9), "content-encoding: gzip"),
+        lambda c: c.send_reply(gzip.compress(b"0" * (64 << 20), 9), "content-encoding: gzip"),
         "an answer of more than 8 MiB",
     ),
 }
@@ -214,7 +214,7 @@ def test_a_broken_reply_is_the_error_of_its_prompt_and_of_no_other(act: Callable
 
 def test_an_answer_that_is_packed_unasked_is_unpacked() -> None:
     for packed, name in ((gzip.compress(GOOD), "gzip"), (zlib.compress(GOOD), "deflate")):
-        with RawService(after_request(lambda c, p=packed, n=name: c.answer(p, f"content-encoding: {n}"))) as service:  # type: ignore[misc]
+        with RawService(after_request(lambda c, p=packed, n=name: c.send_reply(p, f"content-encoding: {n}"))) as service:  # type: ignore[misc]
             assert completer(service.url).complete([ask("a")])[0].text == "A"
 
 

@@ -128,7 +128,7 @@ def track_peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
         yield lambda: int(CUDA_OVERHEAD * (torch.cuda.max_memory_allocated(device) - before))
         return
     with _StorageCounter() as counter:
-        yield lambda: int(CPU_OVERHEAD * counter.most)
+        yield lambda: int(CPU_OVERHEAD * counter.peak_bytes)
 
 
 class _StorageCounter(TorchDispatchMode):

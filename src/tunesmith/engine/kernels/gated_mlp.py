@@ -80,7 +80,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, None]:
         g, u = ctx.saved_tensors
-        du = ctx.activated.taken(g).mul_(dh)
+        du = ctx.activated.take_activation(g).mul_(dh)
         return ctx.activated.backward(dh * u, g), du, None
 
 

@@ -6,6 +6,6 @@ from torch import Tensor, nn
 
 
 def apply_to_shared_input(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
-    """What each layer makes of x; through the first one's `together`, if it has that."""
-    together = getattr(layers[0], "together", None)
+    """What each layer makes of x; through the first one's `forward_together`, if it has that."""
+    together = getattr(layers[0], "forward_together", None)
     return tuple(layer(x) for layer in layers) if together is None else together(layers, x)

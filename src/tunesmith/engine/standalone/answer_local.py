@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from messages import HERE, PROMPT, Messages, answer_lines, messages_of  # type: ignore[import-not-found]
+from messages import BUNDLE_FOLDER, PROMPT, Messages, answer_lines, build_messages  # type: ignore[import-not-found]
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--json", action="store_true")
-parser.add_argument("--model", type=Path, default=HERE / PROMPT["model"]["folder"])
+parser.add_argument("--model", type=Path, default=BUNDLE_FOLDER / PROMPT["model"]["folder"])
 options = parser.parse_args()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 tokenizer: Any = AutoTokenizer.from_pretrained(options.model)
@@ -40,7 +40,7 @@ def encode_text(text: str) -> list[int]:
 def answer(conversation: Messages) -> str:
     """The answer to a conversation that ends with a question. Errors: ValueError when it cannot be asked."""
     most = PROMPT["model"]["context_tokens"] - PROMPT["max_new_tokens"]
-    messages = messages_of(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
+    messages = build_messages(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
     if any(mark in str(message["content"]) for message in messages for mark in tokenizer.all_special_tokens):
         raise ValueError("a message spells a control token of the model")
     if LABELS:

@@ -13,14 +13,14 @@ import threading
 import urllib.error
 import urllib.request
 
-from messages import PROMPT, Messages, answer_lines, messages_of  # type: ignore[import-not-found]
+from messages import PROMPT, Messages, answer_lines, build_messages  # type: ignore[import-not-found]
 
 SERVICE = PROMPT["service"]
 
 
 def answer(conversation: Messages) -> str:
     """The answer to a conversation that ends with a question. Errors: ValueError when the service gives none."""
-    body = {"model": SERVICE["model"], "messages": messages_of(conversation), **SERVICE["settings"]}
+    body = {"model": SERVICE["model"], "messages": build_messages(conversation), **SERVICE["settings"]}
     headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}
     if key := os.environ.get(SERVICE["key_variable"], "").strip():
         headers["Authorization"] = f"Bearer {key}"

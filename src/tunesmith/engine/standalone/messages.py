@@ -30,9 +30,9 @@ def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = la
     messages = with_shots(messages, PROMPT["shots"])
     if not PROMPT["retrieval"]:
         return messages
-    from retrieve import nearest  # type: ignore[import-not-found]  # beside this file in a bundle
+    from retrieve import find_nearest  # type: ignore[import-not-found]  # beside this file in a bundle
 
-    found = nearest(messages)
+    found = find_nearest(messages)
     with_found = with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
     counts = range(len(found), 0, -1)  # what does not fit is left out, the farthest first
     return next((told for n in counts if fits(told := with_found(messages, found[:n]))), messages)

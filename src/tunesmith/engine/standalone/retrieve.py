@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
-from messages import HERE, PROMPT  # type: ignore[import-not-found]  # beside this file in a bundle
+from messages import BUNDLE_FOLDER, PROMPT  # type: ignore[import-not-found]  # beside this file in a bundle
 
 SETTINGS = PROMPT["retrieval"]
-ENTRIES = [json.loads(line) for line in (HERE / "index.jsonl").read_bytes().splitlines()]
+ENTRIES = [json.loads(line) for line in (BUNDLE_FOLDER / "index.jsonl").read_bytes().splitlines()]
 
 
 def get_question(messages: list[dict[str, Any]]) -> str:
@@ -89,11 +89,11 @@ if SETTINGS["search"] != "bm25":
     from tokenizers import Tokenizer
     from transformers import AutoModel
 
-    VECTORS = load_file(HERE / "index.safetensors")["vectors"].astype(np.float64)
-    TOKENIZER = Tokenizer.from_file(str(HERE / "embedding" / "tokenizer.json"))
+    VECTORS = load_file(BUNDLE_FOLDER / "index.safetensors")["vectors"].astype(np.float64)
+    TOKENIZER = Tokenizer.from_file(str(BUNDLE_FOLDER / "embedding" / "tokenizer.json"))
     TOKENIZER.enable_truncation(SETTINGS["embedding_tokens"])
     TOKENIZER.no_padding()
-    MODEL = AutoModel.from_pretrained(str(HERE / "embedding"), dtype=torch.float32, use_safetensors=True).eval()
+    MODEL = AutoModel.from_pretrained(str(BUNDLE_FOLDER / "embedding"), dtype=torch.float32, use_safetensors=True).eval()
 
     @torch.inference_mode()
     def embed(text: str) -> Any:
