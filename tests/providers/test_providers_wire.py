@@ -214,7 +214,9 @@ def test_a_broken_reply_is_the_error_of_its_prompt_and_of_no_other(act: Callable
 
 def test_an_answer_that_is_packed_unasked_is_unpacked() -> None:
     for packed, name in ((gzip.compress(GOOD), "gzip"), (zlib.compress(GOOD), "deflate")):
-        with RawService(after_request(lambda c, p=packed, n=name: c.send_reply(p, f"content-encoding: {n}"))) as service:  # type: ignore[misc]
+        with RawService(
+            after_request(lambda c, p=packed, n=name: c.send_reply(p, f"content-encoding: {n}"))
+        ) as service:  # type: ignore[misc]
             assert completer(service.url).complete([ask("a")])[0].text == "A"
 
 

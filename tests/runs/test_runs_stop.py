@@ -11,7 +11,14 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tunesmith.runs.signals import LEAVING_MESSAGE, NOTHING_KEPT, STEP_MESSAGE, Asked, SecondSignal, stop_on_signals
+from tunesmith.runs.signals import (
+    LEAVING_MESSAGE,
+    NOTHING_SAVED,
+    STEP_MESSAGE,
+    SecondSignal,
+    StopRequested,
+    stop_on_signals,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -29,15 +36,15 @@ def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_can_be_thrown_away_is_left_at_the_first_signal(number: signal.Signals) -> None:
-    with pytest.raises(Asked) as raised, stop_on_signals() as stop, stop.finishing(), stop.at_once():
+    with pytest.raises(StopRequested) as raised, stop_on_signals() as stop, stop.finishing(), stop.at_once():
         os.kill(os.getpid(), number)
         time.sleep(5)  # never reached
-    assert type(raised.value) is Asked and raised.value.exit_code == 128 + number
+    assert type(raised.value) is StopRequested and raised.value.exit_code == 128 + number
 
 
 def test_a_signal_that_came_while_something_was_finished_keeps_what_can_be_thrown_away_from_beginning() -> None:
     begun: list[str] = []
-    with pytest.raises(Asked), stop_on_signals() as stop, stop.finishing():
+    with pytest.raises(StopRequested), stop_on_signals() as stop, stop.finishing():
         os.kill(os.getpid(), signal.SIGINT)
         with stop.at_once():
             begun.append("work")
@@ -67,7 +74,7 @@ def test_another_thread_may_use_it_and_is_never_asked() -> None:
 
 PROGRAM = """
 import hashlib, subprocess, sys
-from tunesmith.runs.signals import install_signal_handlers, get_stop_exit_code, say_at_the_end, stop_on_signals
+from tunesmith.runs.signals import install_signal_handlers, get_stop_exit_code, set_exit_message, stop_on_signals
 
 def work_without_a_step_of_python():
     print("begun", flush=True)
@@ -78,7 +85,7 @@ install_signal_handlers()
 """
 STEPS = """
 with stop_on_signals() as stop, stop.finishing():
-    say_at_the_end(lambda: "Kept in runs/x. Next: tunesmith resume runs/x")
+    set_exit_message(lambda: "Kept in runs/x. Next: tunesmith resume runs/x")
     work_without_a_step_of_python()
 """
 UNSAVED = """
@@ -140,7 +147,7 @@ def programs() -> "Iterator[list[Program]]":
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("text", "answer", "kept"),
-    [(STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING_MESSAGE, NOTHING_KEPT)],
+    [(STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING_MESSAGE, NOTHING_SAVED)],
 )
 def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
     programs: list[Program], text: str, answer: str, kept: str, number: signal.Signals
@@ -159,7 +166,7 @@ def test_one_signal_ends_what_runs_no_python_where_nothing_would_be_lost(
 ) -> None:
     programs.append(program := Program("work_without_a_step_of_python()"))
     program.process.send_signal(number)
-    assert [program.says(), program.says()] == [LEAVING_MESSAGE, f"Stopped as you asked. {NOTHING_KEPT}"]
+    assert [program.says(), program.says()] == [LEAVING_MESSAGE, f"Stopped as you asked. {NOTHING_SAVED}"]
     assert program.process.wait(30) == 128 + number
 
 

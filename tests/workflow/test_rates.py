@@ -7,7 +7,7 @@ import pytest
 from tunesmith.engine.profiling import Rates, Throughput
 from tunesmith.records import Machine, ModelIdentity, Recipe
 from tunesmith.workflow.busy import busy_with, stolen_between
-from tunesmith.workflow.rates import KeptRates, RatesFile, Recall
+from tunesmith.workflow.rates import CachedRates, RatesFile, Recall
 
 RATES = Rates(
     token_seconds=0.004,
@@ -19,8 +19,8 @@ RATES = Rates(
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
 
 
-def kept(waiting: float | None) -> KeptRates:
-    return KeptRates(seconds=vars(RATES), waiting=waiting, at="2026-01-31T00:00:00+00:00")
+def kept(waiting: float | None) -> CachedRates:
+    return CachedRates(seconds=vars(RATES), waiting=waiting, at="2026-01-31T00:00:00+00:00")
 
 
 def model(sha256: str) -> ModelIdentity:

@@ -32,7 +32,7 @@ from tunesmith.cli import (
 from tunesmith.cli.console import print_error
 from tunesmith.cli.recipe_flags import expand_recipe_flags, suggest_flag
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
-from tunesmith.runs.signals import exit_immediately, get_stop_exit_code, install_signal_handlers, what_the_program_keeps
+from tunesmith.runs.signals import describe_saved_work, exit_immediately, get_stop_exit_code, install_signal_handlers
 
 app = typer.Typer(
     name="tunesmith",
@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = _build_usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
-        stopped = Interrupted("stopped", f"Stopped as you asked. {what_the_program_keeps()}")
+        stopped = Interrupted("stopped", f"Stopped as you asked. {describe_saved_work()}")
         return _fail(stopped, get_stop_exit_code(), as_json, debug)
     except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
         _redirect_stdout()

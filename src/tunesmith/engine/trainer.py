@@ -27,16 +27,16 @@ from tunesmith.engine.reference_logprobs import StageProgressCallback, add_misma
 from tunesmith.engine.schedule import TrainingProgress, compute_lr_multiplier
 from tunesmith.engine.training_step import TrainingStep, build_optimizer, clip_gradient
 from tunesmith.engine.validation_budget import (
-    CUT_TOLD,
+    CUT_NOTICE,
     TRIAL_SHARE,
     TooLong,
     count_examples_that_fit,
     count_passes_that_fit,
     describe_thinning,
+    describe_unvalidated,
+    get_seconds_left,
     get_validation_allowance,
     is_last_pass_at_risk,
-    seconds_left,
-    unvalidated_told,
 )
 from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
@@ -174,7 +174,7 @@ class Trainer:
         progress.look_examples = count_examples_that_fit(len(self.validation), allowance, seconds_of)
         progress.validation_seconds += progress.seconds - begin
         if progress.look_examples == 0:
-            self.untold = unvalidated_told(progress)
+            self.untold = describe_unvalidated(progress)
 
     def _validate(self, score: ScoreFunction | None, number: int, at_once: AtOnce) -> bool:
         """Held-out loss and, with `score`, generated answers; False when it was cut short: then nothing of it counts.
@@ -194,7 +194,7 @@ class Trainer:
             with at_once():
                 loss, accuracy = self.training_step.validate(self.validation, examples)
                 failpoints.hit("train.look")
-                left = seconds_left(progress) - (progress.seconds - began)
+                left = get_seconds_left(progress) - (progress.seconds - began)
                 scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
         except TooLong:
             self._cut(number, progress.seconds - began, loss)
@@ -223,7 +223,7 @@ class Trainer:
         progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds
         if progress.step == 0:
             progress.look_examples = 0
-        warning = CUT_TOLD if progress.step else unvalidated_told(progress)
+        warning = CUT_NOTICE if progress.step else describe_unvalidated(progress)
         self.on_line(self._build_metric_line("validation", loss, warning=warning))
 
     def _describe_validation(self) -> str | None:

@@ -22,7 +22,7 @@ TRIAL_SHARE = 1 / 3
 """Of the allowance, for trials: two passes that take as long fit behind them."""
 
 
-CUT_TOLD = (
+CUT_NOTICE = (
     "a validation pass was cut short: it would have taken validation past a fifth of the time; the best weights so far "
     "are taken, or the last ones where no pass was made"
 )
@@ -37,7 +37,7 @@ def get_validation_allowance(progress: TrainingProgress) -> float | None:
     return None if progress.budget_seconds is None else progress.budget_seconds * MAX_VALIDATION_FRACTION
 
 
-def seconds_left(progress: TrainingProgress) -> float:
+def get_seconds_left(progress: TrainingProgress) -> float:
     """Seconds that validation may take from now on; without end where epochs are counted."""
     allowance = get_validation_allowance(progress)
     return math.inf if allowance is None else allowance - progress.validation_seconds
@@ -94,7 +94,7 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
     )
 
 
-def unvalidated_told(progress: TrainingProgress) -> str:
+def describe_unvalidated(progress: TrainingProgress) -> str:
     """That there is no validation pass, and why, in words."""
     return (
         "no validation pass is made: two passes over a single example would take more than a fifth of the "

@@ -31,10 +31,10 @@ def name_places(places: Sequence[Place], limit: int = 3) -> str:
     for origin, line in places[:limit]:
         some.setdefault(origin, []).append(line)
     more = f" ({len(places) - limit:,} more)" if len(places) > limit else ""
-    return "; ".join(_in_one_file(origin, lines) for origin, lines in some.items()) + more
+    return "; ".join(_format_file_lines(origin, lines) for origin, lines in some.items()) + more
 
 
-def _in_one_file(origin: Origin | None, lines: Sequence[int]) -> str:
+def _format_file_lines(origin: Origin | None, lines: Sequence[int]) -> str:
     words = origin.counted_in if origin else "lines"
     word = words.removesuffix("s") if len(lines) == 1 else words
     return f"{origin.file if origin else ''} {word} {truncate_list(lines, len(lines))}".lstrip()

@@ -33,11 +33,11 @@ TAKEN_SECONDS = 0.6
 """How long the main thread has, after that, to take the first signal where it finishes nothing."""
 STEP_MESSAGE = "stopping after this step; Ctrl-C again to leave now"
 LEAVING_MESSAGE = "stopping; Ctrl-C again to leave now"
-NOTHING_KEPT = "Nothing was kept. Next: run the command again"
+NOTHING_SAVED = "Nothing was kept. Next: run the command again"
 SHOW_CURSOR = "\x1b[?25h"
 
 
-class Asked(KeyboardInterrupt):
+class StopRequested(KeyboardInterrupt):
     """A first signal where nothing has to be finished; the program ends with `exit_code`."""
 
     def __init__(self, exit_code: int) -> None:
@@ -45,7 +45,7 @@ class Asked(KeyboardInterrupt):
         self.exit_code = exit_code
 
 
-class SecondSignal(Asked):
+class SecondSignal(StopRequested):
     """A second signal."""
 
 
@@ -58,7 +58,7 @@ class StopSignal:
         """Whether what is under way ends by itself when asked."""
         self.has_unsaved = False
         """Whether only an orderly end keeps what there is: then it is waited for, however long it takes."""
-        self.told: Callable[[], str] = lambda: NOTHING_KEPT
+        self.told: Callable[[], str] = lambda: NOTHING_SAVED
         """What an end that is not orderly says of what is kept."""
         self._acknowledged = threading.Lock()
 
@@ -87,7 +87,7 @@ class StopSignal:
         before, self.is_finishing = self.is_finishing, False
         try:
             if self.is_requested():
-                raise Asked(self.exit_code)
+                raise StopRequested(self.exit_code)
             yield
         finally:
             self.is_finishing = before
@@ -98,7 +98,7 @@ class StopSignal:
             raise SecondSignal(self.exit_code)
         self.signal = signal.Signals(number).name
         if not self.is_finishing:
-            raise Asked(self.exit_code)
+            raise StopRequested(self.exit_code)
         if self is _program_stop:  # the step may end before the other thread has its turn
             self.acknowledge(STEP_MESSAGE)
 
@@ -166,15 +166,15 @@ def install_signal_handlers() -> None:
         signal.signal(number, _program_stop.handle_signal)
 
 
-def say_at_the_end(told: Callable[[], str]) -> None:
+def set_exit_message(told: Callable[[], str]) -> None:
     """From now on an end of the program that is not orderly says this of what is kept. It is called in another thread,
     while the main thread may be anywhere."""
     if _program_stop is not None:
         _program_stop.told = told
 
 
-def what_the_program_keeps() -> str:
-    """What `say_at_the_end` was given says now."""
+def describe_saved_work() -> str:
+    """What `set_exit_message` was given says now."""
     return (_program_stop or StopSignal()).told()
 
 

@@ -37,7 +37,7 @@ def stolen_between(before: Any, after: Any) -> float:
     return max(0.0, stolen / passed) if passed > 0 else 0.0
 
 
-def timed_told(timed_at: str | None) -> tuple[str, ...]:
+def describe_waiting(timed_at: str | None) -> tuple[str, ...]:
     """Where the rates are from, when they were not measured just now."""
     if timed_at is None:
         return ()

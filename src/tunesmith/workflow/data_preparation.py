@@ -110,7 +110,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
         recipe,
         parameters=named.identity.parameters,
         train_examples=len(arrays["train"]),
-        longest_answer_tokens=_count_longest_answer_tokens(arrays["train"]),
+        longest_answer_tokens=_count_max_answer_tokens(arrays["train"]),
         context_tokens=named.context_tokens,
         rating_counts=count_ratings(arrays["train"]),
     )
@@ -245,5 +245,5 @@ def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
     return wanted, len(arrays) - wanted
 
 
-def _count_longest_answer_tokens(arrays: TokenArrays) -> int:
+def _count_max_answer_tokens(arrays: TokenArrays) -> int:
     return max(int((arrays.get_sequence(s)[1] > 0).sum()) for s in arrays.list_sequence_indices(range(len(arrays))))

@@ -26,7 +26,7 @@ from tunesmith.records import (
 from tunesmith.records.quantity import format_duration, format_usd
 from tunesmith.records.training_estimate import sum_intervals
 from tunesmith.runs.machine_info import describe_machine
-from tunesmith.workflow.busy import BUSY_MACHINE, busy_with, stolen_between, timed_told
+from tunesmith.workflow.busy import BUSY_MACHINE, busy_with, describe_waiting, stolen_between
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.evaluation_forecast import Workload
 from tunesmith.workflow.external_contenders import read_custom_prompts
@@ -113,7 +113,7 @@ def estimate_run(
     found = forecast(known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions)
     assumptions = (
         *busy_of(known),
-        *timed_told(known.timed_at),
+        *describe_waiting(known.timed_at),
         *found.assumptions,
     )
     return found.model_copy(update={"assumptions": assumptions, "estimating_seconds": known.seconds})

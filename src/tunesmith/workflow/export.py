@@ -17,7 +17,7 @@ from tunesmith.model_folder.settings_json import read_settings
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import ChatTokenizer, InferenceConfig, Message, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.signals import say_at_the_end
+from tunesmith.runs.signals import set_exit_message
 from tunesmith.temporary_files import make_temporary_folder
 from tunesmith.workflow.bundle import PROOF_FILE, AnswersProof, verify_bundle, write_bundle
 from tunesmith.workflow.contender_loading import TUNED_CONTENDER, choose_contender, open_base_model
@@ -83,7 +83,7 @@ def export(
         write_bundle(folder, serving, model, dtype or "", temporary)
         proof = verify_bundle(folder, serving, temporary, is_exact=is_exact)
         proof.write(temporary / PROOF_FILE)
-    say_at_the_end(lambda: f"Kept in {to}: the whole folder")
+    set_exit_message(lambda: f"Kept in {to}: the whole folder")
     with StoreIndex.open(listener) as index:  # the folder is written: what the store does not take is a warning
         index.add_artifact(build_artifact("export", to, folder.read(Run).id), folder)
     return ExportResult(to, serving.contender, chosen.reason, merge, proof, dtype, list_sampling_settings(to))
@@ -104,7 +104,7 @@ def _export_adapter(given: str, to: Path) -> ExportResult:
         )
     probes = build_probes(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
-    say_at_the_end(lambda: f"Kept in {to}: the whole folder")
+    set_exit_message(lambda: f"Kept in {to}: the whole folder")
     return ExportResult(to, None, "", proof, None, "float32", list_sampling_settings(to))
 
 

@@ -40,7 +40,7 @@ INTERVAL_MARGIN = 1.1
 MAX_CORRECTION = 2.0
 MIN_INTERVAL_FACTOR = 1.25
 HALF_LIFE_DAYS = 7.0
-MOST_WAITING = 0.9
+MAX_WAITING = 0.9
 """A share of waiting beyond that says that the machine is overloaded, not how much longer work takes."""
 MAX_SIZE_RATIO = 2.0
 """How many times as large a model may be whose runs say something about this one's."""
@@ -195,7 +195,7 @@ def _compute_training_length(
 
 def work_share(waiting: float | None) -> float:
     """The share of the time in which this program's threads had a core."""
-    return 1.0 - min(MOST_WAITING, waiting or 0.0)
+    return 1.0 - min(MAX_WAITING, waiting or 0.0)
 
 
 def compute_estimate_ratios(run: Run) -> dict[str, float]:

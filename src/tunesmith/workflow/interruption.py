@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from tunesmith.errors import Interrupted, format_command_line
 from tunesmith.records import Decision, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.signals import Asked, SecondSignal, say_at_the_end
+from tunesmith.runs.signals import SecondSignal, StopRequested, set_exit_message
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -15,22 +15,22 @@ def is_interruption(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling_what_is_kept(folder: RunFolder, *, is_decision: bool) -> Iterator[None]:
+def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[None]:
     """However this process is stopped from now on, its last line names the folder and how to go on.
 
     Errors: `Interrupted` in the place of `KeyboardInterrupt`.
     """
-    say_at_the_end(lambda: what_is_kept(folder, is_decision=is_decision))
+    set_exit_message(lambda: describe_run_state(folder, is_decision=is_decision))
     try:
         yield
     except KeyboardInterrupt as error:
-        exit_code = error.exit_code if isinstance(error, Asked) else Interrupted.exit_code
+        exit_code = error.exit_code if isinstance(error, StopRequested) else Interrupted.exit_code
         if isinstance(error, SecondSignal):
             raise build_immediate_stop(folder, exit_code) from None
         raise build_interruption(folder, exit_code) from None
 
 
-def what_is_kept(folder: RunFolder, *, is_decision: bool) -> str:
+def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
     """One line for an end that leaves no time; it reads hardly anything."""
     if folder.has(Decision):
         return f"Kept in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"

@@ -18,7 +18,7 @@ from tunesmith.records import Completer, ContenderRecord, ContenderSpec, Evaluat
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.quantity import format_usd
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.signals import NOTHING_KEPT, StopSignal, say_at_the_end, stop_on_signals
+from tunesmith.runs.signals import NOTHING_SAVED, StopSignal, set_exit_message, stop_on_signals
 from tunesmith.workflow.check import report_problems
 from tunesmith.workflow.contender_models import get_remote_price, open_remote
 from tunesmith.workflow.data_preparation import read_examples, select_desirable, with_resolved_scorer
@@ -111,7 +111,9 @@ def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunF
         yield None
         return
     again = "Next: run the command again"
-    say_at_the_end(lambda: NOTHING_KEPT if folder.is_hidden else f"Kept in {folder.path}: the answers so far. {again}")
+    set_exit_message(
+        lambda: NOTHING_SAVED if folder.is_hidden else f"Kept in {folder.path}: the answers so far. {again}"
+    )
     stop.has_unsaved = True
     try:
         yield folder

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # raise it when rates are measured in another way
 
 
-class KeptRates(Record):
+class CachedRates(Record):
     """Rates in seconds as they were measured, `waiting` for a core so much of the time; `at` is an ISO time."""
 
     seconds: dict[str, float]
@@ -64,18 +64,18 @@ class RatesFile:
         own = list_versions().get("tunesmith", "")
         return cls(compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
 
-    def read(self) -> KeptRates | None:
+    def read(self) -> CachedRates | None:
         """What is kept; None where there is nothing that can be read."""
         path = get_home_folder() / "rates" / f"{self.key}.json"
         try:
-            return KeptRates.model_validate_json(path.read_text(encoding="utf-8"))
+            return CachedRates.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError):
             return None
 
     def write(self, rates: "Rates", waiting: float | None) -> None:
         """Keep what was measured just now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = KeptRates(seconds=asdict(rates), waiting=waiting, at=now)
+        kept = CachedRates(seconds=asdict(rates), waiting=waiting, at=now)
         folder = get_home_folder() / "rates"
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class Recall:
     `used_of` is when the rates that it gave were measured, None where it gave none.
     """
 
-    kept: KeptRates | None
+    kept: CachedRates | None
     waiting: Callable[[], float | None]
     used_of: str | None = None
 

@@ -21,7 +21,7 @@ from tunesmith.workflow.data_preparation import PreparedData
 from tunesmith.workflow.decide import DecisionResult, build_decision_result, load_decision_result, run_decision
 from tunesmith.workflow.decision_inputs import prepare_decision_inputs
 from tunesmith.workflow.evaluation_runner import build_test_examples
-from tunesmith.workflow.interruption import build_interruption, telling_what_is_kept
+from tunesmith.workflow.interruption import build_interruption, reporting_saved_work
 from tunesmith.workflow.inventory import find_run_folder
 from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.workflow.store_index import StoreIndex, remove_training_files
@@ -49,7 +49,7 @@ def resume(
     folder = RunFolder.open(find_run_folder(name))
     run = folder.read(Run)
     is_decision = run.command == "decide" or folder.has(TestSet)  # older versions did not say which
-    with folder.lock(), telling_what_is_kept(folder, is_decision=is_decision), StoreIndex.open(listener) as index:
+    with folder.lock(), reporting_saved_work(folder, is_decision=is_decision), StoreIndex.open(listener) as index:
         before = folder.read(Run)
         folder.remove_temporaries()
         if folder.has(Decision) or (before.status == "finished" and not is_decision):

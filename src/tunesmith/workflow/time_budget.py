@@ -25,7 +25,7 @@ from tunesmith.workflow.store_index import StoreIndex
 ESTIMATE_MARGIN = 1.15
 """The estimate is taken so many times: what is read, loaded and written is not in it."""
 
-LEAST_MINUTES = 0.1
+MIN_MINUTES = 0.1
 
 LEVEL_KEYS = (
     "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
@@ -63,7 +63,7 @@ class EffortLevel:
         """Seconds with hardly any tuning; all of it where the user said how much."""
         training = self.recipe.training
         is_set = training.minutes is not None or training.epochs is not None
-        return self.pass_fits_in if is_set else ESTIMATE_MARGIN * (self.evaluation_seconds + LEAST_MINUTES * 60)
+        return self.pass_fits_in if is_set else ESTIMATE_MARGIN * (self.evaluation_seconds + MIN_MINUTES * 60)
 
 
 def fit_recipe_to_budget(
@@ -121,7 +121,7 @@ def with_training_minutes(fit: EffortLevel, seconds: float) -> Recipe:
     if training.minutes is not None or training.epochs is not None:
         return fit.recipe
     left = min(seconds / ESTIMATE_MARGIN - fit.evaluation_seconds, fit.default_training_seconds)
-    return with_value(fit.recipe, "training.minutes", max(LEAST_MINUTES, floor(left / 6) / 10))
+    return with_value(fit.recipe, "training.minutes", max(MIN_MINUTES, floor(left / 6) / 10))
 
 
 def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -> Iterator[EffortLevel]:

@@ -30,7 +30,7 @@ from tunesmith.runs.training_data import TrainingData, write_training_data
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import report_estimate
 from tunesmith.workflow.forecast import compute_estimate_ratios
-from tunesmith.workflow.interruption import build_interruption, is_interruption, is_resumable, telling_what_is_kept
+from tunesmith.workflow.interruption import build_interruption, is_interruption, is_resumable, reporting_saved_work
 from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.workflow.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer, measure_training_length
@@ -114,7 +114,7 @@ def start_run(
 def record_exit_status(session: TrainingSession) -> Iterator[None]:
     """When the block is left by an error before the training ended, the run says so and the error what is next."""
     folder = session.folder
-    with telling_what_is_kept(folder, is_decision=session.run.command == "decide"):
+    with reporting_saved_work(folder, is_decision=session.run.command == "decide"):
         try:
             yield
         except BaseException as error:

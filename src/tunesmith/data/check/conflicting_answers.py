@@ -19,12 +19,12 @@ def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
         "different-answers",
         "warning",
         sorted(found),
-        f"share a prompt with one that is answered differently{_told_pair(context, pairs)}",
+        f"share a prompt with one that is answered differently{_describe_pair(context, pairs)}",
         "decide which answer is right; they stay on one side of the split",
     )
 
 
-def _told_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> str:
+def _describe_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> str:
     """The first pair in the order of the data, for a person to look at."""
     if not pairs:
         return ""

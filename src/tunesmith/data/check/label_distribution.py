@@ -13,7 +13,7 @@ from tunesmith.data.normalization import detect_labels, normalize_text
 from tunesmith.errors import truncate_list
 from tunesmith.records import Problem
 
-LONGEST_SHOWN = 200
+MAX_SHOWN_CHARACTERS = 200
 IMBALANCE_RATIO = 10
 """A label is rare when the commonest one has this many times its examples."""
 
@@ -68,4 +68,4 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
 
 def _shorten(label: str) -> str:
     """A row of the data may be taken for a label, however long it is; a message names it by its beginning."""
-    return label if len(label) <= LONGEST_SHOWN else f"{label[:LONGEST_SHOWN]} …"
+    return label if len(label) <= MAX_SHOWN_CHARACTERS else f"{label[:MAX_SHOWN_CHARACTERS]} …"

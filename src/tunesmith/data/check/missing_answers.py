@@ -33,7 +33,7 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
     yield from context.report_problems(
         "empty-question",
         "warning",
-        [i for i, example in enumerate(context.examples) if _asks_nothing(example)],
+        [i for i, example in enumerate(context.examples) if _has_empty_prompt(example)],
         "have a question in which nothing stands",
         "write what is asked, or take the examples out: every one of them is the same question",
     )
@@ -53,7 +53,7 @@ def _has_answer(example: Example) -> bool:
     return last.role == "assistant" and not _is_empty(last) and _has_rejected_answer(example)
 
 
-def _asks_nothing(example: Example) -> bool:
+def _has_empty_prompt(example: Example) -> bool:
     """Whether a user's turn is there and all of what stands before the answer is empty."""
     return bool(example.prompt) and all(map(_is_empty, example.prompt))
 

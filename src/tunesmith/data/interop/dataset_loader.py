@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
-from tunesmith.data.interop.task_folder import task_file, tasks_beside
+from tunesmith.data.interop.task_folder import find_task_file, list_other_tasks
 from tunesmith.data.interop.tool_formats import read_tool_file
 from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset
 from tunesmith.errors import DataError
@@ -23,7 +23,7 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
     try:
         return read_dataset(path, data.columns, data.group, method)
     except DataError as error:
-        if tasks := tasks_beside(Path(path)):
+        if tasks := list_other_tasks(Path(path)):
             error.do = f"{error.do}; or give a task of another tool that stands there: {tasks}"
         raise
 
@@ -32,12 +32,12 @@ def is_task(path: str | Path, data: DataRecipe) -> bool:
     """Whether this is read as a task of another tool. Errors: `DataError` for a folder of several."""
     if os.path.isdir(path) and data.columns:
         return False
-    return task_file(path) is not None
+    return find_task_file(path) is not None
 
 
 def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
     """The examples of a task, and the task with the scorer that it asks for. Errors: `DataError`."""
-    given = task_file(path)
+    given = find_task_file(path)
     path, beside = given if given else (Path(path), ())
     found = read_tool_file(path)
     task = found.task if isinstance(found, ImportedAnswers) else found

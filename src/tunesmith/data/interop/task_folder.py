@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tunesmith.atomic_io import read_text_file
 from tunesmith.data.interop.tool_formats import detect_tool
-from tunesmith.data.read.source_files import data_files_in, files_in, files_passed_over
+from tunesmith.data.read.source_files import data_files_in, files_in, report_skipped_files
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import Problem
 
@@ -26,7 +26,7 @@ class TaskFile(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def task_file(path: str | Path) -> TaskFile | None:
+def find_task_file(path: str | Path) -> TaskFile | None:
     """The task that a file or folder stands for; None where it is a data set of our own.
 
     Errors: `DataError` where a folder holds several tasks.
@@ -53,10 +53,10 @@ def task_file(path: str | Path) -> TaskFile | None:
     if not tasks:
         return None
     others = [_below(file, path) for file in files if file not in named and file != tasks[0]]
-    return TaskFile(tasks[0], (files_passed_over(path, others),) if others else ())
+    return TaskFile(tasks[0], (report_skipped_files(path, others),) if others else ())
 
 
-def tasks_beside(folder: Path) -> str:
+def list_other_tasks(folder: Path) -> str:
     """The tasks of other tools in a folder whose own data cannot be read; empty where there are none."""
     try:
         return (

@@ -244,10 +244,10 @@ def detect_format(
     wanted = set(mapped)
     asked = [rule for rule in FORMAT_RULES if wanted.issubset(rule.columns)]
     preferred = [rule for rule in asked if method and rule.format in _METHOD_FORMATS[method]]
-    return _find_most_voted(preferred, rows) or _find_most_voted(asked, rows)
+    return _find_majority(preferred, rows) or _find_majority(asked, rows)
 
 
-def _find_most_voted(rules: Sequence[FormatRule], rows: Sequence[Values]) -> FormatRule | None:
+def _find_majority(rules: Sequence[FormatRule], rows: Sequence[Values]) -> FormatRule | None:
     """Ties go to the earlier rule."""
     votes = Counter(rule.format for row in rows if (rule := _find_fitting_rule(rules, row)))
     return max(rules, key=lambda rule: votes[rule.format]) if votes else None

@@ -243,14 +243,14 @@ class RowErrorLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{message}: {tally.count:,}. {_describe_found(tally.found, names_all)}",
+                message=f"{message}: {tally.count:,}. {_describe_values(tally.found, names_all)}",
                 do=do,
                 file=self._file,
                 counted_in=self._counted_in,
             )
 
 
-def _describe_found(found: dict[str, int], names_all: bool) -> str:
+def _describe_values(found: dict[str, int], names_all: bool) -> str:
     if not names_all:
         return f"First: {next(iter(found))}"
     return ", ".join(f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items())

@@ -156,7 +156,7 @@ def data_files_in(folder: Path) -> list[Path]:
     ]
 
 
-def files_passed_over(folder: Path, names: Sequence[str]) -> Problem:
+def report_skipped_files(folder: Path, names: Sequence[str]) -> Problem:
     """The warning that names what is not read of a folder."""
     return _build_problem("files-passed-over", folder, truncate_list(names, MAX_SHOWN_NAMES), len(names))
 
@@ -290,7 +290,7 @@ def _report_problems(
             "several-files", folder, truncate_list([file.relative_path for file in files], MAX_SHOWN_NAMES)
         )
     if passed_over:
-        yield files_passed_over(folder, passed_over)
+        yield report_skipped_files(folder, passed_over)
     if companions:
         yield _build_problem("other-files", folder, truncate_list(companions, MAX_SHOWN_NAMES), len(companions))
 

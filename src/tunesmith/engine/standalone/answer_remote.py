@@ -26,7 +26,7 @@ def answer(conversation: Messages) -> str:
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(SERVICE["endpoint"], json.dumps(body).encode(), headers)
     found: queue.SimpleQueue[str | ValueError] = queue.SimpleQueue()
-    threading.Thread(target=lambda: found.put(asked(request)), daemon=True).start()
+    threading.Thread(target=lambda: found.put(request_completion(request)), daemon=True).start()
     try:
         text = found.get(timeout=SERVICE["seconds"])  # urlopen's limit counts from one byte to the next
     except queue.Empty:
@@ -36,7 +36,7 @@ def answer(conversation: Messages) -> str:
     return extract_label(text)
 
 
-def asked(request: urllib.request.Request) -> str | ValueError:
+def request_completion(request: urllib.request.Request) -> str | ValueError:
     """What the service answers, or why there is no answer."""
     try:
         with urllib.request.urlopen(request, timeout=SERVICE["seconds"]) as response:

@@ -93,7 +93,9 @@ if SETTINGS["search"] != "bm25":
     TOKENIZER = Tokenizer.from_file(str(BUNDLE_FOLDER / "embedding" / "tokenizer.json"))
     TOKENIZER.enable_truncation(SETTINGS["embedding_tokens"])
     TOKENIZER.no_padding()
-    MODEL = AutoModel.from_pretrained(str(BUNDLE_FOLDER / "embedding"), dtype=torch.float32, use_safetensors=True).eval()
+    MODEL = AutoModel.from_pretrained(
+        str(BUNDLE_FOLDER / "embedding"), dtype=torch.float32, use_safetensors=True
+    ).eval()
 
     @torch.inference_mode()
     def embed(text: str) -> Any:

@@ -54,9 +54,9 @@ class RegexScorer:
                 for answer, reference, item in zip(found[::2], found[1::2], items, strict=True)
             ]
         found = self._find_last_matches([(item.reference, item.answer) for item in items])
-        return [self._score_found(one, item) for one, item in zip(found, items, strict=True)]
+        return [self._score_match(one, item) for one, item in zip(found, items, strict=True)]
 
-    def _score_found(self, found: str | TaskFailure | None, item: ScoringInput) -> dict[str, float] | ScoringFailure:
+    def _score_match(self, found: str | TaskFailure | None, item: ScoringInput) -> dict[str, float] | ScoringFailure:
         if isinstance(found, TaskFailure):
             is_answers_fault = not found.is_not_started and self.find_reference_error(item.reference) is None
             return {self.metric: 0.0} if is_answers_fault else _make_failure(found)
