@@ -1,7 +1,7 @@
-"""How much fits before an answer: the longest prompt that the model can read and still have room to answer.
+"""How much fits before an answer: the longest prompt that leaves the model room to answer.
 
-What does not fit is left out before it is asked, the farthest first: a retrieved example too many must not cost a
-contender its answer.
+What does not fit is dropped before the request, the least similar first: one retrieved example too
+many must not cost a contender its answer.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,14 @@ from tunesmith.records import ChatTokenizer, Prompt
 
 @dataclass(frozen=True, slots=True)
 class ContextBudget:
-    """Holds prompts of up to `most_tokens`: what the model reads less what its answer may take."""
+    """A limit of `max_prompt_tokens`: the model's context minus the maximum answer length."""
 
     tokenizer: ChatTokenizer
     max_prompt_tokens: int
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether it fits. One that the template refuses does: whoever answers says what is wrong with it."""
+        """Whether the prompt fits. True for one that the template rejects: the completer reports
+        that error."""
         try:
             text = self.tokenizer.render(prompt, open_answer=True)
         except ModelError:
@@ -30,7 +31,7 @@ class ContextBudget:
 
 
 def count_fitting(build: Callable[[int], Prompt], k: int, context_budget: ContextBudget | None) -> int:
-    """With how many pieces, at most k, the prompt that `build` makes still fits; 0 where not even one does."""
+    """The largest number of pieces, at most `k`, with which the prompt still fits; else 0."""
     return next(
         (pieces for pieces in range(k, 0, -1) if context_budget is None or context_budget.fits(build(pieces))), 0
     )

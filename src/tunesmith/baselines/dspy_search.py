@@ -1,14 +1,15 @@
-"""A prompt found by DSPy's MIPROv2, brought back as one of our candidates. Optional: the extra `dspy`.
+"""Prompt search with DSPy's MIPROv2, returned as one of our candidates. Needs the extra `dspy`.
 
-DSPy proposes instructions with the very model that is asked, draws shots from what that model gets right, and searches
-both with optuna. What it asks is what the candidate will ask: DSPy's own frame of field markers is left out, and each
-question keeps its own system message and earlier turns. It asks one question at a time, so it is far slower than
-`searched.py`, and a small model proposes poor instructions; for a model behind a URL neither matters much.
+DSPy proposes instructions with the evaluated model itself, draws shots from what that model answers
+correctly, and searches both with optuna. Its trial prompts are the prompts of the final candidate:
+DSPy's own field markers are left out, and each question keeps its own system message and earlier
+turns. It sends one question at a time, so it is far slower than `prompt_candidates.py`, and a small
+model proposes poor instructions; for a model behind a URL neither matters much.
 
-It sees train and validation examples only, and is chosen among other candidates like any of them.
+It sees only train and validation examples, and its result competes like any other candidate.
 
-Source: Opsahl-Ong et al. 2024, "Optimizing instructions and demonstrations for multi-stage language model programs",
-arXiv:2406.11695.
+Source: Opsahl-Ong et al. 2024, "Optimizing instructions and demonstrations for multi-stage language
+model programs", arXiv:2406.11695.
 """
 
 import logging
@@ -27,7 +28,7 @@ from tunesmith.records import Completer, Completion, Example, Message, Optimized
 
 FIRST_INSTRUCTION = "Answer in the form in which such questions are answered."
 MAX_TRAIN_EXAMPLES = 200
-"""Of so many train examples DSPy draws its shots."""
+"""Number of train examples from which DSPy draws its shots."""
 
 
 def search_by_dspy(
@@ -41,12 +42,15 @@ def search_by_dspy(
     seed: int,
     instruction: str = "",
 ) -> OptimizedPrompt:
-    """The instruction and shots that MIPROv2 finds for `base` in `trials` prompts, beginning with `instruction`.
+    """The instruction and shots that MIPROv2 finds for `base` in `trials` trials, starting from
+    `instruction`.
 
-    Errors: `MissingExtraError` when DSPy or optuna is not installed; whatever `measure` raises.
+    Errors: `MissingExtraError` if DSPy or optuna is not installed; those that `measure` raises.
     """
     dspy = import_dspy()
     known = {example.question: example.prompt for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
+    # No cache and no retries: both are the completer's responsibility, and a cached answer would
+    # hide a failure.
     lm = dspy.LM("tunesmith/model", engine=_DspyEngine(dspy, base, known), cache=False, num_retries=0)
     student = dspy.Predict(dspy.Signature("question -> answer", instruction or FIRST_INSTRUCTION))
     answers = {example.question: example for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
@@ -54,6 +58,9 @@ def search_by_dspy(
     def metric(wanted: Any, said: Any, trace: Any = None) -> float:
         return measure(_FixedCompleter(said.answer), [answers[wanted.question]])[0] or 0.0
 
+    # `auto=None` makes the number of trials ours; one thread, because the completer may hold a
+    # model in memory; `max_errors` is above the number of requests, so that failed answers score 0
+    # and never abort the search.
     optimizer = dspy.MIPROv2(
         metric=metric, prompt_model=lm, task_model=lm, auto=None, num_candidates=max(2, trials // 2), num_threads=1,
         max_bootstrapped_demos=min(4, shots), max_labeled_demos=shots, metric_threshold=1.0, seed=seed,
@@ -61,7 +68,8 @@ def search_by_dspy(
     )  # fmt: skip
     with _silence_output(), dspy.context(lm=lm, adapter=_make_plain_adapter(dspy)):
         found = optimizer.compile(
-            student, trainset=_convert_examples(dspy, train[:MAX_TRAIN_EXAMPLES]), valset=_convert_examples(dspy, validation),
+            student, trainset=_convert_examples(dspy, train[:MAX_TRAIN_EXAMPLES]),
+            valset=_convert_examples(dspy, validation),
             num_trials=trials, minibatch=False, program_aware_proposer=False,
         )  # fmt: skip
     pairs = tuple((str(demo.question), str(demo.answer)) for demo in found.demos)
@@ -69,7 +77,7 @@ def search_by_dspy(
 
 
 def build_candidate(found: OptimizedPrompt) -> Candidate:
-    """The prompt that was found as one of our candidates."""
+    """The optimized prompt as a candidate."""
     instruction, shots = found.instruction, tuple(_build_shot(*pair) for pair in found.shots)
     given = f"an instruction and {len(shots):,} examples found by DSPy (MIPROv2)"
     return Candidate.from_builder(f"DSPy ({len(shots):,} shots)", given, PromptBuilder(instruction, shots))
@@ -85,7 +93,7 @@ def _convert_examples(dspy: Any, examples: Sequence[Example]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _FixedCompleter:
-    """A completer that says what was said, so that the one measure scores DSPy's answers too."""
+    """A completer with a fixed answer, so that `measure` can score DSPy's answers too."""
 
     text: str
 
@@ -94,12 +102,14 @@ class _FixedCompleter:
 
 
 class _DspyEngine:
-    """What DSPy calls instead of a service: one request, answered by our completer."""
+    """The engine that DSPy calls instead of a service: one request, answered by our completer."""
 
     def __init__(self, dspy: Any, completer: Completer, prompts: Mapping[str, Prompt]) -> None:
         self._lm15, self._completer, self._prompts = dspy.lm15, completer, prompts
 
     def complete(self, request: Any) -> Any:
+        # DSPy passes only the question text; the table restores its system message and earlier
+        # turns. Messages before the last one are shots.
         *earlier, asked = [(message.role, _join_parts(message.parts)) for message in request.messages]
         system = request.system if isinstance(request.system, str) else _join_parts(request.system or ())
         prompt = self._prompts.get(asked[1], (Message("user", asked[1]),))
@@ -110,6 +120,7 @@ class _DspyEngine:
         )[0]
         return self._lm15.Response(
             id=None, model=request.model, finish_reason="stop", usage=self._lm15.Usage(),
+            # An empty text makes DSPy raise, so a failed answer gets a text that scores 0.
             message=self._lm15.Message.assistant(completion.text or "(no answer)"),
         )  # fmt: skip
 
@@ -119,7 +130,8 @@ def _join_parts(parts: Sequence[Any]) -> str:
 
 
 def _make_plain_adapter(dspy: Any) -> Any:
-    """Our prompts as they will be asked; DSPy's own questions (for instructions) as it asks them, read leniently."""
+    """A DSPy adapter that sends our questions as the final candidate will. DSPy's own requests (for
+    instructions) keep DSPy's format, but their replies are parsed leniently."""
 
     class Plain(dspy.ChatAdapter):  # type: ignore[misc]
         def format(self, signature: Any, demos: Any, inputs: Any) -> Any:
@@ -133,7 +145,7 @@ def _make_plain_adapter(dspy: Any) -> Any:
             if not _is_answer_signature(signature):
                 try:
                     return super().parse(signature, completion)
-                except dspy.utils.exceptions.AdapterParseError:  # a small model does not keep to the frame
+                except dspy.utils.exceptions.AdapterParseError:  # small models ignore the format
                     return dict.fromkeys(signature.output_fields, completion.strip())
             return {"answer": completion.strip()}
 
@@ -145,8 +157,9 @@ def _is_answer_signature(signature: Any) -> bool:
 
 
 def import_dspy() -> Any:
-    """The package. Errors: `MissingExtraError`."""
+    """The `dspy` package. Errors: `MissingExtraError`."""
     try:
+        # DSPy imports optuna only inside MIPROv2: check first, not in the middle of a search.
         import_module("optuna")
         return import_module("dspy")
     except ImportError:
@@ -155,7 +168,7 @@ def import_dspy() -> Any:
 
 @contextmanager
 def _silence_output() -> Iterator[None]:
-    """DSPy and optuna tell everything they do on the terminal."""
+    """Suppress the progress output of DSPy and optuna."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         logging.disable(logging.WARNING)
         try:

@@ -1,6 +1,6 @@
-"""Few-shot prompting: examples from train stand before the question, as turns that were already answered.
+"""Few-shot prompting: train examples precede the question as user and assistant turns.
 
-Zero-shot needs nothing of its own: it is the bare completer.
+Zero-shot needs no code of its own: it is the unwrapped completer.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from tunesmith.records import Completer, Completion, Example, Message, ProgressC
 
 
 class SystemPromptCompleter:
-    """The same instruction as system message before every question that has none."""
+    """A completer that adds a system message to each prompt that has none."""
 
     def __init__(self, completer: Completer, instruction: str) -> None:
         self._completer = completer
         self._instruction = Message("system", instruction)
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """See `records.Completer`."""
+        """One completion per prompt; see `records.Completer`."""
         return self._completer.complete([self._add_system_message(prompt) for prompt in prompts], progress)
 
     def _add_system_message(self, prompt: Prompt) -> Prompt:
@@ -30,9 +30,9 @@ class SystemPromptCompleter:
 
 
 def append_instruction(prompt: Prompt, instruction: str) -> Prompt:
-    """The prompt with an instruction at the end of its system message, which is made where there is none.
+    """The prompt with an instruction at the end of its system message, which is added if missing.
 
-    What the data's own system message says stays first: it may differ from question to question.
+    The data's own system text stays first: it may differ from question to question.
     """
     if prompt[:1] and prompt[0].role == "system":
         return (replace(prompt[0], content=f"{prompt[0].content}\n\n{instruction}"), *prompt[1:])
@@ -40,12 +40,13 @@ def append_instruction(prompt: Prompt, instruction: str) -> Prompt:
 
 
 def count_characters(prompt: Prompt) -> int:
-    """How long a prompt is, its tokens uncounted."""
+    """Total length of the message contents in characters."""
     return sum(len(message.content) for message in prompt)
 
 
 def with_shots(prompt: Prompt, shots: Sequence[Example]) -> Prompt:
-    """The prompt with the shots' turns after its system message; the shots' own system messages are left out."""
+    """The prompt with the shots' turns after its system message; the shots' own system messages are
+    left out."""
     system = [message for message in prompt if message.role == "system"]
     rest = [message for message in prompt if message.role != "system"]
     turns = [message for shot in shots for message in shot.messages if message.role != "system"]
@@ -53,12 +54,14 @@ def with_shots(prompt: Prompt, shots: Sequence[Example]) -> Prompt:
 
 
 def choose_shots(train: Sequence[Example], k: int, seed: int) -> tuple[Example, ...]:
-    """k train examples that differ in their answers, none of the longest; the order of `train` does not matter.
+    """`k` train examples with different kinds of answers, excluding the longest ones; independent
+    of the order of `train`.
 
-    The examples fall into kinds (same label; same set of JSON keys). One of each kind is taken, the commonest kind
-    first, then a second of each, and so on. The longest quarter is left out while there are enough others: a few very
-    long shots would crowd out the question.
+    Examples are grouped by kind (same label, or same set of JSON keys). One of each kind is taken,
+    the most common kind first, then a second of each, and so on. The longest quarter is left out
+    while enough others remain: a few very long shots would crowd out the question.
     """
+    # A dict, so that of examples with the same question only one remains.
     usable = {
         example.question: example
         for example in sorted(train, key=lambda e: _compute_shuffle_key(e, seed))
@@ -71,12 +74,13 @@ def choose_shots(train: Sequence[Example], k: int, seed: int) -> tuple[Example, 
         if _count_example_characters(example) <= longest:
             kinds[_get_answer_kind(example.answer)].append(example)
     commonest_first = sorted(kinds.values(), key=lambda kind: (-len(kind), _compute_shuffle_key(kind[0], seed)))
+    # Round robin over the kinds; `zip_longest` pads exhausted kinds with None.
     rounds = chain.from_iterable(zip_longest(*commonest_first))
     return tuple(example for example in rounds if example is not None)[:k]
 
 
 def _compute_shuffle_key(example: Example, seed: int) -> str:
-    """A seeded shuffle that does not depend on the order of the file."""
+    """A hash by which to sort: a seeded shuffle that does not depend on the order of the file."""
     return hashlib.sha256(f"{seed}:{example.id}".encode()).hexdigest()
 
 

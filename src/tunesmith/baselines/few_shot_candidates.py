@@ -1,9 +1,10 @@
-"""Fixed shots worth trying: how many, and which.
+"""Sets of fixed shots as candidates: how many shots, and which ones.
 
-Numbers double (1, 2, 4 ... up to what is asked). Of each number there are sets drawn with different seeds: which
-examples are shown matters as much as how many (Zhao et al. 2021, "Calibrate before use", arXiv:2102.09690, section 3).
-The sets of one seed begin alike. Where answers are labels there is also one set that shows every label once: long, but
-it stands before every question alike, so it is read once.
+The number doubles (1, 2, 4 ... up to the maximum). For each number there are sets drawn with
+different seeds: which examples are shown matters as much as how many (Zhao et al. 2021, "Calibrate
+before use", arXiv:2102.09690, section 3). All sets of one seed share a prefix. If the answers are
+labels, one more set shows each label once: it is long, but the same before every question, so it
+is computed only once.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,10 @@ def build_shot_candidates(
     longest_prompt: Prompt = (),
     context_budget: ContextBudget | None = None,
 ) -> list[Candidate]:
-    """Shot sets as candidates, the smallest first; none that leave no room for the longest question.
+    """Shot sets as candidates, the smallest first, without those that leave the longest question
+    no room.
 
-    `labels`: how many labels the answers come from; 0 where they are no labels.
+    `labels` is the number of distinct labels; 0 if the answers are not labels.
     """
     sets = [(f"set {s + 1}", choose_shots(train, max_shots, seed + s)) for s in range(NUM_SHOT_SETS)]
     drawn = [
@@ -39,6 +41,7 @@ def build_shot_candidates(
     ]
     if max_shots < labels <= MAX_LABELS:
         drawn.append(("one of each label", choose_shots(train, labels, seed)))
+    # Sets of different seeds coincide when there are few train examples.
     known: set[tuple[str, ...]] = set()
     candidates = []
     for name, shots in drawn:
@@ -50,7 +53,7 @@ def build_shot_candidates(
 
 
 def list_powers_of_two(most: int) -> list[int]:
-    """1, 2, 4, 8 ... and `most` itself."""
+    """1, 2, 4, 8 ... below `most`, and `most` itself."""
     return sorted({*(2**power for power in range(most.bit_length()) if 2**power <= most), most})
 
 

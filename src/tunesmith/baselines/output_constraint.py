@@ -1,7 +1,8 @@
-"""The form that answers are held to, found by looking at the train answers: a label set, a JSON schema, or none.
+"""The output constraint inferred from the train answers: a label set, a JSON schema, or none.
 
-A form is a promise about answers that nobody has seen yet, so it is drawn wide: it takes every train answer that it was
-made from, and shuts out only what the train answers speak against (`schema.py`).
+A constraint is a promise about answers not yet seen, so it is inferred generously: it admits every
+train answer it was inferred from, and excludes only what the train answers contradict
+(`schema_inference.py`).
 """
 
 from collections.abc import Sequence
@@ -15,16 +16,18 @@ from tunesmith.errors import DataError
 from tunesmith.records import OutputConstraint, dump_canonical_json
 
 MAX_OUTLIER_FRACTION = 0.01
-"""So many answers may be no JSON object or list while the others are: as the scorer for JSON has it."""
+"""Fraction of answers that need not be a JSON object or list; the JSON scorer has the same one."""
 
 
 def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | None, str]:
-    """The form of these train answers and why, as a sentence with numbers; None when nothing holds for all of them.
+    """(constraint or None, the reason as a sentence with numbers). None if no constraint admits all
+    train answers. Labels are ordered by frequency, the most common first.
 
-    Labels stand in order of their number, the commonest first. Errors: `DataError` when there is no answer.
+    Errors: `DataError` if there are no answers.
     """
     if not answers:
         raise DataError("no-answers", "No form can be found without answers.", do="add train examples with an answer")
+    # Parse each distinct answer once: labels repeat thousands of times.
     value_of = {answer: _parse_value(answer) for answer in set(answers)}
     values = [value for answer in answers if isinstance(value := value_of[answer], dict | list)]
     if len(answers) - len(values) <= MAX_OUTLIER_FRACTION * len(answers):
@@ -32,6 +35,7 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
     n, found = len(answers), find_labels(answers)
     if found is None or any(is_blank(extract_final_answer(answer)) for answer in value_of):
         return None, f"The {n:,} train answers are neither a small label set nor all JSON: they are left free."
+    # A constraint starts with the first token of the answer and would cut off the reasoning.
     if any(map(has_reasoning, answers)):
         return None, f"The {n:,} train answers reason before they answer: they are left free."
     if len(found.labels) == 1:
@@ -52,7 +56,7 @@ def _infer_json_constraint(values: Sequence[object], n: int) -> tuple[OutputCons
 
 
 def _parse_value(answer: str) -> object:
-    """The value of strict JSON; None for anything else."""
+    """The value of strict JSON; None for anything else (which includes `null`)."""
     try:
         return parse_json(answer.encode("utf-8", "surrogatepass"))
     except InvalidRow:

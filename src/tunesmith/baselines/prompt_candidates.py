@@ -1,11 +1,14 @@
-"""A searched prompt: instructions crossed with shot sets, of which `choosing.choose` finds the best on validation.
+"""Prompt search: instructions combined with shot sets; `successive_halving.select_candidate` finds
+the best pair on the validation examples.
 
-    candidates = search_prompts(instructions_for(...), shot_candidates(...), trials)
+    candidates = build_prompt_candidates(
+        write_instructions(...), build_shot_candidates(...), trials
+    )
 
-The crossing is not tried in full, only its first `trials` pairs: every instruction with the best shot set, then every
-instruction alone, then with the second-best set, and so on (one step of coordinate ascent before the rest). What a
-search is given is read from the train examples, what it chooses by from the validation examples; the test examples are
-not in its reach.
+Not all combinations are tried, only the first `trials` pairs: every instruction with the best shot
+set, then every instruction alone, then with the second-best set, and so on (one step of coordinate
+ascent before the rest). Instructions and shots come from the train examples and the selection from
+the validation examples; the test examples are out of reach.
 """
 
 from collections.abc import Sequence
@@ -25,10 +28,12 @@ def build_prompt_candidates(
     longest_prompt: Prompt = (),
     context_budget: ContextBudget | None = None,
 ) -> list[Candidate]:
-    """At most `trials` prompts, the simplest first; none that leave no room for the longest question.
+    """At most `trials` prompts, the shortest first, without those that leave the longest question
+    no room.
 
-    Give the best shot sets first, as a choice among them left them (`Chosen.trials`). The pair without instruction and
-    shots is left out: it is the bare completer, measured as zero-shot.
+    Expects the best shot sets first, in the order of an earlier selection
+    (`SelectionResult.trials`). The pair without instruction and shots is left out: it is the
+    zero-shot baseline, which is measured anyway.
     """
     sets: list[Candidate | None] = [*shot_sets[:1], None, *shot_sets[1:]]
     pairs = [(instruction, shots) for shots in sets for instruction in instructions]
@@ -49,7 +54,7 @@ def _build_prompt(prompt: Prompt, instruction: str, shots: Sequence[Example]) ->
 
 
 def _count_added_characters(candidate: Candidate) -> int:
-    """Characters that stand before every question."""
+    """Characters added before every question."""
     turns = (message for shot in candidate.shots for message in shot.messages)
     return len(candidate.instruction) + sum(len(message.content) for message in turns)
 

@@ -1,9 +1,10 @@
-"""Instructions worth trying: what somebody would write into the system message after reading the train answers.
+"""Candidate instructions: what a person might write into the system message after reading the train
+answers.
 
-Each is added after what the data's own system message says, so a person's instruction is never lost. All are written
-from the train answers alone: labels by their names (and by an example each), JSON by its keys, other answers by how
-long they are, what their last line begins with, and what one looks like. English, like the rest of what tunesmith
-says; shots carry what no instruction says.
+Each is appended to the data's own system message, so a person's instruction is never lost. All are
+derived from the train answers alone: labels by name (and with one example each), JSON by its keys,
+other answers by their length, the prefix of their last line, and a sample. They are in English,
+like all text that tunesmith writes; shots convey what an instruction cannot.
 """
 
 import json
@@ -22,9 +23,9 @@ MIN_SHARED_PREFIX_FRACTION = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What is added to the system message, and a short name for it. No text: nothing is added.
+    """Text to append to the system message, and a short name for it. Empty text adds nothing.
 
-    `shows_format`: it lists all labels, or shows the JSON that is asked for.
+    `shows_format`: it lists all labels, or describes the expected JSON.
     """
 
     name: str
@@ -38,7 +39,7 @@ NO_INSTRUCTION = Instruction("no added instruction", "")
 def write_instructions(
     train: Sequence[Example], output_constraint: OutputConstraint | None, seed: int
 ) -> list[Instruction]:
-    """Candidate instructions, the shortest first; the first adds nothing."""
+    """Candidate instructions, the shortest first; the first one is empty."""
     if output_constraint is not None and output_constraint.labels:
         written = _write_for_labels(train, output_constraint.labels, seed)
     elif output_constraint is not None and output_constraint.json_schema is not None:
@@ -49,7 +50,7 @@ def write_instructions(
 
 
 def count_format_instructions(output_constraint: OutputConstraint | None) -> int:
-    """How many instructions show this form, at most."""
+    """The maximum number of candidate instructions that describe this constraint."""
     if output_constraint is None:
         return 0
     return 3 if output_constraint.labels else 2
@@ -73,7 +74,8 @@ def _write_for_labels(train: Sequence[Example], labels: Sequence[str], seed: int
 def _write_for_json(train: Sequence[Example], schema: dict[str, Any], seed: int) -> list[Instruction]:
     short = "Answer with one JSON value and nothing else."
     written = [Instruction("JSON only", short)]
-    schema = schema.get("anyOf", [schema])[0]  # where keys come in several orders there is a schema for each
+    # With conflicting key orders there is one schema per order; the first is the most common.
+    schema = schema.get("anyOf", [schema])[0]
     properties = schema.get("properties")
     if isinstance(properties, dict) and properties:
         required = set(schema.get("required", ()))
@@ -88,7 +90,7 @@ def _write_for_json(train: Sequence[Example], schema: dict[str, Any], seed: int)
 
 
 def _describe_property(key: str, schema: Any, is_required: bool) -> str:
-    """`"kind" (one of "a", "b"; may be left out)`."""
+    """One line for a key, such as `"kind" (one of "a", "b"; may be left out)`."""
     schema = schema if isinstance(schema, dict) else {}
     kinds = schema.get("type", [])
     told = " or ".join([kinds] if isinstance(kinds, str) else kinds)
@@ -115,17 +117,20 @@ def _write_for_text(train: Sequence[Example], seed: int) -> list[Instruction]:
 
 
 def find_last_line_prefix(answers: Sequence[str]) -> str:
-    """What nearly all answers' last lines begin with (`####`), where they have several lines; "" where they do not."""
+    """The prefix that nearly all answers' last lines share (such as `####`), if the answers have
+    multiple lines; else an empty text."""
     lasts = sorted(answer.strip().splitlines()[-1] for answer in answers if len(answer.strip().splitlines()) > 1)
     cut = int((1 - MIN_SHARED_PREFIX_FRACTION) / 2 * len(lasts))
-    kept = lasts[cut : len(lasts) - cut]  # sorted: what the outermost share, all between them share
+    # Sorted, so the prefix that the two outermost lines share is shared by all between them;
+    # cutting both ends tolerates `1 - MIN_SHARED_PREFIX_FRACTION` of exceptions.
+    kept = lasts[cut : len(lasts) - cut]
     if not kept or len(lasts) < MIN_SHARED_PREFIX_FRACTION * len(answers):
         return ""
     shared = next((i for i, (a, b) in enumerate(zip(kept[0], kept[-1], strict=False)) if a != b), 0)
-    return re.sub(r"\w+$", "", kept[0][:shared]).strip()  # a word or number cut in the middle is no mark
+    return re.sub(r"\w+$", "", kept[0][:shared]).strip()  # drop a partial word or number
 
 
 def _shorten_line(text: str) -> str:
-    """A question in one line of at most 120 characters."""
+    """The text in one line of at most 120 characters."""
     line = " ".join(text.split())
     return line if len(line) <= 120 else f"{line[:119]}…"

@@ -1,20 +1,23 @@
-"""A JSON schema from values: the smallest of simple ones that takes every value it was made from.
+"""A JSON schema inferred from values: the tightest of a few simple forms that admits all of them.
 
-| part      | what is said of it                                                                                  |
-|-----------|-----------------------------------------------------------------------------------------------------|
-| types     | those seen at this place; several of them are told apart by `anyOf`                                 |
-| objects   | the keys seen, and nothing else; those that every object has are required                           |
-| many keys | more than `MAX_KEYS` different ones are data, not names: any key, one schema for all their values  |
-| arrays    | one schema for all items; never empty where none was                                                |
-| strings   | an `enum` where the values are few, short, and each was seen `MIN_USES_PER_VALUE` times; else any text |
-| numbers   | `integer` where all were written so, else `number`                                                  |
+| part      | rule                                                                                   |
+|-----------|----------------------------------------------------------------------------------------|
+| types     | those that occur at this place; multiple types become `anyOf`                          |
+| objects   | only the keys that occur; those that every object has are required                     |
+| many keys | more than `MAX_KEYS` distinct keys are data, not names: any key, one schema for values |
+| arrays    | one schema for all items; non-empty if all lists are                                   |
+| strings   | an `enum` if the values are few, short, and each occurs at least `MIN_USES_PER_VALUE`  |
+|           | times; else any text                                                                   |
+| numbers   | `integer` if all are written as integers, else `number`                                |
 
-The rule for `enum`: how likely the next value is a new one is told by the values that were seen once or twice (Good
-1953, "The population frequencies of species", doi:10.1093/biomet/40.3-4.237), so where all were seen often it is small.
+The rule for `enum`: the probability that the next value is a new one is estimated from the values
+that occurred once or twice (Good 1953, "The population frequencies of species",
+doi:10.1093/biomet/40.3-4.237), so if all values occurred often it is small.
 
-Constrained decoding writes keys in the schema's order. So objects whose keys stand in orders that contradict each other
-are described apart, by `anyOf`, each order for itself. Where there are more than `MAX_KEY_ORDERS`, the commonest ones
-stand for the others too: the schema still takes every value, some of them only written in another order.
+Constrained decoding writes keys in the schema's order. So objects whose key orders contradict each
+other get separate schemas, joined by `anyOf`, one per order. If there are more than
+`MAX_KEY_ORDERS`, the most common order also stands for the rest: the schema still admits every
+value, some of them only with their keys in another order.
 """
 
 from collections import Counter
@@ -33,7 +36,7 @@ Schema = dict[str, Any]
 
 
 def infer_schema(values: Sequence[Any]) -> Schema | None:
-    """The schema of these values; None when one is nested deeper than `DEEPEST`."""
+    """The schema of these values; None if one is nested deeper than `MAX_DEPTH`."""
     return _infer_schema(values) if all(_is_within_depth(value, MAX_DEPTH) for value in values) else None
 
 
@@ -50,6 +53,7 @@ def _infer_schema(values: Sequence[Any]) -> Schema:
         kinds.append(_infer_array(lists))
     if texts := [value for value in values if isinstance(value, str)]:
         kinds.append(_infer_string(texts))
+    # In Python a bool is an int; in a JSON schema it is its own type.
     if numbers := [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]:
         kinds.append({"type": "integer" if all(isinstance(number, int) for number in numbers) else "number"})
     kinds += [{"type": "boolean"}] if any(isinstance(value, bool) for value in values) else []
@@ -72,7 +76,7 @@ def _infer_array(lists: Sequence[list[Any]]) -> Schema:
 
 
 def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
-    """One schema for each order of the keys."""
+    """One schema for each group of compatible key orders."""
     keys = dict.fromkeys(key for one in objects for key in one)
     if len(keys) > MAX_KEYS:
         return [
@@ -83,7 +87,9 @@ def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
         ]
     parts = {key: _infer_schema([one[key] for one in objects if key in one]) for key in keys}
     orders, is_complete = _find_key_orders([tuple(one) for one in objects])
-    if not is_complete:  # the commonest order takes the others' keys too
+    if not is_complete:
+        # Some objects fit no stored order: the most common one takes the keys of all, so that the
+        # schema still admits them; only keys that every object has stay required.
         order = [*orders[0][0], *(key for key in keys if key not in orders[0][0])]
         orders[0] = order, set(keys).intersection(*objects)
     return [
@@ -98,8 +104,8 @@ def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
 
 
 def _find_key_orders(written: Sequence[tuple[str, ...]]) -> tuple[list[tuple[list[str], set[str]]], bool]:
-    """At most `MAX_KEY_ORDERS` orders of keys, the commonest first, with the keys that all written so have; and whether
-    each way of writing keys is part of one of them."""
+    """(at most `MAX_KEY_ORDERS` pairs of key order and required keys, the most common order first;
+    whether each object's keys fit one of these orders)."""
     orders: list[tuple[list[str], set[str]]] = []
     is_complete = True
     for keys, _ in Counter(written).most_common():
@@ -115,8 +121,8 @@ def _find_key_orders(written: Sequence[tuple[str, ...]]) -> tuple[list[tuple[lis
 
 
 def _merge_key_order(order: list[str], keys: Sequence[str]) -> list[str] | None:
-    """An order that the keys are part of too, each new one directly behind what it follows; None where they contradict
-    each other."""
+    """The order extended by `keys`, each new key directly after its predecessor; None if the two
+    orders contradict each other."""
     places = {key: place for place, key in enumerate(order)}
     known = [places[key] for key in keys if key in places]
     if known != sorted(known):

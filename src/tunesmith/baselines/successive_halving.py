@@ -1,20 +1,23 @@
-"""Candidates -> the best of them on the validation examples, found by sequential halving.
+"""Candidates -> the best one on the validation examples, found by sequential halving.
 
-All candidates answer the same few examples; the worse half is dropped; those that stay answer twice as many, and so on
-until the last ones have answered them all. So most of the answers go to the candidates that are hard to tell apart.
-Who equals the last that stays, stays too: where a weak model gets nothing right at first, the order of the list must
-not decide. Each round adds to the scores of the rounds before, and all candidates of a round are compared on the same
-examples.
+All candidates answer the same few examples; the worse half is dropped; the rest answer twice as
+many, and so on until the last ones have answered all examples. So most answers are spent on the
+candidates that are hard to distinguish. A candidate tied with the last survivor survives too: if a
+weak model gets nothing right at first, the order of the list must not decide. Each round adds to
+the scores of the earlier rounds, and all candidates of a round are compared on the same examples.
 
-Variants of whoever comes out first may be tried last, on all examples: so a way to ask that costs twice as much need
-not be tried around every candidate.
+Variants of the best candidate may be tried at the end, on all examples: so a variant that costs
+twice as much need not be tried for every candidate.
 
-A question that got no score (no answer, or one that the scorer could not judge) counts as 0 *for this choice*: whoever
-leaves questions open must not win by it. The sentences say how many there were.
+A question without a score (no answer, or one that the scorer could not judge) counts as 0 *for this
+selection*: leaving questions unanswered must not help a candidate win. The summary sentences say
+how many there were.
 
-The chosen score is the highest of several, so it flatters; what a contender is worth is measured on the test examples.
+The winner's score is the maximum of multiple scores and therefore optimistic; a contender's quality
+is measured on the test examples.
 
-Source: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits", ICML, section 3.
+Source: Karnin, Koren and Somekh 2013, "Almost optimal exploration in multi-armed bandits", ICML,
+section 3.
 """
 
 import hashlib
@@ -29,18 +32,19 @@ from tunesmith.records.quantity import format_duration, format_percent
 
 EMPTY_BUILDER = PromptBuilder()
 MIN_EXAMPLES = 16
-"""Fewer would drop candidates by mere luck."""
+"""Number of examples in the first round; fewer would drop good candidates by chance."""
 
 Measure = Callable[[Completer, Sequence[Example]], Sequence[float | None]]
-"""(completer, validation examples) -> the deciding score of each answer, None where there is none."""
+"""(completer, validation examples) -> the primary score of each answer, None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to ask: `around` puts whatever it is around a completer, the base model's or the tuned one's.
+    """One way to prompt. `wrap` applies it to a completer, the base model's or the tuned one's.
 
-    `name` is short and unlike the others'; `given` tells in words what stands before the question; `prompting` says
-    how a prompt is changed; `held` names the way in which answers are held to a form, "" where they are free.
+    `name` is short and unique; `description` says in words what precedes the question;
+    `prompt_builder` transforms the prompts; `output_constraint` names the kind of constrained
+    decoding, "" if decoding is unconstrained.
     """
 
     name: str
@@ -51,35 +55,35 @@ class Candidate:
 
     @classmethod
     def from_builder(cls, name: str, description: str, prompt_builder: PromptBuilder) -> "Candidate":
-        """The candidate that asks so."""
+        """The candidate that consists of this prompt builder."""
         return cls(name, description, prompt_builder.wrap, prompt_builder)
 
     @property
     def instruction(self) -> str:
-        """What it adds to the system message, in full."""
+        """The text that it appends to the system message, in full."""
         return self.prompt_builder.instruction
 
     @property
     def shots(self) -> tuple[Example, ...]:
-        """The examples that it always shows."""
+        """The examples that precede every question."""
         return self.prompt_builder.shots
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateResult:
-    """A candidate and its scores on the examples that it was asked before it was dropped or chosen."""
+    """A candidate and its scores on the examples it answered before it was dropped or selected."""
 
     candidate: Candidate
     scores: tuple[float | None, ...]
 
     @property
     def mean(self) -> float:
-        """Of all it was asked, 0 for what got no score."""
+        """Mean score over all examples it answered; a missing score counts as 0."""
         return sum(score or 0.0 for score in self.scores) / max(len(self.scores), 1)
 
     @property
     def has_score(self) -> bool:
-        """Whether any question of it got a score: else nothing is known of it, least of all 0 %."""
+        """Whether at least one answer has a score; otherwise the mean of 0 means nothing."""
         return any(score is not None for score in self.scores)
 
     def __str__(self) -> str:
@@ -93,7 +97,8 @@ class CandidateResult:
 
 @dataclass(frozen=True, slots=True)
 class SelectionResult:
-    """What was chosen, the trials of all candidates (best first, those dropped early last), and how long it took."""
+    """The selected candidate, the results of all candidates (best first, those dropped early last),
+    and the wall time in seconds."""
 
     candidate: Candidate
     trials: tuple[CandidateResult, ...]
@@ -101,7 +106,8 @@ class SelectionResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """For `ContenderSpec.chosen`: what won, what else was tried and how that did, and the words of the instruction."""
+        """For `ContenderSpec.chosen`: which candidate won, which others were tried with which
+        scores, and the text of the instruction."""
         first, *others = self.trials
         n = len(first.scores)
         told = [f"Nothing to choose: {first.candidate.name} was the only candidate."]
@@ -114,8 +120,8 @@ class SelectionResult:
             ]
         elif others:
             told = [
-                f"Of {len(self.trials):,} ways tried on {n:,} validation examples in {format_duration(self.seconds)}, this "
-                f"did best: {first}.",
+                f"Of {len(self.trials):,} ways tried on {n:,} validation examples in "
+                f"{format_duration(self.seconds)}, this did best: {first}.",
                 *_describe_others(others, n),
             ]
         if self.candidate.instruction:
@@ -124,11 +130,11 @@ class SelectionResult:
 
 
 Variants = Callable[[Candidate], Sequence[Candidate]]
-"""What else to try around the best candidate."""
+"""The best candidate -> further candidates to try."""
 
 
 def make_no_variants(best: Candidate) -> Sequence[Candidate]:
-    """Nothing else."""
+    """The default `variants`: no further candidates."""
     return ()
 
 
@@ -140,20 +146,23 @@ def select_candidate(
     seed: int = 0,
     variants: Variants = make_no_variants,
 ) -> SelectionResult:
-    """The candidate that does best around `base`. Give the simplest first: among equals, it is taken.
+    """The candidate with the highest mean score around `base`; ties go to the earlier one, so list
+    the simplest first.
 
-    Deterministic: the seed says which examples come first. Nothing is asked where there is nothing to choose.
-    Errors: ValueError without candidates; whatever `measure` raises.
+    Deterministic: the seed determines the order of the examples. If there is nothing to select,
+    no prompt is sent. Errors: ValueError without candidates; those that `measure` raises.
     """
     if not candidates:
         raise ValueError("there is no candidate to choose")
     began = time.perf_counter()
+    # Order by hash: independent of the file's order, and the same for all candidates.
     order = sorted(examples, key=lambda example: hashlib.sha256(f"{seed}:{example.id}".encode()).digest())
     scores: list[list[float | None]] = [[] for _ in candidates]
     standing = list(range(len(candidates)))
     dropped: list[int] = []
     for survivors, n in plan_rounds(len(candidates), len(order)):
-        ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))  # stable: the simpler of equals first
+        # A stable sort: of equals, the earlier (simpler) candidate comes first.
+        ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
         least = _compute_mean(scores[ranked[min(survivors, len(ranked)) - 1]])
         standing = [c for c in standing if _compute_mean(scores[c]) >= least]
         dropped = [c for c in ranked if c not in standing] + dropped
@@ -169,9 +178,12 @@ def select_candidate(
 
 
 def plan_rounds(candidates: int, examples: int) -> list[tuple[int, int]]:
-    """(how many candidates are asked, up to how many examples each) round by round; none with nothing to choose."""
+    """(number of candidates, examples answered so far by each) per round; empty if there is nothing
+    to select."""
     if candidates < 2 or not examples:
         return []
+    # The first round has the number of examples that, doubled each time, ends at all of them when
+    # two candidates remain.
     halvings = math.ceil(math.log2(candidates)) - 1
     n = min(examples, max(MIN_EXAMPLES, math.ceil(examples / 2**halvings)))
     plan = [(candidates, n)]
@@ -182,7 +194,8 @@ def plan_rounds(candidates: int, examples: int) -> list[tuple[int, int]]:
 
 
 def count_required_answers(candidates: int, examples: int) -> int:
-    """How many answers a choice takes where no candidates equal each other; where all do, `candidates * examples`."""
+    """Number of answers that a selection takes if no candidates tie; if all tie, it takes
+    `candidates * examples`."""
     asked, before = 0, 0
     for standing, n in plan_rounds(candidates, examples):
         asked, before = asked + standing * (n - before), n
@@ -194,7 +207,7 @@ def _compute_mean(scores: Sequence[float | None]) -> float:
 
 
 def _describe_others(others: Sequence[CandidateResult], n: int) -> list[str]:
-    """Those that were asked everything, then those dropped, the last dropped first."""
+    """First those that answered all examples, then those dropped, the last dropped first."""
     told = []
     for asked in sorted({len(trial.scores) for trial in others}, reverse=True):
         names = ", ".join(str(trial) for trial in others if len(trial.scores) == asked)

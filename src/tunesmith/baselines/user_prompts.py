@@ -1,11 +1,13 @@
-"""Prompts of the user's own, from a file or a folder: each is a contender.
+"""The user's own prompts, from a file or a folder: each becomes a contender.
 
-    prompts.txt           one prompt, or several with a line `---` between them: NAME or NAME-1, NAME-2 ...
-    prompts/              a folder of such files (.txt, .md)
-    prompts.yaml, .jsonl  a list of {name, prompt, system}; .json too. One of prompt and system may be left out
+    prompts.txt           one prompt, or more, separated by lines `---`: NAME or NAME-1, NAME-2 ...
+    prompts/              a folder of such files (.txt, .md, .prompt)
+    prompts.yaml, .jsonl  a list of {name, prompt, system}; also .json. One of prompt and system may
+                          be omitted
 
-A prompt is the user message with {input} or {{input}} where the question goes ({question} and {prompt} are the same);
-`system` is added to the system message, and the question then stands as it is. Other braces stay as they are.
+A prompt is the user message, with {input} or {{input}} where the question goes ({question} and
+{prompt} mean the same); `system` is appended to the system message, and without a prompt the
+question itself stays unchanged. Other braces stay as they are.
 """
 
 import re
@@ -29,14 +31,15 @@ TEXT_SUFFIXES = (".txt", ".md", ".prompt")
 LIST_SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
 MAX_FILE_BYTES = 1 << 20
 MAX_NAME_CHARACTERS = 30
-"""Behind the name of a remote model it must still be a file's name."""
+"""Short enough to be part of a file name after the name of a remote model."""
+# No `..`: the name becomes part of a path.
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _ANY_PLACEHOLDER = re.compile(r"\{\{?\s*(\w+)\s*\}?\}")
 
 
 @dataclass(frozen=True, slots=True)
 class UserPrompt:
-    """A prompt with its name: the user message around the question, what is added to the system message, or both."""
+    """A named prompt: a template around the question, a text for the system message, or both."""
 
     name: str
     template: str = ""
@@ -44,16 +47,16 @@ class UserPrompt:
 
     @property
     def candidate(self) -> Candidate:
-        """The prompt as a way to ask."""
+        """The prompt as a candidate."""
         return Candidate.from_builder(
             "as it is", f'your own prompt "{self.name}"', PromptBuilder(self.system, template=self.template)
         )
 
 
 def read_user_prompts(path: Path) -> list[UserPrompt]:
-    """All prompts of a file or folder, in the order in which they stand.
+    """All prompts of a file or folder, in the order in which they are written.
 
-    Errors: `RecipeError`, which names all that is wrong together.
+    Errors: `RecipeError`, which lists all faults together.
     """
     faults: list[str] = []
     prompts = [prompt for file in _list_files(path) for prompt in _read_prompts(file, faults)]
@@ -105,6 +108,7 @@ def _read_prompts(file: Path, faults: list[str]) -> Iterator[UserPrompt]:
         return
     parts = [part.strip("\n") for part in re.split(r"(?m)^---[ \t]*$", text)]
     parts = [part for part in parts if part.strip()]
+    # The stem becomes part of a contender's name, for which `_NAME` gives the allowed characters.
     stem = re.sub(r"[^A-Za-z0-9_.]+", "-", file.stem).strip("-_.") or "prompt"
     if not parts:
         faults.append(f"{file.name} is empty")
@@ -160,9 +164,10 @@ def _check_prompt(file: Path, name: str, template: str, system: str, faults: lis
 
 
 def check_name_conflicts(prompts: Sequence[UserPrompt], taken: Sequence[str]) -> None:
-    """Refuse a prompt that is called as a contender of ours. Errors: `RecipeError`."""
+    """Reject a prompt with the name of a built-in contender. Errors: `RecipeError`."""
     if same := sorted({one.name for one in prompts} & set(taken)):
         raise RecipeError(
             "same-name", "Another contender has the name of a prompt.", where="evaluation.prompts",
-            found=truncate_list(same),            do="give it another name: in a YAML list by name, else by the file's",
+            found=truncate_list(same),
+            do="give it another name: in a YAML list by name, else by the file's",
         )  # fmt: skip

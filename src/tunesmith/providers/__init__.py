@@ -1,2 +1,2 @@
-"""Whatever answers prompts, behind one protocol (`records.Completer`): this machine, a model behind a URL, a fake for
-tests."""
+"""Everything that completes prompts, behind one protocol (`records.Completer`): a model on this
+machine, a model behind a URL, and a fake for tests."""

@@ -1,8 +1,9 @@
-"""Which variable of the environment may be sent as a key, and how a key is kept out of everything that is written.
+"""Which environment variable may be sent as an API key, and how a key is redacted from all output.
 
-A recipe may come from a stranger, and it names the variable and the host. So only what is named like a key of a service
-is sent, and nothing that is named like a key to something else (a cloud account, a repository, a signature), unless the
-user says so outside the recipe: `TUNESMITH_SEND_KEYS=NAME,NAME` (docs/decisions/105).
+A recipe may come from an untrusted author, and it names both the variable and the host. So a value
+is sent only if its variable is named like an API key, and never if the name suggests another kind
+of credential (a cloud account, a repository, a signature), unless the user allows it outside the
+recipe: `TUNESMITH_SEND_KEYS=NAME,NAME` (docs/decisions/105).
 """
 
 import base64
@@ -24,19 +25,21 @@ OTHER_KEY_WORDS = {
     "PRIVATE", "PYPI", "REFRESH", "ROOT", "SECRET", "SESSION", "SIGNING", "SLACK", "SSH",
     "STRIPE", "TELEGRAM", "VAULT", "WEBHOOK",
 }  # fmt: skip
-"""Words in the name of a key that opens something other than a language model."""
+"""Words in a variable name that mark a credential for something other than a language model."""
 MODEL_KEYS = {"AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY"}
-"""Names with such a word that are keys of language models all the same."""
+"""Names that contain such a word but hold keys of language models."""
 REDACTION_WINDOW = 12
-"""So many characters of a key in a row are not shown; a shorter piece, like `sk-proj-`, many keys have in common."""
+"""Minimum number of consecutive key characters that are redacted. Shorter pieces, such as
+`sk-proj-`, are common to many keys."""
 MIN_KEY_CHARACTERS = 8
-"""What is shorter is no secret: services on this machine are given `x` or `none`."""
+"""Shorter values are not secrets: local services are commonly given `x` or `none`."""
 
 
 def read_api_key(recipe: RemoteRecipe) -> str:
-    """The key to send; empty where this machine's own service needs none.
+    """The key to send; empty if the service runs on this machine and needs none.
 
-    Errors: `RecipeError` for a variable that is not sent; `ProviderError` without a key, or with one that is no header.
+    Errors: `RecipeError` for a variable that may not be sent; `ProviderError` if the key is missing
+    or cannot stand in an HTTP header.
     """
     variable = recipe.key_variable
     key = os.environ.get(variable, "").strip()
@@ -51,8 +54,10 @@ def read_api_key(recipe: RemoteRecipe) -> str:
             "key-not-sent", "The recipe names a variable whose value is not sent to a service.",
             where=f"evaluation.remote {recipe.name}, key_variable",
             found=f"{variable}, to be sent to {get_host(recipe.url)}",
-            do=f"put the service's key into a variable like NAME_API_KEY; if it is that key: {ALLOWED_KEYS_VARIABLE}={variable}",
+            do="put the service's key into a variable like NAME_API_KEY; if it is that key: "
+            f"{ALLOWED_KEYS_VARIABLE}={variable}",
         )  # fmt: skip
+    # A line break would inject a header, and the HTTP library encodes header values as ASCII.
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
             "bad-key", "The key cannot be sent.", where="evaluation.remote",
@@ -62,12 +67,15 @@ def read_api_key(recipe: RemoteRecipe) -> str:
 
 
 def describe_key_use(recipe: RemoteRecipe) -> str | None:
-    """The sentence that is told before the first request; None where no key is sent. Errors: as `key_of`."""
+    """The sentence printed before the first request; None if no key is sent.
+
+    Errors: as `read_api_key`.
+    """
     return f"sends the value of ${recipe.key_variable} to {get_host(recipe.url)}" if read_api_key(recipe) else None
 
 
 def get_host(url: str) -> str:
-    """The host of a URL that was checked (`build_endpoint_url`), else an empty text."""
+    """The host of a URL; an empty text if the URL cannot be parsed (see `build_endpoint_url`)."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -83,22 +91,25 @@ def _can_be_sent(variable: str) -> bool:
 
 @dataclass(frozen=True)
 class Redactor:
-    """Takes a key out of a text: whole, in part (`WINDOW` characters in a row), and in base64, hex or URL encoding."""
+    """Removes a key from a text: whole, in part (`REDACTION_WINDOW` consecutive characters), and in
+    base64, hex or URL encoding."""
 
     key: str = field(repr=False)
 
     def __call__(self, text: str) -> str:
-        """The text with `[key]` wherever something of the key stood."""
+        """The text with every occurrence of key material replaced by `[key]`."""
         if len(self.key) < MIN_KEY_CHARACTERS or len(text) < self._size:
             return text
+        # `begin`: start of the text that is not yet copied to `pieces`.
         size, pieces, at = self._size, [], 0
-        begin = 0  # of what is not yet copied
+        begin = 0
         while at <= len(text) - size:
             if text[at : at + size] not in self._windows:
                 at += 1
                 continue
             pieces += [text[begin:at], "[key]"]
             at += size
+            # Extend the match one character at a time while the window still lies in the key.
             while at < len(text) and text[at - size + 1 : at + 1] in self._windows:
                 at += 1
             begin = at
@@ -110,6 +121,9 @@ class Redactor:
 
     @cached_property
     def _windows(self) -> frozenset[str]:
+        # Base64 packs 3 bytes into 4 characters, so the encoding of a key inside a longer text
+        # depends on its byte offset modulo 3: encode at each offset, then drop the characters
+        # that carry bits of the padding.
         raw, size = self.key.encode(), self._size
         shifted = [base64.b64encode(b" " * lead + raw).decode()[2 * lead - lead // 2 :] for lead in range(3)]
         spelled = [self.key, quote(self.key, safe=""), raw.hex(), raw.hex().upper()]

@@ -1,6 +1,7 @@
-"""Work on several things at the same time, on daemon threads, watched by one who may leave at any moment.
+"""Concurrent calls on daemon threads, whose consumer may stop at any moment.
 
-`concurrent.futures` waits for its threads when it is left, and again when the program ends; here nobody waits.
+`concurrent.futures` joins its threads when its block ends and again at interpreter exit, so a
+hanging request would delay both; daemon threads are not joined.
 """
 
 import threading
@@ -12,14 +13,16 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 TICK_SECONDS = 0.25
+"""Longest time between two yields, so that the consumer can report progress and handle Ctrl-C."""
 
 
 def run_concurrently(
     work: Callable[[Item], Result], items: Sequence[Item], max_concurrency: int
 ) -> Iterator[tuple[int, Result] | None]:
-    """(number, result) of each item as it is ready, and None now and then while none is.
+    """(index, result) of each item as it completes, and None every `TICK_SECONDS` while none does.
 
-    When the caller leaves, no further item is begun. Errors: whatever `work` raises, in the caller's thread.
+    When the consumer stops iterating, no further item starts. Errors: those that `work` raises,
+    re-raised in the consumer's thread.
     """
     numbers = iter(range(len(items)))
     lock, is_left = threading.Lock(), threading.Event()
@@ -28,13 +31,14 @@ def run_concurrently(
     def run_worker() -> None:
         while not is_left.is_set():
             with lock:
+                # Threads share the iterator; the lock does not rely on `next` being atomic.
                 number = next(numbers, None)
             if number is None:
                 return
             done: Future[Result] = Future()
             try:
                 done.set_result(work(items[number]))
-            except Exception as error:  # handed on to the caller
+            except Exception as error:  # re-raised in the consumer's thread
                 done.set_exception(error)
             ready.put((number, done))
 
@@ -51,4 +55,5 @@ def run_concurrently(
             waiting -= 1
             yield number, done.result()
     finally:
+        # Runs also when the generator is closed early; calls in progress end by themselves.
         is_left.set()

@@ -1,4 +1,5 @@
-"""Sentence vectors from the model that comes with tunesmith: fetched, verified and loaded at the first text."""
+"""Sentence vectors from the embedding model that ships with tunesmith; it is fetched, verified and
+loaded when the first text is embedded."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,14 +21,15 @@ DEFAULT_MODEL = "all-minilm-l6-v2"
 class LocalEmbedder:
     """An `Embedder` on this machine.
 
-    Errors, at the first text: `InputError` when the model cannot be fetched, `ModelError` when its files have changed.
+    Errors, on the first text: `InputError` if the model cannot be fetched, `ModelError` if its
+    files do not match their recorded hashes.
     """
 
     name: str = DEFAULT_MODEL
     _known: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def embed(self, texts: Sequence[str]) -> Any:
-        """See `records.Embedder`."""
+        """One vector per text, in order; see `records.Embedder`."""
         if not self._known or not texts:
             return self._encoder.encode(texts)
         known = self._known[-1]
@@ -38,8 +40,10 @@ class LocalEmbedder:
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Within this block the same text is encoded once: for choices, where many candidates are asked the same
-        questions. Not for what is measured, where every request pays for its own search."""
+        """Within this block each distinct text is encoded only once. For candidate selection, where
+        many candidates answer the same questions; not for measured runs, in which every request
+        must pay for its own search."""
+        # A stack, so that nested blocks do not end the outer one's cache.
         self._known.append({})
         try:
             yield

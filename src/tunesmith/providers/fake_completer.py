@@ -1,4 +1,4 @@
-"""A completer without a model, for every test that needs answers and not a model."""
+"""A completer without a model, for tests that need answers but no model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from tunesmith.records import Completion, ProgressCallback, Prompt
 
 @dataclass(frozen=True)
 class FakeCompleter:
-    """Answers from a table (by the content of the last message) or from a function of the prompt.
+    """Answers from a table (keyed by the content of the last message) or a function of the prompt.
 
-    A prompt that the table does not hold, or for which the function gives None, gets a completion with `error`.
-    Words stand for tokens.
+    A prompt that the table does not hold, or for which the function returns None, gets a completion
+    with `error`. Token counts are word counts.
     """
 
     answers: Mapping[str, str] | Callable[[Prompt], str | None]

@@ -1,21 +1,25 @@
-"""One request to a model behind an OpenAI-compatible URL: sent, tried again where that may help, and read.
+"""One request to a model behind an OpenAI-compatible URL: send, retry where useful, parse.
 
-| what happens                                        | what is done                                                  |
-|-----------------------------------------------------|---------------------------------------------------------------|
-| 408, 409, 425, 429, 5xx, no connection, no JSON,    | again after `Retry-After`, else after 0.5 s, 1 s, 2 s ...     |
-| no whole answer within `request_seconds`            |                                                               |
-| 400, 413, 422, an answer that is too large          | `RequestFailed("request")`: this prompt cannot be answered          |
-| 401, 403; 404; 3xx; quota used up; unknown host     | `RequestFailed` of a kind in `FATAL_KINDS`: asking on would change nothing |
-| attempts or time used up                            | `RequestFailed("gone")`                                             |
+| event                                               | action                                  |
+|-----------------------------------------------------|-----------------------------------------|
+| 408, 409, 425, 429, 5xx, no connection, no JSON,    | retry after `Retry-After`, else after   |
+| no complete answer within `request_seconds`         | 0.5 s, 1 s, 2 s ...                     |
+| 400, 413, 422, an answer that is too large          | `RequestFailed("request")`: this prompt |
+|                                                     | cannot be answered                      |
+| 401, 403; 404; 3xx; quota exhausted; unknown host   | `RequestFailed` with a kind of          |
+|                                                     | `FATAL_KINDS`: retrying is pointless    |
+| attempts or time exhausted                          | `RequestFailed("gone")`                 |
 
-An error inside a reply that says 200 counts by the code that it names; `"error": null` is none. A wait that a service
-asks for is kept, but none is begun that would end after `answer_seconds`. A date in `Retry-After` is read against the
-service's own `Date`, as clocks differ.
+An error inside a reply with status 200 counts by the code in its body; `"error": null` is no error.
+A wait that the service requests is respected, but no wait starts that would end after
+`answer_seconds`. A date in `Retry-After` is compared with the service's own `Date` header, because
+clocks differ.
 
-The key is a header of the client and stands in no message: what a service says is shown without it (`keys.py`).
+The key is a header of the client and appears in no message: text from the service is redacted
+before it is shown (`api_keys.py`).
 
-Source of codes and waits (doubled, less up to a quarter by chance): the openai client's `_base_client.py`;
-`Retry-After`: RFC 9110, 10.2.3.
+Source of status codes and waits (doubled, minus up to a quarter of random jitter): the openai
+client's `_base_client.py`; `Retry-After`: RFC 9110, 10.2.3.
 """
 
 import email.utils
@@ -52,7 +56,8 @@ REQUEST_IDS = ("x-request-id", "request-id")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one answer is waited for: `attempts` of `request_seconds` each, `answer_seconds` in all."""
+    """Limits on one answer: at most `max_attempts` requests of `request_seconds` each, and
+    `answer_seconds` in total, waits included."""
 
     max_attempts: int = 6
     request_seconds: float = 120.0
@@ -62,8 +67,8 @@ class RetryPolicy:
 
 
 class RequestFailed(Exception):
-    """There will be no answer. `kind` says whose matter it is, `told` what was found, without the key, `said` the
-    service's own error as it came."""
+    """The request has failed for good. `kind` names the cause (see the module's table), `detail` is
+    the redacted description, `service_error` the service's error object as received."""
 
     def __init__(self, kind: str, detail: str, service_error: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail)
@@ -74,8 +79,8 @@ class RequestFailed(Exception):
 
 @dataclass(frozen=True)
 class RetryReason:
-    """Why a request may be sent again, how long the service asks to be left alone, and whether it may have answered
-    (and charged) although nothing arrived."""
+    """Why a request may be retried. `wait_seconds` is the delay that the service requests;
+    `is_lost` is True if the service may have answered (and charged) although no answer arrived."""
 
     detail: str
     wait_seconds: float | None = None
@@ -84,8 +89,8 @@ class RetryReason:
 
 @dataclass(frozen=True)
 class HttpSession:
-    """Where to post, what takes the key out of texts, and `stop`, which ends all waiting. `on_lost` is called for each
-    request whose answer did not arrive."""
+    """The endpoint, the redactor for texts, and `stop`, which ends all waiting. `on_lost` is called
+    for each request whose answer did not arrive."""
 
     url: str
     redact: Redactor
@@ -95,7 +100,7 @@ class HttpSession:
 
     def post(self, payload: Mapping[str, Any], connection: HttpConnection) -> dict[str, Any]:
         """The service's JSON object. Errors: `RequestFailed`."""
-        content = json.dumps(payload).encode()  # ASCII, so that half a surrogate pair cannot break it
+        content = json.dumps(payload).encode()  # ASCII only, so a lone surrogate cannot fail
         deadline = time.monotonic() + self.retry_policy.answer_seconds
         for attempt in count(1):
             found = self._send_once(content, deadline, connection)
@@ -108,15 +113,17 @@ class HttpSession:
                 wait = min(
                     self.retry_policy.first_wait_seconds * 2 ** (attempt - 1), self.retry_policy.max_wait_seconds
                 )
+                # Jitter, so that concurrent requests rejected together do not retry together.
                 wait *= 1 - random.random() / 4
             is_too_late = time.monotonic() + wait > deadline
+            # `stop.wait` is the sleep itself: it returns early, with True, when all is stopped.
             if attempt == self.retry_policy.max_attempts or is_too_late or self.stop.wait(wait):
                 asks = f", asks for {wait:,.0f} s without a request" if is_too_late and found.wait_seconds else ""
                 raise RequestFailed("gone", f"{found.detail} (asked {attempt} time{'s' * (attempt > 1)}{asks})")
         raise AssertionError("unreachable")
 
     def _send_once(self, content: bytes, deadline: float, connection: HttpConnection) -> dict[str, Any] | RetryReason:
-        """The answer, or why it may be asked for again. Errors: `RequestFailed`."""
+        """The reply, or the reason for a retry. Errors: `RequestFailed`."""
         seconds = min(self.retry_policy.request_seconds, max(deadline - time.monotonic(), 0.0))
         try:
             raw = connection.post(self.url, content, seconds, self.stop)
@@ -127,16 +134,18 @@ class HttpSession:
         except httpx2.HTTPError as error:
             _raise_if_unreachable(error)
             told = f"{type(error).__name__}: {self._redact_line(str(error))}".rstrip(": ")
+            # Without a connection the service cannot have seen the request, so nothing is charged.
             return RetryReason(told, is_lost=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout))
         return self._parse_response(raw)
 
     def _parse_response(self, raw: RawResponse) -> dict[str, Any] | RetryReason:
-        """The JSON object of a good reply, or why it may be asked for again. Errors: `RequestFailed`."""
+        """The JSON object of a good reply, or the reason for a retry. Errors: `RequestFailed`."""
         parsed = parse_reply(raw.body)
         is_good = 200 <= raw.status < 300 and isinstance(parsed, dict)
         if is_good and not parsed.get("error"):
             return dict(parsed)
         said = _extract_error(parsed)
+        # Some gateways answer 200 and put the upstream's status code into the error object.
         code = said.get("code")
         is_coded = is_good and isinstance(code, int) and 400 <= code < 600
         status = code if is_coded and isinstance(code, int) else raw.status
@@ -147,13 +156,13 @@ class HttpSession:
         return RetryReason(told, _parse_retry_after(raw.headers), is_lost=200 <= status < 300)
 
     def _format_request_id(self, headers: Mapping[str, str]) -> str:
-        """What the service calls the request, for those who ask it about that."""
+        """The service's request id as `, request ID`, for support requests; else an empty text."""
         named = next((headers[name] for name in REQUEST_IDS if headers.get(name)), "")
         return f", request {self._redact_line(named)}" if named else ""
 
     def _raise_if_permanent(self, status: int, headers: Mapping[str, str], said: Mapping[str, Any], told: str) -> None:
-        """Errors: `RequestFailed` where asking again would change nothing."""
-        if status in (401, 403):  # what the service says of a key may hold parts of it
+        """Errors: `RequestFailed` if a retry cannot succeed."""
+        if status in (401, 403):  # the service's message about a key may quote parts of it
             raise RequestFailed("key", f"status {status}{self._format_request_id(headers)}")
         if status == 404:
             raise RequestFailed("not-found", told)
@@ -166,14 +175,18 @@ class HttpSession:
             raise RequestFailed("request", told, said)
 
     def _redact_line(self, text: str) -> str:
-        """A line without the key and without control characters."""
+        """The text in one line, without the key and without control characters."""
+        # Cut before redacting: a body may have megabytes, and redaction reads every position.
         line = "".join(c if c.isprintable() else " " for c in self.redact(text[: 10 * MAX_SHOWN_CHARACTERS]))
         line = " ".join(line.split())
         return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]} …"
 
 
 def build_endpoint_url(url: str) -> str:
-    """Where to post. Errors: `RecipeError` for what is no plain https URL; http is for this machine only."""
+    """The endpoint to post to.
+
+    Errors: `RecipeError` unless it is a plain https URL; http is accepted for this machine only.
+    """
     parts = _parse_url(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise _make_url_error("no http or https URL", "write it like https://api.example.com/v1")
@@ -192,20 +205,21 @@ def build_endpoint_url(url: str) -> str:
 def _parse_url(url: str) -> Any:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a port that is none shows only when it is read
+        _ = parts.port  # an invalid port raises only when it is read
         return parts
     except ValueError:
         return None
 
 
 def _make_url_error(found: str, do: str) -> RecipeError:
-    """The URL itself is not shown: it may hold a password."""
+    """The message omits the URL itself, which may hold a password."""
     return RecipeError("bad-url", "This URL is not asked.", where="evaluation.remote", found=found, do=do)
 
 
 def _raise_if_unreachable(error: BaseException) -> None:
-    """Errors: `RequestFailed` when the host has no address or no good certificate."""
+    """Errors: `RequestFailed` if the host name does not resolve or TLS verification fails."""
     for cause in _iterate_causes(error):
+        # Other resolver errors (EAI_AGAIN) are temporary and worth a retry.
         if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
             raise RequestFailed("host", "the host name has no address") from None
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -219,10 +233,10 @@ def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def parse_reply(body: bytes) -> Any:
-    """The JSON of a body; None where it is none."""
+    """The parsed JSON of a body; None if it is not valid JSON."""
     try:
         return json.loads(body)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # deeply nested arrays exhaust the parser's recursion
         return None
 
 
@@ -232,7 +246,7 @@ def _extract_error(parsed: Any) -> Mapping[str, Any]:
 
 
 def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `retry-after-ms`, or from `Retry-After` as seconds or as a date."""
+    """The delay in seconds from `retry-after-ms`, or from `Retry-After` as seconds or as a date."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) * unit
@@ -244,7 +258,7 @@ def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _parse_date(headers: Mapping[str, str], name: str) -> float | None:
-    """A date as seconds since 1970."""
+    """A date header in seconds since 1970; None if it is missing or invalid."""
     try:
         return email.utils.parsedate_to_datetime(headers.get(name, "")).timestamp()
     except (TypeError, ValueError, OverflowError, OSError):

@@ -1,12 +1,12 @@
-"""One connection to a service, on a thread of its own, so that whoever waits for an answer can always leave.
+"""One connection to a service, on its own thread, so that a waiting caller can always give up.
 
-A time limit inside an HTTP library counts from one byte to the next: a service that sends a byte now and then (of a
-header, of a body, of one `100 Continue` after the other) is waited for without end, and a host name that is being
-looked up cannot be interrupted at all. So the exchange runs on a daemon thread, and the one who waits has the clock.
-When the time is over, the thread's sockets are shut down, which wakes it, and it is left to end by itself: neither the
-next request nor the end of the program waits for it.
+Timeouts of an HTTP library run from one byte to the next: a service that sends a byte now and then
+(of a header, of a body, of one `100 Continue` after another) is waited for indefinitely, and a host
+name lookup cannot be interrupted at all. So the exchange runs on a daemon thread and the caller
+watches the clock. On timeout the thread's sockets are shut down, which wakes it, and it ends by
+itself: neither the next request nor interpreter exit waits for it.
 
-What is read is bounded: `MAX_RESPONSE_BYTES` of a body, also after it was unpacked.
+The amount read is bounded: `MAX_RESPONSE_BYTES` of body, also after decompression.
 """
 
 import socket
@@ -24,21 +24,21 @@ import httpx2
 
 MAX_RESPONSE_BYTES = 8 * 2**20
 POLL_INTERVAL_SECONDS = 0.05
-"""How often a wait looks whether everything is to be stopped."""
-GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+"""How often a waiting caller checks the stop event, in seconds."""
+GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # adding 32 makes zlib detect the header format
 
 
 class ResponseTooLarge(Exception):
-    """The body is larger than what is read."""
+    """The body exceeds `MAX_RESPONSE_BYTES`."""
 
 
 class RequestStopped(Exception):
-    """The wait was ended from outside."""
+    """The wait was ended by the stop event."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """What came back, read to its end and unpacked."""
+    """A reply, read to its end and decompressed."""
 
     status: int
     headers: Mapping[str, str]
@@ -50,10 +50,12 @@ PendingRequest = tuple[str, bytes, "Future[RawResponse]"]
 
 @dataclass
 class _ConnectionThread:
-    """What a line and its thread share: requests to send, the connection, whether nobody waits any more.
+    """State shared by an `HttpConnection` and its thread: pending requests, the socket, whether the
+    caller has given up.
 
-    `handle` is a second handle on the connection. The library closes its own, whose number may then name another
-    connection; and TLS takes its own over.
+    `socket_handle` is a duplicate of the connection's socket. The library closes its own
+    descriptor, whose number may then belong to another connection; and TLS detaches the original
+    socket.
     """
 
     requests: "SimpleQueue[PendingRequest | None]" = field(default_factory=SimpleQueue)
@@ -61,39 +63,42 @@ class _ConnectionThread:
     is_abandoned: threading.Event = field(default_factory=threading.Event)
 
     def save_socket(self, event: str, told: Mapping[str, Any]) -> None:
-        """Told of each step of the HTTP library: keeps a handle on each new connection."""
+        """Trace callback of the HTTP library: duplicates the socket of each new connection."""
         if not event.endswith("connect_tcp.complete"):
             return
         self.close_handle()
         self.socket_handle = told["return_value"].get_extra_info("socket").dup()
+        # The caller may have given up while the connection was being opened, when there was no
+        # socket to shut down yet.
         if self.is_abandoned.is_set():
             self.abandon()
 
     def abandon(self) -> None:
-        """Wake the thread out of whatever it reads or writes, and let it end."""
+        """Interrupt whatever the thread is reading or writing, and let it end."""
         self.is_abandoned.set()
         self.requests.put(None)
         if self.socket_handle is not None:
-            with suppress(OSError):  # closed by the other side, or by the thread
+            with suppress(OSError):  # already closed by the other side or by the thread
                 self.socket_handle.shutdown(socket.SHUT_RDWR)
 
     def close_handle(self) -> None:
-        """Close the second handle."""
+        """Close the duplicate socket."""
         if self.socket_handle is not None:
             self.socket_handle.close()
 
 
 class HttpConnection:
-    """Sends one request at a time; `open_client` makes the HTTP client, when the first request is sent."""
+    """Sends one request at a time; `open_client` creates the HTTP client on the first request."""
 
     def __init__(self, open_client: Callable[[], httpx2.Client]) -> None:
         self._open_client = open_client
         self._thread: _ConnectionThread | None = None
 
     def post(self, url: str, content: bytes, seconds: float, stop: threading.Event) -> RawResponse:
-        """The service's reply, at the latest after `seconds`.
+        """The service's reply, within `seconds`.
 
-        Errors: `httpx2.HTTPError`, a `ReadTimeout` when the time is over; `ResponseTooLarge`; `RequestStopped`.
+        Errors: `httpx2.HTTPError`, with `ReadTimeout` when the time is up; `ResponseTooLarge`;
+        `RequestStopped`.
         """
         ends = time.monotonic() + seconds
         if self._thread is None:
@@ -111,17 +116,19 @@ class HttpConnection:
                 if stop.is_set():
                     raise RequestStopped
                 raise httpx2.ReadTimeout(f"the answer did not end within {seconds:.3g} s")
+            # `exception` waits without raising the thread's error; `result` below raises it.
             with suppress(TimeoutError):
                 reply.exception(min(POLL_INTERVAL_SECONDS, left))
         return reply.result()
 
     def close(self) -> None:
-        """Let the connection go, without waiting for it."""
+        """Abandon the connection without waiting for its thread."""
         if self._thread is not None:
             self._thread.abandon()
             self._thread = None
 
     def __del__(self) -> None:
+        # Without this, the thread of a discarded connection would wait for requests forever.
         self.close()
 
 
@@ -130,7 +137,7 @@ def _run_requests(thread: _ConnectionThread, open_client: Callable[[], httpx2.Cl
         for url, content, reply in iter(thread.requests.get, None):
             try:
                 reply.set_result(_send_request(client, url, content, thread))
-            except Exception as error:  # handed on to the one who waits
+            except Exception as error:  # raised again by `post` in the caller's thread
                 thread.close_handle()
                 reply.set_exception(error)
     thread.close_handle()
@@ -139,6 +146,7 @@ def _run_requests(thread: _ConnectionThread, open_client: Callable[[], httpx2.Cl
 def _send_request(client: httpx2.Client, url: str, content: bytes, thread: _ConnectionThread) -> RawResponse:
     with client.stream("POST", url, content=content, extensions={"trace": thread.save_socket}) as response:
         body = bytearray()
+        # Raw bytes, not the library's decompression: a small body may expand to gigabytes.
         for piece in response.iter_raw():
             body += piece
             if len(body) > MAX_RESPONSE_BYTES:
@@ -148,9 +156,9 @@ def _send_request(client: httpx2.Client, url: str, content: bytes, thread: _Conn
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """The body as it was before it was packed, which nobody asked for.
+    """The decompressed body; services may compress although only identity was requested.
 
-    Errors: `ResponseTooLarge` before it fills the memory; `httpx2.DecodingError`.
+    Errors: `ResponseTooLarge`, raised before the output fills the memory; `httpx2.DecodingError`.
     """
     if encoding in ("", "identity"):
         return body
@@ -158,6 +166,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
         raise httpx2.DecodingError(f"packed as {encoding[:40]!r}, which was not asked for")
     unpacker = zlib.decompressobj(GZIP_OR_ZLIB)
     try:
+        # One byte more than allowed is enough to know that the body is too large.
         plain = unpacker.decompress(body, MAX_RESPONSE_BYTES + 1)
     except zlib.error as error:
         raise httpx2.DecodingError(str(error)) from None

@@ -1,15 +1,16 @@
-"""The likeliest of some labels, by a model on this machine: nothing is generated, labels are scored.
+"""Classification with a model on this machine: nothing is generated, each label is scored.
 
     plain        argmax_a  log p(a | prompt)
-    calibrated   argmax_a  log p(a | prompt) - log p(a | the same prompt with "N/A" for its question)
+    calibrated   argmax_a  log p(a | prompt) - log p(a | the same prompt with "N/A" as question)
 
-log p is that of the whole answer: the sum over the label's tokens, end of turn included, so that a label which another
-one begins with is not favoured. What a model says of a label whatever the question is (it is short, it stood last among
-the shots) is taken off by calibration; whether that helps is a matter of model and labels, so it is chosen on the
-validation examples.
+log p covers the whole answer: the sum over the label's tokens including the end of turn, so that a
+label that is a prefix of another one has no advantage. Calibration subtracts the model's bias
+toward a label that does not depend on the question (the label is short, it came last among the
+shots). Whether that helps depends on model and labels, so it is chosen on the validation examples.
 
-Source: Zhao et al. 2021, "Calibrate before use", arXiv:2102.09690 (its content-free question); in the form of pointwise
-mutual information: Holtzman et al. 2021, "Surface form competition", arXiv:2104.08315.
+Source: Zhao et al. 2021, "Calibrate before use", arXiv:2102.09690 (content-free input); the same
+correction as pointwise mutual information: Holtzman et al. 2021, "Surface form competition",
+arXiv:2104.08315.
 """
 
 import time
@@ -30,7 +31,10 @@ CONTENT_FREE = "N/A"
 
 @dataclass(frozen=True)
 class LabelCompleter:
-    """A `Completer` whose every answer is one of `labels`; of equally likely ones the first. Errors: `UsageError`."""
+    """A `Completer` whose answers are always one of `labels`; ties go to the first label.
+
+    Errors: `UsageError` for labels that are duplicated, padded with spaces, or missing.
+    """
 
     tokenizer: ChatTokenizer
     generator: "Generator"
@@ -46,7 +50,8 @@ class LabelCompleter:
             )
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """One completion per prompt; its seconds are its share of the wall time, `tokens_out` those of the label."""
+        """One completion per prompt; `seconds` is an equal fraction of the wall time, `tokens_out`
+        the label's token count without the end of turn."""
         began = time.perf_counter()
         opened = encode_prompts(self.tokenizer, prompts)
         labels = self._encode_labels(opened)
@@ -68,20 +73,22 @@ class LabelCompleter:
         return with_shared_tokens(completions, [one.ids for one in opened], "picked")
 
     def _encode_labels(self, opened: Sequence[EncodedPrompt]) -> list[list[int]]:
-        """The labels' tokens as they stand after a prompt; templates end every prompt alike."""
+        """Token ids of each label as they follow a prompt. One prompt suffices, because a chat
+        template ends every prompt in the same way."""
         first = next((one for one in opened if one.error is None), None)
         return encode_answers(self.tokenizer, [first] * len(self.labels), self.labels) if first else []
 
     def _choose_labels(
         self, prompts: Sequence[Prompt], ids: list[list[int]], labels: list[list[int]], report: Callable[[float], None]
     ) -> list[int]:
-        """The number of the label for each prompt. Content-free prompts that are alike are scored once."""
+        """The label index for each prompt. Identical content-free prompts are scored once."""
         if not self.is_calibrated:
             return self.generator.find_best_labels(ids, labels, lambda ready, wanted: report(ready / wanted))
         blanks = [
             tuple(one.ids) for one in encode_prompts(self.tokenizer, [_blank_question(prompt) for prompt in prompts])
         ]
         places = {blank: k for k, blank in enumerate(dict.fromkeys(blanks))}
+        # Progress: the content-free prompts are this fraction of all prompts to be scored.
         share = len(places) / (len(places) + len(ids)) if ids else 0.0
         prior = self.generator.score_labels(
             [list(blank) for blank in places], labels, lambda ready, wanted: report(share * ready / wanted)
@@ -93,6 +100,6 @@ class LabelCompleter:
 
 
 def _blank_question(prompt: Prompt) -> Prompt:
-    """The prompt with nothing for its question, the last user turn."""
+    """The prompt with its question, the last user message, replaced by `CONTENT_FREE`."""
     last = max((i for i, message in enumerate(prompt) if message.role == "user"), default=-1)
     return tuple(replace(message, content=CONTENT_FREE) if i == last else message for i, message in enumerate(prompt))

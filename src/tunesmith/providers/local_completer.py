@@ -1,6 +1,6 @@
 """Answers from a model on this machine: render, encode, generate, decode.
 
-The same lines ask the base model and the tuned one; which of them answers is a matter of the generator.
+Base model and tuned model share this code path; the generator determines which of them answers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from tunesmith.errors import ModelError
 from tunesmith.providers.prompt_encoding import EncodedPrompt, encode_prompts, mark_too_long
 from tunesmith.records import ChatTokenizer, Completion, GenerationMode, ProgressCallback, Prompt
 
-if TYPE_CHECKING:  # importing it loads torch, which whoever made the generator has already paid for
+if TYPE_CHECKING:  # importing these loads torch, which the creator of the generator has loaded
     from tunesmith.engine.generation.sampling import Constraint
     from tunesmith.engine.generator import Generator
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:  # importing it loads torch, which whoever made the generator 
 def with_shared_tokens(
     completions: Sequence[Completion], prompts: Sequence[Sequence[int]], way: GenerationMode
 ) -> list[Completion]:
-    """The completions with how many tokens of each prompt (token ids) were computed once for several, and the way."""
+    """The completions with `mode` set and with `tokens_shared`: the number of the prompt's tokens
+    whose computation was shared with other prompts. `prompts` are token ids."""
     from tunesmith.engine.generation.shared_prefixes import group_by_prefix  # its package loads torch
 
     made = [replace(one, mode=way) for one in completions]
     asked = [i for i, one in enumerate(completions) if one.error is None]
     for group in group_by_prefix([prompts[i] for i in asked]):
+        # A shared prefix is computed once per group, so of `n` prompts `n - 1` computations are
+        # saved; each prompt reports the average.
         shared = group.length * (len(group.prompts) - 1) // len(group.prompts)
         for k in group.prompts:
             made[asked[k]] = replace(made[asked[k]], tokens_shared=shared)
@@ -33,9 +36,10 @@ def with_shared_tokens(
 
 @dataclass(frozen=True)
 class LocalCompleter:
-    """A `Completer`. A prompt that the template refuses or the model cannot hold gets a completion with `error`.
+    """A `Completer`. A prompt that the template rejects or that exceeds the model's context gets a
+    completion with `error`.
 
-    `constraint` makes, for each answer, what it is held to.
+    `constraint` creates a fresh output constraint for each answer.
     """
 
     tokenizer: ChatTokenizer
@@ -44,7 +48,7 @@ class LocalCompleter:
     constraint: "Callable[[], Constraint] | None" = None
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """One completion per prompt, in the order of the prompts; nothing is cut to fit."""
+        """One completion per prompt, in the order of the prompts; nothing is truncated to fit."""
         opened = self._encode(prompts)
         answerable = [i for i, one in enumerate(opened) if one.error is None]
 
@@ -70,7 +74,7 @@ class LocalCompleter:
         return with_shared_tokens(completions, [one.ids for one in opened], way)
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
-        """One answer, piece by piece as it is made. Errors: `ModelError` when the prompt cannot be answered."""
+        """One answer in pieces as it is generated. Errors: `ModelError` if the prompt has none."""
         (opened,) = self._encode([prompt])
         if opened.error:
             raise ModelError("cannot-answer", "This cannot be answered.", found=opened.error, do="shorten it")
@@ -78,8 +82,10 @@ class LocalCompleter:
         told = ""
         for token in self.generator.stream(opened.ids, self.max_new_tokens, set(self.tokenizer.stop_ids)):
             tokens.append(token)
+            # Decode all tokens each time: how one token is spelled depends on those before it.
             text = self.tokenizer.decode(tokens)
-            if not text.endswith("\ufffd"):  # a character of several tokens is told when it is whole
+            # A character of multiple tokens decodes to U+FFFD until it is complete.
+            if not text.endswith("\ufffd"):
                 yield text[len(told) :]
                 told = text
         yield self.tokenizer.decode(tokens)[len(told) :]

@@ -1,4 +1,4 @@
-"""A model on this machine, opened in two steps: its name and tokenizer (light), then its weights (torch)."""
+"""A model on this machine, opened in two steps: identity and tokenizer (light), weights (torch)."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 def resolve(name: str, revision: str | None = None) -> ModelIdentity:
-    """What a model name means here; the embedded model is made on first use. Errors: `ModelError`."""
+    """The identity of a model name on this machine; the embedded model is converted on first use.
+
+    Errors: `ModelError`.
+    """
 
     def convert(gguf: Path, folder: Path) -> None:
         from tunesmith.engine.gguf_conversion import convert_gguf
@@ -40,7 +43,7 @@ def resolve(name: str, revision: str | None = None) -> ModelIdentity:
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A resolved model with its tokenizer. `read_context_tokens` is None when its settings do not say."""
+    """A resolved model with its tokenizer. `context_tokens` is None if its config does not say."""
 
     identity: ModelIdentity
     tokenizer: ChatTokenizer
@@ -48,12 +51,15 @@ class ResolvedModel:
 
     @classmethod
     def open(cls, name: str, revision: str | None = None) -> "ResolvedModel":
-        """Resolve a name, verify its files, read its tokenizer. Errors: `ModelError`."""
+        """Resolve a name, verify its files, load its tokenizer. Errors: `ModelError`."""
         identity = resolve(name, revision)
         return cls(identity, load_tokenizer(identity.folder, identity.adapter), read_context_tokens(identity.folder))
 
     def load(self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False) -> "LocalModel":
-        """Load the weights, and the adapter if the name meant one. Errors: `ModelError`, `MissingExtraError`."""
+        """Load the weights, and the adapter if the name refers to one.
+
+        Errors: `ModelError`, `MissingExtraError`.
+        """
         from tunesmith.engine.model_loading import load_model
 
         adapter = Path(self.identity.adapter) if self.identity.adapter else None
@@ -61,14 +67,17 @@ class ResolvedModel:
         return LocalModel(self, loaded, batch_size)
 
     def load_for_recipe(self, recipe: Recipe) -> "LocalModel":
-        """Load the weights as the recipe trains them. Errors: `ModelError`, `MissingExtraError`."""
+        """Load the weights in the precision in which the recipe trains them.
+
+        Errors: `ModelError`, `MissingExtraError`.
+        """
         four_bits = recipe.adapter.kind == "qlora"
         return self.load(recipe.training.precision, recipe.evaluation.batch_size, four_bits=four_bits)
 
 
 @dataclass(frozen=True)
 class LocalModel:
-    """A model in memory: it answers as the base model and, once it carries an adapter, as the tuned one."""
+    """A model in memory: the base model, or the tuned model once an adapter is attached."""
 
     resolved: ResolvedModel
     loaded: "LoadedModel"
@@ -76,15 +85,16 @@ class LocalModel:
 
     @property
     def accelerator(self) -> str | None:
-        """The name of the device if it is no CPU."""
+        """The accelerator's name; None on a CPU."""
         from tunesmith.engine.model_loading import get_accelerator_name
 
         return get_accelerator_name(self.loaded.device)
 
     def with_adapter(self, resolved: ResolvedModel, recipe: Recipe) -> "LocalModel":
-        """These weights with the adapter of `named`, which was made for them; a whole model is loaded instead.
+        """This model with the adapter of `resolved`, which must be made for the same base weights.
+        If `resolved` is a complete model and no adapter, it is loaded instead.
 
-        Errors: `ModelError` when the adapter does not fit.
+        Errors: `ModelError` if the adapter does not fit.
         """
         if resolved.identity.adapter is None:
             return resolved.load_for_recipe(recipe)
@@ -104,10 +114,13 @@ class LocalModel:
     def create_completer(
         self, max_new_tokens: int, output_constraint: OutputConstraint | None = None, *, is_calibrated: bool = False
     ) -> LocalCompleter | LabelCompleter:
-        """Answers with the model as it stands when asked: with its adapter once it has one.
+        """A completer for the model in its state at the time of each request: with the adapter once
+        one is attached.
 
-        With a `form` it can give no other answer; `is_calibrated` concerns labels (`local_labels.py`).
-        Errors: `UsageError` when answers cannot be held to the JSON schema.
+        With an `output_constraint` only answers that satisfy it are possible; `is_calibrated`
+        applies to labels (see `label_completer.py`).
+
+        Errors: `UsageError` if the JSON schema cannot be enforced.
         """
         from tunesmith.engine.generator import Generator
 
@@ -116,6 +129,7 @@ class LocalModel:
             return LabelCompleter(tokenizer, generator, output_constraint.labels, is_calibrated)
         if output_constraint is None or output_constraint.json_schema is None:
             return LocalCompleter(tokenizer, generator, max_new_tokens)
+        # A JSON constraint needs the tokenizer's file; an adapter may bring its own tokenizer.
         from tunesmith.engine.generation.json_constraint import JsonGrammar
 
         identity = self.resolved.identity
@@ -128,10 +142,11 @@ class LocalModel:
     def compute_logprobs(
         self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
     ) -> list[AnswerLogprob]:
-        """How likely the model as it stands finds each answer after its prompt, end of turn included.
+        """Log probability of each answer after its prompt, end of turn included.
 
-        An empty prompt asks for a plain text: from its second token on, without an end of turn, which plain texts do
-        not have. NaN over 0 tokens where nothing can be asked: the template refuses the prompt, or all is too long.
+        With an empty prompt the answer is plain text: it is scored from its second token on (the
+        first has no context) and without an end of turn, which plain text does not have. NaN over 0
+        tokens if the template rejects the prompt or the text exceeds the context.
         """
         from tunesmith.engine.generator import Generator
 

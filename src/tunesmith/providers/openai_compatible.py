@@ -1,12 +1,15 @@
 """A model behind an OpenAI-compatible URL as a `Completer`.
 
-The first prompt of a round is asked alone. That of the first round may be one clear error: a refused key, an unknown
-host or model. Whoever was reached once raises none any more: hours of other work must not end with a service, so
-trouble is a completion with `error` then. A service that died is remembered from round to round (`standing.py`).
+The first prompt of a round is sent alone. In the first round its failure may raise one clear error:
+a refused key, an unknown host or model. Once the service has been reached, nothing raises any more:
+hours of other work must not be lost with a service, so a failure becomes a completion with `error`.
+A service that stopped responding is remembered across rounds (`service_health.py`).
 
-Every wait has an end that does not depend on bytes arriving (`line.py`), and whoever leaves waits for nothing.
+Every wait has a limit that does not depend on bytes arriving (`http_connection.py`), and a caller
+that stops is never blocked.
 
-The key is read from the environment when it is needed (`keys.py`); it stands in no attribute, message or log.
+The key is read from the environment when it is needed (`api_keys.py`); it is stored in no
+attribute, message or log.
 """
 
 import ssl
@@ -35,7 +38,8 @@ LOST_NOTE = (
     "Requests whose answer did not arrive in time, or could not be read, were sent again; what the service charges for "
     "those is not known and not counted."
 )
-RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}  # what newer models call it
+# Newer OpenAI models reject `max_tokens` and name this parameter instead.
+RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}
 DECLINED_WORDS = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted", "deprecated")
 _ERROR_TEXTS = {
     "key": ("refused-key", "The service refuses the key.", "check what {variable} holds, and what it may do"),
@@ -51,10 +55,13 @@ _ERROR_TEXTS = {
 
 @dataclass
 class RemoteCompleter:
-    """Asks greedily (temperature 0, one seed), `recipe.at_once` requests at the same time.
+    """Sends requests with greedy decoding (temperature 0, one seed), up to `recipe.at_once`
+    concurrently.
 
-    `standing` is what is known of the service; several completers may share it. Its notes are to be told beside the
-    answers and are complete when everything was asked. Errors: `RecipeError` for a URL that is not asked.
+    `health` is the known state of the service; completers of one service may share it. Its notes
+    belong next to the answers and are complete once all prompts were answered.
+
+    Errors: `RecipeError` for a URL that is not accepted.
     """
 
     recipe: RemoteRecipe
@@ -70,14 +77,16 @@ class RemoteCompleter:
 
     @property
     def notes(self) -> list[str]:
-        """Those of the service."""
+        """Sentences about what the service did not do as requested."""
         return self.health.notes
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """One completion per prompt, in their order; tokens are those that the service counts.
+        """One completion per prompt, in order; token counts are those that the service reports.
 
-        `progress` is also called now and then while nothing arrives. Errors: `ProviderError` when the first prompt ever
-        shows that nothing can be asked; `RecipeError` for a variable that is not sent as a key.
+        `progress` is also called periodically while nothing arrives.
+
+        Errors: `ProviderError` if the first prompt ever sent shows that no request can succeed;
+        `RecipeError` for a variable that may not be sent as a key.
         """
         if not prompts:
             return []
@@ -91,6 +100,8 @@ class RemoteCompleter:
         asking = _RequestRound(self, self._create_session(Redactor(key)), self._get_connections(key), patience)
         ready = 0
         try:
+            # The first request alone: it finds the settings that the service accepts, and a dead
+            # service fails one request instead of `at_once` of them.
             for begin, work, part in ((0, asking.request_first, prompts[:1]), (1, asking.request_answer, prompts[1:])):
                 for one in run_concurrently(work, part, self.recipe.at_once):
                     if one is not None:
@@ -99,7 +110,7 @@ class RemoteCompleter:
                     if progress is not None:
                         progress(ready, len(prompts))
         finally:
-            asking.session.stop.set()  # after Ctrl-C nobody waits or is asked any more
+            asking.session.stop.set()  # after Ctrl-C, pending requests end and no new one starts
         done = [completion for completion in completions if completion is not None]
         return _scale_to_wall_time(done, time.perf_counter() - began)
 
@@ -109,7 +120,8 @@ class RemoteCompleter:
         )
 
     def _get_connections(self, key: str) -> "_ConnectionPool":
-        """Connections stay open from round to round, as long as the key is the same."""
+        """Connections stay open across rounds as long as the key is the same."""
+        # The hash, because the key itself must not stay in an attribute.
         if self._connections.key_hash != hash(key):
             self._connections = _ConnectionPool(hash(key))
         self._connections.open_client = lambda: self._create_client(key)
@@ -119,23 +131,25 @@ class RemoteCompleter:
         return httpx2.Client(
             headers={
                 "Content-Type": "application/json",
-                "Accept-Encoding": "identity",  # what is read is bounded in bytes
+                "Accept-Encoding": "identity",  # the size limit counts bytes as received
                 **({"Authorization": f"Bearer {key}"} if key else {}),
             },
             verify=self._tls,
             timeout=httpx2.Timeout(self.retry_policy.request_seconds, connect=CONNECT_SECONDS),
             follow_redirects=False,
+            # A proxy from the environment cannot reach a service on this machine.
             trust_env=not is_loopback(get_host(self._endpoint)),
         )
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
+        # Loading the CA bundle is slow, so all connections share one context.
         return httpx2.create_ssl_context()
 
 
 @dataclass
 class _ConnectionPool:
-    """Idle connections; one is taken for each request and put back."""
+    """Idle connections; each request takes one and returns it."""
 
     key_hash: int
     open_client: Callable[[], httpx2.Client] = field(default=httpx2.Client, repr=False)
@@ -143,6 +157,7 @@ class _ConnectionPool:
 
     def acquire(self) -> HttpConnection:
         try:
+            # `pop` inside `try`, not `if self.idle`: another thread may take the last one.
             return self.idle.pop()
         except IndexError:
             return HttpConnection(self.open_client)
@@ -150,7 +165,8 @@ class _ConnectionPool:
 
 @dataclass
 class _RequestRound:
-    """One round of questions: the wire, and how long the first one is waited for."""
+    """One call of `complete`: its session, its connections, and the retry policy of its first
+    request."""
 
     completer: RemoteCompleter
     session: HttpSession
@@ -158,10 +174,11 @@ class _RequestRound:
     retry_policy: RetryPolicy
 
     def request_first(self, prompt: Prompt) -> Completion:
-        """The first answer; settings that the service declines are left out from then on.
+        """The first answer. Settings that the service rejects are omitted from then on.
 
         Errors: `ProviderError` as long as the service was never reached.
         """
+        # Repeats once for each rejected setting; it ends because every pass removes or renames one.
         while True:
             try:
                 completion = self._send(prompt, replace(self.session, retry_policy=self.retry_policy))
@@ -183,7 +200,7 @@ class _RequestRound:
             return completion
 
     def request_answer(self, prompt: Prompt) -> Completion:
-        """One answer, or why there is none; never an exception."""
+        """One answer, or a completion with `error`; never raises `RequestFailed`."""
         if self.completer.health.failure_reason or self.session.stop.is_set():
             return _make_skipped_completion(self.completer.health)
         began = time.perf_counter()
@@ -209,6 +226,7 @@ class _RequestRound:
             response = wire.post(payload, line)
         finally:
             self.connections.idle.append(line)
+            # Also after a failure: an abandoned connection opens a new thread when it is next used.
         asked = sum(len(" ".join(message.content.split())) for message in prompt)
         self._note_other_model(find_other_model(response, completer.recipe.model))
         completion = parse_completion(
@@ -217,7 +235,7 @@ class _RequestRound:
         return replace(completion, seconds=time.perf_counter() - began)
 
     def _note_other_model(self, said: str | None) -> None:
-        """Note once that another model answered."""
+        """Add one note, only once, that the reply names another model."""
         standing = self.completer.health
         if said is not None and not any(note.startswith(OTHER_MODEL_NOTE) for note in standing.notes):
             standing.add_note(f"{OTHER_MODEL_NOTE}{self.session.redact(said)!r} for {self.completer.recipe.model!r}.")
@@ -229,9 +247,10 @@ class _RequestRound:
             self.session.stop.set()
 
     def _drop_declined(self, refused: RequestFailed) -> bool:
-        """Leave out, or rename, the setting that the service says it does not take; False when it names none."""
+        """Omit or rename the setting that the service rejects; False if the error names none."""
         settings = self.completer._settings
         message = str(refused.service_error.get("message", "")).lower()
+        # `param` is OpenAI's machine-readable field; others name the setting only in the message.
         named = [name for name in settings if name == refused.service_error.get("param")]
         named = named or [name for name in settings if name in message]
         if not named or not any(word in message for word in DECLINED_WORDS):
@@ -253,7 +272,8 @@ class _RequestRound:
 
 
 def _to_request_message(message: Message) -> dict[str, Any]:
-    """As services take it: arguments as JSON text, and no reasoning of earlier turns, which they refuse to be sent."""
+    """The message in the services' format: tool arguments as JSON text, and without the reasoning
+    of earlier turns, which services reject in requests."""
     parts = message.as_dict(arguments_as_text=True)
     return {name: part for name, part in parts.items() if name != "reasoning_content"}
 
@@ -267,7 +287,8 @@ def _make_failed_completion(why: str) -> Completion:
 
 
 def _scale_to_wall_time(completions: Sequence[Completion], wall_seconds: float) -> list[Completion]:
-    """Each one's share of the wall time: requests overlap."""
+    """The completions with `seconds` scaled so that they add up to the wall time: requests
+    overlap."""
     total = sum(completion.seconds for completion in completions)
     share = min(1.0, wall_seconds / total) if total else 1.0
     return [replace(completion, seconds=completion.seconds * share) for completion in completions]

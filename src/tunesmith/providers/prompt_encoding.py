@@ -1,7 +1,8 @@
-"""Prompts and given answers as token ids, as the model reads them when it answers.
+"""Prompts and reference answers as token ids, exactly as the model sees them when it answers.
 
-A prompt is encoded alone, as it will be sent. An answer is what its tokens add to that when both are encoded together,
-the end of turn behind it; where the two would share a token, which no asked model sees, the answer is encoded alone.
+A prompt is encoded alone, as it will be sent. An answer consists of the tokens that follow when
+prompt and answer are encoded together, end of turn included. If a token would span the boundary
+between the two, which cannot occur in generation, the answer is encoded alone.
 """
 
 import re
@@ -18,9 +19,10 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt that waits for its answer. `written`: the ranges of `text` that people wrote, where that matters.
+    """A prompt ready to be answered. `content_spans` are the ranges of `text` that come from
+    message contents, not from the template; empty where the distinction does not matter.
 
-    `error` says why it cannot be answered; `ids` are then those of what could be rendered.
+    `error` says why it cannot be answered; `ids` then encode as much as could be rendered.
     """
 
     text: str
@@ -30,7 +32,8 @@ class EncodedPrompt:
 
 
 def encode_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[EncodedPrompt]:
-    """Every prompt; with an error where the template refuses it."""
+    """All prompts encoded; those that the template rejects have `error` set."""
+    # Renders all prompts in one batch; the `render` calls below then read the results.
     tokenizer.render_ahead([(prompt, (), [(len(prompt), True)]) for prompt in prompts])
     carried = TemplateCoverage(tokenizer)
     rendered = [_render_prompt(tokenizer, prompt, carried) for prompt in prompts]
@@ -42,13 +45,14 @@ def encode_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[
 
 
 def _find_unknown_tokens(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str | None:
-    """Why a prompt cannot be read by a model with a smaller embedding than its tokenizer."""
+    """An error if the prompt contains tokens without an embedding row: some models have fewer rows
+    than their tokenizer has tokens."""
     beyond = sorted(tokenizer.ids_without_embedding.intersection(ids))
     return f"the prompt has tokens that the model has no row for: ids {truncate_list(beyond)}" if beyond else None
 
 
 def mark_too_long(opened: Sequence[EncodedPrompt], answer_tokens: int, context_length: int) -> list[EncodedPrompt]:
-    """The same; with an error where an answer of so many tokens would not fit."""
+    """The same prompts; those that leave no room for `answer_tokens` tokens have `error` set."""
     return [
         one
         if one.error or len(one.ids) + answer_tokens <= context_length
@@ -64,9 +68,11 @@ def mark_too_long(opened: Sequence[EncodedPrompt], answer_tokens: int, context_l
 def encode_answers(
     tokenizer: ChatTokenizer, opened: Sequence[EncodedPrompt], answers: Sequence[str]
 ) -> list[list[int]]:
-    """The tokens of each answer after its prompt, end of turn included."""
+    """The token ids of each answer after its prompt, end of turn included."""
     texts = [one.text + answer + tokenizer.end_of_turn for one, answer in zip(opened, answers, strict=True)]
     written = [
+        # Only an answer that spells a control token needs its own span: there the text must not be
+        # encoded as the token itself.
         [*one.content_spans, (len(one.text), len(one.text) + len(answer))]
         if contains_control_token(tokenizer, answer)
         else one.content_spans
@@ -83,8 +89,9 @@ def encode_answers(
 def encode_pairs(
     tokenizer: ChatTokenizer, prompts: Sequence[Prompt], answers: Sequence[str]
 ) -> Iterator[tuple[list[int], int]]:
-    """Each prompt with its answer, and the number of the token where the answer begins; with an empty prompt, the
-    answer by itself from its second token on. A prompt that the template refuses has no tokens."""
+    """(token ids of prompt and answer, index of the answer's first token) for each pair. With an
+    empty prompt: the plain answer, scored from its second token on. A prompt that the template
+    rejects yields no tokens."""
     opened = encode_prompts(tokenizer, [prompt or (Message("user", ""),) for prompt in prompts])
     plain = tokenizer.encode(answers, [[(0, len(answer))] for answer in answers])
     for prompt, one, ids, alone in zip(prompts, opened, encode_answers(tokenizer, opened, answers), plain, strict=True):
@@ -103,7 +110,7 @@ def _encode_alone(tokenizer: ChatTokenizer, answer: str) -> list[int]:
 def _render_prompt(
     tokenizer: ChatTokenizer, prompt: Prompt, carried: TemplateCoverage
 ) -> tuple[str, list[tuple[int, int]], str | None]:
-    """(text, the ranges that people wrote, why it cannot be answered)."""
+    """(text, ranges of message contents, error or None)."""
     try:
         text = tokenizer.render(prompt, open_answer=True)
         written = find_content_ranges(tokenizer, prompt, (), text, open_answer=True)

@@ -1,19 +1,25 @@
-"""What a service answered, whatever it left out or wrote wrongly: the JSON object of a reply -> a completion.
+"""A service's reply, however incomplete or malformed: JSON object -> `Completion`.
 
-| in the reply                                          | what becomes of it                                          |
-|-------------------------------------------------------|-------------------------------------------------------------|
-| `content` is a list of parts                          | the text of its text parts, joined                          |
-| no text at all (null, a number, tool calls, refusal)  | an error that says what was there                           |
-| reasoning beside an empty text (a reasoning parser)   | an error: what was reasoned is no answer                    |
-| `finish_reason` length, content_filter                | an answer that is not finished; without any text an error   |
-| `finish_reason` error                                 | an error                                                    |
-| more than `MAX_CHARACTERS`                           | an error: it is not cut in silence                          |
-| half a surrogate pair, NUL                            | U+FFFD (records/storable_text.py), with a note                   |
-| the key, or `WINDOW` characters of it in a row        | `[key]` (keys.py), with a note                              |
-| no usage, or one that no request has                  | tokens estimated from characters, with a note               |
-| `total_tokens` above prompt and completion together   | the rest counts as written: reasoning is charged, too       |
-| fewer tokens read than the question can have          | a note: some services cut a long question in silence        |
-| another `model` than was asked                        | a note: some services fall back to another one in silence   |
+| in the reply                                          | result                                 |
+|-------------------------------------------------------|----------------------------------------|
+| `content` is a list of parts                          | its text parts, joined                 |
+| no text (null, a number, tool calls, refusal)         | an error that says what was there      |
+| reasoning and an empty text (a reasoning parser)      | an error: reasoning is no answer       |
+| `finish_reason` length, content_filter                | an unfinished answer; without any text |
+|                                                       | an error                               |
+| `finish_reason` error                                 | an error                               |
+| more than `MAX_CHARACTERS`                            | an error: never truncated silently     |
+| half a surrogate pair, NUL                            | U+FFFD (records/storable_text.py),     |
+|                                                       | with a note                            |
+| the key, or `REDACTION_WINDOW` consecutive characters | `[key]` (api_keys.py), with a note     |
+| no usage, or implausible usage                        | tokens estimated from characters, with |
+|                                                       | a note                                 |
+| `total_tokens` above prompt + completion tokens       | the excess counts as output: reasoning |
+|                                                       | is charged, too                        |
+| fewer prompt tokens than the question can have        | a note: some services truncate a long  |
+|                                                       | question silently                      |
+| a `model` other than the requested one                | a note: some services silently fall    |
+|                                                       | back to another model                  |
 """
 
 import math
@@ -27,9 +33,9 @@ from tunesmith.records.storable_text import replace_unstorable
 
 MAX_CHARACTERS = 2**20
 MAX_TOKENS = 10**8
-"""More than any model reads or writes in one request."""
+"""More than any model reads or writes in one request; larger counts are ignored."""
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
+"""For English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
 ESTIMATED_NOTE = (
     "The service does not say, or not credibly, how many tokens a request took; they are estimated, one for "
     f"{CHARACTERS_PER_TOKEN} characters, and so is what it costs."
@@ -39,7 +45,7 @@ UNNAMED_TOKENS_NOTE = (
     "reason are charged for it)."
 )
 MAX_CHARACTERS_PER_TOKEN = 8
-"""Of text, runs of white space as one character: English has 4 to 5, code and German less."""
+"""With runs of white space counted as one character: English has 4 to 5, code and German fewer."""
 MIN_CHECKED_CHARACTERS = 2_000
 SHORTENED_NOTE = (
     f"The service counts one token for {MAX_CHARACTERS_PER_TOKEN} characters or more of a long question. It may have "
@@ -54,7 +60,7 @@ FILTERED_ERROR = "withheld by the service's content filter"
 UNFINISHED_REASONS = ("length", "content_filter")
 
 NoteCallback = Callable[[str], None]
-"""Told a sentence about what was done to answers."""
+"""Receives a sentence about how an answer was changed."""
 
 
 def parse_completion(
@@ -64,8 +70,8 @@ def parse_completion(
     redact: Redactor,
     note: NoteCallback,
 ) -> Completion:
-    """The first choice of a reply; `seconds` is 0. `asked_characters` are those of the prompt, runs of white space as
-    one."""
+    """The first choice of a reply; `seconds` is 0. `prompt_characters` counts the prompt's
+    characters, with a run of white space as one."""
     choices = response.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     reason = choice.get("finish_reason")
@@ -75,6 +81,7 @@ def parse_completion(
         return Completion("", tokens_in, tokens_out, 0.0, finished=False, error=redact(why_none))
     bare = extract_label(text.strip(), output_constraint)
     told = redact(bare)
+    # The note compares with the stored form, in which `Completion` replaces such characters.
     if told != bare:
         note(KEY_REMOVED_NOTE)
     if told != replace_unstorable(told):
@@ -83,7 +90,7 @@ def parse_completion(
 
 
 def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, str]:
-    """(the answer's text, or None and why there is none)."""
+    """(the answer's text, ""), or (None, the reason why there is none)."""
     message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     text = _join_text_parts(content) if isinstance(content, list) else content
@@ -103,13 +110,16 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
 
 
 def _has_reasoning(message: Any) -> bool:
-    """The message has reasoning beside its content, under one of the names that services give it."""
+    """Whether the message has reasoning, under one of the field names that services use."""
     parts = [message.get(name) for name in ("reasoning_content", "reasoning")] if isinstance(message, dict) else []
     return any(isinstance(part, str) and part.strip() for part in parts)
 
 
 def find_other_model(response: Mapping[str, Any], requested: str) -> str | None:
-    """The model that a reply names, where it is not the one that was asked, a version or a longer name of it."""
+    """The model named in a reply if it differs from the requested one; else None.
+
+    A name that contains the other one is the same model: services append versions and prefixes.
+    """
     said = response.get("model")
     if not isinstance(said, str) or not said.strip():
         return None
@@ -118,16 +128,17 @@ def find_other_model(response: Mapping[str, Any], requested: str) -> str | None:
 
 
 def _join_text_parts(parts: list[Any]) -> str | None:
-    """The text parts of a content that is a list; None where there is none."""
+    """The joined text parts of a content list; None if it has none."""
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") in ("text", None)]
     found = [text for text in texts if isinstance(text, str)]
     return "".join(found) if found else None
 
 
 def _count_tokens(usage: Any, prompt_characters: int, text: str | None, note: NoteCallback) -> tuple[int, int]:
-    """Tokens read and written as the service counts them, estimated where it does not or nobody can believe it."""
+    """(input tokens, output tokens) as the service reports them; estimated if the report is missing
+    or implausible."""
     tokens_in, tokens_out = (_read_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-    if text is None:  # it may have been charged for; nothing is made up
+    if text is None:  # the attempt may be charged, but there is no text to estimate from
         return tokens_in or 0, tokens_out or 0
     if not tokens_in or tokens_out is None or (text and not tokens_out):
         note(ESTIMATED_NOTE)
@@ -142,6 +153,7 @@ def _count_tokens(usage: Any, prompt_characters: int, text: str | None, note: No
 
 def _read_count(usage: Any, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
+    # Some services write counts as floats; a bool is an int in Python but no count.
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return int(value) if 0 <= value <= MAX_TOKENS and value == int(value) else None

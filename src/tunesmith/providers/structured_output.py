@@ -1,8 +1,8 @@
-"""Forms of answers for a service: as `build_response_format` with a JSON schema.
+"""Constrained answers from a service: `response_format` with a JSON schema.
 
-Labels are asked for as an object with one field, because services take only objects; the label is taken out again.
-`strict` is what makes a service enforce the schema; it is set where the schema keeps the rules that OpenAI has for it:
-an object with all properties required and no others, everywhere.
+Labels are requested as an object with one field, because services accept only objects; the label is
+extracted afterwards. `strict` makes a service enforce the schema; it is set if the schema follows
+OpenAI's rules for it: every object lists all its properties as required and allows no others.
 
 Source: https://platform.openai.com/docs/guides/structured-outputs.
 """
@@ -17,7 +17,7 @@ ANSWER_FIELD = "answer"
 
 
 def build_response_format(output_constraint: OutputConstraint | None) -> dict[str, Any]:
-    """The part of the request that asks for a form; empty where there is none."""
+    """The request parameters for this constraint; empty if there is none."""
     if output_constraint is None or not (output_constraint.labels or output_constraint.json_schema):
         return {}
     schema = output_constraint.json_schema or {
@@ -32,18 +32,19 @@ def build_response_format(output_constraint: OutputConstraint | None) -> dict[st
 
 
 def extract_label(text: str, output_constraint: OutputConstraint | None) -> str:
-    """The label inside its object; any other text as it is."""
+    """The label inside its JSON object; any other text unchanged."""
     if output_constraint is None or not output_constraint.labels:
         return text
     try:
         label = json.loads(text)[ANSWER_FIELD]
+    # A service that ignores the format answers with the bare label: that is fine as it is.
     except (ValueError, LookupError, TypeError, RecursionError):
         return text
     return label if isinstance(label, str) else text
 
 
 def is_format_rejected(output_constraint: OutputConstraint | None, refused: RequestFailed) -> bool:
-    """Whether a service refused a request because of its form."""
+    """Whether the service's error is about the requested format (and not about the prompt)."""
     said = json.dumps(dict(refused.service_error), default=str).lower()
     return bool(build_response_format(output_constraint)) and any(
         word in said for word in ("response_format", "json_schema", "schema")

@@ -1,1 +1,2 @@
-"""Retrieval: `index` finds texts, `documents` cuts a folder into passages, `answer` puts finds into the prompt."""
+"""Retrieval: `search_index` finds texts, `document_passages` splits a folder into passages,
+`prompt_augmentation` puts the retrieved texts into the prompt."""

@@ -1,12 +1,14 @@
-"""A folder of documents, cut into passages of about `words` words that overlap, along their paragraphs.
+"""A folder of documents, split into overlapping passages of about `words` words, by paragraph.
 
-Whole paragraphs are put together while they fit; a paragraph longer than a passage is cut between words. Each passage
-begins with the last `overlap` words of the one before it, so a sentence at a border is found with its surroundings.
-Scripts without spaces between words count two characters as one (`unspaced.py`).
+Whole paragraphs are combined while they fit; a paragraph longer than a passage is split between
+words. Each passage begins with the last `overlap` words of the one before it, so that a sentence at
+a boundary is retrieved with its context. In scripts without spaces between words two characters
+count as one word (`unspaced_scripts.py`).
 
-Which files are documents is told by their ending (`KINDS`), in any case. Every other file is passed over, with why.
-Hidden files and folders (a dot first) are no documents and are not told. The text of a file comes from whoever is given
-as `Extract`: foreign files are parsed in a child process (`workflow/document_loading.py`).
+The file suffix determines whether a file is a document (`SUFFIXES_BY_KIND`), in upper or lower
+case. All other files are skipped and listed with the reason. Hidden files and folders (leading dot)
+are skipped without mention. Text extraction is passed in as `Extract`: untrusted files are parsed
+in a child process (`workflow/document_loading.py`).
 """
 
 import re
@@ -29,15 +31,15 @@ SUFFIXES_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "word": (".docx",),
     "sheet": (".xlsx",),
 }
-"""Endings by kind of document."""
+"""File suffixes for each kind of document."""
 KINDS_IN_EXTRA = ("pdf", "word", "sheet")
-"""Kinds that the extra `documents` reads."""
+"""Kinds that need the extra `documents`."""
 KIND_BY_SUFFIX = {ending: kind for kind, endings in SUFFIXES_BY_KIND.items() for ending in endings}
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of one document; `source` is the file's path inside the folder."""
+    """A part of one document; `source` is the file's path relative to the folder."""
 
     source: str
     text: str
@@ -45,7 +47,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class ExtractedText:
-    """The text of a document, with what is missing from it; or why there is none."""
+    """The text of a document, with a remark on what is missing from it; or the error."""
 
     text: str = ""
     remark: str = ""
@@ -53,14 +55,15 @@ class ExtractedText:
 
 
 Extract = Callable[[Sequence[tuple[Path, str]]], Sequence[ExtractedText]]
-"""(file, kind) of each document -> its text."""
+"""(file, kind) of each document -> its extracted text, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentCollection:
-    """What a folder gave: its passages, how many of its files they are from, and which were passed over and why.
+    """A folder's passages. `files` counts its files, `read` those that gave text; `skipped` maps
+    the names of the others to the reason.
 
-    `remarks` say what is missing from files that were read.
+    `remarks` maps names of files that were read to what is missing from their text.
     """
 
     folder: str
@@ -72,13 +75,13 @@ class DocumentCollection:
 
     @property
     def file_summary(self) -> str:
-        """`3 of 5 files of docs, without a.zip and scan.pdf`."""
+        """For example `3 of 5 files of docs, without a.zip and scan.pdf`."""
         without = f", without {truncate_list(list(self.skipped))}" if self.skipped else ""
         return f"{self.read:,} of {self.files:,} files of {self.folder}{without}"
 
     @property
     def description(self) -> str:
-        """`3 of 5 files of docs are read, 41 passages`."""
+        """For example `3 of 5 files of docs are read, 41 passages`."""
         n = len(self.passages)
         return f"{self.read:,} of {self.files:,} files of {self.folder} are read, {n:,} passage{'s' if n != 1 else ''}"
 
@@ -86,9 +89,9 @@ class DocumentCollection:
 def read_documents(
     folder: Path, extract: Extract, words: int = DEFAULT_PASSAGE_WORDS, overlap: int = DEFAULT_OVERLAP_WORDS
 ) -> DocumentCollection:
-    """All passages of the documents below a folder, in the order of the paths.
+    """All passages of the documents below a folder, in the order of their paths.
 
-    Errors: `DataError` for a folder that is missing or gives no text, with every file and why.
+    Errors: `DataError` if the folder is missing or yields no text, with every file and the reason.
     """
     if not folder.is_dir():
         raise _make_no_documents_error(
@@ -104,6 +107,7 @@ def read_documents(
         told = truncate_list([f"{name} ({why})" for name, why in sorted(passed_over.items())]) or "no file"
         raise _make_no_documents_error(folder, "There is no text to retrieve from.", told)
     remarks = {name: one.remark for name, one in texts.items() if one.remark}
+    # A file that failed to extract is in both `found` and `passed_over`: count it once.
     files = len(found) + len(passed_over) - sum(name in passed_over for name in names)
     return DocumentCollection(
         str(folder), files, len(texts), tuple(passages), dict(sorted(passed_over.items())), remarks
@@ -118,7 +122,7 @@ def _make_no_documents_error(folder: Path, what: str, found: str) -> DataError:
 
 
 def _list_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """Documents in the order of their paths; and every other file, with why it is none."""
+    """(documents in the order of their paths, other files by name with the reason)."""
     found, passed_over = [], {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -133,11 +137,12 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
 
 
 def _find_skip_reason(path: Path) -> str:
-    """Why this file is not read; "" where it is."""
+    """Why this file is not read; "" if it is read."""
     try:
         status = path.stat()
     except OSError as error:
         return error.strerror or str(error)
+    # Reading a named pipe or a device may block forever.
     if not stat.S_ISREG(status.st_mode):
         return "no regular file"
     if path.suffix.lower() not in KIND_BY_SUFFIX:
@@ -148,11 +153,14 @@ def _find_skip_reason(path: Path) -> str:
 
 
 def split_passages(text: str, words: int, overlap: int) -> Iterator[str]:
-    """The passages of one text. Errors: ValueError unless 0 <= overlap < words."""
+    """The passages of one text; lengths in words.
+
+    Errors: ValueError unless 0 <= overlap < words.
+    """
     if not 0 <= overlap < words:
         raise ValueError(f"the overlap of {overlap} words must be less than the passage of {words}")
     held: list[str] = []
-    fresh = 0
+    fresh = 0  # words in `held` that no earlier passage contains
     for piece in _split_paragraphs(text, words - overlap):
         if fresh and len(held) + len(piece) > words:
             yield "".join(held).rstrip()
@@ -164,7 +172,7 @@ def split_passages(text: str, words: int, overlap: int) -> Iterator[str]:
 
 
 def _split_paragraphs(text: str, max_words: int) -> Iterator[list[str]]:
-    """Paragraphs as words, a space behind the last one; one of more than `most` words comes in several pieces."""
+    """Each paragraph as a list of words; one of more than `max_words` words is split."""
     for paragraph in re.split(r"\n\s*\n", text):
         words = split_words(f"{paragraph}\n")
         for begin in range(0, len(words), max_words):

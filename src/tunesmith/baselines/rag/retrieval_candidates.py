@@ -1,4 +1,5 @@
-"""How much is looked up, and with which instruction: candidates for a choice on validation."""
+"""How many texts are retrieved, and with which instruction: candidates for a selection on the
+validation examples."""
 
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ def build_retrieval_candidates(
     instructions: Sequence[Instruction] = (NO_INSTRUCTION,),
     context_budget: ContextBudget | None = None,
 ) -> list[Candidate]:
-    """Each k with each instruction, the smallest k first. A question gets as many of its k finds as it has room for."""
+    """Each k with each instruction, the smallest k first. A question gets as many of its k nearest
+    texts as fit."""
     return [
         _build_candidate(index, k, instruction, context_budget) for k in sorted(set(ks)) for instruction in instructions
     ]

@@ -1,18 +1,19 @@
-"""Which of these texts are nearest to a question? By words (BM25), by meaning (vectors), or by both rankings joined.
+"""Nearest texts to a question: by words (BM25), by meaning (vectors), or by both rankings fused.
 
-**BM25** over words and character trigrams (of scripts without spaces also pairs of characters). No stemmer and no stop
-words: nothing here knows a language. Trigrams let short strings meet that share no word ("Jon Smith", "John Smyth"):
-for 400 held-out strings of the names sample an example with the very same sequence of parts is among the first five for
-50 %, with words alone for 20 %. The scores are bm25s's (Lucene variant, k1 1.5, b 0.75).
+**BM25** over words and character trigrams (in scripts without spaces also pairs of characters). No
+stemmer and no stop words, so it depends on no language. Trigrams match short strings that share no
+word ("Jon Smith", "John Smyth"): for 400 held-out strings of the names sample, an example with
+exactly the same sequence of parts is among the first five for 50 %, with words alone for 20 %.
+Scores are those of bm25s (Lucene variant, k1 1.5, b 0.75).
 
-**Dense**: the cosine of the angle between sentence vectors. Whatever makes them is handed in (`records.Embedder`).
+**Dense**: cosine similarity of sentence vectors. The embedder is passed in (`records.Embedder`).
 
-**Both**: reciprocal rank fusion, which needs no scale common to the two scores:
+**Both**: reciprocal rank fusion, which needs no common scale of the two scores:
 
     score(text) = sum over the rankings of 1 / (60 + the text's rank in it, from 1)
 
-Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
-methods", doi:10.1145/1571941.1572114; 60 is theirs.
+Source: Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and
+individual rank learning methods", doi:10.1145/1571941.1572114; the constant 60 is theirs.
 
 Legend: N texts, Q questions, D dimensions of a vector.
 """
@@ -30,15 +31,17 @@ from tunesmith.records import Embedder
 
 _WORD = re.compile(r"\w+")
 RANK_OFFSET = 60
+"""The constant of reciprocal rank fusion; see the module docstring."""
 FUSION_DEPTH = 100
-"""How many texts of each ranking are joined; further down a rank adds next to nothing."""
+"""Number of texts per ranking that are fused; lower ranks contribute almost nothing."""
 QUERY_BATCH_SIZE = 256
+"""Questions per matrix product; it bounds the memory for the [Q, N] similarities."""
 
 
 class TextSearch(Protocol):
-    """Texts, searched by questions. The same texts and question give the same result: ties go to the earlier text.
+    """A search over texts. Deterministic: ties go to the earlier text.
 
-    `name` tells a reader how it searches; `vectors` are those of the texts, None where it needs none.
+    `name` says how it searches; `vectors` are those of the texts [N, D], None if it uses none.
     """
 
     name: str
@@ -47,7 +50,8 @@ class TextSearch(Protocol):
     def find_nearest(
         self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]] | None = None
     ) -> list[list[int]]:
-        """For each question the positions of up to k texts, best first, without those that it leaves out."""
+        """For each question the positions of up to `k` texts, best first, without those in its
+        entry of `exclude`."""
         ...
 
 
@@ -56,9 +60,9 @@ def get_search_factory(
     embedder: Embedder | None = None,
     vectors: NDArray[np.float32] | None = None,
 ) -> Callable[[Sequence[str]], TextSearch]:
-    """What makes an index of texts, whose `vectors` may be known already.
+    """A function that builds an index of texts; `vectors` may be given if they are already known.
 
-    Errors: ValueError when vectors are asked for and nothing can make them.
+    Errors: ValueError if vectors are needed and there is no embedder.
     """
     if kind == "bm25":
         return Bm25Index
@@ -70,17 +74,17 @@ def get_search_factory(
 
 
 class Bm25Index:
-    """A `TextSearch` by words and pieces of words; finds nothing where nothing is in common."""
+    """A `TextSearch` by words and parts of words; texts that share nothing are not returned."""
 
     name = "BM25"
     vectors: NDArray[np.float32] | None = None
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s  # here, because it costs a third of a second and most commands never search
+        import bm25s  # imported here: it takes a third of a second and most commands never search
 
         tokens = [tokenize_for_search(text) for text in texts]
         self._bm25 = bm25s.BM25()
-        self._is_empty = not any(tokens)  # bm25s cannot index nothing
+        self._is_empty = not any(tokens)  # bm25s cannot index an empty vocabulary
         if not self._is_empty:
             self._bm25.index(tokens, show_progress=False)
 
@@ -101,7 +105,7 @@ class Bm25Index:
 
 
 class DenseIndex:
-    """A `TextSearch` by meaning; it finds k texts for every question that says anything."""
+    """A `TextSearch` by meaning; it returns `k` texts for every question that is not blank."""
 
     def __init__(self, texts: Sequence[str], embedder: Embedder, vectors: NDArray[np.float32] | None = None) -> None:
         self.name = f"vectors of {embedder.name}"
@@ -123,7 +127,7 @@ class DenseIndex:
     def _find_nearest(self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]]) -> list[list[int]]:
         if self._texts_ND is None:
             return [[] for _ in questions]
-        # Exact, then rounded: equal texts must tie, in whatever order the products of their numbers are added up.
+        # float64, then rounded: equal texts must tie, in whatever order the products are summed.
         cosines_QN = np.round(self._embedder.embed(questions) @ self._texts_ND.T, 6)
         found = []
         for question, cosines_N, out in zip(questions, cosines_QN, exclude, strict=True):
@@ -134,7 +138,7 @@ class DenseIndex:
 
 
 class RankFusionIndex:
-    """A `TextSearch` that joins the rankings of others."""
+    """A `TextSearch` that fuses the rankings of others."""
 
     def __init__(self, searches: Sequence[TextSearch]) -> None:
         self._searches = tuple(searches)
@@ -160,7 +164,8 @@ def fuse_rankings(rankings: Sequence[Sequence[int]]) -> list[int]:
 
 
 def select_top_k(scores_N: NDArray[Any], k: int) -> list[int]:
-    """Positions of the k highest scores, best first, ties to the lower position; only those are sorted."""
+    """Positions of the `k` highest scores, best first; ties go to the lower position."""
+    # Partition first, then sort only the candidates: O(N) instead of O(N log N).
     if k < len(scores_N):
         least = np.partition(scores_N, len(scores_N) - k)[len(scores_N) - k]
         candidates = np.flatnonzero(scores_N >= least)
@@ -171,9 +176,11 @@ def select_top_k(scores_N: NDArray[Any], k: int) -> list[int]:
 
 
 def tokenize_for_search(text: str) -> list[str]:
-    """Lower-case words, and the trigrams of each word with its ends marked: `jon` -> jon, ^jo, jon, on$.
+    """Lower-case words, and the trigrams of each word with its ends marked: `jon` -> jon, ^jo, jon,
+    on$.
 
-    Besides, each two characters in a row of scripts without spaces: their words are that short.
+    In scripts without spaces also each pair of consecutive characters: most words there are that
+    short.
     """
     text = text.lower()
     words = _WORD.findall(text)
