@@ -5,7 +5,6 @@ from itertools import combinations
 from statistics import NormalDist
 
 from tunesmith.decision import decide
-from tunesmith.decision.pairwise_comparison import VERDICT_BY_KIND
 from tunesmith.evaluation.stats.intervals import rate_interval
 from tunesmith.evaluation.stats.paired_difference import rate_difference
 from tunesmith.records import (
@@ -18,8 +17,9 @@ from tunesmith.records import (
     TrainingLength,
     UsageContext,
 )
+from tunesmith.records.contender_kinds import list_contender_kinds
 
-KINDS = tuple(kind for kind in VERDICT_BY_KIND if kind != "outside")
+KINDS = tuple(kind.name for kind in list_contender_kinds() if not kind.is_external)
 PAIRS = [frozenset(pair) for pair in combinations(KINDS, 2)]
 HALF = 0.05
 N = 400

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tests.decision.cases import HALF, N, contender, evaluation, luck, verdict
 from tunesmith.decision import decide
 from tunesmith.decision.pairwise_comparison import (
-    VERDICT_BY_KIND,
     compare_all_pairs,
     compute_p_value,
     compute_required_standard_errors,
 )
 from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.records import Comparison, Contender, Requirements, Usage, UsageContext
+from tunesmith.records.contender_kinds import CONTENDER_KINDS
 
 
 def tuned(number: int, best: float, rest: float = 0.5) -> list[Contender]:
@@ -174,7 +174,7 @@ def test_the_wait_is_that_of_one_request_alone_where_it_was_measured() -> None:
     assert any("it takes 3 s a request, more than 2 s" in reason for reason in decision.reasons)
 
 
-LADDERS = st.lists(st.tuples(st.sampled_from(tuple(VERDICT_BY_KIND)), st.integers(0, 100)), min_size=1, max_size=7).map(
+LADDERS = st.lists(st.tuples(st.sampled_from(tuple(CONTENDER_KINDS)), st.integers(0, 100)), min_size=1, max_size=7).map(
     lambda drawn: [
         contender(kind, score / 100, name=f"{kind} {i}", usd=0.01 * i) for i, (kind, score) in enumerate(drawn)
     ]

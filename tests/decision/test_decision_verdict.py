@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from tests.decision.cases import KINDS, PAIRS, Halves, N, contender, evaluation, small, verdict
 from tunesmith.decision import decide
-from tunesmith.decision.pairwise_comparison import VERDICT_BY_KIND, compute_required_standard_errors
+from tunesmith.decision.pairwise_comparison import compute_required_standard_errors
 from tunesmith.decision.rule_result import VerdictInput
 from tunesmith.decision.verdict import apply_rules
 from tunesmith.errors import RecordError
 from tunesmith.records import Contender, Quantity, Requirements
+from tunesmith.records.contender_kinds import list_contender_kinds
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves:
     if decision.winner is None:
         return
     winner = judged.get_contender(decision.winner)
-    assert VERDICT_BY_KIND[winner.kind] == decision.verdict
+    assert winner.traits.verdict == decision.verdict
     assert winner.metrics["exact"].value > 0
     assert winner.metrics["exact"].low >= (0.1 if bar.min_score is None else bar.min_score)
     for other in judged.contenders:
@@ -327,8 +328,8 @@ def test_useless_contenders_that_join_never_make_a_dearer_verdict_win(
     if before.best is None:
         assert after.winner is None
     elif after.best is not None and after.best not in joining:
-        order = list(dict.fromkeys(VERDICT_BY_KIND.values()))
-        assert order.index(VERDICT_BY_KIND[after.best.kind]) <= order.index(VERDICT_BY_KIND[before.best.kind])
+        order = list(dict.fromkeys(kind.verdict for kind in list_contender_kinds()))
+        assert order.index(after.best.traits.verdict) <= order.index(before.best.traits.verdict)
     assert after.winner not in joining
 
 

@@ -173,7 +173,7 @@ def _list_changed(first: ScoresByExample, second: ScoresByExample, sign: int) ->
 
 
 def _compute_seed_std(scores: Sequence[ScoreChange], evaluation: Evaluation) -> dict[str, float]:
-    tuned = {contender.name for contender in evaluation.contenders if contender.kind.startswith("tuned")}
+    tuned = {contender.name for contender in evaluation.contenders if contender.traits.is_trained}
     return {
         one.contender: summarize_seeds([one.first.value, one.second.value]).standard_deviation
         for one in scores

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunesmith.records import Requirements, UsageContext, Verdict
+from tunesmith.records.contender_kinds import ContenderKind, list_trained_verdicts, list_verdicts
 
 CONTEXT_DESCRIPTIONS: Mapping[str, str] = {
     "task_changes": "how often the task itself changes",
@@ -49,14 +50,24 @@ def list_context_preferences(usage_context: UsageContext) -> list[ContextPrefere
     found = []
     if usage_context.task_changes in ("weekly", "daily"):
         because = f"the task changes {usage_context.task_changes}, and each change means tuning again"
-        found.append(ContextPreference(frozenset({"fine-tune", "fine-tune+rag"}), because, "prompting"))
+        found.append(ContextPreference(list_trained_verdicts(), because, "prompting"))
     if usage_context.facts_change in ("weekly", "daily"):
         because = f"the facts change {usage_context.facts_change}, and a tuned model keeps those it was trained on"
-        found.append(ContextPreference(frozenset({"fine-tune"}), because, "retrieval"))
+        found.append(ContextPreference(list_verdicts(_keeps_facts), because, "retrieval"))
     if usage_context.used == "once":
         because = "it is used once, and neither an index nor a tuning is used a second time"
-        found.append(ContextPreference(frozenset({"rag", "fine-tune", "fine-tune+rag"}), because, "prompting"))
+        found.append(ContextPreference(list_verdicts(_has_setup), because, "prompting"))
     return found
+
+
+def _keeps_facts(kind: ContenderKind) -> bool:
+    """Whether facts are in its weights alone, with nothing looked up that could correct them."""
+    return kind.is_trained and not kind.uses_retrieval
+
+
+def _has_setup(kind: ContenderKind) -> bool:
+    """Whether an index or a tuning is made for it."""
+    return kind.is_trained or kind.uses_retrieval
 
 
 def find_disfavored_verdicts(usage_context: UsageContext) -> frozenset[Verdict]:

@@ -29,7 +29,7 @@ import numpy as np
 from scipy import stats
 
 from tunesmith.decision.break_even import MACHINE_SPEED, find_break_even_points
-from tunesmith.decision.requirements import EXTERNAL_KIND, find_disqualification
+from tunesmith.decision.requirements import find_disqualification
 from tunesmith.decision.verdict_phrases import format_busy_machine
 from tunesmith.records import (
     Answer,
@@ -48,6 +48,7 @@ from tunesmith.records import (
     Recipe,
     TrainingCost,
 )
+from tunesmith.records.contender_kinds import get_contender_kind
 from tunesmith.records.quantity import format_metric_name, format_usd
 from tunesmith.records.training_estimate import make_point_interval, scale_interval
 
@@ -79,8 +80,6 @@ MACHINE_PRICE_NOTE = (
     "(https://huggingface.co/docs/inference-endpoints/support/pricing, read in November 2026)"
 )
 """Why `machine_usd_per_hour` is 0.10 where nobody sets it. A machine of one's own costs less: power and wear."""
-
-TUNED_KINDS = ("tuned", "tuned+rag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +251,7 @@ def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
     alone = [
         one.usage.latency_seconds / one.seconds_per_request
         for one in evaluation.contenders
-        if one.token_price is None and one.kind != EXTERNAL_KIND and one.seconds_per_request > 0
+        if one.token_price is None and not one.traits.is_external and one.seconds_per_request > 0
         and one.usage and one.usage.latency_seconds
     ]  # fmt: skip
     return SPEED_FACTORS[0] * idle, max(SPEED_FACTORS[1] / idle, float(np.median(alone)) if alone else 0.0)
@@ -266,7 +265,7 @@ def _compute_mean_interval(values: Sequence[float]) -> EstimateInterval:
 
 
 def _list_one_time_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
-    tuning = inputs.tuning_usd if one.kind in TUNED_KINDS else 0.0
+    tuning = inputs.tuning_usd if one.traits.is_trained else 0.0
     return [
         _build_part(
             "data",
@@ -282,7 +281,7 @@ def _list_one_time_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
 
 
 def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
-    hosting = inputs.recipe.cost.hosting_usd_per_month if one.kind in TUNED_KINDS and not one.token_price else 0.0
+    hosting = inputs.recipe.cost.hosting_usd_per_month if one.traits.pays_hosting and not one.token_price else 0.0
     return [
         _build_part("hosting", "month", make_point_interval(hosting)),
         _build_part("upkeep", "month", _estimate_upkeep(one, inputs), "how often the task changes"),
@@ -292,15 +291,16 @@ def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
 def _estimate_examples(one: Contender, inputs: _CostInputs) -> EstimateInterval:
     """How many examples this contender needs, those of the test included."""
     everything, tests = float(inputs.data_examples), float(min(inputs.test_examples, inputs.data_examples))
-    looks_up_examples = one.kind == "rag" and inputs.recipe.retrieval.documents is None
-    if one.kind in TUNED_KINDS or looks_up_examples:
+    needed = one.traits.examples_needed
+    looks_up_examples = needed == "unless documents" and inputs.recipe.retrieval.documents is None
+    if needed == "all" or looks_up_examples:
         return make_point_interval(everything)
-    return EstimateInterval(low=tests, expected=tests, high=everything if one.kind == "few-shot" else tests)
+    return EstimateInterval(low=tests, expected=tests, high=everything if needed == "shots" else tests)
 
 
 def _compute_search_usd(one: Contender, inputs: _CostInputs) -> float:
     """Setting up, less the tuning in it: choosing a prompt, building an index."""
-    return max(0.0, one.setup_usd - inputs.tuning_usd) if one.kind in TUNED_KINDS else one.setup_usd
+    return max(0.0, one.setup_usd - inputs.tuning_usd) if one.traits.is_trained else one.setup_usd
 
 
 def _compute_evaluation_usd(one: Contender, evaluation: Evaluation) -> float:
@@ -313,7 +313,7 @@ def _estimate_upkeep(one: Contender, inputs: _CostInputs) -> EstimateInterval:
     """Tuning, search and asking again, and some of the examples made anew; the first time is what is paid once."""
     judged = inputs.judge_usd / len(inputs.evaluation.contenders)
     again = _compute_search_usd(one, inputs) + _compute_evaluation_usd(one, inputs.evaluation) + judged
-    again += inputs.tuning_usd if one.kind in TUNED_KINDS else 0.0
+    again += inputs.tuning_usd if one.traits.is_trained else 0.0
     examples = _estimate_examples(one, inputs).expected * inputs.recipe.cost.usd_per_example
     low, expected, high = (
         (again + share * examples) * max(0.0, 1 / months - 1 / HORIZON_MONTHS)
@@ -338,7 +338,7 @@ def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, f
         most, expected, least = DEFAULT_MONTHS_BETWEEN_CHANGES
     else:
         most = expected = least = MONTHS_BY_FREQUENCY[said.task_changes]
-    if said.facts_change is not None and kind in ("tuned", "rag"):
+    if said.facts_change is not None and get_contender_kind(kind).goes_stale:
         least = min(least, MONTHS_BY_FREQUENCY[said.facts_change])
     return most, expected, least
 
@@ -395,7 +395,7 @@ def _list_assumptions(inputs: _CostInputs, contenders: Sequence[ContenderCost], 
                 f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
                 f"{one.token_price.usd_per_million_out:g} out {said_by}"
             )
-        if one.kind == EXTERNAL_KIND and one.usd_per_1000_or_none is not None:
+        if one.traits.is_external and one.usd_per_1000_or_none is not None:
             sentences.append(f"{one.name} costs what its file says, however many requests there are")
     sentences += [f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded]
     return tuple(sentences)

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from tunesmith.decision.context_preferences import list_context_preferences, list_missing_context
 from tunesmith.decision.pairwise_comparison import (
     ALPHA,
-    VERDICT_BY_KIND,
     PairwiseComparison,
     compute_cost_bucket,
-    is_tuned,
 )
 from tunesmith.decision.requirements import (
     fails_too_often,
@@ -23,7 +21,6 @@ from tunesmith.decision.requirements import (
 )
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
 from tunesmith.decision.verdict_phrases import (
-    KIND_NEEDS,
     VERDICT_ADVICE,
     VERDICT_PHRASES,
     estimate_request_seconds,
@@ -36,10 +33,10 @@ from tunesmith.records import (
     Contender,
     Quantity,
     TrainingLength,
-    Verdict,
     explain_short_training,
     format_needed_minutes,
 )
+from tunesmith.records.contender_kinds import list_trained_verdicts
 from tunesmith.records.quantity import (
     format_duration,
     format_metric_name,
@@ -49,8 +46,6 @@ from tunesmith.records.quantity import (
     format_usd,
     format_with_interval,
 )
-
-TUNED_VERDICTS: tuple[Verdict, ...] = ("fine-tune", "fine-tune+rag")
 
 MAX_CONTAMINATED_FRACTION = 0.1
 """The share of the test examples that may leak before strictness refuses it: the share of the train examples up to
@@ -76,13 +71,13 @@ def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: Verdi
 
     The budget of forgetting is held against the estimate itself: it is a limit, so doubt counts against the tuning.
     """
-    if inputs.training_length is not None and inputs.undertuned and result.verdict not in TUNED_VERDICTS:
+    if inputs.training_length is not None and inputs.undertuned and result.verdict not in list_trained_verdicts():
         yield (
             f"Nothing can be said about fine-tuning: the model was tuned for {explain_short_training(inputs.training_length)}."
             f"{_format_minutes(inputs.training_length)}"
         )
     limit, drop = inputs.requirements.max_forgetting, inputs.forgetting
-    if result.verdict in TUNED_VERDICTS and limit is not None and drop is not None and drop.value > limit:
+    if result.verdict in list_trained_verdicts() and limit is not None and drop is not None and drop.value > limit:
         sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
         yield (
             f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the {format_points(limit)} allowed "
@@ -119,7 +114,7 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
             f"On the test examples that nothing in training resembles {winner.name} scores "
             f"{format_with_interval(winner.clean)}, on all of them {format_percent(score.value)}."
         )
-    if result.verdict in TUNED_VERDICTS and inputs.forgetting is not None:
+    if result.verdict in list_trained_verdicts() and inputs.forgetting is not None:
         falls = "falls by" if inputs.forgetting.value > 0 else "does not fall: the drop is"
         yield f"General ability after tuning {falls} {_format_drop(inputs.forgetting)}."
     mine = [duel for duel in result.comparisons if winner in (duel.simpler, duel.costlier)]
@@ -237,7 +232,7 @@ def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
                 f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed, or could not be "
                 f"judged); were they all wrong, it would score {format_percent(score.value * score.n / asked)}."
             )
-    if not any(is_tuned(contender) for contender in result.ranking):
+    if not any(contender.traits.is_trained for contender in result.ranking):
         yield "No tuned model was among the contenders."
     elif inputs.training_length is not None and not (inputs.undertuned and result.verdict == "cannot tell"):
         yield f"The tuned model was tuned for {explain_short_training(inputs.training_length)}."
@@ -281,7 +276,7 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
             continue  # a warning says it
         unsettled = [
             duel for duel in result.comparisons
-            if duel.simpler is result.winner and duel.outcome == "open" and VERDICT_BY_KIND[duel.costlier.kind] in leaning.against
+            if duel.simpler is result.winner and duel.outcome == "open" and duel.costlier.traits.verdict in leaning.against
         ]  # fmt: skip
         so = ""
         if unsettled:
@@ -331,7 +326,7 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
     ) == compute_cost_bucket(comparison.costlier)
     if comparison.outcome == "short":
         return f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric} after so short a tuning."
-    elaborate = "about as elaborate" if is_same else f"more elaborate ({KIND_NEEDS[comparison.costlier.kind]})"
+    elaborate = "about as elaborate" if is_same else f"more elaborate ({comparison.costlier.traits.needs})"
     if gain.high < 0:
         return f"{name} is {elaborate} and worse: {format_gain(comparison)} in {metric}."
     if gain.high < worthwhile:

@@ -28,7 +28,7 @@ from tunesmith.decision.requirements import (
     get_min_relevant_gain,
 )
 from tunesmith.errors import RecordError
-from tunesmith.records import Comparison, Contender, Evaluation, Requirements, Verdict
+from tunesmith.records import Comparison, Contender, Evaluation, Requirements
 
 ALPHA = 0.05
 POWER = 0.8
@@ -37,21 +37,6 @@ MIN_COST_BUCKET = -1000
 """Of what costs nothing, or nobody knows what: before every number."""
 
 Outcome = Literal["beaten", "short", "open", "blind", "held"]
-
-VERDICT_BY_KIND: Mapping[str, Verdict] = {
-    "outside": "stop",
-    "zero-shot": "prompt",
-    "few-shot": "prompt",
-    "rag": "rag",
-    "tuned": "fine-tune",
-    "tuned+rag": "fine-tune+rag",
-}
-"""The kinds of contenders, simple to dear, and the verdict that each stands for."""
-
-
-def is_tuned(contender: Contender) -> bool:
-    """Whether its score is one of the tuned model."""
-    return contender.kind in ("tuned", "tuned+rag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +58,7 @@ class PairwiseComparison:
     @property
     def is_between_verdicts(self) -> bool:
         """The answer depends on it."""
-        return VERDICT_BY_KIND[self.simpler.kind] != VERDICT_BY_KIND[self.costlier.kind]
+        return self.simpler.traits.verdict != self.costlier.traits.verdict
 
 
 def compare_all_pairs(
@@ -189,7 +174,7 @@ def _classify_outcome(
     if gain.low > requirements.min_gain and comparison.p_value <= ALPHA:
         return replace(comparison, outcome="beaten")
     could_gain = 1 - comparison.simpler.metrics[metric].value > worthwhile
-    if comparison.costlier.name in undertuned and not is_tuned(comparison.simpler) and could_gain:
+    if comparison.costlier.name in undertuned and not comparison.simpler.traits.is_trained and could_gain:
         return replace(comparison, outcome="short")
     if gain.difference > worthwhile and comparison.p_value <= MAX_INCONCLUSIVE_P:
         return replace(comparison, outcome="open", required_n=_estimate_n_to_prove(comparison, requirements))

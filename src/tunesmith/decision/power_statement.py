@@ -29,7 +29,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tunesmith.decision.pairwise_comparison import ALPHA, POWER, VERDICT_BY_KIND, compute_required_standard_errors
+from tunesmith.decision.pairwise_comparison import ALPHA, POWER, compute_required_standard_errors
 from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_relevant_gain
 from tunesmith.records import Answer, Contender, Evaluation, PowerStatement, Requirements
 from tunesmith.records.quantity import format_percent, format_points_number
@@ -98,7 +98,7 @@ def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[
         return quantity.value if quantity and quantity.n else -1.0
 
     ranked = sorted(evaluation.contenders, key=get_score, reverse=True)
-    other = next((one for one in ranked if VERDICT_BY_KIND.get(one.kind) != VERDICT_BY_KIND.get(ranked[0].kind)), None)
+    other = next((one for one in ranked if one.traits.verdict != ranked[0].traits.verdict), None)
     if other is None:
         return None
     pairs = zip(answers[ranked[0].name], answers[other.name], strict=True)

@@ -32,9 +32,6 @@ MAX_FAILURE_RATE = 0.05
 fails on the hard ones would look better than it is; up to here that is worth no more than the smallest gain that makes
 us ask for more data (`MIN_RELEVANT_GAIN`), whatever the missing answers would have been (docs/decisions/015)."""
 
-EXTERNAL_KIND = "outside"
-"""The kind of a system that the user has today: what it costs and takes is known where its file says so."""
-
 
 def get_min_score(requirements: Requirements) -> float:
     """The score that a winner must reach."""
@@ -133,7 +130,7 @@ def _check_latency(contender: Contender, requirements: Requirements, usage_conte
 
 def _suggest_source(column: str, contender: Contender) -> str:
     """How to make a figure known."""
-    if contender.kind == EXTERNAL_KIND:
+    if contender.traits.is_external:
         return f"its file may say it in a column {column}"
     return "its service counted no tokens" if column == "usd" else "no single request was answered"
 

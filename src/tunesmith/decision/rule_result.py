@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tunesmith.decision.context_preferences import EMPTY_CONTEXT
-from tunesmith.decision.pairwise_comparison import PairwiseComparison, is_tuned
+from tunesmith.decision.pairwise_comparison import PairwiseComparison
 from tunesmith.decision.requirements import find_disqualification
 from tunesmith.records import Contender, Evaluation, Quantity, Requirements, TrainingLength, UsageContext, Verdict
 
@@ -28,7 +28,7 @@ class VerdictInput:
         """The names of those that were tuned too little to judge fine-tuning by them."""
         if self.training_length is None or not self.training_length.is_short:
             return frozenset()
-        return frozenset(one.name for one in self.evaluation.contenders if is_tuned(one))
+        return frozenset(one.name for one in self.evaluation.contenders if one.traits.is_trained)
 
     def find_disqualification(self, contender: Contender) -> str | None:
         """Why this contender is out for sure; None when it is in. A low score after too little tuning is no reason."""

@@ -1,7 +1,6 @@
 """From simple to elaborate: the order in which contenders are asked to justify themselves."""
 
-from tunesmith.decision.pairwise_comparison import VERDICT_BY_KIND, compute_cost_bucket
-from tunesmith.errors import RecordError
+from tunesmith.decision.pairwise_comparison import compute_cost_bucket
 from tunesmith.records import Contender
 
 
@@ -11,11 +10,5 @@ def compute_simplicity_key(contender: Contender) -> tuple[int, int, float, str]:
     Wall time differs by a tenth or two from run to run; two contenders that cost the same must not change places for
     it. Tokens do not depend on how busy the machine was.
     """
-    kinds = list(VERDICT_BY_KIND)
-    if contender.kind not in kinds:
-        raise RecordError(
-            "unknown-kind", "The rules of the verdict do not know this kind of contender.",
-            where=contender.name, found=contender.kind, do=f"use one of {', '.join(kinds)}",
-        )  # fmt: skip
     tokens = contender.tokens_in_per_request + contender.tokens_out_per_request
-    return kinds.index(contender.kind), compute_cost_bucket(contender), tokens, contender.name
+    return contender.traits.rank, compute_cost_bucket(contender), tokens, contender.name

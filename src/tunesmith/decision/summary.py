@@ -5,7 +5,6 @@ The sentences of `reasons.py` are the details behind them.
 
 from collections.abc import Callable
 
-from tunesmith.decision.requirements import EXTERNAL_KIND
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
 from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.decision.verdict_phrases import VERDICT_ADVICE, estimate_request_seconds
@@ -105,7 +104,7 @@ def _find_comparison(evaluation: Evaluation, name: str, other: str) -> Compariso
 def find_current_system(evaluation: Evaluation) -> Contender | None:
     """What the user has now: the best of the outside systems whose answers were given."""
     return min(
-        (one for one in evaluation.contenders if one.kind == EXTERNAL_KIND),
+        (one for one in evaluation.contenders if one.traits.is_external),
         key=_build_ranking_key(evaluation),
         default=None,
     )

@@ -68,7 +68,6 @@ from tunesmith.decision.counterfactuals import find_decisive_answers
 from tunesmith.decision.explanations import explain_verdict, list_warnings
 from tunesmith.decision.pair_table import build_pair_table
 from tunesmith.decision.pairwise_comparison import (
-    VERDICT_BY_KIND,
     PairwiseComparison,
     compare_all_pairs,
     estimate_required_examples,
@@ -139,8 +138,8 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
     ):
         return RuleResult("stop", ladder, duels)
     standing = find_undominated(pool, duels)
-    verdict = VERDICT_BY_KIND[standing[0].kind]
-    same = [one for one in standing if VERDICT_BY_KIND[one.kind] == verdict]
+    verdict = standing[0].traits.verdict
+    same = [one for one in standing if one.traits.verdict == verdict]
     doubts = {
         one.name: find_open_comparisons(one, duels, find_disfavored_verdicts(inputs.usage_context)) for one in same
     }
@@ -190,7 +189,7 @@ def find_open_comparisons(
         duel for duel in comparisons
         if duel.simpler is contender and duel.is_between_verdicts and duel.costlier.name not in beaten
         and (duel.outcome == "blind"
-             or (duel.outcome in ("open", "short") and VERDICT_BY_KIND[duel.costlier.kind] not in disfavoured))
+             or (duel.outcome in ("open", "short") and duel.costlier.traits.verdict not in disfavoured))
     )  # fmt: skip
 
 

@@ -15,16 +15,6 @@ VERDICT_ADVICE: Mapping[Verdict, str] = {
 }
 """The verdict as the beginning of a sentence about its winner."""
 
-KIND_NEEDS: Mapping[str, str] = {
-    "outside": "a system of your own",
-    "zero-shot": "needs a prompt",
-    "few-shot": "needs examples in the prompt",
-    "rag": "needs retrieval",
-    "tuned": "needs training",
-    "tuned+rag": "needs training and retrieval",
-}
-"""What each kind of contender needs that a simpler one does without: what "more elaborate" means."""
-
 VERDICT_PHRASES: Mapping[Verdict, str] = {
     "stop": "keep what you have",
     "prompt": "prompt",
@@ -53,7 +43,7 @@ def format_busy_machine(machine: MachineTime) -> str:
 def estimate_request_seconds(contender: Contender, evaluation: Evaluation) -> float | None:
     """Seconds of a request: on this machine those that its cost follows from, so that equal work takes equally long."""
     cost, hourly = contender.usd_per_1000_or_none, evaluation.machine_usd_per_hour
-    is_here = contender.token_price is None and contender.kind != "outside"
+    is_here = contender.token_price is None and not contender.traits.is_external
     if evaluation.machine is None or not is_here or not cost or not hourly:
         return contender.seconds_per_request_or_none
     return cost / 1000 * 3600 / hourly

@@ -24,6 +24,7 @@ from tunesmith.data.read.row_errors import Row, RowError
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.evaluation.harness import ContenderAnswers, Task, build_unscored_answers, score_answers
 from tunesmith.records import Completion, ContenderSpec, Example, Usage, dump_canonical_json
+from tunesmith.records.contender_kinds import EXTERNAL
 
 READERS = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
 COLUMN_ALIASES = {
@@ -100,7 +101,7 @@ def read_external_answers(path: str | Path, examples: Sequence[Example], name: s
             f"; {len(unknown):,} of its rows are about no test example ({_get_row_unit(path)} {truncate_list(unknown)})"
         )
     told = "; ".join((told, *not_understood))
-    profile = ContenderSpec(name=name or path.stem, kind="outside", given=told)
+    profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, given=told)
     logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
     return ExternalContender(profile, completions, _sum_usage([one for one in given if one]), logged, scored_by)
 

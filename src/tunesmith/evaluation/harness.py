@@ -28,7 +28,7 @@ import numpy as np
 from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
 from tunesmith.errors import DataError, UsageError, truncate_list
 from tunesmith.evaluation.judge.caching_completer import sum_usage
-from tunesmith.evaluation.machine_time import EXTERNAL_KIND, estimate_seconds, fit_machine_time
+from tunesmith.evaluation.machine_time import estimate_seconds, fit_machine_time
 from tunesmith.evaluation.scorers.scorer_protocol import (
     MAX_OUTLIER_FRACTION,
     ParsingScorer,
@@ -330,9 +330,7 @@ def _summarize_contender(asked: ContenderAnswers, task: Task, machine: MachineTi
     told = asked.usage.usd_charged if asked.usage else None
     charged = price.compute_usd(tokens_in, tokens_out) if price else (told or 0.0) / requests
     metrics = _compute_metrics(asked, task)
-    worked = (
-        seconds if machine is None or profile.kind == EXTERNAL_KIND else estimate_seconds(asked, machine) / requests
-    )
+    worked = seconds if machine is None or profile.traits.is_external else estimate_seconds(asked, machine) / requests
     return Contender(
         name=profile.name,
         kind=profile.kind,

@@ -27,11 +27,9 @@ from tunesmith.records import Answer, MachineTime
 if TYPE_CHECKING:
     from tunesmith.evaluation.harness import ContenderAnswers
 
-EXTERNAL_KIND = "outside"
 WORK_KINDS = ("read", "written", "constrained", "picked", "retrieved")
 PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
 """How far one measurement of a quiet machine is off another, and as how many contenders that counts; our choice."""
-RETRIEVAL_KINDS = ("rag", "tuned+rag")
 
 
 def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
@@ -65,7 +63,7 @@ def estimate_seconds(one: "ContenderAnswers", machine: MachineTime) -> float:
 
 def is_run_locally(one: "ContenderAnswers") -> bool:
     """Whether this machine answers, and no provider or other system."""
-    return one.spec.kind != EXTERNAL_KIND and one.spec.token_price is None
+    return not one.spec.traits.is_external and one.spec.token_price is None
 
 
 def _select_answered(one: "ContenderAnswers") -> list[Answer]:
@@ -79,8 +77,9 @@ def _sum_seconds(one: "ContenderAnswers") -> float:
 def _count_work(one: "ContenderAnswers") -> list[float]:
     """How much of each kind all its answers took together."""
     work = dict.fromkeys(WORK_KINDS, 0.0)
+    uses_retrieval = one.spec.traits.uses_retrieval
     for answer in _select_answered(one):
         work["read"] += answer.tokens_in - answer.tokens_shared
         work[answer.way] += 1 if answer.way == "picked" else answer.tokens_out
-        work["retrieved"] += one.spec.kind in RETRIEVAL_KINDS
+        work["retrieved"] += uses_retrieval
     return [work[kind] for kind in WORK_KINDS]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tunesmith.errors import RecipeError
 from tunesmith.records import AdapterRecipe, Recipe
+from tunesmith.records.contender_kinds import list_contender_kinds
 
 Rule = Callable[[Recipe], Iterator[str]]
 _REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
@@ -111,11 +112,13 @@ def _check_remote_names(recipe: Recipe) -> Iterator[str]:
     names = [remote.name for remote in recipe.evaluation.remote]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"evaluation.remote has two models named {name}; name each once"
+    # `NAME+rag` is a remote model with retrieval, and must not read like the tuned one with retrieval
+    reserved = [kind.name for kind in list_contender_kinds() if kind.is_trained and not kind.uses_retrieval]
     for name in names:
-        if not _REMOTE_NAME.fullmatch(name) or name == "tuned":
+        if not _REMOTE_NAME.fullmatch(name) or name in reserved:
             yield (
                 f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called; use at most 32 "
-                "letters, digits, dashes and dots, and not the word tuned"
+                f"letters, digits, dashes and dots, and not the word {' or '.join(reserved)}"
             )
 
 

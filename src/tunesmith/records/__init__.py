@@ -21,6 +21,7 @@ from tunesmith.records.contamination_report import (
     ContaminatedExample,
     ContaminationReport,
 )
+from tunesmith.records.contender_kinds import Verdict
 from tunesmith.records.cost_report import (
     BreakEvenPoint,
     ContenderCost,
@@ -34,7 +35,7 @@ from tunesmith.records.cost_report import (
 )
 from tunesmith.records.dataset import CheckReport, DataFormat, Dataset, Problem, Severity, SourceFile, Split
 from tunesmith.records.dataset_description import DataDescription, LengthStats
-from tunesmith.records.decision import Decision, PairSummary, PowerStatement, Requirements, Verdict, format_verdict
+from tunesmith.records.decision import Decision, PairSummary, PowerStatement, Requirements, format_verdict
 from tunesmith.records.evaluation import (
     Answer,
     Comparison,

@@ -1,16 +1,13 @@
 """The answer to "should I prompt, retrieve or fine-tune?", with its reasons."""
 
-from typing import Literal
-
 from pydantic import Field
 
+from tunesmith.records.contender_kinds import Verdict
 from tunesmith.records.evaluation import Comparison
 from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 from tunesmith.records.training_length import TrainingLength
 from tunesmith.records.usage_context import UsageContext
-
-Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
 
 
 def format_verdict(verdict: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from tunesmith.records.contender_kinds import ContenderKind, get_contender_kind
 from tunesmith.records.example import Message
 from tunesmith.records.origin import Origin
 from tunesmith.records.protocols import GenerationMode
@@ -69,7 +70,7 @@ class Usage(Record):
 class ContenderSpec(Record):
     """What a contender is, apart from its answers.
 
-    `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `given` says in words what it was given
+    `kind` is a name in the table of `contender_kinds.py`, `traits` its row; `given` says in words what it was given
     besides the question; `chosen` are sentences about what was chosen for it on the validation examples, with numbers.
     `setup_seconds` of this machine and `setup_usd_charged` by a provider had to be spent once (tuning, searching a
     prompt, indexing). `build_token_price` is set where a provider answers: then the machine's hours are not counted.
@@ -84,6 +85,11 @@ class ContenderSpec(Record):
     setup_usd_charged: float = 0.0
     token_price: TokenPrice | None = None
     retrieval_hits: Quantity | None = None
+
+    @property
+    def traits(self) -> ContenderKind:
+        """What follows from its kind. Errors: `RecordError` for a kind that this version does not know."""
+        return get_contender_kind(self.kind, self.name)
 
 
 class ContenderRecord(Record):
@@ -158,18 +164,23 @@ class Contender(Record):
     retrieval_hits: Quantity | None = None
 
     @property
+    def traits(self) -> ContenderKind:
+        """What follows from its kind. Errors: `RecordError` for a kind that this version does not know."""
+        return get_contender_kind(self.kind, self.name)
+
+    @property
     def usd_per_1000_or_none(self) -> float | None:
         """None where nobody knows: an outside system that tells no price, a provider whose tokens nobody counted."""
         if self.token_price is not None:
             is_free = self.token_price.compute_usd(1, 1) == 0
             return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
-        is_told = self.kind != "outside" or (self.usage is not None and self.usage.usd_charged is not None)
+        is_told = not self.traits.is_external or (self.usage is not None and self.usage.usd_charged is not None)
         return self.usd_per_1000 if is_told else None
 
     @property
     def seconds_per_request_or_none(self) -> float | None:
         """None for an outside system that does not tell its time."""
-        is_told = self.kind != "outside" or (self.usage is not None and self.usage.seconds > 0)
+        is_told = not self.traits.is_external or (self.usage is not None and self.usage.seconds > 0)
         return self.seconds_per_request if is_told else None
 
 
@@ -244,6 +255,15 @@ class Evaluation(Record):
         return {contender.name: contender for contender in self.contenders}[name]
 
 
+SCORER_SEPARATOR = " + "
+"""Between the names of a scorer and of the judge beside it, as run folders store them."""
+
+
+def join_scorer_names(first: str, second: str) -> str:
+    """The name of two scorers that stand side by side, the deciding one first."""
+    return f"{first}{SCORER_SEPARATOR}{second}"
+
+
 def split_scorer_name(scorer: str) -> list[str]:
     """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
-    return scorer.split(" + ")
+    return scorer.split(SCORER_SEPARATOR)

@@ -24,7 +24,7 @@ def format_cost_basis(contender: Contender, evaluation: Evaluation) -> str:
     """Where the cost comes from."""
     if contender.token_price is not None:
         return "charged by the token"
-    if contender.kind == "outside":
+    if contender.traits.is_external:
         return "as its file says"
     return f"at {format_usd(evaluation.machine_usd_per_hour)} an hour"
 
@@ -32,7 +32,7 @@ def format_cost_basis(contender: Contender, evaluation: Evaluation) -> str:
 def format_cost_bases(evaluation: Evaluation) -> str:
     """Where all costs come from, in a sentence."""
     charged = [one.name for one in evaluation.contenders if one.token_price is not None]
-    outside = [one.name for one in evaluation.contenders if one.kind == "outside"]
+    outside = [one.name for one in evaluation.contenders if one.traits.is_external]
     told = f"Dollars follow from {format_usd(evaluation.machine_usd_per_hour)} an hour of this machine"
     told += f", those of {', '.join(charged)} from the tokens that are charged" if charged else ""
     told += f", those of {', '.join(outside)} from its file where that says so" if outside else ""

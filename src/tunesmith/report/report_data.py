@@ -10,9 +10,6 @@ from tunesmith.report.report_input import ReportInput
 MAX_ALL_PAIRS_CONTENDERS = 5
 """Contenders of which a chart can still show every pair."""
 
-BASELINE_KINDS = ("outside", "zero-shot", "few-shot", "rag")
-"""The kinds of contenders that change no weights."""
-
 
 def build_report_json(content: ReportInput, report: Path) -> dict[str, Any]:
     """The verdict with all of its numbers: the content of `report.json` and of `decide --json`."""
@@ -74,7 +71,7 @@ def find_best(content: ReportInput, *, tuned: bool) -> Contender | None:
     among = [
         contender
         for contender in content.evaluation.contenders
-        if (contender.kind not in BASELINE_KINDS) == tuned and metric in contender.metrics
+        if contender.traits.is_trained == tuned and metric in contender.metrics
     ]
     winner = content.decision.winner
     return max(among, key=lambda one: (one.name == winner, one.metrics[metric].value), default=None)

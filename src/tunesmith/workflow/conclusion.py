@@ -14,7 +14,6 @@ from tunesmith.analysis.error_analysis import analyze_errors
 from tunesmith.analysis.labeling_sheet import write_labeling_sheet
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.decision.cost_calculation import build_cost_report
-from tunesmith.decision.requirements import EXTERNAL_KIND
 from tunesmith.evaluation.harness import ContenderAnswers, evaluate_answers
 from tunesmith.evaluation.judge.judge_scorers import ScorerWithJudge
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
@@ -153,7 +152,7 @@ def _compute_cost(
         data.recipe,
         data_examples=len(split.train) + len(split.validation) + len(split.test),
         tuning=TrainingCost(seconds=result.seconds) if result else None,
-        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and one.spec.kind != EXTERNAL_KIND),
+        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and not one.spec.traits.is_external),
         decision_seconds=evidence.seconds,
         judge_usd=evidence.judge_usd,
         judge_usd_charged=evidence.judge_usd_charged,
@@ -170,7 +169,11 @@ def _analyze_errors(
     focus = choose_focus(content)
     if focus is None:
         return None
-    beliefs = predict_train_labels(data.train, model, form) if focus.startswith("tuned") else None
+    beliefs = (
+        predict_train_labels(data.train, model, form)
+        if content.evaluation.get_contender(focus).traits.is_trained
+        else None
+    )
     analysis = analyze_errors(
         content.evaluation,
         content.answers[focus],

@@ -43,6 +43,7 @@ from tunesmith.records import (
     Quantity,
     Recipe,
 )
+from tunesmith.records.contender_kinds import FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL, ZERO_SHOT, ContenderKind
 from tunesmith.workflow.candidate_selection import CandidateSelector, Selection, constrain_candidate
 from tunesmith.workflow.contender_loading import build_inference_config
 from tunesmith.workflow.contender_models import ContenderModel
@@ -77,8 +78,8 @@ class ContenderFactory:
 
     def build_untuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
         """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
-        yield self._build_contender(model, "zero-shot", "zero-shot", PLAIN_CANDIDATE, model.unconstrained)
-        yield from self._build_constrained(model, "zero-shot", "zero-shot")
+        yield self._build_contender(model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained)
+        yield from self._build_constrained(model, "zero-shot", ZERO_SHOT)
         instructions = [
             one
             for one in write_instructions(self.train, self.output_constraint, self.recipe.seed)
@@ -87,27 +88,27 @@ class ContenderFactory:
         shown = yield from self._build_with_format_shown(model, instructions)
         for prompt in self.prompts:
             choice = self._select(model, prompt.name, [prompt.candidate])
-            yield self._build_selected(model, prompt.name, "zero-shot", choice)
+            yield self._build_selected(model, prompt.name, ZERO_SHOT, choice)
         most, labels = self.recipe.evaluation.shots, len(self.output_constraint.labels) if self.output_constraint else 0
         shots = build_shot_candidates(
             self.train, most, self.recipe.seed, labels, self._find_longest_fitting_prompt(model), model.context_budget
         )
         if shots:
             choice = self._select(model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown))
-            yield self._build_selected(model, "few-shot", "few-shot", choice)
+            yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
             shots = _rank_shot_sets(shots, choice)
         yield from self._build_searched_prompt(model, shots, instructions)
         for name in self.indexes:
-            yield self._build_retrieval(model, name, "rag", (NO_INSTRUCTION, self.instruction))
+            yield self._build_retrieval(model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction))
 
     def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
         """The tuned model: alone, held to the form, with what is nearest. It was tuned on bare questions."""
-        yield self._build_contender(model, "tuned", "tuned", PLAIN_CANDIDATE, model.unconstrained)
-        yield from self._build_constrained(model, "tuned", "tuned")
+        yield self._build_contender(model, "tuned", TUNED, PLAIN_CANDIDATE, model.unconstrained)
+        yield from self._build_constrained(model, "tuned", TUNED)
         for name in self.indexes:
-            yield self._build_retrieval(model, f"tuned+{name}", "tuned+rag", (NO_INSTRUCTION,))
+            yield self._build_retrieval(model, name, f"tuned+{name}", TUNED_RETRIEVAL, (NO_INSTRUCTION,))
 
-    def _build_constrained(self, model: ContenderModel, name: str, kind: str) -> Iterator[RunnableContender]:
+    def _build_constrained(self, model: ContenderModel, name: str, kind: ContenderKind) -> Iterator[RunnableContender]:
         if model.constrained:
             candidates = [constrain_candidate(PLAIN_CANDIDATE, completer, how) for how, completer in model.constrained]
             choice = self.selector.select(
@@ -148,7 +149,7 @@ class ContenderFactory:
             for one in showing.values()
         ]
         choice = self._select(model, name, candidates)
-        yield self._build_selected(model, name, "zero-shot", choice)
+        yield self._build_selected(model, name, ZERO_SHOT, choice)
         return next(one for one in showing.values() if one.text == choice.candidate.instruction)
 
     def _add_format_to_shots(
@@ -189,7 +190,7 @@ class ContenderFactory:
             self.instruction = next(
                 (one for one in instructions if one.text == choice.candidate.instruction), NO_INSTRUCTION
             )
-            yield self._build_selected(model, "searched", "few-shot", choice)
+            yield self._build_selected(model, "searched", FEW_SHOT, choice)
 
     def _search_with_dspy(self, completer: Completer, measure: Measure) -> OptimizedPrompt:
         evaluation = self.recipe.evaluation
@@ -199,9 +200,14 @@ class ContenderFactory:
         )  # fmt: skip
 
     def _build_retrieval(
-        self, model: ContenderModel, name: str, kind: str, instructions: Sequence[Instruction]
+        self,
+        model: ContenderModel,
+        index_name: str,
+        name: str,
+        kind: ContenderKind,
+        instructions: Sequence[Instruction],
     ) -> RunnableContender:
-        index, k = self.indexes[name.removeprefix("tuned+")], self.recipe.retrieval.k
+        index, k = self.indexes[index_name], self.recipe.retrieval.k
         candidates = build_retrieval_candidates(
             index, (k,) if k else DEFAULT_KS, list(dict.fromkeys(instructions)), model.context_budget
         )
@@ -232,21 +238,23 @@ class ContenderFactory:
             _format_selection_name(model, what), both, model.unconstrained, model.price, variants
         )
 
-    def _build_selected(self, model: ContenderModel, name: str, kind: str, choice: Selection) -> RunnableContender:
+    def _build_selected(
+        self, model: ContenderModel, name: str, kind: ContenderKind, choice: Selection
+    ) -> RunnableContender:
         return self._build_contender(model, name, kind, choice.candidate, model.unconstrained, choice)
 
     def _build_contender(
         self,
         model: ContenderModel,
         name: str,
-        kind: str,
+        kind: ContenderKind,
         candidate: Candidate,
         base: Completer,
         choice: Selection | None = None,
     ) -> RunnableContender:
         profile = ContenderSpec(
             name=f"{model.name}+{name}" if model.name else name,
-            kind=kind,
+            kind=kind.name,
             given=", ".join(part for part in (model.description, candidate.description) if part),
             chosen=choice.result.sentences if choice and _is_worth_reporting(choice) else (),
             setup_seconds=model.setup_seconds + (choice.seconds if choice and model.price is None else 0.0),

@@ -13,7 +13,6 @@ from tunesmith.baselines.rag.document_passages import Passage
 from tunesmith.baselines.rag.prompt_augmentation import ExampleIndex, PassageIndex, RetrievalIndex
 from tunesmith.baselines.rag.search_index import get_search_factory
 from tunesmith.baselines.successive_halving import Candidate
-from tunesmith.decision.requirements import EXTERNAL_KIND
 from tunesmith.decision.rule_result import VerdictInput
 from tunesmith.decision.verdict import apply_rules
 from tunesmith.errors import ModelError, RunError, UsageError, truncate_list
@@ -35,11 +34,12 @@ from tunesmith.records import (
     Recipe,
     Run,
 )
+from tunesmith.records.contender_kinds import TUNED
 from tunesmith.runs.contender_files import read_index, read_inference_config
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.contender_models import CALIBRATED_LABEL, ContenderModel
 
-TUNED_CONTENDER = "tuned"
+TUNED_CONTENDER = TUNED.name
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenConten
         )
     decision, evaluation = folder.read(Decision), folder.read(Evaluation)
     winner = decision.winner
-    if winner is not None and evaluation.get_contender(winner).kind != EXTERNAL_KIND:
+    if winner is not None and not evaluation.get_contender(winner).traits.is_external:
         return ChosenContender(
             _load_inference_config(folder, winner), f"{winner} answers: the winner, verdict {decision.verdict}."
         )
@@ -132,9 +132,9 @@ def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenConten
 def _find_best_contender(evaluation: Evaluation, decision: Decision) -> str:
     """Where nobody wins: whoever the verdict hangs on, else the highest score, of equals the simplest."""
     found = apply_rules(VerdictInput(evaluation, decision.bar, decision.circumstances, decision.forgetting))
-    if decision.verdict == "cannot tell" and found.best and found.best.kind != EXTERNAL_KIND:
+    if decision.verdict == "cannot tell" and found.best and not found.best.traits.is_external:
         return found.best.name
-    ours = [contender for contender in found.ranking if contender.kind != EXTERNAL_KIND]
+    ours = [contender for contender in found.ranking if not contender.traits.is_external]
     scored = [one for one in ours if one.metrics[evaluation.metric].n]
     return max(scored or ours, key=lambda one: one.metrics[evaluation.metric].value).name  # the first of equals
 
@@ -146,7 +146,7 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
             "no-such-contender", "The run has no contender of this name.", where=str(folder.path), found=name,
             do=f"give one of {', '.join(known)}" if known else "leave --contender out: the tuned model answers",
         )  # fmt: skip
-    if name in known and folder.read_contender(name).profile.kind == EXTERNAL_KIND:
+    if name in known and folder.read_contender(name).profile.traits.is_external:
         raise UsageError(
             "outside-system", "Its answers came from a file: tunesmith cannot ask it.", where=str(folder.path),
             found=name, do="ask that system itself, or give another contender",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.decision.requirements import EXTERNAL_KIND
 from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, compute_probe_fingerprint, measure_general_ability
 from tunesmith.evaluation.forgetting.probe_comparison import compute_forgetting
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
@@ -212,6 +211,6 @@ def _sum_seconds(
     runner: EvaluationRunner, chooser: CandidateSelector, run: Run, forgetting: Forgetting | None, judged: Usage
 ) -> float:
     """What choices, asking, tuning, general ability and judging took, added up over all sittings."""
-    asking = sum(one.usage.seconds for one in runner.answer_sets if one.usage and one.spec.kind != EXTERNAL_KIND)
+    asking = sum(one.usage.seconds for one in runner.answer_sets if one.usage and not one.spec.traits.is_external)
     tuning = run.result.seconds if run.result else 0.0
     return chooser.seconds + asking + tuning + (forgetting.seconds if forgetting else 0.0) + judged.seconds

@@ -18,6 +18,7 @@ from tunesmith.baselines.rag.retrieval_candidates import DEFAULT_KS
 from tunesmith.baselines.successive_halving import count_required_answers
 from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, load_probe_items
 from tunesmith.records import EstimateInterval, Recipe
+from tunesmith.records.contender_kinds import ContenderKind, list_contender_kinds
 from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
 
 if TYPE_CHECKING:
@@ -88,46 +89,10 @@ def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, 
     not tuned often talks to the limit. Every candidate of a choice is asked freely and held to a form, where there is
     one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
     """
-    example = workload.tokens_read / max(1, workload.examples)
-    with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
-    forms = 2 if recipe.evaluation.constrained else 1
-    ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
-    shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
-    are_labels = recipe.evaluation.constrained and workload.label_tokens > 0
-    tests, held_only = workload.test_examples, (workload.test_examples if forms == 2 else 0)
-    beside = (
-        len(workload.answer_lengths) if are_labels else 0
-    )  # calibrated: a second way, for the form and around each best
-
-    searched = tests if recipe.evaluation.trials else 0
-    show, own = workload.format_instructions, workload.custom_prompts
-    shown_too = len(workload.answer_lengths) if show else 0  # the best shots once more, with the labels or the JSON
-
-    def count_trials(candidates: int) -> int:
-        return count_required_answers(forms * candidates, len(workload.answer_lengths)) // forms
-
-    asked = [  # (how much longer a prompt is, whether the model is tuned, free answers, answers held to a form)
-        (1.0, False, tests, held_only + 2 * beside),  # zero-shot
-        (
-            1.0,
-            False,
-            count_trials(show),
-            count_trials(show) + (beside + tests if show else 0),
-        ),  # shown the labels or the JSON
-        (1.0, False, own * count_trials(1), own * (count_trials(1) + beside + tests)),  # prompts of the user's own
-        (1.0, False, count_trials(shots) + shown_too, count_trials(shots) + beside + tests + shown_too),  # few-shot
-        (
-            1.0,
-            False,
-            count_trials(recipe.evaluation.trials),
-            count_trials(recipe.evaluation.trials) + beside + searched,
-        ),  # searched
-        (with_found, False, count_trials(2 * ks), count_trials(2 * ks) + beside + tests),  # rag
-        (1.0, True, tests, held_only + 2 * beside),  # tuned
-        (with_found, True, count_trials(ks), count_trials(ks) + beside + tests),  # tuned+rag
-    ]
+    are_labels, tests = _are_labels(workload, recipe), workload.test_examples
+    asked = [(one, kind.is_trained) for kind in list_contender_kinds() for one in _list_asked(kind, workload, recipe)]
     parts = []
-    for longer, is_tuned, free, held in asked:
+    for (longer, free, held), is_tuned in asked:
         one = estimate_generation_seconds(profile, workload, free if are_labels else free + held, recipe, longer)
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
         parts.append(EstimateInterval(low=one.low, expected=expected, high=one.high))
@@ -141,6 +106,47 @@ def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, 
         )
         parts.append(EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high))
     return sum_intervals(parts)
+
+
+def _are_labels(workload: Workload, recipe: Recipe) -> bool:
+    return recipe.evaluation.constrained and workload.label_tokens > 0
+
+
+def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[tuple[float, int, int]]:
+    """What the contenders of a kind are asked, choices included: (how much longer a prompt is than a question, free
+    answers, answers held to a form)."""
+    forms = 2 if recipe.evaluation.constrained else 1
+    tests, validation = workload.test_examples, len(workload.answer_lengths)
+    # calibrated: a second way, for the form and around each best
+    beside = validation if _are_labels(workload, recipe) else 0
+
+    def count_trials(candidates: int) -> int:
+        return count_required_answers(forms * candidates, validation) // forms
+
+    def choose(candidates: int, more: int = 0) -> tuple[int, int]:
+        """The answers of a choice and of the test: those of every candidate, free and held, then those of the best."""
+        return count_trials(candidates) + more, count_trials(candidates) + beside + tests + more
+
+    if kind.is_external:
+        return []
+    show, own, trials = workload.format_instructions, workload.custom_prompts, recipe.evaluation.trials
+    if kind.uses_retrieval:
+        example = workload.tokens_read / max(1, workload.examples)
+        with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
+        ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
+        # a tuned model is asked as it was tuned, any other with an instruction, too
+        return [(with_found, *choose(ks if kind.is_trained else 2 * ks))]
+    if kind.shows_examples:
+        shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
+        shown_too = validation if show else 0  # the best shots once more, with the labels or the JSON
+        searched = count_trials(trials) + beside + (tests if trials else 0)
+        return [(1.0, *choose(shots, shown_too)), (1.0, count_trials(trials), searched)]
+    bare = [(1.0, tests, (tests if forms == 2 else 0) + 2 * beside)]
+    if not kind.takes_custom_prompts:
+        return bare
+    shown = (1.0, count_trials(show), count_trials(show) + (beside + tests if show else 0))
+    free, held = choose(1)
+    return [*bare, shown, (1.0, own * free, own * held)]
 
 
 def _estimate_labeling_seconds(

@@ -76,7 +76,7 @@ class EvaluationRunner:
                 write_inference_config(self.folder, entrant.inference_config)
             one = self._measure_judge_usage(partial(self._answers, entrant))
             is_text = any(part in FREE_TEXT_SCORERS for part in split_scorer_name(self.task.scorer.name))
-            if likelihoods and one.name == one.spec.kind and is_text:
+            if likelihoods and is_text and one.spec.traits.has_reference_probability(one.name):
                 one = self._add_reference_likelihoods(one, likelihoods)
             self._save_answers(with_notes(self._add_latency(one, entrant), notes))
             if self.stop.is_requested():

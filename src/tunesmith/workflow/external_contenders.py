@@ -14,13 +14,7 @@ from tunesmith.errors import UsageError
 from tunesmith.evaluation.external_answers import ExternalContender, read_external_answers
 from tunesmith.models.resolve import is_folder_path
 from tunesmith.records import Example, Recipe
-
-UNTUNED_CONTENDERS = (
-    "zero-shot", "zero-shot-constrained", "zero-shot+labels", "zero-shot+schema", "few-shot", "searched", "rag",
-    "rag-documents",
-)  # fmt: skip
-"""How a model that is not tuned is asked (`lineup.py`)."""
-TUNED_CONTENDERS = ("tuned", "tuned-constrained", "tuned+rag", "tuned+rag-documents")
+from tunesmith.records.contender_kinds import list_planned_names
 
 
 def read_external_contenders(
@@ -41,15 +35,16 @@ def read_custom_prompts(recipe: Recipe) -> list[UserPrompt]:
     if recipe.evaluation.prompts is None:
         return []
     prompts = read_user_prompts(Path(recipe.evaluation.prompts).expanduser())
-    check_name_conflicts(prompts, (*UNTUNED_CONTENDERS, *TUNED_CONTENDERS))
+    check_name_conflicts(prompts, (*list_planned_names(trained=False), *list_planned_names(trained=True)))
     return prompts
 
 
 def list_contender_names(recipe: Recipe, own: Sequence[str] = ()) -> Iterator[str]:
     """The names that contenders other than files may have; `own` are those of the user's own prompts."""
-    yield from (*UNTUNED_CONTENDERS, *own, *TUNED_CONTENDERS)
+    untuned = [*list_planned_names(trained=False), *own]
+    yield from (*untuned, *list_planned_names(trained=True))
     for remote in recipe.evaluation.remote:
-        yield from (f"{remote.name}+{way}" for way in (*UNTUNED_CONTENDERS, *own))
+        yield from (f"{remote.name}+{way}" for way in untuned)
 
 
 def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path]:

@@ -15,6 +15,7 @@ from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import Completer, ContenderRecord, ContenderSpec, Evaluation, Example, Recipe, Split, TestSet
+from tunesmith.records.contender_kinds import TUNED, ZERO_SHOT
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.quantity import format_usd
 from tunesmith.runs.run_folder import RunFolder
@@ -203,7 +204,8 @@ def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[Runn
         if one.name == recipe.judge.model:
             continue
         price = get_remote_price(one, recipe)
-        profile = ContenderSpec(name=one.name, kind="zero-shot", given=f"{one.model} at {one.url}", token_price=price)
+        given = f"{one.model} at {one.url}"
+        profile = ContenderSpec(name=one.name, kind=ZERO_SHOT.name, given=given, token_price=price)
         service = open_remote(one, listener)
         found.append((_add_instruction(profile, service, recipe.data.instruction), service.notes))
     return found
@@ -244,5 +246,5 @@ def _build_contender(
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
     completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).create_completer(limit)
     is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
-    kind = "tuned" if is_tuned else "zero-shot"
-    return _add_instruction(ContenderSpec(name=name, kind=kind, given=""), completer, instruction)
+    profile = ContenderSpec(name=name, kind=(TUNED if is_tuned else ZERO_SHOT).name, given="")
+    return _add_instruction(profile, completer, instruction)

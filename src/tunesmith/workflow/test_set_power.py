@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tunesmith.baselines.output_constraint import infer_output_constraint
 from tunesmith.decision.power_statement import Disagreement, build_power_statement, measure_disagreement
 from tunesmith.records import Answer, Evaluation, PowerStatement, Recipe
+from tunesmith.records.contender_kinds import EXTERNAL, PlanCondition, list_contender_kinds
 
 if TYPE_CHECKING:
     from tunesmith.workflow.data_preparation import PreparedData
@@ -47,11 +48,18 @@ def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
 
     `own` is how many prompts of the user's own there are.
     """
-    indexes = 2 if recipe.retrieval.documents is not None else 1
-    held = 1 if has_form and recipe.evaluation.constrained else 0
-    models = 1 + len(recipe.evaluation.remote)
-    dearer = models * indexes + 1 + held + indexes  # retrieval, tuned, tuned and held to the form, tuned and retrieval
-    if not recipe.evaluation.answers:
-        return dearer
-    prompts = 2 + held + (1 if has_form else 0) + own + (1 if recipe.evaluation.trials else 0)
-    return dearer + models * prompts  # what is there today is simpler than any prompt
+    takes_part: dict[PlanCondition, bool] = {
+        "always": True,
+        "constrained": has_form and recipe.evaluation.constrained,
+        "format": has_form,
+        "trials": recipe.evaluation.trials > 0,
+        "documents": recipe.retrieval.documents is not None,
+    }
+    asked = [kind for kind in list_contender_kinds() if kind.contenders]
+    simplest = EXTERNAL if recipe.evaluation.answers else asked[0]  # what is there today is simpler than any prompt
+    challengers = 0
+    for kind in asked:
+        if kind.verdict != simplest.verdict:
+            each = sum(takes_part[one.condition] for one in kind.contenders) + own * kind.takes_custom_prompts
+            challengers += each * (1 if kind.is_trained else 1 + len(recipe.evaluation.remote))
+    return challengers

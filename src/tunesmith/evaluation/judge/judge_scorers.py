@@ -26,6 +26,7 @@ from tunesmith.evaluation.scorers.scorer_protocol import (
     score_items,
     score_one,
 )
+from tunesmith.records.evaluation import join_scorer_names
 
 CONTROL_QUESTION = "Which chemical element has the symbol Au, and what is its atomic number?"
 CONTROL_ANSWER = "Gold; its atomic number is 79."
@@ -170,7 +171,8 @@ class ScorerWithJudge:
 
     def __init__(self, plain: Scorer, judge: JudgeScorer, *, decides: bool) -> None:
         self._plain, self._judge, self._decides = plain, judge, decides
-        self.name = f"{judge.name} + {plain.name}" if decides else f"{plain.name} + {judge.name}"
+        first, second = (judge, plain) if decides else (plain, judge)
+        self.name = join_scorer_names(first.name, second.name)
         self.metric = judge.metric if decides else plain.metric
 
     @property

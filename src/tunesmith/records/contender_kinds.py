@@ -1,0 +1,147 @@
+"""What each kind of contender is: one table that every room asks, instead of comparing names of kinds.
+
+A kind is stored in run folders by its name (`Contender.kind`); everything that follows from it is a column here.
+`Contender.traits` is the row. A new kind is a new row, and whoever asks the table knows it: the ladder and the verdict
+(`decision/`), what it costs, how it is counted and forecast (`workflow/`), the side it stands on in a report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from tunesmith.errors import RecordError
+
+Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
+
+ExamplesNeeded = Literal["test", "shots", "unless documents", "all"]
+"""How many examples somebody must make for it: those of the test alone; at most all, for the shots; all, unless it
+searches documents instead; all."""
+
+PlanCondition = Literal["always", "constrained", "format", "trials", "documents"]
+"""When a planned contender takes part: always; where answers keep a form and are held to it (`constrained`), or where
+they keep one that can be shown (`format`); where prompts are searched; where there are documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedContender:
+    """One contender that a run makes of a kind.
+
+    `names` are what it may be called, one of them in a run. `has_reference_probability`: its score stands beside how
+    likely the model finds the right answers, where those are free text.
+    """
+
+    names: tuple[str, ...]
+    condition: PlanCondition = "always"
+    has_reference_probability: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContenderKind:
+    """A row of the table.
+
+    `rank` orders the kinds from simple to elaborate, in tens so that a new kind fits between two; `verdict` is the
+    answer that a winner of this kind gives; `needs` says what it takes that a simpler kind does without.
+    `is_trained`: its weights come from the user's examples. `pays_hosting`: it needs a server of its own where nobody
+    charges by the token. `goes_stale`: it may be wrong once the facts have changed. `is_external`: the user's own
+    system, of which we see the answers only. `contenders` are those that a run makes, in their order.
+    """
+
+    name: str
+    rank: int
+    verdict: Verdict
+    needs: str
+    examples_needed: ExamplesNeeded
+    contenders: tuple[PlannedContender, ...] = ()
+    is_trained: bool = False
+    uses_retrieval: bool = False
+    shows_examples: bool = False
+    takes_custom_prompts: bool = False
+    pays_hosting: bool = False
+    goes_stale: bool = False
+    is_external: bool = False
+
+    def has_reference_probability(self, name: str) -> bool:
+        """Whether the contender of this name is told how likely its model finds the right answers."""
+        return any(name in one.names and one.has_reference_probability for one in self.contenders)
+
+
+EXTERNAL = ContenderKind(
+    "outside", rank=0, verdict="stop", needs="a system of your own", examples_needed="test", is_external=True
+)
+ZERO_SHOT = ContenderKind(
+    "zero-shot", rank=10, verdict="prompt", needs="needs a prompt", examples_needed="test",
+    takes_custom_prompts=True,
+    contenders=(
+        PlannedContender(("zero-shot",), has_reference_probability=True),
+        PlannedContender(("zero-shot-constrained",), "constrained"),
+        PlannedContender(("zero-shot+labels", "zero-shot+schema"), "format"),
+    ),
+)  # fmt: skip
+FEW_SHOT = ContenderKind(
+    "few-shot", rank=20, verdict="prompt", needs="needs examples in the prompt", examples_needed="shots",
+    shows_examples=True,
+    contenders=(
+        PlannedContender(("few-shot",), has_reference_probability=True),
+        PlannedContender(("searched",), "trials"),
+    ),
+)  # fmt: skip
+RETRIEVAL = ContenderKind(
+    "rag", rank=30, verdict="rag", needs="needs retrieval", examples_needed="unless documents",
+    uses_retrieval=True, goes_stale=True,
+    contenders=(
+        PlannedContender(("rag",), has_reference_probability=True),
+        PlannedContender(("rag-documents",), "documents"),
+    ),
+)  # fmt: skip
+TUNED = ContenderKind(
+    "tuned", rank=40, verdict="fine-tune", needs="needs training", examples_needed="all",
+    is_trained=True, pays_hosting=True, goes_stale=True,
+    contenders=(
+        PlannedContender(("tuned",), has_reference_probability=True),
+        PlannedContender(("tuned-constrained",), "constrained"),
+    ),
+)  # fmt: skip
+TUNED_RETRIEVAL = ContenderKind(
+    "tuned+rag", rank=50, verdict="fine-tune+rag", needs="needs training and retrieval", examples_needed="all",
+    is_trained=True, uses_retrieval=True, pays_hosting=True,
+    contenders=(
+        PlannedContender(("tuned+rag",), has_reference_probability=True),
+        PlannedContender(("tuned+rag-documents",), "documents"),
+    ),
+)  # fmt: skip
+
+CONTENDER_KINDS: dict[str, ContenderKind] = {
+    kind.name: kind for kind in (EXTERNAL, ZERO_SHOT, FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL)
+}
+"""All kinds by name. Ask it when the question comes up: a module that copies it at import would miss a new row."""
+
+
+def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
+    """The kind of that name. Errors: `RecordError` for one that is not in the table; `contender` is who bears it."""
+    if name not in CONTENDER_KINDS:
+        raise RecordError(
+            "unknown-kind", "The rules of the verdict do not know this kind of contender.",
+            where=contender, found=name, do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
+        )  # fmt: skip
+    return CONTENDER_KINDS[name]
+
+
+def list_contender_kinds() -> list[ContenderKind]:
+    """All kinds, from simple to elaborate."""
+    return sorted(CONTENDER_KINDS.values(), key=lambda kind: kind.rank)
+
+
+def list_planned_names(*, trained: bool) -> list[str]:
+    """What the contenders that a run makes may be called: those of the tuned model, or those of any other."""
+    kinds = [kind for kind in list_contender_kinds() if kind.is_trained == trained]
+    return [name for kind in kinds for one in kind.contenders for name in one.names]
+
+
+def list_verdicts(chosen: Callable[[ContenderKind], bool]) -> frozenset[Verdict]:
+    """The verdicts that the chosen kinds stand for."""
+    return frozenset(kind.verdict for kind in CONTENDER_KINDS.values() if chosen(kind))
+
+
+def list_trained_verdicts() -> frozenset[Verdict]:
+    """The verdicts that advise to tune."""
+    return list_verdicts(lambda kind: kind.is_trained)
