@@ -71,7 +71,10 @@ def test_sleeping_takes_the_given_time() -> None:
 
 def test_a_process_armed_by_its_environment_dies() -> None:
     environment = {**os.environ, failpoints.ENV_VARIABLE: "a:2:kill9"}
-    code = "from tunesmith import failpoints; failpoints.hit('a'); print('once', flush=True); failpoints.hit('a'); print('twice')"
+    code = (
+        "from tunesmith import failpoints; failpoints.hit('a'); print('once', flush=True); failpoints.hit('a'); "
+        "print('twice')"
+    )
     done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "once\n")
 

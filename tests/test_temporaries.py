@@ -22,7 +22,8 @@ import os, signal, sys
 from pathlib import Path
 from tunesmith.atomic_io import replace_atomically
 from tunesmith.temporary_files import make_temporary_folder
-with make_temporary_folder(Path(sys.argv[1]) / "model") as place, replace_atomically(Path(sys.argv[1]) / "x.json") as file:
+folder = Path(sys.argv[1])
+with make_temporary_folder(folder / "model") as place, replace_atomically(folder / "x.json") as file:
     (place / "weights").write_text("x")
     print(place.name, file.name, flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -160,7 +160,8 @@ class TrainingError(TunesmithError):
 
 
 class DiskFull(TrainingError):
-    """No room for a checkpoint: it takes `required_bytes` at `path`, where `free_bytes` are. Those before it are whole."""
+    """No room for a checkpoint: it takes `required_bytes` at `path`, where `free_bytes` are. Those before it are
+    whole."""
 
     def __init__(self, path: str, required_bytes: int, free_bytes: int, do: str) -> None:
         self.path, self.required_bytes, self.free_bytes = path, required_bytes, free_bytes

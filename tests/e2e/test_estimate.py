@@ -133,9 +133,11 @@ def a_run(
 ) -> Run:  # fmt: skip
     estimate = Estimate(
         how=how, steps=10, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(),
-        seconds=EstimateInterval(low=1, expected=1, high=1), parts={}, asking_seconds=EstimateInterval(low=0, expected=0, high=0),
+        seconds=EstimateInterval(low=1, expected=1, high=1), parts={}, asking_seconds=EstimateInterval(low=0,
+        expected=0, high=0),
         memory_bytes=EstimateInterval(low=1, expected=1, high=1), usd=EstimateInterval(low=0, expected=0, high=0),
-        decide_usd=EstimateInterval(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0}, load=load,
+        decide_usd=EstimateInterval(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0},
+        load=load,
     )  # fmt: skip
     model = ModelIdentity(name="m", source="folder", revision=None, folder="f", files={}, parameters=parameters)
     return Run.model_construct(
@@ -153,13 +155,15 @@ def prospect() -> object:
         used_bytes=1e9,
     )  # fmt: skip
     return TrainingProfile(
-        throughput=pace, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=2000, reference_tokens=0, timed_prompts=10,
+        throughput=pace, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=2000, reference_tokens=0,
+        timed_prompts=10,
         base_bytes=500_000_000, accelerator=None,
     )  # fmt: skip
 
 
 WORK = Workload(
-    examples=160, tokens_read=40_000, tokens_trained=8_000, answer_lengths=(5,) * 10, prompt_tokens=100.0, test_examples=0, max_new_tokens=20
+    examples=160, tokens_read=40_000, tokens_trained=8_000, answer_lengths=(5,) * 10, prompt_tokens=100.0,
+    test_examples=0, max_new_tokens=20
 )  # fmt: skip
 RECIPE = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6)
 

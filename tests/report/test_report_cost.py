@@ -121,7 +121,8 @@ def test_markdown_and_page_say_the_same_and_names_stay_inert(costs: CostReport, 
     )  # fmt: skip
     environment.filters["tight"] = str
     page = environment.get_template("cost.html").render(
-        cost=costs, cost_head=list_cost_columns(costs), cost_rows=build_cost_rows(costs), cost_sentences=format_cost_sentences(costs),
+        cost=costs, cost_head=list_cost_columns(costs), cost_rows=build_cost_rows(costs),
+        cost_sentences=format_cost_sentences(costs),
         cost_parts=list_cost_parts(costs), decision=report.decision, chart=lambda name, words: f"[{name}]",
     )  # fmt: skip
     text = render_cost_markdown(costs, report.decision.winner)

@@ -34,11 +34,13 @@ PACE = Throughput(
     used_bytes=1e9, pass_sequence_seconds=0.01,
 )  # fmt: skip
 PROSPECT = TrainingProfile(
-    throughput=PACE, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=6400, reference_tokens=0, timed_prompts=10,
+    throughput=PACE, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=6400, reference_tokens=0,
+    timed_prompts=10,
     base_bytes=500_000_000, accelerator=None,
 )  # fmt: skip
 WORK = Workload(
-    examples=640, tokens_read=160_000, tokens_trained=32_000, answer_lengths=(5,) * 64, prompt_tokens=100.0, test_examples=500, max_new_tokens=20
+    examples=640, tokens_read=160_000, tokens_trained=32_000, answer_lengths=(5,) * 64, prompt_tokens=100.0,
+    test_examples=500, max_new_tokens=20
 )  # fmt: skip
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
 KNOWN = ForecastInputs(PROSPECT, WORK, [], ForecastConditions(), MACHINE, validation_examples=64, seconds=5.0)

@@ -12,7 +12,8 @@ What is compared is all that is asked: every turn before the answer, without the
 text. The answers agree when they are the same; where they are no labels, also when half of their runs of 5 characters
 are, or when the questions differ by a trifle: whoever remembers another answer gains nothing from it.
 
-What then happens (docs/decisions/016, 118): on a side that was given, the same question or group (`BLOCKING_KINDS`) stops the
+What then happens (docs/decisions/016, 118): on a side that was given, the same question or group (`BLOCKING_KINDS`)
+stops the
 run unless its kind is named in `data.allow_leaks`; likeness (13-gram, near) is a warning with the texts of some pairs,
 and the score without those examples stands beside the full one. On a side that we chose ourselves the train examples
 are left out; were that over 10 % of them, the data is made from templates and a group column is needed: nothing is left
@@ -139,13 +140,15 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     if leaks.templated:
         notes.append(
             f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train examples "
-            f"({leaks.format_summary()}), which looks like data made from templates: nothing is left out. Name the column of "
+            f"({leaks.format_summary()}), which looks like data made from templates: nothing is left out. Name the "
+            "column of "
             f"what belongs together (data.group). For example {leaks.format_pairs()}"
         )
     elif leaks.leaked:
         notes.append(
             f"warning: {_format_resembling(len(leaks.leaked))} ({leaks.format_summary(stays_in_training=True)})"
-            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. The score on the others is shown "
+            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. The score on the "
+            "others is shown "
             f"beside the full one. For example {leaks.format_pairs(stays_in_training=True)}"
         )
     return notes
@@ -172,7 +175,8 @@ def _check_allowed(found: Sequence[ContaminatedExample], split: Split, allow: Se
         where="; ".join(
             f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}" for side in names
         ),
-        found=f"{ContaminationReport(found=tuple(refused)).format_summary()}: {ContaminationReport(found=tuple(refused)).format_pairs()}",
+        found=f"{ContaminationReport(found=tuple(refused)).format_summary()}: "
+        f"{ContaminationReport(found=tuple(refused)).format_pairs()}",
         do=f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps them in training and "
         "shows the score on the other test examples too",
     )

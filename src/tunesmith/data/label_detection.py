@@ -9,7 +9,8 @@ Answers are labels where they are used again and again, so that a further answer
 
 Neither the length of an answer nor the share of one label counts. Ratings (1 to 5) and other small sets of small whole
 numbers are labels; amounts are not, whatever their number (`choose_scorer` asks for them first). Only final answers are
-looked at (`extract_final_answer`). How labels are told apart is `choose_folding`'s rule: never are two of them folded into one.
+looked at (`extract_final_answer`). How labels are told apart is `choose_folding`'s rule: never are two of them folded
+into one.
 Where labels are lists ("bug, urgent"), the order of their parts and how they are parted do not count, by the same rule.
 """
 

@@ -216,7 +216,10 @@ def _describe_difference(i: int, before: str, after: str, whole: str) -> str:
     """Where turn i as it is asked for, as it is answered and as it is later seen go apart."""
     if not after.startswith(before):
         shared = _count_shared_characters(before, after)
-        return f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, where the answered turn has none of it"
+        return (
+            f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, where the answered turn "
+            "has none of it"
+        )
     shared = _count_shared_characters(after, whole)
     return f"turn {i + 1} is written differently later on, from {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
 

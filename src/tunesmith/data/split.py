@@ -44,7 +44,8 @@ def split_examples(
 ) -> Split:
     """Split examples, or complete a given split.
 
-    `test` are the examples of a separate test file; `sides` names the given side of every example (`LoadedDataset.sides`).
+    `test` are the examples of a separate test file; `sides` names the given side of every example
+    (`LoadedDataset.sides`).
     A side that is given is kept; validation or test that is not given is held out of train.
     Errors: `DataError` when there are too few different examples.
     """

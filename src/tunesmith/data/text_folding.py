@@ -7,7 +7,8 @@
 
 Folding must never turn one answer into another one: "mW" is not "MW" and "Polish" not "polish" where both are in use.
 So the most forgiving of the four is taken under which the expected answers stay as different as they are
-(`choose_folding`). A spelling that is used once beside a common one ("Spam" beside "spam") is a slip and does not count.
+(`choose_folding`). A spelling that is used once beside a common one ("Spam" beside "spam") is a slip and does not
+count.
 """
 
 import unicodedata
@@ -104,7 +105,8 @@ def choose_folding(answers: Iterable[str], min_uses: int = 2) -> Folding:
 def find_merged_spellings(folding: Folding, uses: Counter[str], min_uses: int = 2) -> list[tuple[str, str]]:
     """Pairs of spellings in use that become one under the folding, the commoner one first.
 
-    A spelling is in use, and no slip, when it is there `fewest` times and has more than `MAX_TYPO_FRACTION` of the uses.
+    A spelling is in use, and no slip, when it is there `fewest` times and has more than `MAX_TYPO_FRACTION` of the
+    uses.
     """
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for answer, _ in uses.most_common():

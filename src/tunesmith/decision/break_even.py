@@ -120,7 +120,10 @@ def find_break_even_points(
     for i, at in later:
         after = contenders[i]
         span = compute_crossing_interval(before, after, horizon_months, at, each_correct=each_correct)
-        than = f"{_format_cheaper('cheaper', after.name, each_correct)} than {'with ' if each_correct else ''}{before.name}"
+        than = (
+            f"{_format_cheaper('cheaper', after.name, each_correct)} than "
+            f"{'with ' if each_correct else ''}{before.name}"
+        )
         told = f"From {_format_volume_interval(span, unit)} on {than}."
         steps.append(BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=told))
         before = after

@@ -165,7 +165,8 @@ def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCos
             else "no tokens were counted, so its cost is not known"
         )
         return ContenderCost(
-            name=one.name, kind=one.kind, parts=(), correct=_estimate_correct_rate(one, inputs), usd_per_1000_correct=None,
+            name=one.name, kind=one.kind, parts=(), correct=_estimate_correct_rate(one, inputs),
+            usd_per_1000_correct=None,
             excluded=why,
         )  # fmt: skip
     inference = _compute_inference_cost(one, inputs)
@@ -365,11 +366,13 @@ def _list_assumptions(inputs: _CostInputs, contenders: Sequence[ContenderCost], 
     why = f": the default, because {MACHINE_PRICE_NOTE}" if hourly == default else ", as the recipe says"
     low, high = _estimate_speed_factors(inputs.evaluation)
     sentences = [
-        f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one that "
+        f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one "
+        "that "
         f"stays on costs {format_usd(hourly * HOURS_PER_MONTH)} a month, and where one is not enough there are more",
         f"machine time later is {low:.2g} to {high:.2g} times what was measured in full batches: other days, and "
         "requests that come one at a time",
-        f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)}; one that failed is paid for, not right",
+        f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)}; one that failed is paid "
+        "for, not right",
         "it is used once, so everything counts once" if said.used == "once"
         else f"what is paid once is spread over {horizon:g} months",
         _describe_changes(recipe),
@@ -410,7 +413,8 @@ def _describe_changes(recipe: Recipe) -> str:
     if said.task_changes is None:
         return (
             "you did not say how often the task changes (circumstances.task_changes): expected is once in "
-            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
+            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to every "
+            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
         )
     if said.task_changes == "never":
         return "the task never changes, as you said, so nothing is set up again"

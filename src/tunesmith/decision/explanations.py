@@ -73,20 +73,23 @@ def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: Verdi
     """
     if inputs.training_length is not None and inputs.undertuned and result.verdict not in list_trained_verdicts():
         yield (
-            f"Nothing can be said about fine-tuning: the model was tuned for {explain_short_training(inputs.training_length)}."
+            "Nothing can be said about fine-tuning: the model was tuned for "
+            f"{explain_short_training(inputs.training_length)}."
             f"{_format_minutes(inputs.training_length)}"
         )
     limit, drop = inputs.requirements.max_forgetting, inputs.forgetting
     if result.verdict in list_trained_verdicts() and limit is not None and drop is not None and drop.value > limit:
         sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
         yield (
-            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the {format_points(limit)} allowed "
+            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the {format_points(limit)} "
+            "allowed "
             f"(bar.max_forgetting){sure}."
         )
     leaked, asked = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
     if leaked > MAX_CONTAMINATED_FRACTION * asked:
         yield (
-            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble training examples that were "
+            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble training examples that "
+            "were "
             "kept, so scores measure memory too: the gain of tuning may be smaller on new questions."
         )
     if on_clean is not None and on_clean.verdict != result.verdict:
@@ -157,7 +160,10 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
     if best.name in inputs.undertuned or short:
         yield _explain_undertuning(inputs)
     if short:
-        yield f"Of those that are not tuned {best.name} is the one to take: it scores {format_with_interval(score)} in {metric}."
+        yield (
+            f"Of those that are not tuned {best.name} is the one to take: it scores {format_with_interval(score)} in "
+            f"{metric}."
+        )
     if not has_proven_min_score(score, bar):
         yield (
             f"Whether {best.name} reaches {format_min_score(bar)} cannot be told: "
@@ -184,7 +190,8 @@ def _explain_undertuning(inputs: VerdictInput) -> str:
     assert inputs.training_length is not None  # nothing else makes a tuning short
     return (
         "Whether fine-tuning would be better cannot be told: the model was tuned for "
-        f"{explain_short_training(inputs.training_length)}, and its scores are those of the time limit.{_format_minutes(inputs.training_length)}"
+        f"{explain_short_training(inputs.training_length)}, and its scores are those of the time "
+        f"limit.{_format_minutes(inputs.training_length)}"
     )
 
 
@@ -249,7 +256,9 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     known = [one for one in result.ranking if one in cheapest.values()]
     if known:
         prices = [one.usd_per_1000_or_none or 0.0 for one in known]
-        yield f"1,000 requests take and cost: {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
+        yield (
+            f"1,000 requests take and cost: {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
+        )
     if unknown:
         names = join_names([one.name for one in unknown])
         yield f"What {names} costs and how long it takes is not known: only its answers were given."
@@ -276,7 +285,8 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
             continue  # a warning says it
         unsettled = [
             duel for duel in result.comparisons
-            if duel.simpler is result.winner and duel.outcome == "open" and duel.costlier.traits.verdict in leaning.against
+            if duel.simpler is result.winner and duel.outcome == "open"
+            and duel.costlier.traits.verdict in leaning.against
         ]  # fmt: skip
         so = ""
         if unsettled:
@@ -300,7 +310,10 @@ def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, input
             if bar.min_gain > 0
             else "chance explains"
         )
-        return f"{who} beats {simpler.name} by {format_gain(beaten_by)} in {metric}: more than {than}{_format_correction(beaten_by)}."
+        return (
+            f"{who} beats {simpler.name} by {format_gain(beaten_by)} in {metric}: more than "
+            f"{than}{_format_correction(beaten_by)}."
+        )
     score = inputs.get_score(simpler)
     if not has_proven_min_score(score, bar):
         return (
@@ -310,10 +323,14 @@ def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, input
         (one for one in result.comparisons if one.costlier is simpler), key=lambda d: d.gain.difference, default=None
     )
     if equal is not None and equal.gain.difference <= 0:
-        return f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {format_gain(equal)} in {metric}."
+        return (
+            f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {format_gain(equal)} in "
+            f"{metric}."
+        )
     doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
     return (
-        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by {format_gain(doubt)} in {metric}; "
+        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by {format_gain(doubt)} in "
+        f"{metric}; "
         f"against {comparison.costlier.name} that question falls away."
     )
 
@@ -325,7 +342,10 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
         comparison.simpler
     ) == compute_cost_bucket(comparison.costlier)
     if comparison.outcome == "short":
-        return f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric} after so short a tuning."
+        return (
+            f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric} after so short a "
+            "tuning."
+        )
     elaborate = "about as elaborate" if is_same else f"more elaborate ({comparison.costlier.traits.needs})"
     if gain.high < 0:
         return f"{name} is {elaborate} and worse: {format_gain(comparison)} in {metric}."
@@ -336,20 +356,29 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
         )
     if gain.low > 0 and comparison.p_value > ALPHA and gain.low > inputs.requirements.min_gain:
         return (
-            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but the best of {comparison.family_size} more "
-            f"elaborate contenders does so by chance more than one time in twenty ({format_p_value(comparison.p_value)} by Holm)"
+            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but the best of "
+            f"{comparison.family_size} more "
+            "elaborate contenders does so by chance more than one time in twenty "
+            f"({format_p_value(comparison.p_value)} by Holm)"
             f"{_format_required_n(comparison)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is {elaborate} and better, but not shown to be better by the {format_points(worthwhile)} that you asked "
+            f"{name} is {elaborate} and better, but not shown to be better by the {format_points(worthwhile)} that you "
+            "asked "
             f"for: {format_gain(comparison)} in {metric}."
         )
     if comparison.outcome == "blind":
         return _describe_underpowered(comparison, inputs)
     if comparison.outcome == "open" or gain.difference > worthwhile:
-        return f"{name} scores more by {format_gain(comparison)} in {metric}, which may be chance{_format_correction(comparison)}{_format_required_n(comparison)}."
-    return f"{name} is {elaborate} and not shown to be better: {format_gain(comparison)} in {metric}{_format_required_n(comparison)}."
+        return (
+            f"{name} scores more by {format_gain(comparison)} in {metric}, which may be "
+            f"chance{_format_correction(comparison)}{_format_required_n(comparison)}."
+        )
+    return (
+        f"{name} is {elaborate} and not shown to be better: {format_gain(comparison)} in "
+        f"{metric}{_format_required_n(comparison)}."
+    )
 
 
 def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
@@ -357,7 +386,10 @@ def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput
     if inputs.requirements.min_gain > 0:
         doubt = f"but is not shown to be better by the {format_points(inputs.requirements.min_gain)} that you asked for"
     metric = format_metric_name(inputs.evaluation.metric)
-    return f"{comparison.costlier.name} scores more than {comparison.simpler.name} by {format_gain(comparison)} in {metric}, {doubt}."
+    return (
+        f"{comparison.costlier.name} scores more than {comparison.simpler.name} by {format_gain(comparison)} in "
+        f"{metric}, {doubt}."
+    )
 
 
 def _describe_underpowered(comparison: PairwiseComparison, inputs: VerdictInput) -> str:

@@ -197,7 +197,10 @@ def _format_statement(
     named = "" if requirements.min_gain > 0 else " (you named no min_gain)"
     if needed is None:
         return f"With {examples} {can}{over}: that is enough to prove {_format_points(target_gain)}{named}."
-    return f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you need about {_round_up(needed):,}."
+    return (
+        f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you need about "
+        f"{_round_up(needed):,}."
+    )
 
 
 def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_assumed: bool) -> str:
@@ -215,7 +218,8 @@ def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_ass
     if groups:
         strangers = int(n / _compute_design_effect(n, groups))
         told += (
-            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so that {n:,} tell as much as "
+            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so that {n:,} tell as "
+            "much as "
             f"{strangers:,} ungrouped ones."
         )
     return f" ({told})"

@@ -97,7 +97,10 @@ def _check_failure_rate(score: Quantity) -> Iterator[str]:
 
 def _check_score(score: Quantity, metric: str, requirements: Requirements) -> Iterator[str]:
     if score.high < get_min_score(requirements):
-        yield f"it scores {format_with_interval(score)} in {format_metric_name(metric)}, below {format_min_score(requirements)}"
+        yield (
+            f"it scores {format_with_interval(score)} in {format_metric_name(metric)}, below "
+            f"{format_min_score(requirements)}"
+        )
 
 
 def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[str]:

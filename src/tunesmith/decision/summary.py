@@ -33,7 +33,10 @@ def _format_winner(result: RuleResult, inputs: VerdictInput) -> str:
         )
     if result.best is not None:
         score = inputs.get_score(result.best)
-        return f"It cannot be told yet. The one to beat is {result.best.name} with {format_percent(score.value)} in {metric}."
+        return (
+            f"It cannot be told yet. The one to beat is {result.best.name} with {format_percent(score.value)} in "
+            f"{metric}."
+        )
     return "Keep what you have: nothing that was tried is good enough."
 
 
@@ -47,7 +50,8 @@ def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
         return f"Measured on {n:,} test examples that no contender was trained on."
     score = inputs.get_score(result.winner)
     sure = (
-        f"The true score lies between {format_points_number(score.low)} and {format_percent(score.high)} (95 % interval, {score.n:,} "
+        f"The true score lies between {format_points_number(score.low)} and {format_percent(score.high)} (95 % "
+        f"interval, {score.n:,} "
         "test examples)"
     )
     gain = find_reference_gain(inputs.evaluation, result.winner.name)

@@ -1,6 +1,7 @@
 """Metric lines of a training -> how much it was, and whether its loss still fell when it ended.
 
-**Still falling.** Over the last quarter of the applied steps (w of them, at least `MIN_WINDOW_STEPS`) a line is fitted to
+**Still falling.** Over the last quarter of the applied steps (w of them, at least `MIN_WINDOW_STEPS`) a line is fitted
+to
 the losses by least squares: loss = a + b step, with the standard error s of b. The fall is
 
     f = -b w / loss at the end of the line,      told where  f > STEEP  and  -b > t(95 %, w - 2) s

@@ -2,10 +2,12 @@
 
 The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
 to dear: outside (a system the user has today: keeping it costs no work), zero-shot, few-shot, rag, tuned, tuned+rag;
-several of one kind stand by their running cost where it differs by more than measuring does (`compute_cost_bucket`). Nothing here
+several of one kind stand by their running cost where it differs by more than measuring does (`compute_cost_bucket`).
+Nothing here
 draws a random number: the same evaluation under the same bar and circumstances always gives the same decision.
 
-**Who may win.** m = `min_score`, or `DEFAULT_MIN_SCORE` where the user named none; the score stands in its 95 % interval
+**Who may win.** m = `min_score`, or `DEFAULT_MIN_SCORE` where the user named none; the score stands in its 95 %
+interval
 [low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
 
 | the contender                                               | standing                                      |
@@ -30,8 +32,8 @@ one (`duel.py` says why just these).
 | simpler one is not tuned,  |         |                                                                              |
 | and w more are possible    |         |                                                                              |
 | else D > w and p <= 15 %   | open    | it looks worth its price, and may be noise                                   |
-| else H > w and too coarse  | blind   | too few examples (see `is_underpowered`) to show even a large gain: who stays  |
-|                            |         | simple here would do so for want of evidence                                 |
+| else H > w and too coarse  | blind   | too few examples (see `is_underpowered`) to show even a large gain: who   |
+|                            |         | stays simple here would do so for want of evidence                           |
 | else                       | held    | not shown to be worth it; where H < w a gain worth having is even excluded   |
 
 *Tuned too little*: for less than one pass over the train examples, or ended while its loss still fell steeply

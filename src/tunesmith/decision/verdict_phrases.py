@@ -29,7 +29,10 @@ VERDICT_PHRASES: Mapping[Verdict, str] = {
 def format_gain(comparison: PairwiseComparison) -> str:
     """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
     gain = comparison.gain
-    return f"{format_points(gain.difference)} (95 % interval {format_points_number(gain.low)} to {format_points_number(gain.high)}, n = {gain.n:,})"
+    return (
+        f"{format_points(gain.difference)} (95 % interval {format_points_number(gain.low)} to "
+        f"{format_points_number(gain.high)}, n = {gain.n:,})"
+    )
 
 
 def format_busy_machine(machine: MachineTime) -> str:

@@ -5,7 +5,8 @@ until the wanted size is proven or the next would not fit. So memory does not ru
 Sizes are powers of two and tensors are counted, not resident pages, so the same recipe on the same machine finds the
 same plan; it is kept with the run, and a run that goes on keeps it.
 
-Larger micro-batches share more of what examples begin with, and past `get_preferred_tokens` are otherwise no faster: the
+Larger micro-batches share more of what examples begin with, and past `get_preferred_tokens` are otherwise no faster:
+the
 wanted size is the least that computes no more than a tenth more tokens than the largest. Activation checkpointing
 computes about a third more, so it is taken only where cutting smaller would cost more than that, or does not help.
 """

@@ -7,7 +7,8 @@ Tokens stand in depth-first order, a token's position is its depth, and
 so every sequence sees its own tokens and nothing else; packing is the forest whose trees share nothing, and there is no
 padding. Loss and gradient are those of the sequences one by one (`tests/engine/test_engine_forest.py`).
 
-A beginning is shared only where that saves at least `MIN_SAVED_TOKENS` tokens: many small forks cost more in small matrix
+A beginning is shared only where that saves at least `MIN_SAVED_TOKENS` tokens: many small forks cost more in small
+matrix
 products than they save. Any choice is exact.
 
 Shapes: N tokens of the forest, S sequences, T tokens of a sequence.

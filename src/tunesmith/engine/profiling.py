@@ -6,10 +6,12 @@ the difference, so those of the whole model follow without its weights being the
     whole = one + (layers - 1) (three - one) / 2
 
 That multiplies the noise of the clock by half the layers, which a large model bears (its layers take long) and a small
-one does not: up to `MAX_FULLY_TIMED_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no noise.
+one does not: up to `MAX_FULLY_TIMED_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no
+noise.
 
 An estimate must be worth its time, so what is timed is counted in tokens and not by a clock, and is the same for all
-data: at most `MAX_TIMED_TOKENS` forward and backward, as many forward, `TIMED_NEW_TOKENS` passes of the generation for a few rows
+data: at most `MAX_TIMED_TOKENS` forward and backward, as many forward, `TIMED_NEW_TOKENS` passes of the generation for
+a few rows
 and for one, each `1 + REPETITIONS` times. The rates that come of it hold for other data too, so they can be handed in.
 
 The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
@@ -246,7 +248,8 @@ def _build_training_step(loaded: LoadedModel, train: TokenArrays, recipe: Recipe
 
 
 def _build_profile(
-    training_step: TrainingStep, trial: MemoryTrial, train: TokenArrays, validation: TokenArrays, recipe: Recipe, base_bytes: int,
+    training_step: TrainingStep, trial: MemoryTrial, train: TokenArrays, validation: TokenArrays, recipe: Recipe,
+    base_bytes: int,
     known: tuple[float, float, float],
 ) -> TrainingProfile:  # fmt: skip
     """The plan and what follows from it; of the pace only the memory and the tokens of a prompt are known yet.

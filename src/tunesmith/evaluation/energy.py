@@ -14,7 +14,8 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyCounters:
-    """The counters of this machine. `accumulate_joules` must come often enough that none begins again twice (about an hour)."""
+    """The counters of this machine. `accumulate_joules` must come often enough that none begins again twice (about an
+    hour)."""
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         packages = powercap.glob("intel-rapl:*") if powercap.is_dir() else ()

@@ -45,7 +45,8 @@ _NumberedRow = tuple[int, Mapping[str, Any]]
 class ExternalContender:
     """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that.
 
-    `logged` are the scores that another tool gave by example, where `matching_score` is a scorer that ours does the same as.
+    `logged` are the scores that another tool gave by example, where `matching_score` is a scorer that ours does the
+    same as.
     """
 
     spec: ContenderSpec

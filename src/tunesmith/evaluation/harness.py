@@ -14,7 +14,8 @@ What is decided here:
 - All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
   comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
   only the picker knows which ones were in play (decision/).
-- What a request costs on this machine follows from its tokens, by rates fitted to all contenders (`fit_machine_time.py`).
+- What a request costs on this machine follows from its tokens, by rates fitted to all contenders
+(`fit_machine_time.py`).
 - Seconds per request are throughput: wall time over requests, failed ones included, in batches as they were asked.
   What no single answer took (retrieval, a shared beginning) is spread over all of them.
 """

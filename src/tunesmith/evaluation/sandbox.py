@@ -37,7 +37,8 @@ QUOTA_CHECK_INTERVAL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """Of one child. `task_timeout_seconds` is wall time for one piece, `total_timeout_seconds` for all of them together."""
+    """Of one child. `task_timeout_seconds` is wall time for one piece, `total_timeout_seconds` for all of them
+    together."""
 
     task_timeout_seconds: float = 10.0
     total_timeout_seconds: float = 900.0

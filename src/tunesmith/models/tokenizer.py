@@ -60,7 +60,8 @@ class FolderTokenizer:
     """A `records.ChatTokenizer`; made by `load_tokenizer`.
 
     `stop_ids` are the tokens after which the model has nothing more to say: the end of a turn, and the folder's own end
-    tokens. `special_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template stands.
+    tokens. `special_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template
+    stands.
     """
 
     core: Tokenizer
@@ -86,7 +87,8 @@ class FolderTokenizer:
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
 
-        Errors: `ModelError` when the template refuses it; `ResourceLimitExceeded` when it takes too long or too much memory.
+        Errors: `ModelError` when the template refuses it; `ResourceLimitExceeded` when it takes too long or too much
+        memory.
         """
         known: str | TemplateFailed | None = None
         if self._skeleton_renderer is not None and not tools:

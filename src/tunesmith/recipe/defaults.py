@@ -72,7 +72,8 @@ def complete_recipe(
 ) -> tuple[Recipe, tuple[AppliedDefault, ...]]:
     """Fill learning rate, length of training, the two token limits, and KTO's weights where they are None.
 
-    `longest_answer_tokens` is over the train split, None when not counted; `read_context_tokens` is what the model reads;
+    `longest_answer_tokens` is over the train split, None when not counted; `read_context_tokens` is what the model
+    reads;
     `rated` is how many train answers are wanted and unwanted (KTO).
     `training.micro_batch` stays None (the engine fits it to the memory) and `evaluation.test_limit` too (no limit).
     """

@@ -176,7 +176,8 @@ class SeedComparison(Record):
 class RunComparison(Record):
     """What changed between two runs. `only_in` names contenders that only the first, or only the second, asked.
 
-    `summarize_seeds` is the standard deviation between seeds of each tuned contender's score, where nothing but the seed
+    `summarize_seeds` is the standard deviation between seeds of each tuned contender's score, where nothing but the
+    seed
     changed: from two seeds, so it is known roughly at best.
     """
 

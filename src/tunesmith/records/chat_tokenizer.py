@@ -45,13 +45,15 @@ class ChatTokenizer(Protocol):
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
 
-        Errors: `ModelError` when the template refuses the conversation (its own reason is kept); `ResourceLimitExceeded` when
+        Errors: `ModelError` when the template refuses the conversation (its own reason is kept);
+        `ResourceLimitExceeded` when
         the template takes too long or too much memory.
         """
         ...
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
-        """What `render` will soon be asked for, so that all of it can be rendered at once. Errors: `ResourceLimitExceeded`."""
+        """What `render` will soon be asked for, so that all of it can be rendered at once. Errors:
+        `ResourceLimitExceeded`."""
         ...
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:

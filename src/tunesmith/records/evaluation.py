@@ -119,7 +119,8 @@ class TestExample(Record):
 
 
 class TestSet(Record):
-    """What all contenders were asked and how it was scored: with `ContenderRecord` and the answers, a verdict can be made again.
+    """What all contenders were asked and how it was scored: with `ContenderRecord` and the answers, a verdict can be
+    made again.
 
     `labels` are the different train answers where the scorer is made from them; `leaked` are ids of examples that
     something in training resembles.
@@ -228,7 +229,8 @@ class Evaluation(Record):
 
     `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
     is the number of groups that the examples come in, None where each stands for itself. `judging` is what a judge took
-    to mark all answers, None where none did; its examination is told apart (`JudgeQualification.usage`). `machine` says what
+    to mark all answers, None where none did; its examination is told apart (`JudgeQualification.usage`). `machine` says
+    what
     a token takes on this machine, None where no contender was asked here.
     """
 

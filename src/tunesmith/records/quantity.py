@@ -28,7 +28,10 @@ def format_percent(fraction: float) -> str:
 
 def format_with_interval(quantity: Quantity) -> str:
     """`81.2 % (95 % interval 77.9 to 84.3 %, n = 240)`."""
-    return f"{format_percent(quantity.value)} (95 % interval {100 * quantity.low:.1f} to {format_percent(quantity.high)}, n = {quantity.n:,})"
+    return (
+        f"{format_percent(quantity.value)} (95 % interval {100 * quantity.low:.1f} to "
+        f"{format_percent(quantity.high)}, n = {quantity.n:,})"
+    )
 
 
 def format_points(difference: float) -> str:

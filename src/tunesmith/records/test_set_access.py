@@ -8,7 +8,8 @@ from tunesmith.records.record import Record, compute_fingerprint
 class TestSetAccess(Record):
     """One contender's answers were scored on a test set.
 
-    `test` is `fingerprint_test_set` of all its ids, also where only `n` of them were asked; `run` is None outside of one;
+    `test` is `fingerprint_test_set` of all its ids, also where only `n` of them were asked; `run` is None outside of
+    one;
     `at` is a time in ISO form, UTC; `why` a word such as decide or evaluate.
     """
 
@@ -31,7 +32,8 @@ def format_access_log(looks: list[TestSetAccess]) -> str:
         return ""
     contenders, runs = len({look.contender for look in looks}), len({look.run for look in looks if look.run})
     return (
-        f"looked at {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in {_pluralize(runs, 'run')} "
+        f"looked at {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in "
+        f"{_pluralize(runs, 'run')} "
         f"since {min(look.at for look in looks)[:10]}"
     )
 

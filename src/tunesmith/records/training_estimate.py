@@ -12,7 +12,8 @@ from tunesmith.records.training_length import TrainingLength
 class MemoryPlan(Record):
     """How a step is cut into micro-batches of at most `most_tokens` tokens and `max_examples` examples.
 
-    The defaults hold until one is found by trial (`engine/memory_plan.py`). `checkpointing`: layers are computed again in
+    The defaults hold until one is found by trial (`engine/memory_plan.py`). `checkpointing`: layers are computed again
+    in
     the backward pass. `bytes_per_token` was measured; `budget_bytes` was free for it.
     """
 

@@ -79,7 +79,8 @@ def _build_curve(one: ContenderCost, report: CostReport, volumes: list[float], c
     costs = [one.compute_usd_per_month(volume, report.horizon_months).expected for volume in volumes]
     name = escape(one.name)
     return {
-        "type": "scatter", "mode": "lines", "name": name, "legendgroup": name, "x": volumes, "y": _mask_non_positive(costs),
+        "type": "scatter", "mode": "lines", "name": name, "legendgroup": name, "x": volumes,
+        "y": _mask_non_positive(costs),
         "line": {"color": colour, "width": 1.6, "dash": dash},
         "hovertemplate": f"{name} %{{y:$,.2f}} at %{{x:,.0f}} requests<extra></extra>",
     }  # fmt: skip

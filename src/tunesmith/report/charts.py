@@ -82,7 +82,8 @@ def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Fi
     is_preference = any(line.reward_accuracy is not None for line in looks)
     title = {"text": "loss" if is_preference else "loss, nats per trained token"}
     return _build_figure(
-        traces, xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_build_axis(title=title, rangemode="tozero"),
+        traces, xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_build_axis(title=title,
+        rangemode="tozero"),
         shapes=_mark_best_step(best_step), height=320, showlegend=True,
     )  # fmt: skip
 

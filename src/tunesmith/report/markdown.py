@@ -164,7 +164,8 @@ def _render_training(content: ReportInput) -> str:
     validation = f", {format_duration(result.validation_seconds)} of it validation" if result.validation_seconds else ""
     loss = "" if result.best_validation_loss is None else f", validation loss {result.best_validation_loss:.3f}"
     return (
-        f"## Training\n\n{read} in {format_duration(result.seconds)}{validation}; kept step {result.best_step:,}{loss}. "
+        f"## Training\n\n{read} in {format_duration(result.seconds)}{validation}; kept step "
+        f"{result.best_step:,}{loss}. "
         f"{result.tokens_trained:,} tokens trained of {result.tokens_read:,} read, "
         f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB"
         + (f", {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")

@@ -166,7 +166,8 @@ def build_side_by_side_examples(content: ReportInput) -> list[SideBySideExample]
 
 
 def find_worst_examples(content: ReportInput, limit: int = 10) -> list[SideBySideExample]:
-    """Where the focus (see `choose_focus`) did worst; no answer at all is worst of all. Perfect answers are left out."""
+    """Where the focus (see `choose_focus`) did worst; no answer at all is worst of all. Perfect answers are left
+    out."""
     focus = choose_focus(content)
 
     def get_score(case: SideBySideExample) -> float:

@@ -88,7 +88,8 @@ REPORT_FILES = ("report.html", "report.md", "report.json")
 LABELING_FILE = "to_label.csv"
 APPENDED_FILES = ("metrics.jsonl", "samples.jsonl")
 FILE_NAMES = (
-    *RECORD_FILES.values(), *APPENDED_FILES, "recipe.yaml", "versions.txt", "prepared.json", "mask.txt", "choices.jsonl", "lock",
+    *RECORD_FILES.values(), *APPENDED_FILES, "recipe.yaml", "versions.txt", "prepared.json", "mask.txt",
+    "choices.jsonl", "lock",
     checksums.CHECKSUMS_FILE, *REPORT_FILES, LABELING_FILE,
 )  # fmt: skip
 """All that can stand in the folder by itself."""

@@ -9,7 +9,8 @@ What must not be torn (a step of a training and its checkpoint) says so, and ask
 The program ends with 128 and the number of the first signal: 130 after Ctrl-C, 143 after SIGTERM.
 
 Python runs a signal's handler only between two steps of the main thread, and that may be inside one long product of
-matrices or one long read of a file. So the program (`install_signal_handlers`) has a thread of its own that is woken by the
+matrices or one long read of a file. So the program (`install_signal_handlers`) has a thread of its own that is woken by
+the
 signal itself. It answers the first at once; where nothing is being finished and the handler had no turn within
 `TAKEN_SECONDS`, it ends children and process. After the second it gives the main thread `GRACE_SECONDS` to leave by
 itself, then does the same (docs/decisions/106, 123). Code that imports tunesmith gets the first three paragraphs only.

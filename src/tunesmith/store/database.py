@@ -7,7 +7,8 @@ SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STO
   wait to write: SQLite fails it at once.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
 - A lock that was waited for in vain is remembered by this process: until a writer succeeds, everybody waits for
-  `RETRY_LOCK_SECONDS` only, so that a locked store delays a command once and not at every point where something is entered.
+  `RETRY_LOCK_SECONDS` only, so that a locked store delays a command once and not at every point where something is
+  entered.
 - Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
 - Every failure becomes a `StoreError`, in which no password appears.
 """

@@ -15,6 +15,7 @@
     init       questions -> the recipe's circumstances
     inventory  what is on this machine: models, sample, runs
 
-No logic of a stage stands here and nobody is talked to: what happens is told to a `ProgressListener`, which the command line
+No logic of a stage stands here and nobody is talked to: what happens is told to a `ProgressListener`, which the command
+line
 draws and a script may leave out.
 """

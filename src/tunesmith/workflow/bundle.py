@@ -163,7 +163,8 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
     elif model is not None and serving.model == "base":
         lines += ["", f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
                   "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files."]  # fmt: skip
-    lines += ["", f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a control token of",
+    lines += ["", f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a control token "
+        "of",
               "the model (such as an end-of-turn mark) is refused."]  # fmt: skip
     return "\n".join(lines) + "\n"
 

@@ -1,7 +1,8 @@
 """The contenders: the ways to do the same task, each a `Completer`, and what each was given in words.
 
 None may be a straw man: every one gets the best that the train and validation examples can give it. The base model, the
-tuned one and every remote one are asked by the same lines; they differ in the `ContenderModel` alone. Entrants are made one
+tuned one and every remote one are asked by the same lines; they differ in the `ContenderModel` alone. Entrants are made
+one
 after the other, because each makes its choices when it is its turn.
 
     zero-shot             the question as it is
@@ -140,7 +141,8 @@ class ContenderFactory:
         showing = {one.name: one for one in instructions if one.shows_format}
         if not showing:
             self.selector.listener.note(
-                f"{_format_selection_name(model, name)} is left out: with the {'labels' if self.output_constraint.labels else 'keys'} and the longest "
+                f"{_format_selection_name(model, name)} is left out: with the "
+                f"{'labels' if self.output_constraint.labels else 'keys'} and the longest "
                 f"question there is no room for an answer in the model's context"
             )
             return None

@@ -1,6 +1,7 @@
 """A run -> the contender that its verdict names, ready to answer as it was measured.
 
-What stood around each question was kept as data (`records.InferenceConfig`), what was searched lies in the run's `index/`: so a
+What stood around each question was kept as data (`records.InferenceConfig`), what was searched lies in the run's
+`index/`: so a
 winner answers after its data and documents have changed or gone.
 """
 

@@ -83,7 +83,8 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     report_problems(report, listener, recipe)
     split = split_examples(
         loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
-        grouped_by=recipe.data.group, test=given_test.examples if given_test else None, declared_splits=loaded.declared_splits,
+        grouped_by=recipe.data.group, test=given_test.examples if given_test else None,
+        declared_splits=loaded.declared_splits,
     )  # fmt: skip
     trained_before = len(split.train)
     split, leaks = resolve_contamination(

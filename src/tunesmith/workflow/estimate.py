@@ -163,7 +163,8 @@ def format_short_training_warning(estimate: Estimate) -> str:
     if extent is None or not extent.is_short:
         return ""
     return (
-        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}: nothing can be said about "
+        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}: nothing can be "
+        "said about "
         f"fine-tuning after that. {format_needed_minutes(extent)}."
     )
 
@@ -181,14 +182,16 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
         whole, asking = sum_intervals([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
         return (
             f"the whole decision takes about {format_duration(whole.expected)} ({format_duration(whole.low)} to "
-            f"{format_duration(whole.high)}): tuning {format_duration(seconds.expected)} for {format_training_length(estimate)}, asking "
+            f"{format_duration(whole.high)}): tuning {format_duration(seconds.expected)} for "
+            f"{format_training_length(estimate)}, asking "
             f"{format_duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory and "
             f"{format_usd(estimate.decide_usd.expected)}"
         )
     between = f"{format_duration(seconds.low)} to {format_duration(seconds.high)}"
     memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
     return (
-        f"tuning takes about {format_duration(seconds.expected)} ({between}) for {format_training_length(estimate)}, {memory} and "
+        f"tuning takes about {format_duration(seconds.expected)} ({between}) for {format_training_length(estimate)}, "
+        f"{memory} and "
         f"{format_usd(estimate.usd.expected)}"
     )
 

@@ -109,7 +109,8 @@ class EvaluationRunner:
         """The contender, with the wait for a single request. A stop that is asked for meanwhile loses no answer."""
         label = f"timing single requests of {one.name}"
         alone = measure_latency(
-            contender.completer, [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]], MAX_LATENCY_REQUESTS,
+            contender.completer, [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]],
+            MAX_LATENCY_REQUESTS,
             partial(self.listener.update_progress, label), self.stop.is_requested,
         )  # fmt: skip
         return replace(one, usage=alone.add_to_usage(one.usage)) if one.usage else one

@@ -9,7 +9,8 @@ by how old they are and how much busier or idler the machine was, and shrunk tow
     factor = exp( sum w log(actual / expected) / (1 + sum w) ),   w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
 
 within 1 / `MOST` and `MOST`: whatever a busy hour taught, an estimate is not corrected by more. The extremes of what
-came out (and a tenth beyond) widen the interval, at least `MIN_INTERVAL_FACTOR` to each side; before there are runs to learn
+came out (and a tenth beyond) widen the interval, at least `MIN_INTERVAL_FACTOR` to each side; before there are runs to
+learn
 from it is a guess: `DEFAULT_INTERVALS`. See docs/decisions/112.
 """
 

@@ -3,7 +3,8 @@
 A file is named by a hash of all that rates follow from: the model's files, the machine, the threads, the dtype, method
 and adapter, versions. The data is not among it: rates are per token.
 
-Each is kept with the share of the time that this program waited for a core meanwhile (`evaluation/usage_meter.py`), so that
+Each is kept with the share of the time that this program waited for a core meanwhile (`evaluation/usage_meter.py`), so
+that
 it can be used at another load: seconds go with 1 / (1 - waiting). What was measured on a busy machine is noisy (threads
 wait for one another), so it is measured again once the machine is less busy.
 """

@@ -80,7 +80,8 @@ def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
     if others := sorted(name for name in kept if getattr(own, name) != getattr(changed, name)):
         raise RecipeError(
             "other-answers", "This would need other answers than the run has.", where=str(folder.path),
-            found=f"changes in {', '.join(others)}", do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on the data again",
+            found=f"changes in {', '.join(others)}", do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on "
+                "the data again",
         )  # fmt: skip
     return changed
 

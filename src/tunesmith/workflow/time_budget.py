@@ -3,7 +3,8 @@
 The model is timed once, and the estimate is made for one level after the other, from the most thorough to the least.
 The first level is taken that leaves time for the usual passes over the data; where none does, the first that leaves
 time for one. Where not even that fits, the last level is taken if all contenders can be asked: prompts and retrieval
-are judged, and the verdict says that it cannot tell about fine-tuning (`records/training_length.py`). What the user set is kept.
+are judged, and the verdict says that it cannot tell about fine-tuning (`records/training_length.py`). What the user set
+is kept.
 """
 
 import time
@@ -91,7 +92,8 @@ def fit_recipe_to_budget(
         raise GateFailed(
             "budget-too-short", "The whole decision does not fit into this time.", where="--budget",
             found=f"{format_duration(budget_seconds)}; at least {format_duration(needed)} by the estimate: asking "
-            f"{format_duration(least.evaluation_seconds)}, one pass over the data {format_duration(least.pass_seconds)}",
+            f"{format_duration(least.evaluation_seconds)}, one pass over the data "
+            f"{format_duration(least.pass_seconds)}",
             do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
         )  # fmt: skip
     fitted = with_training_minutes(taken, budget_seconds - spent)
@@ -99,7 +101,8 @@ def fit_recipe_to_budget(
     if taken.pass_fits_in > budget_seconds - spent:
         enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
         listener.note(
-            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}): the verdict will speak of "
+            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}): the verdict will "
+            "speak of "
             f"prompts and retrieval, and cannot tell about fine-tuning; {enough} would do for one pass"
         )
     return fitted, known

@@ -116,7 +116,8 @@ def build_generation_scorer(
         with stop.finishing():  # all of them, or none
             for example, completion, value in zip(asked, completions, scores, strict=True):
                 folder.append_sample(
-                    ValidationSample(step=lines.step, example=example.id, question=example.question, expected=example.answer,
+                    ValidationSample(step=lines.step, example=example.id, question=example.question,
+                           expected=example.answer,
                            answer=completion.text, score=value)
                 )  # fmt: skip
         if len(values) < len(asked):

@@ -6,7 +6,8 @@ whole band with probability 1 - (1 - J^5)^16: 99.8 % at J = 0.8, 40 % at 0.5, 4 
 candidates; the share of equal hashes estimates J and drops most of them; the exact similarity of the shingles decides.
 So nothing is reported wrongly, and little is missed.
 
-One hash of each shingle serves all 80 (see `_compute_signatures`), so a text costs the same however many hashes there are.
+One hash of each shingle serves all 80 (see `_compute_signatures`), so a text costs the same however many hashes there
+are.
 
 Source: Broder (1997), On the resemblance and containment of documents; Leskovec, Rajaraman, Ullman, Mining of Massive
 Datasets, chapter 3. D = texts, S = shingles of a block of texts laid end to end, H = hashes, R = hashes of a band,
@@ -103,7 +104,8 @@ def _compute_signatures(texts: Sequence[str], hashes: int = BANDS * ROWS_PER_BAN
     kept. A bin that stays empty takes the value of another one of the same text; which one is drawn from the bin's
     number alone, so two texts borrow alike, and equal values estimate J without bias (Shrivastava 2017, Optimal
     Densification for Fast and Accurate Minwise Hashing). The last 8 bits of each value are kept (the first ones
-    of a minimum are mostly 0), so that a million texts take 80 MB; `_estimate_similarity` takes off what is equal by chance.
+    of a minimum are mostly 0), so that a million texts take 80 MB; `_estimate_similarity` takes off what is equal by
+    chance.
     """
     sources_AH = np.random.default_rng(0).integers(0, hashes, (MAX_ATTEMPTS, hashes))
     signatures_DH = np.empty((len(texts), hashes), np.uint8)

@@ -55,7 +55,8 @@ def check_examples(
     """Every problem of a data set, worst first: what the reader found and what the checks find.
 
     With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length; with
-    `method`, whether it can learn from them. `is_contamination_error`: leaks that stop a run are errors; False where the run's
+    `method`, whether it can learn from them. `is_contamination_error`: leaks that stop a run are errors; False where
+    the run's
     own gate follows (`resolve_contamination`).
     """
     context = CheckContext(loaded, test, tokenizer, max_tokens, model, method, is_contamination_error)

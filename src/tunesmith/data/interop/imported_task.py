@@ -37,7 +37,8 @@ class ImportedTask:
 class ImportedAnswers:
     """What `contender` answered: example id -> text, None where there was no answer (`errors` says why).
 
-    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`. `matching_score` names
+    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`. `matching_score`
+    names
     the one among them that `task.scorer` does the same as.
     """
 
@@ -86,7 +87,8 @@ def _parse_message(value: Any) -> Message:
 
 
 def parse_text(content: Any) -> str:
-    """The text of a message's content, which may come in parts, without reasoning. Errors: `NonTextContent` for images ..."""
+    """The text of a message's content, which may come in parts, without reasoning. Errors: `NonTextContent` for images
+    ..."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(part, (str, dict)) for part in content):

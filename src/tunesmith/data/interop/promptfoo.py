@@ -157,7 +157,8 @@ def _fill_prompt(prompt: Any, variables: dict[str, Any]) -> tuple[Message, ...]:
 
 
 def _fill_variables(value: Any, variables: dict[str, Any]) -> Any:
-    """`{{name}}` and `{{name.part}}` replaced everywhere in a value. Errors: `NonTextContent` for other template language."""
+    """`{{name}}` and `{{name.part}}` replaced everywhere in a value. Errors: `NonTextContent` for other template
+    language."""
     if isinstance(value, list):
         return [_fill_variables(each, variables) for each in value]
     if isinstance(value, dict):

@@ -90,7 +90,8 @@ def read_system_message(values: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def read_required_text(values: Mapping[str, Any], name: str) -> str:
-    """The text in this column; null counts as empty, numbers and truth values are written out (`normalize_markup.py`)."""
+    """The text in this column; null counts as empty, numbers and truth values are written out
+    (`normalize_markup.py`)."""
     text = as_text(values.get(name))
     if text is None:
         raise build_type_error(name, "text", values[name])

@@ -37,7 +37,8 @@ class Subset(NamedTuple):
 
 
 def read_subsets(folder: Path) -> tuple[Subset, ...]:
-    """The subsets that README.md names; none where it names none. Errors: `InvalidYaml` when its head cannot be read."""
+    """The subsets that README.md names; none where it names none. Errors: `InvalidYaml` when its head cannot be
+    read."""
     card = folder / "README.md"
     if not card.is_file():
         return ()

@@ -48,7 +48,8 @@ class InvalidRow(Exception):
 
 
 class _ErrorKind(NamedTuple):
-    """`lists_all_values`: every different thing that stood there is named with its number of rows, not only the first."""
+    """`lists_all_values`: every different thing that stood there is named with its number of rows, not only the
+    first."""
 
     severity: Severity
     message: str

@@ -123,7 +123,8 @@ def merge(model: PreTrainedModel) -> None:
 
 @torch.inference_mode()
 def compute_log_probabilities(model: PreTrainedModel, probes: Sequence[Sequence[int]]) -> Tensor:
-    """Of every token of the vocabulary after the last `MAX_POSITIONS_PER_PROBE` places of each probe: KV, on the CPU."""
+    """Of every token of the vocabulary after the last `MAX_POSITIONS_PER_PROBE` places of each probe: KV, on the
+    CPU."""
     parts = []
     for probe in probes:
         hidden_TD = compute_hidden_states(model, torch.tensor([list(probe)], device=model.device))[0]
@@ -158,7 +159,8 @@ def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> floa
     if not difference <= TOLERANCE_NATS:  # NaN is no proof either
         raise GateFailed(
             "merge-differs", "The merged model does not answer as the model with its adapter; it was not kept.",
-            where=where, found=f"a log-probability moved by {difference:.1e} nats; rounding is at most {TOLERANCE_NATS:.0e}",
+            where=where, found=f"a log-probability moved by {difference:.1e} nats; rounding is at most "
+                f"{TOLERANCE_NATS:.0e}",
             do="serve the adapter beside its model, and report this",
         )  # fmt: skip
     return difference

@@ -37,5 +37,6 @@ def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
     if has_four_bit_layers(model) != is_expected:
         raise ModelError(
             "four-bits", "QLoRA and only QLoRA trains on weights held in 4 bits.",
-            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}", do="load the model again for this recipe",
+            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}", do="load the model again for this "
+                "recipe",
         )  # fmt: skip

@@ -3,7 +3,8 @@
     O = softmax(s Q [K_trunk K_own]^T + mask) [V_trunk V_own]
 
 The trunk's keys and values stand once. The queries of all rows meet them in one product, and nothing of the trunk is
-copied to a row. Own keys and values are written in place into tensors without gaps, which grow by `SPARE_COLUMNS` columns at a
+copied to a row. Own keys and values are written in place into tensors without gaps, which grow by `SPARE_COLUMNS`
+columns at a
 time: products of slices are four times slower on a CPU. Scores of trunk and own keys meet in one softmax in float32.
 
 Nothing is padded in the layers of the model: the tokens of all rows of all banks are one sequence of length N. Like the
@@ -270,7 +271,8 @@ class DecodingPass:
 
 def _attend_registered(
     module: nn.Module, q_1HNd: Tensor, k_1GNd: Tensor, v_1GNd: Tensor, attention_mask: None, *,
-    decoding: DecodingPass, scaling: float | None = None, softcap: float | None = None, s_aux: Tensor | None = None, **_: Any,
+    decoding: DecodingPass, scaling: float | None = None, softcap: float | None = None, s_aux: Tensor | None = None,
+    **_: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     if softcap is not None or s_aux is not None:
         raise ValueError("capped scores and sinks are not computed here")

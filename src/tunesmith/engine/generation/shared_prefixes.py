@@ -2,7 +2,8 @@
 
 Sorted prompts form a tree of common beginnings. A trunk may stand at any of its nodes, below others too: a prompt
 continues the longest trunk above it. Those that together save most tokens are found from the leaves up. A trunk is
-worth it when it saves more than `PREFIX_COST_TOKENS` tokens: each one costs some small matrix products for every token that is
+worth it when it saves more than `PREFIX_COST_TOKENS` tokens: each one costs some small matrix products for every token
+that is
 made after it.
 
     saved(node, d) = max(sum of saved(branch, d), sum of saved(branch, D) - D - TRUNK_COST)    saved(prompt, d) = d

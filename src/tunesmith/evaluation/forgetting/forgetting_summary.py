@@ -45,8 +45,10 @@ def _describe_drop(forgetting: Forgetting) -> str:
     else:
         verb = f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may be noise"
     return (
-        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small tasks were right before "
-        f"tuning, {format_percent(forgetting.after.value)} after (95 % interval of the drop {format_points_number(drop.low)} to "
+        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small tasks were right "
+        "before "
+        f"tuning, {format_percent(forgetting.after.value)} after (95 % interval of the drop "
+        f"{format_points_number(drop.low)} to "
         f"{format_points(drop.high)}; {forgetting.lost:,} lost, {forgetting.gained:,} gained)."
     )
 
@@ -55,7 +57,10 @@ def _compare_with_budget(drop: Quantity, budget: float) -> str:
     if drop.low > budget:
         return f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond noise."
     if drop.value > budget:
-        return f"That is more than the {format_points(budget)} it may fall (max_forgetting); whether it truly is may be noise."
+        return (
+            f"That is more than the {format_points(budget)} it may fall (max_forgetting); whether it truly is may "
+            "be noise."
+        )
     if drop.high > budget:
         return f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is not excluded."
     return f"More than the {format_points(budget)} it may fall (max_forgetting) is excluded."

@@ -2,7 +2,8 @@
 
     {"reason": "...", "verdict": one of the words that were offered}
 
-The reason comes first, so that a model thinks before it judges. Where the completer takes an `OutputConstraint`, `form_of`
+The reason comes first, so that a model thinks before it judges. Where the completer takes an `OutputConstraint`,
+`form_of`
 makes other replies impossible.
 """
 

@@ -332,5 +332,6 @@ def _open_office_file(read: Callable[[], Any]) -> Any:
 
 
 PARSERS: dict[str, Callable[[bytes], tuple[str, str]]] = {
-    "text": _parse_text, "table": _parse_table, "html": _parse_html, "pdf": _parse_pdf, "word": _parse_word, "sheet": _parse_sheet,
+    "text": _parse_text, "table": _parse_table, "html": _parse_html, "pdf": _parse_pdf, "word": _parse_word,
+    "sheet": _parse_sheet,
 }  # fmt: skip

@@ -1,7 +1,8 @@
 """Normalised match: equal after Unicode compatibility, case, white space and punctuation at the edges are forgiven.
 
 "Paris." is right where "paris" is expected. Less is forgiven where that would make two expected answers one: "mW" is
-not "MW" where both are in use (`data/text_folding.py`). The exact match stands beside it, to show what the forgiveness is
+not "MW" where both are in use (`data/text_folding.py`). The exact match stands beside it, to show what the forgiveness
+is
 worth.
 """
 

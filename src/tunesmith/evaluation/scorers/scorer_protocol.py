@@ -30,7 +30,8 @@ class Scorer(Protocol):
     """Scores one answer against its reference.
 
     `metric` names the per-example score that decides; it is the first one. In every metric 1 is best and 0 worst:
-    whoever has a quantity where lower is better turns it round. `corpus_metrics` are further metrics over all examples; they
+    whoever has a quantity where lower is better turns it round. `corpus_metrics` are further metrics over all examples;
+    they
     never decide.
     """
 

@@ -10,7 +10,8 @@ of t on N - 1 degrees of freedom, divided by that root: 1.9 % a side instead of 
 1,000. No resample leaves the range of its units, and N of them lie all on one side of the truth 2 / 2^N of the time:
 with 5 or fewer that is more than 5 %. Then the interval is at least as wide as if all had been alike (`unseen_range`).
 
-A mean has this interval too (`bootstrap_mean_interval`), to compare with: `intervals` and `paired` say why it is not used.
+A mean has this interval too (`bootstrap_mean_interval`), to compare with: `intervals` and `paired` say why it is not
+used.
 
 Sources: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow scipy.stats.bootstrap, and the
 resamples are drawn as scipy draws them, so that the numbers can be compared. Hesterberg 2015, The American Statistician
