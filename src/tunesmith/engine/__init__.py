@@ -1,5 +1,7 @@
-"""The engine: PyTorch and transformers, and nowhere else. Tokens in, an adapter or tokens out.
+"""The engine, the only package that uses PyTorch and transformers: tokens in, an adapter or tokens
+out.
 
-Importing this package loads no torch; its modules do. Doors: `load.load_model`, `train.train_adapter`,
-`generate.Generator`, `convert.convert_gguf`, and `adapters/` (LoRA in the PEFT format).
+Importing this package loads no torch; its modules do. Entry points: `model_loading.load_model`,
+`adapter_training.train_adapter`, `generator.Generator`, `gguf_conversion.convert_gguf`, and
+`adapters/` (LoRA in the PEFT format).
 """

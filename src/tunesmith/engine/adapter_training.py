@@ -1,4 +1,4 @@
-"""Token arrays -> an adapter: the door to training. The loop is in `loop.py`."""
+"""Token arrays -> trained adapter: the entry point of training. The loop is in `trainer.py`."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -30,19 +30,22 @@ def train_adapter(
     on_progress: StageProgressCallback = lambda what, done, of: None,
     checkpointing: CheckpointConfig | None = None,
 ) -> TrainingResult:
-    """Train what the recipe names, fresh; leave the best of it in `adapter_folder` and in the model.
+    """Train a new adapter by the recipe; leave the best weights in `adapter_folder` and in the
+    model.
 
-    `recipe` is complete: it has a learning rate, and either epochs or minutes (validation counts in the minutes).
-    `stop` is asked after each step; it and Ctrl-C end the training as "interrupted" with the best adapter, or the
-    current one when none was measured yet. Interrupted before the first step, `steps` is 0 and no folder is written.
-    What can be thrown away (trials, validation passes, the reference) is done inside `at_once()`, which may raise
-    `KeyboardInterrupt`.
-    `tell` hears how far the work before the first step is (what, done, of how many).
-    With `safekeeping` checkpoints are written on the way, or it goes on from one.
+    `recipe` must be complete: a learning rate, and either epochs or minutes (which include
+    validation). `stop` is called after each step; it and Ctrl-C end the training as "interrupted"
+    with the best adapter, or the current one if none was validated yet. If interrupted before the
+    first step, `steps` is 0 and no folder is written. Work that can be discarded (trials,
+    validation passes, reference log-probabilities) runs inside `at_once()`, which may raise
+    `KeyboardInterrupt`. `on_line` receives every metric line; `on_progress` the progress of the
+    work before the first step (name, done, total). With `checkpointing` the training is
+    checkpointed on the way, or resumes from a checkpoint.
 
-    Errors: `TrainingError` when loss or gradient is not finite, or memory does not suffice: that step is not applied;
-    `DiskFull`; `RunError` for a checkpoint of another training.
+    Errors: `TrainingError` when loss or gradient is not finite, or memory is insufficient; that
+    step is not applied. `DiskFull`. `RunError` for a checkpoint of another training.
     """
+    # The caller's random state stays as it was; inside, everything follows from the recipe's seed.
     with torch.random.fork_rng(devices=[loaded.device] if loaded.device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         trained = build_trainable(loaded, recipe.adapter)
@@ -55,6 +58,7 @@ def train_adapter(
             status = "interrupted"
         finally:
             loaded.model.eval()
+        # Also after an interruption: the user gets the best adapter so far.
         best.finalize(training.progress.step)
         return _build_result(training, status)
 

@@ -1,19 +1,21 @@
-"""Which examples make a step, and how a step is cut into pieces that fit into memory.
+"""Which examples form a step, and how a step is split into micro-batches that fit into memory.
 
-An epoch is a seeded permutation of all examples, cut into batches; the last one may be smaller, nothing is dropped.
-Which examples make a step depends on the seed alone, never on what they share: shuffling is what it would be without
-forests.
+An epoch is a seeded permutation of all examples, cut into batches; the last batch may be smaller,
+nothing is dropped. The examples of a step depend on the seed alone, never on what they share:
+shuffling is the same with and without prefix forests (docs/decisions/060).
 
-Within a step the examples stand in reading order, so those that share most are in the same piece, and a piece is a
-prefix forest (`forest.py`). The pieces' gradients add up, so the cut and the order inside a step change nothing but
-rounding. For a model that cannot have forests a piece is padded rows instead, each example for itself; padding stands
-on the right, where a causal model cannot see it from any trained position.
+Within a step the examples are sorted lexicographically, so those that share the longest prefixes
+are in the same micro-batch, and a micro-batch is a prefix forest (`prefix_forest.py`). The
+gradients of the micro-batches add up, so the split and the order within a step change nothing but
+rounding. For a model that does not support forests a micro-batch is a matrix of padded rows, one
+for each sequence; the padding is on the right, where a causal model cannot see it from any trained
+position.
 
-A sequence is read up to its last trained token, which is predicted but not read: what stands behind would be computed
-for nobody.
+A sequence is read up to its last trained token, which is predicted but not read: what comes after
+it affects no loss.
 
-Shapes: B rows, T tokens of a row (one row of all tokens for a forest), U predictions, K trained tokens of all
-sequences (a prediction that several sequences share is made once), S sequences."""
+Shapes: B rows, T tokens of a row (one row of all tokens for a forest), U predictions, K trained
+tokens of all sequences (a prediction that several sequences share is made once), S sequences."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ from tunesmith.records import TokenArrays
 class MicroBatch:
     """Sequences for one forward pass, as a forest or as padded rows.
 
-    `indices_U` are the hidden states, counted along all rows, that predict `targets_U`; trained token k of sequence
-    `sequence_K[k]` is prediction `prediction_K[k]` and has loss weight `weight_K[k]`.
+    `indices_U`: the positions among all rows whose hidden states predict `targets_U`. Trained token
+    k of sequence `sequence_K[k]` is prediction `prediction_K[k]` and has loss weight `weight_K[k]`.
     """
 
     examples: tuple[int, ...]
@@ -47,7 +49,7 @@ class MicroBatch:
 
 
 def iterate_batches(examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
-    """Batches of example numbers without end, epoch after epoch."""
+    """Endless batches of example indices, epoch after epoch, each epoch in its own seeded order."""
     order = np.random.default_rng(seed)
     while True:
         permutation = order.permutation(examples).tolist()
@@ -58,9 +60,10 @@ def iterate_batches(examples: int, batch_size: int, seed: int) -> Iterator[list[
 def split_into_micro_batches(
     arrays: TokenArrays, batch: Sequence[int], max_examples: int, max_tokens: int, *, as_forest: bool
 ) -> list[list[int]]:
-    """Cut a batch into as few pieces as fit, of about equal size; an example that does not fit is alone.
+    """Split a batch into as few micro-batches as fit, of about equal size.
 
-    A piece has at most `max_examples` examples and `most_tokens` tokens: of its forest, or of its padded rows.
+    A micro-batch has at most `max_examples` examples and `max_tokens` tokens, those of its forest
+    or of its padded rows; an example that exceeds `max_tokens` gets its own.
     """
     first = [select_needed_tokens(arrays, arrays.get_sequence_range(e)[0]) for e in batch]
     if as_forest:
@@ -71,6 +74,9 @@ def split_into_micro_batches(
             partial(_count_added_padded_tokens, arrays),
         )
     pieces, total = _pack_pieces(order, added, max_examples, max_tokens)
+    # The greedy split leaves a small last micro-batch. Retry with the limit lowered to the average,
+    # loosened until the number of micro-batches is the same again: equal sizes use the kernels
+    # better and lower the peak.
     for slack in (1.0, 1.05, 1.15, 1.3):
         even, _ = _pack_pieces(order, added, max_examples, min(max_tokens, int(slack * total / len(pieces)) + 1))
         if len(even) == len(pieces):
@@ -81,7 +87,7 @@ def split_into_micro_batches(
 def _pack_pieces(
     order: Sequence[int], added: Callable[[list[int], int], int], max_examples: int, max_tokens: int
 ) -> tuple[list[list[int]], int]:
-    """Fill one piece after the other; also the tokens of all of them."""
+    """Fill one micro-batch after the other; returns them and the tokens of all of them together."""
     pieces: list[list[int]] = []
     size = total = 0
     for e in order:
@@ -95,8 +101,11 @@ def _pack_pieces(
 
 
 def _count_added_forest_tokens(arrays: TokenArrays, piece: list[int], e: int) -> int:
-    """Tokens that an example adds to a forest that ends with its neighbour in reading order."""
+    """Tokens that an example adds to a forest whose last example is its neighbor in sorted
+    order.
+    """
     tokens = [select_needed_tokens(arrays, s) for s in arrays.get_sequence_range(e)]
+    # Approximate for more than two answers: what they share beyond the first one is counted twice.
     alone = sum(map(len, tokens)) - sum(count_common_prefix(tokens[0], other) for other in tokens[1:])
     if not piece:
         return alone
@@ -104,18 +113,24 @@ def _count_added_forest_tokens(arrays: TokenArrays, piece: list[int], e: int) ->
 
 
 def _count_added_padded_tokens(arrays: TokenArrays, piece: list[int], e: int) -> int:
-    """Padded tokens of an example's rows; the longest example stands first."""
+    """Padded tokens of an example's rows; the micro-batch is as wide as its first example, the
+    longest.
+    """
     return arrays.sequences_per_example * _count_longest_tokens(arrays, piece[0] if piece else e)
 
 
 def count_computed_tokens(arrays: TokenArrays, piece: Sequence[int], *, as_forest: bool) -> int:
-    """Tokens that the model computes for a micro-batch: of its forest, or of its padded rows."""
+    """Tokens that the model computes for a micro-batch, those of its forest or of its padded
+    rows.
+    """
     added = _count_added_forest_tokens if as_forest else _count_added_padded_tokens
     return sum(added(arrays, list(piece[:k]), e) for k, e in enumerate(piece))
 
 
 def sort_by_length_desc(arrays: TokenArrays) -> list[int]:
-    """The numbers of all examples, those of which most tokens are read first."""
+    """Indices of all examples, by the number of tokens that are read, largest first."""
+    # Vectorized over the whole dataset, because a loop over `select_needed_tokens` is slow for
+    # large ones.
     starts_S, places_N = arrays.starts_S1[:-1], np.arange(len(arrays.tokens_N))
     is_predicted_N = arrays.weights_N > 0
     is_predicted_N[starts_S] = False
@@ -129,14 +144,16 @@ def _count_longest_tokens(arrays: TokenArrays, e: int) -> int:
 
 
 def select_needed_tokens(arrays: TokenArrays, s: int) -> np.ndarray:
-    """The tokens of a sequence that predict something trained, or stand before one that does; at least one."""
+    """The tokens of a sequence up to the one that predicts its last trained token; at least one
+    token.
+    """
     tokens_T, weights_T = arrays.get_sequence(s)
     trained = np.flatnonzero(weights_T[1:])
     return tokens_T[: trained[-1] + 1 if len(trained) else 1]
 
 
 def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
-    """The tensors of one micro-batch."""
+    """The tensors of one micro-batch on `device`, as a forest or as right-padded rows."""
     numbers = [s for e in examples for s in arrays.get_sequence_range(e)]
     sequences, tokens = [arrays.get_sequence(s) for s in numbers], [select_needed_tokens(arrays, s) for s in numbers]
     forest = build_forest(tokens) if as_forest else None
@@ -150,11 +167,14 @@ def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, 
     trained = [np.flatnonzero(weights_T[1:]) + 1 for _, weights_T in sequences]
     place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])  # token t is predicted at t - 1
     target_K = np.concatenate([all_T[t] for (all_T, _), t in zip(sequences, trained, strict=True)]).astype(np.int64)
+    # Sequences with the same prefix predict the same targets at the same positions: each such pair
+    # is computed once.
     pairs_U2, prediction_K = np.unique(np.stack([place_K, target_K], 1), axis=0, return_inverse=True)
     return MicroBatch(
         examples=tuple(examples),
         forest=forest,
         tokens_BT=torch.from_numpy(tokens_BT).to(device),
+        # A copy, because a column of a matrix is strided and would keep the whole matrix alive.
         indices_U=torch.from_numpy(pairs_U2[:, 0].copy()).to(device),
         targets_U=torch.from_numpy(pairs_U2[:, 1].copy()).to(device),
         prediction_K=torch.from_numpy(prediction_K.reshape(-1)).to(device),

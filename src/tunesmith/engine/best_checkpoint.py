@@ -1,4 +1,4 @@
-"""The best weights so far, always whole on disk."""
+"""The best weights so far, always complete on disk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,12 @@ from tunesmith.records import compute_fingerprint
 
 @dataclass
 class BestCheckpoint:
-    """Keeps the weights with the highest generation score; ties, and trainings without a score, go by held-out loss."""
+    """Holds the weights with the highest generation score; ties, and trainings without a score, go
+    by held-out loss.
+
+    `step`: the step of the best weights, 0 while there are none. `sha256`: fingerprint of the files
+    in `folder`, None until they are written.
+    """
 
     trainable: TrainableModel
     folder: Path
@@ -24,26 +29,31 @@ class BestCheckpoint:
     sha256: str | None = None
 
     def consider(self, step: int, loss: float, score: float | None) -> bool:
-        """Remember this step if it is the best one yet. Whoever asked then calls `write`."""
+        """Record this step if it is the best so far; if it returns True, the caller must call
+        `write`.
+        """
         is_best = self.loss is None or (score or 0.0, -loss) > (self.score or 0.0, -self.loss)
         if is_best:
             self.step, self.loss, self.score, self.sha256 = step, loss, score, None
         return is_best
 
     def write(self) -> None:
-        """Put the weights as they are now in the folder."""
+        """Write the model's current weights to the folder."""
         self.trainable.write(self.folder, self.base_model, self.revision)
         self.sha256 = self._hash_folder()
 
     def as_state(self) -> dict[str, Any]:
-        """What is known of it, for a checkpoint; a checkpoint is written before the weights it calls the best."""
+        """State for a checkpoint, which is written before the weights that it names as the best."""
         return {"step": self.step, "loss": self.loss, "score": self.score, "sha256": self.sha256}
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
-        """Go on from a checkpoint of this step, whose weights are on the model.
+        """Continue from a checkpoint of this step, whose weights are in the model.
 
-        What is in the folder and is not what the checkpoint knows is of a later look, which will come again.
+        Files that do not match the checkpoint are from a later validation pass, which will be
+        repeated.
         """
+        # The best weights are those of the checkpoint itself, but the process may have died before
+        # writing them.
         if state["step"] and state["step"] == step:
             self.step, self.loss, self.score = state["step"], state["loss"], state["score"]
             self.write()
@@ -54,8 +64,12 @@ class BestCheckpoint:
         return compute_fingerprint(hash_folder(self.folder))
 
     def finalize(self, step: int) -> None:
-        """Leave the kept weights in the model; a training that ended unmeasured keeps the current ones."""
-        is_current = bool(self.step) and self.sha256 is None  # stopped between a look and the writing of its weights
+        """Leave the best weights in the model; a training that ended before any validation keeps
+        the current ones.
+        """
+        # Stopped between a validation pass and the write of its weights: the model still holds the
+        # best ones.
+        is_current = bool(self.step) and self.sha256 is None
         if self.step and not is_current:
             self.trainable.read(self.folder)
         elif step:

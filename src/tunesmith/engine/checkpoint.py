@@ -1,15 +1,18 @@
-"""Checkpoints on disk: each is whole or not there, and is verified before it is used.
+"""Checkpoint files: each checkpoint is complete or absent, and is verified before it is used.
 
     checkpoints/step-00000012/    <group>.safetensors ...    checkpoint.json
 
-`checkpoint.json` holds the state, and of every other file its size, its SHA-256 and the dtype and shape of its tensors;
-it vouches for itself by its own fingerprint. Nothing here can run code: safetensors and JSON only.
+`checkpoint.json` holds the state, and of every other file its size, its SHA-256 and the dtype and
+shape of its tensors; it contains its own fingerprint. Loading cannot run code: only safetensors and
+JSON are read.
 
-Written into a temporary folder beside its place (`temporaries.py`): each file is synced, `checkpoint.json` last, then
-the folder; a rename makes all of it visible at once; the parent is synced. Only then older ones are dropped, by a
-rename out of sight first, so a process that dies anywhere leaves visible checkpoints that are whole. What dead
-processes left is swept at the start. What bears a checkpoint's name and is no folder is never followed. Tested by
-killing at every kind of byte and between all of these steps: `benchmarks/kill_sweep.py`.
+A checkpoint is written to a temporary folder next to its final path (`temporary_files.py`): each
+file is synced, `checkpoint.json` last, then the folder; a rename makes all of it visible at once;
+then the parent folder is synced. Only after that are older checkpoints removed, each renamed to a
+hidden name first, so that a process that dies at any point leaves only complete visible
+checkpoints. Leftovers of dead processes are removed at the start. A path that has a checkpoint's
+name but is not a folder is never followed. Tested by killing the process at every kind of write and
+between all of these steps: `benchmarks/kill_sweep.py`.
 """
 
 import errno
@@ -43,16 +46,21 @@ _FOLDER_PATTERN = re.compile(r"step-([0-9]{8,})")
 _FILE_PATTERN = re.compile(r"[a-z]+\.safetensors")
 
 TensorGroups = Mapping[str, Mapping[str, Tensor]]
-"""Name of a file without its ending -> name of a tensor -> the tensor."""
+"""File name without its suffix -> tensor name -> tensor."""
 
 
 class LoadedCheckpoint(NamedTuple):
-    """One checkpoint, verified. `passed_over` says of each newer one which file is damaged and how."""
+    """One verified checkpoint. `skipped_damaged`: for each newer one, which file is damaged and
+    how.
+    """
 
     step: int
     state: dict[str, Any]
     groups: dict[str, dict[str, Tensor]]
     skipped_damaged: tuple[str, ...]
+
+
+# Stored per file, so that damage is detected before a tensor reaches the model.
 
 
 class _FileEntry(Record):
@@ -70,30 +78,34 @@ class _Manifest(Record):
 
 
 class DamagedCheckpoint(Exception):
-    """Which file of a checkpoint is damaged, and how."""
+    """A file of a checkpoint is damaged; the message says which one and how."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, the newest `KEEP` of them."""
+    """The checkpoints of one run, of which the newest `MAX_CHECKPOINTS` are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, step: int, state: Mapping[str, Any], groups: TensorGroups) -> Path:
-        """Write one, then drop the older ones.
+        """Write a checkpoint, then remove the older ones; returns its folder.
 
-        Errors: `DiskFull`, `TrainingError` when it cannot be written: those before it stay, and nothing half written.
+        Errors: `DiskFull`, `TrainingError` when it cannot be written; earlier ones are kept and
+        nothing partial is left.
         """
         target = self.folder / f"step-{step:08d}"
         temporary = make_temporary_path(target)
         try:
             if not is_real_folder(self.folder):
+                # The folder's own entry must be durable too, or a power failure loses all that is
+                # in it.
                 self.folder.mkdir(parents=True)
                 sync_folder(self.folder.parent)
             temporary.mkdir()
             _write_files(temporary, state, groups)
             for later in [path for number, path in self._list_checkpoints() if number >= step]:
-                _remove_checkpoint(later)  # damaged, else this training would have gone on from there
+                # They must be damaged, otherwise this training would have resumed from them.
+                _remove_checkpoint(later)
             failpoints.hit("checkpoint.rename")
             temporary.rename(target)
             failpoints.hit("checkpoint.renamed")
@@ -104,15 +116,16 @@ class Checkpoints:
         except OSError as error:
             remove_temporary(temporary)
             raise self._build_write_error(error, groups) from error
+        # Ctrl-C and injected failures too must not leave a temporary folder.
         except BaseException:
             remove_temporary(temporary)
             raise
         return target
 
     def load_latest(self) -> LoadedCheckpoint | None:
-        """The newest one that is good; None when there is none at all.
+        """The newest undamaged checkpoint; None when there is none at all.
 
-        Errors: `RunError` when there are some and every one is damaged.
+        Errors: `RunError` when checkpoints exist and every one is damaged.
         """
         passed_over = [f"{path.name} is {get_path_kind(path)}, not a folder" for path in self._list_non_folders()]
         for step, path in self._list_checkpoints():
@@ -130,11 +143,11 @@ class Checkpoints:
         return None
 
     def remove_temporaries(self) -> None:
-        """Remove what processes that no longer live left half written."""
+        """Remove partial checkpoints of processes that are no longer alive."""
         remove_stale_temporaries(self.folder)
 
     def clear(self) -> None:
-        """Drop all of them: the training is done. What is not ours stays."""
+        """Remove all checkpoints after the training has finished. Files of other origin stay."""
         for _, path in self._list_checkpoints():
             _remove_checkpoint(path)
         self.remove_temporaries()
@@ -142,10 +155,12 @@ class Checkpoints:
             self.folder.rmdir()
 
     def check_disk_space(self, bytes_of_one: int) -> None:
-        """Ask before the first step whether the disk holds `KEEP` checkpoints and one being written.
+        """Check before the first step that the disk has space for `MAX_CHECKPOINTS` checkpoints and
+        one being written.
 
         Errors: `DiskFull`.
         """
+        # The folder may not exist yet: its nearest existing ancestor is on the same disk.
         place = next(path for path in (self.folder, *self.folder.parents) if path.is_dir())
         need = bytes_of_one * max(1, MAX_CHECKPOINTS + 1 - len(self._list_checkpoints()))
         free = shutil.disk_usage(place).free
@@ -153,11 +168,13 @@ class Checkpoints:
             raise DiskFull(str(self.folder), need, free, "make room, or choose another disk with --out")
 
     def _list_checkpoints(self) -> list[tuple[int, Path]]:
-        """(step, path) of what is visible, newest first."""
+        """(step, path) of the visible checkpoints, newest first."""
         return [(step, path) for step, path in self._list_named_paths() if is_real_folder(path)]
 
     def _list_non_folders(self) -> list[Path]:
-        """What bears a checkpoint's name and is no folder: never followed, read or removed."""
+        """Paths with a checkpoint's name that are not folders (links, files): never followed, read
+        or removed.
+        """
         return [path for _, path in self._list_named_paths() if not is_real_folder(path)]
 
     def _list_named_paths(self) -> list[tuple[int, Path]]:
@@ -177,7 +194,7 @@ class Checkpoints:
 
 
 def estimate_bytes(groups: TensorGroups) -> int:
-    """About how much room a checkpoint of these tensors takes."""
+    """Approximate size of a checkpoint of these tensors, in bytes."""
     return sum(tensor.nbytes + 200 for group in groups.values() for tensor in group.values()) + 10_000
 
 
@@ -198,6 +215,8 @@ def _write_files(folder: Path, state: Mapping[str, Any], groups: TensorGroups) -
 
 
 def _open_new(path: Path) -> BinaryIO:
+    # O_EXCL and O_NOFOLLOW: never write through a link or into a file that another process has
+    # placed there.
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb", buffering=0)
 
 
@@ -207,14 +226,20 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> str:
-    """Write a safetensors file tensor by tensor, so that no copy of all is held; return its SHA-256."""
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # wide first: all stay aligned
+    """Write a safetensors file tensor by tensor, without a copy of all of them in memory; return
+    its SHA-256.
+    """
+    # Widest dtype first: every tensor then starts at a multiple of its element size, as readers
+    # expect.
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     header, end = {}, 0
     for name in order:
         begin, end = end, end + tensors[name].nbytes
         header[name] = {"dtype": DTYPE_NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
                         "data_offsets": [begin, end]}  # fmt: skip
     text = json.dumps(header).encode()
+    # The format: header length as 8 bytes little-endian, the JSON header padded to 8 bytes, then
+    # the data.
     text += b" " * (-len(text) % 8)
     sha256 = hashlib.sha256()
     for piece in (len(text).to_bytes(8, "little"), text, *(_view_bytes(tensors[name]) for name in order)):
@@ -233,7 +258,7 @@ def _describe_tensors(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tup
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """(state, groups) of a checkpoint in which every byte is as it was written. Errors: `DamagedCheckpoint`."""
+    """(state, groups) of a checkpoint, verified byte by byte. Errors: `DamagedCheckpoint`."""
     manifest = _read_manifest(folder / MANIFEST_FILE)
     if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_FILE}):
         raise DamagedCheckpoint(f"{folder.name}/{truncate_list(extra)} does not belong there")
@@ -254,6 +279,8 @@ def _read_manifest(path: Path) -> _Manifest:
         raise DamagedCheckpoint(f"{where} is missing") from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise DamagedCheckpoint(f"{where} is not what was written") from None
+    # Serialized again and compared as bytes: detects any change that JSON parsing would forgive.
+    # The name pattern keeps a manipulated manifest from naming files outside of the folder.
     if raw != manifest.to_signed_json() or any(not _FILE_PATTERN.fullmatch(name) for name in manifest.files):
         raise DamagedCheckpoint(f"{where} is not what was written")
     return manifest
@@ -280,7 +307,9 @@ def _read_tensors(path: Path, expected: _FileEntry) -> dict[str, Tensor]:
 
 
 def _remove_checkpoint(folder: Path) -> None:
-    """Out of sight first: what is still visible is whole, also when the deleting is cut short."""
+    """Remove a checkpoint, hidden by a rename first: what is visible is complete even if the
+    deletion is interrupted.
+    """
     hidden = make_temporary_path(folder.with_name(f"dropped-{folder.name}"))
     failpoints.hit("checkpoint.drop")
     folder.rename(hidden)

@@ -1,8 +1,10 @@
-"""A training as named tensors and plain numbers, and back, bit by bit.
+"""Save a training run as named tensors and plain numbers, and restore it bit by bit
+(docs/decisions/051).
 
-Everything that the next step depends on: the trained weights, the optimizer's moments, the random state (dropout), how
-far the training is, how many rows fit into memory (another cut of a batch rounds differently), the best adapter so far.
-The position in the data is the step count, because the order of the examples comes from the seed alone.
+Saved is everything that the next step depends on: the trained weights, the optimizer's moments, the
+random state (dropout), the progress, the memory plan (another micro-batch size rounds differently)
+and the record of the best adapter. The position in the data is the step count, because the order of
+the examples follows from the seed alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
     from tunesmith.engine.trainer import Trainer
 
 CPU = torch.device("cpu")
-OPTIMIZER_STATES_PER_WEIGHT = 2  # AdamW keeps two numbers for each weight
+OPTIMIZER_STATES_PER_WEIGHT = 2  # AdamW stores two moments for each weight
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """Where checkpoints go, and the one to go on from.
+    """Where checkpoints are stored, and the one to resume from.
 
-    `journal` is asked at each save for the state of the files that grow with the training, all of it on the disk;
-    it comes back in `Saved.state["journal"]`, so that whoever keeps those files can cut them to it before going on.
+    `journal` is called at each save and must return the state of the files that grow during
+    training, after syncing them to disk. It comes back in `LoadedCheckpoint.state["journal"]`, so
+    that their owner can truncate them before resuming.
     """
 
     checkpoints: Checkpoints
@@ -38,7 +41,9 @@ class CheckpointConfig:
 
 
 def build_numerics_key(loaded: LoadedModel) -> dict[str, str]:
-    """What of this process decides how sums are rounded."""
+    """The facts about this process that determine how sums are rounded; a resumed run compares
+    them.
+    """
     return {
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
@@ -49,7 +54,9 @@ def build_numerics_key(loaded: LoadedModel) -> dict[str, str]:
 
 
 class Checkpointer:
-    """Saves a training now and then, and puts it back. Without safekeeping it does nothing."""
+    """Saves a training at intervals of `minutes`, and restores it. Without a config it does
+    nothing.
+    """
 
     def __init__(self, config: CheckpointConfig | None, minutes: float) -> None:
         self.config, self.minutes = config, minutes
@@ -57,9 +64,10 @@ class Checkpointer:
         self.saved_progress: tuple[int, int] | None = None
 
     def restore_or_start(self, training: "Trainer") -> bool:
-        """Before the first step: is there room for checkpoints; put back the one that was given, True if there was one.
+        """Before the first step: check the disk space and restore the given checkpoint; True if
+        there was one.
 
-        Errors: `DiskFull`, `RunError` when the checkpoint is of another training.
+        Errors: `DiskFull`; `RunError` when the checkpoint belongs to another training.
         """
         if self.config is None:
             return False
@@ -69,6 +77,8 @@ class Checkpointer:
         )
         if saved := self.config.resume_from:
             restore_tensors(saved, training.weights, training.optimizer, training.loaded.device)
+            # The model may compute with copies of the weights in another dtype (full fine-tuning in
+            # bfloat16).
             training.trainable.sync_to_model()
             training.reference = dict(saved.groups.get("reference", {}))
             training.progress.restore(saved.state["progress"])
@@ -78,12 +88,14 @@ class Checkpointer:
         return self.config.resume_from is not None
 
     def maybe_save(self, training: "Trainer") -> None:
-        """Save when the time between checkpoints has passed."""
+        """Save if the interval between checkpoints has passed."""
         if training.progress.seconds - self.last_saved_seconds >= self.minutes * 60:
             self.save(training)
 
     def save(self, training: "Trainer") -> None:
-        """Save now, unless nothing has changed. Errors: as `Checkpoints.save`."""
+        """Save now, unless nothing has changed since the last save. Errors: as
+        `Checkpoints.save`.
+        """
         if self.config is None or self.saved_progress == (training.progress.step, training.progress.looks):
             return
         state = {
@@ -106,7 +118,9 @@ class Checkpointer:
 def collect_tensors(
     weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, device: torch.device
 ) -> TensorGroups:
-    """The three files of a checkpoint: weights, optimizer, random."""
+    """The tensors of a checkpoint by file: weights, optimizer (keys `moment/weight name`),
+    random.
+    """
     moments = {
         f"{kind}/{name}": value
         for name, weight in weights.items()
@@ -121,7 +135,9 @@ def collect_tensors(
 def restore_tensors(
     saved: LoadedCheckpoint, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, device: torch.device
 ) -> None:
-    """Put them back. Errors: `RunError` when a tensor is missing, or has another shape or dtype than the model's."""
+    """Copy the saved tensors back. Errors: `RunError` when one is missing or has another shape or
+    dtype.
+    """
     _check_tensors(saved, weights)
     with torch.no_grad():
         for name, weight in weights.items():
@@ -129,7 +145,9 @@ def restore_tensors(
     for key, value in saved.groups["optimizer"].items():
         kind, _, name = key.partition("/")
         weight = weights[name]
-        is_moment = value.shape == weight.shape  # a step count stays where it was, but the fused optimizer has it along
+        # AdamW's step count stays on the CPU, except for the fused optimizer, which needs it on the
+        # weight's device.
+        is_moment = value.shape == weight.shape
         where = weight.device if is_moment or optimizer.defaults["fused"] else value.device
         optimizer.state[weight][kind] = value.to(where, copy=True)
     torch.set_rng_state(saved.groups["random"]["cpu"])

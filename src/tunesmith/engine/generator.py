@@ -1,8 +1,10 @@
-"""Answers, many prompts at once: greedily the tokens that `transformers.generate` gives one prompt at a time (float32).
+"""Text generation for many prompts at once; greedy answers equal those of `transformers.generate`
+one by one (float32).
 
-What prompts share at their beginning (system prompt, few-shot examples) is computed once and never copied: see
-`answering/trunks.py` for which beginnings, `answering/batch.py` for how rows enter and leave, `attention/decode.py` for
-their attention, `answering/choose.py` for the choice of a token. Models whose attention is more than that answer one
+A prefix that prompts share (system prompt, few-shot examples) is computed once and never copied:
+see `generation/shared_prefixes.py` for which prefixes, `generation/decoding_batch.py` for how
+sequences enter and leave, `attention/decode_attention.py` for the attention,
+`generation/sampling.py` for the choice of a token. Models with another kind of attention answer one
 prompt at a time.
 """
 
@@ -29,10 +31,12 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """The new tokens without the stop token; `finished` is False when they were cut at the limit.
+    """The new tokens without the stop token. `is_complete` is False when they were cut at the
+    limit.
 
-    `seconds` is this answer's share of the wall time: that of each pass, divided among the rows in it.
-    `compute_log_probabilities`, when asked for: of each token, and of the stop token at the end if there was one.
+    `seconds`: this answer's part of the wall time, that of each pass divided equally among its
+    sequences. `log_probabilities`, if requested: of each token in nats, and of the stop token at
+    the end if there was one.
     """
 
     tokens: list[int]
@@ -42,9 +46,11 @@ class GeneratedAnswer:
 
 
 class Generator:
-    """Answers token prompts with a loaded model as it stands: with its adapter on or off, in training or not.
+    """Generates from token prompts with a loaded model in its current state, with its adapter on or
+    off.
 
-    `batch_size`: the most rows at once; fewer where the memory for keys and values does not hold so many.
+    `batch_size`: the maximum number of sequences at once; fewer if the memory for keys and values
+    does not suffice.
     """
 
     def __init__(self, loaded: LoadedModel, batch_size: int = 256) -> None:
@@ -64,9 +70,12 @@ class Generator:
         constraints: Sequence[Constraint | None] | None = None,
         with_log_probabilities: bool = False,
     ) -> list[GeneratedAnswer]:
-        """One answer per prompt, in the order of the prompts.
+        """One answer per prompt, in the order of the prompts, each of at most `max_new_tokens`
+        tokens.
 
-        `sampling` and `constraints` may differ from prompt to prompt. An answer depends on its own seed only.
+        `sampling` and `constraints` may differ between prompts. An answer depends on its own seed
+        only, not on the batch. `progress`: called with (done, total). Errors: `UsageError` when a
+        constraint allows no token.
         """
         rows = [
             SequenceState(
@@ -95,7 +104,9 @@ class Generator:
         seed: int = 0,
         constraint: Constraint | None = None,
     ) -> Iterator[int]:
-        """The tokens of one answer as they are made, without the stop token; greedy at temperature 0."""
+        """The tokens of one answer as they are generated, without the stop token; greedy at
+        temperature 0.
+        """
         row, told = SequenceState(0, Sampling(temperature, top_p, seed), constraint), 0
         for _ in self._iterate_passes([prompt], [row], max_new_tokens, stop_ids):
             yield from row.tokens[told:]
@@ -104,10 +115,12 @@ class Generator:
     def score_labels(
         self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]], progress: ProgressCallback | None = None
     ) -> Tensor:
-        """The log-probability of every label as the continuation of every prompt: (prompts, labels), float32.
+        """Log-probability in nats of every label as the continuation of every prompt: (prompts,
+        labels), float32.
 
-        It is the sum over the label's tokens. Divide by their number for a mean that does not favour short labels; end
-        the labels with the stop token to ask for the whole answer rather than its beginning.
+        It is the sum over the label's tokens. Divide by their number for a mean that does not favor
+        short labels; end the labels with the stop token to score complete answers instead of
+        prefixes of answers.
         """
         with self._use_inference_mode():
             reader, most_tokens = self._get_prefix_model(prompts, labels)
@@ -123,9 +136,11 @@ class Generator:
         *,
         less: Tensor | None = None,
     ) -> list[int]:
-        """The number of the label with the highest score for each prompt, `less` (prompts, labels) taken off it.
+        """Index of the label with the highest score for each prompt, after subtracting `less`
+        (prompts, labels).
 
-        As `score_labels` would find it, with less work (`likeliest.py`); of equal ones the first.
+        The same result as from `score_labels`, with less work (`best_label_search.py`); the first
+        one of equal labels.
         """
         if not prompts:
             return []
@@ -141,9 +156,11 @@ class Generator:
     def compute_log_probabilities(
         self, texts: Sequence[Sequence[int]], begins: Sequence[int], progress: ProgressCallback | None = None
     ) -> list[float]:
-        """The log-probability of each text from its token number `begin` on, given those before; see `likelihood.py`.
+        """Log-probability in nats of each text from its token number `begin` on, given the tokens
+        before.
 
-        The first token of a text is never predicted. Errors: `TrainingError` when memory runs out.
+        See `sequence_logprobs.py`. The first token of a text is never predicted. Errors:
+        `TrainingError` when memory runs out.
         """
         with self._use_inference_mode():
             return compute_log_probabilities(self.loaded, texts, begins, progress)
@@ -151,7 +168,9 @@ class Generator:
     def _get_prefix_model(
         self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]]
     ) -> tuple[PrefixModel | None, int]:
-        """What reads prompts with a label each, and how many tokens' keys and values may be held."""
+        """The batched reader for prompts followed by a label (None: unsupported), and the limit on
+        cached tokens.
+        """
         longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
         return get_prefix_model(self.model, longest), count_tokens_that_fit(
             self.model, compute_cache_budget_bytes(self.model.device)
@@ -160,9 +179,13 @@ class Generator:
     def _iterate_passes(
         self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
     ) -> Iterator[list[SequenceState]]:
-        """After each pass the rows that are done with it. Whenever this waits, the model is as it was."""
+        """Yield the finished sequences after each pass. While this generator is suspended, the
+        model is unchanged.
+        """
         steps = self._iterate_steps(prompts, sequences, max_new_tokens, stop_ids)
         while True:
+            # Entered for each pass, because inference mode would otherwise stay on in the caller's
+            # code.
             with self._use_inference_mode():
                 done = next(steps, None)
             if done is None:
@@ -199,7 +222,7 @@ class Generator:
 
 
 def _count_progress(progress: ProgressCallback | None, wanted: int) -> Callable[[int], None]:
-    """Adds up how many are ready, and tells."""
+    """A callback that adds up how many prompts are done, and reports (done, total)."""
     ready = 0
 
     def report(more: int) -> None:

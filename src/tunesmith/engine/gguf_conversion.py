@@ -1,7 +1,7 @@
-"""Turn a GGUF file into an ordinary model folder: float32 safetensors, config and tokenizer.
+"""Convert a GGUF file into an ordinary model folder: float32 safetensors, config and tokenizer.
 
-The embedded model comes as GGUF with 4-bit weights; transformers dequantizes it. What is trained and evaluated is
-exactly the dequantized model.
+The embedded model is shipped as GGUF with 4-bit weights, which transformers dequantizes. The
+dequantized model is exactly the one that is trained and evaluated.
 """
 
 from contextlib import redirect_stderr
@@ -17,13 +17,14 @@ from tunesmith.errors import ModelError
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Write `folder` (made if missing) from a GGUF file.
+    """Write `folder` (created if missing) from a GGUF file.
 
     Errors: `ModelError` when transformers cannot read the file.
     """
     where, name = str(gguf.parent), gguf.name
     try:
-        # The bar over the tensors is tqdm's own, which transformers' settings do not reach: it writes to stderr.
+        # The progress bar over the tensors is tqdm's own, which transformers' settings do not
+        # control: it writes to stderr.
         with silence_transformers(), redirect_stderr(StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, local_files_only=True)
             model = AutoModelForCausalLM.from_pretrained(
@@ -43,7 +44,9 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _clear_quantization(model: Any) -> None:
-    """The weights are plain floats now, but transformers still marks them as GGUF and would refuse to save them."""
+    """Remove the quantization marks: the weights are plain floats, but transformers would refuse to
+    save them.
+    """
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.is_quantized = False

@@ -1,9 +1,10 @@
-"""Hidden states and logits apart, so that only the positions that matter reach the output head.
+"""Hidden states and logits as separate steps, so that only the positions that matter reach the
+output head.
 
-    logits = softcap(scale * hidden W^T)      scale and softcap are 1 and none for nearly every model
+    logits = softcap(scale * hidden W^T)      for nearly every model the scale is 1 and there is no softcap
 
-`check_head` proves on load that this road gives the model's own logits; a model with another head is refused, not
-trained wrongly.
+`check_head` verifies on load that this computation gives the model's own logits; a model with
+another head is rejected instead of being trained wrongly.
 
 Shapes: B rows, T tokens, N positions, D hidden, V vocabulary.
 """
@@ -16,7 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from tunesmith.errors import ModelError
 
 PROBE_TOKENS, PROBE_PREFIX_TOKENS = 8, 5
-"""Tokens of the text that a model is probed with when it is loaded, and of its beginning."""
+"""Tokens of the text that a model is probed with when it is loaded, and of that text's prefix."""
 
 
 def compute_hidden_states(
@@ -27,7 +28,9 @@ def compute_hidden_states(
     mask_BT: Tensor | None = None,
     positions_BT: Tensor | None = None,
 ) -> Tensor:
-    """The decoder's last hidden states, BTD. With a cache, the tokens continue what the cache holds and join it."""
+    """The decoder's last hidden states, BTD. With a cache, the tokens continue its content and are
+    appended to it.
+    """
     return model.base_model(
         input_ids=tokens_BT,
         attention_mask=mask_BT,
@@ -38,19 +41,21 @@ def compute_hidden_states(
 
 
 def has_plain_cache(model: PreTrainedModel) -> bool:
-    """Whether every layer caches plain keys and values (no sliding window, no recurrent state).
+    """Whether every layer caches only keys and values (no sliding window, no recurrent state).
 
-    Only then can a beginning be shared, and rows be padded, joined and dropped, by handling the cache's tensors.
+    Only then can a prefix be shared, and rows be padded, concatenated and dropped, by editing the
+    cache's tensors.
     """
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
-    """Logits of chosen positions, NV, in float32 (float64 for a float64 model)."""
+    """Logits of the given positions, NV, in float32 (float64 for a float64 model)."""
     head: nn.Module = model.get_output_embeddings()
     logits_NV = head(hidden_ND)
     logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
     config = model.config
+    # Two conventions: Cohere multiplies by `logit_scale`, Granite divides by `logits_scaling`.
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     softcap = getattr(config, "final_logit_softcapping", None)
     logits_NV = logits_NV if scale == 1.0 else logits_NV * scale
@@ -58,12 +63,16 @@ def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
 
 
 def check_causal(model: PreTrainedModel) -> None:
-    """Hold the hidden states of a beginning, and of a text read piece by piece, against those of the whole text.
+    """Check that hidden states of a prefix, and of a text read token by token, equal those of the
+    whole text.
 
-    A token may not know what comes after it: an encoder (BERT without `is_decoder`) sees both sides and would be
-    trained on what it is to predict. And a model that answers token by token must be the one that was trained: some
-    architectures keep a state of their own, not the cache that answers are made with here.
-    Errors: `ModelError`; whatever the architecture raises when it is asked for plain hidden states.
+    A token must not see later ones: an encoder (BERT without `is_decoder`) would be trained on the
+    tokens that it is to predict. And the model that generates token by token must be the one that
+    was trained: some architectures keep a state of their own instead of the cache that generation
+    uses here.
+
+    Errors: `ModelError`; also whatever the architecture raises when plain hidden states are
+    requested.
     """
     whole_BT = _build_probe(model, PROBE_TOKENS)
     with torch.inference_mode():
@@ -92,18 +101,21 @@ def check_causal(model: PreTrainedModel) -> None:
 def _build_probe(model: PreTrainedModel, tokens: int) -> Tensor:
     embedding = model.get_input_embeddings()
     assert isinstance(embedding, nn.Embedding)
+    # Modulo, because test models may have fewer embeddings than probe tokens.
     return torch.arange(1, tokens + 1, device=model.device)[None] % embedding.num_embeddings
 
 
 def _is_near(one_TD: Tensor, other_TD: Tensor) -> bool:
-    """Equal but for rounding, which thirty layers in bfloat16 blow up to a few percent."""
+    """Equal within 10 % of the norm: thirty layers in bfloat16 amplify rounding to a few
+    percent.
+    """
     return bool((one_TD - other_TD).norm() <= 0.1 * other_TD.norm())
 
 
 def check_head(model: PreTrainedModel) -> None:
     """Compare this module's logits with the model's own on a few tokens.
 
-    Errors: `ModelError` when they differ: this architecture does something to its logits that is not known here.
+    Errors: `ModelError` when they differ: the architecture modifies its logits in an unknown way.
     """
     probe_BT = _build_probe(model, PROBE_PREFIX_TOKENS)
     with torch.inference_mode():

@@ -1,8 +1,10 @@
-"""How much memory is free, how much is held, how much one piece of work needs, and giving it back.
+"""How much memory is free, how much is in use, how much one piece of work needs, and how to release
+it.
 
-What a process may still take is the least of: what the machine has available, what each control group around it leaves
-(cgroup v1 and v2; file cache that the kernel would drop counts as free), and its address space limit (`ulimit -v`).
-Source: kernel.org, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+The memory that a process may still use is the minimum of: what the machine has available, what each
+control group around it leaves (cgroup v1 and v2; file cache that the kernel would drop counts as
+free), and its address space limit (`ulimit -v`). Source: kernel.org,
+Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 """
 
 import ctypes
@@ -21,26 +23,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 CPU_OVERHEAD = 1.4
-"""Resident memory per byte of tensors: measured 1.33 with glibc, whose freed blocks leave holes (docs/lab)."""
+"""Resident bytes per byte of tensors: measured 1.33 with glibc, whose freed blocks leave holes
+(docs/decisions/080).
+"""
 CUDA_OVERHEAD = 1.1
+"""Factor on the CUDA allocator's own peak."""
 MAX_CACHED_KERNELS = 64
 
 
 def get_peak_memory_bytes(device: torch.device) -> int:
-    """The most memory held so far: of the process on a CPU, of the device on CUDA."""
+    """Peak memory so far, in bytes: of the process on a CPU, of the device's allocator on CUDA."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on macOS
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS reports bytes, other systems kilobytes
 
 
 def get_used_memory_bytes(device: torch.device) -> int:
-    """What is held now: by the process on a CPU, by our tensors on CUDA."""
+    """Memory in use now, in bytes: by the process on a CPU, by our tensors on CUDA."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
 
 
 def get_free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
-    """What may still be taken. `root` is where /proc and /sys are."""
+    """Bytes that may still be used. `root`: the folder that contains /proc and /sys, for tests."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -48,13 +53,15 @@ def get_free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
 
 
 def _list_cgroup_limits(root: Path) -> Iterator[int]:
-    """What each control group around this process leaves."""
+    """Bytes that each control group around this process leaves."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, inside = line.split(":", 2)
+        # Lines are `number:controllers:path`. In v2 the controllers are empty; in v1 only "memory"
+        # is of interest.
         is_v1 = "memory" in controllers.split(",")
         if not is_v1 and controllers:
             continue
@@ -65,6 +72,7 @@ def _list_cgroup_limits(root: Path) -> Iterator[int]:
             else ("memory.max", "memory.current", "inactive_file")
         )
         group = top / inside.strip("/")
+        # A limit of any ancestor applies to this process too.
         for folder in (group, *group.parents):
             if folder.is_relative_to(top):
                 yield from _list_cgroup_free(folder, limit, usage, cache)
@@ -75,7 +83,7 @@ def _list_cgroup_free(folder: Path, limit: str, usage: str, cache: str) -> Itera
         allowed = (folder / limit).read_text().strip()
         used = int((folder / usage).read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no such controller here, or a group that is not visible from inside a container
+    except (OSError, ValueError):  # no such controller, or a group that is not visible inside a container
         return
     if allowed != "max":
         yield int(allowed) - used + int(stat.get(cache, 0))
@@ -88,15 +96,19 @@ def _list_address_limits() -> Iterator[int]:
 
 
 def limit_kernel_cache() -> None:
-    """oneDNN keeps what it compiled for each shape it met, 1,024 of them; forests bring new shapes with every step, and
-    what is kept for them grows by 0.3 GB (docs/lab). It asks when it compiles the first one."""
+    """Limit the number of products that oneDNN keeps compiled, before it compiles the first one.
+
+    By default it caches 1,024 shapes. Forests have new shapes at every step, so the cache would
+    grow by 0.3 GB (docs/lab/2026-11-24-engine.md). oneDNN reads the variable once.
+    """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(MAX_CACHED_KERNELS))
 
 
 def release_unused_memory() -> None:
-    """Give freed memory back to the system where the C library keeps it (glibc).
+    """Return freed memory to the operating system, where the C library holds on to it (glibc).
 
-    Activations of ever new sizes leave holes that glibc holds on to. It costs about 0.1 s, hence not in every step.
+    Activations of varying sizes leave holes in glibc's heap. A call takes about 0.1 s, so it is not
+    made in every step.
     """
     if sys.platform == "linux":
         malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
@@ -105,12 +117,14 @@ def release_unused_memory() -> None:
 
 
 def compute_cache_budget_bytes(device: torch.device) -> int:
-    """How much the keys and values of answers under way may take."""
+    """Bytes that the keys and values of answers in progress may use."""
     return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else 512 * 2**20
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is an allocation that failed; on a CPU torch says so only in the text of a RuntimeError."""
+    """Whether this is a failed allocation; on a CPU torch reports it only in the text of a
+    RuntimeError.
+    """
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )
@@ -118,9 +132,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def track_peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
-    """Gives a function that tells the most bytes held within this block beyond those held at its beginning.
+    """Provide a function that returns the peak bytes within this block, beyond those in use at its
+    start.
 
-    On a CPU tensors are counted, not resident pages: the same work gives the same number, every time.
+    On a CPU tensors are counted, not resident pages: the same work gives the same number, every
+    time.
     """
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
@@ -132,7 +148,7 @@ def track_peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
 
 
 class _StorageCounter(TorchDispatchMode):
-    """Adds up the storages that operations make, and takes off those that go away."""
+    """Counts the storages that operations create, and subtracts those that are freed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,13 +162,17 @@ class _StorageCounter(TorchDispatchMode):
             storage = tensor.untyped_storage()
             if storage._cdata not in self.live_storages:
                 known = {given.untyped_storage()._cdata for given in _list_tensors(args)} if known is None else known
-                if storage._cdata not in known:  # not a view of something older than this block
+                # A view shares the storage of an argument that is older than this block, which does
+                # not count.
+                if storage._cdata not in known:
                     self._add(storage)
         return result
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
 
+        # Called when the last tensor of the storage is gone, which makes the count follow real
+        # lifetimes.
         def forget(_: object) -> None:
             del self.live_storages[key]
             self.used_bytes -= size

@@ -1,14 +1,16 @@
-"""How a step is cut into micro-batches, found before step 1: as large as pays, never larger than memory allows.
+"""The micro-batch size, chosen before step 1: as large as is useful, never larger than memory
+allows.
 
-Micro-batches of the longest examples are run forward and backward for trial, each twice as large as the one before,
-until the wanted size is proven or the next would not fit. So memory does not run out late, at the longest example.
-Sizes are powers of two and tensors are counted, not resident pages, so the same recipe on the same machine finds the
-same plan; it is kept with the run, and a run that goes on keeps it.
+Micro-batches of the longest examples run forward and backward as trials, each twice as large as the
+one before, until the target size is proven or the next one would not fit. So memory does not run
+out later, at the longest example. Sizes are powers of two, and tensors are counted instead of
+resident pages, so the same recipe on the same machine gets the same plan; it is saved with the run,
+and a resumed run keeps it (docs/decisions/080).
 
-Larger micro-batches share more of what examples begin with, and past `get_preferred_tokens` are otherwise no faster:
-the
-wanted size is the least that computes no more than a tenth more tokens than the largest. Activation checkpointing
-computes about a third more, so it is taken only where cutting smaller would cost more than that, or does not help.
+Larger micro-batches share more prefixes, and are otherwise no faster beyond `get_preferred_tokens`:
+the target size is the smallest that computes at most 10 % more tokens than the largest. Activation
+checkpointing computes about a third more, so it is used only where smaller micro-batches would cost
+more than that, or do not help.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,21 +41,28 @@ if TYPE_CHECKING:
     from tunesmith.engine.model_loading import LoadedModel
     from tunesmith.engine.training_step import TrainingStep
 
-PREFERRED_BYTES = {"cpu": 4096, "cuda": 32768}  # of one number for each token: 2,048 or 16,384 tokens in bfloat16
-FIRST_TRIAL_TOKENS = 128  # or an eighth of what is preferred, if that is more
+# For one number per token: 2,048 or 16,384 tokens in bfloat16, half as many in float32.
+PREFERRED_BYTES = {"cpu": 4096, "cuda": 32768}
+FIRST_TRIAL_TOKENS = 128  # or an eighth of the preferred tokens, if that is more
 MIN_TRIAL_TOKENS = 4
-OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's, for each trained weight; they come after the trials
+OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's moments, for each trained weight; they are allocated after the trials
 MAX_SAMPLED_STEPS = 16
-SPARE_FRACTION = 0.1  # for holes in the heap, and whatever else grows
-CHECKPOINTING_COST_FACTOR = 4 / 3  # forward, forward again and backward, against forward and backward
+SPARE_FRACTION = 0.1  # reserve for heap fragmentation and other growth
+CHECKPOINTING_COST_FACTOR = 4 / 3  # forward, forward again and backward (4), instead of forward and backward (3)
 
 MemoryTrial = Callable[[TokenArrays, Sequence[int], bool], int]
-"""(arrays, examples of one micro-batch, checkpointing) -> the most bytes that forward and backward held."""
+"""(arrays, examples of one micro-batch, checkpointing) -> peak bytes of its forward and
+backward.
+"""
 
 
 @dataclass(frozen=True)
 class MemoryRequest:
-    """What a plan is made for: the examples, some of the steps, and whether forests are possible."""
+    """The input of a plan: the examples, a sample of the steps, whether forests are possible, and
+    the preferred size.
+
+    `max_examples`: limit on the examples of a micro-batch, None: none.
+    """
 
     arrays: TokenArrays
     steps: Sequence[Sequence[int]]
@@ -63,25 +72,25 @@ class MemoryRequest:
 
     @property
     def example_limit(self) -> int:
-        """The most examples in a micro-batch."""
+        """Maximum number of examples in a micro-batch; a large number where there is no limit."""
         return self.max_examples or 1 << 30
 
     def split_step(self, arrays: TokenArrays, batch: Sequence[int], tokens: int) -> list[list[int]]:
-        """The micro-batches of a step."""
+        """The micro-batches of a step with at most `tokens` tokens each."""
         return split_into_micro_batches(arrays, batch, self.example_limit, tokens, as_forest=self.as_forest)
 
     def count_all_tokens(self, tokens: int) -> int:
-        """Tokens that the steps compute in micro-batches of at most so many."""
+        """Tokens that the sampled steps compute in micro-batches of at most `tokens` tokens."""
         return sum(self.count_step_tokens(self.arrays, step, tokens) for step in self.steps)
 
     def count_step_tokens(self, arrays: TokenArrays, batch: Sequence[int], tokens: int) -> int:
-        """Tokens that one step computes in such micro-batches."""
+        """Tokens that one step computes in micro-batches of at most `tokens` tokens."""
         pieces = self.split_step(arrays, batch, tokens)
         return sum(count_computed_tokens(arrays, piece, as_forest=self.as_forest) for piece in pieces)
 
 
 def plan_memory(training_step: "TrainingStep", train: TokenArrays, recipe: TrainingRecipe, seed: int) -> MemoryPlan:
-    """The plan for a training with the model as it stands. Errors: as `find_plan`."""
+    """The plan for training this model in its current state. Errors: as `find_plan`."""
     device = training_step.loaded.device
     release_unused_memory()
     trained = sum(weight.numel() for weight in training_step.loaded.model.parameters() if weight.requires_grad)
@@ -92,9 +101,12 @@ def plan_memory(training_step: "TrainingStep", train: TokenArrays, recipe: Train
 
 
 def compute_memory_budget(device: torch.device, recipe: TrainingRecipe, held_bytes: int) -> int:
-    """Bytes that may be taken beyond `used_bytes`: of what the recipe allows, else of what is free."""
+    """Bytes that may be used in addition to `held_bytes`: of the recipe's limit, otherwise of the
+    free memory.
+    """
     if recipe.memory_gb is not None:
         return int(recipe.memory_gb * 1e9 * (1 - SPARE_FRACTION)) - held_bytes
+    # An estimate plans for a model that is not loaded yet; its bytes still count as free.
     not_yet_held = max(0, held_bytes - get_used_memory_bytes(device))
     return int((get_free_memory_bytes(device) - not_yet_held) * (1 - SPARE_FRACTION))
 
@@ -102,19 +114,20 @@ def compute_memory_budget(device: torch.device, recipe: TrainingRecipe, held_byt
 def build_memory_request(
     training_step: "TrainingStep", train: TokenArrays, recipe: TrainingRecipe, seed: int
 ) -> MemoryRequest:
-    """What a plan for these examples has to serve: the first steps stand for all."""
+    """The request for these examples; the first `MAX_SAMPLED_STEPS` steps represent all."""
     steps = list(islice(iterate_batches(len(train), recipe.batch_size, seed), MAX_SAMPLED_STEPS))
     preferred = get_preferred_tokens(training_step.loaded)
     return MemoryRequest(train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch)
 
 
 def get_preferred_tokens(loaded: "LoadedModel") -> int:
-    """Fewer are slower, more only take memory; float32 is at its full rate with half as many as bfloat16 (docs/lab)."""
+    """Micro-batch size in tokens: smaller is slower, larger only needs memory. float32 reaches its
+    full speed with half as many as bfloat16 (docs/lab/2026-11-25-float32-machine.md)."""
     return PREFERRED_BYTES[loaded.device.type] // loaded.dtype.itemsize
 
 
 def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> MemoryPlan:
-    """The plan for these examples within a budget for what a micro-batch holds.
+    """The plan for these examples, with `budget_bytes` for one micro-batch.
 
     Errors: `TrainingError` when the longest example does not fit, not even with checkpointing.
     """
@@ -142,7 +155,7 @@ def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> 
 
 
 def round_up_to_power_of_two(tokens: int) -> int:
-    """The least power of two that is not below."""
+    """The smallest power of two that is at least `tokens`."""
     return 1 << max(0, tokens - 1).bit_length()
 
 
@@ -161,7 +174,7 @@ def _choose_target_tokens(request: MemoryRequest) -> int:
 
 @dataclass(frozen=True)
 class _ProbeResult:
-    """The largest micro-batch that fits, in tokens; 0 when none does."""
+    """The largest micro-batch that fits, in tokens; 0 if none does."""
 
     tokens: int
     checkpointing: bool
@@ -176,7 +189,7 @@ class _ProbeResult:
 
 @dataclass(frozen=True)
 class _MemoryProbe:
-    """Trials of growing size. `worst`: the longest examples, as many as make a step."""
+    """Trials of growing size. `worst`: the longest examples, as many as a step has."""
 
     request: MemoryRequest
     worst: Sequence[int]
@@ -185,7 +198,9 @@ class _MemoryProbe:
     budget_bytes: int
 
     def find_largest(self, *, checkpointing: bool) -> _ProbeResult:
-        """Grow until the wanted size is certain or the next one would not fit; shrink while not even the first does."""
+        """Double the size until the target is certain or the next one would not fit; halve it while
+        the first fails.
+        """
         needs: list[int] = []
         first = max(FIRST_TRIAL_TOKENS, self.request.preferred_tokens // 8)
         tokens, per_token, shrinks = min(first, self.target_tokens), 0, False
@@ -193,11 +208,14 @@ class _MemoryProbe:
             need, tried, is_whole = self._measure_bytes(tokens, checkpointing)
             if need is None or need > self.budget_bytes:
                 tokens, shrinks = tokens // 2, True
+                # A failure after a success: the size before it is the largest that fits.
                 if needs:
                     break
                 continue
             per_token = -(-need // tried)
             needs.append(need)
+            # The target is certain to fit if this trial had it, or was a whole step, or leaves
+            # ample memory.
             if tokens >= self.target_tokens or is_whole or self._is_certain(needs, tokens):
                 return _ProbeResult(self.target_tokens, checkpointing, per_token)
             if shrinks or _extrapolate_bytes(needs) > self.budget_bytes:
@@ -206,7 +224,10 @@ class _MemoryProbe:
         return _ProbeResult(tokens if needs else 0, checkpointing, per_token)
 
     def _measure_bytes(self, tokens: int, checkpointing: bool) -> tuple[int | None, int, bool]:
-        """Bytes (None: it did not fit), tokens really tried, and whether that was the whole of the worst step."""
+        """(peak bytes, None if out of memory; tokens of the trial; whether it was the complete
+        worst step).
+        """
+        # Examples are cut to the trial's size, so that small trials use the worst examples too.
         arrays = truncate_to_tail(self.request.arrays, self.worst, tokens)
         is_cut = len(arrays.tokens_N) < sum(
             len(self.request.arrays.get_sequence(s)[0])
@@ -225,7 +246,8 @@ class _MemoryProbe:
         return need, sizes[largest], len(pieces) == 1 and not is_cut
 
     def _is_certain(self, needs: Sequence[int], tokens: int) -> bool:
-        """Whether the wanted size would fit twice over, were every doubling as dear as the dearest can be."""
+        """Whether the target size would need at most half of the budget, even if memory grows with
+        the square of the tokens."""
         if len(needs) < 2:
             return False
         need, step = needs[-1], needs[-1] - needs[-2]
@@ -236,7 +258,9 @@ class _MemoryProbe:
 
 
 def _extrapolate_bytes(needs: Sequence[int]) -> int:
-    """What the next doubling will need: the same again for a straight line, up to four times for a square."""
+    """Predicted bytes of the next doubling: the last increase times 2 (linear growth) to 4
+    (quadratic growth).
+    """
     if len(needs) == 1:
         return 2 * needs[0]
     step = needs[-1] - needs[-2]
@@ -245,8 +269,8 @@ def _extrapolate_bytes(needs: Sequence[int]) -> int:
 
 
 def truncate_to_tail(arrays: TokenArrays, examples: Iterable[int], tokens: int) -> TokenArrays:
-    """Some examples, of each of which no more than so many tokens (a share for each sequence) are read, the last ones,
-    with something of it trained."""
+    """The given examples, each cut to its last tokens: at most `tokens` read tokens per example,
+    divided equally among its sequences, with at least one of them trained."""
     most = max(1, tokens // arrays.sequences_per_example) + 1
     chosen = list(examples)
     numbers = [s for e in chosen for s in arrays.get_sequence_range(e)]

@@ -1,7 +1,8 @@
-"""Load a model folder for training or answering: safetensors only, no remote code, no network.
+"""Load a model folder for training or inference: safetensors only, no remote code, no network.
 
-Precision "auto" is bfloat16 where the machine multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX on a CPU,
-any CUDA device that says so) and float32 elsewhere: emulated bfloat16 is slower than float32 and less exact.
+Precision "auto" is bfloat16 where the hardware multiplies bfloat16 matrices (AVX512-BF16 or AMX on
+a CPU, any CUDA device that reports it) and float32 elsewhere: emulated bfloat16 is slower than
+float32 and less exact.
 """
 
 import sys
@@ -23,14 +24,17 @@ from tunesmith.errors import ModelError, truncate_list
 
 Precision = Literal["auto", "bf16", "float32"]
 LEGACY_BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias", ".position_ids")
-"""What older versions of transformers wrote into the weights although it is computed."""
+"""Suffixes of buffers that older versions of transformers stored with the weights, although they
+are computed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A causal language model in memory. `context_length`: the most tokens its positions allow (`sys.maxsize`: any).
+    """A causal language model in memory.
 
-    `adapter` is the folder of the adapter that it was loaded with.
+    `context_length`: the most tokens that its positions allow (`sys.maxsize`: no limit).
+    `parameters`: their number. `adapter`: the folder of the adapter that it was loaded with.
     """
 
     model: PreTrainedModel
@@ -44,34 +48,39 @@ class LoadedModel:
 def load_model(
     folder: str | Path, precision: Precision = "auto", adapter: Path | None = None, *, four_bits: bool = False
 ) -> LoadedModel:
-    """Load the weights of a folder, frozen, in evaluation mode, with an adapter on them if one is given.
+    """Load the weights of a folder, frozen and in evaluation mode, with an adapter attached if one
+    is given.
 
-    With `four_bits`, or where the adapter was trained so, linear layers are held in 4 bits.
-    Errors: `ModelError` when the folder is no causal language model in safetensors, or the adapter does not fit;
-    `MissingExtraError` when 4 bits are asked for and bitsandbytes is not there.
+    With `four_bits`, or if the adapter was trained that way, linear layers are held in 4 bits.
+    Errors: `ModelError` when the folder is not a causal language model in safetensors, or the
+    adapter does not fit; `MissingExtraError` when 4 bits are requested and bitsandbytes is not
+    installed.
     """
     limit_kernel_cache()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(precision, device)
     with open_view(Path(folder)) as view, convert_load_errors(Path(folder)):
         attention = check_sizes(view)
-        from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not know output_loading_info
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not declare output_loading_info
         model, report = from_pretrained(
             str(view),
             output_loading_info=True,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
-            trust_remote_code=False,  # left out, transformers would ask the terminal
+            trust_remote_code=False,  # if it is left out, transformers asks the user in the terminal
             attn_implementation=attention,
         )
-    model.name_or_path = str(folder)  # where files are copied from; the view is gone
+    model.name_or_path = str(folder)  # other files are copied from there later; the view no longer exists
     _check_weights(report, model, Path(folder))
     parameters = sum(weight.numel() for weight in model.parameters())
     model.requires_grad_(False).eval()
+    # Before the move to the device: layers are quantized one by one, so it never holds the
+    # unquantized model.
     if four_bits or (adapter is not None and has_four_bit_base(adapter)):
         quantize_to_four_bits(model, device)
     model.to(device)
+    # Both checks run on transformers' own modules; the fused ones have their own checks.
     with convert_load_errors(Path(folder)):
         check_causal(model)
         check_head(model)
@@ -96,7 +105,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def get_local_dtype(precision: Precision) -> str:
-    """What a model is computed in on this machine: `float32` or `bfloat16`."""
+    """The dtype that a model computes in on this machine: `float32` or `bfloat16`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return str(choose_dtype(precision, device)).removeprefix("torch.")
 
@@ -109,8 +118,8 @@ def has_bfloat16_matmul(device: torch.device) -> bool:
 
 
 def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Path) -> None:
-    """What is loaded must be what the folder holds. Errors: `ModelError`."""
-    if report["missing_keys"]:  # transformers would fill them with random numbers
+    """Check that the folder's weights and the model's are the same set. Errors: `ModelError`."""
+    if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
             "missing-weights", "This model folder lacks weights.", where=str(folder),
             found=f"no {truncate_list(sorted(report['missing_keys']))}", do="fetch or save the model again",
@@ -128,5 +137,5 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
 
 
 def get_accelerator_name(device: torch.device) -> str | None:
-    """What the device calls itself; None for a CPU."""
+    """The device's own name; None for a CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None

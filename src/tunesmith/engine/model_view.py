@@ -1,12 +1,13 @@
-"""What transformers gets to see of a model folder: the verified weights and a config.json of our own.
+"""The part of a model folder that transformers gets to see: the verified weights and a rewritten
+config.json.
 
     view/config.json                  only the keys that the architecture declares
     view/model.safetensors            a link to the folder's own file (or the files of its index)
 
-Nothing else of the folder is there: no adapter that the library would put on by itself, no second
-set of weights, no Python file. What steers loading is not in the settings: transformers takes every
-key of a config.json as an attribute of its configuration, `_attn_implementation` and
-`transformers_weights` too.
+The view contains nothing else: no adapter that the library would attach by itself, no second set of
+weights, no Python file. Settings that control loading are removed, because transformers turns every
+key of a config.json into an attribute of its configuration, also `_attn_implementation` and
+`transformers_weights` (docs/decisions/098).
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ from tunesmith.model_folder.model_files import (
 from tunesmith.model_folder.settings_json import read_settings
 from tunesmith.temporary_files import make_private_folder
 
+# Names of the rotary settings in different versions of transformers, which converts older ones.
 ROTARY_KEYS = {
     "rope_theta",
     "rope_scaling",
@@ -49,27 +51,29 @@ ROTARY_KEYS = {
 }
 ALLOWED_COMMON_KEYS = {"is_encoder_decoder", "tie_word_embeddings"}
 IGNORED_KEYS = {"dtype", "torch_dtype", "transformers_version", "id2label", "label2id", "problem_type", "num_labels"}
-"""Declared by every configuration and no business of the file: how it is loaded, classification."""
-SIZE_SLACK = 2**20
+"""Declared by every configuration, but not for the file to decide: how a model is loaded, and
+classification.
+"""
+SIZE_SLACK = 2**20  # tolerance of `check_sizes` in numbers, for tiny models
 VIEW_NAME = "tunesmith-model"
 AttentionImplementation = Literal["sdpa", "eager"]
 MAX_BUFFER_ELEMENTS = 2**28
-"""Numbers that a model computes from its settings and keeps: masks, tables of positions. 8,192 positions squared."""
-# Settings that contradict each other end in any of these, wherever transformers first computes with them.
+"""Numbers that a model may compute from its settings and hold (masks, position tables): 16,384
+positions squared."""
+# Contradictory settings end in any of these, wherever transformers first computes with them.
 LOAD_ERRORS = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RuntimeError, ImportError,
     AssertionError, SafetensorError, StrictDataclassError,
 )  # fmt: skip
+# Finds the settings that a configuration's source code reads from `kwargs` without declaring them.
 KWARGS_PATTERN = re.compile(r"""kwargs\.(?:pop|get)\(\s*["'](\w+)["']""")
 
 
 @contextmanager
 def open_view(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
-    """A temporary folder from which transformers may load this model, and nothing besides.
+    """Provide a temporary folder from which transformers can load this model and nothing else.
 
-    Without `weights_needed` it has the settings only.
-
-    Errors: `ModelError`.
+    Without `weights_needed` it contains the settings only. Errors: `ModelError`.
     """
     try:
         weights = list_weight_files(folder) if weights_needed else []
@@ -87,9 +91,9 @@ def open_view(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
 
 
 def read_model_config(folder: Path) -> dict[str, Any]:
-    """The settings of a model folder, reduced to what its architecture declares.
+    """The settings of a model folder, reduced to the keys that its architecture declares.
 
-    Errors: `ModelError` when there are none, or of no known architecture; `OSError`.
+    Errors: `ModelError` when there are none, or the architecture is unknown; `OSError`.
     """
     path = folder / "config.json"
     settings = read_settings(path)
@@ -115,7 +119,9 @@ def _build_load_error(folder: Path, found: str) -> ModelError:
 
 
 def _select_declared(settings: Mapping[str, Any], kind: type[PreTrainedConfig]) -> dict[str, Any]:
-    """What the configuration class declares, and plain numbers besides: code may ask for those by name."""
+    """The keys that the configuration class declares, and plain numbers, which model code may read
+    by name.
+    """
     name: Any = kind  # typed as if classes could not be hashed
     declared, parts = _list_config_names(name), kind.sub_configs
     found: dict[str, Any] = {}
@@ -129,13 +135,15 @@ def _select_declared(settings: Mapping[str, Any], kind: type[PreTrainedConfig]) 
 
 
 def _is_plain_number(key: str, value: Any, kind: type[PreTrainedConfig]) -> bool:
-    """A number, and not one that would change something that every configuration has."""
+    """Whether the value is a number under a key that no attribute of every configuration uses."""
     is_common = key.startswith("_") or hasattr(kind, key) or key in IGNORED_KEYS
     return isinstance(value, int | float | None) and not is_common
 
 
 def _get_config_class(settings: Mapping[str, Any], part: Any) -> type[PreTrainedConfig]:
-    """The class of an inner configuration: a place for any kind of it names its own."""
+    """The class of a nested configuration; one that accepts any kind of model names its own
+    `model_type`.
+    """
     own = str(settings.get("model_type"))
     is_one_kind = isinstance(part, type) and issubclass(part, PreTrainedConfig) and part.model_type
     return part if is_one_kind or own not in CONFIG_MAPPING else CONFIG_MAPPING[own]
@@ -143,7 +151,7 @@ def _get_config_class(settings: Mapping[str, Any], part: Any) -> type[PreTrained
 
 @cache
 def _list_config_names(kind: type[PreTrainedConfig]) -> frozenset[str]:
-    """Fields of the class, other names of them, and older names that its own code reads."""
+    """Fields of the class, their aliases, and older names that its source code reads."""
     base = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     fields = {field.name for field in dataclasses.fields(kind)} | set(kind.attribute_map)
     fields |= set(inspect.signature(kind.__init__).parameters)
@@ -153,14 +161,15 @@ def _list_config_names(kind: type[PreTrainedConfig]) -> frozenset[str]:
 
 
 def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
-    """The implementation of attention to ask transformers for.
+    """The attention implementation to request from transformers.
 
-    Some families have no fused attention there, because of what theirs does (Gemma 2 caps its scores, BLOOM's
-    positions are added to them): those get the plain one, with examples that share nothing.
-    Errors: `ModelError` when this is no causal language model.
+    Some families have no fused attention there (Gemma 2 caps its scores, BLOOM adds its positions
+    to them): they get the eager one, and examples then share no prefixes. Errors: `ModelError` when
+    this is not a causal language model.
     """
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    # The decoder of BART and its like alone has the answers of no model that anybody publishes.
+    # The decoder of an encoder-decoder (BART) on its own is no published model: its answers would
+    # mean nothing.
     if config.is_encoder_decoder or type(config).is_encoder_decoder or kind is None:
         raise ModelError(
             "not-causal", "This is not a causal language model, and only those are tuned and asked.",
@@ -178,18 +187,20 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
 
 
 def check_sizes(view: Path) -> AttentionImplementation:
-    """Make the model of a view without memory for its weights, and hold its sizes against the files'.
+    """Build the model of a view without memory for its weights, and compare its sizes with those of
+    the files.
 
-    Errors: `ModelError`; what transformers raises for settings that contradict each other.
+    Protects against settings that ask for huge tensors. Errors: `ModelError`; what transformers
+    raises for contradictory settings.
     """
     config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
     attention = choose_attention(config)
     with torch.device("meta"):
         made = AutoModelForCausalLM.from_config(config, attn_implementation=attention, trust_remote_code=False)
-    weights = sum(weight.numel() for weight in made.parameters())  # a shared one counts once
+    weights = sum(weight.numel() for weight in made.parameters())  # a tied weight counts once
     buffers = sum(buffer.numel() for buffer in made.buffers())
     stored = sum(math.prod(shape) for shape in _read_shapes(view).values())
-    # A few that are missing are named when they are read: what matters here is memory.
+    # Missing weights are reported when they are read; this check is about memory only.
     if weights > 2 * stored + SIZE_SLACK or buffers > max(stored, MAX_BUFFER_ELEMENTS):
         raise ModelError(
             "wrong-size", "The model's settings do not fit its weights.", where=str(view),
@@ -209,11 +220,14 @@ def _read_shapes(view: Path) -> dict[str, Sequence[int]]:
 
 @contextmanager
 def convert_load_errors(folder: Path) -> Iterator[None]:
-    """Within this block whatever transformers says about a folder becomes one `ModelError` that names the folder."""
+    """Within this block every error of transformers about a folder becomes one `ModelError` that
+    names the folder.
+    """
     try:
         with silence_transformers():
             yield
     except ModelError as error:
+        # The temporary view is gone when the user reads the message, so its path is left out.
         found = "; ".join(part for part in (error.found, error.where) if part and VIEW_NAME not in part)
         raise ModelError(
             error.code.partition("/")[2], error.what, where=str(folder), found=found, do=error.do
@@ -226,7 +240,9 @@ def convert_load_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def silence_transformers() -> Iterator[None]:
-    """No progress bars or warnings of transformers within this block; its settings are put back after."""
+    """No progress bars or warnings of transformers within this block; its settings are restored
+    afterwards.
+    """
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -1,21 +1,22 @@
-"""How fast this machine is with a model, and how much memory that takes: measured on the model or on a slice of it.
+"""Speed and memory of this machine with a model, measured on the model or on a slice of it.
 
-A slice has the model's own layers with random weights, but only one or three of them. The numbers of one layer are half
-the difference, so those of the whole model follow without its weights being there:
+A slice has the model's own layers with random weights, but only one or three of them. One layer
+costs half of the difference, so the whole model is extrapolated without loading its weights:
 
     whole = one + (layers - 1) (three - one) / 2
 
-That multiplies the noise of the clock by half the layers, which a large model bears (its layers take long) and a small
-one does not: up to `MAX_FULLY_TIMED_PARAMETERS` all layers are timed, and only memory is extrapolated, which has no
-noise.
+This multiplies timing noise by half the number of layers, which is acceptable for a large model
+(its layers take long) but not for a small one: up to `MAX_FULLY_TIMED_PARAMETERS` parameters all
+layers are timed, and only memory, which has no noise, is extrapolated.
 
-An estimate must be worth its time, so what is timed is counted in tokens and not by a clock, and is the same for all
-data: at most `MAX_TIMED_TOKENS` forward and backward, as many forward, `TIMED_NEW_TOKENS` passes of the generation for
-a few rows
-and for one, each `1 + REPETITIONS` times. The rates that come of it hold for other data too, so they can be handed in.
+An estimate must be worth its time, so the timed work is limited in tokens, not in seconds, and is
+the same for all data: at most `MAX_TIMED_TOKENS` forward and backward, as many forward only, and
+`TIMED_NEW_TOKENS` generation passes for several sequences and for one, each 1 + `MAX_REPETITIONS`
+times. The resulting rates are valid for other data too, so known ones can be passed in.
 
-The same code runs that will train: micro-batches, methods, adapters, generation. The memory plan is found by the same
-search as before a training, each trial made of two.
+The measured code is the code that will train: micro-batches, methods, adapters, generation. The
+memory plan is found by the same search as before a training, where each trial consists of two, one
+per slice.
 """
 
 import gc
@@ -53,24 +54,26 @@ from tunesmith.engine.training_step import TrainingStep, build_optimizer
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 
-SLICE_LAYERS = (1, 3)  # layers
+SLICE_LAYERS = (1, 3)
 MAX_FULLY_TIMED_PARAMETERS = 400_000_000
 MAX_REPETITIONS = 2
 MAX_TIMED_TOKENS = 128
 MAX_TIMED_PROMPTS = 8
 TIMED_NEW_TOKENS = 4
 PROMPT_TOKENS = 4
-"""Of the prompts behind which passes are timed: what is read is not what is to be timed."""
-COUNTED_PROMPTS = 256
-MASTER_BYTES = 4  # a float32 copy of each trained weight, where the model holds another
+"""Tokens of each timed prompt; short, because reading prompts is not what is timed."""
+COUNTED_PROMPTS = 256  # validation prompts whose shared prefixes are counted, at most
+MASTER_BYTES = 4  # the float32 copy of each trained weight, where the model computes in another dtype
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds of the pieces of a training, which follow from model, machine, method and adapter, not from the data.
+    """Seconds of the parts of a training, which depend on model, machine, method and adapter, not
+    on the data.
 
-    Of a training step: a token forward and backward, the optimizer's move. Of validation and of asking: a token read;
-    one token more for some answers: `pass_seconds`, and `pass_sequence_seconds` for each of them.
+    `token_seconds`: one token forward and backward. `update_seconds`: one optimizer step.
+    `validation_token_seconds`: one token read in validation or evaluation. One more token for n
+    answers takes `pass_seconds` + n * `pass_sequence_seconds`.
     """
 
     token_seconds: float
@@ -82,30 +85,32 @@ class Rates:
 
 @dataclass(frozen=True)
 class Throughput(Rates):
-    """With what follows from the data: seconds to read a prompt, what prompts share counted once; bytes held by
-    weights, optimizer and the largest micro-batch."""
+    """Rates plus what depends on the data: `prompt_seconds` to read one prompt, with shared
+    prefixes counted once, and `used_bytes` of weights, optimizer and the largest micro-batch
+    together."""
 
     prompt_seconds: float = 0.0
     used_bytes: float = 0.0
 
     @property
     def rates(self) -> Rates:
-        """Without what follows from the data."""
+        """The rates without the values that depend on the data."""
         return Rates(**{field.name: getattr(self, field.name) for field in fields(Rates)})
 
     def at(self, rates: Rates) -> "Throughput":
-        """The same data at other rates."""
+        """The same data at other rates; the time per prompt scales with the time per read token."""
         per_token = self.prompt_seconds / self.validation_token_seconds if self.validation_token_seconds else 0.0
         return replace(self, **vars(rates), prompt_seconds=per_token * rates.validation_token_seconds)
 
 
 @dataclass(frozen=True)
 class TrainingProfile:
-    """Everything about model, machine and data that time and memory follow from.
+    """Everything about model, machine and data that time and memory are computed from.
 
-    Tokens are those that are computed, shared beginnings once. `base_bytes`: the process as it is without the model.
-    `reference_tokens` are read before the first step by methods that need it, else 0. `unshared`: why examples cannot
-    share their beginnings, where they cannot.
+    Tokens are those that are computed, with shared prefixes once. `base_bytes`: memory of the
+    process without the model. `reference_tokens`: tokens read before the first step by methods with
+    a reference model, else 0. `no_sharing_message`: why examples cannot share prefixes, None where
+    they can.
     """
 
     throughput: Throughput
@@ -120,7 +125,7 @@ class TrainingProfile:
 
 
 def time_it() -> Rates | None:
-    """No rates are known."""
+    """The default for `recall`: no rates are known, so they are measured."""
     return None
 
 
@@ -131,17 +136,19 @@ def profile_slices(
     recipe: Recipe,
     recall: Callable[[], Rates | None] = time_it,
 ) -> TrainingProfile:
-    """Measured on slices; the model's weights need not be there. `recall` is asked once plan and memory are found:
-    where it knows the rates, nothing is timed. Errors: `ModelError`, `TrainingError`."""
+    """Measure slices; the model's weights are not needed. `recall` is called after plan and memory
+    are found; if it returns rates, nothing is timed. Errors: `ModelError`, `TrainingError`."""
     try:
         return _profile_slices(folder, train, validation, recipe, recall)
     finally:
-        gc.collect()  # modules hold each other
+        gc.collect()  # modules reference each other in cycles, so the slices would stay in memory
         release_unused_memory()
 
 
 def conditions_of(recipe: Recipe) -> dict[str, str]:
-    """What rates follow from in this process, besides the model's files: threads, dtype, method, adapter, versions."""
+    """The facts that rates depend on in this process, besides the model's files; a key for stored
+    rates.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "threads": str(torch.get_num_threads()),
@@ -164,6 +171,8 @@ def _profile_slices(
         slices = [_build_slice(folder, recipe, min(layers, all_layers)) for layers in SLICE_LAYERS]
         steppers = [_build_training_step(loaded, train, recipe) for loaded in slices]
 
+        # Noise can make three layers look cheaper than one; a whole model is never cheaper than one
+        # layer.
         def extrapolate(one: float, three: float) -> float:
             return max(one, one + (all_layers - SLICE_LAYERS[0]) * (three - one) / (SLICE_LAYERS[1] - SLICE_LAYERS[0]))
 
@@ -172,6 +181,7 @@ def _profile_slices(
 
         weights = extrapolate(*(_count_weight_bytes(stepper.loaded) for stepper in steppers))
         trained = extrapolate(*(_count_trained_weights(stepper.loaded) for stepper in steppers))
+        # While a file is read, its pages and the weights are both resident on a CPU.
         loading = weights + _count_file_bytes(folder) if slices[0].device.type == "cpu" else 0
         prospect = _build_profile(
             steppers[-1], run_trial, train, validation, recipe, base_bytes, (weights, trained, loading)
@@ -187,7 +197,9 @@ def _profile_slices(
 
 
 def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> TrainingProfile:
-    """Measured on the whole model, whose adapter is then attached. Errors: `TrainingError`."""
+    """Measure the whole model, which gets the recipe's adapter attached. Errors:
+    `TrainingError`.
+    """
     weights = _count_weight_bytes(loaded)
     base_bytes = max(0, _measure_base_bytes() - (weights if loaded.device.type == "cpu" else 0))
     with torch.random.fork_rng():
@@ -200,7 +212,7 @@ def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArra
 
 
 def _count_layers_and_parameters(folder: str | Path) -> tuple[int, int]:
-    """How many layers the model has, and how many parameters; no weights are made. Errors: as `_build_slice`."""
+    """(layers, parameters) of the model, without allocating weights. Errors: as `_build_slice`."""
     try:
         with silence_transformers(), torch.device("meta"):
             config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
@@ -218,7 +230,7 @@ def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
 
 
 def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel:
-    """A model with the first layers only and random weights."""
+    """A model with only the first `layers` layers and random weights. Errors: `ModelError`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(recipe.training.precision, device)
     try:
@@ -249,12 +261,14 @@ def _build_training_step(loaded: LoadedModel, train: TokenArrays, recipe: Recipe
 
 def _build_profile(
     training_step: TrainingStep, trial: MemoryTrial, train: TokenArrays, validation: TokenArrays, recipe: Recipe,
-    base_bytes: int,
-    known: tuple[float, float, float],
+    base_bytes: int, known: tuple[float, float, float],
 ) -> TrainingProfile:  # fmt: skip
-    """The plan and what follows from it; of the pace only the memory and the tokens of a prompt are known yet.
+    """The plan and all that follows from it; of the throughput only memory and prompt tokens are
+    known yet.
 
-    `known`: bytes of the weights, number of trained weights, bytes while loading.
+    `known`: (bytes of the weights, number of trained weights, bytes while loading).
+    `prompt_seconds` holds tokens at this point, because a read token counts as one second until
+    `Throughput.at` sets the real rates.
     """
     weights, trained, loading = known
     device = training_step.loaded.device
@@ -270,9 +284,8 @@ def _build_profile(
         for piece in wish.split_step(train, worst, plan.most_tokens)
     )
     held = max(weights + kept + plan.bytes_per_token * largest, loading)
-    times_read = (
-        training_step.method.uses_reference + training_step.method.estimates_kl
-    )  # mismatched answers are read as well
+    # KTO reads the mismatched answers with the reference model as well.
+    times_read = training_step.method.uses_reference + training_step.method.estimates_kl
     return TrainingProfile(
         throughput=Throughput(
             0, 1, 0, 0, prompt_seconds=_prompt_tokens(validation, as_forest=wish.as_forest), used_bytes=held
@@ -291,7 +304,7 @@ def _build_profile(
 def _rates(
     stepper: TrainingStep, train: TokenArrays, validation: TokenArrays, recipe: Recipe, prospect: TrainingProfile
 ) -> Rates:  # fmt: skip
-    """The shortest of a few repetitions, after one that is not counted."""
+    """Measured rates: for each kind of work the shortest of some repetitions after a warm-up."""
     stepper.set_plan(prospect.plan)
     model = stepper.loaded.model
     batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
@@ -313,6 +326,8 @@ def _rates(
     def pass_seconds(rows: int) -> float:
         took = _measure_seconds(lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set()))
         read = sum(map(len, prompts[:rows])) * look_seconds / tokens
+        # The first token comes from reading the prompt. If noise makes the rest negative, half of
+        # the proportional time is the lower bound.
         return max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2) / TIMED_NEW_TOKENS
 
     all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
@@ -327,7 +342,9 @@ def _rates(
 
 
 def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:
-    """What the optimizer moves: the weight, or its float32 master of `adapters/full.py`."""
+    """The tensor that the optimizer updates: the weight, or a float32 master as in
+    `adapters/full_finetune.py`.
+    """
     if weight.grad is None or weight.grad.dtype == weight.dtype:
         return weight
     master = nn.Parameter(weight.detach().to(weight.grad.dtype))
@@ -336,7 +353,7 @@ def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:
 
 
 def _add_blank_reference(arrays: TokenArrays) -> TokenArrays:
-    """With a reference that says nothing: what it says costs nothing."""
+    """The arrays with a reference of zeros, which costs as much as a real one."""
     beside = None if arrays.mismatched is None else _add_blank_reference(arrays.mismatched)
     return replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=beside)
 
@@ -348,14 +365,16 @@ def _get_prompt_tokens(arrays: TokenArrays, e: int) -> list[int]:
 
 
 def _prompt_tokens(validation: TokenArrays, *, as_forest: bool) -> float:
-    """Tokens that are computed for a prompt on average: what prompts begin with in common, once."""
+    """Average tokens that are computed per prompt: shared prefixes count once."""
     prompts = [np.array(_get_prompt_tokens(validation, e)) for e in range(min(len(validation), COUNTED_PROMPTS))]
     computed = len(build_forest(prompts)) if as_forest else sum(map(len, prompts))
     return computed / max(1, len(prompts))
 
 
 def _measure_seconds(work: Callable[[], object]) -> float:
-    """The shortest of a few repetitions after the first, which pays for what is done once."""
+    """The shortest of `MAX_REPETITIONS` runs, in seconds, after a first one that pays for one-time
+    work.
+    """
     seconds: list[float] = []
     for _ in range(1 + MAX_REPETITIONS):
         began = time.perf_counter()
@@ -374,13 +393,16 @@ def _measure_base_bytes() -> int:
 
 def _count_weight_bytes(loaded: LoadedModel) -> int:
     tensors = [*loaded.model.parameters(), *loaded.model.buffers()]
+    # Tied weights share a storage, which counts once.
     return sum(
         storage.nbytes() for storage in {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}.values()
     )
 
 
 def _count_file_bytes(folder: str | Path) -> int:
-    """Files of weights; while they are read into memory of another dtype their pages are resident too."""
+    """Bytes of the weight files: while they are converted to another dtype, their pages are
+    resident too.
+    """
     return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 

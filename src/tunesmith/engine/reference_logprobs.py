@@ -1,8 +1,8 @@
-"""What the reference model says of every answer, computed once before the first step.
+"""Log-probabilities of every answer under the reference model, computed once before the first step.
 
-The reference is the model before it is trained: the adapter is off, or (full fine-tuning) still untouched. Its
-log-probabilities never change, so they are kept with the checkpoints: a training that goes on has the same ones, also
-when the untouched weights are no longer in memory.
+The reference is the model before training: with the adapter off, or (full fine-tuning) not yet
+changed. Its log-probabilities are constant, so they are saved with the checkpoints: a resumed
+training uses the same ones, also when the original weights are no longer in memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,19 +21,21 @@ from tunesmith.records import TokenArrays
 if TYPE_CHECKING:
     from tunesmith.engine.trainer import Trainer
 
-MAX_CHUNK_EXAMPLES = 128  # between two looks at whether to stop
+MAX_CHUNK_EXAMPLES = 128  # examples between two checks of `stop`
 
 StageProgressCallback = Callable[[str, int, int], None]
-"""(what is done, how many of, how many)."""
+"""(name of the stage, number done, total)."""
 
 
 def add_mismatched(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
-    """The arrays with the sequences that the method reads beside them."""
+    """The arrays together with the mismatched sequences, if the method reads them (KTO)."""
     return replace(arrays, mismatched=build_mismatched(arrays)) if method.estimates_kl else arrays
 
 
 def attach_reference(training: "Trainer", stop: Callable[[], bool]) -> bool:
-    """Put what the reference says into the data, asked now or kept with the checkpoint; False when asked to stop."""
+    """Add the reference log-probabilities to the data, from a checkpoint or computed; False when
+    `stop` returned True.
+    """
     splits = {"train": training.train, "validation": training.validation}
     if not training.reference:
         with training.trainable.use_base_model():
@@ -53,14 +55,16 @@ def compute_reference_logps(
     on_progress: StageProgressCallback,
     stop: Callable[[], bool],
 ) -> dict[str, Tensor] | None:
-    """Log-probabilities of all sequences by the model as it stands, float64, by the name of their split.
+    """Log-probabilities of all sequences by the model in its current state: float64, by the name of
+    their split.
 
-    None when it was asked to stop.
+    None when `stop` returned True.
     """
     parts = _collect_splits(splits)
     wanted, done = sum(map(len, parts.values())), 0
     logps = {name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64) for name, arrays in parts.items()}
     for name, arrays in parts.items():
+        # Sorted, so that examples with the same prompt are in the same forest.
         order = sort_by_prefix([arrays.get_sequence(arrays.get_sequence_range(e)[0])[0] for e in range(len(arrays))])
         for begin in range(0, len(order), MAX_CHUNK_EXAMPLES):
             if stop():
@@ -73,7 +77,7 @@ def compute_reference_logps(
 
 
 def with_reference_logps(name: str, arrays: TokenArrays, logps: Mapping[str, Tensor]) -> TokenArrays:
-    """A split with what `compute_reference_logps` found."""
+    """A split with the reference log-probabilities of `compute_reference_logps`."""
     beside = arrays.mismatched
     if beside is not None:
         beside = replace(beside, reference_S=logps[f"{name}/mismatched"].numpy())

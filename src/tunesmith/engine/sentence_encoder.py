@@ -1,12 +1,14 @@
-"""Sentence vectors: texts as points, near each other where they mean the same.
+"""Sentence embeddings: texts as vectors that are close together when the meanings are similar.
 
-The encoder's last hidden states are averaged over the text's tokens (mean pooling) and brought to length 1, as the
-sentence-transformers models with `pooling_mode_mean_tokens` do it. The product of two such vectors is the cosine of the
-angle between them. Always float32: the model is small, and the order of near texts must not hang on rounding.
+The encoder's last hidden states are averaged over the text's tokens (mean pooling) and normalized
+to length 1, as the sentence-transformers models with `pooling_mode_mean_tokens` do it. The dot
+product of two such vectors is their cosine similarity. Always float32: the model is small, and the
+ranking of similar texts must not depend on rounding.
 
-Texts are sorted by length and read in batches of about `TOKENS_AT_ONCE` tokens, so padding costs little.
+Texts are sorted by length and encoded in batches of at most `MAX_BATCH_TOKENS` padded tokens, so
+little padding is computed.
 
-Legend: B texts of a batch, T tokens, D dimensions.
+Shapes: B texts of a batch, T tokens, D dimensions, N texts.
 
 Source: Reimers and Gurevych 2019, "Sentence-BERT", arXiv:1908.10084, section 3.
 """
@@ -30,7 +32,9 @@ MAX_BATCH_TOKENS = 4096
 
 
 class SentenceEncoder:
-    """An encoder from a verified folder, with its tokenizer; longer texts are cut at `most_tokens`."""
+    """An encoder from a verified folder, with its tokenizer; longer texts are truncated to
+    `max_tokens` tokens.
+    """
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         limit_kernel_cache()
@@ -45,7 +49,7 @@ class SentenceEncoder:
         self._tokenizer.no_padding()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(texts, D), float32, each row of length 1."""
+        """Embeddings of the texts: ND, float32, each row of length 1."""
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         rows_ND = np.zeros((len(ids), self._model.config.hidden_size), dtype=np.float32)
         with torch.inference_mode():
@@ -66,7 +70,9 @@ class SentenceEncoder:
 
 
 def _batch_by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Numbers of texts of about equal length, the longest first: what does not fit in memory fails at once."""
+    """Indices of texts of similar length, longest first: if memory is insufficient, the first batch
+    fails.
+    """
     batch: list[int] = []
     for i in sorted(range(len(ids)), key=lambda i: -len(ids[i])):
         if batch and (len(batch) + 1) * len(ids[batch[0]]) > MAX_BATCH_TOKENS:

@@ -1,8 +1,9 @@
-"""The training loop: one for all methods and adapters. What differs between them is handed to it.
+"""The training loop: one for all methods and adapters, which are passed in as objects.
 
-AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95 as is usual for language models), gradient
-clipped by norm. The best adapter so far is always on disk, whole. The same seed gives the same bits on a CPU when the
-recipe counts epochs, also when the process was killed and went on (`snapshot.py`); a time budget cannot be repeated.
+AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95, as is usual for
+language models), gradient clipping by norm. The best adapter so far is always complete on disk.
+With a length in epochs, the same seed gives the same bits on a CPU, also when the process was
+killed and resumed (`checkpointing.py`); a run with a time budget is not reproducible.
 """
 
 import math
@@ -42,21 +43,27 @@ from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
 AtOnce = Callable[[], AbstractContextManager[None]]
-"""Makes a block in which a stop is not waited with; it may raise `KeyboardInterrupt`."""
+"""Opens a block in which a stop request interrupts at once, by `KeyboardInterrupt`, instead of
+after the step.
+"""
 
 
 class ScoreFunction(Protocol):
-    """Generates answers to the first `examples` validation examples and scores them."""
+    """Generates answers to the first `examples` validation examples and scores them.
+
+    With `is_trial` the pass is only timed and its score is ignored.
+    """
 
     def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
-        """(Name of the metric, value; higher is better); None: cut short, does not count. A trial is only timed.
+        """(name of the metric, value; higher is better), or None if the pass was interrupted and
+        does not count.
 
         Errors: `TooLong` when it takes more than `seconds`.
         """
 
 
 class Trainer:
-    """One training under way. `snapshot.py` takes it apart and puts it together."""
+    """The state of one training run. `checkpointing.py` saves and restores it."""
 
     def __init__(
         self,
@@ -91,7 +98,12 @@ class Trainer:
         self.untold: str | None = None
 
     def run(self, score: ScoreFunction | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext) -> RunStatus:
-        """Steps, and looks at the validation split spread evenly over them; the last is the end, planned or early."""
+        """Train to the end: optimizer steps, with validation passes spread evenly over them.
+
+        Returns "finished" when the length or the patience is used up, "interrupted" when `stop`
+        returned True or a validation pass was interrupted; a checkpoint is then saved, unless that
+        was before the first step. Errors: as `TrainingStep.backward` and `Checkpointer`.
+        """
         goes_on = self.checkpointer.restore_or_start(self)
         with at_once():
             if self.method.uses_reference and not attach_reference(self, stop):
@@ -100,16 +112,22 @@ class Trainer:
                 self.training_step.set_plan(plan_memory(self.training_step, self.train, self.recipe, self.seed))
                 self._fit_validation(score)
         progress = self.progress
+        # The order follows from the seed alone, so a resumed run skips the batches that it has
+        # used.
         order = islice(iterate_batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
         while True:
-            # However long the plan and the trials took: the base model's pass comes first.
+            # Number of the validation pass that is due. The base model's pass (0) comes first even
+            # when planning and trials have used a part of the time budget.
             due = 0 if progress.looks < 0 else int(progress.completed_fraction * progress.evaluations)
+            # Skip a pass in the middle that would leave too little time for the last one.
             if 0 <= progress.looks < due < progress.evaluations and is_last_pass_at_risk(progress):
                 progress.looks = due
             is_interrupted = due > progress.looks and not self._validate(score, due, at_once)
             is_over = due == progress.evaluations or progress.has_exhausted_patience(self.recipe.patience)
             if is_interrupted or (stop() and not is_over):
                 self.checkpointer.save(self)
+                # A stop during the last step still ends as "finished", because nothing is left to
+                # do.
                 return "interrupted"
             if is_over:
                 return "finished"
@@ -120,11 +138,13 @@ class Trainer:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
         failpoints.hit("train.step")
         rate = self.peak_rate * compute_lr_multiplier(progress.next_step_midpoint, recipe.warmup_share, recipe.decay)
-        if not self.loaded.model.training:  # all its parts are switched together, and there are many
+        if not self.loaded.model.training:  # `train()` walks over all modules, so it is called only when needed
             self.loaded.model.train()
         try:
             loss = self.training_step.backward(self.train, batch, progress.step + 1)
             self.trainable.collect_gradients()
+            # Both checks, of loss and gradient norm, come before the optimizer: a bad step never
+            # reaches the moments.
             norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
         except TrainingError as error:
             self._skip(error)
@@ -145,16 +165,24 @@ class Trainer:
         self.on_line(self._build_metric_line("step", loss, learning_rate=rate, gradient_norm=norm, warning=warning))
 
     def _skip(self, error: TrainingError) -> None:
-        """Leave out a step that went wrong, where the recipe allows it; nothing of it has reached the weights."""
+        """Skip a step with a non-finite loss or gradient if the recipe allows it; no weight was
+        changed by it.
+        """
         if not should_skip_step(error, self.recipe.on_bad_step, self.progress):
             raise error
         self.optimizer.zero_grad(set_to_none=True)
+        # The trained weights may be separate float32 copies (`adapters/full_finetune.py`), so both
+        # have gradients.
         self.loaded.model.zero_grad(set_to_none=True)
+        # The step number still advances: the data order and the schedule stay those of an
+        # undisturbed run.
         self.progress.step += 1
         self.on_line(self._build_metric_line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
 
     def _fit_validation(self, score: ScoreFunction | None) -> None:
-        """With a time budget, cut the validation split to what may be looked at; what the trials take is counted."""
+        """With a time budget, limit the validation split to the examples that fit; the trials' time
+        counts too.
+        """
         progress, allowance = self.progress, get_validation_allowance(self.progress)
         if allowance is None:
             return
@@ -177,16 +205,21 @@ class Trainer:
             self.untold = describe_unvalidated(progress)
 
     def _validate(self, score: ScoreFunction | None, number: int, at_once: AtOnce) -> bool:
-        """Held-out loss and, with `score`, generated answers; False when it was cut short: then nothing of it counts.
+        """Run validation pass `number`: held-out loss and, with `score`, the score of generated
+        answers.
 
-        Before step 1 it is the base model's loss. With a time budget the base model answers too: the time that this
-        takes is what is set aside for the last look. Answers that take more than validation may are not scored: the
-        best weights so far stay the best, and where it is the base model's, no look follows.
+        Returns False when it was interrupted; then nothing of it counts. Before step 1 only the
+        loss of the base model is computed, but with a time budget the base model answers too,
+        because the time this takes is reserved for the last pass. If the answers take longer than
+        validation may, they are not scored: the best weights so far stay the best, and after such a
+        pass of the base model no other one is made.
         """
         progress, began = self.progress, self.progress.seconds
         if progress.look_examples == 0:
             progress.looks = number
             return True
+        # Training leaves holes in the heap; generation needs room for the keys and values of many
+        # answers.
         release_unused_memory()
         self.loaded.model.eval()
         examples = progress.look_examples or len(self.validation)
@@ -212,13 +245,17 @@ class Trainer:
                 "validation", loss, **found, warning=None if progress.step else self._describe_validation()
             )
         )
-        self.checkpointer.save(self)  # before the adapter: `Best.restore` knows what to do with either alone
+        # Before the adapter is written: `BestCheckpoint.restore` handles a crash between the two
+        # writes.
+        self.checkpointer.save(self)
         if is_best:
             self.best.write()
         return True
 
     def _cut(self, number: int, seconds: float, loss: float) -> None:
-        """Count a look that took more than validation may: its time and its loss, but no score."""
+        """Record a pass that exceeded the time for validation: its time and its loss count, its
+        score does not.
+        """
         progress = self.progress
         progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds
         if progress.step == 0:
@@ -227,7 +264,9 @@ class Trainer:
         self.on_line(self._build_metric_line("validation", loss, warning=warning))
 
     def _describe_validation(self) -> str | None:
-        """What is to be known of all validation passes, once the first is made: how many will follow."""
+        """After the base model's pass: set the number of further passes that fit; return the
+        user-visible notes.
+        """
         progress, planned = self.progress, self.recipe.evaluations
         progress.evaluations = count_passes_that_fit(planned, progress)
         thinned = describe_thinning(progress, planned, len(self.validation))

@@ -1,11 +1,14 @@
-"""One optimizer step's loss and gradient, whatever the method and the micro-batches are.
+"""Loss and gradient of one optimizer step, for every training method and every micro-batch size.
 
-Each micro-batch is run once; the method makes its share of the step's loss from the log-probabilities of its
-sequences (`methods/method.py`), and the shares add up. How large micro-batches are is a `MemoryPlan`, found before step
-1 (`budget.py`). When memory runs out nevertheless the same step is repeated in pieces of half the size, and at last
-with activation checkpointing: the batch, its order and the schedule stay as they were.
+Each micro-batch runs once. The method computes its partial loss from the log-probabilities of the
+sequences (`methods/training_method.py`), and the partial losses add up to the loss of the step. The
+micro-batch size comes from a `MemoryPlan` that is chosen before step 1 (`memory_plan.py`). If
+memory runs out nevertheless, the same step is repeated with micro-batches of half the size and
+finally with activation checkpointing; the examples of the batch, their order and the learning rate
+schedule do not change.
 
-Shapes: B rows, T tokens, N tokens of all rows, U predictions, K trained tokens, S sequences, E examples, D hidden.
+Shapes: B rows, T tokens, N tokens of all rows, U predictions, K trained tokens, S sequences, E
+examples, D hidden.
 """
 
 import math
@@ -35,11 +38,16 @@ from tunesmith.errors import TrainingError, truncate_list
 from tunesmith.records import MemoryPlan, TokenArrays
 
 STEPS_BETWEEN_TRIMS = 64
-"""With 8 the peak is the same and a step takes 1 to 3 % longer (docs/lab)."""
+"""Steps between two calls of `release_unused_memory`. With 8 the peak memory is the same and a step
+takes 1 to 3 % longer (docs/lab/2026-11-26-engine-again.md)."""
 
 
 class TrainingStep:
-    """Computes losses and gradients of batches by a memory plan, and makes the plan smaller when it does not hold."""
+    """Computes loss and gradient of batches within a memory plan, and shrinks the plan when memory
+    runs out.
+
+    `longest`: tokens of the longest sequence, which decides whether prefix forests are possible.
+    """
 
     def __init__(
         self, loaded: LoadedModel, method: TrainingMethod, plan: MemoryPlan | None = None, longest: int = 0
@@ -51,24 +59,29 @@ class TrainingStep:
 
     @property
     def no_sharing_message(self) -> str | None:
-        """What a person is told when forests are not possible; None when they are."""
+        """The user-visible reason why shared prefixes are recomputed per example; None where
+        forests are possible.
+        """
         why = self.no_forest_reason
         return why and f"what examples have in common at their beginning is computed for each of them, because {why}"
 
     def set_plan(self, plan: MemoryPlan) -> None:
-        """Go by this plan from now on."""
+        """Use this plan from now on, for micro-batch sizes and for activation checkpointing."""
         self.plan = plan
         set_checkpointing(self.loaded.model, plan.checkpointing)
 
     def measure_bytes(self, arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
-        """The most memory that forward and backward of one micro-batch hold; weights and random state stay as they are.
+        """Peak memory in bytes of forward and backward of one micro-batch.
 
-        What is counted is tensors, times what the allocator usually needs for them (`memory.py`).
+        Counts tensors, times the allocator's usual overhead (`memory.py`). Weights and
+        random state are left unchanged; gradients are cleared.
         """
         model, device = self.loaded.model, self.loaded.device
         was_training = model.training
         model.train()
         set_checkpointing(model, checkpointing)
+        # Zeros cost what real reference log-probabilities cost, which are not computed yet. The
+        # pass over mismatched answers stores no activations, so it never sets the peak.
         arrays = replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=None)
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), self._use_forest_attention():
@@ -83,19 +96,25 @@ class TrainingStep:
             set_checkpointing(model, self.plan.checkpointing)
 
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
-        """Add the gradient of the batch's loss to the trained weights; return that loss.
+        """Add the gradient of the batch's loss to the trained weights; return the loss, in the unit
+        of the method.
 
-        Errors: `TrainingError` when the loss is not finite, or one example alone does not fit into memory. There may be
-        some gradient then; whoever goes on takes it away.
+        Errors: `TrainingError` when the loss is not finite, or a single example does not fit into
+        memory. Part of the gradient may then be accumulated already; the caller must clear it
+        before continuing.
         """
         while True:
             try:
                 loss = self._accumulate(arrays, batch, step)
-                if step % STEPS_BETWEEN_TRIMS == 0 or self.plan.checkpointing:  # then memory is short
+                # Checkpointing is only on where memory is short, so there every step is followed by
+                # a release.
+                if step % STEPS_BETWEEN_TRIMS == 0 or self.plan.checkpointing:
                     release_unused_memory()
                 return loss
             except (RuntimeError, MemoryError) as error:
                 self._shrink_plan(error, arrays, batch, f"step {step}")
+            # The failed attempt accumulated gradients of some micro-batches; the retry starts from
+            # zero.
             self.loaded.model.zero_grad(set_to_none=True)
 
     def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
@@ -107,17 +126,23 @@ class TrainingStep:
                 failpoints.hit("train.micro_batch")
                 share.backward()
             shares.append((piece, share.detach()))
-        # Not read before: a device that has to tell the loss first has nothing queued to go on with.
+        # The losses are read only after all micro-batches are queued: `.item()` waits for the
+        # device, which would then have nothing queued to continue with.
         return sum(_check_finite(share, piece, step) for piece, share in shares)
 
     def _use_forest_attention(self) -> AbstractContextManager[None]:
         return nullcontext() if self.no_forest_reason else use_forest_attention(self.loaded.model)
 
     def _shrink_plan(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
-        """After an allocation failed, allow pieces of half the size, at last keep less; raise any other error."""
+        """After a failed allocation, halve the micro-batch or turn on checkpointing; re-raise any
+        other error.
+        """
         if not is_out_of_memory(error):
             raise error
+        # The largest micro-batch of this batch, not the plan's limit: halving a limit that does not
+        # bind changes nothing.
         most = max(map(len, self._split_batch(arrays, batch)))
+        # Without gradients no activations are stored, so checkpointing would save nothing.
         if most == 1 and not self.plan.checkpointing and torch.is_grad_enabled():
             self.set_plan(self.plan.model_copy(update={"checkpointing": True}))
             return
@@ -133,10 +158,11 @@ class TrainingStep:
         self.set_plan(self.plan.model_copy(update={"most_examples": most // 2}))
 
     def validate(self, arrays: TokenArrays, examples: int | None = None) -> tuple[float, float | None]:
-        """Over the first so many examples (None: all), nothing trained: the method's loss, and the share of them where
-        the model prefers what it should, None for a method without preferences.
+        """Validation loss over the first `examples` examples (None: all), and the fraction of them
+        where the model prefers the right answer (None for methods without preferences). Trains
+        nothing.
 
-        Errors: `TrainingError` when memory runs out.
+        Errors: `TrainingError` when memory runs out with a single example.
         """
         everything = range(len(arrays) if examples is None else examples)
         while True:
@@ -159,8 +185,11 @@ class TrainingStep:
         return loss, None if won is None else won / len(everything)
 
     def compute_sequence_logps(self, arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
-        """`Scores.logps_S` of all sequences of these examples, in their order, float64 on the CPU, nothing trained and
-        no dropout. Errors: `TrainingError` when memory runs out."""
+        """`SequenceLogprobs.logps_S` of all sequences of these examples, in their order: float64 on
+        the CPU, without gradient and without dropout. Errors: `TrainingError` when memory runs out
+        with a single example."""
+        # Micro-batches reorder the examples, so every result is written to the position of its
+        # example.
         place = {e: k * arrays.sequences_per_example for k, e in enumerate(examples)}
         logps_S = torch.empty(len(examples) * arrays.sequences_per_example, dtype=torch.float64)
         while True:
@@ -174,7 +203,11 @@ class TrainingStep:
                 self._shrink_plan(error, arrays, examples, "the reference model's answers")
 
     def _compute_totals(self, arrays: TokenArrays, batch: Sequence[int]) -> StepTotals:
-        """What a method may divide by, and KTO's estimate: how much likelier the model finds mismatched answers."""
+        """Batch-wide denominators, and KTO's KL estimate: max(0, mean(log p - log p_reference)) of
+        mismatched answers.
+        """
+        # The first sequence of an example is SFT's answer, or the chosen one of a pair (for ORPO).
+        # Its first token is never predicted, so its weight does not count.
         firsts = (arrays.get_sequence(arrays.get_sequence_range(e)[0])[1] for e in batch)
         weight, kl = sum(float(weights_T[1:].sum()) for weights_T in firsts), 0.0
         if arrays.mismatched is not None:
@@ -209,7 +242,7 @@ class TrainingStep:
 
 
 def _check_finite(partial_loss: Tensor, piece: Sequence[int], step: int) -> float:
-    """A micro-batch's part of the loss. Errors: `TrainingError` when it is not finite."""
+    """Value of a micro-batch's partial loss. Errors: `TrainingError` when it is not finite."""
     value = failpoints.inject_nan("train.loss", partial_loss.item())
     if not math.isfinite(value):
         raise _build_non_finite_error("loss", value, piece, step)
@@ -228,14 +261,16 @@ def _build_non_finite_error(
 
 
 def get_reference_logps(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
-    """The reference model's log-probabilities of all sequences of these examples, in their order, float64."""
-    assert arrays.reference_S is not None  # `reference.py` has filled it
+    """The reference model's log-probabilities of all sequences of these examples, in their order:
+    float64, S.
+    """
+    assert arrays.reference_S is not None  # `reference_logprobs.py` has filled it
     return torch.from_numpy(arrays.reference_S[arrays.list_sequence_indices(examples)])
 
 
 @contextmanager
 def disable_dropout(model: nn.Module) -> Iterator[None]:
-    """Within this block dropout is off."""
+    """Turn dropout off within this block, by evaluation mode; gradients are still computed."""
     was_training = model.training
     model.eval()
     try:
@@ -245,16 +280,17 @@ def disable_dropout(model: nn.Module) -> Iterator[None]:
 
 
 def _compute_batch_hidden_states(loaded: LoadedModel, batch: MicroBatch) -> Tensor:
-    """Last hidden states of all tokens along all rows, ND."""
+    """Last hidden states of all tokens of all rows, ND."""
     if batch.forest is not None:
         return compute_forest_hidden_states(loaded.model, batch.forest)
     return compute_hidden_states(loaded.model, batch.tokens_BT).flatten(end_dim=1)
 
 
 def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
-    """Whether each layer is computed again in the backward pass instead of keeping its activations.
+    """Turn activation checkpointing on or off: recompute each layer in the backward pass instead of
+    storing activations.
 
-    A model that does not support it stays as it is. (The names of the switches changed within transformers 5.)
+    A model that does not support it stays as it is.
     """
     was_on = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     if is_on == was_on or not model.supports_gradient_checkpointing:
@@ -262,18 +298,20 @@ def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
     if not is_on:
         (getattr(model, "activation_checkpointing_disable", None) or model.gradient_checkpointing_disable)()
         return
+    # transformers renamed these methods within version 5; both names are supported.
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
     model.disable_input_require_grads()  # only reentrant checkpointing needs gradients of the embedded tokens
 
 
 def build_optimizer(parameters: Sequence[nn.Parameter], device: torch.device, **options: float) -> torch.optim.AdamW:
-    """The optimizer of all trainings; where there is a kernel for the whole of it, with that."""
+    """AdamW as every training uses it (betas 0.9 and 0.95), with the fused kernel on CUDA."""
     return torch.optim.AdamW(parameters, betas=(0.9, 0.95), fused=device.type == "cuda", **options)  # type: ignore[arg-type]
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], max_norm: float, batch: Sequence[int], step: int) -> float:
-    """Scale the gradient down to norm `most`; return its norm before. Errors: `TrainingError` when it is not finite."""
+    """Scale the gradient down to norm `max_norm`; return its L2 norm before that. Errors:
+    `TrainingError` when it is not finite."""
     norm = failpoints.inject_nan("train.gradient", float(nn.utils.clip_grad_norm_(parameters, max_norm)))
     if not math.isfinite(norm):
         raise _build_non_finite_error("gradient", norm, batch, step)

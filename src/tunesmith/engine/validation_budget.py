@@ -1,13 +1,16 @@
-"""How much of a time budget validation may take: a fifth, however slow the model answers.
+"""How much of a time budget validation may take: a fifth, however slowly the model answers
+(docs/decisions/111).
 
-With a time budget B the passes over the validation split share A = B / 5. What an example takes is tried on 2 of them,
-then, where that leaves room for it, on 8 times as many, which are faster each: so many are looked at as leave room in A
-for two passes, the base model's and the last. What the base model's pass then took says how many further passes
-fit; a pass that would leave no room for the last one is left out. The base model's answers are the longest, so later
-passes take less than that.
+With a time budget B all validation passes together get A = B / 5. The time per example is measured
+on 2 examples, then, if the remaining time allows, on 8 times as many, because larger batches are
+faster per example. The number of validation examples is chosen so that two passes fit into A: the
+base model's and the last one. The measured time of the base model's pass then gives the number of
+further passes; a pass that would leave too little time for the last one is skipped. The base
+model's answers are the longest, so later passes take less than that.
 
-Answers are cut short where they would take more than the fifth: a trial at a third of it, a pass at what is left. Where
-not even one example fits, there is no pass at all, and the weights of the last step are taken; that is told.
+Answers are cut short where they would exceed the allowance: a trial at a third of it, a pass at
+what is left. If not even one example fits, no pass is made, the weights of the last step are used,
+and the report says so.
 """
 
 import math
@@ -19,7 +22,9 @@ from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 MIN_TRIAL_EXAMPLES = 2
 TRIAL_GROWTH_FACTOR = 8
 TRIAL_SHARE = 1 / 3
-"""Of the allowance, for trials: two passes that take as long fit behind them."""
+"""Fraction of the allowance that trials may take, so that two passes of the same duration fit after
+them.
+"""
 
 
 CUT_NOTICE = (
@@ -29,42 +34,47 @@ CUT_NOTICE = (
 
 
 class TooLong(Exception):
-    """Answers took more time than validation has: they were cut short and say nothing."""
+    """Answers took longer than validation may take; they were cut short and are not scored."""
 
 
 def get_validation_allowance(progress: TrainingProgress) -> float | None:
-    """Seconds that all validation passes together may take; None where the recipe counts passes over the data."""
+    """Seconds for all validation passes together; None for a length in epochs."""
     return None if progress.budget_seconds is None else progress.budget_seconds * MAX_VALIDATION_FRACTION
 
 
 def get_seconds_left(progress: TrainingProgress) -> float:
-    """Seconds that validation may take from now on; without end where epochs are counted."""
+    """Seconds that validation may still take; infinite for a length in epochs."""
     allowance = get_validation_allowance(progress)
     return math.inf if allowance is None else allowance - progress.validation_seconds
 
 
 def count_examples_that_fit(examples: int, allowance: float, time_pass: Callable[[int], float | None]) -> int:
-    """How many validation examples two passes can hold within `allowance`; 0 where not even one.
+    """Number of validation examples, at most `examples`, of which two passes fit into `allowance`
+    seconds; may be 0.
 
-    `seconds_of` makes a trial pass over the first so many examples, and says None where it was cut short because it
-    took too long; what it took is taken off the allowance.
+    `time_pass` makes a trial pass over the first so many examples and returns its seconds, or None
+    if it was cut short because it took too long. The trials' time is deducted from the allowance.
     """
     tried = min(MIN_TRIAL_EXAMPLES, examples)
     while tried < examples:
         took = time_pass(tried)
         if took is None:
+            # The trial was cut short: fall back to the size of the last trial that fitted.
             return 0 if tried == MIN_TRIAL_EXAMPLES else tried // TRIAL_GROWTH_FACTOR
         allowance -= took
         following = min(examples, TRIAL_GROWTH_FACTOR * tried)
         fits = int(tried * max(0.0, allowance) / 2 / max(took, 1e-9))
-        if fits >= examples or fits < 2 * following:  # more at once take less each; to try it must be worth its time
+        # A larger trial is faster per example, but it must be worth its own time.
+        if fits >= examples or fits < 2 * following:
             return min(fits, examples)
         tried = following
     return examples
 
 
 def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
-    """How many passes after the base model's there is room for, at least one: the last."""
+    """Number of passes after the base model's that fit into the allowance, at most `planned`; at
+    least the last one.
+    """
     allowance = get_validation_allowance(progress)
     if allowance is None:
         return planned
@@ -73,13 +83,17 @@ def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
 
 
 def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
-    """Whether a pass now, as long as the one before it, would leave too little time for the last one."""
+    """Whether a pass now, as long as the previous one, would leave too little time for the last
+    one.
+    """
     allowance = get_validation_allowance(progress)
     return allowance is not None and progress.validation_seconds + 2 * progress.look_seconds > allowance
 
 
 def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -> str | None:
-    """What was thinned out, in words; None where nothing was."""
+    """A sentence on skipped passes or unused validation examples; None where nothing was
+    reduced.
+    """
     fewer_passes = progress.evaluations < planned
     fewer_examples = progress.look_examples is not None and progress.look_examples < examples
     if not (fewer_passes or fewer_examples) or progress.budget_seconds is None:
@@ -95,7 +109,7 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
 
 
 def describe_unvalidated(progress: TrainingProgress) -> str:
-    """That there is no validation pass, and why, in words."""
+    """The sentence that there is no validation pass, with the reason."""
     return (
         "no validation pass is made: two passes over a single example would take more than a fifth of the "
         f"{progress.budget_seconds or 0.0:,.0f} s; the weights of the last step are taken"

@@ -1,4 +1,6 @@
-"""What is trained of a model: thin matrices beside frozen weights (`low_rank.py`), or the weights (`full.py`).
+"""What is trained: low-rank matrices added to frozen weights (`adapter_finetune.py`), or all
+weights (`full_finetune.py`).
 
-`trained.py` is the contract, `choose.py` the choice of a kind, `peft_format.py` and `whole.py` the files it is kept in.
+`trainable_model.py` is the interface, `adapter_registry.py` selects the kind, `peft_format.py` and
+`full_model_io.py` are the file formats.
 """

@@ -1,4 +1,4 @@
-"""Thin matrices beside frozen weights, as what is trained: LoRA, rsLoRA, DoRA, and LoRA on 4-bit weights."""
+"""Training of adapters on frozen weights: LoRA, rsLoRA, DoRA, and LoRA on 4-bit weights."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,40 +15,43 @@ from tunesmith.model_folder.model_files import ADAPTER_OVERRIDE_FILES, list_sett
 
 
 class AdapterFinetune:
-    """The adapter on a model. Its weights are part of the model, so there is nothing to collect or to publish."""
+    """The adapter of a model. Its weights are part of the model, so nothing has to be collected or
+    synced.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
     def get_weights(self) -> dict[str, nn.Parameter]:
-        """A and B of every layer, and DoRA's lengths."""
+        """A and B of every layer, and DoRA's magnitudes."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def collect_gradients(self) -> None:
-        """The backward passes left the gradients where they belong."""
+        """Nothing to do: the backward passes write the gradients to these weights."""
 
     def sync_to_model(self) -> None:
-        """The model computes with these very weights."""
+        """Nothing to do: the model computes with these weights."""
 
     def use_base_model(self) -> AbstractContextManager[None]:
-        """Within this block the model is its own base."""
+        """Within this block the adapter is off, so the model is its base."""
         return disable_adapter(self.model)
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:
-        """An adapter in PEFT's format."""
+        """Write an adapter in PEFT's format."""
         write_adapter(self.model, folder, base_model, revision)
 
     def read(self, folder: Path) -> None:
-        """Errors: `ModelError` when the folder's adapter does not fit."""
+        """Load the folder's adapter. Errors: `ModelError` when it does not fit."""
         read_adapter(self.model, folder)
 
 
 class ContinuedAdapterFinetune(AdapterFinetune):
-    """An adapter that was trained before and is trained further, from the weights that it has.
+    """A previously trained adapter that is trained further, from its current weights
+    (docs/decisions/097).
 
-    The model that training begins with is the base with this adapter, so that is also what preference
-    methods refer to. What is written is an adapter on the same base: nothing of the earlier one is needed
-    then, but its tokenizer and chat templates, which are copied.
+    The model at the start of this training is the base with this adapter, so this is also the
+    reference of preference methods. The result is an adapter on the same base: of the earlier one
+    only tokenizer and chat templates are needed, which are copied.
     """
 
     def __init__(self, model: PreTrainedModel, source: Path) -> None:
@@ -57,12 +60,14 @@ class ContinuedAdapterFinetune(AdapterFinetune):
         self.is_base = True
 
     def sync_to_model(self) -> None:
-        """The model computes with these very weights, which are no longer those it began with."""
+        """Only records that the weights are no longer those of the start."""
         self.is_base = False
 
     @contextmanager
     def use_base_model(self) -> Iterator[None]:
-        """The model is what it began with until its weights first move. Errors: `ModelError` after that."""
+        """The model is its own reference until its weights first change. Errors: `ModelError` after
+        that.
+        """
         if not self.is_base:
             raise ModelError(
                 "base-is-gone", "The adapter was trained further, so the model cannot answer as it did before.",
@@ -71,12 +76,12 @@ class ContinuedAdapterFinetune(AdapterFinetune):
         yield
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:
-        """An adapter in PEFT's format on the base of the earlier one."""
+        """Write an adapter in PEFT's format on the base of the earlier one."""
         for name, path in list_settings_files(self.source, ADAPTER_OVERRIDE_FILES).items():
             write_atomically(folder / name, read_regular_file(path))
         super().write(folder, *read_base_model(self.source))
 
     def read(self, folder: Path) -> None:
-        """Errors: `ModelError` when the folder's adapter does not fit."""
+        """Load the folder's adapter. Errors: `ModelError` when it does not fit."""
         self.is_base = False
         super().read(folder)

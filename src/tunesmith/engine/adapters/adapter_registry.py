@@ -1,4 +1,4 @@
-"""The kind of adapter that a recipe names, on a model."""
+"""From the adapter kind of a recipe to a trainable model."""
 
 from tunesmith.engine.adapters.adapter_finetune import AdapterFinetune, ContinuedAdapterFinetune
 from tunesmith.engine.adapters.dora import DoraLinear
@@ -11,9 +11,10 @@ from tunesmith.records import AdapterRecipe
 
 
 def build_trainable(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableModel:
-    """What is trained: fresh, or the adapter that the model was loaded with. `qlora` needs a model in 4 bits.
+    """The trainable form of a model: a new adapter, the adapter that it was loaded with, or all its
+    weights.
 
-    Errors: `ModelError`.
+    `qlora` needs a model in 4 bits. Errors: `ModelError`.
     """
     check_quantization(loaded.model, is_expected=recipe.kind == "qlora")
     if loaded.adapter is not None:

@@ -1,11 +1,14 @@
-"""DoRA: the direction of each row of the weight is trained by LoRA, its length by a number of its own.
+"""DoRA: LoRA trains the direction of each row of the weight, a separate parameter trains its length
+(magnitude).
 
-    y = m * (x (W + s B A)^T) / ||W + s B A||,    norms and m by row (output);   m starts as the rows' lengths in W
+    y = m * (x (W + s B A)^T) / ||W + s B A||,    norms and m by row (output);   m starts as the rows' norms in W
 
-The norm counts as a constant in the backward pass (section 4.3 of the paper), so it is computed once for each value of
-A and B, not at every use. Dropout acts where PEFT has it: on the input of everything that differs from the base.
+The norm is a constant in the backward pass (section 4.3 of the paper), so it is computed once for
+each value of A and B instead of at every use. Dropout applies where PEFT has it: to the input of
+everything that differs from the base.
 
-Shapes: I inputs, O outputs, R rank. Source: Liu et al. 2024, arXiv:2402.09353; as in PEFT (`peft/tuners/lora/dora.py`).
+Shapes: I inputs, O outputs, R rank. Source: Liu et al. 2024, arXiv:2402.09353; as in PEFT
+(`peft/tuners/lora/dora.py`).
 """
 
 from typing import Any
@@ -18,7 +21,7 @@ from tunesmith.engine.adapters.lora import LoraLinear
 
 
 class DoraLinear(LoraLinear):
-    """A frozen linear layer whose rows are turned and stretched."""
+    """A frozen linear layer whose rows are rotated and rescaled by a trained update."""
 
     def __init__(self, *layer: Any, **options: Any) -> None:
         super().__init__(*layer, **options)
@@ -27,27 +30,30 @@ class DoraLinear(LoraLinear):
         self._norm_O, self._norm_versions = lengths_O.clone(), (-1, -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) -> (..., O)"""
+        """(..., I) -> (..., O)."""
         if not self.is_on:
             y: Tensor = self.frozen(x)
             return y
         scale_O = (self.lora_magnitude / self.compute_norm_O()).to(x.dtype)
         dropped = self.dropout(x)
         y = self.apply_update(dropped, dropped, None) * scale_O
-        if dropped is not x:  # what is the base's own is not dropped
+        # The base's own output must not be affected by dropout, so the dropped part of it is added
+        # back.
+        if dropped is not x:
             y = y + multiply(self.frozen, x) - multiply(self.frozen, dropped)
         return y if self.frozen.bias is None else y + self.frozen.bias
 
     def compute_norm_O(self) -> Tensor:
-        """||W + s B A|| of every row for A and B as they are."""
+        """||W + s B A|| of every row for the current A and B, O."""
+        # The version counters change with every in-place update by the optimizer.
         versions = self.lora_A._version, self.lora_B._version
         if versions != self._norm_versions:
-            with torch.inference_mode(False):  # it may be needed again where gradients are
+            with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
                 self._norm_O = torch.linalg.vector_norm(super().compute_merged_OI(), dim=1)
             self._norm_versions = versions
         return self._norm_O
 
     def compute_merged_OI(self) -> Tensor:
-        """The one weight that does what all of it does together."""
+        """The single weight equivalent to frozen weight, update and magnitude together, OI."""
         with torch.no_grad():
             return super().compute_merged_OI() * (self.lora_magnitude / self.compute_norm_O())[:, None]

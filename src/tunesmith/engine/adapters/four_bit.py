@@ -2,9 +2,10 @@
 
     w is about  code[k] * a,    code: 16 quantiles of a normal distribution, a: the largest |w| in a block of 64 weights
 
-The a of 256 blocks are themselves held in 8 bits. In all 4.127 bits a weight, against 16 or 32. The weight is made
-dense for each product and forgotten; nothing of it is kept for the backward pass. bitsandbytes quantizes and
-dequantizes, on CPU and CUDA alike. Source: Dettmers et al. 2023, arXiv:2305.14314, section 3.
+The values a are quantized to 8 bits in blocks of 256. In total this takes 4.127 bits per weight,
+instead of 16 or 32. The weight is dequantized for each product and discarded; nothing is saved for
+the backward pass. bitsandbytes quantizes and dequantizes, on CPU and CUDA alike. Source: Dettmers
+et al. 2023, arXiv:2305.14314, section 3.
 
 Shapes: I inputs, O outputs, N all leading dimensions together.
 """
@@ -24,7 +25,7 @@ WEIGHTS_PER_BLOCK = 64
 
 
 class FourBitLinear(nn.Module):
-    """Takes the place of a frozen `nn.LinearLayer` or `Conv1D`; the bias stays as it is."""
+    """Replaces a frozen `nn.Linear` or `Conv1D`; the bias is unchanged."""
 
     def __init__(self, frozen: nn.Linear | Conv1D, device: torch.device) -> None:
         super().__init__()
@@ -35,32 +36,35 @@ class FourBitLinear(nn.Module):
             weight_OI.to(device).contiguous(), blocksize=WEIGHTS_PER_BLOCK, quant_type="nf4", compress_statistics=True
         )
         self.codes: Tensor
+        # Not persistent: the codes are derived from the base's weights and belong in no saved
+        # model.
         self.register_buffer("codes", codes, persistent=False)
         self.bias = frozen.bias
 
     def compute_dense_OI(self, dtype: torch.dtype) -> Tensor:
-        """The weight that the codes stand for."""
+        """The dequantized weight, OI, in this dtype."""
         weight_OI: Tensor = load_quantizer().dequantize_4bit(self.codes, self.state)
         return weight_OI.to(dtype)
 
     def multiply(self, x: Tensor) -> Tensor:
-        """x W^T: (..., I) -> (..., O)"""
+        """x W^T without bias: (..., I) -> (..., O)."""
         y: Tensor = _QuantizedProduct.apply(x, self, None)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) -> (..., O)"""
+        """(..., I) -> (..., O)."""
         y: Tensor = _QuantizedProduct.apply(x, self, self.bias)
         return y
 
 
 class _QuantizedProduct(torch.autograd.Function):
-    """y = x W^T + b,  dx = dy W; the weight is made dense again for the second product."""
+    """y = x W^T + b,  dx = dy W; the weight is dequantized again for the second product."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FourBitLinear, bias: Tensor | None) -> Tensor:
         ctx.layer = layer
-        # Without its bias: with it this would be a view, to which nothing could be added in place.
+        # Bias added separately: with it, `linear` would return a view, to which nothing can be
+        # added in place.
         y = linear(x, layer.compute_dense_OI(x.dtype))
         return y if bias is None else y.add_(bias)
 
@@ -70,10 +74,10 @@ class _QuantizedProduct(torch.autograd.Function):
 
 
 def load_quantizer() -> ModuleType:
-    """bitsandbytes' functions. Errors: `MissingExtraError`."""
+    """The module `bitsandbytes.functional`. Errors: `MissingExtraError`."""
     log = logging.getLogger("bitsandbytes")
     before = log.level
-    log.setLevel(logging.ERROR)  # on being imported it recommends a package of kernels that we do not use
+    log.setLevel(logging.ERROR)  # when imported, it recommends a package of kernels that is not used here
     try:
         import bitsandbytes.functional
     except ImportError:

@@ -1,11 +1,13 @@
-"""Full fine-tuning: every weight of the model is trained, embeddings and output head too.
+"""Full fine-tuning: every weight of the model is trained, including embeddings and output head.
 
-A model that computes in float32 is trained as it is. One that computes in bfloat16 has float32 masters: the optimizer
-moves the masters, and the model gets them rounded after each step. A step of training is often smaller than what
-bfloat16 can tell apart (one part in 256), so without masters it would be lost. Gradients are added up in float32 too,
-over micro-batches. Source: Micikevicius et al. 2017, arXiv:1710.03740, section 3.1.
+A model that computes in float32 is trained directly. One that computes in bfloat16 has float32
+master weights: the optimizer updates the masters, and the model gets them rounded after each step.
+An update is often smaller than the resolution of bfloat16 (one part in 256), so without masters it
+would be lost. Gradients are accumulated over micro-batches in float32 too. Source: Micikevicius et
+al. 2017, arXiv:1710.03740, section 3.1.
 
-Bytes a weight: float32 4 + 4 gradient + 8 AdamW = 16; bfloat16 2 + 4 master + 4 gradient + 8 AdamW = 18.
+Bytes per weight: float32 4 + 4 gradient + 8 AdamW = 16; bfloat16 2 + 4 master + 4 gradient + 8
+AdamW = 18.
 """
 
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from tunesmith.errors import ModelError
 
 
 class FullFinetune:
-    """All weights of a model. Tied weights are one weight."""
+    """All weights of a model; tied weights count as one."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         check_no_adapter(model)
@@ -30,24 +32,27 @@ class FullFinetune:
         self.master_dtype = get_adapter_dtype(model)
         self.is_base = True
         self.pairs: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
-        """Name -> (weight in the model, its master); the same object where the model computes in float32."""
+        """Name -> (weight in the model, its master); the same object if the model computes in
+        float32.
+        """
         for name, weight in model.named_parameters():
             has_master = weight.dtype != self.master_dtype
             self.pairs[name] = weight, nn.Parameter(weight.detach().to(self.master_dtype)) if has_master else weight
+            # Lets a bfloat16 weight accumulate its gradient in float32.
             weight.grad_dtype = self.master_dtype
 
     def get_weights(self) -> dict[str, nn.Parameter]:
-        """The masters."""
+        """The master weights, by the model's names."""
         return {name: master for name, (_, master) in self.pairs.items()}
 
     def collect_gradients(self) -> None:
-        """The gradients go to the masters; the model keeps none."""
+        """Move the gradients to the masters; the model keeps none."""
         for weight, master in self.pairs.values():
             if master is not weight:
                 master.grad, weight.grad = weight.grad, None
 
     def sync_to_model(self) -> None:
-        """The model computes with the masters, rounded to its dtype."""
+        """Copy the masters into the model, rounded to its dtype."""
         self.is_base = False
         with torch.no_grad():
             for weight, master in self.pairs.values():
@@ -56,7 +61,9 @@ class FullFinetune:
 
     @contextmanager
     def use_base_model(self) -> Iterator[None]:
-        """The model is its own base until its weights first move. Errors: `ModelError` after that."""
+        """The model is its own base until its weights first change. Errors: `ModelError` after
+        that.
+        """
         if not self.is_base:
             raise ModelError(
                 "base-is-gone", "The model's own weights were trained, so it cannot answer as its base.",
@@ -65,11 +72,13 @@ class FullFinetune:
         yield
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:
-        """A model folder in the dtype of the computation: exactly the weights that were measured."""
+        """Write a model folder in the dtype of the computation: exactly the weights that were
+        evaluated.
+        """
         write_model(self.model, folder)
 
     def read(self, folder: Path) -> None:
-        """Errors: `ModelError` when the folder's weights do not fit."""
+        """Load the folder's weights. Errors: `ModelError` when they do not fit."""
         read_model(self.model, folder)
         self.is_base = False
         with torch.no_grad():

@@ -1,8 +1,9 @@
-"""A whole model as an ordinary folder: what transformers, this program, and every server load.
+"""A whole model as an ordinary folder, which transformers, tunesmith and every inference server can
+load.
 
-    config.json  model.safetensors  and, byte for byte as the base has them, tokenizer, chat template, settings
+    config.json  model.safetensors  and unchanged copies of the base's tokenizer, chat template and settings
 
-The weights are one file that is replaced in one step, after everything else stands.
+The weights are one file that is replaced atomically, after everything else has been written.
 """
 
 import os
@@ -24,10 +25,10 @@ LICENSE_FILES = ("LICENSE", "NOTICE")
 
 
 def write_model(model: PreTrainedModel, folder: Path, adapter: Path | None = None) -> None:
-    """Write a model that was loaded from a folder, with an adapter on it if one is given.
+    """Write a model that was loaded from a folder, possibly with an adapter, as a new folder.
 
-    These folders give what is copied: all that a model has besides weights and config. Training
-    changes none of it, the vocabulary least of all.
+    Everything except weights and config is copied from these two sources. Training changes none of
+    it, in particular not the vocabulary. Errors: `OSError`.
     """
     source = Path(str(model.name_or_path))
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,17 +44,21 @@ def write_model(model: PreTrainedModel, folder: Path, adapter: Path | None = Non
 
 
 def _save(model: PreTrainedModel, folder: Path) -> None:
-    """transformers knows how tied and rearranged weights are stored. It would refuse odd generation settings."""
+    """Save with transformers, which knows how tied and rearranged weights are stored."""
+    # transformers refuses to save invalid generation settings, which published models do have.
     settings, model.generation_config = model.generation_config, GenerationConfig()
     try:
-        with silence_transformers(), redirect_stderr(StringIO()):  # its bar does not listen to transformers' settings
+        with silence_transformers(), redirect_stderr(StringIO()):  # its bar ignores transformers' settings
+            # One shard, because a single file can be replaced atomically.
             model.save_pretrained(folder, max_shard_size="1000000GB")
     finally:
         model.generation_config = settings
 
 
 def read_model(model: PreTrainedModel, folder: Path) -> None:
-    """Give a model the weights of a folder that `write_model` wrote. Errors: `ModelError` when they do not fit."""
+    """Load the weights of a folder written by `write_model` into a model. Errors: `ModelError` when
+    they do not fit.
+    """
     try:
         with open_view(folder) as view, silence_transformers():
             written = AutoModelForCausalLM.from_pretrained(

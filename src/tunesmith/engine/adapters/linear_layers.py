@@ -1,4 +1,4 @@
-"""What adapters need of a frozen linear layer, whichever way it holds its weight.
+"""Operations on a frozen linear layer that adapters need, for each way of storing its weight.
 
 Shapes: I inputs, O outputs.
 """
@@ -12,11 +12,11 @@ from transformers.pytorch_utils import Conv1D
 from tunesmith.engine.adapters.four_bit import FourBitLinear
 
 LinearLayer = nn.Linear | Conv1D | FourBitLinear
-"""`nn.LinearLayer`; GPT-2's `Conv1D`, which keeps its weight transposed; 4-bit weights."""
+"""`nn.Linear`; GPT-2's `Conv1D`, which stores its weight transposed; 4-bit weights."""
 
 
 def get_linear_sizes(layer: LinearLayer) -> tuple[int, int]:
-    """(inputs, outputs)."""
+    """(number of inputs, number of outputs)."""
     if isinstance(layer, FourBitLinear):
         return layer.in_features, layer.out_features
     rows, columns = layer.weight.shape
@@ -24,7 +24,7 @@ def get_linear_sizes(layer: LinearLayer) -> tuple[int, int]:
 
 
 def compute_dense_OI(layer: LinearLayer, dtype: torch.dtype) -> Tensor:
-    """The frozen weight, in this dtype."""
+    """The frozen weight as a dense matrix OI in this dtype."""
     if isinstance(layer, FourBitLinear):
         return layer.compute_dense_OI(dtype)
     weight_OI = layer.weight.detach().T if isinstance(layer, Conv1D) else layer.weight.detach()
@@ -32,18 +32,20 @@ def compute_dense_OI(layer: LinearLayer, dtype: torch.dtype) -> Tensor:
 
 
 def multiply(layer: LinearLayer, x: Tensor) -> Tensor:
-    """x W^T without the bias: (..., I) -> (..., O)"""
+    """x W^T without the bias: (..., I) -> (..., O)."""
     if isinstance(layer, FourBitLinear):
         return layer.multiply(x)
     return x @ layer.weight if isinstance(layer, Conv1D) else linear(x, layer.weight)
 
 
 def multiply_with_bias(layer: LinearLayer, x: Tensor, bias: Tensor | None) -> Tensor:
-    """x W^T + b, rounded as the layer itself rounds it, and never a view: (..., I) -> (..., O)"""
+    """x W^T + b, rounded as the layer itself rounds it, and never a view: (..., I) -> (..., O)."""
     if bias is None:
         return multiply(layer, x)
     if isinstance(layer, FourBitLinear):
         return layer.multiply(x).add_(bias)
+    # `linear` with a bias returns a view for more than two dimensions, to which the adapter's
+    # update could not be added in place.
     weight_OI = compute_dense_OI(layer, x.dtype)
     y = x.new_empty(*x.shape[:-1], len(weight_OI))
     torch.addmm(bias, x.flatten(end_dim=-2), weight_OI.T, out=y.view(-1, len(weight_OI)))
@@ -51,25 +53,25 @@ def multiply_with_bias(layer: LinearLayer, x: Tensor, bias: Tensor | None) -> Te
 
 
 def build_plain_layer(layer: LinearLayer, weight_OI: Tensor) -> nn.Linear | Conv1D:
-    """A layer of the kind that the model had at first, with this weight and the bias of the one at hand."""
+    """A layer of the model's original kind, with this weight and the bias of the given layer."""
     inputs, outputs = get_linear_sizes(layer)
     plain: nn.Linear | Conv1D
     if isinstance(layer, Conv1D) or (isinstance(layer, FourBitLinear) and layer.was_transposed):
         plain, weight_OI = Conv1D(outputs, inputs), weight_OI.T
     else:
-        plain = nn.Linear(inputs, outputs, device="meta")
+        plain = nn.Linear(inputs, outputs, device="meta")  # no memory: its weight is replaced right away
     plain.weight = nn.Parameter(weight_OI.contiguous(), requires_grad=False)
     plain.bias = layer.bias
     return plain
 
 
 def get_device(layer: LinearLayer) -> torch.device:
-    """Where the layer computes."""
+    """The device that the layer computes on."""
     return layer.codes.device if isinstance(layer, FourBitLinear) else layer.weight.device
 
 
 def find_linear_layers(model: PreTrainedModel) -> dict[str, LinearLayer]:
-    """Full name -> linear layer, of all but the output head, in the order of the model."""
+    """Full name -> linear layer, for all except the output head, in the order of the model."""
     head = model.get_output_embeddings()
     return {
         name: module for name, module in model.named_modules() if isinstance(module, LinearLayer) and module is not head
@@ -77,15 +79,17 @@ def find_linear_layers(model: PreTrainedModel) -> dict[str, LinearLayer]:
 
 
 def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put a layer in the place of the one with this full name."""
+    """Replace the layer with this full name by another one."""
     owner, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(owner), leaf, layer)
 
 
 def count_stacked_weights(model: nn.Module) -> tuple[int, int]:
-    """(numbers in stacked weights, numbers in all): experts that transformers keeps as one tensor of three dimensions.
+    """(parameters in stacked weights, all parameters), where a stacked weight is one tensor of all
+    experts of a layer.
 
-    They belong to no linear layer, so that no adapter can be put on them.
+    transformers stores experts as tensors of three dimensions; they belong to no linear layer, so
+    no adapter can be attached to them.
     """
     sizes = [(weight.dim(), weight.numel()) for weight in model.parameters()]
     return sum(size for dimensions, size in sizes if dimensions > 2), sum(size for _, size in sizes)

@@ -1,13 +1,14 @@
-"""LoRA: a frozen linear layer plus a trained product of two thin matrices.
+"""LoRA: a frozen linear layer plus a trained product of two low-rank matrices.
 
-    y = x W^T + s dropout(x) A^T B^T,    s = alpha / r,    or alpha / sqrt(r) where it is rank-stabilized
+    y = x W^T + s dropout(x) A^T B^T,    s = alpha / r,    or alpha / sqrt(r) if rank-stabilized
 
-A starts as Kaiming-uniform noise and B as zero, so a fresh adapter changes nothing. A and B are kept in float32
-(float64 on a float64 model) and cast to the dtype of the computation at each use, so small updates are not lost in
-bfloat16.
+A starts as Kaiming-uniform noise and B as zero, so a new adapter changes nothing. A and B are
+stored in float32 (float64 on a float64 model) and cast to the dtype of the computation at each use,
+so that small updates are not lost in bfloat16.
 
-Shapes: I = inputs, O = outputs, R = rank; A is RI, B is OR. Source: Hu et al. 2021, arXiv:2106.09685, section 4.1, and
-Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values as in PEFT (`peft/tuners/lora/layer.py`).
+Shapes: I inputs, O outputs, R rank; A is RI, B is OR. Source: Hu et al. 2021, arXiv:2106.09685,
+section 4.1, and Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values as in PEFT
+(`peft/tuners/lora/layer.py`).
 """
 
 import math
@@ -33,7 +34,7 @@ from tunesmith.errors import ModelError
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer with its trained low-rank update."""
+    """A frozen linear layer with a trained low-rank update; `is_on` False turns the update off."""
 
     def __init__(
         self,
@@ -56,27 +57,33 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.is_on = True
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        self.train(frozen.training)  # a new module believes it is training; on a loaded model dropout would then act
+        # New modules start in training mode, in which dropout would act on a model that was loaded
+        # for evaluation.
+        self.train(frozen.training)
 
     def compute_merged_OI(self) -> Tensor:
-        """The one weight that does what frozen weight and update do together, in the dtype of A and B."""
+        """The single weight equivalent to frozen weight and update together, OI, in the dtype of A
+        and B.
+        """
         with torch.no_grad():
             return compute_dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) -> (..., O)"""
+        """(..., I) -> (..., O)."""
         if not self.is_on:
             y: Tensor = self.frozen(x)
             return y
         return self.apply_update(x, self.dropout(x), self.frozen.bias)
 
     def apply_update(self, x: Tensor, dropped: Tensor, bias: Tensor | None) -> Tensor:
-        """x W^T + s dropped A^T B^T + bias."""
+        """x W^T + s dropped A^T B^T + bias: (..., I) -> (..., O)."""
         return _apply_updates([self], x, None if dropped is x else dropped, [bias])[0]
 
     @staticmethod
     def forward_together(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
-        """What layers that read the same input make of it; see `fused/together.py`."""
+        """The outputs of layers that read the same input; see `kernels/shared_input.py`."""
+        # Each layer drops other inputs, so only undropped ones can be read once for all. Subclasses
+        # (DoRA) do more.
         plain = [layer for layer in layers if type(layer) is LoraLinear and layer.has_undropped_input]
         if len(plain) < len(layers) or len({layer.scaling for layer in plain}) > 1:
             return tuple(layer(x) for layer in layers)
@@ -84,7 +91,7 @@ class LoraLinear(nn.Module):
 
     @property
     def has_undropped_input(self) -> bool:
-        """Whether x reaches A as it is."""
+        """Whether x reaches A unchanged: the adapter is on and dropout does not act."""
         return self.is_on and (isinstance(self.dropout, nn.Identity) or not self.training)
 
 
@@ -98,15 +105,17 @@ def _apply_updates(
 
 
 class _LoraUpdate(torch.autograd.Function):
-    """y = x W^T + s z A^T B^T + b of every layer that reads x; z is x or what dropout left of it.
+    """y = x W^T + s z A^T B^T + b for every layer that reads x; z is x, after dropout if there is
+    one.
 
-    Written out because autograd's own version makes two more passes over every activation and keeps more. The A of all
-    layers stand under each other, scaled, so that each input is read once for all of them. N = all leading dimensions
-    together; r = rank of a layer, R = those of all; d_ marks gradients; W, B, d and d_low of one layer after the other:
+    Written by hand because autograd's version makes two more passes over every activation and saves
+    more. The scaled A of all layers are stacked, so that each input is read once for all of them. N
+    = all leading dimensions together; r = rank of a layer, R = sum of the ranks; d_ marks
+    gradients; W, B, d and d_low are of one layer at a time:
 
         low = z (s A)^T,   d_low = d B,   d_A = s d_low^T z,   d_B = d^T low,   d_z = d_low (s A),   d_x = d W  (+ d_z)
 
-    z is not kept where it can be made again (`fused/again.py`).
+    z is not saved if it can be recomputed (`kernels/recompute.py`).
     """
 
     @staticmethod
@@ -122,10 +131,13 @@ class _LoraUpdate(torch.autograd.Function):
         ctx.ranks = [len(A_rI) for A_rI in As]
         for layer, bias, B_Or, low_Nr in zip(layers, biases, Bs, low_NR.split(ctx.ranks, 1), strict=True):
             ys.append(multiply_with_bias(layer.frozen, x, bias))
+            # In place on a fresh tensor: the update needs no second activation of the output's
+            # size.
             ys[-1].view(-1, len(B_Or)).addmm_(low_Nr, B_Or.T)
         ctx.save_for_backward(low_NR, A_RI, *Bs, *(note.sources if note else (z,)))
         ctx.maker, ctx.layers, ctx.dtype = note and note.recomputation, layers, As[0].dtype
         if note:
+            # One more consumer of z: the last one to recompute it in backward frees it.
             note.recomputation.pending += 1
         return tuple(ys)
 
@@ -148,6 +160,7 @@ class _LoraUpdate(torch.autograd.Function):
                 d_x_NI = d_NO @ weight_OI if d_x_NI is None else d_x_NI.addmm_(d_NO, weight_OI)
         d_dropped = None
         if ctx.needs_input_grad[1]:
+            # With dropout, autograd continues from the gradient of the dropped input itself.
             d_dropped = (d_low_NR @ A_RI).view(z.shape)
         elif d_x_NI is not None:
             d_x_NI.addmm_(d_low_NR, A_RI)
@@ -164,9 +177,10 @@ def attach_lora(
     rank_stabilized: bool = False,
     kind: type[LoraLinear] = LoraLinear,
 ) -> None:
-    """Freeze the model and put a fresh adapter on every linear layer but the head.
+    """Freeze the model and attach a new adapter to every linear layer except the output head.
 
-    Errors: `ModelError` when there is nothing to put it on, or when an adapter is on the model already.
+    `kind`: `LoraLinear` or a subclass. Errors: `ModelError` when there is no linear layer, or an
+    adapter is attached already.
     """
     check_no_adapter(model)
     layers = find_linear_layers(model)
@@ -181,29 +195,31 @@ def attach_lora(
 
 
 def get_adapter_dtype(model: PreTrainedModel) -> torch.dtype:
-    """float32, or float64 for a float64 model."""
+    """The dtype of adapter weights: float32, or float64 for a float64 model."""
     return torch.promote_types(model.dtype, torch.float32)
 
 
 def check_no_adapter(model: nn.Module) -> None:
-    """Errors: `ModelError` when the model carries an adapter."""
+    """Errors: `ModelError` when an adapter is attached to the model."""
     if find_lora_layers(model):
         raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
 
 
 def find_lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
-    """Full name -> LoRA layer."""
+    """Full name -> LoRA layer, in the order of the model."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
 
 
 def list_lora_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What is trained: A and B of every layer, and what a kind has besides."""
+    """The trained parameters: A and B of every layer, and those that a subclass adds."""
     return [weight for layer in find_lora_layers(model).values() for weight in layer.parameters(recurse=False)]
 
 
 @contextmanager
 def disable_adapter(model: nn.Module) -> Iterator[None]:
-    """Within this block the model answers as its base. The same weights in memory serve both contenders."""
+    """Within this block the adapter is off: one copy of the weights serves as base and as tuned
+    model.
+    """
     layers = list(find_lora_layers(model).values())
     before = [layer.is_on for layer in layers]
     for layer in layers:

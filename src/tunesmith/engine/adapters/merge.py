@@ -1,15 +1,17 @@
-"""An adapter worked into its model's weights, with the proof that the answers stay the same.
+"""Merge an adapter into its model's weights, with a proof that the answers stay the same.
 
-    W' = W + s B A        DoRA: each row of it brought to its trained length. Computed and written in float32.
+    W' = W + s B A        DoRA: each row then rescaled to its trained magnitude. Computed and written in float32.
 
-The proof: the log-probability of every token of the vocabulary at the last places of some prompts, by the model with
-its adapter, by the merged model in memory, and by the merged model read back from the disk. They may differ by rounding
-and by nothing else, or nothing is left behind. The folder is written beside its place and renamed.
+The proof compares the log-probabilities of all tokens of the vocabulary at the last positions of
+some prompts: by the model with its adapter, by the merged model in memory, and by the merged model
+read back from disk. They may differ by rounding only, otherwise no output remains. The folder is
+written under a temporary name and renamed.
 
-Why float32: an update is small beside its weight, and bfloat16 keeps one part in 256 of a weight. How far the answers
-move when it is computed in bfloat16 is measured and told (docs/decisions/030-merged-models-are-float32.md).
+Why float32: an update is small compared to its weight, and bfloat16 keeps one part in 256 of a
+weight. How far the answers move when the result is computed in bfloat16 is measured and reported
+(docs/decisions/030-merged-models-are-float32.md).
 
-Shapes: K places where probes are compared, V vocabulary, O outputs, I inputs.
+Shapes: K positions where probes are compared, V vocabulary, O outputs, I inputs.
 """
 
 import os
@@ -38,19 +40,22 @@ from tunesmith.records import Record
 from tunesmith.temporary_files import make_temporary_folder
 
 TOLERANCE_NATS = 1e-3
-"""Nats. The order of float32 sums alone moved a log-probability by up to 7e-5 on SmolLM2-135M (docs/lab)."""
+"""Largest accepted difference of a log-probability, in nats. The order of float32 sums alone moved
+one by up to 7e-5 on SmolLM2-135M."""
 MAX_POSITIONS_PER_PROBE = 32
 PROOF_FILE = "merge_proof.json"
 
 
 class MergeProof(Record):
-    """How far the log-probabilities of a merged model are from those of what it was made of, in nats.
+    """How far the log-probabilities of a merged model differ from those of its parts, in nats.
 
-    `moved` is the most that the adapter moves one away from the base's; `merged` and `read_back` are the most that
-    merging, and then writing and reading, moved one. The others are of computing in bfloat16: mean divergence
-    (Kullback-Leibler) and share of places with another likeliest token, for the merged model and for the model with its
-    adapter beside it. None where there was no adapter (full fine-tuning). `from_four_bits`: the adapter was trained on
-    weights held in 4 bits, and is merged onto exactly the values that these stood for.
+    `moved`: the largest change that the adapter makes to one of the base's. `merged` and
+    `read_back`: the largest changes by merging, and by writing and reading after that. `places`:
+    positions compared. The `bf16_` values are measured when computing in bfloat16: mean
+    Kullback-Leibler divergence and fraction of positions with another most likely token, for the
+    merged model and (`_beside`) for the unmerged model with its adapter. None where there was no
+    adapter (full fine-tuning). `from_four_bits`: the adapter was trained on weights held in 4 bits,
+    and is merged into exactly the dequantized values.
     """
 
     probes: int
@@ -67,13 +72,14 @@ class MergeProof(Record):
 
 
 def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path) -> MergeProof:
-    """Write the model of a folder, with its adapter worked in, as an ordinary model folder `to`, in float32.
+    """Write the model of a folder, with its adapter merged, as an ordinary model folder `to`, in
+    float32.
 
-    Without an adapter the folder's own weights are written.
-    Errors: `ModelError` when `to` is there already, or the adapter changes nothing or sits where it cannot be merged;
-    `GateFailed` when the answers would differ. Nothing is left behind then.
+    Without an adapter the folder's own weights are written. `probes`: prompts as token ids. Errors:
+    `ModelError` when `to` exists already, or the adapter changes nothing or cannot be merged;
+    `GateFailed` when the answers would differ. In both cases no output remains.
     """
-    if os.path.lexists(to):  # also a link to nowhere
+    if os.path.lexists(to):  # also a dangling link
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
@@ -86,7 +92,7 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
     to.parent.mkdir(parents=True, exist_ok=True)
     with make_temporary_folder(to) as place:
         write_model(model, place, adapter)
-        del model  # one at a time in memory
+        del model  # only one model in memory at a time
         read_back = _check_same_answers(
             tuned_KV, _compute_from_folder(place, "float32", probes), "read back from the disk"
         )
@@ -100,6 +106,7 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
             bf16_divergence_beside=beside[0], bf16_other_token_beside=beside[1], from_four_bits=from_four_bits,
         )  # fmt: skip
         proof.write(place / PROOF_FILE)
+        # Durable before it becomes visible under its final name.
         sync_folder(place)
         place.rename(to)
     sync_folder(to.parent)
@@ -107,7 +114,9 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
 
 
 def merge(model: PreTrainedModel) -> None:
-    """Put one plain linear layer in the place of each adapted one. Errors: `ModelError` where a weight is shared."""
+    """Replace each adapted layer by one plain linear layer. Errors: `ModelError` where the weight
+    is shared.
+    """
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     for name, layer in find_lora_layers(model).items():
         if layer is head and getattr(layer.frozen, "weight", None) is embedding.weight:
@@ -116,6 +125,8 @@ def merge(model: PreTrainedModel) -> None:
                 do="serve the adapter beside its model; it cannot be merged",
             )  # fmt: skip
         replace_layer(model, name, build_plain_layer(layer.frozen, layer.compute_merged_OI()))
+    # 4-bit layers without an adapter are dequantized as well: the result is an ordinary float
+    # model.
     for name, frozen in find_linear_layers(model).items():
         if isinstance(frozen, FourBitLinear):
             replace_layer(model, name, build_plain_layer(frozen, compute_dense_OI(frozen, get_adapter_dtype(model))))
@@ -123,8 +134,9 @@ def merge(model: PreTrainedModel) -> None:
 
 @torch.inference_mode()
 def compute_log_probabilities(model: PreTrainedModel, probes: Sequence[Sequence[int]]) -> Tensor:
-    """Of every token of the vocabulary after the last `MAX_POSITIONS_PER_PROBE` places of each probe: KV, on the
-    CPU."""
+    """Log-probabilities of the vocabulary at the last `MAX_POSITIONS_PER_PROBE` positions of each
+    probe: KV, on the CPU.
+    """
     parts = []
     for probe in probes:
         hidden_TD = compute_hidden_states(model, torch.tensor([list(probe)], device=model.device))[0]
@@ -141,7 +153,8 @@ def _compute_from_folder(
 def _measure_adapter_shift(
     model: PreTrainedModel, probes: Sequence[Sequence[int]], tuned_KV: Tensor, adapter: Path
 ) -> float:
-    """How far the adapter moves answers from the base's: what cannot be seen cannot be proven either."""
+    """The adapter's largest change of a log-probability, in nats. Errors: `ModelError` below the
+    tolerance, because an effect that cannot be measured cannot be proven to survive the merge."""
     with disable_adapter(model):
         moved = float((compute_log_probabilities(model, probes) - tuned_KV).abs().max())
     if moved <= TOLERANCE_NATS:
@@ -154,19 +167,21 @@ def _measure_adapter_shift(
 
 
 def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> float:
-    """The largest difference. Errors: `GateFailed` when it is more than rounding."""
+    """The largest difference in nats. Errors: `GateFailed` when it is more than rounding."""
     difference = float((tuned_KV - merged_KV).abs().max())
-    if not difference <= TOLERANCE_NATS:  # NaN is no proof either
+    if not difference <= TOLERANCE_NATS:  # also true for NaN
         raise GateFailed(
             "merge-differs", "The merged model does not answer as the model with its adapter; it was not kept.",
-            where=where, found=f"a log-probability moved by {difference:.1e} nats; rounding is at most "
-                f"{TOLERANCE_NATS:.0e}",
+            where=where,
+            found=f"a log-probability moved by {difference:.1e} nats; rounding is at most {TOLERANCE_NATS:.0e}",
             do="serve the adapter beside its model, and report this",
         )  # fmt: skip
     return difference
 
 
 def _compare_distributions(tuned_KV: Tensor, other_KV: Tensor) -> tuple[float, float]:
-    """(mean Kullback-Leibler divergence in nats, share of places with another likeliest token)"""
+    """(mean Kullback-Leibler divergence in nats, fraction of positions with another most likely
+    token).
+    """
     divergence_K = (tuned_KV.exp() * (tuned_KV - other_KV)).sum(-1)
     return float(divergence_K.mean()), float((tuned_KV.argmax(-1) != other_KV.argmax(-1)).float().mean())

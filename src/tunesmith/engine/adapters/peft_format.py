@@ -1,10 +1,12 @@
-"""LoRA and DoRA on disk in the PEFT format: `adapter_config.json` and `adapter_model.safetensors`, float32.
+"""LoRA and DoRA on disk in the PEFT format: `adapter_config.json` and `adapter_model.safetensors`,
+float32.
 
-`peft.PeftModel.from_pretrained` loads what `write_adapter` wrote, `read_adapter` loads what PEFT wrote; the logits are
-equal (`tests/parity/test_parity_adapters.py`). Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
+`peft.PeftModel.from_pretrained` loads what `write_adapter` writes, `read_adapter` loads what PEFT
+writes; the logits are equal (`tests/parity/test_parity_adapters.py`). Format:
+https://huggingface.co/docs/peft/developer_guides/checkpoint
 
-PEFT does not write down whether the base was held in 4 bits. We do, in the header of the weights, where PEFT does not
-look: an adapter trained on 4-bit weights is always put on 4-bit weights again.
+PEFT does not record whether the base was held in 4 bits. We do, in the metadata of the weights
+file, which PEFT ignores: an adapter trained on 4-bit weights is always loaded onto 4-bit weights.
 """
 
 import json
@@ -32,13 +34,14 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 KEY_PREFIX = "base_model.model."
 BASE_WEIGHTS_KEY = "base_weights"
 PEFT_NAMES = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
-"""Our name of a trained weight -> PEFT's."""
+"""Our name of a trained weight -> PEFT's name."""
 
 
 def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None) -> None:
-    """Write the model's adapter, which stands on `base_model` (at `revision` of a hub).
+    """Write the model's adapter, which belongs to `base_model` (at `revision` of a hub).
 
-    The weights are one file that is replaced in one step, after the config stands.
+    The weights are one file that is replaced atomically, after the config has been written. Errors:
+    `OSError`.
     """
     layers = find_lora_layers(model)
     tensors = {
@@ -47,13 +50,15 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
         for part, weight in layer.named_parameters(recurse=False)
     }
     in_four_bits = any(isinstance(layer.frozen, FourBitLinear) for layer in layers.values())
-    metadata = {BASE_WEIGHTS_KEY: "nf4"} if in_four_bits else {"format": "pt"}  # two keys would stand in any order
+    # One key only: safetensors writes several in random order, and the file's bytes would differ
+    # from run to run.
+    metadata = {BASE_WEIGHTS_KEY: "nf4"} if in_four_bits else {"format": "pt"}
     config = json.dumps(_build_config(layers, base_model, revision), indent=2, sort_keys=True)
     write_atomically(folder / CONFIG_FILE, config + "\n")
     try:
         with replace_atomically(folder / WEIGHTS_FILE) as temporary:
             save_file(tensors, temporary, metadata=metadata)
-    except SafetensorError as error:  # no room
+    except SafetensorError as error:  # the disk is full
         raise as_os_error(error) from None
 
 
@@ -81,7 +86,9 @@ def _build_config(layers: dict[str, LoraLinear], base_model: str, revision: str 
 
 
 def has_four_bit_base(folder: Path) -> bool:
-    """Whether this adapter was trained on weights held in 4 bits. Errors: `ModelError` when it cannot be read."""
+    """Whether this adapter was trained on 4-bit weights. Errors: `ModelError` when it cannot be
+    read.
+    """
     try:
         with safe_open(folder / WEIGHTS_FILE, "pt") as file:
             return (file.metadata() or {}).get(BASE_WEIGHTS_KEY) == "nf4"
@@ -90,9 +97,11 @@ def has_four_bit_base(folder: Path) -> bool:
 
 
 def read_adapter(model: PreTrainedModel, folder: Path) -> None:
-    """Put the adapter of a folder on the model: attached if it has none, else its values replaced.
+    """Load the adapter of a folder into the model: attach it if there is none, otherwise replace
+    its values.
 
-    Errors: `ModelError` when the folder holds no adapter, one of another kind, or one that does not fit this model.
+    Errors: `ModelError` when the folder holds no adapter, an unsupported kind, or one that does not
+    fit this model.
     """
     config = read_adapter_settings(folder)
     parts = _group_by_layer(_read_weights(folder), bool(config.get("use_dora")), folder)
@@ -116,7 +125,9 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
 def _attach(
     model: PreTrainedModel, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]], folder: Path
 ) -> None:
-    """Layers of the kind, rank and scale that the folder says, wherever it has one. The rank is that of the tensors."""
+    """Attach layers of the config's kind and scale for all of the folder's layers; the rank is that
+    of the tensors.
+    """
     modules = dict(model.named_modules())
     odd = [name for name in parts if not isinstance(modules.get(name), LinearLayer)]
     if odd:
@@ -136,14 +147,14 @@ def _attach(
 
 
 def _get_alpha(name: str, config: Mapping[str, Any]) -> float:
-    """The layer's own alpha where a pattern names it or the end of its name, as PEFT has it."""
+    """The layer's own alpha if a pattern names it or a suffix of its name, as PEFT does it."""
     patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
     alphas = (alpha for end, alpha in patterns.items() if name == end or name.endswith(f".{end}"))
     return float(next(alphas, config["lora_alpha"]))
 
 
 def read_base_model(folder: Path) -> tuple[str, str | None]:
-    """The model that an adapter stands on, and its revision. Errors: `ModelError`."""
+    """The base model of an adapter, and its revision. Errors: `ModelError`."""
     settings = read_adapter_settings(folder)
     revision = settings.get("revision")
     return str(settings.get("base_model_name_or_path")), revision if isinstance(revision, str) else None
@@ -157,11 +168,14 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _group_by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Layer name -> our name of its weight -> tensor. One that belongs to no whole layer is refused, not skipped."""
+    """Layer name -> our name of its weight -> tensor. Errors: `ModelError` for tensors that
+    complete no layer.
+    """
     first = f".{PEFT_NAMES['lora_A']}"
     names = [key.removeprefix(KEY_PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]
     expected = {part: end for part, end in PEFT_NAMES.items() if is_dora or part != "lora_magnitude"}
     keys = {name: {part: f"{KEY_PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
+    # A symmetric difference: a missing tensor is as wrong as an unexpected one.
     odd = sorted({key for parts in keys.values() for key in parts.values()} ^ tensors.keys())
     if odd or not names:
         raise build_unsupported_error(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")

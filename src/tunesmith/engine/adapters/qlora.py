@@ -1,7 +1,9 @@
-"""QLoRA: LoRA on weights held in 4 bits (`four_bit.py`), so that a model takes about a quarter of its memory.
+"""QLoRA: LoRA on weights held in 4 bits (`four_bit.py`), so that a model takes about a quarter of
+its memory.
 
-All linear layers but the output head are quantized, as in the paper and in transformers; embeddings, norms and head
-stay as they are. Gradients go through the 4-bit weights into the adapter. Source: arXiv:2305.14314.
+All linear layers except the output head are quantized, as in the paper and in transformers;
+embeddings, norms and head are unchanged. Gradients flow through the 4-bit weights into the adapter.
+Source: arXiv:2305.14314.
 """
 
 import torch
@@ -14,7 +16,8 @@ from tunesmith.errors import ModelError
 
 
 def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
-    """Quantize layer by layer, each on the device, so that the device never holds the whole model.
+    """Quantize layer by layer, each on the device, so that the device never holds the unquantized
+    model.
 
     Errors: `MissingExtraError`; `ModelError` when the model has no linear layers.
     """
@@ -28,15 +31,15 @@ def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
 
 
 def has_four_bit_layers(model: nn.Module) -> bool:
-    """Whether the model's linear layers are held in 4 bits."""
+    """Whether the model has linear layers in 4 bits."""
     return any(isinstance(module, FourBitLinear) for module in model.modules())
 
 
 def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
-    """Errors: `ModelError` when the model is not held as the adapter's kind needs it."""
+    """Errors: `ModelError` when the model's weights are not held as the adapter kind requires."""
     if has_four_bit_layers(model) != is_expected:
         raise ModelError(
             "four-bits", "QLoRA and only QLoRA trains on weights held in 4 bits.",
-            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}", do="load the model again for this "
-                "recipe",
+            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}",
+            do="load the model again for this recipe",
         )  # fmt: skip

@@ -1,1 +1,3 @@
-"""Attention over a prefix forest: the rule `j <= i < end[j]` at the cost of the pairs that it allows."""
+"""Attention over a prefix forest: token i attends to j exactly when `j <= i < end[j]`, and only
+such pairs cost time.
+"""

@@ -1,11 +1,12 @@
 """Which tokens of a forest attend together: the plan that `cpu.py` follows in every layer.
 
-A bundle is some nodes with the same way from the root (siblings, or roots), padded to the longest of them. Its queries
-see every key on that way, without a mask, and the keys of their own node causally, in one batched product or in two. So
-the cost follows the attended pairs. A long node is first cut into a chain of shorter ones, which leaves at most half of
-a short square to the mask.
+A node group is a set of nodes with the same prefix (siblings, or roots), padded to the longest of
+them. Its queries see every key of the prefix without a mask, and the keys of their own node
+causally, in one batched product or in two. So the cost is proportional to the attended pairs. A
+long node is first cut into a chain of shorter ones, so that the causal mask wastes at most half of
+a short square.
 
-Shapes: B nodes of a bundle, L tokens of its longest, P tokens on the way from the root.
+Shapes: B nodes of a group, L tokens of its longest node, P tokens of the prefix.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,21 +19,28 @@ from tunesmith.engine.attention.gather_index import GatherIndex, build_gather_in
 from tunesmith.engine.prefix_forest import Forest
 
 MAX_NODE_TOKENS = 256
-MAX_GROUPED_TOKENS = 64  # nodes up to this length are padded and computed together, longer ones each for itself
-MIN_FILL_FRACTION = 0.6  # a bundle takes nodes at least this share as long as its longest, or any nodes ...
-SHORT_NODE_TOKENS = 24  # ... up to this length: their padding costs less than another round of small products
-MAX_PREFIX_RATIO = (
-    2  # the way from the root is repeated for each node of a bundle if it is at most so many times as long
-)
-MAX_SAVED_PREFIX_TOKENS = (
-    256  # tokens on the way from the root; making weights again takes a sixth of the attention's products
-)
+MAX_GROUPED_TOKENS = 64
+"""Nodes up to this length are padded and computed together, longer ones one by one."""
+# A group takes nodes of at least this fraction of its longest, or any nodes up to
+# `SHORT_NODE_TOKENS`, whose padding costs less than another round of small products.
+MIN_FILL_FRACTION = 0.6
+SHORT_NODE_TOKENS = 24
+MAX_PREFIX_RATIO = 2
+"""The prefix is copied for each node of a group if it is at most this many times as long as the
+node.
+"""
+MAX_SAVED_PREFIX_TOKENS = 256
+"""Up to this prefix length the attention weights are saved for backward; recomputing them takes a
+sixth of the attention's products."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGroup:
-    """Some nodes with the same way from the root. `indices_BL`: where their tokens stand in the forest, the last one
-    repeated as padding; `lengths_B`: how many are there; `prefix_P`: the places of the tokens on the way."""
+    """Nodes with the same prefix.
+
+    `indices_BL`: forest indices of their tokens, the last one repeated as padding. `lengths_B`:
+    tokens of each node. `prefix_P`: forest indices of the prefix's tokens.
+    """
 
     indices_BL: np.ndarray
     lengths_B: np.ndarray
@@ -40,28 +48,34 @@ class NodeGroup:
 
     @property
     def is_concatenated(self) -> bool:
-        """Whether every node has its own copy of the keys on the way (`joined.py`), which must not be too many."""
+        """Whether every node gets its own copy of the prefix's keys (`concatenated_prefix.py`),
+        which must be short.
+        """
         nodes, length = self.indices_BL.shape
+        # A single node copies nothing extra, so a longer prefix is worth it there.
         return len(self.prefix_P) <= max(MAX_PREFIX_RATIO * length, MAX_SAVED_PREFIX_TOKENS if nodes == 1 else 0)
 
     @property
     def has_saved_weights(self) -> bool:
-        """Whether the weights of its attention are kept for the backward pass.
+        """Whether the attention weights are saved for the backward pass.
 
-        They are as many as pairs: after a long way from the root they would outweigh all else that a token keeps.
+        Their number is that of the pairs: with a long prefix they would need more memory than all
+        other activations.
         """
         return len(self.prefix_P) <= MAX_SAVED_PREFIX_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionPlan:
-    """All bundles of a forest, and their rows for the heads of the layers that asked so far (mostly one kind)."""
+    """All node groups of a forest, and a cache of their gather indices by (query heads, key heads,
+    dtype).
+    """
 
     node_groups: tuple[NodeGroup, ...]
     _gather_indexes: dict[tuple[int, int, torch.dtype], GatherIndex] = field(default_factory=dict)
 
     def get_gather_index(self, heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
-        """`build_gather_index` for so many query and key heads, made once."""
+        """`build_gather_index` for this many query heads and key heads (`groups`), built once."""
         key = (heads, groups, dtype)
         if key not in self._gather_indexes:
             self._gather_indexes[key] = build_gather_index(self.node_groups, heads, groups, dtype)
@@ -69,7 +83,7 @@ class AttentionPlan:
 
 
 def plan_attention(forest: Forest) -> AttentionPlan:
-    """Bundle the nodes of a forest. Every token is in exactly one bundle."""
+    """Group the nodes of a forest. Every token is in exactly one group."""
     return AttentionPlan(
         tuple(
             _build_group(spans, siblings.prefix_P)
@@ -82,6 +96,7 @@ def plan_attention(forest: Forest) -> AttentionPlan:
 def _build_group(spans: Sequence[tuple[int, int]], path_P: np.ndarray) -> NodeGroup:
     starts_B, stops_B = (np.array(ends) for ends in zip(*spans, strict=True))
     lengths_B = stops_B - starts_B
+    # The clamp repeats the last token of a shorter node as padding, so that every index is valid.
     places_BL = starts_B[:, None] + np.arange(lengths_B.max())
     return NodeGroup(np.minimum(places_BL, stops_B[:, None] - 1), lengths_B, path_P)
 
@@ -93,7 +108,9 @@ class _Siblings:
 
 
 def _list_siblings(forest: Forest) -> Iterator[_Siblings]:
-    """The nodes by their way from the root; each long node is a chain of links, and a link has no sibling."""
+    """The nodes grouped by their prefix; a long node becomes a chain of pieces, and a piece has no
+    sibling.
+    """
     by_parent: dict[int, _Siblings] = {}
     links: list[_Siblings] = []
     for node in forest.nodes:
@@ -107,7 +124,7 @@ def _list_siblings(forest: Forest) -> Iterator[_Siblings]:
 
 
 def _split_by_length(spans: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
-    """Cut siblings into bundles of similar length, longest first."""
+    """Split sibling spans into groups of similar length, longest first."""
     spans = sorted(spans, key=lambda span: (span[0] - span[1], span[0]))
     begin = 0
     for k in range(1, len(spans) + 1):

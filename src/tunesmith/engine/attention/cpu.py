@@ -1,11 +1,11 @@
-"""Attention over a forest on a CPU: forward and backward in a handful of batched products for each bundle of nodes.
+"""Attention over a forest on a CPU: a few batched products, forward and backward, for each node
+group.
 
-Query heads of one key head are stacked into rows of one product. A bundle's products go one of two ways: `joined.py`
-where the way from the root is short, `apart.py` where it is long.
+The query heads of one key head are stacked into rows of one product. A group is computed by
+`concatenated_prefix.py` if its prefix is short and by `split_prefix.py` if it is long.
 
-Shapes: `rows.py`.
-Formula: Vaswani et al. 2017, arXiv:1706.03762; its backward pass: Dao et al. 2022, arXiv:2205.14135; grouped heads:
-Ainslie et al. 2023, arXiv:2305.13245.
+Shapes: `gather_index.py`. Formula: Vaswani et al. 2017, arXiv:1706.03762; its backward pass: Dao et
+al. 2022, arXiv:2205.14135; grouped heads: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
 from types import ModuleType
@@ -20,7 +20,9 @@ from tunesmith.engine.attention.gather_index import GroupSlices
 
 
 def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
-    """Every token's attention to the tokens that its sequences allow: (N, H, e)."""
+    """Attention of every token to the tokens of its sequences that are not after it: (N, H, e),
+    differentiable.
+    """
     attended: Tensor = _Attend.apply(q_NHe, k_NGe, v_NGe, plan, scale)
     return attended
 
@@ -39,7 +41,9 @@ class _Attend(torch.autograd.Function):
             kept += of_part if part.has_saved_weights else ()
             ctx.ends.append(len(kept))
         out_NHe = rows.scatter_queries(out_Ie)
-        ctx.save_for_backward(q_Ie, k_NGe, v_NGe, out_NHe, *kept)  # gathered keys repeat the ways from the root
+        # The keys and values are saved as they came and gathered again in backward: gathered ones
+        # repeat the prefixes.
+        ctx.save_for_backward(q_Ie, k_NGe, v_NGe, out_NHe, *kept)
         ctx.rows, ctx.scale = rows, scale
         return out_NHe
 
@@ -48,7 +52,10 @@ class _Attend(torch.autograd.Function):
         q_Ie, k_NGe, v_NGe, out_NHe, *kept = ctx.saved_tensors
         rows = ctx.rows
         k_Je, v_Je = rows.gather_keys(k_NGe), rows.gather_keys(v_NGe)
+        # Padded queries repeat a real token, whose gradient must not count twice.
         d_Ie = rows.gather_queries(d_NHe, blank_padding=True)
+        # Only `split_prefix` needs the output: its backward uses rowsum(dO * O) in place of the
+        # weights' own sums.
         out_Ie = None if all(part.is_concatenated for part in rows.parts) else rows.gather_queries(out_NHe)
         dq_Ie, dk_Je, dv_Je = torch.empty_like(q_Ie), torch.empty_like(k_Je), torch.empty_like(v_Je)
         begin = 0

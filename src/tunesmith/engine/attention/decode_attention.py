@@ -1,17 +1,20 @@
-"""Attention while answering: rows that continue a shared trunk, each with keys and values of its own.
+"""Attention for generation: sequences that continue a shared prefix, each with keys and values of
+its own.
 
-    O = softmax(s Q [K_trunk K_own]^T + mask) [V_trunk V_own]
+    O = softmax(s Q [K_prefix K_own]^T + mask) [V_prefix V_own]
 
-The trunk's keys and values stand once. The queries of all rows meet them in one product, and nothing of the trunk is
-copied to a row. Own keys and values are written in place into tensors without gaps, which grow by `SPARE_COLUMNS`
-columns at a
-time: products of slices are four times slower on a CPU. Scores of trunk and own keys meet in one softmax in float32.
+The prefix's keys and values are stored once. The queries of all sequences meet them in one product,
+and nothing of the prefix is copied per sequence. Own keys and values are written in place into
+contiguous tensors that grow by `SPARE_COLUMNS` columns at a time: products of strided slices are
+four times slower on a CPU. The scores of prefix and own keys share one softmax, in float32.
 
-Nothing is padded in the layers of the model: the tokens of all rows of all banks are one sequence of length N. Like the
-forest's attention, this one is registered with transformers and the model is called with one more keyword argument.
+There is no padding in the model's other layers: the tokens of all sequences of all caches form one
+sequence of length N. Like the attention over forests, this one is registered with transformers, and
+the model is called with one more keyword argument.
 
-Shapes: N tokens of a pass, B rows of a bank, L tokens fed to a row at once, S tokens of the trunk, C columns of own
-keys, H query heads, G key heads, M = H / G query heads to a key head, Y = M * L, d size of a head.
+Shapes: N tokens of a pass, B sequences of a cache, L tokens fed per sequence, S tokens of the
+prefix, C columns of own keys, H query heads, G key heads, M = H / G query heads to a key head, Y =
+M * L, d size of a head.
 """
 
 from collections.abc import Sequence
@@ -26,37 +29,44 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 ATTENTION_NAME = "tunesmith_decode"
 SPARE_COLUMNS = 16
 MAX_CHUNK_SEQUENCES = 32
-"""Of those that read more than a token each: padded to the longest of them, not of all."""
+"""Sequences computed at once if they read more than one token each: padding goes to the longest of
+these, not of all.
+"""
 MAX_SCORES = 1 << 22
-"""Scores held at once: the queries of longer texts are taken a block at a time."""
+"""Attention scores held at once; the queries of longer texts are processed in blocks."""
 
 
 class KVCache:
-    """Rows that continue the same trunk. `lengths`: how many tokens of its own each row has so far."""
+    """Keys and values of sequences that continue the same prefix.
+
+    `lengths`: own tokens of each sequence so far, without the prefix.
+    """
 
     def __init__(self, sequences: int, prefix: "SharedPrefix | None" = None) -> None:
         self.prefix = prefix
         self.lengths = [0] * sequences
-        self._capacity = sequences  # for which there is memory
+        self._capacity = sequences  # sequences that the tensors have memory for; they may be views of larger ones
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
     @property
     def prefix_length(self) -> int:
-        """Tokens before the rows' own."""
+        """Number of tokens of the shared prefix, 0 without one."""
         return self.prefix.length if self.prefix else 0
 
     @property
     def columns(self) -> int:
-        """Columns that are held, filled or not."""
+        """Allocated columns of own keys, used or not."""
         return next((keys.shape[2] for keys in self._keys.values()), 0)
 
     def add_lengths(self, part: "PassInput") -> None:
-        """The part's tokens are in."""
+        """Count the tokens of a finished pass; only then do all layers hold their keys."""
         self.lengths = [length + count for length, count in zip(self.lengths, part.counts, strict=True)]
 
     def write(self, layer: int, k_NGd: Tensor, v_NGd: Tensor, part: "PassInput") -> tuple[Tensor, Tensor]:
-        """Keep new keys and values of a layer; returns all own ones, BGCd."""
+        """Store a layer's new keys and values; return all own keys and values of the layer, BGCd
+        each.
+        """
         whole = []
         for kept, new_NGd in ((self._keys, k_NGd), (self._values, v_NGd)):
             if layer not in kept:
@@ -68,20 +78,26 @@ class KVCache:
         return whole[0], whole[1]
 
     def keep_sequences(self, sequences: Sequence[int]) -> None:
-        """Only these rows stay. Rows from the end take the places of those that leave: `rows` says in which order."""
+        """Keep these sequences, in this order. Sequences from the end take the places of those that
+        leave.
+        """
         moved = torch.tensor([(to, row) for to, row in enumerate(sequences) if to != row], dtype=torch.long).view(-1, 2)
         self.lengths = [self.lengths[row] for row in sequences]
+        # Copying on every departure would cost more than the memory is worth, so tensors shrink at
+        # half occupancy.
         gives_back = 2 * len(sequences) <= self._capacity
         self._capacity = len(sequences) if gives_back else self._capacity
         for kept in (self._keys, self._values):
             for layer, tensor in kept.items():
                 to, origin = moved.to(tensor.device).T
+                # Only the moved sequences are copied; the tensor index makes a copy first, so
+                # overlaps are safe.
                 if len(to):
                     tensor[to] = tensor[origin]
                 kept[layer] = tensor[: len(sequences)].clone() if gives_back else tensor[: len(sequences)]
 
     def to_shared_prefix(self) -> "SharedPrefix":
-        """The only row's keys and values for others to continue."""
+        """The keys and values of the only sequence, as a prefix that others can continue."""
         (length,) = self.lengths
         return SharedPrefix(length, *({layer: x[0, :, :length].contiguous() for layer, x in kept.items()}
                                for kept in (self._keys, self._values)))  # fmt: skip
@@ -89,7 +105,9 @@ class KVCache:
 
 @dataclass(frozen=True, slots=True)
 class SharedPrefix:
-    """Keys and values (GSd for each layer) of a beginning that several rows share."""
+    """Keys and values of a prefix that several sequences share, by layer: GSd each. `length`: its
+    tokens S.
+    """
 
     length: int
     keys: dict[int, Tensor]
@@ -98,11 +116,12 @@ class SharedPrefix:
 
 @dataclass
 class PassInput:
-    """What one bank feeds in a pass: tokens N, each to a row, where its key is kept in a column of the row.
+    """The tokens that one cache feeds in a pass; N of them, each to a sequence (`rows_N`).
 
-    `offsets_N`: the how-manieth token of those fed to its row; `positions_N`: how many tokens are before it.
-    `allowed_BLC`: which own columns the query at a place may see; `positions_BL`, `key_positions_BC`: where they stand.
-    `before` and `counts`: how many tokens each row had, and how many it is fed.
+    `offsets_N`: index of a token among those fed to its sequence. `columns_N`: the column that
+    stores its key. `positions_N`: its position in the text. `allowed_BLC`: which own columns the
+    query at an offset may see; `positions_BL`, `key_positions_BC`: their positions.
+    `previous_lengths` and `counts`: tokens that each sequence had, and tokens that it is fed.
     """
 
     cache: KVCache
@@ -122,17 +141,21 @@ class PassInput:
     def from_tokens(
         cls, cache: KVCache, fed: Sequence[Sequence[int]], device: torch.device, tree: "TokenTree | None" = None
     ) -> "PassInput":
-        """Feed each row its next tokens (maybe none); with `tree`, every row the tokens of a tree."""
+        """Feed each sequence its next tokens (possibly none); with `tree`, the tokens of a tree to
+        every sequence.
+        """
         before_B, counts = torch.tensor(cache.lengths), [len(tokens) for tokens in fed]
         rows_N = torch.repeat_interleave(torch.tensor(counts))
         places_N = torch.cat([torch.arange(count) for count in counts]) if max(counts) > 1 else torch.zeros_like(rows_N)
         columns_N = before_B[rows_N] + places_N
         C = max(cache.columns, -(-(int(columns_N.max()) + 1) // SPARE_COLUMNS) * SPARE_COLUMNS)
         places_BL = torch.arange(max(counts)).expand(len(counts), -1)
-        new_BC = torch.arange(C) - before_B[:, None]  # place of what a column gets in this pass, below 0: it is older
+        new_BC = torch.arange(C) - before_B[:, None]  # offset of the token that a column gets in this pass; < 0: older
         if tree is None:
             depths_BL, depths_BC = places_BL, new_BC
             allowed_BLC = new_BC[:, None] <= places_BL[:, :, None]
+            # Tokens of a tree share a position with their siblings, so positions come from depths,
+            # not from columns, and a token sees its ancestors only.
         else:
             is_new_BC = (new_BC >= 0) & (new_BC < len(tree.depths_L))
             at_BC = new_BC.clamp(0, len(tree.depths_L) - 1)
@@ -142,26 +165,29 @@ class PassInput:
         begin_B1 = cache.prefix_length + before_B[:, None]
         positions_BL, key_positions_BC = begin_B1 + depths_BL, begin_B1 + depths_BC
         tensors = (tokens_N, rows_N, places_N, columns_N, positions_BL, key_positions_BC, allowed_BLC)
+        # All index tensors are built on the CPU and sent once, without waiting for the device.
         on_device = (x.to(device, non_blocking=True) for x in tensors)
         return cls(cache, list(cache.lengths), counts, tree is not None, *on_device)  # type: ignore[arg-type]
 
     @property
     def columns(self) -> int:
-        """Own columns that this pass looks at."""
+        """Own columns that this pass can see."""
         return self.allowed_BLC.shape[2]
 
     @property
     def positions_N(self) -> Tensor:
-        """Of every token."""
+        """Position of every token in its text, N."""
         return self.positions_BL[self.rows_N, self.offsets_N]
 
     def attend(
         self, layer: int, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float, window: int | None
     ) -> Tensor:
-        """What the tokens get: (N, H, d). `window`: how many tokens back a query sees, itself counted."""
+        """Attention output of this cache's tokens: (N, H, d). `window`: tokens that a query sees,
+        itself included; None: all.
+        """
         k_BGCd, v_BGCd = self.cache.write(layer, k_NGd, v_NGd, self)
         q_NHd = q_NHd * scale
-        if self.positions_BL.shape == (len(q_NHd), 1):
+        if self.positions_BL.shape == (len(q_NHd), 1):  # one token for every sequence, the common case: no padding
             q_BGMLd = q_NHd.view(len(q_NHd), k_NGd.shape[1], -1, 1, q_NHd.shape[2])
             return self._attend(layer, q_BGMLd, k_BGCd, v_BGCd, self._get_masks(window)).reshape(*q_NHd.shape[:2], -1)
         out, end = [], 0
@@ -184,7 +210,9 @@ class PassInput:
         v_BGCd: Tensor,
         window: int | None,
     ) -> Tensor:
-        """Of some rows, whose queries are laid beside each other for it; a block of queries at a time."""
+        """Attention of a range of sequences, padded to their longest, one block of queries at a
+        time.
+        """
         B, G = k_BGCd.shape[:2]
         rows_N, places_N = self.rows_N[tokens] - sequences.start, self.offsets_N[tokens]
         L, most_before = max(self.counts[sequences]), max(self.previous_lengths[sequences])
@@ -196,6 +224,8 @@ class PassInput:
         blocks = []
         for at in range(0, L, step):
             block = slice(at, min(at + step, L))
+            # A causal block sees no column past its last token; in a tree the columns are not in
+            # causal order.
             C = self.columns if self.is_tree else min(self.columns, most_before + block.stop)
             masks = (
                 None if trunk_mask_BLS is None else trunk_mask_BLS[sequences, block],
@@ -206,7 +236,10 @@ class PassInput:
         return torch.cat(blocks, 3)[rows_N, :, :, places_N].flatten(1, 2)
 
     def _get_masks(self, window: int | None) -> tuple[Tensor | None, Tensor]:
-        """0 or minus infinity, for the trunk (BLS, None: all of it is seen) and for the own columns (BLC)."""
+        """Additive masks of 0 and -inf, for the prefix (BLS; None: all of it is visible) and for
+        own columns (BLC).
+        """
+        # Layers with the same window share the masks, so they are cached per pass.
         if window not in self._masks:
             q_BL1, k_B1C = self.positions_BL[:, :, None], self.key_positions_BC[:, None]
             allowed_BLC, trunk_BLS = self.allowed_BLC, None
@@ -220,11 +253,13 @@ class PassInput:
     def _attend(
         self, layer: int, q_BGMLd: Tensor, k_BGCd: Tensor, v_BGCd: Tensor, masks: tuple[Tensor | None, Tensor]
     ) -> Tensor:
-        """Of queries to all of some own keys and to the trunk."""
+        """Attention of queries to own keys and to the prefix: BGMLd."""
         (B, G, M, L, d), C = q_BGMLd.shape, k_BGCd.shape[2]
         trunk, S = self.cache.prefix, self.cache.prefix_length
         trunk_mask_BLS, own_mask_BLC = masks
         q_BGYd = q_BGMLd.reshape(B, G, M * L, d)
+        # Both kinds of scores are written into one preallocated tensor, so that the softmax needs
+        # no concatenation.
         s = torch.empty(B, G, M, L, S + C, device=q_BGYd.device, dtype=torch.promote_types(q_BGYd.dtype, torch.float32))
         own = torch.bmm(q_BGYd.reshape(B * G, M * L, d), k_BGCd.view(B * G, C, d).mT)
         torch.add(own.view(B, G, M, L, C), own_mask_BLC[:, None, None], out=s[..., S:])
@@ -247,7 +282,9 @@ def _build_additive_mask(allowed: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TokenTree:
-    """Tokens that stand in a tree below a row's last token: their depths from 0, and which of them each one sees."""
+    """A tree of tokens below a sequence's last token: `depths_L` from 0, and `sees_LL`: which of
+    them each one sees.
+    """
 
     depths_L: Tensor
     sees_LL: Tensor
@@ -255,13 +292,15 @@ class TokenTree:
 
 @dataclass(frozen=True, slots=True)
 class DecodingPass:
-    """The parts of one call of the model, in the order of its tokens; `windows` of its layers, None: all is seen."""
+    """The inputs of one model call, in the order of its tokens; `windows` of the layers, None: full
+    attention.
+    """
 
     parts: Sequence[PassInput]
     windows: Sequence[int | None]
 
     def attend(self, layer: int, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float) -> Tensor:
-        """Every token's attention: (N, H, d)."""
+        """Attention output of every token: (N, H, d)."""
         counts = [len(part.tokens_N) for part in self.parts]
         cut = zip(*(x_Nhd.split(counts) for x_Nhd in (q_NHd, k_NGd, v_NGd)), strict=True)
         window = self.windows[layer]
@@ -271,8 +310,8 @@ class DecodingPass:
 
 def _attend_registered(
     module: nn.Module, q_1HNd: Tensor, k_1GNd: Tensor, v_1GNd: Tensor, attention_mask: None, *,
-    decoding: DecodingPass, scaling: float | None = None, softcap: float | None = None, s_aux: Tensor | None = None,
-    **_: Any,
+    decoding: DecodingPass, scaling: float | None = None, softcap: float | None = None,
+    s_aux: Tensor | None = None, **_: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
     if softcap is not None or s_aux is not None:
         raise ValueError("capped scores and sinks are not computed here")
@@ -283,7 +322,7 @@ def _attend_registered(
 
 
 def _make_no_mask(*_: Any, **__: Any) -> None:
-    """Each part brings its own."""
+    """No mask: every `PassInput` brings its own."""
 
 
 AttentionInterface.register(ATTENTION_NAME, _attend_registered)
@@ -291,8 +330,10 @@ AttentionMaskInterface.register(ATTENTION_NAME, _make_no_mask)
 
 
 def run_pass(model: PreTrainedModel, parts: Sequence[PassInput], windows: Sequence[int | None]) -> Tensor:
-    """Run the parts' tokens through the model; their keys and values join their banks. Last hidden states, ND."""
+    """Run the inputs' tokens through the model and append their keys and values to the caches.
+    Returns the last hidden states, ND."""
     config = model.config
+    # transformers reads this setting in every layer; it is restored even if the pass fails.
     before, config._attn_implementation = config._attn_implementation, ATTENTION_NAME
     try:
         hidden_1ND = model.base_model(

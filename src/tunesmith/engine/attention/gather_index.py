@@ -1,12 +1,15 @@
-"""The rows of batched products: which (token, head) stands where, for all bundles of a forest behind each other.
+"""The row layout of batched products: which (token, head) is in which row, for all node groups of a
+forest.
 
-Queries, keys and values are gathered once for a whole layer; a bundle's operands are slices of what was gathered, its
-results are written into slices, and one gather (queries) or one sum (keys and values, of which some stand several
-times) brings everything back into the order of the tokens. So the cost of moving does not grow with the bundles.
+Queries, keys and values are gathered once per layer; a group's operands are slices of the gathered
+tensors, its results are written into slices, and one gather (queries) or one sum (keys and values,
+of which some occur several times) brings everything back into token order. So the cost of moving
+data does not grow with the number of groups.
 
-Shapes: N tokens, H query heads, G key heads, M = H / G query heads to a key head, e size of a head, h either H or G;
-I rows of queries, J rows of keys; of a bundle: B nodes, L tokens of the longest, P on the way from the root, S keys of
-a row (P + L, rounded up); X = G * B products at once, Y = M * L rows of each.
+Shapes: N tokens, H query heads, G key heads, M = H / G query heads to a key head, e size of a head,
+h either H or G; I rows of queries, J rows of keys; of a group: B nodes, L tokens of the longest, P
+of the prefix, S keys of a row (P + L, rounded up); X = G * B products at once, Y = M * L rows of
+each.
 """
 
 from collections.abc import Sequence
@@ -22,14 +25,17 @@ if TYPE_CHECKING:
     from tunesmith.engine.attention.attention_plan import NodeGroup
 
 SOFTMAX_WIDTH = 32
-"""Rows of scores are padded to a multiple of this: others take two to three times as long in bfloat16 (docs/lab)."""
+"""Rows of scores are padded to a multiple of this: in bfloat16 other lengths take two to three
+times as long (docs/lab/2026-11-26-engine-again.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSlices:
-    """One bundle's slices of the rows. `path` is empty where the keys on the way stand with the node's own.
+    """One node group's slices of the rows. `prefix` is empty where the prefix's keys are
+    concatenated with the own ones.
 
-    `mask`: 0 where a query may see a key, minus infinity where not: YS if joined, else YL.
+    `products`: X. `mask`: 0 where a query may see a key, -inf where not: YS if concatenated, else
+    YL.
     """
 
     queries: slice
@@ -42,22 +48,23 @@ class GroupSlices:
     has_saved_weights: bool
 
     def view_queries(self, x_Ie: Tensor) -> Tensor:
-        """The bundle's queries, or what belongs to them: XYe, a view."""
+        """The group's queries, or tensors of the same layout: XYe, a view."""
         return x_Ie[self.queries].view(self.products, -1, x_Ie.shape[-1])
 
     def view_keys(self, x_Je: Tensor) -> Tensor:
-        """The bundle's keys or values: XSe if joined, else XLe; a view."""
+        """The group's keys or values: XSe if concatenated, else XLe; a view."""
         return x_Je[self.keys].view(self.products, -1, x_Je.shape[-1])
 
     def view_prefix(self, x_Je: Tensor) -> Tensor:
-        """Those on the way from the root, the same for all nodes: GPe, a view."""
+        """The keys or values of the prefix, the same for all nodes: GPe, a view."""
         return x_Je[self.prefix].view(self.groups, -1, x_Je.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class GatherIndex:
-    """`queries_I` and `keys_J`: which row of x.view(N * h, e) each one is; `padding_Q`: which queries are padding;
-    `indices_NH`: where the row of every (token, query head) went."""
+    """`queries_I` and `keys_J`: the row of x.view(N * h, e) that each gathered row comes from.
+    `padding_Q`: the query rows that are padding. `indices_NH`: the gathered row of every (token,
+    query head)."""
 
     queries_I: Tensor
     padding_Q: Tensor
@@ -68,20 +75,20 @@ class GatherIndex:
     groups: int
 
     def gather_queries(self, x_NHe: Tensor, *, blank_padding: bool = False) -> Tensor:
-        """Ie; a padded query is some other one again, or zero."""
+        """NHe -> Ie; a padded row repeats another one, or is zero with `blank_padding`."""
         x_Ie = x_NHe.flatten(0, 1).index_select(0, self.queries_I)
         return x_Ie.index_fill_(0, self.padding_Q, 0) if blank_padding else x_Ie
 
     def gather_keys(self, x_NGe: Tensor) -> Tensor:
-        """Je"""
+        """NGe -> Je."""
         return x_NGe.flatten(0, 1).index_select(0, self.keys_J)
 
     def scatter_queries(self, x_Ie: Tensor) -> Tensor:
-        """The way back: NHe."""
+        """Ie -> NHe, the inverse of `gather_queries`; padding is dropped."""
         return x_Ie.index_select(0, self.indices_NH).unflatten(0, (-1, self.heads))
 
     def scatter_add_keys(self, x_Je: Tensor) -> Tensor:
-        """The way back: what belongs to the same key is added up, in float32 or better: NGe."""
+        """Je -> NGe: the rows of the same key are summed, in float32 or better."""
         exact = torch.promote_types(x_Je.dtype, torch.float32)
         tokens = len(self.indices_NH) // self.heads
         sum_NGe = torch.zeros(tokens, self.groups, x_Je.shape[-1], dtype=exact)
@@ -90,13 +97,17 @@ class GatherIndex:
 
 
 def build_gather_index(bundles: Sequence["NodeGroup"], heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
-    """The rows of all bundles, for this many query and key heads; `dtype` is the masks'."""
+    """The gather index of all node groups for this many query heads and key heads (`groups`);
+    `dtype` is the masks'.
+    """
     parts: list[GroupSlices] = []
     queries: list[np.ndarray] = []
     filled: list[np.ndarray] = []
     keys: list[np.ndarray] = []
     for bundle in bundles:
         nodes, length = bundle.indices_BL.shape
+        # Head-major order within a group: the M query heads of a key head are adjacent rows of one
+        # product.
         heads_GM = np.arange(heads).reshape(groups, -1)
         rows_GBML = bundle.indices_BL[:, None] * heads + heads_GM[:, None, :, None]
         is_filled_B1L = (np.arange(length) < bundle.lengths_B[:, None])[:, None]
@@ -135,7 +146,9 @@ def build_gather_index(bundles: Sequence["NodeGroup"], heads: int, groups: int, 
 
 
 def _list_key_rows(bundle: "NodeGroup", groups: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """The rows of a bundle's keys, of those on the way that stand apart, and how many of a row's keys are padding."""
+    """Rows of a group's own keys, rows of the separate prefix's keys, and the padding keys of each
+    product row.
+    """
     nodes, length = bundle.indices_BL.shape
     own_GBL, path_GP = (_compute_key_rows(places, groups) for places in (bundle.indices_BL, bundle.prefix_P))
     if not bundle.is_concatenated:
@@ -143,18 +156,22 @@ def _list_key_rows(bundle: "NodeGroup", groups: int) -> tuple[np.ndarray, np.nda
     path = path_GP.shape[1]
     padding = -(path + length) % SOFTMAX_WIDTH
     path_GBP = np.broadcast_to(path_GP[:, None], (groups, nodes, path))
+    # Padding keys point to row 0, any valid row; the mask excludes them.
     seen_GBS = np.concatenate([path_GBP, own_GBL, np.zeros((groups, nodes, padding), np.int64)], -1)
     return seen_GBS.reshape(-1), np.empty(0, np.int64), padding
 
 
 def _compute_key_rows(places: np.ndarray, groups: int) -> np.ndarray:
-    """The rows of some tokens' keys, with the heads in front."""
+    """Rows of these tokens' keys in x.view(N * G, e), with the heads as the first dimension."""
     return places * groups + np.arange(groups).reshape(-1, *[1] * places.ndim)
 
 
-@lru_cache(maxsize=64)  # the links of a long node have the same; of up to 768 x 768 numbers
+# The pieces of a long node all have the same masks; each has at most 768 x 768 numbers.
+@lru_cache(maxsize=64)
 def _build_causal_mask(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
-    """The mask of `many` heads' queries over the way from the root, their own node, causally, and no padding: YS."""
+    """The mask of `many` heads: the prefix visible, the own node causal, the padding not visible:
+    YS.
+    """
     mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
     mask_LS[:, path:].fill_(float("-inf")).triu_(1)
     mask_LS[:, path + length :] = float("-inf")

@@ -1,11 +1,14 @@
-"""The forest's attention as transformers knows it: one registered function serves every family, nothing is patched.
+"""The attention over forests as a transformers backend: one registered function serves every model
+family.
 
-The model is called with one more keyword argument, `forest`, which transformers hands on to the attention function of
-every layer. The mask function registered beside it makes no mask: the rule is in the plan.
+The model is called with one more keyword argument, `forest`, which transformers passes on to the
+attention function of every layer; nothing of transformers is patched. The mask function registered
+with it builds no mask: the rule is in the attention plan.
 
-Only a model whose attention is plainly causal can have forests: no layer keeps more than keys and values or looks back
-less far than the longest sequence, and a small forest gives the hidden states of its sequences one by one. The others
-(recurrent layers, short windows, capped scores, sinks) get padded rows and their own attention: see `batches.py`.
+Only a model with plain causal attention supports forests: no layer stores more than keys and values
+or has a window shorter than the longest sequence, and a small forest must give the hidden states of
+its sequences computed one by one. The others (recurrent layers, short windows, capped scores,
+attention sinks) get padded rows and their own attention: see `batching.py`.
 """
 
 from collections.abc import Iterator
@@ -25,22 +28,27 @@ from tunesmith.engine.memory import is_out_of_memory
 from tunesmith.engine.prefix_forest import Forest, build_forest
 
 ATTENTION_NAME = "tunesmith_forest"
+# What an architecture raises that does not call the registered functions, or calls them with other
+# arguments.
 UNREGISTERED_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError)
 NOT_PLAIN_REASON = "its attention or its positions are not those of a plain causal model"
 PROBE_PREFIX_TOKENS, PROBE_BRANCH_TOKENS = {"cpu": 16, "cuda": 12 * flex.BLOCK_TOKENS}, 8
-"""Tokens that two of the probe's sequences share, and that each has of its own. On CUDA so many blocks that none of the
-model's other sizes is likely to be their number: a kernel compiled for equal sizes serves no others."""
+"""Tokens of the prefix that two of the probe's sequences share, and tokens that each has of its
+own. On CUDA the prefix has so many blocks that none of the model's sizes is likely to equal their
+number: a kernel compiled for equal sizes serves no others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForestAttention:
-    """How the tokens of one forest attend: a plan of products (CPU) or a rule for FlexAttention (CUDA)."""
+    """How the tokens of one forest attend: a plan of products (CPU) or a block mask for
+    FlexAttention (CUDA).
+    """
 
     layout: AttentionPlan | flex.ForestBlockMask
 
     @classmethod
     def from_forest(cls, forest: Forest, device: torch.device) -> "ForestAttention":
-        """What the device needs."""
+        """The layout that the device's kernel needs."""
         return cls(flex.ForestBlockMask(forest, device) if device.type == "cuda" else plan_attention(forest))
 
 
@@ -56,7 +64,7 @@ def _attend_registered(
 
 
 def _make_no_mask(*_: Any, **__: Any) -> None:
-    """The forest's rule needs no mask."""
+    """No mask: the rule is in `ForestAttention`."""
 
 
 AttentionInterface.register(ATTENTION_NAME, _attend_registered)
@@ -65,9 +73,10 @@ AttentionMaskInterface.register(ATTENTION_NAME, _make_no_mask)
 
 @contextmanager
 def use_forest_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within this block the model's layers attend by the `forest` that the call brings along.
+    """Within this block the model's layers attend by the `forest` argument of the call.
 
-    The backward pass belongs inside too: layers that are recomputed there ask again which function to use.
+    The backward pass must be inside too: layers that are recomputed there look up the attention
+    function again.
     """
     config = model.config
     before = config._attn_implementation
@@ -79,7 +88,9 @@ def use_forest_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def compute_forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tensor:
-    """The decoder's last hidden states of every token of a forest, ND; within `use_forest_attention`."""
+    """The decoder's last hidden states of every token of a forest, ND; within
+    `use_forest_attention`.
+    """
     device = model.device
     return model.base_model(
         input_ids=torch.from_numpy(forest.tokens_N).to(device)[None],
@@ -90,7 +101,9 @@ def compute_forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tens
 
 
 def find_no_forest_reason(model: PreTrainedModel, longest: int) -> str | None:
-    """Why sequences of up to `longest` tokens cannot stand in a forest of this model; None when they can."""
+    """Why sequences of up to `longest` tokens cannot form a forest with this model; None when they
+    can.
+    """
     if not all(issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers):
         return "it has layers that keep more than keys and values"
     for name in ("sliding_window", "attention_chunk_size"):
@@ -102,17 +115,19 @@ def find_no_forest_reason(model: PreTrainedModel, longest: int) -> str | None:
     return _probe_forest(model)
 
 
-@torch.no_grad()  # as validation: inference mode would have kernels of its own compiled on CUDA
+# `no_grad`, as in validation: inference mode would compile kernels of its own on CUDA.
+@torch.no_grad()
 def _probe_forest(model: PreTrainedModel) -> str | None:
-    """Three sequences as a forest and one by one, two of which share their beginning: the beginning, each branch and
-    the other tree must have the same hidden states.
+    """Compare the hidden states of three sequences as a forest and one by one; two of them share a
+    prefix. The prefix, each branch and the other tree must agree.
 
-    By medians: in bfloat16 thirty layers blow rounding up at a few odd tokens.
+    Medians are compared: in bfloat16, thirty layers amplify rounding at a few outlier tokens.
     """
     random = np.random.default_rng(0)
     longest = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     shared = min(PROBE_PREFIX_TOKENS[model.device.type], longest - PROBE_BRANCH_TOKENS)
     begin, one, two, other = (
+        # Small models may have fewer positions than the probe would need.
         random.integers(0, model.config.vocab_size, n)
         for n in (shared, PROBE_BRANCH_TOKENS, PROBE_BRANCH_TOKENS, PROBE_BRANCH_TOKENS)
     )
@@ -121,7 +136,7 @@ def _probe_forest(model: PreTrainedModel) -> str | None:
     try:
         with use_forest_attention(model):
             mine_ND = compute_forest_hidden_states(model, forest).float()
-    except UNREGISTERED_ERRORS as error:  # an architecture that does not ask the registered functions
+    except UNREGISTERED_ERRORS as error:  # an architecture that does not call the registered functions
         if is_out_of_memory(error):
             raise
         if flex.is_compiler_error(error):

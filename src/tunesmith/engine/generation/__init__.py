@@ -1,1 +1,3 @@
-"""How answers come about: what prompts share, which rows are alive, how the next token is chosen."""
+"""Text generation: which prefixes prompts share, which sequences are active, how the next token is
+chosen.
+"""

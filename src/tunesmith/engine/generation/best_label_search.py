@@ -1,16 +1,19 @@
-"""The likeliest of some given answers for each prompt, without computing those that cannot be it.
+"""The most likely of some given answers (labels) for each prompt, without computing those that
+cannot win.
 
     argmax_a  log p(a | prompt) - less_a
 
-Log-probabilities of tokens are never above 0, so what a label's beginning has lost by then bounds all labels that begin
-so: its value can at most be that of the beginning, less the smallest `less` among them. The tree of the labels is
-searched best bound first; a beginning whose bound is below the best whole label so far is never computed. The result is
-that of scoring every label (`score.py`).
+Log-probabilities of tokens are at most 0, so the log-probability of a prefix of a label bounds all
+labels with this prefix: their value is at most that of the prefix minus the smallest `less` among
+them. The trie of the labels is searched best bound first; a prefix whose bound is below the best
+complete label so far is never computed. The result equals that of scoring every label
+(`label_scoring.py`).
 
-How much is saved depends on how sure the model is. All prompts of a batch take a step together; those that are not
-through after `MAX_STEPS` have all labels scored in one pass (`score.py`), and where that is more than half of those
-that were tried, so have all that follow: an unsure model loses little. The keys of a beginning that was left are
-overwritten by the next one.
+The savings depend on how confident the model is. All prompts of a batch take a step together; for
+those that are not done after `MAX_STEPS`, all labels are scored in one pass (`label_scoring.py`),
+and if that happens to more than half of the prompts tried so far, all remaining prompts are scored
+that way too: an unsure model loses little. The cached keys of an abandoned prefix are overwritten
+by the next one.
 
 Source: best-first branch and bound, Land and Doig 1960, doi:10.2307/1910129.
 
@@ -35,14 +38,16 @@ from tunesmith.errors import UsageError
 
 MAX_SEQUENCES = 128
 MAX_STEPS = 16
-MAX_CHUNK_SEQUENCES = 32  # whose logits are held
+MAX_CHUNK_SEQUENCES = 32  # sequences whose logits over the vocabulary are held at once
 
 
 @dataclass
 class LabelTrieNode:
-    """What some labels begin with: its tokens, which labels, and for each next token what follows.
+    """A common prefix of labels: its tokens (`path`), the indices of its labels, and the tokens
+    that may follow.
 
-    `ends[k]` is the label that ends with token `tokens[k]`, `goes_on[k]` the beginning that goes on with it.
+    `ends[k]` is the label that ends with `tokens[k]`, None if none does; `children[k]` the longer
+    prefix that continues with it.
     """
 
     path: tuple[int, ...]
@@ -54,7 +59,12 @@ class LabelTrieNode:
 
 @dataclass
 class _LabelSearch:
-    """The search for one prompt: beginnings that wait (best bound first), the best whole label so far."""
+    """The search for one prompt: a heap of open prefixes, best bound first, and the best complete
+    label so far.
+
+    `log_probability`: of the current `node`. `frontier`: (-bound, path, log-probability, node); the
+    unique path decides between equal bounds. `best`: (value, -label).
+    """
 
     prompt: int
     less_A: np.ndarray
@@ -64,17 +74,23 @@ class _LabelSearch:
     best: tuple[float, int] = (float("-inf"), 0)
 
     def expand(self, log_probabilities: Sequence[float]) -> None:
-        """What each next token of the beginning it is at would lose."""
+        """Add the children of the current prefix, given the log-probability of each of its next
+        tokens.
+        """
         for value, end, on in zip(log_probabilities, self.node.ends, self.node.children, strict=True):
             total = self.log_probability + value
             if end is not None:
-                self.best = max(self.best, (total - float(self.less_A[end]), -end))  # of equal ones the first label
+                # The negated index makes the first of equally likely labels win.
+                self.best = max(self.best, (total - float(self.less_A[end]), -end))
             if on is not None:
                 bound = total - float(self.less_A[on.labels].min())
                 heapq.heappush(self.frontier, (-bound, on.path, total, on))
 
     def advance(self) -> bool:
-        """Move to the beginning with the best bound; False when no label there can be better than the best."""
+        """Move to the prefix with the best bound; False when no remaining label can beat the best
+        one.
+        """
+        # Strictly below: a label with an equal value and a smaller index may still be open.
         if not self.frontier or -self.frontier[0][0] < self.best[0]:
             return False
         _, _, self.log_probability, self.node = heapq.heappop(self.frontier)
@@ -89,7 +105,12 @@ def find_best_labels(
     less_PA: np.ndarray | None = None,
     found: Callable[[int], None] = lambda prompts: None,
 ) -> list[int]:
-    """The number of a label for each prompt; of equally likely ones the first. `most_tokens` as in `score_labels`."""
+    """The index of a label for each prompt; the first one of equally likely labels.
+
+    `less_PA`: subtracted from the labels' log-probabilities. `max_tokens`: as in `score_labels`.
+    `found` is called with the number of prompts that are done. Errors: `UsageError` when a label is
+    empty.
+    """
     root, depth = build_label_trie(labels), max(map(len, labels))
     less_PA = np.zeros((len(prompts), len(labels))) if less_PA is None else less_PA
     chosen: dict[int, int] = {}
@@ -97,6 +118,7 @@ def find_best_labels(
     for group in group_by_prefix(prompts):
         trunk = prefix_model.prefill_prefix(prompts[group.prompts[0]][: group.length]) if group.length else None
         waiting = sorted(group.prompts, key=lambda p: len(prompts[p]))
+        # Longest prompts first, as many as their keys and values fit into `max_tokens`.
         while waiting and (tried < MAX_SEQUENCES // 2 or 2 * len(chosen) >= tried):
             longest = len(prompts[waiting[-1]]) - group.length + depth
             count = max(1, min(MAX_SEQUENCES, (max_tokens - group.length) // longest))
@@ -115,7 +137,9 @@ def find_best_labels(
 
 
 def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
-    """The beginnings of the labels, the empty one at the root. Errors: `UsageError` when a label is empty."""
+    """The trie of the labels, with the empty prefix at the root. Errors: `UsageError` when a label
+    is empty.
+    """
     if not all(labels):
         raise UsageError("empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}")
     root = LabelTrieNode(())
@@ -138,7 +162,7 @@ def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
 def _search(
     prefix_model: PrefixModel, cache: KVCache, searches: list[_LabelSearch], hidden_BD: Tensor
 ) -> Iterator[_LabelSearch]:
-    """The rows whose best label is found within `MAX_STEPS`, as they are; they leave the bank."""
+    """The searches that finish within `MAX_STEPS`, as they finish; they leave the cache."""
     begins = list(cache.lengths)
     for _ in range(MAX_STEPS):
         _expand_all(prefix_model.model, hidden_BD, searches)
@@ -150,6 +174,8 @@ def _search(
         if len(stays) < len(searches):
             cache.keep_sequences(stays)
             searches, begins, read = [searches[b] for b in stays], [begins[b] for b in stays], [read[b] for b in stays]
+        # If the new prefix extends the one just read by one token, its keys are in the cache
+        # already; otherwise the cache is cut back to the prompt and the whole prefix is fed.
         kept = [len(path) if row.node.path[:-1] == path else 0 for row, path in zip(searches, read, strict=True)]
         cache.lengths = [begin + k for begin, k in zip(begins, kept, strict=True)]
         fed = [row.node.path[k:] for row, k in zip(searches, kept, strict=True)]

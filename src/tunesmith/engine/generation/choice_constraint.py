@@ -1,4 +1,4 @@
-"""The ready-made constraint: the answer is one of some given token sequences."""
+"""A ready-made constraint: the answer is one of some given token sequences."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,9 @@ TrieNode = dict[int, "TrieNode"]
 
 
 class ChoiceConstraint:
-    """A trie of the answers, each ended by a stop token. Greedy decoding in it takes the locally likeliest branch."""
+    """A trie of the answers, each ended by a stop token. Greedy decoding under it takes the locally
+    most likely branch.
+    """
 
     def __init__(self, answers: Iterable[Sequence[int]], stop_ids: Iterable[int]) -> None:
         stop: TrieNode = {token: {} for token in sorted(stop_ids)}
@@ -22,7 +24,7 @@ class ChoiceConstraint:
             raise UsageError("no-answers", "A choice needs at least one answer and one stop token.")
 
     def __call__(self, tokens: Sequence[int]) -> list[int]:
-        """What may follow these tokens."""
+        """The token ids that may follow these tokens of an answer."""
         node = self.root
         for token in tokens:
             node = node[token]

@@ -1,8 +1,10 @@
-"""The batch of answers under way: rows enter when places are free, take a token each in every pass, and leave.
+"""Continuous batching: sequences enter when slots are free, get one token in every pass, and leave
+when finished.
 
-Rows of about the same length that continue the same trunk enter together as a bank (`attention/decode.py`). All banks
-take part in every pass. Waiting prompts enter when half of the places are free, the longest of a group first: memory
-peaks early, and the last rows to finish are short.
+Sequences of similar length that continue the same prefix enter together as one `KVCache`
+(`attention/decode_attention.py`). All caches take part in every pass. Waiting prompts are admitted
+when half of the slots are free, the longest of a group first: memory peaks early, and the last
+sequences to finish are short.
 """
 
 import time
@@ -18,24 +20,30 @@ from tunesmith.engine.generation.sampling import SequenceState, append_tokens
 from tunesmith.engine.generation.shared_prefixes import PromptGroup, group_by_prefix
 
 MAX_PREFILL_TOKENS = 2048
-"""Of prompts, in one pass: about 2 MB of activations each with SmolLM2-135M in bfloat16."""
-MIN_FILL_FRACTION = 0.75  # a bank takes rows that will be at least this share as long as its longest ...
-MAX_LENGTH_SLACK = 32  # ... or shorter by at most so many tokens
+"""Prompt tokens in one pass: about 2 MB of activations each with SmolLM2-135M in bfloat16."""
+# A cache takes sequences that will be at least this fraction as long as its longest, or shorter by
+# at most `MAX_LENGTH_SLACK` tokens: all its sequences have as many columns.
+MIN_FILL_FRACTION = 0.75
+MAX_LENGTH_SLACK = 32
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixModel:
-    """A model whose attention these banks can compute, and how far back each of its layers looks (None: all)."""
+    """A model whose attention `decode_attention.py` can compute, and the window of each layer
+    (None: full attention).
+    """
 
     model: PreTrainedModel
     windows: Sequence[int | None]
 
     def prefill(self, cache: KVCache, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed each row of a new bank its text; the last hidden state of each, BD. Some rows at a time."""
+        """Feed each sequence of a new cache its text, in runs; return the last hidden state of
+        each, BD.
+        """
         last: list[Tensor] = []
         for run in _split_runs(texts):
             longest = max(map(len, texts[run]))
-            for at in range(0, longest, MAX_PREFILL_TOKENS):  # only a text that is alone has a second piece
+            for at in range(0, longest, MAX_PREFILL_TOKENS):  # only a text that is alone in its run has a second piece
                 pieces = [text[at : at + MAX_PREFILL_TOKENS] for text in texts[run]]
                 fed: list[Sequence[int]] = [[]] * run.start + pieces + [[]] * (len(texts) - run.stop)
                 hidden_ND = self.run_pass([PassInput.from_tokens(cache, fed, self.model.device)])
@@ -43,18 +51,20 @@ class PrefixModel:
         return torch.stack(last)
 
     def prefill_prefix(self, tokens: Sequence[int]) -> SharedPrefix:
-        """Keys and values of a beginning."""
+        """Keys and values of these tokens, for sequences that continue them."""
         bank = KVCache(1)
         self.prefill(bank, [tokens])
         return bank.to_shared_prefix()
 
     def run_pass(self, parts: Sequence[PassInput]) -> Tensor:
-        """One pass: the last hidden states of all tokens, ND."""
+        """Run one pass of the model; return the last hidden states of all tokens, ND."""
         return run_pass(self.model, parts, self.windows)
 
 
 def _split_runs(texts: Sequence[Sequence[int]]) -> Iterator[slice]:
-    """Texts beside each other that have at most `TOKENS_AT_ONCE` tokens in all, or one that has more."""
+    """Ranges of adjacent texts with at most `MAX_PREFILL_TOKENS` tokens together, or of one text
+    with more.
+    """
     begin = total = 0
     for t, text in enumerate(texts):
         if t > begin and total + len(text) > MAX_PREFILL_TOKENS:
@@ -66,7 +76,11 @@ def _split_runs(texts: Sequence[Sequence[int]]) -> Iterator[slice]:
 
 @dataclass
 class _WaitingGroup:
-    """Prompts of a group that wait, the next one at the end; their trunk is computed when the first one enters."""
+    """Waiting prompts of a group, the next one at the end; the prefix is computed when the first
+    one enters.
+
+    `seconds_each`: each prompt's part of the time that the prefix took.
+    """
 
     group: PromptGroup
     waiting: list[int]
@@ -76,7 +90,7 @@ class _WaitingGroup:
 
 @dataclass
 class _ActiveGroup:
-    """The rows of a bank; `reserved`: the most tokens each may come to."""
+    """The sequences of one cache; `reserved_tokens`: the most own tokens that each may reach."""
 
     cache: KVCache
     sequences: list[SequenceState]
@@ -85,7 +99,9 @@ class _ActiveGroup:
 
 @dataclass
 class DecodingBatch:
-    """Fills `answers`, one for each of `prompts`. Keys and values of at most `most_tokens` are held at once."""
+    """Generates `answers`, one for each of `prompts`. Holds keys and values of at most
+    `max_cached_tokens` tokens.
+    """
 
     prefix_model: PrefixModel
     prompts: Sequence[list[int]]
@@ -102,7 +118,7 @@ class DecodingBatch:
             self._waiting_groups.append(_WaitingGroup(group, sorted(group.prompts, key=lambda p: len(self.prompts[p]))))
 
     def iterate_steps(self) -> Iterator[list[SequenceState]]:
-        """After every pass, the rows that are done. The caller may stop in between."""
+        """Yield the finished sequences after every pass. The caller may stop in between."""
         while self._waiting_groups or self._active_groups:
             if self._waiting_groups and self._has_capacity():
                 self._admit()
@@ -112,17 +128,21 @@ class DecodingBatch:
 
     @property
     def active_sequences(self) -> list[SequenceState]:
-        """The rows under way."""
+        """The sequences that are being generated."""
         return [row for living in self._active_groups for row in living.sequences]
 
     def _has_capacity(self) -> bool:
-        """Whether as many can enter as are alive, or all that wait."""
+        """Whether as many sequences can enter as are active, or all that wait."""
         waiting = sum(len(queue.waiting) for queue in self._waiting_groups)
         return self._count_free_slots(self._waiting_groups[0]) >= min(waiting, max(1, len(self.active_sequences)))
 
     def _count_free_slots(self, waiting_group: _WaitingGroup) -> int:
-        """How many rows as long as the queue's next one can enter; at least one where nobody is alive."""
+        """Number of sequences as long as the group's next one that can enter; at least 1 when none
+        is active.
+        """
         free = self.max_sequences - len(self.active_sequences)
+        # Each active sequence reserves what it may need at most, so an admitted one never runs out
+        # of memory.
         held = waiting_group.group.length + sum(
             len(living.sequences) * living.reserved_tokens for living in self._active_groups
         )
@@ -133,7 +153,7 @@ class DecodingBatch:
         return places if self._active_groups else max(1, places)
 
     def _admit(self) -> None:
-        """Let in as many as there are places for."""
+        """Admit as many waiting prompts as there are free slots."""
         while self._waiting_groups and (members := self._take_next_members(self._waiting_groups[0])):
             queue = self._waiting_groups[0]
             if queue.group.length and queue.prefix is None:
@@ -145,7 +165,9 @@ class DecodingBatch:
                 self._waiting_groups.pop(0)
 
     def _take_next_members(self, waiting_group: _WaitingGroup) -> list[int]:
-        """Take the prompts of the next bank from the queue; none when they have to wait."""
+        """Remove and return the prompts of the next cache from the waiting group; empty when they
+        must wait.
+        """
         places, reserved = (
             self._count_free_slots(waiting_group),
             self._count_reserved_tokens(waiting_group, waiting_group.waiting[-1]),
@@ -164,7 +186,7 @@ class DecodingBatch:
         return len(self.prompts[prompt]) - waiting_group.group.length + self.max_new_tokens
 
     def _start_group(self, waiting_group: _WaitingGroup, members: Sequence[int]) -> None:
-        """A new bank reads its prompts; each row gets its first token."""
+        """Start a cache: prefill its prompts and choose the first token of each sequence."""
         began = time.perf_counter()
         bank = KVCache(len(members), waiting_group.prefix)
         rows = [self.answers[prompt] for prompt in members]
@@ -177,7 +199,7 @@ class DecodingBatch:
         self._active_groups.append(_ActiveGroup(bank, rows, self._count_reserved_tokens(waiting_group, members[0])))
 
     def _decode_next_tokens(self) -> None:
-        """One token further in every row."""
+        """Decode one token of every active sequence, in one pass."""
         began = time.perf_counter()
         device = self.prefix_model.model.device
         parts = [
@@ -193,10 +215,13 @@ class DecodingBatch:
             row.seconds += seconds
 
     def _take_finished(self) -> list[SequenceState]:
-        """Remove and return the rows that said a stop token (it is taken off) or reached the limit."""
+        """Remove and return the sequences that ended with a stop token (which is stripped) or
+        reached the limit.
+        """
         done: list[SequenceState] = []
         for living in self._active_groups:
             stays = list(range(len(living.sequences)))
+            # From the end, so that the sequence that fills the gap has been checked already.
             for place in range(len(living.sequences) - 1, -1, -1):
                 row = living.sequences[place]
                 row.strip_stop_token(self.stop_ids)

@@ -1,12 +1,15 @@
-"""The constraint that an answer is JSON which fits a schema: which tokens may come next, by llguidance.
+"""Constrained decoding: the answer is JSON that fits a schema. llguidance computes which tokens may
+come next.
 
-An answer made under it parses and fits, or it was cut at the token limit. Stop tokens are allowed exactly where the
-JSON is complete. Spaces follow one rule for all models: between parts may stand nothing, one space, or a line end with
-at most `MAX_INDENT` spaces; free spaces would let a weak model write them for ever. Properties come in the order of
-the schema and characters are written as themselves rather than as \\u escapes, as llguidance has it: values are the
-same.
+An answer made under this constraint parses and fits the schema, unless it was cut at the token
+limit. Stop tokens are allowed exactly where the JSON is complete. Whitespace follows one rule for
+all models: between parts there may be nothing, one space, or a newline with at most `MAX_INDENT`
+spaces, because unlimited whitespace would let a weak model write it forever. Properties come in the
+order of the schema, and characters are written literally instead of as \\u escapes, as llguidance
+does it: the values are the same.
 
-Schemas are bounded, because they may come from a file: `MAX_SCHEMA_BYTES` of text, `MAX_SCHEMA_DEPTH` levels.
+Schemas are limited in size, because they may come from an untrusted file: `MAX_SCHEMA_BYTES` of
+text, `MAX_SCHEMA_DEPTH` levels.
 
 Source: https://github.com/guidance-ai/llguidance, docs/json_schema.md.
 """
@@ -36,10 +39,11 @@ WHITESPACE_OPTIONS: "JsonCompileOptions" = {
 
 
 class JsonGrammar:
-    """A schema compiled against a tokenizer, for any number of answers. `tokenizer_path` is its tokenizer.json.
+    """A schema compiled for a tokenizer, for any number of answers. `tokenizer_path`: its
+    tokenizer.json.
 
-    Errors: `UsageError` when the schema is too large, too deep, contradicts itself, or says what llguidance does not
-    know; or when it does not know the tokenizer.
+    Errors: `UsageError` when the schema is too large, too deep, contradictory or uses features that
+    llguidance does not support; also when llguidance cannot read the tokenizer.
     """
 
     def __init__(self, tokenizer_path: Path, schema: Mapping[str, Any], stop_ids: Iterable[int]) -> None:
@@ -51,23 +55,24 @@ class JsonGrammar:
         self._matcher = LLMatcher(
             tokenizer, LLMatcher.grammar_from_json_schema(text, overrides=WHITESPACE_OPTIONS), log_level=0
         )
-        self._matcher.compute_bitmask()  # a schema that nothing fits is found here
+        self._matcher.compute_bitmask()  # detects a schema that no value fits
         _check_matcher(self._matcher)
 
     def build_constraint(self) -> "JsonConstraint":
-        """For one answer; it remembers how far that is."""
+        """A fresh constraint for one answer; it keeps the state of that answer."""
         return JsonConstraint(self._matcher.deep_copy())
 
 
 class JsonConstraint:
-    """An `engine` constraint for one answer under way."""
+    """A `sampling.Constraint` for one answer in progress."""
 
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
         self._consumed_tokens = 0
 
     def __call__(self, tokens: Sequence[int]) -> Tensor:
-        """A mask over the tokenizer's ids: what may follow these tokens."""
+        """A bool mask over the tokenizer's ids: which may follow these tokens of the answer."""
+        # The matcher is stateful, so only the tokens since the last call are consumed.
         self._matcher.consume_tokens(list(tokens[self._consumed_tokens :]))
         self._consumed_tokens = len(tokens)
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
@@ -76,13 +81,16 @@ class JsonConstraint:
 
 
 def _serialize_schema(schema: Mapping[str, Any]) -> str:
-    """The schema as text. Errors: `UsageError` when it is too large or too deep to be compiled safely."""
+    """The schema as JSON text. Errors: `UsageError` when it is too large or too deep to be compiled
+    safely.
+    """
     try:
         text = json.dumps(schema)
     except RecursionError:
         raise _build_unenforceable_error(f"more than {MAX_SCHEMA_DEPTH} levels") from None
     if len(text) > MAX_SCHEMA_BYTES:
         raise _build_unenforceable_error(f"{len(text):,} characters; at most {MAX_SCHEMA_BYTES:,} are taken")
+    # Level by level instead of recursively: a deep schema must not exhaust the stack of this check.
     depth = 0
     level: list[Any] = [schema]
     while level:

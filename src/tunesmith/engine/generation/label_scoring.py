@@ -1,12 +1,14 @@
-"""How likely each of some given answers is, for each prompt.
+"""The log-probability of each of some given answers (labels), for each prompt.
 
     log p(label | prompt) = sum over t of log p(label_t | prompt, label_<t)
 
-A prompt is computed once, and what prompts share is computed once for all. The labels hang below each prompt's last
-token as a tree of their common beginnings: a token that several labels begin with is computed once, and the last token
-of a label, which only has to be looked up, not at all.
+A prompt is computed once, and a prefix that prompts share is computed once for all. The labels form
+a tree of their common prefixes below each prompt's last token: a token that several labels share is
+computed once, and the last token of a label, whose probability only has to be read off, is not
+computed at all.
 
-Shapes: P prompts, A labels, B prompts at once, L tokens of the tree, D hidden, V vocabulary.
+Shapes: P prompts, A labels, B prompts at once, L tokens of the tree, E edges of the tree, D hidden,
+V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,16 +24,16 @@ from tunesmith.engine.generation.shared_prefixes import group_by_prefix
 from tunesmith.engine.lm_head import compute_hidden_states, compute_logits
 from tunesmith.errors import UsageError
 
-MAX_TREE_TOKENS = 4096
-MAX_CHUNK_LOGITS = 1 << 23
+MAX_TREE_TOKENS = 4096  # tree tokens of all prompts of one pass
+MAX_CHUNK_LOGITS = 1 << 23  # logits held at once
 
 
 @dataclass(frozen=True, slots=True)
 class LabelTree:
-    """The labels' tokens but the last ones, as a tree, and who follows whom.
+    """The labels' tokens except the last ones, as a tree.
 
-    Place 0 is the prompt's last token, place l + 1 is token l of the tree. Label a is the path of edges `paths[a]`;
-    edge e leads from place `places_E[e]` to token `tokens_E[e]`.
+    Position 0 is the prompt's last token, position l + 1 is token l of the tree. Label a is the
+    list of edges `paths[a]`; edge e leads from position `positions_E[e]` to token `tokens_E[e]`.
     """
 
     tokens_L: list[int]
@@ -42,7 +44,7 @@ class LabelTree:
 
     @classmethod
     def from_labels(cls, labels: Sequence[Sequence[int]]) -> "LabelTree":
-        """In the order of the labels. Errors: `UsageError` when one is empty."""
+        """Build the tree in the order of the labels. Errors: `UsageError` when a label is empty."""
         if not all(labels):
             raise UsageError("empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}")
         parents: list[int] = []
@@ -64,6 +66,7 @@ class LabelTree:
                     depths.append(t)
                     tokens_L.append(token)
             paths.append(path)
+        # Parents come before their children, so a row is complete when its children read it.
         sees_LL = torch.eye(len(tokens_L), dtype=torch.bool)
         for token, parent in enumerate(parents):
             if parent >= 0:
@@ -72,7 +75,7 @@ class LabelTree:
         return cls(tokens_L, TokenTree(torch.tensor(depths, dtype=torch.long), sees_LL), places_E, tokens_E, paths)
 
     def sum_paths(self, edges_BE: Tensor) -> Tensor:
-        """Log-probabilities of edges added up along every label's path: BA."""
+        """Add up the edges' log-probabilities along the path of every label: BE -> BA."""
         return torch.stack([edges_BE[:, path].sum(-1) for path in self.paths], 1)
 
 
@@ -84,9 +87,12 @@ def score_labels(
     max_tokens: int,
     scored: Callable[[int], None] = lambda prompts: None,
 ) -> Tensor:
-    """Log-probabilities, PA. `most_tokens`: how many tokens' keys and values may be held at once.
+    """Log-probabilities of the labels, PA, in nats. `max_tokens`: tokens whose keys and values may
+    be held at once.
 
-    `scored` hears after each pass how many prompts it was for.
+    Without `prefix_model` every label is computed on its own, with the model's own attention.
+    `scored` is called after each pass with the number of prompts that are done. Errors:
+    `UsageError` when a label is empty.
     """
     scores_PA = torch.zeros(len(prompts), len(labels))
     if not prompts or not labels:
@@ -112,7 +118,7 @@ def score_labels(
 
 
 def _score_edges(prefix_model: PrefixModel, cache: KVCache, texts: Sequence[Sequence[int]], tree: LabelTree) -> Tensor:
-    """The log-probability of every edge of the tree below every text: BE."""
+    """Log-probability of every edge of the tree after every text: BE."""
     model = prefix_model.model
     hidden_BPD = prefix_model.prefill(cache, texts)[:, None]
     if tree.tokens_L:
@@ -123,12 +129,15 @@ def _score_edges(prefix_model: PrefixModel, cache: KVCache, texts: Sequence[Sequ
 
 
 def _compute_edge_log_probabilities(model: PreTrainedModel, hidden_BPD: Tensor, tree: LabelTree) -> Tensor:
-    """Of the edges' tokens at the edges' places: BE. A few places at a time, for the sake of memory."""
+    """Log-probabilities of the edges' tokens at the edges' positions: BE. A few positions at a
+    time, to limit memory.
+    """
     edges_BE = torch.empty(len(hidden_BPD), len(tree.positions_E), device=hidden_BPD.device)
     step = max(1, MAX_CHUNK_LOGITS // (len(hidden_BPD) * model.config.get_text_config().vocab_size))
     for begin in range(0, hidden_BPD.shape[1], step):
         here_BpD = hidden_BPD[:, begin : begin + step]
-        # Flat rows: a batch of matrices would be as many products, each of which reads all of the head's weights.
+        # Flat rows: a batch of matrices would be that many products, each of which reads all of the
+        # head's weights.
         logits_BpV = compute_logits(model, here_BpD.reshape(-1, here_BpD.shape[-1])).view(*here_BpD.shape[:2], -1)
         log_sum_Bp = logits_BpV.logsumexp(-1)
         here_e = ((tree.positions_E >= begin) & (tree.positions_E < begin + step)).nonzero()[:, 0]

@@ -1,7 +1,8 @@
-"""Whether a model's attention is what the banks compute: full or with a plain window, the softmax of scaled products.
+"""Whether `decode_attention.py` can compute a model's attention: full or with a window, softmax of
+scaled products.
 
-What is not (recurrent layers, capped scores, sinks, positions that change with the length of the text) answers one
-prompt at a time with transformers' own attention and cache: slow and exact.
+Other models (recurrent layers, capped scores, attention sinks, positions that depend on the length
+of the text) answer one prompt at a time with transformers' own attention and cache: slow and exact.
 """
 
 from weakref import WeakKeyDictionary
@@ -17,11 +18,16 @@ from tunesmith.engine.generation.shared_prefixes import count_shareable_prefix
 from tunesmith.engine.lm_head import compute_hidden_states
 
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
-_probe_results: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()  # a model is probed once
+"""Kinds of rotary positions in transformers whose frequencies change with the length of the
+text.
+"""
+_probe_results: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()  # each model is probed once
 
 
 def get_prefix_model(model: PreTrainedModel, longest: int) -> PrefixModel | None:
-    """What reads texts of up to `longest` tokens with this model; None when its attention is something else."""
+    """The batched reader for texts of up to `longest` tokens; None when the model's attention is
+    not supported.
+    """
     windows = _list_windows(model)
     if windows is None or _has_changing_rope(model, longest):
         return None
@@ -31,7 +37,7 @@ def get_prefix_model(model: PreTrainedModel, longest: int) -> PrefixModel | None
 
 
 def count_tokens_that_fit(model: PreTrainedModel, memory_bytes: int) -> int:
-    """How many tokens' keys and values so much memory holds."""
+    """Number of tokens whose keys and values fit into this many bytes."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -39,7 +45,9 @@ def count_tokens_that_fit(model: PreTrainedModel, memory_bytes: int) -> int:
 
 
 def _list_windows(model: PreTrainedModel) -> list[int | None] | None:
-    """How far back each layer looks; None when one keeps something else than keys and values."""
+    """The window of each layer, None: full attention; None when a layer caches more than keys and
+    values.
+    """
     windows: list[int | None] = []
     for layer in DynamicCache(config=model.config).layers:
         if type(layer) is DynamicLayer:
@@ -52,7 +60,8 @@ def _list_windows(model: PreTrainedModel) -> list[int | None] | None:
 
 
 def _has_changing_rope(model: PreTrainedModel, longest: int) -> bool:
-    """Whether texts this long have other rotary frequencies than short ones."""
+    """Whether the rotary frequencies of texts this long differ from those of short ones."""
+    # Models with two kinds of layers have one set of rotary parameters for each kind.
     parameters = getattr(model.config, "rope_parameters", None) or {}
     for rope in (parameters, *(part for part in parameters.values() if isinstance(part, dict))):
         if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
@@ -64,9 +73,11 @@ def _has_changing_rope(model: PreTrainedModel, longest: int) -> bool:
 
 @torch.inference_mode()
 def _matches_on_probe(prefix_model: PrefixModel) -> bool:
-    """A trunk, two rows and one more token of each give the hidden states of the model's own attention.
+    """Whether a shared prefix, eight sequences and one more token of each give the model's own
+    hidden states.
 
-    By the median over many tokens: in bfloat16 thirty layers blow rounding up at a few odd ones.
+    The median over the sequences is compared: in bfloat16, thirty layers amplify rounding at a few
+    outlier tokens.
     """
     model = prefix_model.model
     random = torch.Generator().manual_seed(0)
@@ -78,7 +89,7 @@ def _matches_on_probe(prefix_model: PrefixModel) -> bool:
         bank = KVCache(len(rows), prefix_model.prefill_prefix(rows[0][:length]))
         prefix_model.prefill(bank, [row[length:-1] for row in rows])
         mine_BD = prefix_model.run_pass([PassInput.from_tokens(bank, [row[-1:] for row in rows], model.device)]).float()
-    except UNREGISTERED_ERRORS:  # it does not ask the registered functions
+    except UNREGISTERED_ERRORS:  # the architecture does not call the registered functions
         return False
     own_BD = compute_hidden_states(model, texts.to(model.device))[:, -1].float()
     difference_B = (mine_BD - own_BD).norm(dim=-1) / own_BD.norm(dim=-1)

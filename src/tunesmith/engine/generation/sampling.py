@@ -1,13 +1,13 @@
-"""The next token of each row: the likeliest, or drawn; within what a constraint allows; with its log-probability.
+"""Choice of the next token of each sequence: greedy or sampled, under a constraint if there is one.
 
-Greedy:   argmax_v logits_v
-Sampled:  the smallest set of likeliest tokens that together have probability `top_p` at this temperature, drawn by
-          the inverse of its distribution from one number of the row's own random source (arXiv:1904.09751). So an
-          answer depends on its seed and its prompt, never on which other rows are in the batch.
+Greedy:   argmax_v logits_v Sampled:  the smallest set of most likely tokens that together have
+probability `top_p` at this temperature, sampled by
+          inverting its distribution at one number of the sequence's own random generator (arXiv:1904.09751). So an
+          answer depends on its seed and its prompt, never on the other sequences of the batch.
 
-A log-probability is the model's own: temperature 1, before any constraint.
+Reported log-probabilities are the model's own: temperature 1, before any constraint.
 
-Shapes: B rows, V vocabulary.
+Shapes: B sequences, V vocabulary.
 """
 
 import random
@@ -22,16 +22,20 @@ from tunesmith.engine.lm_head import compute_logits
 from tunesmith.errors import UsageError
 
 MAX_CHUNK_SEQUENCES = 32
-"""Of those whose distributions are looked at: sorting one takes about a megabyte with 50,000 tokens."""
+"""Sequences whose full distributions are processed at once: sorting one of 50,000 tokens takes
+about a megabyte.
+"""
 
 Constraint = Callable[[Sequence[int]], Sequence[int] | Tensor | None]
-"""The tokens of an answer so far -> the ids that may come next, or a mask of them (bool; ids past its end may not);
-None: any."""
+"""The tokens of an answer so far -> the ids that may come next, or a bool mask of them (ids past
+its end are not allowed); None: no restriction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one answer is drawn; temperature 0 is greedy."""
+    """How one answer is sampled; temperature 0 is greedy. Errors: `UsageError` for values out of
+    range.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -48,7 +52,9 @@ class Sampling:
 
 @dataclass
 class SequenceState:
-    """An answer under way. `compute_log_probabilities` is None when nobody asked."""
+    """An answer in progress. `prompt`: its index. `log_probabilities`: in nats, None when they are
+    not requested.
+    """
 
     prompt: int
     sampling: Sampling
@@ -62,21 +68,26 @@ class SequenceState:
         self.random = random.Random(self.sampling.seed)
 
     def strip_stop_token(self, stop_ids: set[int]) -> None:
-        """Take a stop token off the end, if there is one; the answer is finished then."""
+        """Remove a stop token at the end, if there is one; the answer is then finished."""
         if self.tokens[-1] in stop_ids:
             self.tokens.pop()
             self.is_finished = True
 
     @property
     def is_plain_greedy(self) -> bool:
-        """Whether the likeliest token is all that is asked."""
+        """Whether the argmax of the logits suffices: no sampling, no constraint, no
+        log-probabilities.
+        """
         return self.sampling.temperature == 0 and self.constraint is None and self.log_probabilities is None
 
 
 def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]) -> None:
-    """Give every row its next token."""
+    """Append the next token to every sequence. Errors: `UsageError` when a constraint allows
+    none.
+    """
     if all(row.is_plain_greedy for row in sequences):
-        # Scaling and capping keep the order. `max` in half precision is six times faster than `argmax` on a CPU.
+        # Scale and softcap keep the order, so the raw head output is enough. `max` in half
+        # precision is six times faster than `argmax` on a CPU.
         next_B = model.get_output_embeddings()(hidden_BD).max(-1).indices
     else:
         cuts = range(0, len(sequences), MAX_CHUNK_SEQUENCES)
@@ -93,7 +104,7 @@ def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence
 
 
 def _choose_next_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]) -> Tensor:
-    """The next token of each row, B, whatever is asked of it."""
+    """The next token of each sequence, B, with sampling, constraints and log-probabilities."""
     logits_BV = compute_logits(model, hidden_BD)
     next_B = _select_tokens(_apply_constraints(logits_BV, sequences), sequences)
     _record_log_probabilities(logits_BV, next_B, sequences)
@@ -110,6 +121,8 @@ def _apply_constraints(logits_BV: Tensor, sequences: Sequence[SequenceState]) ->
             continue
         forbidden_BV[b] = True
         if isinstance(allowed, Tensor):
+            # The tokenizer and the model may differ in vocabulary size; ids without a mask entry
+            # stay forbidden.
             mask_V = allowed[: logits_BV.shape[1]].to(logits_BV.device)
             forbidden_BV[b, : len(mask_V)] = ~mask_V
             is_stuck = not bool(mask_V.any())
@@ -135,15 +148,19 @@ def _select_tokens(logits_BV: Tensor, sequences: Sequence[SequenceState]) -> Ten
 
 
 def sample_tokens(logits_BV: Tensor, samplings: Sequence[Sampling], sources: Sequence[random.Random]) -> Tensor:
-    """One token a row, B, each from its own nucleus and its own source."""
+    """Sample one token per sequence, B, each from its own nucleus with its own random generator."""
     device = logits_BV.device
     temperature_B1 = torch.tensor([[sampling.temperature] for sampling in samplings], device=device)
     top_p_B1 = torch.tensor([[sampling.top_p] for sampling in samplings], device=device)
+    # One number per sequence, always from its own generator: the batch cannot influence the answer.
     uniform_B1 = torch.tensor([[source.random()] for source in sources], device=device)
     likeliest_BV, order_BV = (logits_BV / temperature_B1).softmax(-1).sort(descending=True, stable=True)
+    # A token belongs to the nucleus if the probability before it is below `top_p`, so the first one
+    # always does.
     before_BV = likeliest_BV.cumsum(-1) - likeliest_BV
     up_to_BV = likeliest_BV.masked_fill_(before_BV >= top_p_B1, 0.0).cumsum(-1)
     at_B1 = torch.searchsorted(up_to_BV, uniform_B1 * up_to_BV[:, -1:], right=True)
+    # Rounding may put the sampled point past the last token of the nucleus.
     last_B1 = (likeliest_BV > 0).sum(-1, keepdim=True) - 1
     return order_BV.gather(1, at_B1.minimum(last_B1))[:, 0]
 

@@ -1,10 +1,11 @@
-"""How likely given answers are, each after its own prompt: the forward pass of training, with nothing trained.
+"""Log-probabilities of given answers, each after its own prompt: the forward pass of training,
+without training.
 
     log p(answer | prompt) = sum over t of log p(answer_t | prompt, answer_<t)
 
-Texts are laid out as prefix forests (`forest.py`), so what they begin with in common is computed once, and only the
-answers' positions reach the output head, in pieces (`loss.py`). `score.py` is for the same few answers after every
-prompt.
+Texts form prefix forests (`prefix_forest.py`), so shared prefixes are computed once, and only the
+answers' positions reach the output head, in chunks (`token_loss.py`). Use `label_scoring.py` for
+the same few answers after every prompt.
 
 Shapes: S texts, N tokens of all of them.
 """
@@ -29,11 +30,17 @@ def compute_log_probabilities(
     begins: Sequence[int],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[float]:
-    """Of each text from its token `begin` on; the first token of a text is never predicted."""
+    """Log-probability in nats of each text from its token number `begins[s]` on, given the tokens
+    before.
+
+    The first token of a text is never predicted. `progress`: called with (done, total) texts.
+    Errors: `TrainingError` when memory runs out with a single text.
+    """
     if not texts:
         return []
     arrays = _build_arrays(texts, begins)
     stepper = TrainingStep(loaded, Sft(), longest=max(map(len, texts)))
+    # Sorted, so that texts with the same prefix are in the same forest.
     order = sort_by_prefix([arrays.get_sequence(s)[0] for s in range(len(texts))])
     found_S = np.zeros(len(texts))
     for at in range(0, len(order), MAX_CHUNK_TEXTS):
@@ -45,7 +52,7 @@ def compute_log_probabilities(
 
 
 def _build_arrays(texts: Sequence[Sequence[int]], begins: Sequence[int]) -> TokenArrays:
-    """Loss weight 1 from `begin` on."""
+    """Token arrays with loss weight 1 from `begin` on and 0 before."""
     starts_S1 = np.cumsum([0, *map(len, texts)]).astype(np.int64)
     weights = [np.arange(len(text)) >= max(begin, 1) for text, begin in zip(texts, begins, strict=True)]
     return TokenArrays(

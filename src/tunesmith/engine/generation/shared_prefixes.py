@@ -1,17 +1,19 @@
-"""Which prompts share how much of their beginning: each group continues one trunk, which is computed once.
+"""Which prompts share how much of a prefix: each group continues one shared prefix, which is
+computed once.
 
-Sorted prompts form a tree of common beginnings. A trunk may stand at any of its nodes, below others too: a prompt
-continues the longest trunk above it. Those that together save most tokens are found from the leaves up. A trunk is
-worth it when it saves more than `PREFIX_COST_TOKENS` tokens: each one costs some small matrix products for every token
-that is
-made after it.
+Sorted prompts form a tree of common prefixes. A shared prefix may end at any node of it, also below
+another one: a prompt continues the longest shared prefix above it. The set that saves the most
+tokens is found from the leaves up. A shared prefix is worth it when it saves more than
+`PREFIX_COST_TOKENS` tokens, because it costs some small matrix products for every token that is
+generated after it.
 
-    saved(node, d) = max(sum of saved(branch, d), sum of saved(branch, D) - D - TRUNK_COST)    saved(prompt, d) = d
+    saved(node, d) = max(sum of saved(branch, d), sum of saved(branch, D) - D - PREFIX_COST_TOKENS)
+    saved(prompt, d) = d
 
-D is the node's own depth, d that of the trunk above it (0: none).
+D is the node's own depth, d that of the shared prefix above it (0: none).
 
-Source of the tree from neighbours in sorted order: Abouelhoda, Kurtz and Ohlebusch 2004, "Replacing suffix trees with
-enhanced suffix arrays", doi:10.1016/S1570-8667(03)00065-0, section 3.
+Source of the tree from neighbors in sorted order: Abouelhoda, Kurtz and Ohlebusch 2004, "Replacing
+suffix trees with enhanced suffix arrays", doi:10.1016/S1570-8667(03)00065-0, section 3.
 """
 
 from collections.abc import Sequence
@@ -23,43 +25,55 @@ PREFIX_COST_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class PromptGroup:
-    """Prompts (by number) that share their first `length` tokens; 0: they share nothing worth sharing."""
+    """Prompts (by index) that share their first `length` tokens; 0: they share nothing worth
+    sharing.
+    """
 
     length: int
     prompts: list[int]
 
     @property
     def saved_tokens(self) -> int:
-        """Tokens that need not be computed, less what the trunk costs."""
+        """Tokens that do not have to be computed, minus the cost of the shared prefix; at least
+        0.
+        """
         return max(0, (len(self.prompts) - 1) * self.length - PREFIX_COST_TOKENS)
 
 
 @dataclass(slots=True)
 class _PrefixNode:
-    """Prompts that share `depth` tokens: what branches below, and those that end their sharing here."""
+    """Prompts that share `depth` tokens: deeper branches, and the prompts that share no more than
+    this.
+
+    `saved_by_depth`: tokens saved below, by the depth of the shared prefix above.
+    """
 
     depth: int
     branches: list["_PrefixNode"] = field(default_factory=list)
     prompts: list[int] = field(default_factory=list)
-    saved_by_depth: dict[int, int] = field(default_factory=dict)  # by the depth of the trunk above
+    saved_by_depth: dict[int, int] = field(default_factory=dict)
 
     def count_saved_below(self, prefix: int) -> int:
-        """What is saved by all that hangs here when the nearest trunk has this depth."""
+        """Tokens saved by everything below when the nearest shared prefix has this depth."""
         return prefix * len(self.prompts) + sum(branch.saved_by_depth[prefix] for branch in self.branches)
 
     def has_own_prefix(self, prefix: int) -> bool:
-        """Whether one of its own saves more than the one above."""
+        """Whether a shared prefix that ends here saves more than the one above."""
         return self.saved_by_depth[prefix] > self.count_saved_below(prefix)
 
 
 def group_by_prefix(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
-    """Every prompt in one group, largest groups first. At least one token of each prompt is not in its trunk."""
+    """Every prompt in exactly one group, largest groups first. At least one token of each prompt is
+    not shared.
+    """
     if not prompts:
         return []
     root, nodes = _build_tree(prompts)
     above: dict[int, list[int]] = {id(root): []}
     for node in reversed(nodes):  # parents before their branches
         above.update((id(branch), [*above[id(node)], node.depth]) for branch in node.branches)
+    # Branches come before their parents, so the saved tokens of all branches are known; only depths
+    # of ancestors occur.
     for node in nodes:
         own = node.count_saved_below(node.depth) - node.depth - PREFIX_COST_TOKENS
         node.saved_by_depth = {trunk: max(node.count_saved_below(trunk), own) for trunk in {0, *above[id(node)]}}
@@ -80,10 +94,12 @@ def _collect_groups(root: _PrefixNode) -> list[PromptGroup]:
 
 
 def _build_tree(prompts: Sequence[Sequence[int]]) -> tuple[_PrefixNode, list[_PrefixNode]]:
-    """The root, and all nodes with branches before what they branch from."""
+    """The root, and all nodes, branches before their parents."""
     order = sorted(range(len(prompts)), key=lambda p: list(prompts[p]))
     depths = [count_shareable_prefix(prompts[before], prompts[prompt]) for before, prompt in pairwise(order)]
     path, closed = [_PrefixNode(0)], []
+    # A stack of open nodes over the sorted prompts, as in the construction of a suffix tree from an
+    # LCP array.
     for prompt, left, right in zip(order, [0, *depths], [*depths, 0], strict=True):
         if max(left, right) > path[-1].depth:
             path.append(_PrefixNode(max(left, right)))
@@ -98,13 +114,15 @@ def _build_tree(prompts: Sequence[Sequence[int]]) -> tuple[_PrefixNode, list[_Pr
 
 
 def _merge_unshared(groups: list[PromptGroup]) -> list[PromptGroup]:
-    """What shares nothing worth sharing is one group."""
+    """Merge the groups that save nothing into one without a shared prefix."""
     alone = [prompt for group in groups if not group.saved_tokens for prompt in group.prompts]
     shared = sorted((group for group in groups if group.saved_tokens), key=lambda group: -len(group.prompts))
     return shared + ([PromptGroup(0, alone)] if alone else [])
 
 
 def count_shareable_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens both begin with, leaving at least one token of each."""
+    """Number of tokens that both begin with, leaving at least one token of each: its hidden state
+    gives the next one.
+    """
     most = min(len(first), len(second)) - 1
     return next((t for t in range(most) if first[t] != second[t]), most)

@@ -1,4 +1,5 @@
-"""Answers one prompt at a time, with transformers' own attention and cache: for models whose layers keep more."""
+"""Generation one prompt at a time, with transformers' own attention and cache: for models that
+batching does not support."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,9 @@ from tunesmith.engine.lm_head import compute_hidden_states
 def generate_unbatched(
     model: PreTrainedModel, prompt: Sequence[int], sequence: SequenceState, max_new_tokens: int, stop_ids: set[int]
 ) -> Iterator[bool]:
-    """Fill the row token by token; says after each whether it is done."""
+    """Generate into the sequence token by token; yields after each whether the answer is
+    complete.
+    """
     cache = DynamicCache(config=model.config)
     fed = list(prompt)
     while not sequence.is_finished and len(sequence.tokens) < max_new_tokens:

@@ -1,1 +1,3 @@
-"""Parts of a model that compute the same with fewer passes over memory: each proves it before it takes a place."""
+"""Replacements of model parts that need fewer passes over memory; each is checked against the
+original when installed.
+"""

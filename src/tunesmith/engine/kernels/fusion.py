@@ -1,7 +1,8 @@
-"""Put the fused parts into a loaded model, each only where it gives what the module in its place gives.
+"""Install the fused modules in a loaded model, each only where its output equals that of the module
+it replaces.
 
-The proof is a random input through both, once for each kind of module of a model: an architecture that does something
-else under the same name keeps its own code.
+The check runs a random input through both, once for each kind of module of a model: an architecture
+that computes something else under the same name keeps its own code.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +16,13 @@ from tunesmith.engine.kernels.gated_mlp import as_gated_mlp
 from tunesmith.engine.kernels.rms_norm import RmsNorm, as_rms_norm
 from tunesmith.engine.kernels.rotary_attention import RotaryAttention, as_attention
 
-PROBE_TOKENS = 3  # tokens
+PROBE_TOKENS = 3
 
 
 def fuse(model: PreTrainedModel) -> None:
-    """Replace normalisations, gated feed-forward and attention layers; weights keep their names.
+    """Replace normalization, gated feed-forward and attention modules; weights keep their names.
 
-    Attention comes last, because normalisations may stand inside of it.
+    Attention comes last, because it may contain normalization modules.
     """
     text = model.config.get_text_config()
     hidden_act = getattr(text, "hidden_activation", None) or getattr(text, "hidden_act", None)
@@ -38,7 +39,9 @@ def fuse(model: PreTrainedModel) -> None:
 def _list_replacements(
     model: nn.Module, as_fused: Callable[[nn.Module], nn.Module | None]
 ) -> Iterator[tuple[nn.Module, str, nn.Module, nn.Module]]:
-    """(owner, name, module, what could take its place)"""
+    """(owner, name, module, candidate replacement) of every module that `as_fused` has a candidate
+    for.
+    """
     for owner in list(model.modules()):
         for name, child in list(owner.named_children()):
             fused = as_fused(child)
@@ -53,7 +56,7 @@ def _is_equivalent(module: nn.Module, fused: nn.Module, width: int, model: PreTr
     more = {}
     if isinstance(fused, RotaryAttention):
         rotary_emb = getattr(model.base_model, "rotary_emb", None)
-        if rotary_emb is None:  # a model around a model
+        if rotary_emb is None:  # a wrapper around a model
             return False
         more = {
             "position_embeddings": rotary_emb(x, torch.arange(PROBE_TOKENS, device=x.device)[None]),

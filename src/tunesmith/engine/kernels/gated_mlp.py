@@ -2,10 +2,10 @@
 
     h = act(g) * u,    dg = dh * u * act'(g),    du = dh * act(g)         act is SiLU or GELU (tanh form or exact)
 
-Kept for the backward pass are g and u; autograd keeps act(g) too. h is noted to be made again from them (`again.py`).
-Source: Shazeer 2020, arXiv:2002.05202.
+Only g and u are saved for the backward pass; autograd would save act(g) too. h is marked as
+recomputable from them (`recompute.py`). Source: Shazeer 2020, arXiv:2002.05202.
 
-Shapes: N tokens, F width of the layer.
+Shapes: N tokens, D hidden, F width of the layer.
 """
 
 from typing import Any
@@ -19,17 +19,19 @@ from tunesmith.engine.kernels.shared_input import apply_to_shared_input
 
 
 class GatedMlp(nn.Module):
-    """Takes the place of a transformers MLP of three linear layers, which keep their names."""
+    """Replaces a transformers MLP of three linear layers, which keep their names."""
 
     def __init__(self, gate_proj: nn.Module, up_proj: nn.Module, down_proj: nn.Module, activation: str) -> None:
         super().__init__()
         self.gate_proj, self.up_proj, self.down_proj, self.activation = gate_proj, up_proj, down_proj, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)"""
+        """(..., D) -> (..., D)."""
         g, u = apply_to_shared_input((self.gate_proj, self.up_proj), x)
         activated = _Activation(self.activation)
-        is_followed = g.requires_grad or u.requires_grad  # else nobody would take act(g) away again
+        # `recompute_gated` keeps act(g) for the gate's backward, which runs only if g or u needs a
+        # gradient.
+        is_followed = g.requires_grad or u.requires_grad
         h = mark_recomputable(
             _Gate.apply(g, u, activated), activated.recompute_gated if is_followed else activated.compute_gated, g, u
         )
@@ -38,7 +40,9 @@ class GatedMlp(nn.Module):
 
 
 class _Activation:
-    """act(g), and what the backward pass makes of it: h for `down_proj` first, then the gradients of g and u."""
+    """act(g), and its use in backward: first h is recomputed for `down_proj`, then the gradients of
+    g and u.
+    """
 
     def __init__(self, activation: str) -> None:
         self.activation = activation
@@ -50,21 +54,21 @@ class _Activation:
         return gelu(g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
 
     def compute_gated(self, g: Tensor, u: Tensor) -> Tensor:
-        """h"""
+        """h = act(g) * u."""
         return self(g).mul_(u)
 
     def recompute_gated(self, g: Tensor, u: Tensor) -> Tensor:
-        """h; keeps act(g) for `taken`."""
+        """h = act(g) * u; keeps act(g) for `take_activation`."""
         self._cached = self(g)
         return self._cached * u
 
     def take_activation(self, g: Tensor) -> Tensor:
-        """act(g), the caller's to change."""
+        """act(g), in a tensor that the caller may modify."""
         made, self._cached = self._cached, None
         return self(g) if made is None else made
 
     def backward(self, d: Tensor, g: Tensor) -> Tensor:
-        """d * act'(g)"""
+        """d * act'(g), the gradient of g."""
         if self.activation == "silu":
             return torch.ops.aten.silu_backward(d, g)
         return torch.ops.aten.gelu_backward(d, g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
@@ -80,6 +84,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor, Tensor, None]:
         g, u = ctx.saved_tensors
+        # In place: the tensor is either the cached one, which was handed over, or new.
         du = ctx.activated.take_activation(g).mul_(dh)
         return ctx.activated.backward(dh * u, g), du, None
 
@@ -89,7 +94,9 @@ ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_ta
 
 
 def as_gated_mlp(module: nn.Module, hidden_act: str | None) -> GatedMlp | None:
-    """The module's replacement if it has the three layers by their usual names; whether it is one `swap.py` proves."""
+    """A replacement if the module has the three layers under their usual names; `fusion.py` checks
+    equivalence.
+    """
     children = dict(module.named_children())
     if hidden_act not in ACTIVATIONS or children.keys() - {"act_fn"} != set(LAYER_NAMES):
         return None

@@ -1,9 +1,10 @@
-"""Activations that are cheap to make again are not kept for the backward pass.
+"""Activations that are cheap to recompute are not saved for the backward pass.
 
-What enters a linear layer is needed for the gradient of its adapter. Where it came out of a normalisation or a gate,
-what it was made from is kept anyway (the residual stream, the gate's two halves), so a tensor of that kind carries a
-note of how it was made, and whoever would keep it keeps the note. Nothing but passes over memory is computed twice, in
-the same order, so the bits are the same.
+The input of a linear layer is needed for the gradient of its adapter. If it came out of a
+normalization or a gate, the inputs of that operation are saved anyway (the residual stream, the two
+halves of the gate). So such a tensor carries information on how to recompute it, and a consumer
+saves this information instead of the tensor. Only elementwise work is done twice, in the same
+order, so the bits are the same (docs/decisions/062).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,9 @@ INFO_ATTRIBUTE = "tunesmith_again"
 
 
 class Recomputation:
-    """Makes one tensor again, once for all of the `wanted` that ask: the last one takes it away."""
+    """Recomputes one tensor, once for all consumers: `pending` counts those left, the last one
+    frees it.
+    """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
@@ -23,7 +26,7 @@ class Recomputation:
         self._cached: Tensor | None = None
 
     def make(self, sources: Sequence[Tensor]) -> Tensor:
-        """The tensor, from what it was made from."""
+        """The tensor, recomputed from its sources or cached by an earlier consumer."""
         self.pending -= 1
         made = self.function(*sources) if self._cached is None else self._cached
         self._cached = made if self.pending > 0 else None
@@ -31,9 +34,10 @@ class Recomputation:
 
 
 class RecomputeInfo:
-    """How a tensor was made. `sources` go through `save_for_backward`; a maker holds nothing of the forward pass.
+    """How a tensor was computed. `sources` go through `save_for_backward`; a `Recomputation` holds
+    no activations.
 
-    It is true while neither the tensor nor a source is changed in place.
+    Valid as long as neither the tensor nor a source is modified in place.
     """
 
     def __init__(self, maker: Recomputation, made: Tensor, sources: tuple[Tensor, ...]) -> None:
@@ -41,21 +45,24 @@ class RecomputeInfo:
         self.versions = self._list_versions(made)
 
     def is_valid_for(self, made: Tensor) -> bool:
-        """Whether everything is as it was."""
+        """Whether neither the tensor nor a source has been modified since."""
         return self.versions == self._list_versions(made)
 
     def _list_versions(self, made: Tensor) -> list[int]:
+        # The version counter that autograd itself uses to detect in-place changes.
         return [tensor._version for tensor in (made, *self.sources)]
 
 
 def mark_recomputable(made: Tensor, function: Callable[..., Tensor], *sources: Tensor) -> Tensor:
-    """Note on a tensor that `function(*sources)` gives it again."""
+    """Attach the information that `function(*sources)` recomputes this tensor; returns the
+    tensor.
+    """
     if torch.is_grad_enabled():
         setattr(made, INFO_ATTRIBUTE, RecomputeInfo(Recomputation(function), made, sources))
     return made
 
 
 def get_recompute_info(x: Tensor) -> RecomputeInfo | None:
-    """The tensor's note, if it has one that is still true."""
+    """The tensor's recompute information, if it has some that is still valid."""
     note: RecomputeInfo | None = getattr(x, INFO_ATTRIBUTE, None)
     return note if note is not None and note.is_valid_for(x) else None

@@ -1,13 +1,15 @@
-"""RMS normalisation with its gradient written out: two thirds of the passes and a quarter of the memory of autograd's.
+"""RMS normalization with a hand-written gradient: two thirds of the passes and a quarter of the
+memory of autograd's.
 
     n = x / sqrt(mean(x^2) + eps),    y = w * n,    or y = (1 + w) * n in Gemma
 
     dx = (d - n mean(d n)) / sqrt(mean(x^2) + eps),    d = w * dy;    dw = sum over tokens of dy * n
 
-Kept for the backward pass are x, which the residual stream holds anyway, and one number a token; y is noted to be made
-again from them (`again.py`). Half precision is computed in float32 and rounded where transformers rounds; float64 stays
-float64, which transformers takes to float32. On CUDA PyTorch's own kernels take the place of all this, but for Gemma's:
-they round once where transformers rounds twice.
+Saved for the backward pass are x, which the residual stream holds anyway, and one number per token;
+y is marked as recomputable from them (`recompute.py`). Half precision is computed in float32 and
+rounded where transformers rounds; float64 stays float64, where transformers casts to float32. On
+CUDA PyTorch's own kernels are used instead, except for Gemma: they round once where transformers
+rounds twice.
 
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """
@@ -23,15 +25,17 @@ from tunesmith.engine.kernels.recompute import mark_recomputable
 
 
 class RmsNorm(nn.Module):
-    """Takes the place of a transformers RMSNorm, with the same weight under the same name."""
+    """Replaces a transformers RMSNorm, with the same weight under the same name. `from_one`:
+    Gemma's (1 + w).
+    """
 
     def __init__(self, weight: nn.Parameter, epsilon: float, *, from_one: bool) -> None:
         super().__init__()
         self.weight, self.epsilon, self.from_one = weight, epsilon, from_one
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)"""
-        if x.is_cuda and not self.from_one:  # there PyTorch has one kernel for each way
+        """(..., D) -> (..., D)."""
+        if x.is_cuda and not self.from_one:  # PyTorch has one fused kernel each for forward and backward there
             return mark_recomputable(
                 _apply_native_kernel(x, self.weight, self.epsilon),
                 partial(_apply_native_kernel, epsilon=self.epsilon),
@@ -79,8 +83,11 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def as_rms_norm(module: nn.Module) -> RmsNorm | None:
-    """The module's replacement if it looks like an RMSNorm of either kind; whether it is one is proved in `swap.py`."""
+    """A replacement if the module looks like an RMSNorm of either kind; `fusion.py` checks
+    equivalence.
+    """
     weight = getattr(module, "weight", None)
+    # Llama and its relatives call it `variance_epsilon`, Gemma `eps`.
     epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
     if not type(module).__name__.endswith("RMSNorm") or not isinstance(weight, nn.Parameter) or weight.dim() != 1:
         return None

@@ -1,1 +1,3 @@
-"""Training methods: one loss a file, all of them over log-probabilities of whole sequences."""
+"""Training methods: one loss per file, all of them functions of the log-probabilities of whole
+sequences.
+"""

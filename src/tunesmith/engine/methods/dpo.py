@@ -1,15 +1,18 @@
-"""Direct preference optimisation: raise the chosen answer over the rejected one, relative to a reference model.
+"""Direct preference optimization: raise the chosen answer over the rejected one, relative to a
+reference model.
 
     ratio(y) = log p(y | x) - log p_ref(y | x)
 
     sigmoid   loss = - log sigmoid(beta * (ratio(chosen) - ratio(rejected)))
     ipo       loss = (ratio(chosen) / tokens - ratio(rejected) / tokens - 1 / (2 beta))^2
 
-A larger beta holds the model nearer to its reference. The sigmoid never has enough: where the data are always sure it
-drives the ratio apart without end; IPO stops at a distance of 1 / (2 beta). Its ratios are per token, as in TRL, whose
-authors confirmed with the paper's that its results were made so.
+A larger beta keeps the model closer to its reference. The sigmoid loss has no optimum at a finite
+distance: where the preferences are deterministic it drives the ratios apart without limit; IPO
+stops at a distance of 1 / (2 beta). Its ratios are per token, as in TRL, whose authors confirmed
+with the authors of the paper that its results were obtained that way.
 
-Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; Azar et al. 2023, arXiv:2310.12036, equation 17.
+Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7; Azar et al. 2023, arXiv:2310.12036,
+equation 17.
 """
 
 from torch import Tensor
@@ -19,7 +22,7 @@ from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotal
 
 
 class Dpo:
-    """Prefer the chosen answer, by the log-odds of a Bradley-Terry model."""
+    """Prefers the chosen answer, by the log-odds of a Bradley-Terry model."""
 
     sequences_per_example = 2
     uses_reference = True
@@ -29,20 +32,20 @@ class Dpo:
         self.beta = beta
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Nats per pair. Shapes: () from S."""
+        """Loss in nats, mean over the pairs of the step. Shapes: () from S."""
         chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
         return -logsigmoid(self.beta * (chosen_E - rejected_E)).sum() / totals.examples
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Whether chosen gained more on the reference than rejected did."""
+        """Whether the chosen answer gained more over the reference than the rejected one, E."""
         chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
         return chosen_E > rejected_E
 
 
 class Ipo(Dpo):
-    """Prefer the chosen answer by a fixed distance per token, no more."""
+    """Prefers the chosen answer by a fixed distance per token and no more."""
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Squared nats per token, a pair's mean. Shapes: () from S."""
+        """Loss in squared nats per token, mean over the pairs of the step. Shapes: () from S."""
         chosen_E, rejected_E = split_pairs(scores.log_ratios_S / scores.weights_S)
         return (chosen_E - rejected_E - 1 / (2 * self.beta)).square().sum() / totals.examples

@@ -1,13 +1,14 @@
-"""KTO: answers rated one by one as wanted or unwanted; no pairs are needed.
+"""KTO: answers rated individually as desirable or undesirable; no pairs are needed.
 
     r(x, y) = log p(y | x) - log p_ref(y | x)
     z       = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt; carries no gradient
-    loss    = w_wanted   * (1 - sigmoid(beta * (r - z)))      for a wanted answer
-              w_unwanted * (1 - sigmoid(beta * (z - r)))      for an unwanted one, mean over the examples
+    loss    = w_desirable   * (1 - sigmoid(beta * (r - z)))      for a desirable answer
+              w_undesirable * (1 - sigmoid(beta * (z - r)))      for an undesirable one; mean over the examples
 
-z estimates the divergence of the model from its reference: what all answers have gained on average. An answer counts
-for as much as it is beyond that. The prompts and answers of the estimate are mismatched once, before training
-(`mismatched`), so that the reference's side of it is computed once as well.
+z estimates the KL divergence of the model from its reference: what all answers have gained on
+average. An answer counts only as far as it differs from that. The mismatched prompts and answers of
+the estimate are formed once, before training (`build_mismatched`), so that the reference's part of
+it is computed only once too.
 
 Source: Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8.
 """
@@ -21,7 +22,9 @@ from tunesmith.records import TokenArrays
 
 
 class Kto:
-    """Gain on wanted answers and lose on unwanted ones, against what the model gains anyway."""
+    """Raises desirable answers and lowers undesirable ones, relative to the gain that all answers
+    have.
+    """
 
     sequences_per_example = 1
     uses_reference = True
@@ -31,27 +34,31 @@ class Kto:
         self.beta, self.desirable_weight, self.undesirable_weight = beta, wanted_weight, unwanted_weight
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Mean lost value, between 0 and the larger weight. Shapes: () from S."""
-        assert scores.is_desirable_E is not None  # the data of this method have it
+        """Loss between 0 and the larger weight (no unit), mean over the examples of the step.
+        Shapes: () from S.
+        """
+        assert scores.is_desirable_E is not None  # the data of this method always has it
         value_E = torch.sigmoid(self.beta * self._compute_margin_E(scores, totals))
         wanted, unwanted = value_E.new_tensor((self.desirable_weight, self.undesirable_weight))
         weight_E = torch.where(scores.is_desirable_E, wanted, unwanted)
         return (weight_E * (1 - value_E)).sum() / totals.examples
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Whether the answer is on its side of z."""
+        """Whether a desirable answer is above z, or an undesirable one below it, E."""
         return self._compute_margin_E(scores, totals) > 0
 
     def _compute_margin_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        assert scores.is_desirable_E is not None  # the data of this method have it
+        assert scores.is_desirable_E is not None  # the data of this method always has it
         beyond_E = scores.log_ratios_S - totals.kl
         return torch.where(scores.is_desirable_E, beyond_E, -beyond_E)
 
 
 def build_mismatched(arrays: TokenArrays) -> TokenArrays:
-    """Every prompt with the answer to the next different one: the sequences of KTO's estimate, in the same order.
+    """Every prompt with the answer to the next different prompt: the sequences of KTO's estimate,
+    in the same order.
 
-    The answer is cut where the whole would be longer than the longest example: it is part of an estimate, not learned.
+    The answer is truncated where the sequence would exceed the longest example: it is used for an
+    estimate only, never trained on.
     """
     prompts, answers = zip(*(_split_prompt(*arrays.get_sequence(s)) for s in range(len(arrays))), strict=True)
     longest = int(np.diff(arrays.starts_S1).max())
@@ -65,18 +72,20 @@ def build_mismatched(arrays: TokenArrays) -> TokenArrays:
 
 
 def _split_prompt(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """(prompt, (answer, its weights)): the answer begins with the first trained token."""
+    """(prompt, (answer, its weights)); the answer starts at the first trained token."""
     begin = int(np.argmax(weights_T > 0))
     return tokens_T[:begin], (tokens_T[begin:], weights_T[begin:])
 
 
 def _find_next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
-    """For each prompt the number of the next one, around the end, that is different; the next one if all are equal."""
+    """For each prompt the index of the next different one, cyclically; simply the next one if all
+    are equal.
+    """
     n, keys = len(prompts), [prompt_T.tobytes() for prompt_T in prompts]
     following = [0] * n
     if len(set(keys)) == 1:
         return [(i + 1) % n for i in range(n)]
-    for i in reversed(range(2 * n)):  # twice around: the second lap knows what the first one has found
+    for i in reversed(range(2 * n)):  # two rounds, because the first one has no result yet to wrap around to
         here, after = i % n, (i + 1) % n
         following[here] = after if keys[after] != keys[here] else following[after]
     return following

@@ -1,4 +1,4 @@
-"""The method that a recipe names."""
+"""From the method's name in a recipe to its loss."""
 
 from tunesmith.engine.methods.dpo import Dpo, Ipo
 from tunesmith.engine.methods.kto import Kto
@@ -10,7 +10,7 @@ from tunesmith.records import Recipe
 
 
 def build_method(recipe: Recipe) -> TrainingMethod:
-    """The loss with the recipe's options."""
+    """The loss of the recipe's method, with the recipe's options."""
     match recipe.method:
         case "sft":
             return Sft()

@@ -1,12 +1,13 @@
-"""ORPO: imitate the chosen answer and push the rejected one down in the same step, without a reference model.
+"""ORPO: imitate the chosen answer and lower the rejected one in the same step, without a reference
+model.
 
     m(y)      = mean log-probability of the answer's tokens
     log odds  = m - log(1 - exp m)
     loss      = cross-entropy of the chosen answers, per token of the step  (SFT)
               - beta * log sigmoid(log odds(chosen) - log odds(rejected)), mean over the pairs
 
-Source: Hong et al. 2024, arXiv:2403.07691, equations 6 and 7 (beta is its lambda). TRL's cross-entropy is over prompt
-and answer; ours is over the answer alone, as the paper writes it and as SFT does.
+Source: Hong et al. 2024, arXiv:2403.07691, equations 6 and 7 (beta is its lambda). TRL's
+cross-entropy covers prompt and answer; ours covers the answer only, as in the paper and in SFT.
 """
 
 import torch
@@ -20,7 +21,7 @@ LOG_HALF = -0.6931471805599453
 
 
 class Orpo:
-    """Imitate the chosen answer, with odds against the rejected one."""
+    """Imitates the chosen answer, and raises its odds against the rejected one."""
 
     sequences_per_example = 2
     uses_reference = False
@@ -31,16 +32,17 @@ class Orpo:
         self.beta = beta
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Nats per trained token, and beta times nats per pair. Shapes: () from S."""
+        """Nats per trained token, plus beta times nats per pair. Shapes: () from S."""
         imitation = -split_pairs(scores.logps_S)[0].sum() / totals.weight
         chosen_E, rejected_E = split_pairs(log_odds(scores.mean_logps_S))
         return imitation - self.beta * logsigmoid(chosen_E - rejected_E).sum() / totals.examples
 
 
 def log_odds(m_S: Tensor) -> Tensor:
-    """log(p / (1 - p)) of p = exp(m), m <= 0. An answer that is certain to the last digit counts as nearly so: its
-    odds would be infinite."""
+    """log(p / (1 - p)) for p = exp(m), m <= 0, in nats. m is clamped just below 0, because the odds
+    of a certain answer would be infinite."""
     m_S = m_S.clamp(max=-torch.finfo(m_S.dtype).eps)
-    # log(1 - exp m) loses its digits near m = 0 or far from it, each way of writing it at one end.
+    # log(1 - exp m) loses precision near m = 0 in one form and far from 0 in the other, so each is
+    # used at its end.
     near_0, far = torch.log(-torch.expm1(m_S)), torch.log1p(-torch.exp(m_S))
     return m_S - torch.where(m_S > LOG_HALF, near_0, far)

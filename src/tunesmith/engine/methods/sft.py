@@ -1,6 +1,7 @@
-"""Supervised fine-tuning: the cross-entropy of the answers, per trained token of the whole optimizer step.
+"""Supervised fine-tuning: the cross-entropy of the answers, per trained token of the whole
+optimizer step.
 
-loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
+    loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
 """
 
 from torch import Tensor
@@ -9,15 +10,15 @@ from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotal
 
 
 class Sft:
-    """Imitate the answers."""
+    """Imitates the answers."""
 
     sequences_per_example = 1
     uses_reference = False
     estimates_kl = False
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Nats per trained token. Shapes: () from S."""
+        """Loss in nats per trained token of the step. Shapes: () from S."""
         return -scores.logps_S.sum() / totals.weight
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> None:
-        """There is nothing to prefer."""
+        """None: this method has no preferences."""

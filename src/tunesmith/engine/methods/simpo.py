@@ -14,7 +14,7 @@ from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotal
 
 
 class Simpo:
-    """Prefer the chosen answer by a margin, token for token."""
+    """Prefers the chosen answer by a margin in mean log-probability."""
 
     sequences_per_example = 2
     uses_reference = False
@@ -24,11 +24,11 @@ class Simpo:
         self.beta, self.margin = beta, margin
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Nats per pair. Shapes: () from S."""
+        """Loss in nats, mean over the pairs of the step. Shapes: () from S."""
         chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
         return -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """Whether a token of the chosen answer is likelier than one of the rejected answer, on average."""
+        """Whether the chosen answer has the higher mean log-probability per token, E."""
         chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
         return chosen_E > rejected_E

@@ -1,10 +1,12 @@
-"""What a training method is: a loss over the log-probabilities of whole answers.
+"""The interface of a training method: a loss over the log-probabilities of whole answers.
 
-The stepper lays the sequences of some examples into a forest, runs the model once, and hands the method one number for
-each sequence: the sum of the log-probabilities of its trained tokens. The method gives back this micro-batch's share of
-the loss of the whole optimizer step, so how a step is cut into micro-batches changes nothing.
+`TrainingStep` runs the model once on the sequences of some examples and passes the method one
+number for each sequence: the sum of the log-probabilities of its trained tokens. The method returns
+this micro-batch's part of the loss of the whole optimizer step, so the split into micro-batches
+changes nothing.
 
-Shapes: S sequences of the micro-batch, in the order of its examples (chosen before rejected); E examples.
+Shapes: S sequences of the micro-batch, in the order of its examples (chosen before rejected); E
+examples.
 """
 
 from dataclasses import dataclass
@@ -15,11 +17,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SequenceLogprobs:
-    """What the model says of a micro-batch.
+    """The model's results for a micro-batch.
 
-    `logps_S`: sum over the trained tokens of weight * log-probability (nats, float32, carries the gradient);
-    `weights_S`: the sum of those weights (the number of trained tokens when every weight is 1);
-    `reference_S`: `logps_S` of the reference model, when the method asks for it; `is_desirable_E` likewise (KTO).
+    `logps_S`: sum over the trained tokens of weight * log-probability (nats, float32, carries the
+    gradient). `weights_S`: sum of those weights (the number of trained tokens when every weight is
+    1). `reference_S`: `logps_S` of the reference model, for methods that use one; `is_desirable_E`:
+    the ratings, for KTO.
     """
 
     logps_S: Tensor
@@ -29,22 +32,25 @@ class SequenceLogprobs:
 
     @property
     def log_ratios_S(self) -> Tensor:
-        """How much likelier each answer is than under the reference model: log p(y|x) / p_ref(y|x), in nats."""
-        assert self.reference_S is not None  # the stepper has it for every method with `uses_reference`
+        """log p(y|x) - log p_ref(y|x) in nats: how much more likely each answer is than under the
+        reference model.
+        """
+        assert self.reference_S is not None  # `TrainingStep` provides it for every method with `uses_reference`
         return self.logps_S - self.reference_S
 
     @property
     def mean_logps_S(self) -> Tensor:
-        """Nats per trained token."""
+        """Mean log-probability of the trained tokens, in nats per token."""
         return self.logps_S / self.weights_S
 
 
 @dataclass(frozen=True, slots=True)
 class StepTotals:
-    """Of the whole optimizer step: its examples, and the sum of weights of their first sequences (SFT's trained
-    tokens).
+    """Denominators of the whole optimizer step.
 
-    `kl` is KTO's estimate of how far the model is from its reference, in nats, 0 for every other method.
+    `examples`: their number. `weight`: sum of the weights of their first sequences (SFT's trained
+    tokens). `kl`: KTO's estimate of the divergence from the reference in nats, 0 for every other
+    method.
     """
 
     examples: int
@@ -53,21 +59,30 @@ class StepTotals:
 
 
 class TrainingMethod(Protocol):
-    """A loss. Adding one: a module beside this, a row in `choose.py`, its parity test."""
+    """A loss. A new one needs a module in this folder, a case in `method_registry.py`, and a parity
+    test.
+
+    `sequences_per_example`: 2 for pairs, else 1. `uses_reference`: needs reference
+    log-probabilities. `estimates_kl`: needs mismatched answers.
+    """
 
     sequences_per_example: int
     uses_reference: bool
     estimates_kl: bool
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """This micro-batch's share of the step's loss: a scalar; the shares of all micro-batches add up to it."""
+        """This micro-batch's part of the step's loss, a scalar; the parts of all micro-batches add
+        up to it.
+        """
         ...
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor | None:
-        """Of each example whether the model prefers what it should; None for a method that knows no preference."""
+        """For each example whether the model prefers the right answer, E; None for a method without
+        preferences.
+        """
         ...
 
 
 def split_pairs(values_S: Tensor) -> tuple[Tensor, Tensor]:
-    """(of the chosen answers, of the rejected answers), both E."""
+    """(values of the chosen answers, values of the rejected answers), E each."""
     return values_S[0::2], values_S[1::2]

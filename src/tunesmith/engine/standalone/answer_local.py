@@ -1,8 +1,10 @@
-"""Answers questions as the contender that was exported: python answer.py < questions.txt, one question a line.
+"""Answers questions as the contender that was exported: python answer.py < questions.txt, one
+question a line.
 
-A line may also be a JSON object: {"messages": [{"role": "user", "content": "..."}]}. With --json each answer is a JSON
-line. --model FOLDER names the model's folder where it is not where prompt.json says. Needs transformers and torch, and
-llguidance where answers are held to a JSON schema.
+A line may also be a JSON object: {"messages": [{"role": "user", "content": "..."}]}. With --json
+each answer is a JSON line. --model FOLDER names the model's folder where it is not where
+prompt.json says. Needs transformers and torch, and llguidance where answers are constrained to a
+JSON schema.
 """
 
 import argparse
@@ -28,19 +30,22 @@ LABELS, SCHEMA, STOP = PROMPT["labels"], PROMPT["json_schema"], set(PROMPT["stop
 
 
 def render_messages(messages: Messages) -> str:
-    """The conversation as the model reads it, up to where the answer begins."""
+    """The conversation as the prompt text of the model, up to where the answer starts."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def encode_text(text: str) -> list[int]:
-    """The tokens of a text; nothing is added."""
+    """The token ids of a text, without added special tokens."""
     return list(tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def answer(conversation: Messages) -> str:
-    """The answer to a conversation that ends with a question. Errors: ValueError when it cannot be asked."""
+    """The answer to a conversation that ends with a question. Errors: ValueError when the prompt is
+    not acceptable.
+    """
     most = PROMPT["model"]["context_tokens"] - PROMPT["max_new_tokens"]
     messages = build_messages(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
+    # A control token in the text would let its author forge turns of the conversation.
     if any(mark in str(message["content"]) for message in messages for mark in tokenizer.all_special_tokens):
         raise ValueError("a message spells a control token of the model")
     if LABELS:
@@ -55,11 +60,12 @@ def answer(conversation: Messages) -> str:
 
 @torch.inference_mode()
 def generate_tokens(ids: list[int]) -> list[int]:
-    """The likeliest token, one after the other."""
+    """Greedy decoding: the token ids of the answer, without the stop token."""
     tokens: list[int] = []
     feed, past, matcher = ids, None, build_grammar().deep_copy() if SCHEMA else None
     while len(tokens) < PROMPT["max_new_tokens"]:
         step = model(torch.tensor([feed], device=device), past_key_values=past, use_cache=True, logits_to_keep=1)
+        # The mask has one bit per token id, lowest bit first; ids past its end are not allowed.
         logits, past = step.logits[0, -1].float(), step.past_key_values
         if matcher is not None:
             bits = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
@@ -78,7 +84,7 @@ def generate_tokens(ids: list[int]) -> list[int]:
 
 @functools.cache
 def build_grammar() -> Any:
-    """What answers are held to."""
+    """The compiled JSON schema that answers must fit."""
     from llguidance import LLMatcher, LLTokenizer
 
     known = LLTokenizer((options.model / "tokenizer.json").read_text("utf-8"), eos_token=sorted(STOP))
@@ -87,7 +93,9 @@ def build_grammar() -> Any:
 
 
 def find_best_label(messages: Messages) -> str:
-    """The label with the highest probability; less what it has without a question, where that was calibrated."""
+    """The label with the highest log-probability; with calibration, minus its log-probability
+    without a question.
+    """
     scores = score_labels(render_messages(messages))
     if PROMPT["is_calibrated"]:
         last = max(i for i, message in enumerate(messages) if message["role"] == "user")
@@ -99,14 +107,17 @@ def find_best_label(messages: Messages) -> str:
 @functools.lru_cache(1024)
 @torch.inference_mode()
 def score_labels(text: str) -> torch.Tensor:
-    """The log-probability of each label after the prompt, its end of turn included."""
+    """Log-probability in nats of each label after the prompt, including its end of turn."""
     ids = encode_text(text)
     begun = model(torch.tensor([ids], device=device), use_cache=True, logits_to_keep=1)
     first, scores = begun.logits[0, -1].float().log_softmax(-1), []
     for label in LABELS:
+        # Tokenized together with the prompt, because tokens may merge at the boundary; if they do,
+        # apart.
         whole = encode_text(text + label + PROMPT["end_of_turn"])
         is_apart = whole[: len(ids)] == ids
         tokens = whole[len(ids) :] if is_apart else encode_text(label + PROMPT["end_of_turn"])
+        # A copy, because the cache is extended in place and the next label needs the prompt alone.
         past = copy.deepcopy(begun.past_key_values)
         logits = model(torch.tensor([tokens[:-1]], device=device), past_key_values=past).logits[0].float()
         rest = logits.log_softmax(-1).gather(1, torch.tensor(tokens[1:], device=device)[:, None]).sum()

@@ -1,7 +1,9 @@
-"""Answers questions as the contender that was exported: python answer.py < questions.txt, one question a line.
+"""Answers questions as the contender that was exported: python answer.py < questions.txt, one
+question a line.
 
-A line may also be a JSON object: {"messages": [{"role": "user", "content": "..."}]}. With --json each answer is a JSON
-line. The key of the service is read from the environment variable that prompt.json names. Needs no package.
+A line may also be a JSON object: {"messages": [{"role": "user", "content": "..."}]}. With --json
+each answer is a JSON line. The key of the service is read from the environment variable that
+prompt.json names. Needs no package.
 """
 
 import argparse
@@ -19,7 +21,9 @@ SERVICE = PROMPT["service"]
 
 
 def answer(conversation: Messages) -> str:
-    """The answer to a conversation that ends with a question. Errors: ValueError when the service gives none."""
+    """The answer to a conversation that ends with a question. Errors: ValueError when the service
+    gives none.
+    """
     body = {"model": SERVICE["model"], "messages": build_messages(conversation), **SERVICE["settings"]}
     headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}
     if key := os.environ.get(SERVICE["key_variable"], "").strip():
@@ -28,7 +32,9 @@ def answer(conversation: Messages) -> str:
     found: queue.SimpleQueue[str | ValueError] = queue.SimpleQueue()
     threading.Thread(target=lambda: found.put(request_completion(request)), daemon=True).start()
     try:
-        text = found.get(timeout=SERVICE["seconds"])  # urlopen's limit counts from one byte to the next
+        # A deadline for the whole request: urlopen's timeout only limits the time between two
+        # bytes.
+        text = found.get(timeout=SERVICE["seconds"])
     except queue.Empty:
         raise ValueError(f"the service gave no answer within {SERVICE['seconds']:g} s") from None
     if isinstance(text, ValueError):
@@ -37,7 +43,7 @@ def answer(conversation: Messages) -> str:
 
 
 def request_completion(request: urllib.request.Request) -> str | ValueError:
-    """What the service answers, or why there is no answer."""
+    """The text that the service answered, or an error that says why there is none."""
     try:
         with urllib.request.urlopen(request, timeout=SERVICE["seconds"]) as response:
             told = json.load(response)
@@ -49,7 +55,7 @@ def request_completion(request: urllib.request.Request) -> str | ValueError:
 
 
 def extract_label(text: str) -> str:
-    """The label without the object that it was asked for in; any other text as it is."""
+    """The label from the JSON object that was requested; any other text unchanged."""
     try:
         value = json.loads(text)[SERVICE["wrapped_in"]] if SERVICE["wrapped_in"] else text
     except (ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""The messages that the model is sent for a question, as prompt.json describes them."""
+"""The messages that the model gets for a question, as prompt.json describes them."""
 
 import html
 import json
@@ -15,13 +15,18 @@ Messages = list[dict[str, Any]]
 
 
 def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
-    """A conversation that ends with the question, with everything that stands around it."""
+    """A conversation that ends with the question, with system message, template, examples and
+    passages added.
+
+    `fits` limits the retrieved entries to those that leave room in the context.
+    """
     messages = list(conversation)
     if PROMPT["system"] and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": PROMPT["system"]})
     if PROMPT["template"]:
         last = max(i for i, message in enumerate(messages) if message["role"] == "user")
         question = messages[last]["content"]
+        # A function, because backslashes in a plain replacement string would be interpreted.
         text = PLACEHOLDER.sub(lambda _: question, PROMPT["template"])
         messages[last] = {**messages[last], "content": text}
     if PROMPT["instruction"]:
@@ -30,16 +35,18 @@ def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = la
     messages = with_shots(messages, PROMPT["shots"])
     if not PROMPT["retrieval"]:
         return messages
-    from retrieve import find_nearest  # type: ignore[import-not-found]  # beside this file in a bundle
+    from retrieve import find_nearest  # type: ignore[import-not-found]  # next to this file in a bundle
 
     found = find_nearest(messages)
     with_found = with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
-    counts = range(len(found), 0, -1)  # what does not fit is left out, the farthest first
+    counts = range(len(found), 0, -1)  # entries that do not fit are left out, the least similar first
     return next((told for n in counts if fits(told := with_found(messages, found[:n]))), messages)
 
 
 def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
-    """Answer each line of standard input: a question, or a JSON object with the messages of a conversation."""
+    """Answer each line of standard input: a question, or a JSON object with the messages of a
+    conversation.
+    """
     for line in filter(None, map(str.strip, sys.stdin)):
         try:
             told = {"text": answer(parse_conversation(line)), "error": None}
@@ -49,7 +56,7 @@ def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
 
 
 def parse_conversation(line: str) -> Messages:
-    """The conversation that a line stands for."""
+    """The conversation that an input line stands for."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -59,14 +66,16 @@ def parse_conversation(line: str) -> Messages:
 
 
 def with_shots(messages: Messages, shots: list[dict[str, Any]]) -> Messages:
-    """The examples as answered turns between the system message and the question."""
+    """Insert the examples as answered turns between the system message and the question."""
     turns = [turn for shot in shots for turn in shot["messages"] if turn["role"] != "system"]
     system = [message for message in messages if message["role"] == "system"]
     return [*system, *turns, *(message for message in messages if message["role"] != "system")]
 
 
 def with_passages(messages: Messages, passages: list[dict[str, Any]]) -> Messages:
-    """The passages at the end of the system message, between tags that their text cannot close."""
+    """Append the passages to the system message, between tags that the passages' text cannot
+    close.
+    """
     texts = [message["content"] for message in messages if message["role"] == "system"]
     texts.append(PROMPT["retrieval"]["passages_head"])
     for passage in passages:

@@ -1,6 +1,8 @@
-"""What is nearest to a question: by words (BM25, Lucene's variant, k1 1.5, b 0.75), by meaning, or both by rank.
+"""The entries nearest to a question: by words (BM25 in Lucene's variant, k1 1.5, b 0.75), by
+meaning, or by both ranks.
 
-index.jsonl holds the texts, index.safetensors their sentence vectors, embedding/ the model that makes the question's.
+index.jsonl holds the texts, index.safetensors their sentence embeddings, embedding/ the model that
+embeds the question.
 """
 
 import json
@@ -10,28 +12,29 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
-from messages import BUNDLE_FOLDER, PROMPT  # type: ignore[import-not-found]  # beside this file in a bundle
+from messages import BUNDLE_FOLDER, PROMPT  # type: ignore[import-not-found]  # next to this file in a bundle
 
 SETTINGS = PROMPT["retrieval"]
 ENTRIES = [json.loads(line) for line in (BUNDLE_FOLDER / "index.jsonl").read_bytes().splitlines()]
 
 
 def get_question(messages: list[dict[str, Any]]) -> str:
-    """The last user turn."""
+    """The text of the last user turn."""
     return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
 
 
 def list_turns(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """The conversation without its system message."""
+    """(role, content) of the conversation's turns, without its system message."""
     return [(message["role"], message["content"]) for message in messages if message["role"] != "system"]
 
 
+# Lao, Thai, Myanmar, Khmer, kana, CJK ideographs: scripts that put no spaces between words.
 UNSPACED_PATTERN = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 
 
 def tokenize_words(text: str) -> list[str]:
-    """Lower-case words, the trigrams of each word with its ends marked, and pairs of characters of scripts that put no
-    spaces between words."""
+    """Lower-case words, the trigrams of each word with its ends marked, and character pairs of
+    scripts that put no spaces between words."""
     words, runs = re.findall(r"\w+", text.lower()), re.findall(UNSPACED_PATTERN, text.lower())
     trigrams = [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
     return words + trigrams + [run[i : i + 2] for run in runs for i in range(max(1, len(run) - 1))]
@@ -51,7 +54,9 @@ for place, count in enumerate(COUNTS):
 
 
 def search_by_words(question: str, left_out: list[int], k: int) -> list[int]:
-    """Places of the best k texts that have something in common with the question."""
+    """Indices of the best k texts that share a word with the question, best first, without
+    `left_out`.
+    """
     scores = np.zeros(len(TEXTS), np.float32)
     for word in tokenize_words(question):
         for place, score in POSTINGS.get(word, ()):
@@ -61,21 +66,25 @@ def search_by_words(question: str, left_out: list[int], k: int) -> list[int]:
 
 
 def search_by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
-    """Places of the k texts whose vectors are nearest to the question's."""
+    """Indices of the k texts whose embeddings are nearest to the question's, nearest first, without
+    `left_out`.
+    """
     if not question.strip() or not TEXTS:
         return []
+    # Rounded, so that ties are broken by index and not by the order of float sums.
     cosines = np.round(embed(question) @ VECTORS.T, 6)
     cosines[left_out] = -np.inf
     return [int(place) for place in np.argsort(-cosines, kind="stable")[:k] if np.isfinite(cosines[place])]
 
 
 def find_nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Up to k entries, the nearest first; never the very conversation that is asked."""
+    """Up to k entries, nearest first; never the conversation that is being answered."""
     question, k = get_question(messages), SETTINGS["k"]
     left_out = [i for i, turns in enumerate(TURNS) if turns and turns == list_turns(messages)]
     if SETTINGS["search"] != "both":
         places = (search_by_words if SETTINGS["search"] == "bm25" else search_by_meaning)(question, left_out, k)
         return [ENTRIES[place] for place in places]
+    # Reciprocal rank fusion with the usual constant 60.
     joined: dict[int, float] = defaultdict(float)
     for search in (search_by_words, search_by_meaning):
         for rank, place in enumerate(search(question, left_out, max(100, k)), start=1):
@@ -99,6 +108,6 @@ if SETTINGS["search"] != "bm25":
 
     @torch.inference_mode()
     def embed(text: str) -> Any:
-        """The mean of the last hidden states, of length 1."""
+        """The mean of the last hidden states, normalized to length 1."""
         hidden = MODEL(input_ids=torch.tensor([TOKENIZER.encode(text).ids])).last_hidden_state[0]
         return torch.nn.functional.normalize(hidden.mean(0), dim=0).numpy()
