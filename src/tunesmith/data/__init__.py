@@ -1,1 +1,1 @@
-"""From files to token ids: read, check, split, prepare. Import the doors from the modules."""
+"""From files to token ids: read, check, split, prepare. Import entry points from the modules."""

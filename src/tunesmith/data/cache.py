@@ -1,11 +1,12 @@
-"""Checked data and prepared splits, kept: 100,000 examples take many seconds to check and to tokenise, none to recall.
+"""Cache of check reports and prepared splits.
 
-A file in `prepared/` of the home folder, named by a hash of all that its content follows from. For token arrays: the
-examples' content in their order, the instruction in front of them, tokenizer, chat template, limit, method, version.
-For a report: the SHA-256 of every file, what the recipe says of the data, tokenizer, chat template, limit, method,
-version.
-What is read back is verified by its hash; a file that is damaged or cannot be read is made again. The newest few are
-kept.
+Checking and tokenizing 100,000 examples takes many seconds, loading the result none. Each result is
+a file in `prepared/` of the home folder, named by a hash of everything that it depends on. For
+token arrays: the examples' content in order, the instruction before them, tokenizer, chat template,
+length limit, method, version. For a report: the SHA-256 of every data file, the data section of the
+recipe, tokenizer, chat template, length limit, method, version.
+What is loaded is verified by its hash; a damaged or unreadable file is computed again. Only the
+newest files are kept.
 """
 
 import hashlib
@@ -37,6 +38,7 @@ from tunesmith.records import (
     compute_fingerprint,
 )
 
+# Raise it when the same examples get other tokens, weights or reported problems.
 CACHE_VERSION = (
     5  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
 )
@@ -53,7 +55,8 @@ def check_with_cache(
     data: DataRecipe,
     method: Method | None = None,
 ) -> CheckReport:
-    """As `check_examples`, from the cache when these very files were checked so before."""
+    """`check_examples`, from the cache when the same files were checked with the same settings."""
+    # Small data is checked faster than a cache file is read and verified.
     if len(loaded.examples) < MIN_EXAMPLES:
         return check_examples(loaded, test, tokenizer, max_tokens, model, method)
     files = [of.dataset.model_dump(mode="json") for of in (loaded, test) if of is not None]
@@ -91,7 +94,7 @@ def _hash_text(text: str) -> str:
 def prepare_with_cache(
     name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
 ) -> tuple[PreparedSplit, TokenArrays]:
-    """As `prepare_split`, from the cache when it was done before. Errors: as `prepare_split`."""
+    """`prepare_split`, from the cache when it ran before. Errors: as `prepare_split`."""
     if len(examples) < MIN_EXAMPLES:
         return prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
     key = _compute_key(name, examples, tokenizer, max_tokens, train_on, method)
@@ -100,7 +103,7 @@ def prepare_with_cache(
     if known is not None:
         return build_split_record(name, known, tokenizer, max_tokens), known
     prepared, arrays = prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
-    with suppress(OSError, SafetensorError):  # no room or no right: next time it is prepared again
+    with suppress(OSError, SafetensorError):  # disk full or read-only: prepared again next time
         _save_arrays(path, arrays)
     return prepared, arrays
 
@@ -108,8 +111,8 @@ def prepare_with_cache(
 def _compute_key(
     name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
 ) -> str:
-    # An id is of the content without the instruction that the recipe puts in front, and knows neither the order of
-    # arguments nor the ids of calls, which the template may write.
+    # An id covers the content without the instruction that the recipe prepends, and ignores the
+    # order of arguments and the ids of calls, all of which the template may write.
     contents = [[e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_dump_calls(e)] for e in examples]
     hashes = _list_tokenizer_hashes(tokenizer)
     return compute_fingerprint([CACHE_VERSION, _get_version(), name, hashes, max_tokens, train_on, method, contents])[
@@ -118,7 +121,8 @@ def _compute_key(
 
 
 def _list_tokenizer_hashes(tokenizer: ChatTokenizer) -> list[str]:
-    """What the text and its tokens follow from; the day too, where the template writes it."""
+    """Hashes of everything that determines text and tokens; also the date if the template prints
+    it."""
     day = [date.today().isoformat()] if tokenizer.uses_current_date else []
     return [tokenizer.tokenizer_sha256, tokenizer.template_sha256, *day]
 
@@ -148,7 +152,7 @@ def _load_arrays(path: Path) -> TokenArrays | None:
     if known_hash != _hash_arrays(arrays):
         return None
     with suppress(OSError):
-        path.touch()  # used lately
+        path.touch()  # marks it as recently used for `_remove_old_files`
     return arrays
 
 
@@ -164,7 +168,7 @@ def _save_arrays(path: Path, arrays: TokenArrays) -> None:
 
 
 def _remove_old_files(path: Path) -> None:
-    """Forget all but the newest files of this one's kind."""
+    """Delete all but the `MAX_FILES` most recently used files with this suffix."""
     ours = (kept for kept in path.parent.iterdir() if re.fullmatch(rf"[0-9a-f]{{32}}\{path.suffix}", kept.name))
     newest_first = sorted(ours, key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest_first[MAX_FILES:]:

@@ -1,23 +1,25 @@
-"""Test questions that stand in the training data: a score on them measures memory, not ability.
+"""Find contamination: test questions in the training data. A score on them measures memorization.
 
 Five kinds, the strongest first; a held-out example counts once, under its strongest:
 
     exact        the same question, character for character
-    normalised   the same but for case, spacing and Unicode form (`keys.build_prompt_key`)
-    13-gram      a run of 13 words in both that is no form or chain of set phrases (`phrases.py`)
-    near         a copy with small changes (`copies.py`), found by MinHash, whose answer agrees
+    normalised   the same except for case, spacing and Unicode form (`build_prompt_key`)
+    13-gram      a run of 13 words in both that is not boilerplate or a chain of set phrases
+                 (`ngrams.py`)
+    near         a copy with small changes (`near_copy.py`), found by MinHash, whose answer agrees
     group        the same group (`data.group`)
 
-What is compared is all that is asked: every turn before the answer, without the words of a form; of a plain text the
-text. The answers agree when they are the same; where they are no labels, also when half of their runs of 5 characters
-are, or when the questions differ by a trifle: whoever remembers another answer gains nothing from it.
+The text compared is the whole prompt (every turn before the answer) without boilerplate, or a plain
+text as it is. Answers agree when they are equal; when they are not labels, also when half of their
+5-character shingles are equal, or when the questions differ only trivially: memorizing another
+answer does not help on this one.
 
-What then happens (docs/decisions/016, 118): on a side that was given, the same question or group (`BLOCKING_KINDS`)
-stops the
-run unless its kind is named in `data.allow_leaks`; likeness (13-gram, near) is a warning with the texts of some pairs,
-and the score without those examples stands beside the full one. On a side that we chose ourselves the train examples
-are left out; were that over 10 % of them, the data is made from templates and a group column is needed: nothing is left
-out and it is said.
+What follows (docs/decisions/016, 118): in a declared split, the same question or group
+(`BLOCKING_KINDS`) stops the run unless its kind is listed in `data.allow_leaks`; similarity
+(13-gram, near) gives a warning with the texts of some pairs, and the score without those examples
+is shown next to the full one. In a split that we chose, the train examples are left out; if that
+were over 10 % of them, the data is probably made from templates and needs a group column: nothing
+is left out, and a warning says so.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +41,8 @@ from tunesmith.records import (
 )
 
 MIN_ESTIMATED_SIMILARITY = 0.4
-"""Candidates below this estimated similarity are no copies: one word of six replaced leaves 0.6 and more."""
+"""Pairs below this estimated similarity are no copies: replacing one word in six leaves 0.6 or
+more."""
 MIN_ANSWER_SIMILARITY = 0.5
 MAX_SHOWN_CHARACTERS = 80
 MAX_REMOVED_FRACTION = 0.1
@@ -51,7 +54,8 @@ IndexPairs = Iterable[tuple[int, int]]
 def find_contamination(
     train: Sequence[Example], test: Sequence[Example], validation: Sequence[Example] = ()
 ) -> ContaminationReport:
-    """What leaks between training and the held-out sides, each example under its strongest kind."""
+    """Contamination between train and the held-out splits, each example under its strongest
+    kind."""
     held_out = [*test, *validation]
     found: dict[int, ContaminatedExample] = {}
     in_training: dict[tuple[int, HeldOutSplit], ContaminatedExample] = {}
@@ -77,7 +81,7 @@ def find_contamination(
 def find_contaminated_training(
     train: Sequence[Example], held_out: Sequence[Example]
 ) -> dict[int, tuple[ContaminationKind, int]]:
-    """Position of each train example that leaks, in order -> its kind, and which held-out one it is like."""
+    """Index of each contaminated train example, ascending -> (kind, index of the held-out one)."""
     found: dict[int, tuple[ContaminationKind, int]] = {}
     for kind, pairs in _find_pairs_by_kind(train, held_out):
         for i, j in pairs:
@@ -93,10 +97,12 @@ def resolve_contamination(
     test: Sequence[Example] | None = None,
     declared_splits: Sequence[str] | None = None,
 ) -> tuple[Split, ContaminationReport]:
-    """The split that may be trained on and measured with, and what leaked. `test` and `sides` as in `split_examples`.
+    """The split to train and measure with, and the contamination found.
 
-    Errors: `GateFailed` (`gate/leak`) when a given side leaks in a way that is not allowed.
+    `test` and `declared_splits` as in `split_examples`.
+    Errors: `GateFailed` (`gate/leak`) when a declared split has contamination that is not allowed.
     """
+    # Only declared splits can stop a run; in our own split the train examples are dropped instead.
     given = {*(declared_splits or ()), *(() if test is None else ("test",))}
     leaks = find_contamination(*_select_splits(split, examples, test, declared_splits))
     _check_allowed([leak for leak in leaks.found if leak.side in given], split, allow)
@@ -119,7 +125,8 @@ def resolve_contamination(
 def _select_splits(
     split: Split, examples: Sequence[Example], test: Sequence[Example] | None, declared_splits: Sequence[str] | None
 ) -> Iterator[list[Example]]:
-    """The examples of train, test and validation, each as it stands on its own side: a copy has another line there."""
+    """The examples of train, test and validation, each from its own split: a copy has another
+    line."""
     given: dict[str, dict[str, Example]] = {"train": {}, "test": {}, "validation": {}}
     for example in test or ():
         given["test"].setdefault(example.id, example)
@@ -130,7 +137,7 @@ def _select_splits(
 
 
 def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
-    """What a person should know of it, as sentences; `train` counts the train examples before any was left out."""
+    """Sentences for the user; `train` counts the train examples before any was left out."""
     notes = []
     if leaks.left_out:
         notes.append(
@@ -140,15 +147,15 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     if leaks.templated:
         notes.append(
             f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train examples "
-            f"({leaks.format_summary()}), which looks like data made from templates: nothing is left out. Name the "
-            "column of "
+            f"({leaks.format_summary()}), which looks like data made from templates: "
+            f"nothing is left out. Name the column of "
             f"what belongs together (data.group). For example {leaks.format_pairs()}"
         )
     elif leaks.leaked:
         notes.append(
             f"warning: {_format_resembling(len(leaks.leaked))} ({leaks.format_summary(stays_in_training=True)})"
-            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. The score on the "
-            "others is shown "
+            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. "
+            f"The score on the others is shown "
             f"beside the full one. For example {leaks.format_pairs(stays_in_training=True)}"
         )
     return notes
@@ -185,7 +192,7 @@ def _check_allowed(found: Sequence[ContaminatedExample], split: Split, allow: Se
 def _find_pairs_by_kind(
     train: Sequence[Example], test: Sequence[Example]
 ) -> Iterator[tuple[ContaminationKind, IndexPairs]]:
-    """(position in test, position in train) of what is alike, the strongest kind first."""
+    """(index in test, index in train) of similar pairs, the strongest kind first."""
     if not train or not test:
         return
     yield (
@@ -201,6 +208,7 @@ def _find_pairs_by_kind(
     phrases = NgramIndex([tokenize_words(_get_prompt_text(example)) for example in [*test, *train]])
     common = flag_common_ngrams(phrases, len(test))
     if common.is_boilerplate_N.any():
+        # Counts change once boilerplate is gone, so common n-grams are determined again.
         phrases = NgramIndex(remove_boilerplate(phrases, common))
         common = flag_common_ngrams(phrases, len(test))
     yield "13-gram", [(i, j - len(test)) for i, j in find_shared_ngrams(phrases, common, len(test))]
@@ -210,18 +218,19 @@ def _find_pairs_by_kind(
 
 
 def _get_prompt_text(example: Example) -> str:
-    """All that is asked, or the plain text."""
+    """The whole prompt, or the plain text."""
     return "\n".join(message.content for message in example.prompt) or example.answer_with_calls
 
 
 def shorten_question(example: Example) -> str:
-    """The beginning of the question, or of the text, in one line."""
+    """The beginning of the question, or of the text, on one line of at most 80 characters."""
     text = " ".join((example.question or _get_prompt_text(example)).split())
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
 
 
 def _find_equal(test: Sequence[str | None], train: Sequence[str | None]) -> IndexPairs:
-    """Each position on either side whose value stands on the other side too, with the first there."""
+    """Every index with an equal value in the other list, paired with the first such index there."""
+    # Reversed, so that the first occurrence of a value is written last and stays.
     first_test = {value: i for i, value in reversed(list(enumerate(test))) if value is not None}
     first_train = {value: j for j, value in reversed(list(enumerate(train))) if value is not None}
     yield from ((i, first_train[value]) for i, value in enumerate(test) if value in first_train)
@@ -237,7 +246,8 @@ def _find_near_copies(
     long_test = [i for i, words in enumerate(test_words) if len(words) >= MIN_WORDS]
     long_train = [j for j, words in enumerate(train_words) if len(words) >= MIN_WORDS]
     has_labels = detect_labels([*train, *test]) is not None
-    # Three spaces between words: no run of characters then holds letters of two, and their order does not matter.
+    # Three spaces between words: no 3-character shingle then holds letters of two words, so that
+    # word order does not matter.
     texts_test = ["   ".join(test_words[i]) for i in long_test]
     texts_train = ["   ".join(train_words[j]) for j in long_train]
     for a, b in find_similar_across(texts_test, texts_train, MIN_ESTIMATED_SIMILARITY):

@@ -1,7 +1,8 @@
-"""Where people's own words stand in a rendered conversation, so that a control token spelled there stays text.
+"""Locate message contents in a rendered conversation, so that control tokens in them stay text.
 
-The conversation is rendered again with a marker in place of every message. Between the markers stands the template's
-own text, so each content's place follows without searching for it; the whole text is rebuilt to prove it.
+The conversation is rendered again with a marker in place of every content. The text between markers
+is the template's own, so each content's position follows without searching; rebuilding the whole
+text verifies it.
 """
 
 import re
@@ -14,7 +15,7 @@ from tunesmith.records import ChatTokenizer, Message
 
 
 def contains_control_token(tokenizer: ChatTokenizer, text: str) -> bool:
-    """Whether a control token of this tokenizer is spelled in the text."""
+    """Whether the text contains the spelling of a control token of this tokenizer."""
     pattern = _compile_any_pattern(tokenizer.control_tokens)
     return pattern is not None and pattern.search(text) is not None
 
@@ -32,10 +33,10 @@ def find_content_ranges(
     *,
     open_answer: bool = False,
 ) -> list[tuple[int, int]] | None:
-    """The character range of each message's content in `text`, which is the rendering of these messages.
+    """The character range of each message's content in `text`, the rendering of these messages.
 
-    Empty when no message spells a control token, for then nothing needs to be known; None when the template rewrites a
-    message, so that the place of its words is not known.
+    Empty when no message spells a control token, because then the ranges are not needed; None when
+    the template rewrites a message, so that its position is unknown.
     """
     if not any(contains_control_token(tokenizer, message.content) for message in messages):
         return []
@@ -43,6 +44,7 @@ def find_content_ranges(
     first, *rest = re.split("\ue000[0-9]+\ue001", tokenizer.render(marked, tools, open_answer=open_answer))
     ranges, rebuilt = [], first
     for message, after in zip(messages, rest, strict=False):
+        # Many templates trim contents: accept the content as it is or stripped, nothing else.
         words = message.content if text.startswith(message.content, len(rebuilt)) else message.content.strip()
         ranges.append((len(rebuilt), len(rebuilt) + len(words)))
         rebuilt += words + after

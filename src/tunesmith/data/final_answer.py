@@ -1,19 +1,20 @@
-"""The final answer of a text: what stands behind a model's reasoning. Every scorer is given only that.
+"""Extract the final answer of a text, without the model's reasoning. Scorers see only that.
 
-| how reasoning is written                                             | the final answer                        |
-|----------------------------------------------------------------------|-----------------------------------------|
-| `<think>...</think>`, also thinking, thought, reasoning, reflection, | the text without the blocks             |
-| scratchpad, `[THINK]...[/THINK]` and the others of `_PAIRS`          |                                         |
-| `...</think>` where the chat template has written the opening tag    | what stands behind the last closing tag |
-| `<think>...` that never closes: the token limit cut it               | what stands before it: mostly nothing   |
-| gpt-oss harmony: `<|channel|>analysis ... <|channel|>final`          | the final channel, nothing without one  |
-| harmony decoded without special tokens: `analysis...assistantfinal`  | what stands behind `assistantfinal`     |
-| `<answer>...</answer>` at the end of what is left                    | its inside                              |
+| how reasoning is written                                  | the final answer                    |
+|-----------------------------------------------------------|-------------------------------------|
+| `<think>...</think>`, also thinking, thought, reasoning,  | the text without the blocks         |
+| reflection, scratchpad, `[THINK]...[/THINK]` and the      |                                     |
+| others of `_TAG_PAIRS`                                    |                                     |
+| `...</think>` where the chat template wrote the opening   | what follows the last closing tag   |
+| `<think>...` that never closes: cut off by the limit      | what precedes it: usually nothing   |
+| harmony: `<|channel|>analysis ... <|channel|>final`       | the final channel, or nothing       |
+| harmony without special tokens: `analysis...assistantfinal` | what follows `assistantfinal`     |
+| `<answer>...</answer>` at the end of what is left         | its content                         |
 
-Tags in code (between backticks) are text that is talked about. Expected answers are read the same way as predicted
-ones, so that a data set may teach to reason and be scored by the result.
-Source: the chat templates of the models that write them (DeepSeek-R1, Qwen3, Magistral, gpt-oss, Kimi, Seed-OSS,
-Command A), and the harmony format (github.com/openai/harmony).
+Tags in code (between backticks) are quoted and do not count. Expected answers are read in the same
+way as predicted ones, so that a data set may teach reasoning and be scored by the result.
+Source: the chat templates of the models that write them (DeepSeek-R1, Qwen3, Magistral, gpt-oss,
+Kimi, Seed-OSS, Command A), and the harmony format (github.com/openai/harmony).
 """
 
 import re
@@ -42,22 +43,24 @@ _ANSWER_OPEN, _ANSWER_CLOSE = "<answer>", "</answer>"
 
 
 def extract_final_answer(text: str) -> str:
-    """The text without its reasoning, as it is where it has none; empty where reasoning is all there is."""
+    """The text without its reasoning; empty where it is reasoning only."""
     return split_reasoning(text)[0]
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing can be seen of it: empty, spaces, and characters of no width (zero-width spaces, marks)."""
+    """Whether nothing is visible: empty, white space, or zero-width and control characters."""
+    # Most texts begin with a letter or digit, which settles it without visiting every character.
     return not text[:1].isalnum() and all(one.isspace() or unicodedata.category(one) in ("Cf", "Cc") for one in text)
 
 
 def has_reasoning(text: str) -> bool:
-    """Whether the final answer is only a part of the text, because reasoning stands there too."""
+    """Whether the text contains reasoning, so that the final answer is only a part of it."""
     return split_reasoning(text)[1]
 
 
 def split_reasoning(text: str) -> tuple[str, bool]:
-    """The final answer, and whether reasoning was taken off."""
+    """(the final answer, whether reasoning was removed)."""
+    # Nearly all texts have no tag: four substring tests are much cheaper than the regexes below.
     if "<" not in text and "[" not in text and "◁" not in text and not text.lstrip().startswith("analysis"):
         return text, False
     channels = list(_CHANNEL.finditer(text))
@@ -73,8 +76,10 @@ def split_reasoning(text: str) -> tuple[str, bool]:
 
 
 def _unwrap_answer_tag(text: str) -> str:
-    """The inside of `<answer>...</answer>` where the text ends with it; of an open one, where it begins with it."""
+    """The content of `<answer>...</answer>` at the end of the text, or of an unclosed one at its
+    start."""
     bare = text.strip()
+    # More than one tag: it is not clear which is the answer, so the text stays as it is.
     if bare.lower().count(_ANSWER_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_ANSWER_OPEN)):
         return text
     before, inside = (
@@ -87,7 +92,7 @@ def _unwrap_answer_tag(text: str) -> str:
 
 
 def explain_reasoning(answers: Sequence[str]) -> str:
-    """A sentence about the texts whose reasoning is not scored; empty where there are none."""
+    """A sentence on how many texts contain reasoning that is not scored; empty when none does."""
     number = sum(map(has_reasoning, answers))
     if not number:
         return ""
@@ -95,7 +100,7 @@ def explain_reasoning(answers: Sequence[str]) -> str:
 
 
 def _extract_final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
-    """The last message of the channel `final`, up to the token that ends it."""
+    """The last message of the channel `final`, up to its end token; empty without that channel."""
     final = next((one for one in reversed(channels) if one[1] == "final"), None)
     if final is None:
         return ""
@@ -104,16 +109,20 @@ def _extract_final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
 
 
 def _find_reasoning_blocks(text: str) -> Iterator[tuple[int, int]]:
-    """(begin, end) of every block of reasoning. A closing tag that stands alone ends one that begins with the text:
-    the chat template has written its opening tag, or it is the outer one of blocks in blocks."""
+    """(begin, end) of every block of reasoning.
+
+    A closing tag without an opening one ends a block that begins with the text: the chat template
+    wrote its opening tag, or it is the outer tag of nested blocks.
+    """
     code = [place for match in _CODE.finditer(text) for place in match.span()] if "`" in text else []
+    # `code` holds alternating begins and ends, so an odd insertion point lies inside code.
     begin, closing, behind = 0, "", 0
     for tag in _TAG.finditer(text):
         name = tag[0].lower()
         if closing == name:
             yield begin, tag.end()
             closing, behind = "", tag.end()
-        elif closing or bisect_right(code, tag.start()) % 2:  # inside a block, or between a begin and an end of code
+        elif closing or bisect_right(code, tag.start()) % 2:  # inside a block, or inside code
             continue
         elif name in _TAG_PAIRS:
             begin, closing = tag.start(), _TAG_PAIRS[name]
@@ -121,14 +130,14 @@ def _find_reasoning_blocks(text: str) -> Iterator[tuple[int, int]]:
             yield 0, tag.end()
             behind = tag.end()
     if closing and not text[behind:begin].rpartition("\n")[2].strip():
-        yield begin, len(text)  # never closed; inside a line it is a word that is talked about
+        yield begin, len(text)  # never closed; in the middle of a line it is only mentioned
 
 
 def _remove_blocks(text: str, blocks: Sequence[tuple[int, int]]) -> str:
     kept: list[str] = []
     behind = 0
     for begin, end in blocks:
-        if begin < behind:  # a closing tag that stands alone takes all that is before it
+        if begin < behind:  # a lone closing tag removes everything before it
             kept.clear()
         else:
             kept.append(text[behind:begin])

@@ -1,17 +1,17 @@
-"""The one rule for "are these answers labels?", asked by checks, split, scorer, form, estimate and analysis.
+"""The single rule for whether answers are labels, used by checks, split, scorers and analysis.
 
-Answers are labels where they are used again and again, so that a further answer would hardly be a new one:
+Answers are labels if they are reused, so that a further answer would hardly be a new one:
 
     at most 200 different answers, each of one line
-    each is used 2 times on average (3 times where one is longer than 60 characters)
-    answers that are used once are at most 15 % of all: the Good-Turing estimate of the chance that the next answer is
-    one that was not seen yet (Good 1953)
+    each is used 2 times on average (3 times if one is longer than 60 characters)
+    answers used once are at most 15 % of all: the Good-Turing estimate of the probability that the
+    next answer is an unseen one (Good 1953)
 
-Neither the length of an answer nor the share of one label counts. Ratings (1 to 5) and other small sets of small whole
-numbers are labels; amounts are not, whatever their number (`choose_scorer` asks for them first). Only final answers are
-looked at (`extract_final_answer`). How labels are told apart is `choose_folding`'s rule: never are two of them folded
-into one.
-Where labels are lists ("bug, urgent"), the order of their parts and how they are parted do not count, by the same rule.
+Neither the length of an answer nor the frequency of one label matters. Ratings (1 to 5) and other
+small sets of small integers are labels; amounts are not, whatever their number (`choose_scorer`
+tests for them first). Only final answers count (`extract_final_answer`). Labels are compared after
+`choose_folding`, which never folds two of them into one. Where labels are lists ("bug, urgent"),
+the order and the separators of their parts do not matter, by the same rule.
 """
 
 import re
@@ -29,12 +29,12 @@ MIN_LONG_LABEL_USES = 3
 MAX_SINGLETON_FRACTION = 0.15
 MIN_POSSIBLE_LABEL_USES = 1.5
 LIST_SEPARATOR = re.compile(r"\s?[,;|&]\s?(?:and\s)?|\sand\s")
-"""What stands between the parts of a label that is a list, in folded text."""
+"""Separators between the parts of a label that is a list, in folded text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Labels in their commonest spelling, the most used first, and how a text is folded to be compared with them.
+    """Labels in their most common spelling, the most used first, and the folding to compare with.
 
     `is_multi_label`: some have several parts, whose order does not matter.
     """
@@ -45,11 +45,11 @@ class LabelSet:
 
     @property
     def max_characters(self) -> int:
-        """Characters of the longest label."""
+        """Length in characters of the longest label."""
         return max(map(len, self.labels), default=0)
 
     def normalize_label(self, text: str) -> str:
-        """The text as labels are compared."""
+        """The form of a text in which labels are compared."""
         return ", ".join(self.split_parts(text)) if self.is_multi_label else self.folding(text)
 
     def split_parts(self, text: str) -> list[str]:
@@ -59,9 +59,9 @@ class LabelSet:
 
 
 def build_label_set(answers: Sequence[str]) -> LabelSet:
-    """The labels that these final answers are, whether or not they look like labels.
+    """Treat these final answers as labels, whether or not they look like labels.
 
-    Where each is there once they are a list of labels, and none of them is a slip.
+    If each occurs once, they are a list of labels, and none of them counts as a typo.
     """
     folding = choose_folding(answers, min_uses=2 if len(set(answers)) < len(answers) else 1)
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -71,11 +71,13 @@ def build_label_set(answers: Sequence[str]) -> LabelSet:
     found = LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
     lists = replace(found, is_multi_label=True)
     has_lists = any(re.search("[,;|]", label) for label in found.labels)
+    # Read as lists only if that merges no two labels: "a, b" and "b, a" may be different classes.
     return lists if has_lists and len({*map(lists.normalize_label, lists.labels)}) == len(lists.labels) else found
 
 
 def find_labels(answers: Sequence[str]) -> LabelSet | None:
-    """The labels, where these answers are labels by the rule above; reasoning before them is not looked at."""
+    """The label set if these answers are labels by the rule above, else None; reasoning is
+    ignored."""
     uses = _count_final_answers(answers)
     if not _could_be_labels(uses):
         return None
@@ -91,9 +93,9 @@ def find_labels(answers: Sequence[str]) -> LabelSet | None:
 
 
 def count_possible_labels(answers: Sequence[str]) -> int:
-    """How many labels these answers may be that are too many or too rare for the rule; 0 where nothing speaks for it.
+    """Number of labels if the answers may be labels but are too many or too rare; 0 if unlikely.
 
-    It is offered, not done: short answers of one line, used 1.5 times on average.
+    Only suggested to the user: short one-line answers, used 1.5 times on average.
     """
     uses = _count_final_answers(answers)
     is_likely = (
@@ -105,9 +107,9 @@ def count_possible_labels(answers: Sequence[str]) -> int:
 
 
 def _count_final_answers(answers: Sequence[str]) -> Counter[str]:
-    """How often each final answer is used. Each different answer is looked at once, however often it is used.
+    """How often each final answer is used, with each different text parsed only once.
 
-    A missing answer is not counted: it is no label, and no spelling of one.
+    Missing answers are not counted: they are neither a label nor a spelling of one.
     """
     uses: Counter[str] = Counter()
     for answer, count in Counter(answers).items():
@@ -117,5 +119,5 @@ def _count_final_answers(answers: Sequence[str]) -> Counter[str]:
 
 
 def _could_be_labels(uses: Counter[str]) -> bool:
-    """Quick, before anything is folded: spellings may be twice as many as labels, or more."""
+    """A quick test before folding; spellings may outnumber labels, here by up to five times."""
     return bool(uses) and len(uses) <= 5 * MAX_LABELS and not any("\n" in answer for answer in uses)

@@ -1,7 +1,8 @@
-"""Runs of words that texts share, found in all of them at once.
+"""Find runs of words that texts share, in all texts at once.
 
-Every word becomes a number; a run of n words is hashed as sum of word_k * p^(n-1-k) modulo 2^64, in n passes over one
-array. N = words of all texts laid end to end, T = texts. Two different runs have the same hash once in 10^19 pairs.
+Every word becomes a number. A run of n words is hashed as h <- h * p + word_k (mod 2^64) with a
+xor-shift after each word, in n passes over one array. Two different runs have the same hash in
+about one of 10^19 pairs. Shapes: N = words of all texts, concatenated; T = texts; R = runs.
 """
 
 from collections.abc import Sequence
@@ -11,38 +12,44 @@ from typing import NamedTuple
 import numpy as np
 
 NGRAM_LENGTH = 13
-"""The length that the field uses for contamination. Source: Brown et al. (2020), Language Models are Few-Shot Learners,
-appendix C."""
+"""The usual length for contamination checks. Source: Brown et al. (2020), Language Models are
+Few-Shot Learners, appendix C."""
 MAX_COMMON_FRACTION, MIN_COMMON_COUNT = 0.02, 3
-"""A run of 13 in more than 2 % of the train examples (and in more than 3) belongs to a form that all are written on."""
+"""A run of 13 in more than 2 % of the train examples (and more than 3) is boilerplate of a
+template."""
 MIN_COVERED_FRACTION = 0.5
-"""Runs that two texts share must make up half of what is asked: of a long letter, 13 words may be its closing lines."""
+"""Shared runs must cover half of the prompt: in a long letter, 13 words may be its closing
+lines."""
 PHRASE_LENGTH, PHRASE_FRACTION = 5, 0.002
-"""A run of 5 in more than 0.2 % of them (and in more than 3) is a phrase. Texts put together from phrases share 13
-words by chance, so a run of 13 counts only when fewer than half of the runs of 5 in it are phrases."""
+"""A run of 5 in more than 0.2 % of them (and more than 3) is a set phrase. Texts made of set
+phrases share 13 words by chance, so a run of 13 counts only if fewer than half of its runs of 5 are
+phrases."""
 BOILERPLATE_FRACTION = 0.2
 """A run of 5 in more than a fifth of them is an instruction: its words are not compared at all."""
 
 
 class NgramIndex:
-    """The words of many texts as numbers."""
+    """The words of many texts as one array of numbers, with the text that each belongs to."""
 
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
         self.texts = texts
         numbers: dict[str, int] = {}
         lengths_T = np.fromiter(map(len, texts), np.int64, len(texts))
         words = (numbers.setdefault(word, len(numbers)) for word in chain.from_iterable(texts))
+        # An odd factor is invertible modulo 2^64, so different words keep different numbers.
         drawn = np.random.default_rng(0).integers(1, 2**63, 1, np.uint64)[0] | np.uint64(1)
         self._word_hashes_N = (np.fromiter(words, np.uint64, int(lengths_T.sum())) + np.uint64(1)) * drawn
         self.starts_T = np.cumsum(lengths_T) - lengths_T
         self.text_index_N = np.repeat(np.arange(len(texts)), lengths_T)
 
     def hash_ngrams(self, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """(hash_R, start_R) of every run of so many words that lies within one text."""
+        """(hash_R, start_R) of every run of `length` words that lies within one text."""
         count = len(self._word_hashes_N) - length + 1
         if count <= 0:
             return np.zeros(0, np.uint64), np.zeros(0, np.int64)
         hashes = np.zeros(count, np.uint64)
+        # uint64 wraps around by design. The xor-shift mixes high bits into low ones, without
+        # which the hash would be linear and swapped words could cancel out.
         for k in range(length):
             hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + self._word_hashes_N[k : count + k]
             hashes ^= hashes >> np.uint64(29)
@@ -51,14 +58,14 @@ class NgramIndex:
 
 
 class NgramFlags(NamedTuple):
-    """Which words begin a phrase, and which belong to a form."""
+    """For each word whether it begins a set phrase, and whether it belongs to boilerplate."""
 
     is_phrase_N: np.ndarray
     is_boilerplate_N: np.ndarray
 
 
 def flag_common_ngrams(phrases: NgramIndex, held_out: int) -> NgramFlags:
-    """How common each run of 5 words is in the texts after the first `held_out` ones, which are the train examples."""
+    """Flag runs of 5 words by their frequency in the train examples, the texts after `held_out`."""
     hash_R, start_R = phrases.hash_ngrams(PHRASE_LENGTH)
     others = len(phrases.texts) - held_out
     known, counts = np.unique(hash_R[phrases.text_index_N[start_R] >= held_out], return_counts=True)
@@ -72,10 +79,14 @@ def flag_common_ngrams(phrases: NgramIndex, held_out: int) -> NgramFlags:
 
 
 def find_shared_ngrams(phrases: NgramIndex, common: NgramFlags, held_out: int) -> list[tuple[int, int]]:
-    """(held-out text, other text) for each text on either side that shares a run of 13 words with the other side, with
-    the first text there that has it. The first `held_out` texts are the held-out ones."""
+    """(held-out text, train text) pairs that share a run of 13 words.
+
+    Each text with a shared run is paired with the first text on the other side that has it. The
+    first `held_out` texts are the held-out ones.
+    """
     hash_R, start_R = phrases.hash_ngrams(NGRAM_LENGTH)
     within = NGRAM_LENGTH - PHRASE_LENGTH + 1
+    # Prefix sums count the phrases inside each run of 13 without a loop.
     before_N = np.concatenate([[0], np.cumsum(common.is_phrase_N)])
     is_own_words_R = 2 * (before_N[start_R + within] - before_N[start_R]) < within
     hash_R, start_R = hash_R[is_own_words_R], start_R[is_own_words_R]
@@ -92,10 +103,11 @@ def find_shared_ngrams(phrases: NgramIndex, common: NgramFlags, held_out: int) -
 
 
 def _find_first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts: int) -> list[tuple[int, int]]:
-    """Pairs across the border of texts that have a hash in common; hashes of a form that many others have are left out.
+    """Pairs of a held-out and a train text with a common hash, except hashes that many texts have.
 
-    P = (hash, text) pairs, each once, in the order of hash, then text; all hashes stand on both sides.
+    P = distinct (hash, text) pairs, sorted by hash, then text; every hash occurs on both sides.
     """
+    # int64 view: np.stack needs one dtype, and only equality of the hashes matters.
     hash_P, text_P = np.unique(np.stack([hash_R.view(np.int64), text_R], axis=1), axis=0).T
     run_P = np.unique(hash_P, return_inverse=True)[1]
     is_other_P = text_P >= held_out
@@ -103,6 +115,7 @@ def _find_first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, 
         run_P
     ]
     run_P, text_P, is_other_P = run_P[is_rare_P], text_P[is_rare_P], is_other_P[is_rare_P]
+    # Reversed, so that of several texts with a hash the first one is written last and stays.
     first_held_out = dict(zip(run_P[~is_other_P][::-1].tolist(), text_P[~is_other_P][::-1].tolist(), strict=True))
     first_other = dict(zip(run_P[is_other_P][::-1].tolist(), text_P[is_other_P][::-1].tolist(), strict=True))
     pairs = {
@@ -113,7 +126,7 @@ def _find_first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, 
 
 
 def _compute_covered_fraction(words: Sequence[str], others: Sequence[str]) -> float:
-    """The share of the words that lie in runs of 13 which the others have too."""
+    """The fraction of the words that lie in runs of 13 which `others` contains too."""
     runs = {tuple(others[k : k + NGRAM_LENGTH]) for k in range(len(others) - NGRAM_LENGTH + 1)}
     covered: set[int] = set()
     for k in range(len(words) - NGRAM_LENGTH + 1):
@@ -123,7 +136,8 @@ def _compute_covered_fraction(words: Sequence[str], others: Sequence[str]) -> fl
 
 
 def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """For each value whether it is one of the others; numpy's own sorts both, and these are few beside the values."""
+    """Membership of each value in `others`. np.isin would sort both; only the few `others` are
+    here."""
     if not len(others):
         return np.zeros(len(values), bool)
     others = np.sort(others)
@@ -132,7 +146,7 @@ def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def remove_boilerplate(phrases: NgramIndex, common: NgramFlags) -> list[Sequence[str]]:
-    """The words of every text that belong to no form."""
+    """The words of every text without those flagged as boilerplate."""
     flags = np.split(common.is_boilerplate_N, phrases.starts_T[1:])
     return [
         [word for word, is_form in zip(text, flag.tolist(), strict=True) if not is_form]

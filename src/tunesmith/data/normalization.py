@@ -1,4 +1,5 @@
-"""When two texts count as the same, and whether answers are labels. The check and the split must agree on both."""
+"""When two texts count as equal, and whether answers are labels; shared by the check and the
+split."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,17 @@ from tunesmith.records import Example, dump_canonical_json
 
 
 def normalize_text(text: str) -> str:
-    """Text without the differences that do not matter to a reader: case, spacing, Unicode form (NFKC)."""
+    """The text without case, spacing and differences of Unicode form (NFKC)."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return space_once(text.casefold())
 
 
 def build_prompt_key(example: Example) -> str:
-    """What an example asks, normalised: equal keys must stay on one side. An example without prompt is its own key."""
+    """The normalized prompt of an example: equal keys must stay in one split.
+
+    An example without a prompt has its own text as key.
+    """
     if not example.prompt:
         return f"answer {normalize_text(example.answer_with_calls)}"
     if example.tools or any(message.tool_calls for message in example.prompt):
@@ -26,7 +30,8 @@ def build_prompt_key(example: Example) -> str:
             [message.role, normalize_text(message.content), message.called_functions] for message in example.prompt
         ]
         return dump_canonical_json([turns, example.tools] if example.tools else turns)
-    # the same text, put together by hand: this is asked of every example, several times
+    # Same text as dump_canonical_json, assembled by hand: this runs for every example several
+    # times.
     plain = [
         f'["{message.role}",{encode_basestring(normalize_text(message.content))},[]]' for message in example.prompt
     ]
@@ -34,8 +39,11 @@ def build_prompt_key(example: Example) -> str:
 
 
 def hash_prompt(example: Example) -> int:
-    """64 bits of `build_prompt_key`, good in this process. A single question needs no key in between; it is
-    hashed inside a tuple, so that no text of a key can be made to meet it."""
+    """64-bit hash of the normalized prompt, valid in this process only.
+
+    A single question is hashed without building its key, inside a tuple, so that no key text can be
+    made to collide with it.
+    """
     messages = example.messages
     if len(messages) == 2 and messages[0].role == "user" and not example.tools and not messages[0].tool_calls:
         return hash((normalize_text(messages[0].content),))
@@ -43,9 +51,10 @@ def hash_prompt(example: Example) -> int:
 
 
 def detect_labels(examples: Sequence[Example]) -> list[str] | None:
-    """Each example's label, in the label's commonest spelling, when the answers are labels (`label_set.py`), else None.
+    """Each example's label in its most common spelling, or None if the answers are not labels.
 
-    Two labels at least, no plain texts, and no tool calls. Empty where the answer is missing, which is no label.
+    The rule is in `label_detection.py`; at least two labels, no plain texts and no tool calls. An
+    empty text stands for a missing answer, which is not a label.
     """
     if any(example.text is not None or example.messages[-1].tool_calls for example in examples):
         return None

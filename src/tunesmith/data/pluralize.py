@@ -1,4 +1,4 @@
-"""The sentence "3 of 10 examples have ...", right for one example too."""
+"""The sentence "3 of 10 examples have ...", with the right grammar for one example too."""
 
 import re
 
@@ -15,7 +15,8 @@ _FIRST_VERB = re.compile(rf"\b({'|'.join(_SINGULAR_VERBS)})\b")
 
 
 def format_example_count(count: int, total: int, what: str) -> str:
-    """`1 of 10 examples has ...`: `what` is given as it is said of several, and its first verb bent for one."""
+    """`1 of 10 examples has ...`: `what` is in the plural, and its first verb is inflected for
+    one."""
     if count == 1:
         what = _FIRST_VERB.sub(lambda verb: _SINGULAR_VERBS[verb[0]], what, count=1)
     return f"{count:,} of {total:,} example{'s' * (total != 1)} {what}"

@@ -1,12 +1,16 @@
-"""Examples as token arrays, and the proof that the loss weights are where they should be.
+"""Convert examples to token arrays, and verify that the loss weights are where they should be.
 
-Nothing is ever cut off: an example over `max_tokens` is an error that says how much of its answer would be lost.
+Nothing is ever truncated: an example over `max_tokens` is an error that says how much of its answer
+would be lost.
 
-The proof comes before step 1. On the token arrays themselves, for all examples at once: each has a trained token; each
-trained stretch has the end-of-turn token in it, so the model learns to stop (the mask goes by position, so a pad token
-that is the same token loses nothing, and here that is checked); no two BOS stand in a row (a BOS that a template writes
-before every turn is right for its model, two in a row never are). The first examples are shown, cut where trained
-tokens begin and end.
+The verification comes before step 1. On the token arrays, for all examples at once: each has a
+trained token; each trained span contains the end-of-turn token, so that the model learns to stop
+(the mask is by position, so a pad token equal to it loses nothing, and that is checked here); no
+two BOS tokens are adjacent (a BOS that a template writes before every turn is right for its model,
+two adjacent ones never are). The first examples are shown, cut where trained tokens begin and end.
+
+Shapes: N = tokens of all sequences, concatenated; S = sequences; E = examples of a batch; T =
+tokens of one sequence; S1 = S + 1.
 """
 
 import hashlib
@@ -49,10 +53,10 @@ def prepare_split(
     train_on: TrainOn = "answers",
     method: Method = "sft",
 ) -> tuple[PreparedSplit, TokenArrays]:
-    """Render, tokenise and weigh the examples of one split, as the method needs them.
+    """Render, tokenize and weight the examples of one split as the method needs them.
 
-    Errors: `DataError` when there are no examples, the method needs others, or any of them cannot be prepared as it is
-    (all are named together).
+    Errors: `DataError` when there are no examples, the method needs another format, or examples
+    cannot be prepared unchanged (all are listed together).
     """
     if not examples:
         raise DataError("empty-split", f"The {name} split has no examples.", do="give more examples")
@@ -74,6 +78,7 @@ def prepare_split(
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
+    # All batches run first, so that one error lists every example that it concerns.
     raise_rejected(refusals, len(conversations), name)
     _check_embeddings(beyond, len(conversations), name)
     _check_lengths(too_long, len(conversations), max_tokens, name)
@@ -90,7 +95,7 @@ def prepare_split(
 
 
 def compute_content_hash(arrays: TokenArrays) -> str:
-    """SHA-256 of the arrays: the same data prepared again, or read from a run's folder, have the same."""
+    """SHA-256 (hex) of the arrays: equal for the same data prepared again or loaded from a run."""
     content = hashlib.sha256()
     for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1, arrays.is_desirable_E):
         if array is not None:
@@ -99,7 +104,7 @@ def compute_content_hash(arrays: TokenArrays) -> str:
 
 
 def build_split_record(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> PreparedSplit:
-    """What is told of a prepared split."""
+    """The record of a prepared split: counts, limit and hashes."""
     return PreparedSplit(
         split=name,
         examples=len(arrays),
@@ -116,7 +121,7 @@ def build_split_record(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer,
 def _find_too_long(
     batch: list[Example], weights_N: np.ndarray, lengths_E: np.ndarray, max_tokens: int
 ) -> Iterator[tuple[Place, float]]:
-    """(place, share of the trained tokens that would be cut) of each example over the limit."""
+    """(place, fraction of the trained tokens beyond the limit) of each example over the limit."""
     starts_E = np.cumsum(lengths_E) - lengths_E
     for e in np.flatnonzero(lengths_E > max_tokens):
         own = weights_N[starts_E[e] : starts_E[e] + lengths_E[e]] > 0
@@ -151,8 +156,9 @@ def prove_mask(
     count: int = 3,
     method: Method = "sft",
 ) -> MaskProof:
-    """Check the mask of all examples; show the first `count`. `examples` are those the arrays were made of, in order.
+    """Check the mask of all examples and show the first `count`.
 
+    `examples` are those that the arrays were made from, in the same order.
     Errors: `DataError` when a check fails.
     """
     sequences = build_sequences("train", examples, method)
@@ -165,6 +171,7 @@ def prove_mask(
     refusals: list[RejectedExample] = []
     shown: list[tuple[TextSpan, ...]] = []
     first = sequences.conversations[: count * sequences.per_example]
+    # Tokenized again and compared: the text shown must be the text that is trained.
     for _, rendered, encoded in iterate_tokenized_batches(first, tokenizer, "answers", refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
             tokens_T, weights_T = arrays.get_sequence(len(shown))
@@ -181,7 +188,7 @@ def prove_mask(
 
 
 def format_mask(proof: MaskProof) -> str:
-    """The proof as plain text: what stands between ⟦ and ⟧ is trained, the rest is only read."""
+    """The proof as plain text: spans between ⟦ and ⟧ are trained, the rest is only read."""
     blocks = [
         "".join(f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.trained else piece.text for piece in example)
         for example in proof.examples
@@ -191,7 +198,7 @@ def format_mask(proof: MaskProof) -> str:
 
 
 def _cut_spans(text: str, encoded: TokenizedText, is_trained_T: np.ndarray) -> tuple[TextSpan, ...]:
-    """Cut the text where trained tokens begin and end. Characters that no token covers go with what stands before."""
+    """Cut the text where the mask changes; characters without a token go to the preceding span."""
     pieces, position = [], 0
     borders = [*(np.flatnonzero(np.diff(is_trained_T)) + 1), len(is_trained_T)]
     for border in borders:
@@ -202,6 +209,7 @@ def _cut_spans(text: str, encoded: TokenizedText, is_trained_T: np.ndarray) -> t
 
 
 def _check_trained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: TrainingSequences) -> None:
+    # reduceat sums between consecutive starts; no sequence is empty, for which it would be wrong.
     trained_S = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
     _raise_for_sequences(
         np.flatnonzero(trained_S == 0),
@@ -216,8 +224,10 @@ def _check_trained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: Tra
 def _check_end_of_turn(
     arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, sequences: TrainingSequences
 ) -> None:
-    """A stretch begins where a trained token follows an untrained one; it is one answer, or all of an example."""
+    """A span begins where a trained token follows an untrained one: one answer, or a whole text."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
+    # The first token of a sequence begins a span of its own, whatever the sequence before it ends
+    # with.
     is_begin_N[arrays.starts_S1[:-1]] = is_trained_N[arrays.starts_S1[:-1]]
     stretch_N = np.cumsum(is_begin_N) - 1
     is_end_N = is_trained_N & (arrays.tokens_N == tokenizer.end_of_turn_id)
@@ -239,6 +249,7 @@ def _check_double_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: 
         return
     is_bos_N = arrays.tokens_N == tokenizer.bos_id
     is_second_N = is_bos_N & np.append(False, is_bos_N[:-1])
+    # A sequence may begin with BOS although the one before it ended with that token.
     is_second_N[arrays.starts_S1[:-1]] = False
     _raise_for_sequences(
         _find_sequences_at(np.flatnonzero(is_second_N), arrays),

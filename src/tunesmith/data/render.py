@@ -1,17 +1,18 @@
-"""An example as the model reads it, with the character ranges that are trained.
+"""Render an example as the model reads it, with the character ranges that are trained.
 
-The answer of assistant turn i is what the template adds between "open for an answer" and "answered":
+The answer of assistant turn i is what the template adds between an open and a complete answer:
 
-    before = render(messages[:i], open_answer=True)      prompt, exactly as it will be sent later
+    before = render(messages[:i], open_answer=True)      the prompt exactly as it will be sent later
     after  = render(messages[:i + 1])
     answer = after[len(before) : end of the last end-of-turn token]
 
-This holds only if before is the beginning of after, and after is the beginning of the whole conversation. Some
-templates rewrite earlier turns (they drop `<think>` blocks, for one); an example that trains such a turn is refused,
-because what would be trained is not what would be seen. Line ends after the end-of-turn token are not trained: a model
-stops before it writes them.
+This requires that `before` is a prefix of `after`, and `after` a prefix of the whole conversation.
+Some templates rewrite earlier turns (for example, they drop `<think>` blocks); an example that
+trains such a turn is refused, because the trained text would differ from the text at inference.
+Line ends after the end-of-turn token are not trained: a model stops before it writes them.
 
-What the messages carry must be found in the text (`carried.py`), each trained turn's in its own characters.
+Every part of the messages must be found in the text (`template_coverage.py`), those of a trained
+turn within its own characters.
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,13 @@ from tunesmith.errors import ResourceLimitExceeded, TunesmithError
 from tunesmith.records import ChatTokenizer, Example, Message, dump_canonical_json
 
 MAX_SHOWN_CHARACTERS = 30
-"""Characters of a difference in one message."""
+"""Characters of a difference that one error message shows."""
 
 TrainOn = Literal["answers", "everything"]
 
 
 class WeightedSpan(NamedTuple):
-    """Characters [begin, end) with their loss weight."""
+    """Characters [begin, end) of the rendered text with their loss weight."""
 
     begin: int
     end: int
@@ -39,9 +40,10 @@ class WeightedSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RenderedExample:
-    """The text of an example, its weighed spans in order, and the ranges a person wrote, if a control token is in them.
+    """The text of an example, its weighted spans in order, and content ranges with control tokens.
 
-    Answers with weight 0 are spans too: every answer begins where a prompt ends. What is in no span is not trained.
+    Answers with weight 0 are spans too: every answer begins where a prompt ends. Text outside all
+    spans is not trained. `content` is empty unless a message spells a control token.
     """
 
     text: str
@@ -50,7 +52,8 @@ class RenderedExample:
 
 
 class RenderError(Exception):
-    """This example cannot be rendered as asked. `slug` says why; the caller gathers all of them into one error."""
+    """This example cannot be rendered. `slug` is the reason; the caller merges all into one
+    error."""
 
     def __init__(self, slug: str, found: str) -> None:
         super().__init__(found)
@@ -68,10 +71,10 @@ class Renderer:
         self._frames: dict[tuple[object, ...], int | None] = {}
 
     def bound_bytes(self, example: Example) -> int | None:
-        """At most so many bytes of UTF-8 has the example's text, known without rendering it; None where it is not.
+        """An upper bound on the UTF-8 bytes of the example's text without rendering it, or None.
 
-        Where the template copies contents, whether an example can be rendered follows from its roles and weights. One
-        rendering for each sequence of them, with placeholders, tells it for all.
+        Where the template copies contents, whether an example can be rendered follows from its
+        roles and weights. One rendering with placeholders decides it for each sequence of them.
         """
         messages = example.messages
         if not messages or example.tools or not self._tokenizer.copies_contents(messages):
@@ -88,6 +91,7 @@ class Renderer:
     def _measure_frame(self, example: Example) -> int | None:
         """Bytes that the template adds to contents of these roles; None where it refuses them."""
         sizes = []
+        # With and without outer spaces, which many templates trim: the larger frame is the bound.
         for blank in ("", " "):
             placed = tuple(
                 replace(message, content=f"{blank}placeholder {i} of a content{blank}")
@@ -101,7 +105,7 @@ class Renderer:
         return max(sizes)
 
     def render_ahead(self, examples: Sequence[Example]) -> None:
-        """Begin to render what `render` will need for these examples."""
+        """Start rendering in the background what `render` will need for these examples."""
         self._tokenizer.render_ahead(
             [
                 (one.messages, one.tools, list_prefixes(one.messages))
@@ -111,21 +115,24 @@ class Renderer:
         )
 
     def render(self, example: Example) -> RenderedExample:
-        """Errors: `RenderError`; `ResourceLimitExceeded` when the template is too costly to be used."""
+        """Render an example. Errors: `RenderError`; `ResourceLimitExceeded` by the template."""
         try:
             return self._render_text(example) if example.text is not None else self._render_chat(example)
         except ResourceLimitExceeded:
             raise
-        except TunesmithError as error:  # the template's own refusal, for example of two user turns in a row
+        except TunesmithError as error:  # the template's own refusal, e.g. of two user turns
             where = f" (chat template {error.where})" if error.where else ""
             raise RenderError("template-refused", f"{error.found or error.what}{where}") from None
 
     def drops_name(self, example: Example) -> bool:
-        """Whether a name of a message (not of a tool's result) is not in the text. For examples that `render` takes."""
+        """Whether the text lacks the name of a message (other than a tool result) that has one.
+
+        Only for examples that `render` accepts.
+        """
         return self._coverage.drops_name(example)
 
     def _render_text(self, example: Example) -> RenderedExample:
-        """Plain text is trained whole, and the end token with it, behind what the tokenizer puts before any text."""
+        """Plain text: trained as a whole with an end token, after the tokenizer's own prefix."""
         text = example.text or ""
         if not text.strip():
             raise RenderError("no-answer", "an empty text")
@@ -144,6 +151,7 @@ class Renderer:
             if message.role == "assistant" and (turn := self._find_turn_span(example, i, whole)) is not None
         }
         spans = list(turns.values())
+        # Cut after the last answer: the line end behind the end-of-turn token is never generated.
         text = whole[: spans[-1].end]
         answers = {i: whole[turn.begin : turn.end] for i, turn in turns.items() if turn.weight > 0}
         if lost := self._coverage.describe_lost_parts(example, whole, answers):
@@ -152,10 +160,10 @@ class Renderer:
         return RenderedExample(text, tuple(spans if self._train_on == "answers" else _fill_gaps(spans)), content)
 
     def _find_turn_span(self, example: Example, i: int, whole: str) -> WeightedSpan | None:
-        """The characters of assistant turn i, its end-of-turn token included.
+        """The characters of assistant turn i, including its end-of-turn token.
 
-        None for an earlier turn of weight 0 that the template writes differently later on: what stands in the whole
-        conversation is what the model will see.
+        None for an earlier turn of weight 0 that the template writes differently later on: the
+        model will only see the form in the whole conversation.
         """
         messages, end_of_turn = example.messages, self._tokenizer.end_of_turn
         message, is_last = messages[i], i == len(messages) - 1
@@ -167,6 +175,8 @@ class Renderer:
             if not is_last and not message.is_trained and self._train_on == "answers":
                 return None
             raise RenderError("template-not-prefix-preserving", _describe_difference(i, before, after, whole))
+        # rfind: the answer itself may contain the end-of-turn text; only the last one ends the
+        # turn.
         end = after.rfind(end_of_turn, len(before))
         if end < 0 or after[end + len(end_of_turn) :].strip():
             raise RenderError("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
@@ -174,7 +184,7 @@ class Renderer:
         return WeightedSpan(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
 
     def _find_content_ranges(self, example: Example, whole: str) -> tuple[tuple[int, int], ...]:
-        """Where people's own words stand, if they spell a control token."""
+        """The ranges of message contents, if any of them spells a control token."""
         self._check_structured_parts(example)
         ranges = find_content_ranges(self._tokenizer, example.messages, example.tools, whole)
         if ranges is None:
@@ -182,7 +192,8 @@ class Renderer:
         return tuple(ranges)
 
     def _check_structured_parts(self, example: Example) -> None:
-        """Tools, calls, names, reasoning are written by the template in its own form: their places are not known."""
+        """Refuse control tokens in tools, calls, names and reasoning, whose positions are
+        unknown."""
         beside = [[m.tool_calls, m.name, m.tool_call_id, m.reasoning] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
         if not is_plain and contains_control_token(self._tokenizer, dump_canonical_json([example.tools, beside])):
@@ -192,19 +203,19 @@ class Renderer:
 
 
 def list_prefixes(messages: Sequence[Message]) -> list[tuple[int, bool]]:
-    """Which beginnings of a conversation tell its trained turns: all of it, and each turn before and after."""
+    """The prefixes to render: the whole, and each assistant turn opened and completed."""
     turns = [i for i, message in enumerate(messages) if message.role == "assistant"]
     before, after = [(i, True) for i in turns], [(i + 1, False) for i in turns]
     return list(dict.fromkeys([(len(messages), False), *before, *after]))
 
 
 def _count_bytes(text: str) -> int:
-    """Bytes of UTF-8."""
+    """The length of the text in UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _fill_gaps(turns: Sequence[WeightedSpan]) -> list[WeightedSpan]:
-    """The turns and everything before and between them."""
+    """The turns, with the text before and between them as spans of weight 1."""
     spans, position = [], 0
     for turn in turns:
         spans += [WeightedSpan(position, turn.begin, 1.0), turn]
@@ -213,17 +224,17 @@ def _fill_gaps(turns: Sequence[WeightedSpan]) -> list[WeightedSpan]:
 
 
 def _describe_difference(i: int, before: str, after: str, whole: str) -> str:
-    """Where turn i as it is asked for, as it is answered and as it is later seen go apart."""
+    """Where the prompt of turn i, its answered form and the whole conversation first differ."""
     if not after.startswith(before):
         shared = _count_shared_characters(before, after)
         return (
-            f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, where the answered turn "
-            "has none of it"
+            f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, "
+            "where the answered turn has none of it"
         )
     shared = _count_shared_characters(after, whole)
     return f"turn {i + 1} is written differently later on, from {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
 
 
 def _count_shared_characters(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common prefix in characters."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -1,11 +1,12 @@
-"""The `names` sample: messy names of people and companies, and what their parts are.
+"""The `names` sample: messy names of people and companies, split into their parts.
 
-4,281 strings labelled by hand for the `probablepeople` parser (MIT licence), from its source archive on the package
-index. Prompt: the string as people wrote it. Answer: one line of JSON with its parts. All rows are kept in file
-order, duplicates included, so that deduplication and leakage checks have real work.
+4,281 strings labeled by hand for the `probablepeople` parser (MIT license), from its source archive
+on the package index. Prompt: the string as people wrote it. Answer: one line of JSON with its
+parts. All rows are used in file order, including duplicates, so that deduplication and
+contamination checks have something to find.
 
-A label `SuffixGenerational` becomes the key `suffix_generational`; `AKA` becomes `aka`. Companies' labels lose the
-word "Corporation" and, where more follows, "Name", so that answers stay short:
+A label `SuffixGenerational` becomes the key `suffix_generational`; `AKA` becomes `aka`. Company
+labels lose the word "Corporation" and, where more follows, "Name", so that answers stay short:
 
     CorporationName -> name                          CorporationNameAndCompany -> and_company
     CorporationNameOrganization -> organization      CorporationNameBranchType -> branch_type
@@ -34,7 +35,10 @@ LICENSE_MEMBER = "probablepeople-0.5.6/LICENSE"
 
 
 def get_sample_path(home: Path | None = None) -> Path:
-    """The sample as JSONL in prompt/completion form; fetched and made on the first call, its licence beside it."""
+    """The sample as JSONL with prompt and completion, downloaded and built on the first call.
+
+    Its license is stored next to it.
+    """
     path = (home or get_home_folder()) / "data" / "names.jsonl"
     if not path.exists():
         with make_temporary_folder(path) as temporary:
@@ -51,6 +55,7 @@ def _build_sample(archive: Path, path: Path) -> None:
         ]
     note = f"names.jsonl is made from the labelled names in {REQUIREMENT} (SHA-256 {SHA256}).\n\n{licence}"
     write_atomically(path.with_name("names.LICENCE.txt"), note)
+    # The data file last: it exists only together with its license.
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
@@ -61,7 +66,7 @@ def _read_member(members: tarfile.TarFile, name: str) -> bytes:
 
 
 def parse_labeled_names(kind: str, xml: bytes) -> Iterator[dict[str, str]]:
-    """Rows {"prompt", "completion"} of one labelled file; a label that comes again joins its words with a space."""
+    """Rows {"prompt", "completion"} of one labeled file; words with the same label are joined."""
     for name in ElementTree.fromstring(xml):
         parts = {"type": kind}
         for part in name:

@@ -1,24 +1,27 @@
-"""Which examples train, validate and test: decided by content, not by order.
+"""Assign examples to train, validation and test by their content, not by their order.
 
-Examples that belong together are one unit and stay on one side: equal prompts (normalised), equal groups, and
-conversations of which one begins with the other, joined transitively. Each unit has a number in [0, 1), the BLAKE2 hash
-of the seed and its smallest key:
+Examples that belong together form a unit and stay in one split: equal normalized prompts, equal
+groups, and conversations of which one is a prefix of the other, joined transitively. Each unit has
+a number in [0, 1), the BLAKE2 hash of the seed and its smallest key:
 
-    number < test_share                      -> test
-    number < test_share + validation_share   -> validation
-    else                                     -> train
+    number < test_fraction                         -> test
+    number < test_fraction + validation_fraction   -> validation
+    else                                           -> train
 
-so an example's side does not depend on the other examples, and new data does not move old data. Two exceptions look at
-all units: when the answers are labels, every 1/share-th unit is taken in the order (label, number), which keeps each
-label's share within one unit; and a side that would be empty gets the unit whose number is nearest.
+so an example's split does not depend on the other examples, and new data does not move old data.
+Two exceptions depend on all units: when the answers are labels, every 1/fraction-th unit is taken
+in the order (label, number), which keeps each label's fraction exact up to one unit; and a split
+that would be empty gets a unit from the largest one.
 
-The ids of a side stand in the order of a hash of their own, so that its first n are a fair sample of it even where the
-file is sorted. Exact duplicates are kept once, on every side: in test and validation they would count one question
-twice, in train they would be learned by heart. `check` reports how many there are. What is given stays as it is, also
-where train asks what a given side asks; such examples are never held out of train to be another side.
+The ids of a split are ordered by their own hashes, so that its first n are a fair sample even of a
+sorted file. Of exact duplicates one is used in every split: in test and validation they would count
+one question twice, in train they would be memorized. `check` reports how many there are. Declared
+splits stay unchanged, also where train has a prompt of another split; such examples are never held
+out of train to form another split.
 
-Near duplicates are not joined: prompts written from one form are all alike, and joining would leave one single unit. A
-group column joins those that belong together; what else leaks from one side to another is settled in `leaks.py`.
+Near duplicates are not joined: prompts from one template are all similar, and joining would leave a
+single unit. A group column joins those that belong together; other contamination between splits is
+resolved in `contamination.py`.
 """
 
 import hashlib
@@ -42,11 +45,11 @@ def split_examples(
     test: Sequence[Example] | None = None,
     declared_splits: Sequence[str] | None = None,
 ) -> Split:
-    """Split examples, or complete a given split.
+    """Split examples, or complete a split that the data declares.
 
-    `test` are the examples of a separate test file; `sides` names the given side of every example
-    (`LoadedDataset.sides`).
-    A side that is given is kept; validation or test that is not given is held out of train.
+    `test` holds the examples of a separate test file; `declared_splits` the declared split of every
+    example (`LoadedDataset.declared_splits`). Declared splits stay as they are; validation or test
+    that is not declared is held out of train. Fractions are of the units, from 0 to 1.
     Errors: `DataError` when there are too few different examples.
     """
     given: dict[str, list[Example]] = {"train": [], "validation": [], "test": list(test or [])}
@@ -61,6 +64,7 @@ def split_examples(
     wanted = {name: share for name, share in shares.items() if not given[name]}
     labels = detect_labels(free)
     chosen = _hold_out(free, units, labels, seed, wanted)
+    # Test takes precedence: a prompt that is in both would let validation select for the test.
     in_test = {units[example.id] for example in given["test"]}
     validation = [example for example in given["validation"] if units[example.id] not in in_test]
     return Split(
@@ -75,7 +79,8 @@ def split_examples(
 
 
 def select_examples(examples: Iterable[Example], ids: Iterable[str]) -> list[Example]:
-    """The examples of a side (`split.train` ...) in the order of the ids; of exact duplicates the first."""
+    """The examples of a split (`split.train` ...) in the order of the ids; of duplicates the
+    first."""
     by_id: dict[str, Example] = {}
     for example in examples:
         by_id.setdefault(example.id, example)
@@ -83,19 +88,22 @@ def select_examples(examples: Iterable[Example], ids: Iterable[str]) -> list[Exa
 
 
 def _sort_ids(examples: Iterable[Example], seed: int) -> tuple[str, ...]:
-    """Each id once, in the order of their own hashes: the first n are a fair sample, however the file is sorted."""
+    """Each id once, ordered by its own hash, so that the first n are a fair sample."""
     return tuple(sorted({example.id for example in examples}, key=lambda id_: _hash_to_unit_interval(seed, id_)))
 
 
 def _group_units(examples: Sequence[Example]) -> dict[str, str]:
     """Example id -> the smallest key of its unit. Union-find over prompt keys and groups.
 
-    A unit's number must not depend on the order of the examples, so the smallest key always becomes the root.
+    A unit's number must not depend on the order of the examples, so the smallest key always becomes
+    the root.
     """
     parents: dict[str, str] = {}
 
     def find_root(key: str) -> str:
         while parents.setdefault(key, key) != key:
+            # Path halving keeps the trees flat; without ranks, since the smallest key must be the
+            # root.
             parents[key] = parents[parents[key]]
             key = parents[key]
         return key
@@ -109,7 +117,7 @@ def _group_units(examples: Sequence[Example]) -> dict[str, str]:
         if example.group is not None:
             keys.append(
                 f"(group) {example.group}"
-            )  # "(" sorts before every prompt key: a grown group stays where it is
+            )  # "(" sorts before every prompt key: a group that grows keeps its root, and its split
         smallest, *others = sorted({find_root(key) for key in keys})
         for other in others:
             parents[other] = smallest
@@ -122,16 +130,17 @@ def _count_answers(example: Example) -> int:
 
 
 def _find_whole_conversations(examples: Sequence[Example]) -> set[str]:
-    """The keys of all conversations; none where none has a second answer, for then nothing can go on."""
+    """The keys of all conversations; empty if none has a second answer, so none can continue
+    another."""
     if not any(_count_answers(example) > 1 for example in examples):
         return set()
     return {key for example in examples for key in [*_iterate_prefix_keys(example)][-1:]}
 
 
 def _iterate_prefix_keys(example: Example) -> Iterator[str]:
-    """A key of the conversation up to each of its answers: with a row for every turn, one row begins another.
+    """A key of the conversation up to each answer: data with a row per turn has prefixes as rows.
 
-    "~" sorts behind every prompt key, so that units keep the numbers they had.
+    "~" sorts after every prompt key, so that these keys never become roots and change no number.
     """
     turns = hashlib.blake2b(digest_size=16)
     for message in example.messages:
@@ -144,10 +153,11 @@ def _iterate_prefix_keys(example: Example) -> Iterator[str]:
 def _hold_out(
     examples: list[Example], units: dict[str, str], labels: list[str] | None, seed: int, fractions: dict[str, float]
 ) -> dict[str, list[Example]]:
-    """Give every unit to train or to one of the sides in `shares`."""
+    """Assign every unit to train or to one of the splits in `fractions`."""
     label_of: dict[str, str] = {}
     for example, label in zip(examples, labels or [""] * len(examples), strict=True):
         unit = units[example.id]
+        # A unit may hold several labels; the smallest one does not depend on the order of the rows.
         label_of[unit] = min(label, label_of.get(unit, label))
     numbers = {unit: _hash_to_unit_interval(seed, unit) for unit in label_of}
     if len(numbers) < len(fractions) + 1:
@@ -167,7 +177,7 @@ def _hold_out(
 
 
 def _hash_to_unit_interval(seed: int, unit: str) -> float:
-    """Uniform in [0, 1): the top 53 bits of BLAKE2b, which a float holds exactly."""
+    """Uniform in [0, 1): the top 53 bits of BLAKE2b, which a float represents exactly."""
     digest = hashlib.blake2b(f"{seed} {unit}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
@@ -187,11 +197,13 @@ def _assign_by_hash(numbers: dict[str, float], label_of: dict[str, str], fractio
 def _assign_by_label(
     numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]
 ) -> dict[str, str]:
-    """Systematic sampling in the order (label, number): each label gives its share, give or take one unit."""
+    """Systematic sampling in the order (label, number): each label's fraction is exact up to one
+    unit."""
     rest = sorted(numbers, key=lambda unit: (label_of[unit], numbers[unit], unit))
     side_of: dict[str, str] = {}
     left = 1.0
     for name, share in fractions.items():
+        # The fraction of what is left: earlier splits have already taken their units.
         is_picked = _make_even_picker(share / left)
         picked = [unit for i, unit in enumerate(rest) if is_picked(i)]
         side_of |= dict.fromkeys(picked, name)
@@ -201,12 +213,14 @@ def _assign_by_label(
 
 
 def _make_even_picker(share: float) -> Callable[[int], bool]:
-    """Picks `share` of 0, 1, 2, ... evenly spaced, beginning in the middle of the first stretch."""
+    """Pick a `share` of 0, 1, 2, ... evenly spaced, starting in the middle of the first
+    interval."""
     return lambda i: math.floor((i + 1) * share + 0.5) > math.floor(i * share + 0.5)
 
 
 def _fill_empty_splits(numbers: dict[str, float], split_by_unit: dict[str, str], names: list[str]) -> None:
-    """Give a side without units one from the side that has most, so that three units are enough for three sides."""
+    """Give each empty split a unit of the largest one, so that three units suffice for three
+    splits."""
     for name in names:
         if name in split_by_unit.values():
             continue

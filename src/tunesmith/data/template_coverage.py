@@ -1,15 +1,17 @@
-"""What a conversation carries must stand in the text that the model reads, or it is not trained as it stands.
+"""Verify that the rendered text contains every part of a conversation.
 
-A chat template writes what it knows and passes over the rest without a word: tools, tool calls, reasoning. So the
-rendered text is searched for each part, twice:
+A chat template silently ignores the parts that it does not support: tools, tool calls, reasoning.
+So each part is searched for in rendered text, in two ways:
 
-- In a copy of the conversation with a marker in place of every value ("qzx7310017q"), which no template writes by
-  chance. That tells what the template does with a conversation of this form: one copy for each form is enough.
-- In the text itself, for each value, because a template may also look at the words ("</think>"). A value may stand
-  there as it is or with JSON's escapes; spaces and line ends do not count.
+- In a copy of the conversation with a marker in place of every value ("qzx7310017q"), which no
+  template writes by chance. That shows what the template does with conversations of this structure;
+  one copy for each structure is enough.
+- In the text itself, for each value, because a template may also react to words ("</think>"). A
+value
+  may appear unchanged or with JSON escapes; spaces and line ends are ignored.
 
-An assistant turn that is not trained may lose its reasoning: templates leave it out of earlier turns, and there the
-text is what the model will see (docs/decisions/094).
+An assistant turn that is not trained may lose its reasoning: templates remove it from earlier
+turns, and the model will see that text (docs/decisions/094).
 """
 
 import json
@@ -26,7 +28,7 @@ _FIRST_MARKER = 7_310_000  # markers of numbers are numbers, and long enough to 
 
 
 class TemplateCoverage:
-    """Searches rendered conversations for what they carry; remembers what the template does with each form."""
+    """Finds parts missing from rendered conversations; caches the result for each structure."""
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -34,15 +36,17 @@ class TemplateCoverage:
         self._dropped_names_cache: dict[Any, bool] = {}
 
     def describe_lost_parts(self, example: Example, whole: str, answers: dict[int, str]) -> str | None:
-        """What is not in the text, as a sentence for a message, None when everything is.
+        """The parts missing from the text as a sentence for an error message; None when complete.
 
-        `whole` is the rendered example; `answers` gives the text of each trained turn by the number of its message.
+        `whole` is the rendered example; `answers` maps the message index of each trained turn to
+        its text.
         """
         lost = self.find_lost_parts(example.messages, example.tools, whole, answers)
         return f"the chat template writes no {', no '.join(lost)}" if lost else None
 
     def drops_name(self, example: Example) -> bool:
-        """Whether a message has a name that the template does not write. A result's name stands in its call."""
+        """Whether a message has a name that is not rendered; a tool result's name is in its
+        call."""
         if not any(message.name and message.role != "tool" for message in example.messages):
             return False
         form = _get_conversation_key(example.messages, example.tools, False)
@@ -57,7 +61,7 @@ class TemplateCoverage:
             text = self._tokenizer.render(marked, example.tools)
         except ResourceLimitExceeded:
             raise
-        except TunesmithError:  # it takes these names only
+        except TunesmithError:  # the template refuses unknown names, so it does read them
             return False
         return text.count(mark) < sum(message.name == mark for message in marked)
 
@@ -70,7 +74,7 @@ class TemplateCoverage:
         *,
         open_answer: bool = False,
     ) -> tuple[str, ...]:
-        """The kinds of parts that the template does not write, in the order in which they stand."""
+        """The kinds of parts that the template does not write, in order of occurrence."""
         form = _get_conversation_key(messages, tools, open_answer)
         if form not in self._lost_parts_cache:
             self._lost_parts_cache[form] = self._find_lost_by_markers(messages, tools, open_answer)
@@ -79,7 +83,8 @@ class TemplateCoverage:
         )
 
     def _find_lost_by_markers(self, messages: Sequence[Message], tools: Tools, open_answer: bool) -> tuple[str, ...]:
-        """What the template does not write of a conversation of this form."""
+        """The kinds of parts that the template does not write for conversations of this
+        structure."""
         marks = _MarkerFactory()
         marked_tools = [marks.mark_tool(tool) for tool in tools]
         marked = [marks.mark_message(message) for message in messages]
@@ -87,13 +92,13 @@ class TemplateCoverage:
             text = self._tokenizer.render(marked, marked_tools, open_answer=open_answer)
         except ResourceLimitExceeded:
             raise
-        except TunesmithError:  # it looks at the words, so that only the words themselves can tell
+        except TunesmithError:  # the template tests the words: only the real text can show
             return ()
         return _drop_redundant_parts(marks.find_missing(text))
 
 
 def _drop_redundant_parts(lost: Iterable[str]) -> tuple[str, ...]:
-    """Each once; of a call that is not written at all the arguments need not be named."""
+    """Each kind once; if calls are missing altogether, their arguments are not listed as well."""
     found = dict.fromkeys(lost)
     return tuple(
         what
@@ -103,7 +108,7 @@ def _drop_redundant_parts(lost: Iterable[str]) -> tuple[str, ...]:
 
 
 class _MarkerFactory:
-    """Markers in place of values, each with what it stands for."""
+    """Creates markers in place of values and remembers what each stands for."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -111,7 +116,7 @@ class _MarkerFactory:
         self._keys: list[str] = []
 
     def mark_message(self, message: Message) -> Message:
-        """The same message with markers; what is empty stays empty, for templates ask that."""
+        """The message with markers; empty parts stay empty, because templates test for that."""
         calls = tuple(self._mark_call(call) for call in message.tool_calls)
         return replace(
             message,
@@ -123,18 +128,19 @@ class _MarkerFactory:
         )
 
     def mark_tool(self, tool: dict[str, Any]) -> dict[str, Any]:
-        """The same tool with a marker as its name."""
+        """The tool with a marker as its name."""
         return {**tool, "function": {**tool.get("function", {}), "name": self._new_marker(TOOL_DEFINITIONS)}}
 
     def find_missing(self, text: str) -> Iterator[str]:
-        """Each part whose marker is not in the text, and arguments that are not written as they should be."""
+        """Each kind whose marker is missing, and arguments that are written in a wrong form."""
         yield from (what for what, mark in self._parts if mark not in text)
         for key in self._keys:
+            # Quotes show the form: \" is JSON inside a string, ' is Python's repr.
             if f'\\"{key}' in text or f"'{key}'" in text:
                 yield "arguments of tool calls as JSON (it writes them as text in quotes, or in Python's form)"
 
     def _new_marker(self, what: str | None, form: str = "qzx{}q") -> str:
-        """A new marker, which stands for `what`; None for what may be missing."""
+        """A new marker that stands for `what`; None for a part that may be missing."""
         self._count += 1
         mark = form.format(_FIRST_MARKER + self._count)
         if what is not None:
@@ -154,6 +160,7 @@ class _MarkerFactory:
         if isinstance(value, str):
             return self._new_marker("arguments of tool calls") if value else value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            # A number must stay a number, or the template would quote it.
             return int(self._new_marker("arguments of tool calls", "{}"))
         return value
 
@@ -167,11 +174,11 @@ def _get_conversation_key(messages: Sequence[Message], tools: Tools, open_answer
 
 
 def _get_message_key(message: Message) -> Any:
-    """All of a message that a template can look at but for the words."""
+    """Everything of a message that a template can test, except its words."""
     has_content = bool(message.content) and not message.content.isspace()
     plain = message.role, has_content, message.weight != 0, message.name is None
     if not message.tool_calls and message.reasoning is None and message.tool_call_id is None:
-        return plain  # nearly all messages of nearly all data
+        return plain  # a shortcut for nearly all messages of most data sets
     functions = tuple(_get_value_key(call.get("arguments")) for call in message.called_functions)
     has_ids = any("id" in call for call in message.tool_calls), message.tool_call_id is not None
     return *plain, message.reasoning is not None, has_ids, functions
@@ -211,12 +218,12 @@ def _find_lost_values(messages: Sequence[Message], tools: Tools, whole: str, ans
 
 
 def _strip_thinking(message: Message) -> str:
-    """What stands behind the reasoning that some people write into the content itself."""
+    """The content after reasoning that is written into the content itself."""
     return message.content.rpartition("</think>")[2]
 
 
 def _iterate_leaves(value: Any) -> Iterator[str]:
-    """Every name and every value of arguments that must stand in the text."""
+    """Every key and value of arguments that must appear in the text."""
     if isinstance(value, dict):
         for key, child in value.items():
             yield key
@@ -231,6 +238,7 @@ def _iterate_leaves(value: Any) -> Iterator[str]:
 
 
 def _is_contained(value: str, text: str) -> bool:
+    # From cheap to expensive: unchanged, JSON-escaped, then without any white space.
     if value in text or value.strip() in text:
         return True
     escaped = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))

@@ -1,14 +1,15 @@
-"""Which differences of writing are forgiven when two answers are compared, and how many of them a set of answers bears.
+"""Fold answers before comparison: which differences of spelling are ignored, chosen for a data set.
 
-    edges and case    NFKC, case, white space, quotes, brackets, emphasis and sentence marks at the edges
+    edges and case    NFKC, case, white space, and marks at the edges (quotes, brackets,
+                      emphasis, punctuation)
     edges             the same without case: NFC, white space and marks at the edges
     white space       NFC and white space
     nothing           only white space at the ends
 
-Folding must never turn one answer into another one: "mW" is not "MW" and "Polish" not "polish" where both are in use.
-So the most forgiving of the four is taken under which the expected answers stay as different as they are
-(`choose_folding`). A spelling that is used once beside a common one ("Spam" beside "spam") is a slip and does not
-count.
+Folding must never turn one answer into another: "mW" is not "MW" and "Polish" not "polish" where
+both are in use. So the most tolerant of the four is used under which the expected answers stay as
+distinct as they are (`choose_folding`). A spelling that is used once next to a common one ("Spam"
+next to "spam") is a typo and does not count.
 """
 
 import unicodedata
@@ -19,19 +20,21 @@ from functools import lru_cache
 
 SENTENCE_PUNCTUATION = ".,;:!?。、؟،؛।"
 MAX_COMBINING_MARKS = 30
-"""Combining marks in a row that text in use has (the stream-safe format, Unicode Annex 15, section 13)."""
+"""Most consecutive combining marks in real text (the stream-safe format, Unicode Annex 15, section
+13)."""
 PIECE_CHARACTERS = 2**18
 MAX_CACHED_CHARACTERS = 100
-"""Longer texts are folded anew each time: they hardly ever come twice."""
+"""Longer texts are not cached: they hardly ever repeat."""
 MAX_TYPO_FRACTION = 0.05
-"""A spelling with at most this share of the uses of a word is a slip of the pen."""
+"""A spelling with at most this fraction of the uses of a word is a typo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """How texts are made alike before they are compared; `forgives` and `compares` say it in words.
+    """How texts are normalized before comparison.
 
-    `write` is what happens to every part of a text, edges aside.
+    `fold` applies to a whole text, `fold_inside` to a part of one, without the edges.
+    `ignored_differences` and `compared_differences` describe it in words.
     """
 
     fold: Callable[[str], str]
@@ -45,20 +48,23 @@ class Folding:
 
 @lru_cache(maxsize=4096)
 def _fold_cached(fold: Callable[[str], str], text: str) -> str:
-    """Labels are few and are folded once for every example that has them."""
+    """Labels are few, and each is folded once instead of once per example."""
     return fold(text)
 
 
 def normalize_answer(text: str) -> str:
-    """NFKC, case folded, single spaces, no quotes, brackets, emphasis or sentence marks at the edges.
+    """NFKC, case folded, single spaces, no quotes, brackets, emphasis or punctuation at the edges.
 
-    Signs that change a value stay: -5, .5, 5%, C#. Text that is nothing but such marks stays as it is.
+    Signs that change a value stay: -5, .5, 5%, C#. Text that consists only of such marks is
+    unchanged.
     """
     return _trim_edges(_fold_case(text))
 
 
 def _fold_case(text: str) -> str:
     text = unicodedata.normalize("NFKC", strip_excess_marks(text))
+    # casefold can produce text that is not NFKC, so it is normalized again; U+2212 is the minus
+    # sign.
     return _fold_spaces(unicodedata.normalize("NFKC", text.casefold()).replace("\u2212", "-"))
 
 
@@ -67,14 +73,15 @@ def _fold_spaces(text: str) -> str:
 
 
 def space_once(text: str) -> str:
-    """The words of a text with one space between them; long texts are read in pieces (`_pieces`)."""
+    """The words of a text with single spaces; long texts are processed in pieces (`_pieces`)."""
     if len(text) <= PIECE_CHARACTERS:
         return " ".join(text.split())
     return " ".join(filter(None, (" ".join(piece.split()) for piece in _pieces(text))))
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A long text cut at spaces: a list of all its words would be ten times as large as the text."""
+    """A long text cut at spaces: a list of all its words would take ten times the memory of the
+    text."""
     begin = 0
     while begin < len(text):
         end = text.find(" ", begin + PIECE_CHARACTERS)
@@ -95,7 +102,10 @@ FOLDINGS = (EDGE_AND_CASE_FOLDING, EDGE_FOLDING, SPACE_FOLDING, NO_FOLDING)
 
 
 def choose_folding(answers: Iterable[str], min_uses: int = 2) -> Folding:
-    """The most forgiving folding that keeps these expected answers apart; see `find_merged_spellings` for `fewest`."""
+    """The most tolerant folding that keeps these expected answers distinct.
+
+    `min_uses`: as in `find_merged_spellings`.
+    """
     uses = Counter(answer.strip() for answer in answers)
     return next(
         folding for folding in FOLDINGS if folding is NO_FOLDING or not find_merged_spellings(folding, uses, min_uses)
@@ -103,10 +113,10 @@ def choose_folding(answers: Iterable[str], min_uses: int = 2) -> Folding:
 
 
 def find_merged_spellings(folding: Folding, uses: Counter[str], min_uses: int = 2) -> list[tuple[str, str]]:
-    """Pairs of spellings in use that become one under the folding, the commoner one first.
+    """Pairs of spellings in use that become equal under the folding, the more common one first.
 
-    A spelling is in use, and no slip, when it is there `fewest` times and has more than `MAX_TYPO_FRACTION` of the
-    uses.
+    A spelling is in use, and not a typo, if it occurs `min_uses` times and has more than
+    `MAX_TYPO_FRACTION` of the uses.
     """
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for answer, _ in uses.most_common():
@@ -132,7 +142,8 @@ def _trim_edges(folded: str) -> str:
 
 
 def strip_excess_marks(text: str) -> str:
-    """Marks beyond what text in use has in a row are left out: sorting them takes time that grows with their square."""
+    """Remove excessive consecutive combining marks: normalization takes quadratic time to sort
+    them."""
     if len(text) < 1_000 or text.isascii():
         return text
     kept, marks = [], 0
@@ -144,5 +155,5 @@ def strip_excess_marks(text: str) -> str:
 
 
 def is_edge_character(character: str) -> bool:
-    """A quote, a bracket, emphasis or white space."""
+    """Whether this is a quote, a bracket, emphasis or a space."""
     return character in " \"'`*¿¡" or unicodedata.category(character) in ("Ps", "Pe", "Pi", "Pf")

@@ -1,8 +1,9 @@
-"""Rendered examples as token ids, and which tokens are trained.
+"""Encode rendered examples as token ids, and decide which tokens are trained.
 
-A token is trained when all of its characters are. A token that lies across the border between prompt and answer cannot
-be half trained, and would not exist when the model is asked: the prompt is encoded alone then. Such an example is
-encoded again in pieces, cut at the borders, as it will be later; where that changes the text, the example is refused.
+A token is trained when all of its characters are. A token across the border between prompt and
+answer cannot be half trained, and would not exist at inference, where the prompt is encoded alone.
+Such an example is encoded again in pieces, cut at the borders, as it will be at inference; where
+that changes the text, the example is refused.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import ChatTokenizer, Example, Place, TokenizedText, name_places
 
 BATCH_SIZE = 1024
-"""Examples rendered and encoded at once: enough for the tokenizer's threads, few enough for memory."""
+"""Examples rendered and encoded per batch: enough for the tokenizer's threads, small in memory."""
 
 RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
     "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
@@ -51,18 +52,18 @@ RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
         "begin the answers with a letter or digit, not with spaces",
     ),
 }
-"""Why an example can be refused: what is wrong with "n of m examples", and what to do."""
+"""Reasons to refuse an example: (the end of "n of m examples ...", what to do)."""
 
 
 def describe_missing_embeddings(ids: Iterable[int]) -> tuple[str, str]:
-    """What is wrong with examples that have these ids, and what to do."""
+    """(what is wrong, what to do) for examples with these ids, as in `RENDER_ERROR_MESSAGES`."""
     some = truncate_list(sorted(ids))
     what = f"have tokens that the model has no row for (ids {some})"
     return what, "take the tokenizer that belongs to these weights, or take what spells these tokens out"
 
 
 class RejectedExample(NamedTuple):
-    """One example that cannot be prepared."""
+    """One example that cannot be prepared, with the slug of its reason and the details."""
 
     slug: str
     place: Place
@@ -72,11 +73,12 @@ class RejectedExample(NamedTuple):
 def iterate_tokenized_batches(
     examples: Sequence[Example], tokenizer: ChatTokenizer, train_on: TrainOn, rejected: list[RejectedExample]
 ) -> Iterator[tuple[list[Example], list[RenderedExample], list[TokenizedText]]]:
-    """The examples that can be rendered, batch by batch; the others are added to `refusals`."""
+    """The examples that can be rendered, batch by batch; the others are appended to `rejected`."""
     renderer = Renderer(tokenizer, train_on)
     renderer.render_ahead(examples[:BATCH_SIZE])
     for begin in range(0, len(examples), BATCH_SIZE):
         batch, rendered = [], []
+        # The next batch renders in the template's process while this one is encoded here.
         renderer.render_ahead(examples[begin + BATCH_SIZE : begin + 2 * BATCH_SIZE])
         for example in examples[begin : begin + BATCH_SIZE]:
             try:
@@ -92,6 +94,7 @@ def _tokenize_batch(
     batch: list[Example], rendered: list[RenderedExample], tokenizer: ChatTokenizer, rejected: list[RejectedExample]
 ) -> list[TokenizedText]:
     encoded = tokenizer.encode([r.text for r in rendered], [r.content for r in rendered])
+    # Rare, so only the examples concerned are encoded a second time.
     for i in np.unique(_find_tokens_across_borders(rendered, encoded)):
         whole, encoded[i] = encoded[i], _tokenize_in_pieces(rendered[i], tokenizer)
         if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
@@ -100,7 +103,7 @@ def _tokenize_batch(
 
 
 def _tokenize_in_pieces(rendered: RenderedExample, tokenizer: ChatTokenizer) -> TokenizedText:
-    """Encode the stretches between the borders of the spans one by one."""
+    """Encode the segments between the borders of the spans separately."""
     borders = {border for span in rendered.spans for border in span[:2]}
     cuts = list(pairwise(sorted({0, len(rendered.text), *borders})))
     content = [
@@ -114,7 +117,7 @@ def _tokenize_in_pieces(rendered: RenderedExample, tokenizer: ChatTokenizer) -> 
 
 
 class _FlatOffsets(NamedTuple):
-    """Character ranges of the tokens and spans of a whole batch on one axis: N tokens, S spans, E examples."""
+    """Character ranges of the tokens and spans of a whole batch on one axis: N tokens, S spans."""
 
     begins_N: np.ndarray
     ends_N: np.ndarray
@@ -123,7 +126,11 @@ class _FlatOffsets(NamedTuple):
 
 
 def _flatten(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> _FlatOffsets:
-    """Example e's characters begin at base_E[e], so that one sorted search serves the whole batch."""
+    """Put all examples on one axis, so that one sorted search serves the whole batch.
+
+    The characters of example e begin at base_E[e].
+    """
+    # The + 1 leaves a gap between examples, so that no border belongs to two of them.
     base_E = np.cumsum([0] + [len(r.text) + 1 for r in rendered])[:-1]
     counts_E = [len(e.ids) for e in encoded]
     offsets_N2 = np.array([pair for e in encoded for pair in e.offsets], np.int64).reshape(-1, 2)
@@ -136,29 +143,36 @@ def _flatten(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedTex
 
 
 def _find_tokens_across_borders(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
-    """Indices of examples in which a token begins before the border of a span and ends after it."""
+    """Indices of the examples with a token that begins before a span's border and ends after it."""
     flat = _flatten(rendered, encoded)
+    # A sentinel after the last border, so that every token has a next one.
     borders = np.append(np.sort(flat.spans_S3[:, :2].ravel()), np.inf)
     next_border_N = borders[np.searchsorted(borders, flat.begins_N, side="right")]
     return flat.example_index_N[next_border_N < flat.ends_N]
 
 
 def compute_loss_weights(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
-    """weights_N float32: the weight of the span that the token lies in, else 0; 0 for the first token of an example."""
+    """The loss weight of each token, shape (N,) float32.
+
+    It is the weight of the span that contains the token, else 0; 0 for the first token of an
+    example.
+    """
     flat = _flatten(rendered, encoded)
     weights_N = np.zeros(len(flat.begins_N), np.float32)
     if len(flat.spans_S3):
         span_N = np.searchsorted(flat.spans_S3[:, 0], flat.begins_N, side="right") - 1
         _, span_end_N, span_weight_N = flat.spans_S3[np.maximum(span_N, 0)].T
+        # Zero-width tokens are excluded: some tokenizers emit them, and they lie in any span.
         is_inside_N = (span_N >= 0) & (flat.ends_N <= span_end_N) & (flat.ends_N > flat.begins_N)
         weights_N[is_inside_N] = span_weight_N[is_inside_N]
+    # Nothing predicts the first token of a sequence, so it has no loss.
     is_first_N = np.diff(flat.example_index_N, prepend=-1) > 0
     weights_N[is_first_N] = 0
     return weights_N
 
 
 def raise_rejected(rejected: Sequence[RejectedExample], total: int, name: str) -> None:
-    """Raise the refusals of the commonest kind as one `DataError`; nothing happens when there are none."""
+    """Raise the most common kind of refusal as one `DataError`; return if there is none."""
     if not rejected:
         return
     slugs = [refusal.slug for refusal in rejected]

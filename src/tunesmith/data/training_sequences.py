@@ -1,8 +1,9 @@
-"""Which sequences an example becomes: one for its answer, two for a pair, and what each method needs of the data.
+"""Build training sequences from examples: one for an answer, two for a preference pair.
 
-Preference methods compare answers, so only the last turn is trained, whatever came before it; it is what chosen and
-rejected differ in. KTO takes rated answers, or pairs: then the chosen answer is a wanted one and the rejected answer an
-unwanted one. All wanted answers of pairs stand before the unwanted ones, so that neighbours have different prompts.
+Preference methods compare answers, so only the last turn is trained, whatever precedes it; chosen
+and rejected differ only there. KTO takes rated answers or pairs; the chosen answer of a pair is
+then desirable and the rejected one undesirable. All desirable answers of pairs come before the
+undesirable ones, so that neighbors have different prompts.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,25 +16,27 @@ from tunesmith.records import Example, Method, Place, name_places
 
 @dataclass(frozen=True)
 class TrainingSequences:
-    """Conversations to be rendered, `per_example` in a row for each example; whether each is wanted (KTO)."""
+    """Conversations to render, `per_example` consecutive ones for each example; `is_desirable` for
+    KTO."""
 
     conversations: list[Example]
     per_example: int = 1
     is_desirable: tuple[bool, ...] | None = None
 
     def places(self, sequences: Sequence[int]) -> list[Place]:
-        """Where the examples of these sequences stand, each once."""
+        """The places of the examples of these sequences (by index), each once."""
         examples = dict.fromkeys(s // self.per_example for s in sequences)
         return [self.conversations[e * self.per_example].place for e in examples]
 
     @property
     def example_count(self) -> int:
-        """How many examples that are."""
+        """The number of examples."""
         return len(self.conversations) // self.per_example
 
 
 class MethodMismatch(NamedTuple):
-    """Examples, by their positions, that a method cannot learn from."""
+    """Examples, by their indices, that a method cannot learn from; description and hint for the
+    user."""
 
     slug: str
     description: str
@@ -42,7 +45,7 @@ class MethodMismatch(NamedTuple):
 
 
 def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch | None:
-    """The examples that are not what this method needs; None when all of them are."""
+    """The examples that do not fit this method; None when all of them do."""
     if method == "sft":
         return _collect_mismatch(
             examples, lambda e: e.is_desirable is False, "unwanted-answers",
@@ -69,7 +72,7 @@ def _collect_mismatch(
 
 
 def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> None:
-    """Errors: `DataError` when examples are not what the method needs."""
+    """Errors: `DataError` when examples do not fit the method."""
     if misfit := find_mismatch(examples, method):
         wrong = [examples[i].place for i in misfit.positions]
         raise DataError(
@@ -79,7 +82,8 @@ def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> 
 
 
 def build_sequences(name: str, examples: Sequence[Example], method: Method) -> TrainingSequences:
-    """What the examples of a split become for this method. Errors: `DataError` when they are not what it needs."""
+    """The training sequences of a split. Errors: `DataError` when examples do not fit the
+    method."""
     check_method_fit(name, examples, method)
     if method == "sft":
         return TrainingSequences(list(examples))
@@ -92,7 +96,7 @@ def build_sequences(name: str, examples: Sequence[Example], method: Method) -> T
 
 
 def split_answers(example: Example) -> list[Example]:
-    """The example with each of its answers: one, or the chosen and the rejected one."""
+    """The example once for each of its answers: one, or the chosen and the rejected one."""
     return [example, _with_rejected(example)] if example.rejected else [example]
 
 
@@ -106,7 +110,7 @@ def _with_rejected(example: Example) -> Example:
 
 
 def _count_kinds(examples: Sequence[Example]) -> str:
-    """`12 pairs, 3 rated answers, 40 single answers`."""
+    """Counts for an error message, as `12 pairs, 3 rated answers, 40 single answers`."""
     pairs = sum(bool(example.rejected) for example in examples)
     rated = sum(example.is_desirable is not None for example in examples)
     counts = {"pairs": pairs, "rated answers": rated, "single answers": len(examples) - pairs - rated}

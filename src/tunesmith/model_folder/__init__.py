@@ -1,5 +1,5 @@
-"""What a model's folder holds: which files count, strict reading of its JSON, what its settings may not do.
+"""The contents of a model's folder: relevant files, strict reading of its JSON, refused settings.
 
-No weights are opened here and no library that would open them is imported: the rooms `models` (names, tokenizers) and
-`engine` (weights) both go by this.
+No weights are opened here and no library that opens them is imported; both `models` (names,
+tokenizers) and `engine` (weights) depend on this package.
 """

@@ -1,7 +1,7 @@
-"""What an adapter's folder says of the adapter: `adapter_config.json` of PEFT, read strictly.
+"""Strict reader for the settings of a PEFT adapter, `adapter_config.json`.
 
-Only what our layers compute is taken. With anything else of what PEFT can put into a LoRA the answers
-would differ silently. Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
+Only what our layers compute is accepted: with any other LoRA option of PEFT the answers would
+differ silently. Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
 import re
@@ -28,7 +28,7 @@ UNSUPPORTED_KEYS = (
     "alora_invocation_tokens",
 )
 BASE_CHANGING_INITS = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""Ways to begin that take something off the base's weights: the adapter alone does not say what."""
+"""Initializations that subtract from the base weights: the adapter alone does not say what."""
 
 
 def read_adapter_settings(folder: Path) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
         )
     if settings.get("peft_type") != "LORA":
         raise build_unsupported_error(folder, f"peft_type {str(settings.get('peft_type'))[:40]!r}")
+    # A falsy value is the default that PEFT writes for each option that is not in use.
     found = [key for key in UNSUPPORTED_KEYS if settings.get(key)]
     found += ["bias"] if settings.get("bias", "none") != "none" else []
     found += ["init_lora_weights"] if str(settings.get("init_lora_weights")).startswith(BASE_CHANGING_INITS) else []
@@ -56,6 +57,7 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
 
 
 def build_unsupported_error(folder: Path, found: str) -> ModelError:
+    """The error for an adapter with settings that our layers do not implement."""
     return ModelError(
         "adapter-unsupported",
         "This adapter is of a kind that cannot be applied exactly.",
@@ -66,7 +68,7 @@ def build_unsupported_error(folder: Path, found: str) -> ModelError:
 
 
 def _is_pattern(pattern: Any) -> bool:
-    """Names of layers and numbers; PEFT also takes regular expressions."""
+    """Whether a pattern maps plain layer names to numbers; PEFT also allows regular expressions."""
     if pattern is None:
         return True
     return isinstance(pattern, Mapping) and all(

@@ -1,10 +1,10 @@
-"""Which keys of a model's config.json are refused, wherever in it they stand.
+"""Keys of a model's config.json that are refused, at any depth.
 
-transformers takes every key of the file as an attribute of its configuration, and reads from some
-of them which code to run, which weights to open, and how. The shapes and numbers of a model are its
-makers' business; how it is loaded is ours. What only names one of the usual implementations of
-attention is passed over, because we choose our own; everything else of that kind is refused.
-`engine/model_view.py` then hands the library nothing but the keys that the architecture declares.
+transformers sets every key of the file as an attribute of its configuration, and reads from some of
+them which code to run, which weights to open, and how. A model defines its shapes and numbers; how
+it is loaded is up to us. Keys that only name one of the usual attention implementations are
+ignored, because we choose our own; every other key of that kind is refused. `engine/model_view.py`
+then passes on only the keys that the architecture declares.
 """
 
 import re
@@ -40,11 +40,12 @@ MAX_DEPTH = 16
 
 
 def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
-    """Errors: `ModelError` for a key that selects code, weights or an implementation."""
+    """Errors: `ModelError` for a key that selects code, weights or an unknown implementation."""
     for key, value in _walk_keys(config, path):
         _reject_custom_code(key, value, path)
         if key in QUANTIZATION_KEYS and value:
             raise build_quantized_error(path, f"{key}: {_describe_quantization(value)}")
+        # Refused by value and not by key alone: configs carry unset keys of newer versions as null.
         is_unusual = IMPLEMENTATION_KEY.fullmatch(key) and not _is_known_implementation(value)
         if is_unusual or (key in LOADING_KEYS and value):
             raise ModelError(
@@ -57,7 +58,7 @@ def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
 
 
 def check_custom_code(settings: Mapping[str, Any], path: Path) -> None:
-    """Errors: `ModelError` for a key that selects Python code of the folder."""
+    """Errors: `ModelError` for a key that selects Python code from the folder."""
     for key, value in _walk_keys(settings, path):
         _reject_custom_code(key, value, path)
 
@@ -74,7 +75,7 @@ def _reject_custom_code(key: str, value: Any, path: Path) -> None:
 
 
 def build_quantized_error(path: Path, found: str) -> ModelError:
-    """The error for weights that are stored in a form that nothing here computes with."""
+    """The error for weights stored in a quantized form, which nothing here computes with."""
     return ModelError(
         "quantized",
         "The model's weights are stored quantized, and such weights are not read.",
@@ -104,13 +105,14 @@ def _walk_keys(value: Any, path: Path, depth: int = 0) -> Iterator[tuple[str, An
 
 
 def _is_known_implementation(value: Any) -> bool:
+    # One implementation for each sub-model, as {"": "sdpa", "vision_config": "eager"}.
     if isinstance(value, Mapping):
         return all(_is_known_implementation(inner) for inner in value.values())
     return isinstance(value, str | bool | None) and value in KNOWN_IMPLEMENTATIONS | KNOWN_EXPERT_IMPLEMENTATIONS
 
 
 def _describe_quantization(value: Any) -> str:
-    """`awq, 4 bits`, `bitsandbytes, 8 bits`, `torchao`."""
+    """Method and bits, as `awq, 4 bits`, `bitsandbytes, 8 bits`, `torchao`."""
     if not isinstance(value, Mapping):
         return str(value)[:80]
     bits = value.get("bits") or (8 if value.get("load_in_8bit") else 4 if value.get("load_in_4bit") else None)

@@ -1,7 +1,8 @@
-"""Which values the settings of generation may have: types and ranges of the keys that change an answer.
+"""Types and ranges of the generation settings that change an answer.
 
-Stands in generation_config.json, and in config.json of older models. A value of another type would be
-passed over here and obeyed, or end in a traceback, where the model is served: so it is refused.
+They are in generation_config.json, and in config.json of older models. A value of another type
+would be ignored here and then obeyed, or end in a traceback, where the model is served: so it is
+refused.
 Source: `GenerationConfig` of transformers 5 (docs/source/en/main_classes/text_generation.md).
 """
 
@@ -16,6 +17,7 @@ MAX_ID = 2**32
 
 
 def _is_whole(value: Any, minimum: int = 0) -> bool:
+    # `type(...) is int`: True is an int to isinstance, and no token id.
     return type(value) is int and minimum <= value < MAX_ID
 
 
@@ -28,7 +30,7 @@ def _is_list(value: Any, is_one: Callable[[Any], bool]) -> bool:
 
 
 def _is_token_id(value: Any) -> bool:
-    """A token; -1 is how some models say that they have none."""
+    """Whether this is a token id; some models write -1 for "none"."""
     return _is_whole(value, -1)
 
 
@@ -98,7 +100,7 @@ GENERATION_RULES: dict[str, ValueRule] = {
 def check_generation_settings(
     settings: Mapping[str, Any], path: Path, rules: Mapping[str, ValueRule] = GENERATION_RULES
 ) -> None:
-    """Errors: `ModelError` for the first value that is none for its key; null is always one."""
+    """Errors: `ModelError` for the first value outside its rule; null is always allowed."""
     for key, (expected, is_one) in rules.items():
         value = settings.get(key)
         if value is not None and not is_one(value):

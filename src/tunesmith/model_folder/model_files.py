@@ -1,9 +1,8 @@
 """Which files a model consists of: those of its folder, and of the folder of the adapter on it.
 
 Everything that changes answers counts: weights, settings, tokenizer, chat templates. An adapter's
-folder may hold a tokenizer and chat templates of its own (TRL saves both); they are what the adapter
-was trained with, so they take the place of the base's. Identity, loading, tokenizer and export all
-go by this one list.
+folder may hold its own tokenizer and chat templates (TRL saves both); the adapter was trained with
+them, so they replace those of the base. Identity, loading, tokenizer and export all use this list.
 """
 
 import re
@@ -35,13 +34,13 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 SETTINGS_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES, WEIGHT_INDEX_FILE)
-"""What changes the answers of a model, besides its weights and additional chat templates."""
+"""Files that change the answers of a model, besides its weights and additional chat templates."""
 ADAPTER_OVERRIDE_FILES = (*TOKENIZER_FILES, "generation_config.json")
-"""What an adapter's folder may have of its own."""
+"""Files of the base that an adapter's folder may override."""
 
 
 def list_settings_files(folder: Path, names: tuple[str, ...] = SETTINGS_FILES) -> dict[str, Path]:
-    """The files of one folder that change answers, besides weights, by their name in the folder."""
+    """The files of one folder that change answers, except weights, by their name in the folder."""
     found = {name: folder / name for name in names if _path_exists(folder / name)}
     templates = folder / TEMPLATE_FOLDER
     more = sorted(templates.glob("*.jinja")) if templates.is_dir() else []
@@ -49,7 +48,7 @@ def list_settings_files(folder: Path, names: tuple[str, ...] = SETTINGS_FILES) -
 
 
 def list_model_files(folder: Path, adapter: Path | None = None) -> dict[str, Path]:
-    """The files of a model besides weights: those of the adapter's folder go before the base's.
+    """The files of a model except weights; those of the adapter's folder replace the base's.
 
     Errors: `ModelError` when a folder cannot be read.
     """
@@ -58,15 +57,16 @@ def list_model_files(folder: Path, adapter: Path | None = None) -> dict[str, Pat
         own = list_settings_files(adapter, ADAPTER_OVERRIDE_FILES) if adapter else {}
     except OSError as error:
         raise build_unreadable_error(folder, error) from None
+    # All templates at once: a base's tool template must not mix with the adapter's default one.
     if any(_is_template(name) for name in own):
         base = {name: path for name, path in base.items() if not _is_template(name)}
     return base | own
 
 
 def list_weight_files(folder: Path) -> list[Path]:
-    """The weight files that transformers opens: model.safetensors, else those that the index names.
+    """The weight files that transformers opens: model.safetensors, or those listed in the index.
 
-    Errors: `ModelError` when there are none, some are missing, or the index names something else;
+    Errors: `ModelError` when there are none, some are missing, or the index lists other files;
     `OSError` when the folder cannot be read.
     """
     whole, index = folder / SINGLE_WEIGHTS_FILE, folder / WEIGHT_INDEX_FILE
@@ -77,6 +77,7 @@ def list_weight_files(folder: Path) -> list[Path]:
         raise _build_no_weights_error(folder)
     places = _get_weight_map(settings)
     named = sorted(set(places.values()))
+    # SHARD_NAME admits no separator: an index must not lead out of the folder.
     outside = [name for name in named if not SHARD_NAME.fullmatch(name)]
     missing = [name for name in named if name not in outside and not _path_exists(folder / name)]
     if outside:
@@ -99,7 +100,8 @@ def list_weight_files(folder: Path) -> list[Path]:
 
 
 def read_weight_index(folder: Path) -> dict[str, str] | None:
-    """Tensor -> weight file, as the index has it; None where the weights are one file."""
+    """Tensor name -> weight file according to the index; None where the weights are one file."""
+    # A single file takes precedence, as in transformers, so an index next to it is not used.
     if _path_exists(folder / SINGLE_WEIGHTS_FILE):
         return None
     return _get_weight_map(read_settings(folder / WEIGHT_INDEX_FILE) or {})
@@ -135,7 +137,7 @@ def _build_no_weights_error(folder: Path) -> ModelError:
 
 
 def _path_exists(path: Path) -> bool:
-    """Whether anything has this name: a pipe is there too, and is refused when it is opened."""
+    """Whether this name exists, dangling links and pipes included; those are refused on opening."""
     return path.is_symlink() or path.exists()
 
 
@@ -144,6 +146,7 @@ def _is_template(name: str) -> bool:
 
 
 def build_unreadable_error(folder: Path, error: OSError) -> ModelError:
+    """The error for a folder or file that the operating system does not let us read."""
     return ModelError(
         "unreadable",
         "The model folder cannot be read.",

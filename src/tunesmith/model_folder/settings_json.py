@@ -1,9 +1,9 @@
-"""Read the JSON files of a model folder: config.json, tokenizer_config.json and their like.
+"""Read the JSON files of a model folder: config.json, tokenizer_config.json and others.
 
-They come from strangers. JSON readers differ in what they do with a repeated key (the last one
-counts, or the first), with NaN, and with a number of thousands of digits, so that what was
-checked is not what is used. Such a file is refused; so are a pipe, a very large file and text
-that is not UTF-8. A byte-order mark is taken off.
+They are untrusted. JSON readers differ in their treatment of a repeated key (first or last wins),
+of NaN, and of numbers with thousands of digits, so that the value checked need not be the value
+used. Such a file is refused; so are a pipe, a very large file and text that is not UTF-8. A
+byte-order mark is removed.
 """
 
 import codecs
@@ -15,12 +15,12 @@ from tunesmith.atomic_io import read_regular_file
 from tunesmith.errors import ModelError
 
 MAX_SETTINGS_BYTES = 32 * 2**20
-"""The index of a model with 100,000 tensors is 12 MB, every other settings file far below that."""
+"""The index of a model with 100,000 tensors is 12 MB; every other settings file is far smaller."""
 MAX_INTEGER_DIGITS = 400
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
-    """The JSON object that a settings file holds; None when there is no such file.
+    """The JSON object in a settings file; None when there is no such file.
 
     Errors: `ModelError` when it is not exactly one object; `OSError` when it cannot be opened.
     """
@@ -37,7 +37,7 @@ def read_settings_bytes(path: Path) -> bytes | None:
 
 
 def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
-    """The JSON object that the bytes of a settings file spell. Errors: `ModelError`."""
+    """Parse the bytes of a settings file into its JSON object. Errors: `ModelError`."""
     try:
         content = json.loads(
             raw.decode("utf-8"),
@@ -45,6 +45,7 @@ def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
             parse_constant=_parse_constant,
             parse_int=_parse_bounded_int,
         )
+        # A lone surrogate can only come from an escape, so files without escapes skip the check.
         if b"\\u" in raw:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -61,6 +62,7 @@ def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
 
 
 def build_broken_settings_error(path: Path, found: str) -> ModelError:
+    """The error for a settings file that is not one well-formed JSON object."""
     return ModelError(
         "broken-settings",
         "A model's settings file is not a JSON object.",
@@ -80,13 +82,14 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse_constant(name: str) -> float:
-    """Infinity stands in settings of sound models (`time_step_limit` of Mamba 2); NaN in none."""
+    """Infinity occurs in settings of sound models (`time_step_limit` of Mamba 2), NaN in none."""
     if name == "NaN":
         raise ValueError("NaN is not a JSON number")
     return float(name.replace("Infinity", "inf"))
 
 
 def _parse_bounded_int(digits: str) -> int:
+    # int() takes quadratic time in the number of digits.
     if len(digits) > MAX_INTEGER_DIGITS:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits)

@@ -1,4 +1,5 @@
-"""What a model name means: the embedded model, a folder, a hub name, or an adapter on top of one of them.
+"""Resolve a model name: the embedded model, a folder, a hub name, or an adapter on one of them.
 
-Doors: `models.resolve.resolve_model`, `models.resolve.list_known_models`, `models.tokenizer.load_tokenizer`.
+Entry points: `models.resolve.resolve_model`, `models.resolve.list_known_models`,
+`models.tokenizer.load_tokenizer`.
 """

@@ -1,4 +1,4 @@
-"""What a trained adapter is, as the adapter section of a recipe."""
+"""Read the settings of a trained adapter as the adapter section of a recipe."""
 
 from pathlib import Path
 
@@ -10,8 +10,12 @@ from tunesmith.records import AdapterRecipe
 
 
 def read_adapter_recipe(folder: Path) -> AdapterRecipe:
-    """Kind, rank, alpha and dropout of an adapter in PEFT's format. Errors: `ModelError`; `OSError`."""
+    """Kind, rank, alpha and dropout of an adapter in PEFT's format.
+
+    Errors: `ModelError` for an adapter that no recipe can describe; `OSError`.
+    """
     settings = read_adapter_settings(folder)
+    # PEFT has no key for QLoRA; tunesmith records the 4-bit base in the metadata of the weights.
     in_four_bits = read_metadata(folder / ADAPTER_WEIGHTS).get("base_weights") == "nf4"
     kinds = {"qlora": in_four_bits, "dora": settings.get("use_dora"), "rslora": settings.get("use_rslora")}
     try:

@@ -1,11 +1,11 @@
-"""Which chat template a model folder means, chosen as transformers chooses.
+"""Choose the chat template of a model folder as transformers does.
 
-    chat_template.jinja and additional_chat_templates/*.jinja      if there is any of them, else
+    chat_template.jinja and additional_chat_templates/*.jinja      if any of them exists, else
     "chat_template" of tokenizer_config.json                       a text, or a list of named texts
 
-Of several, `tool_use` is taken when tools are given and `default` otherwise.
+Of several, `tool_use` is used when tools are passed and `default` otherwise.
 Source: `PreTrainedTokenizerBase._from_pretrained` and `get_chat_template` of transformers 5;
-tests/parity/test_parity_tokenizer.py holds the two side by side.
+tests/parity/test_parity_tokenizer.py compares the two.
 """
 
 import hashlib
@@ -23,7 +23,8 @@ MAX_TEMPLATE_BYTES = 2**20
 
 @dataclass(frozen=True)
 class ChatTemplates:
-    """The template for conversations and the one for those with tools; `origin` is where it stands."""
+    """The template for plain conversations, the one for those with tools, and the path of
+    `origin`."""
 
     default: str
     tool_use: str
@@ -31,12 +32,15 @@ class ChatTemplates:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of both."""
+        """SHA-256 (hex) of both templates."""
         return hashlib.sha256(f"{self.default}\0{self.tool_use}".encode()).hexdigest()
 
 
 def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_config: Mapping[str, Any]) -> ChatTemplates:
-    """The templates of a model. Errors: `ModelError` when there is none, or none by default."""
+    """The chat templates of a model.
+
+    Errors: `ModelError` when there is no template, or none named `default`.
+    """
     named = _read_template_files(files)
     origin = files.get(TEMPLATE_FILE) or files.get("tokenizer_config.json") or folder
     if not named:
@@ -70,6 +74,8 @@ def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
     if isinstance(found, dict):
         found = [{"name": name, "template": text} for name, text in found.items()]
     entries = found if isinstance(found, list) else [None]
+    # transformers 4 wrote named templates as a list of {name, template}; accept only complete
+    # entries.
     pairs = [(entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)]
     named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
     if len(named) == len(entries):
@@ -84,7 +90,7 @@ def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
 
 
 def _read_template(path: Path) -> str:
-    """Line ends as Python reads a text file: transformers opens it so."""
+    """The template's text with universal newlines, because transformers opens it in text mode."""
     raw = read_regular_file(path, MAX_TEMPLATE_BYTES)
     try:
         return raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")

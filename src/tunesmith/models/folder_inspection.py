@@ -1,9 +1,10 @@
-"""Look at a model folder before anything opens it: which files count, whether they are sound, what is refused.
+"""Inspect a model folder before any library opens it: relevant files, their soundness, refusals.
 
 Weights are read from safetensors only. Pickled weights are programs: a folder with nothing else is
 refused and never opened. Python files in a model folder are never run, and settings that select
-code or implementations are refused (`model_folder/config_checks.py`). Sizes in the settings are held
-against the headers of the weights, because a loader reserves memory for what the settings say.
+code or implementations are refused (`model_folder/config_checks.py`). Sizes in the settings are
+compared with the headers of the weights, because a loader allocates memory for what the settings
+claim.
 """
 
 import re
@@ -33,15 +34,17 @@ LAYER_COUNT_KEY = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decode
 EXPERT_COUNT_KEY = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
 COUNT_KEY = re.compile(r"(num|n)_\w*(layers?|experts?|blocks?|groups?)(_\w+)?")
 MAX_COUNT = 4096
-"""Of anything that a loader may make one after the other, where the headers do not tell how many there are."""
+"""Limit on the count of any module that a loader builds, where the headers do not give the
+number."""
 
 
 def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
-    """(SHA-256 of every file that counts, number of parameters) of a model folder that passed every check.
+    """(SHA-256 of every relevant file, number of parameters) of a folder that passed every check.
 
-    Errors: `ModelError` with the first thing that stands against opening it.
+    Errors: `ModelError` for the first problem that forbids opening it.
     """
     try:
+        # Cheap checks first: hashing reads gigabytes, so it runs only on a folder that passed.
         weights = list_weight_files(folder)
         headers = {path.name: read_header(path) for path in weights}
         tensors = _merge_headers(folder, headers)
@@ -57,14 +60,14 @@ def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
 
 
 def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """(SHA-256 of the adapter's files, its settings) of a folder in PEFT's format that passed every check.
+    """(SHA-256 of the adapter's files, its settings) of a PEFT folder that passed every check.
 
-    A tokenizer and chat templates of its own count too: they change answers.
+    The adapter's own tokenizer and chat templates are included: they change answers.
     """
     weights, path = folder / ADAPTER_WEIGHTS, folder / ADAPTER_SETTINGS
     try:
         if not (weights.exists() or weights.is_symlink()):
-            list_weight_files(folder)  # says what is there instead
+            list_weight_files(folder)  # raises a more precise error when other weights are here
             raise ModelError(
                 "not-a-model", "This folder holds no adapter weights.", where=str(folder),
                 found=f"no {ADAPTER_WEIGHTS}", do="save the adapter again in PEFT's format",
@@ -79,7 +82,8 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
 
 
 def _check_generation(folder: Path) -> None:
-    """What generation_config.json says is obeyed wherever the model is served: sound values, no own code."""
+    """generation_config.json takes effect wherever the model is served: sound values, no custom
+    code."""
     path = folder / "generation_config.json"
     settings = read_settings(path) or {}
     check_custom_code(settings, path)
@@ -94,7 +98,10 @@ def _build_no_settings_error(path: Path) -> ModelError:
 
 
 def _merge_headers(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]]) -> dict[str, TensorEntry]:
-    """The tensors of all weight files. Errors: `ModelError` when files or index disagree about where one stands."""
+    """The tensors of all weight files.
+
+    Errors: `ModelError` when two files hold the same tensor, or the index contradicts the files.
+    """
     tensors: dict[str, TensorEntry] = {}
     places: dict[str, str] = {}
     for file, header in headers.items():
@@ -103,6 +110,7 @@ def _merge_headers(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]
                 raise _build_index_error(folder, f"tensor {name!r} stands in {places[name]} and in {file}")
             tensors[name], places[name] = tensor, file
     index = read_weight_index(folder)
+    # Loaders follow the index and we read the files: a difference would load other weights.
     if index is not None and index != places:
         wrong = sorted(name for name in index.keys() | places.keys() if index.get(name) != places.get(name))
         raise _build_index_error(folder, f"the index and the files differ about {truncate_list(wrong)}")
@@ -122,9 +130,11 @@ def _build_index_error(folder: Path, found: str) -> ModelError:
 
 
 def _check_dtypes(folder: Path, tensors: Mapping[str, TensorEntry]) -> None:
-    """Weights in 8 bits or fewer, or as integers, mean nothing without the scales of their method."""
+    """Refuse weights of 8 bits or fewer, and integers: without their scales they mean nothing."""
     for name, tensor in tensors.items():
         is_small = tensor.dtype.startswith(("F8", "F6", "F4"))
+        # Buffers such as position ids may be integers; only weights and packed `q...` tensors
+        # count.
         is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(("weight", "q"))
         if is_small or is_integer or tensor.dtype == "C64":
             raise build_quantized_error(folder, f"tensor {name[:80]!r} of type {tensor.dtype}")
@@ -135,6 +145,7 @@ def _check_config(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
     if config is None:
         raise _build_no_settings_error(path)
     check_config_keys(config, path)
+    # A multimodal model nests the settings of its language model under text_config.
     for settings in (config, config.get("text_config")):
         if isinstance(settings, dict):
             check_generation_settings(settings, path, TOKEN_RULES)
@@ -147,9 +158,10 @@ def _check_config(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
 
 
 def _check_sizes(path: Path, settings: Mapping[str, Any], parameters: int) -> None:
-    """Sizes that the weights cannot have would only make the loader reserve memory: refuse them before."""
+    """Refuse sizes larger than the weights before a loader allocates memory for them."""
     sizes = {key: settings[key] for key in SIZE_KEYS if settings.get(key) is not None}
     for key, size in sizes.items():
+        # `type(...) is int`: True is an int to isinstance.
         if type(size) is not int or not 0 < size <= parameters:
             raise _build_size_error(path, f"{key} is {size!r:.40}", f"{parameters:,} numbers")
     if sizes.get("vocab_size", 0) * sizes.get("hidden_size", 0) > parameters:
@@ -158,9 +170,9 @@ def _check_sizes(path: Path, settings: Mapping[str, Any], parameters: int) -> No
 
 
 def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, int]:
-    """(layers, experts) that the names and shapes of the tensors tell.
+    """(layers, experts) according to the names and shapes of the tensors.
 
-    `model.layers.7.mlp.experts.3.up_proj.weight`: the first number counts layers, one behind
+    `model.layers.7.mlp.experts.3.up_proj.weight`: the first number counts layers, one after
     `experts` counts experts. Experts may also be one tensor of shape (experts, rows, columns).
     """
     layers: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
@@ -170,6 +182,7 @@ def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, 
         parts = tuple(name.split("."))
         at = next((i for i, part in enumerate(parts) if part.isdigit()), None)
         if at is not None:
+            # Counted for each prefix: an encoder and a decoder are two stacks of layers.
             layers[parts[:at]].add(parts[at])
         for i, part in enumerate(parts[:-1]):
             if "expert" in part and parts[i + 1].isdigit():
@@ -181,7 +194,8 @@ def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, 
 
 
 def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, int]) -> None:
-    """Layers and experts are made one by one before a weight is read: there must be weights for them."""
+    """A loader builds layers and experts before it reads a weight: the weights must have as
+    many."""
     layers, experts = counts
     for key, count in settings.items():
         is_count = COUNT_KEY.fullmatch(key) or LAYER_COUNT_KEY.fullmatch(key)
@@ -190,6 +204,7 @@ def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, in
         least, most, there = 0, MAX_COUNT, f"at most {MAX_COUNT:,} of that kind"
         if LAYER_COUNT_KEY.fullmatch(key):
             least, most, there = 1, layers, f"{layers:,} layers"
+        # Where the names of the tensors show no experts, only MAX_COUNT limits the number.
         elif EXPERT_COUNT_KEY.fullmatch(key) and count != 1 and experts:
             most, there = experts, f"{experts:,} experts"
         if not isinstance(count, int) or not least <= count <= most:

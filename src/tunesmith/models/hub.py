@@ -1,4 +1,5 @@
-"""Models of the Hugging Face hub: safetensors, JSON and templates of one commit, in the hub's own cache folder."""
+"""Hugging Face hub models: safetensors, JSON and templates of one commit, in the hub's own
+cache."""
 
 import re
 from pathlib import Path
@@ -12,10 +13,11 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_from_hub(name: str, revision: str | None) -> Path:
-    """The folder of one commit of a hub model; its name is the commit. What is there already needs no network.
+    """The folder of one commit of a hub model, named after it. A cached one needs no network.
 
-    Errors: `ModelError` when the model, its revision or the network is missing, or it is not open to this user.
+    Errors: `ModelError` when the model, revision or network is missing, or access is denied.
     """
+    # Imported here because huggingface_hub takes long to import and most runs never use the hub.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -28,6 +30,8 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
     where = f"{name} {revision or ''}".strip()
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=DOWNLOAD_PATTERNS))
+    # The order matters: GatedRepoError is a subclass of RepositoryNotFoundError, and all of these
+    # are HfHubHTTPError.
     except GatedRepoError:
         raise ModelError(
             "gated", "The makers of this model ask for consent first.", where=where,
@@ -54,7 +58,11 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
 
 
 def verify_blobs(folder: Path, files: dict[str, str]) -> None:
-    """The hub names large files by their SHA-256, and its cache keeps that name: compare. Errors: `ModelError`."""
+    """Compare files with the hub's cache, which names large blobs by their SHA-256.
+
+    Errors: `ModelError` when a file has changed since the download.
+    """
+    # Small files are named by their git SHA-1 (40 digits) instead and are skipped.
     names = {name: (folder / name).resolve().name for name in files}
     changed = [name for name, blob in names.items() if SHA256.fullmatch(blob) and blob != files[name]]
     if changed:

@@ -1,9 +1,9 @@
-"""A conversation as the variables of one chat template: the same message under the names that this template reads.
+"""Format a conversation as the variables of one chat template, under the keys that it reads.
 
-transformers asks for arguments of tool calls as an object, and nearly every template writes them with `tojson`. A
-template that puts them together as text ("..." + call.arguments) takes only JSON text; which of the two it is shows
-when a call is rendered in both forms. Reasoning has two names, as transformers gives it: `reasoning_content`, and
-`thinking`, which templates in the manner of gpt-oss read.
+transformers passes the arguments of tool calls as an object, and nearly every template writes them
+with `tojson`. A template that concatenates them as text ("..." + call.arguments) accepts only JSON
+text; rendering one call in both forms shows which of the two it needs. Reasoning is passed under
+two keys, as in transformers: `reasoning_content`, and `thinking`, which gpt-oss templates read.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from typing import Any
 from tunesmith.models.template_process import Conversation, TemplateProcess
 from tunesmith.records import Message
 
+# Strings that no template contains, so that finding them in the text proves they were rendered.
 _NAME, _KEY, _VALUE = "qzxname", "qzxkey", "qzxvalue"
 _FUNCTION = {"name": _NAME, "description": "probe", "parameters": {"type": "object", "properties": {}}}
 _TOOLS = [{"type": "function", "function": _FUNCTION}]
@@ -20,20 +21,20 @@ _TOOLS = [{"type": "function", "function": _FUNCTION}]
 
 @dataclass(frozen=True)
 class MessageFormat:
-    """The form of arguments that one template takes."""
+    """Whether one template takes the arguments of tool calls as JSON text instead of an object."""
 
     arguments_as_text: bool = False
 
     def format_messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """The messages as this template reads them."""
+        """The messages as dictionaries in the form that this template reads."""
         read = [message.as_dict(arguments_as_text=self.arguments_as_text) for message in messages]
         return [{"thinking": one["reasoning_content"], **one} if "reasoning_content" in one else one for one in read]
 
 
 def detect_message_format(process: TemplateProcess, name: str) -> MessageFormat:
-    """What the template called `name` takes, seen by rendering a tool call.
+    """The message format of the template called `name`, found by rendering a tool call.
 
-    Errors: `TemplateFailed` with `is_limit` when it goes over a limit.
+    Errors: `TemplateFailed` with `is_limit` when the template exceeds a limit.
     """
     call = {"id": "probe0000", "type": "function", "function": {"name": _NAME, "arguments": {_KEY: _VALUE}}}
     probe = (Message("user", "probe"), Message("assistant", "", tool_calls=(call,)))
@@ -43,7 +44,7 @@ def detect_message_format(process: TemplateProcess, name: str) -> MessageFormat:
 
 
 def _is_call_rendered(process: TemplateProcess, name: str, messages: list[dict[str, Any]]) -> bool:
-    """Whether name and arguments stand in the text, neither with escaped quotes nor in Python's own form."""
+    """Whether name and arguments appear, neither with escaped quotes nor as a Python literal."""
     ((text,),) = process.render([Conversation(name, messages, _TOOLS, [(len(messages), False)])])
     is_there = isinstance(text, str) and all(mark in text for mark in (_NAME, _KEY, _VALUE))
     return is_there and f'\\"{_KEY}' not in str(text) and f"'{_KEY}'" not in str(text)

@@ -1,4 +1,4 @@
-"""Facts about a model that its config.json tells without loading it."""
+"""Facts about a model that can be read from its config.json without loading it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"
 
 
 def read_context_tokens(folder: Path | str) -> int | None:
-    """The longest sequence the model's positions allow; None when its settings do not say.
+    """The longest sequence in tokens that the model's positions allow; None when not specified.
 
     Errors: `ModelError` when there is no readable config.json.
     """
@@ -21,6 +21,7 @@ def read_context_tokens(folder: Path | str) -> int | None:
         raise build_unreadable_error(Path(folder), error) from None
     if settings is None:
         raise ModelError("no-config", "The model's settings are missing.", where=str(path), do="fetch the model again")
+    # A multimodal model nests the settings of its language model under text_config.
     inner = settings.get("text_config", settings)
     places = [inner] if isinstance(inner, dict) else []
     return next((one[key] for one in places for key in CONTEXT_KEYS if type(one.get(key)) is int), None)

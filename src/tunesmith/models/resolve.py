@@ -1,5 +1,5 @@
-"""From a model's name to a verified folder: embedded, local folder, hub name with revision, or an adapter on one of
-them."""
+"""Resolve a model name to a verified folder: embedded, local, hub name with revision, or
+adapter."""
 
 import difflib
 import os
@@ -20,12 +20,12 @@ from tunesmith.records import ModelIdentity, Run
 
 STEERING_FILES = (ADAPTER_SETTINGS, "config.json", WEIGHT_INDEX_FILE)
 WEIGHTS = (".safetensors", ".gguf", *PICKLE_SUFFIXES)
-"""What transformers or PEFT would load, or ask which files to load."""
+"""Suffixes of files that transformers or PEFT would load as weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A line of `tunesmith models`; `ready` means usable without a network."""
+    """One line of `tunesmith models`; `is_available` means usable without a network."""
 
     name: str
     source: Literal["embedded", "hub"]
@@ -35,11 +35,12 @@ class KnownModel:
 
 
 def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConverter | None = None) -> ModelIdentity:
-    """Exactly which weights a name means, every file verified.
+    """Identify exactly which weights a name refers to, with every file verified.
 
-    `name`: an embedded model, a folder (of a model, of an adapter in PEFT's format, or of a run, which means what it
-    trained), or a hub name `org/name`. `revision` counts for hub names. `convert_gguf` makes the embedded model when it
-    is not there; without it that is an error.
+    `name`: an embedded model, a folder, or a hub name `org/name`. A folder holds a model, an
+    adapter in PEFT's format, or a run, which stands for the model that it trained. `revision`
+    applies to hub names only. `convert_gguf` builds the embedded model when it is absent; without
+    it an absent one is an error.
     Errors: `ModelError`, always with what to do.
     """
     if name in get_embedded_models():
@@ -57,7 +58,7 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConv
 
 
 def list_known_models() -> list[KnownModel]:
-    """The embedded models, then the hub models that are on this machine."""
+    """The embedded models, then the hub models cached on this machine."""
     embedded = [
         KnownModel(name, "embedded", model.title, get_embedded_folder(name).is_dir(), str(get_embedded_folder(name)))
         for name, model in get_embedded_models().items()
@@ -68,13 +69,14 @@ def list_known_models() -> list[KnownModel]:
 
 
 def is_folder_path(name: str) -> bool:
-    """An existing folder, or what can only be meant as a path: `./x`, `../x`, `~/x`, `/x`, `a/b/c`, `C:\\x`."""
+    """Whether a folder exists, or the name can only be a path: `./x`, `~/x`, `/x`, `a/b/c`,
+    `C:\\x`."""
     is_pathlike = name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name
     return "\0" not in name and (is_pathlike or os.path.isdir(name))
 
 
 def _expand_path(name: str) -> Path:
-    # expanduser fails for a user that does not exist; such a name is then a plain name.
+    # expanduser raises for an unknown user (`~nobody/x`), so only the plain `~` is expanded.
     return Path(name).expanduser() if re.match(r"~(/|$)", name) else Path(name)
 
 
@@ -109,9 +111,9 @@ def _resolve_folder(name: str, convert_gguf: GgufConverter | None) -> ModelIdent
 
 
 def _refuse_planted(folder: Path) -> None:
-    """In a run's folder nothing may lie that steers how a model is loaded and that the run did not leave there.
+    """Refuse files in a run's folder that steer model loading and that the run did not write.
 
-    What our loader passes over is refused too: transformers and PEFT would take it from the same folder.
+    Files that our own loader ignores are refused too: transformers and PEFT would load them.
     Errors: `ModelError`.
     """
     if folder.name in ("adapter", "model") and (folder.parent / "run.json").is_file():
@@ -137,13 +139,14 @@ def _refuse_planted(folder: Path) -> None:
 
 
 def _find_adapter_folder(folder: Path) -> Path | None:
-    """Where the adapter of an adapter's or a run's folder is; None when it has none."""
+    """The folder of the adapter in an adapter's or a run's folder; None when there is none."""
     places = (folder, folder / "adapter")
+    # lexists: a dangling link counts as an adapter, so that it is reported and not passed over.
     return next((place for place in places if os.path.lexists(place / ADAPTER_SETTINGS)), None)
 
 
 def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelIdentity:
-    """The identity of the base model, with the adapter's folder and files added."""
+    """The identity of the base model with the adapter's folder and files added."""
     files, settings = inspect_adapter_folder(folder)
     base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     if not isinstance(base, str) or not base:
@@ -151,6 +154,7 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
             "no-base", "The adapter does not say which model it stands on.", where=str(folder / ADAPTER_SETTINGS),
             found="no base_model_name_or_path", do="write the base model's name or folder there",
         )  # fmt: skip
+    # Checked before resolving, because a base that names its own adapter would recurse forever.
     if is_folder_path(base) and _find_adapter_folder(_expand_path(base)) is not None:
         raise ModelError(
             "adapter-on-adapter", "The adapter stands on another adapter.", where=str(folder), found=base,
@@ -165,11 +169,13 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
 def _verify_run_files(
     tuned: Path, files: Mapping[str, str], base_files: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """What a run left in its folder, and the model below an adapter, must be what the run knows."""
+    """Compare a run's files, and the base model below its adapter, with the hashes the run
+    recorded."""
     if tuned.name not in ("adapter", "model") or not (tuned.parent / "run.json").is_file():
         return
     run = Run.read(tuned.parent / "run.json")
     known = run.adapter_files
+    # A recorded file that exists but is not listed is one that does not change answers.
     compared = [name for name in known if name in files or not (tuned / name).is_file()]
     added = [name for name in files if known and name not in known]
     changed = [f"{tuned.name}/{name}" for name in (*compared, *added) if files.get(name) != known.get(name)]

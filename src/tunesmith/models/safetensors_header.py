@@ -1,11 +1,12 @@
-"""Read the header of a safetensors file in pure Python and refuse everything that is not exactly one.
+"""Parse the header of a safetensors file in pure Python and refuse anything that is malformed.
 
-A weights file comes from strangers. Before any library maps it into memory, its header is checked here: length within
-bounds, JSON without a repeated key (the Rust reader takes the last one silently), shapes that fit the byte ranges,
-and ranges that cover the data without hole or overlap. The tensors themselves are never read.
+A weights file comes from untrusted sources. Before any library maps it into memory, its header is
+checked here: length within bounds, JSON without a repeated key (the Rust reader silently takes the
+last one), shapes that fit the byte ranges, and ranges that cover the data without hole or overlap.
+The tensors themselves are never read.
 
-Format: 8 bytes little-endian header length n, n bytes JSON {name: {dtype, shape, data_offsets: [begin, end]}}, then
-data. Source: the format description in the README of the safetensors project.
+Format: 8 bytes little-endian header length n, n bytes JSON {name: {dtype, shape, data_offsets:
+[begin, end]}}, then data. Source: the format description in the README of the safetensors project.
 """
 
 import json
@@ -18,8 +19,8 @@ from typing import Any
 from tunesmith.atomic_io import open_regular_file
 from tunesmith.errors import ModelError
 
-# A model of 1,000 layers with 100 tensors each, 250 bytes for each of them; more is an attack on memory or time.
-# (The reference reader allows 100 MB, which takes seconds and a gigabyte in Python.)
+# A model of 1,000 layers with 100 tensors each, 250 bytes of header for each tensor; more is an
+# attack on memory or time. (The reference reader allows 100 MB: seconds and a gigabyte in Python.)
 MAX_TENSORS = 100_000
 MAX_HEADER_BYTES = 250 * MAX_TENSORS
 MAX_NAME_CHARACTERS = 1_000
@@ -32,7 +33,7 @@ DTYPE_BITS = {
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
-    """One tensor's entry in the header; `begin` and `end` are bytes after the header."""
+    """One tensor's entry in the header; `begin` and `end` are byte offsets after the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -45,7 +46,7 @@ class TensorEntry:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """The tensors that a safetensors file holds, by name.
+    """The tensors described by a safetensors file, by name.
 
     Errors: `ModelError` naming the first thing that is wrong with the file.
     """
@@ -54,7 +55,8 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What whoever wrote a safetensors file noted in its header. Errors: as `read_header`."""
+    """The free-form text metadata (`__metadata__`) of a safetensors file. Errors: as
+    `read_header`."""
     _, metadata = _read_header_and_metadata(path)
     return metadata
 
@@ -63,6 +65,7 @@ def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[
     with open_regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
+        # Checked before reading: the length is untrusted and would be allocated at once.
         if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
             raise _build_broken_error(path, f"a header length of {length:,} in a file of {size:,} bytes")
         header = file.read(length)
@@ -77,6 +80,8 @@ def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[
 
 
 def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
+    # json.loads keeps the last of two equal keys, other readers the first: check and use would
+    # differ.
     def reject_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -100,8 +105,10 @@ def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
             raise _build_broken_error(path, f"an entry for tensor {name[:80]!r} that does not fit the format")
     if len(name) > MAX_NAME_CHARACTERS or dtype not in DTYPE_BITS:
         raise _build_broken_error(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
+    # 2**48 elements is beyond any model and keeps the product below from growing without bound.
     if not all(type(extent) is int and 0 <= extent < 2**48 for extent in shape) or len(shape) > 16:
         raise _build_broken_error(path, f"tensor {name[:80]!r} with an impossible shape")
+    # Compared in bits because F4 and F6 elements do not fill a byte.
     bits = math.prod(shape) * DTYPE_BITS[dtype]
     if not 0 <= begin <= end or bits != (end - begin) * 8:
         raise _build_broken_error(path, f"tensor {name[:80]!r} whose shape does not fit its byte range")
@@ -110,6 +117,7 @@ def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
 
 def _check_cover(path: Path, tensors: dict[str, TensorEntry], data_bytes: int) -> None:
     position = 0
+    # Empty tensors have begin == end, so `end` breaks ties and they come before their neighbor.
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != position:
             raise _build_broken_error(path, f"a hole or an overlap before tensor {name[:80]!r}")

@@ -1,11 +1,11 @@
-"""Render a stranger's chat templates in one child process that lives as long as their tokenizer.
+"""Render untrusted chat templates in one child process that lives as long as their tokenizer.
 
-Every rendering has at most `seconds` of processor time and the process at most `most_bytes` of
-address space; the kernel holds both, so no way of being slow or large gets around them. The child
-has nothing of our environment and writes no file. What it is asked goes in batches, so that a
-rendering costs hardly more than here (docs/decisions/096).
+Every rendering has at most `seconds` of processor time and the process at most `max_bytes` of
+address space. The kernel enforces both, so no kind of slowness or growth gets around them. The
+child inherits no environment variables and can write no file. Requests are sent in batches, so that
+a rendering costs hardly more than in this process (docs/decisions/096).
 
-When a limit is met, the child ends, and no other rendering is tried.
+Once a limit is hit, the child ends and nothing else is rendered.
 """
 
 import json
@@ -29,14 +29,15 @@ from tunesmith.models.template_worker import TemplateFailed
 MAX_RENDERING_SECONDS = 2.0
 MAX_BYTES = 512 * 2**20
 MAX_STALLED_SECONDS = 120.0
-"""How long to wait for a child that takes no processor time. One that does is never given up: the kernel ends it at
-its own limit, which a busy machine cannot make shorter."""
+"""How long to wait for a child that uses no processor time. A child that does is never abandoned:
+the kernel ends it at its own limit, which a busy machine cannot shorten."""
 POLL_SECONDS = 5.0
 BATCH_SIZE = 128
 
 
 class Conversation(NamedTuple):
-    """One conversation and which of its beginnings are rendered: (how many messages, open answer)."""
+    """A conversation and its prefixes to render: (number of messages, whether the answer is
+    open)."""
 
     template: str
     messages: Sequence[Mapping[str, Any]]
@@ -45,7 +46,7 @@ class Conversation(NamedTuple):
 
 
 class TemplateProcess:
-    """Named templates and the child process that renders them; the child begins when it is needed."""
+    """Named templates and the child process that renders them, started on first use."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class TemplateProcess:
         max_bytes: int = MAX_BYTES,
         stalled_seconds: float = MAX_STALLED_SECONDS,
     ) -> None:
-        """`shared` are variables that every rendering sees, besides messages and tools."""
+        """`shared` holds variables that every rendering sees, in addition to messages and tools."""
         self._templates = dict(templates)
         self._start_frame = [seconds, max_bytes, self._templates, dict(shared)]
         self._stalled_seconds = stalled_seconds
@@ -68,13 +69,13 @@ class TemplateProcess:
         self._lock = threading.Lock()
 
     def get_template(self, name: str) -> str:
-        """The template of this name."""
+        """The source text of the template with this name."""
         return str(self._templates[name])
 
     def render(self, conversations: Sequence[Conversation]) -> list[list[str | TemplateFailed]]:
-        """For each conversation the text of each beginning, or why there is none.
+        """For each conversation the text of each prefix, or why it could not be rendered.
 
-        Errors: `TemplateFailed` with `is_limit` when a limit is met, and ever after.
+        Errors: `TemplateFailed` with `is_limit` when a limit is hit, and on every later call.
         """
         with self._lock:
             answers: list[list[str | TemplateFailed]] = []
@@ -89,18 +90,21 @@ class TemplateProcess:
             frame = json.dumps(batch).encode()
         except RecursionError:
             return [[TemplateFailed("it is nested too deeply")] * len(one.prefixes) for one in batch]
-        for attempt in (1, 2):  # a child that was ended from outside is begun again, once
+        # A child that something else killed (not a limit of ours) is restarted once.
+        for attempt in (1, 2):
             child = self._child or self._start_child()
             try:
                 _write_frame(child, frame)
                 return _parse_texts(_read_frame(child, self._stalled_seconds))
             except (OSError, EOFError, TimeoutError, ValueError, TemplateFailed) as error:
                 self._stop_child()
+                # The CPU timer of the child raises SIGPROF: that is how a time limit shows here.
                 is_limit = isinstance(error, TemplateFailed) or child.wait() == -signal.SIGPROF
                 if isinstance(error, TemplateFailed):
                     self._limit_error = error
                 elif not is_limit:
                     self._limit_error = TemplateFailed(_explain_failure(child, error), is_limit=True)
+                # TimeoutError is a subclass of OSError, but a stalled child is no lost child.
                 is_gone = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
                 if attempt == 2 or not is_gone or is_limit:
                     break
@@ -108,6 +112,7 @@ class TemplateProcess:
         raise self._limit_error
 
     def _start_child(self) -> "subprocess.Popen[bytes]":
+        # -P keeps the current folder off sys.path: a json.py there would run as our module.
         command = [sys.executable, "-P", "-m", "tunesmith.models.template_worker"]
         environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
         child = subprocess.Popen(
@@ -118,8 +123,9 @@ class TemplateProcess:
             stderr=subprocess.DEVNULL,
         )
         self._child = child
+        # finalize also runs at interpreter exit, so no child outlives a tokenizer.
         self._finalizer = weakref.finalize(self, _kill_child, child)
-        with suppress(OSError):  # it is gone already: reading its answer will tell
+        with suppress(OSError):  # the child is gone already: reading its answer reports why
             _write_frame(child, json.dumps(self._start_frame).encode())
         return child
 
@@ -130,6 +136,7 @@ class TemplateProcess:
 
 
 def _parse_texts(raw: bytes) -> list[list[str | TemplateFailed]]:
+    # JSON escapes lone surrogates as \ud...: without one in the raw bytes no text needs the check.
     has_surrogates = b"\\ud" in raw
     answers: list[list[str | TemplateFailed]] = []
     for items in json.loads(raw):
@@ -141,6 +148,7 @@ def _parse_texts(raw: bytes) -> list[list[str | TemplateFailed]]:
                     raise TemplateFailed(item[0], is_limit=True)
                 texts.append(TemplateFailed(item[0]))
                 continue
+            # A number is the length of a prefix of the first text, which saves sending it again.
             text = item if first is None or isinstance(item, str) else first[:item]
             first = text if first is None else first
             texts.append(_check_surrogates(text) if has_surrogates else text)
@@ -149,7 +157,8 @@ def _parse_texts(raw: bytes) -> list[list[str | TemplateFailed]]:
 
 
 def _check_surrogates(text: str) -> str | TemplateFailed:
-    """Half a surrogate pair from a damaged file would end in the tokenizer as a TypeError."""
+    """Reject half of a surrogate pair from a damaged file, on which the tokenizer raises
+    TypeError."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -158,13 +167,14 @@ def _check_surrogates(text: str) -> str | TemplateFailed:
 
 
 def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> bytes:
-    """The next frame. Errors: `EOFError` when the child ended, `TimeoutError` when it has stopped working."""
+    """The next frame. Errors: `EOFError` when the child ended, `TimeoutError` when it stalled."""
     assert child.stdout is not None
     worked, since = _measure_cpu_seconds(child.pid), time.monotonic()
     pieces: list[bytes] = []
     needed, size = 8, 0
     while size < needed:
         if not select.select([child.stdout], [], [], min(POLL_SECONDS, stalled_seconds))[0]:
+            # Measure processor time, not wall time: on a busy machine a sound child is only slow.
             now = _measure_cpu_seconds(child.pid)
             if now > worked:
                 worked, since = now, time.monotonic()
@@ -183,7 +193,8 @@ def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> byt
 
 
 def _measure_cpu_seconds(process: int) -> float:
-    """What it has taken so far; infinite once it has ended, so that its end is read instead."""
+    """CPU seconds used so far; infinite once the process has ended, so that its end is read
+    instead."""
     try:
         times = psutil.Process(process).cpu_times()
     except psutil.Error:
@@ -192,7 +203,7 @@ def _measure_cpu_seconds(process: int) -> float:
 
 
 def _explain_failure(child: "subprocess.Popen[bytes]", error: Exception) -> str:
-    """Why there is no text although the template met no limit of its own."""
+    """Why there is no text although the template hit no limit of its own."""
     if isinstance(error, TimeoutError):
         return "the process that renders it was given no processor time; the machine is too busy"
     return f"the process that renders it ended with exit code {child.wait()}"

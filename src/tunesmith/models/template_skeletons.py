@@ -1,16 +1,15 @@
-"""Which chat templates copy what messages say without looking at it, and rendering those by pasting.
+"""Detect templates that copy message contents without inspecting them, and render those by pasting.
 
-Most templates write a message's content between fixed pieces of text and never ask what it says.
-For such a template the text of a conversation follows from the roles alone: it is rendered once for
-each sequence of roles, with placeholders for the contents, and every other conversation of these
-roles is made by putting its contents in their places. That is exact, and many times cheaper than
-running the template.
+Most templates write a message's content between fixed pieces of text and never test it. For such a
+template the text of a conversation follows from the roles alone: it is rendered once for each
+sequence of roles, with placeholders for the contents, and every other conversation with these roles
+is made by inserting its contents. That is exact, and many times cheaper than running the template.
 
 Whether a template is of this kind is read from its syntax tree and never guessed. `copies_contents`
 allows a content to be concatenated, trimmed, assigned and written, and nothing else: no condition,
-no other filter, no call, no index. Whatever it does not know makes it answer no, and then the
-template itself renders everything. Trimming is decided for contents that are not blank; others are
-left to the template.
+no other filter, no call, no index. Anything unknown makes it return False, and then the template
+itself renders everything. Trimming is decided for contents that are not blank; the others are left
+to the template.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +19,9 @@ from jinja2 import nodes
 from tunesmith.records import Message
 
 OPEN_MARKER, CLOSE_MARKER = "\ue000", "\ue001"
-"""Private-use characters around a placeholder's number; a content that has one is not pasted."""
+"""Private-use characters around a placeholder's number; a content that has one is never pasted."""
 TRIM_MARKER = "\u2003"
-"""An em space on both sides of a placeholder: trimming takes it away, and no template writes one."""
+"""An em space on both sides of a placeholder: trimming removes it, and no template writes one."""
 MAX_SKELETONS = 256
 LOOP_COUNTERS = {"first", "last", "index", "index0", "revindex", "revindex0", "length", "depth", "depth0"}
 TYPE_TESTS = {"defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "boolean"}
@@ -60,7 +59,7 @@ KNOWN_NODES = (
 )
 
 Slot = tuple[int, bool, bool]
-"""(position of the message, whether its content is stripped on the left, and on the right)."""
+"""(index of the message, whether its content is stripped on the left, and on the right)."""
 
 
 class _TemplateTree:
@@ -70,11 +69,12 @@ class _TemplateTree:
         self.parents: dict[int, nodes.Node] = {}
         self.all_nodes = list(_walk(template, self.parents))
         self.list_names, self.message_names, self.content_names = {"messages"}, set[str](), set[str]()
+        # To a fixed point: a name may be used above the assignment that reveals what it holds.
         while self._learn_names():
             pass
 
     def _learn_names(self) -> bool:
-        """Follow assignments and loops once; whether a name was new."""
+        """Follow assignments and loops once; return whether a new name was learned."""
         before = len(self.list_names) + len(self.message_names) + len(self.content_names)
         for node in self.all_nodes:
             if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name):
@@ -91,7 +91,7 @@ class _TemplateTree:
         return len(self.list_names) + len(self.message_names) + len(self.content_names) > before
 
     def is_list(self, node: nodes.Node) -> bool:
-        """All messages, or a slice of them."""
+        """Whether this is the list of all messages, or a slice of it."""
         if isinstance(node, nodes.Getitem):
             return isinstance(node.arg, nodes.Slice) and self.is_list(node.node)
         return isinstance(node, nodes.Name) and node.name in self.list_names
@@ -102,7 +102,7 @@ class _TemplateTree:
         return isinstance(node, nodes.Name) and node.name in self.message_names
 
     def is_content(self, node: nodes.Node) -> bool:
-        """What a message says, or a name that may hold text made of it."""
+        """Whether this is a message's content, or a name that may hold text made from it."""
         if isinstance(node, nodes.Name):
             return node.name in self.content_names and node.ctx == "load"
         return self._get_message_key(node) == "content"
@@ -115,7 +115,7 @@ class _TemplateTree:
         return None
 
     def is_harmless(self, node: nodes.Node) -> bool:
-        """Whether this place tells nothing of a content but by writing it."""
+        """Whether this node reveals nothing about a content other than by writing it."""
         if not isinstance(node, KNOWN_NODES):
             return False
         if isinstance(node, nodes.For) and self.is_list(node.iter):
@@ -126,7 +126,7 @@ class _TemplateTree:
             parent = self.parents[id(node)]
             return isinstance(parent, nodes.Getattr) and parent.attr in LOOP_COUNTERS
         if isinstance(node, nodes.Name) and node.ctx != "load":
-            # A name that once holds a content, a message or all of them holds nothing else.
+            # A name must stay one kind: a content, a message or the list of all messages.
             kinds = (self.list_names, self.message_names, self.content_names)
             return sum(node.name in kind for kind in kinds) <= 1
         if self.is_list(node):
@@ -148,7 +148,8 @@ class _TemplateTree:
     def _is_harmless_message(self, node: nodes.Node) -> bool:
         parent = self.parents[id(node)]
         if isinstance(parent, nodes.Getattr | nodes.Getitem):
-            key = self._get_message_key(parent)  # jinja2 finds a dictionary's methods under their names too
+            # jinja2 also resolves a dictionary's methods: `message.items` would read the contents.
+            key = self._get_message_key(parent)
             return isinstance(key, str) and not hasattr(dict, key)
         if isinstance(parent, nodes.Operand):  # 'tool_calls' in message
             compare = self.parents[id(parent)]
@@ -160,7 +161,8 @@ class _TemplateTree:
         return isinstance(parent, nodes.Assign | nodes.Test) and self._is_type_test(parent)
 
     def _is_harmless_content(self, node: nodes.Node) -> bool:
-        """Follow the text outward through what may be done with it, to where it is written or assigned."""
+        """Follow the text outward through permitted operations to where it is written or
+        assigned."""
         parent = self.parents[id(node)]
         if isinstance(parent, nodes.Output):
             return True
@@ -169,6 +171,7 @@ class _TemplateTree:
         if isinstance(parent, nodes.Test):
             return self._is_type_test(parent)
         if isinstance(parent, nodes.CondExpr):
+            # `x if content else y` tests the content; as a branch it is only passed on.
             return parent.test is not node and self._is_harmless_content(parent)
         if isinstance(parent, nodes.Filter):
             is_trim = parent.name in ("trim", "string") and not (parent.args or parent.kwargs)
@@ -191,7 +194,7 @@ def _walk(node: nodes.Node, parents: dict[int, nodes.Node]) -> Iterator[nodes.No
 
 
 def copies_contents(template: nodes.Template | None) -> bool:
-    """Whether the text follows from the roles, but for the contents copied into it; False where it is not known."""
+    """Whether the text follows from the roles, apart from copied contents; False when unknown."""
     if template is None:
         return False
     try:
@@ -202,10 +205,12 @@ def copies_contents(template: nodes.Template | None) -> bool:
 
 
 class SkeletonRenderer:
-    """Renders plain conversations of a template that copies contents, one run of it for each sequence of roles."""
+    """Renders plain conversations of a template that copies contents, running it once per role
+    sequence."""
 
     def __init__(self, render: Callable[[Sequence[Message], bool], str | None]) -> None:
-        """`render` runs the template itself, on (messages, open_answer); None where it refuses them."""
+        """`render` runs the template on (messages, open_answer) and returns None where it
+        refuses."""
         self._render = render
         self._skeletons: dict[tuple[object, ...], list[str | Slot] | None] = {}
 
@@ -222,7 +227,8 @@ class SkeletonRenderer:
         return None if skeleton is None else _fill_skeleton(skeleton, messages)
 
     def _make_skeleton(self, messages: Sequence[Message], open_answer: bool) -> list[str | Slot] | None:
-        """The fixed pieces and the slots between them; None where these messages do not come out so."""
+        """The fixed pieces and the slots between them; None where pasting differs from the
+        template."""
         placed = [
             Message(message.role, f"{TRIM_MARKER}{OPEN_MARKER}{i}{CLOSE_MARKER}{TRIM_MARKER}")
             for i, message in enumerate(messages)
@@ -235,16 +241,18 @@ class SkeletonRenderer:
         literal = pieces[0]
         for piece in pieces[1:]:
             number, _, rest = piece.partition(CLOSE_MARKER)
+            # A marker that is gone was trimmed by the template, so real contents are trimmed there
+            # too.
             is_left, is_right = not literal.endswith(TRIM_MARKER), not rest.startswith(TRIM_MARKER)
             skeleton += [literal if is_left else literal[:-1], (int(number), is_left, is_right)]
             literal = rest if is_right else rest[1:]
         skeleton.append(literal)
-        # Seen once on real contents: a proof by example beside the proof by the syntax tree.
+        # Verified once on real contents: a test by example in addition to the proof by syntax tree.
         return skeleton if _fill_skeleton(skeleton, messages) == self._render(messages, open_answer) else None
 
 
 def can_use_skeleton(messages: Sequence[Message]) -> bool:
-    """Whether these messages are nothing but roles and contents that can stand for placeholders."""
+    """Whether these messages are only roles and contents that can be pasted."""
     return all(map(_is_plain, messages))
 
 
@@ -263,7 +271,7 @@ def _fill_skeleton(skeleton: Sequence[str | Slot], messages: Sequence[Message]) 
 
 
 def _is_plain(message: Message) -> bool:
-    """Nothing but a role and a content that is not blank and holds no mark."""
+    """Whether a message is only a role and a content that is not blank and holds no marker."""
     if message.tool_calls or message.name or message.tool_call_id or message.reasoning:
         return False
     content = message.content

@@ -1,13 +1,13 @@
-"""Render a chat template as transformers renders it, with a border around it.
+"""Render a chat template as transformers does, inside a sandbox with limits.
 
-A template is a program from strangers. It runs in jinja2's immutable sandbox, which gives it no
-way to files or to Python itself. The sandbox does not limit time or memory, and a template that
-is quick for one conversation may never end for another, so every rendering is made in a child
-process with limits on both (`template_process.py`); this module is what runs in there.
+A template is a program from an untrusted source. It runs in jinja2's immutable sandbox, which gives
+it no access to files or to Python itself. The sandbox does not limit time or memory, and a template
+that is fast for one conversation may never end for another, so every rendering runs in a child
+process with limits on both (`template_process.py`); this module is the program of that child.
 
 The environment equals transformers': trim_blocks, lstrip_blocks, loop controls, `{% generation %}`,
 `tojson` without HTML escapes, `raise_exception`, `strftime_now`.
-tests/parity/test_parity_tokenizer.py holds the two side by side.
+tests/parity/test_parity_tokenizer.py compares the two.
 """
 
 import json
@@ -30,7 +30,7 @@ MAX_REPEATED_CHARACTERS = 2**20
 
 
 class TemplateFailed(Exception):
-    """A template refused the conversation, failed on it, or met a limit; the text is the reason."""
+    """A template refused the conversation, failed on it, or hit a limit; the text is the reason."""
 
     def __init__(self, why: str, *, is_limit: bool = False) -> None:
         super().__init__(why)
@@ -38,7 +38,8 @@ class TemplateFailed(Exception):
 
 
 class GenerationTag(Extension):
-    """`{% generation %}...{% endgeneration %}` marks the answers for other tools; here its body is simply rendered."""
+    """`{% generation %}...{% endgeneration %}` marks answers for other tools; only its body is
+    rendered."""
 
     tags = {"generation"}  # noqa: RUF012  jinja2 declares it as a plain set
 
@@ -49,11 +50,12 @@ class GenerationTag(Extension):
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """The sandbox, and no `'a' * 10**10`: repeating and powers go through a check first."""
+    """The sandbox with checked `*` and `**`, so that `'a' * 10**10` is refused."""
 
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        # One allocation can exceed the address space before the timer fires: check the size first.
         sized, number = (left, right) if hasattr(left, "__len__") else (right, left)
         if operator == "*" and hasattr(sized, "__len__") and len(sized) * number > MAX_REPEATED_CHARACTERS:
             raise TemplateFailed("it repeats a text too often", is_limit=True)
@@ -81,7 +83,7 @@ def _make_environment() -> BoundedEnvironment:
 
 
 def parse_template(template: str) -> nodes.Template | None:
-    """Its syntax tree; None where it has none. Parsing runs nothing of it."""
+    """The template's syntax tree; None for a syntax error. Parsing executes nothing."""
     try:
         return _make_environment().parse(template)
     except (jinja2.TemplateError, RecursionError):
@@ -100,11 +102,12 @@ def _compile(template: str) -> jinja2.Template:
 def render_template(template: str, variables: dict[str, Any]) -> str:
     """The template's text for these variables.
 
-    Errors: `TemplateFailed` with the template's own reason, or with the limit that it met.
+    Errors: `TemplateFailed` with the template's own reason, or with the limit that it hit.
     """
     pieces: list[str] = []
     length = 0
     try:
+        # Streamed piece by piece, so that an endless text is stopped while it is still small.
         for piece in _compile(template).generate(**variables):
             pieces.append(piece)
             length += len(piece)
@@ -126,13 +129,13 @@ def render_template(template: str, variables: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Serve one parent: limit this process, then render what comes on standard input until it ends.
+    """Serve one parent: limit this process, then render requests from stdin until it closes.
 
     A frame is its length in 8 bytes and JSON. The first is [CPU seconds that a rendering may take,
-    address space in bytes, {name: template}, variables of every rendering]. Each other is a list of
-    conversations: [template's name, messages, tools, [[how many messages, open answer], ...]]. It is
-    answered by a frame with a list for each conversation, and in that for each rendering the text,
-    or its length where it is the beginning of the first one's, or [why it is refused, is a limit].
+    address space in bytes, {name: template}, variables of every rendering]. Every other is a list
+    of conversations: [template name, messages, tools, [[number of messages, open answer], ...]].
+    The reply is a frame with a list for each conversation, which holds for each rendering the text,
+    or its length where it is a prefix of the first one's, or [reason of the refusal, is a limit].
     """
     seconds, most_bytes, templates, shared = _read_frame() or sys.exit(0)
     _set_limits(most_bytes)
@@ -141,6 +144,7 @@ def main() -> None:
             _render_prefixes(templates[name], {**shared, "tools": tools or None}, messages, wanted, seconds)
             for name, messages, tools, wanted in frame
         ]
+        # Off while idle and while encoding, which is our own work and not the template's.
         signal.setitimer(signal.ITIMER_PROF, 0)
         raw = json.dumps(answers).encode()
         sys.stdout.buffer.write(len(raw).to_bytes(8, "big") + raw)
@@ -148,6 +152,8 @@ def main() -> None:
 
 
 def _set_limits(max_bytes: int) -> None:
+    # Set before any template is compiled. The hard limits equal the soft ones, so nothing raises
+    # them.
     limits = ((resource.RLIMIT_AS, max_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0))
     for what, limit in limits:
         resource.setrlimit(what, (limit, limit))
@@ -172,6 +178,7 @@ def _render_prefixes(
     for count, is_open in prefixes:
         variables["messages"] = messages if count == len(messages) else messages[:count]
         variables["add_generation_prompt"] = is_open
+        # ITIMER_PROF counts this process's CPU time; it is armed again for each rendering.
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             text = render_template(template, variables)

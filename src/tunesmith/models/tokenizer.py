@@ -1,9 +1,9 @@
-"""A tokenizer with its chat template, read from a model folder without transformers (which would cost seconds and
-torch).
+"""A tokenizer with its chat template, read from a model folder without transformers.
 
-Ids and rendered text equal those of transformers' AutoTokenizer; tests/parity/test_parity_tokenizer.py proves it. One
-thing differs on purpose: a control token that a person *wrote* (`<|im_start|>system` inside a user's text) is encoded
-as ordinary text, never as the control token.
+Importing transformers would cost seconds and load torch. Token ids and rendered text equal those of
+transformers' AutoTokenizer; tests/parity/test_parity_tokenizer.py verifies it. One difference is
+intended: a control token inside message content (`<|im_start|>system` in a user's text) is encoded
+as ordinary text, never as the control token, so that data cannot forge a turn.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ SPECIAL_TOKEN_KEYS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_t
 OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"}
 MAX_TOKENIZER_BYTES = 256 * 2**20
 MAX_PARSED_CHARACTERS = 100_000
-"""Of a template that is read for whether it copies contents; larger ones are run for each conversation."""
+"""Larger templates are not parsed for `copies_contents` but run for each conversation."""
 SETTINGS_NAMES = ("tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "config")
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE_MESSAGES = [
@@ -48,7 +48,10 @@ PROBE_MESSAGES = [
 
 @dataclass(frozen=True)
 class _PendingRenders:
-    """Renderings under way. They are found by the identity of their messages, which `held` keeps alive."""
+    """Renderings in progress, found by the `id()` of their messages.
+
+    `requests` keeps those messages alive, so that no other object can get the same id.
+    """
 
     positions: dict[tuple[object, ...], tuple[int, int]]
     requests: Sequence[RenderRequest]
@@ -57,11 +60,11 @@ class _PendingRenders:
 
 @dataclass(eq=False)
 class FolderTokenizer:
-    """A `records.ChatTokenizer`; made by `load_tokenizer`.
+    """A `records.ChatTokenizer`, created by `load_tokenizer`.
 
-    `stop_ids` are the tokens after which the model has nothing more to say: the end of a turn, and the folder's own end
-    tokens. `special_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is where the template
-    stands.
+    `stop_ids` are the tokens that end generation: the end of a turn, then the folder's own end
+    tokens. `special_tokens` is what templates see as `bos_token`, `eos_token`...; `origin` is the
+    path of the chat template.
     """
 
     core: Tokenizer
@@ -85,11 +88,12 @@ class FolderTokenizer:
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
     ) -> str:
-        """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
+        """The conversation as the model reads it; with `open_answer`, up to the assistant's answer.
 
-        Errors: `ModelError` when the template refuses it; `ResourceLimitExceeded` when it takes too long or too much
-        memory.
+        Errors: `ModelError` when the template refuses the conversation; `ResourceLimitExceeded`
+        when it takes too much time or memory.
         """
+        # From cheapest to most expensive: paste into a skeleton, take a finished batch, render now.
         known: str | TemplateFailed | None = None
         if self._skeleton_renderer is not None and not tools:
             known = self._skeleton_renderer.render(messages, open_answer=open_answer)
@@ -106,9 +110,9 @@ class FolderTokenizer:
         )  # fmt: skip
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
-        """Begin to render what `render` will soon be asked for; the last two calls are remembered.
+        """Start rendering what `render` will soon need; the last two calls are remembered.
 
-        The work is done in the template's process while this one goes on. `render` raises what went wrong.
+        The template's process works while this one continues. `render` raises any error.
         """
         if self._skeleton_renderer is not None:
             requests = [one for one in requests if one[1] or not can_use_skeleton(one[0])]
@@ -119,6 +123,7 @@ class FolderTokenizer:
             for i, (messages, tools, beginnings) in enumerate(requests)
             for j, (count, is_open) in enumerate(beginnings)
         }
+        # The previous call is kept too: its results may still be read while this batch renders.
         self._pending = [
             *self._pending[-1:],
             _PendingRenders(places, requests, self._worker.submit(self._render_now, requests)),
@@ -132,12 +137,13 @@ class FolderTokenizer:
         return None
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
-        """Whether what is rendered follows from the roles of these messages, with their contents copied into it."""
+        """Whether the text follows from the roles of these messages, with their contents copied
+        in."""
         return self._skeleton_renderer is not None and can_use_skeleton(messages)
 
     @cached_property
     def _skeleton_renderer(self) -> SkeletonRenderer | None:
-        """Renders plain conversations without running the template, where it copies what they say."""
+        """Renders plain conversations without running the template, where it copies contents."""
         template = self.templates.get_template("default")
         if len(template) > MAX_PARSED_CHARACTERS or not copies_contents(parse_template(template)):
             return None
@@ -168,7 +174,8 @@ class FolderTokenizer:
             ) from None  # fmt: skip
 
     def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
-        """How the template wants messages; most have no calls, and only these are written in more than one form."""
+        """The form in which the template reads messages. Only tool calls have more than one
+        form."""
         if not any(message.tool_calls for message in messages):
             return PLAIN_FORMAT
         if name not in self._formats:
@@ -176,34 +183,40 @@ class FolderTokenizer:
         return self._formats[name]
 
     def encode(self, texts: Sequence[str], content: Sequence[Sequence[CharRange]] | None = None) -> list[TokenizedText]:
-        """Token ids of rendered texts; nothing is added, nothing is cut. `content`: the ranges that a person wrote."""
+        """Token ids of rendered texts, with nothing added or truncated.
+
+        `content`: for each text the character ranges of message contents, in which control tokens
+        are encoded as ordinary text.
+        """
         encodings = self.core.encode_batch(list(texts), add_special_tokens=False)
         encoded = [TokenizedText(encoding.ids, encoding.offsets) for encoding in encodings]
         if self._control_pattern is None:
             return encoded
         for i, ranges in enumerate(content or ()):
+            # Rare, so the batch above encodes everything and only affected texts are encoded again.
             if any(True for _ in self._find_control_tokens(texts[i], ranges)):
                 encoded[i] = self._encode_without_controls(texts[i], ranges, encodings[i])
         return encoded
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of these ids without control tokens."""
+        """The text of these ids, without control tokens."""
         return str(self.core.decode(list(ids), skip_special_tokens=True))
 
     @cached_property
     def _control_pattern(self) -> re.Pattern[str] | None:
+        # `|` takes the first alternative that matches: a token must come before its own prefix.
         longest_first = sorted(self.control_tokens, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def _find_control_tokens(self, text: str, ranges: Sequence[CharRange]) -> Iterator[CharRange]:
-        """Where control tokens are spelled inside what a person wrote (a part of one is enough)."""
+        """The positions of control tokens in message contents; a partial overlap counts."""
         assert self._control_pattern is not None
         for match in self._control_pattern.finditer(text):
             if any(begin < match.end() and match.start() < end for begin, end in ranges):
                 yield match.span()
 
     def _encode_without_controls(self, text: str, ranges: Sequence[CharRange], plain: Encoding) -> TokenizedText:
-        """Keep the true control tokens of `plain`; encode the stretches between them in which none may be recognised.
+        """Keep the real control tokens of `plain`; encode the stretches between them literally.
 
         Stretches that spell no control token keep the tokens they have.
         """
@@ -215,6 +228,8 @@ class FolderTokenizer:
             is_end = t == len(plain.ids)
             if not is_end and not self._is_real_control(plain.ids[t], plain.offsets[t], spelled):
                 continue
+            # Stretches end at real control tokens, where the tokenizer splits the text anyway, so
+            # encoding a stretch alone gives the same tokens as encoding it within the text.
             begin = plain.offsets[stretch - 1][1] if stretch else 0
             end = len(text) if is_end else plain.offsets[t][0]
             if any(begin <= left and right <= end for left, right in spelled):
@@ -237,7 +252,8 @@ class FolderTokenizer:
         return frozenset(id for id, token in self.core.get_added_tokens_decoder().items() if token.special)
 
     def _get_literal_tokenizer(self, begin: int) -> Tokenizer:
-        """A tokenizer that recognises no control token; inside a text it adds no space at the beginning."""
+        """A tokenizer that recognizes no control token; past position 0 it adds no leading
+        space."""
         return self._literal_inside if begin else self._literal_first
 
     @cached_property
@@ -246,7 +262,8 @@ class FolderTokenizer:
 
     @cached_property
     def _literal_inside(self) -> Tokenizer:
-        # A SentencePiece-like tokenizer puts a space before the very first word only; a stretch is not the first.
+        # Metaspace "first" (SentencePiece) puts a space before the first word of a text; a stretch
+        # inside the text must not get one.
         parts = json.loads(self.core.to_str())
         pre = parts.get("pre_tokenizer") or {}
         for step in (pre, *pre.get("pretokenizers", ())):
@@ -256,10 +273,10 @@ class FolderTokenizer:
 
 
 def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> FolderTokenizer:
-    """The tokenizer of a model folder, or of the adapter on it where the adapter's folder has its own.
+    """The tokenizer of a model folder, or that of the adapter's folder if it has its own.
 
-    Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the template fails on a
-    short conversation; `ResourceLimitExceeded` when it is too costly.
+    Errors: `ModelError` when tokenizer.json, a chat template or an end token is missing, or the
+    template fails on a short conversation; `ResourceLimitExceeded` when it is too expensive.
     """
     files = list_model_files(Path(folder), Path(adapter) if adapter else None)
     try:
@@ -271,13 +288,14 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
     named = _read_special_tokens(settings, Path(folder))
     _check_added_tokens(core, settings, named, Path(folder))
     controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
-    # The same names as in transformers.
+    # The variables that transformers passes to a template, with the same names.
     process = TemplateProcess(
         {"default": templates.default, "tool_use": templates.tool_use}, {**named, "documents": None}
     )
     ends = _list_end_ids(settings, core, named)
     end_id = _get_token_id(core, _find_end_of_turn(process, templates, controls))
     beyond = _find_ids_without_embedding(core, settings["config"])
+    # dict.fromkeys removes duplicates and keeps the order: the first id is the end of a turn.
     stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
     if not stop_ids:
         raise ModelError(
@@ -306,7 +324,7 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
 
 
 def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer, str]:
-    """(the tokenizer, SHA-256 of its file); it neither cuts nor pads, whatever the file says."""
+    """(the tokenizer, SHA-256 of its file), with truncation and padding turned off."""
     path = files.get("tokenizer.json")
     if path is None:
         others = sorted(files.keys() & OTHER_VOCABULARIES)
@@ -318,6 +336,7 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
         )  # fmt: skip
     raw = read_regular_file(path, MAX_TOKENIZER_BYTES)
     try:
+        # utf-8-sig: some editors save a byte-order mark, at which the Rust parser fails.
         core = Tokenizer.from_str(raw.decode("utf-8-sig"))
     except Exception as error:  # the library raises a bare Exception for a file that it cannot read
         raise ModelError(
@@ -348,10 +367,11 @@ def _read_json(path: Path | None) -> dict[str, Any]:
 
 
 def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> dict[str, str]:
-    """bos_token, eos_token... as text. Errors: `ModelError` for what is no text."""
+    """bos_token, eos_token... as text. Errors: `ModelError` for a value that is not text."""
     named: dict[str, str] = {}
     for name in SPECIAL_TOKEN_KEYS:
         for place in ("tokenizer_config", "special_tokens_map"):
+            # An object instead of a text is a serialized AddedToken.
             given = settings[place].get(name)
             found = given.get("content") if isinstance(given, dict) else given
             if given is not None and not isinstance(found, str):
@@ -367,15 +387,16 @@ def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> d
 
 
 def _list_end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[str, str]) -> list[int]:
-    """The tokens that the folder says end an answer, generation settings first."""
+    """Ids of the tokens that the folder declares as end of an answer, generation settings first."""
     listed = settings["generation_config"].get("eos_token_id", settings["config"].get("eos_token_id"))
     ids = [*(listed if isinstance(listed, list) else [listed]), _get_token_id(core, named.get("eos_token"))]
+    # `type(...) is int` excludes True; ids beyond 32 bits would overflow in the Rust library.
     numbers = dict.fromkeys(id for id in ids if type(id) is int and 0 <= id < 2**32)
     return [id for id in numbers if core.id_to_token(id) is not None]
 
 
 def _find_ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> frozenset[int]:
-    """Ids of the tokenizer past the last row of the embedding; an embedding with more rows is usual."""
+    """Ids beyond the last row of the embedding. Extra rows are common (padding) and harmless."""
     text = config.get("text_config")
     rows = (text if isinstance(text, dict) else config).get("vocab_size", config.get("vocab_size"))
     if type(rows) is not int:
@@ -394,9 +415,14 @@ def _check_embedding_rows(core: Tokenizer, beyond: Set[int | None], folder: Path
 
 
 def _find_text_prefix(core: Tokenizer) -> str:
-    """The control token that tokenizer.json itself puts before a text, as transformers does for plain texts."""
+    """The control token that tokenizer.json itself prepends, as transformers does for plain texts.
+
+    Returns an empty string when there is none.
+    """
     with_them = core.encode("a").ids
     without = core.encode("a", add_special_tokens=False).ids
+    # When the text's own ids are not a suffix, something was appended too: look at the first id
+    # only.
     added = with_them[: len(with_them) - len(without)] if with_them[-len(without) :] == without else with_them[:1]
     first = core.id_to_token(added[0]) if added and added[0] not in without else None
     return first or ""
@@ -405,8 +431,11 @@ def _find_text_prefix(core: Tokenizer) -> str:
 def _check_added_tokens(
     core: Tokenizer, settings: Mapping[str, dict[str, Any]], named: Mapping[str, str], folder: Path
 ) -> None:
-    """Tokens that stand beside tokenizer.json and not in it: transformers adds them, so that every text that has one
-    would be other tokens there. A pad token stands in no text. Errors: `ModelError`."""
+    """Refuse tokens that the settings declare but tokenizer.json lacks.
+
+    transformers would add them, so that texts with them would get other ids there. Pad, unknown,
+    mask, separator and class tokens are exempt: they appear in no text. Errors: `ModelError`.
+    """
     told = settings["tokenizer_config"].get("added_tokens_decoder")
     added = [
         token.get("content") for token in (told if isinstance(told, dict) else {}).values() if isinstance(token, dict)
@@ -419,6 +448,7 @@ def _check_added_tokens(
     names = dict.fromkeys(name for name in (*settings["added_tokens"], *added) if isinstance(name, str) and name)
     unwritten = {named.get(role) for role in ("pad_token", "unk_token", "mask_token", "sep_token", "cls_token")}
     known = {token.content for token in core.get_added_tokens_decoder().values()} | unwritten
+    # A name that already is one token of the vocabulary changes nothing when it is added.
     split = [name for name in names if name not in known and len(core.encode(name, add_special_tokens=False).ids) > 1]
     if split:
         raise ModelError(
@@ -434,7 +464,8 @@ def _get_token_id(core: Tokenizer, token: str | None) -> int | None:
 
 
 def _find_end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
-    """The first control token after an assistant's answer, seen by rendering a short conversation."""
+    """The first control token after an assistant's answer, found by rendering a short
+    conversation."""
     try:
         ((text,),) = process.render([Conversation("default", PROBE_MESSAGES, (), [(len(PROBE_MESSAGES), False)])])
     except TemplateFailed as over:
@@ -446,4 +477,5 @@ def _find_end_of_turn(process: TemplateProcess, templates: ChatTemplates, contro
         )  # fmt: skip
     _, found, after = text.rpartition(PROBE_ANSWER)
     places = {token: after.find(token) for token in controls if token in after} if found else {}
+    # At the same place the longest token wins, as in the tokenizer.
     return min(places, key=lambda token: (places[token], -len(token)), default=None)

@@ -1,10 +1,10 @@
-"""How much a stranger's tokenizer can make of a text, read from its parts before it is used.
+"""Bound how much text an untrusted tokenizer can produce, from its parts and before it is used.
 
 A tokenizer file is a small program: normalizers and decoders that replace text, patterns that are
-matched with backtracking. Twenty replacements that double a text make a million of it, and a
-repeated repetition in a pattern needs exponential time. The parts are few and known, so there is an
-allow-list of them: each has a bound on how many characters it makes of one, the bounds multiply,
-and a tokenizer over the limit is refused. What is not known is refused too.
+matched with backtracking. Twenty replacements that double a text grow it a million times, and
+nested repetition in a pattern takes exponential time. The parts are few and known, so there is an
+allow-list: each part has a bound on the number of characters it makes from one, the bounds
+multiply, and a tokenizer over the limit is refused. Unknown parts are refused too.
 """
 
 import base64
@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from tunesmith.errors import ModelError
 
 MAX_GROWTH = 1_000
-"""Characters made of one. The largest of a sound tokenizer: 18 (compatibility forms) times 4 (bytes)."""
+"""Characters made from one. A sound tokenizer needs at most 18 (compatibility forms) x 4
+(bytes)."""
 MAX_ADDED_CHARACTERS = 64
 MAX_PATTERN_CHARACTERS = 10_000
 MAX_WORD_CHARACTERS = 10_000
@@ -34,11 +35,12 @@ STEP_GROWTH = {
 
 
 def check_bounds(core: Tokenizer, path: Path) -> None:
-    """Errors: `ModelError` when a part is not known, or what the parts may make of a text has no small bound."""
+    """Errors: `ModelError` for an unknown part, or when text can grow beyond `MAX_GROWTH`."""
     for kind in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         part = getattr(core, kind)
         if part is None:
             continue
+        # The Python objects hide most of their settings; their pickled state is the complete JSON.
         steps = list(_iterate_steps(json.loads(part.__getstate__())))
         growth = 1.0
         for step in steps:
@@ -74,6 +76,7 @@ def _bound_replacement(step: dict[str, Any], path: Path) -> float:
     if "String" in pattern:
         return max(1.0, len(content) / max(1, len(pattern["String"])))
     _check_pattern(pattern["Regex"], path)
+    # A pattern may match the empty string at every character, so content is added to each.
     return 1.0 + len(content)
 
 
@@ -89,7 +92,8 @@ def _bound_prefix(step: dict[str, Any], path: Path) -> float:
 
 
 def _bound_character_map(step: dict[str, Any], path: Path) -> float:
-    """SentencePiece's table: the length of a search tree, the tree, then replacements that end with a zero byte."""
+    """Growth of SentencePiece's table: 4 bytes size of the trie, the trie, NUL-terminated
+    replacements."""
     raw = base64.b64decode(step["precompiled_charsmap"])
     texts = raw[4 + int.from_bytes(raw[:4], "little") :].split(b"\0")
     return float(max(1, *map(len, texts)))
@@ -120,10 +124,13 @@ def _check_pattern(pattern: str, path: Path) -> None:
 
 
 def has_nested_repetition(pattern: str) -> bool:
-    """Whether a group that holds `*`, `+` or `{n,}` is itself repeated without a bound, as in `(a+)+`."""
+    """Whether a group that holds `*`, `+` or `{n,}` is itself repeated without bound, as in
+    `(a+)+`."""
     open_groups = [False]  # whether each open group holds an unbounded repetition; the pattern is the first
     i, before = 0, False
     while i < len(pattern):
+        # `closed`: whether this character ends a group with an unbounded repetition; a repetition
+        # directly after it (`before` in the next round) is the exponential case.
         character = pattern[i]
         closed = False
         if character == "\\":
@@ -146,6 +153,7 @@ def has_nested_repetition(pattern: str) -> bool:
 
 def _find_class_end(pattern: str, begin: int) -> int:
     i = begin + 1
+    # Oniguruma allows nested classes, and a `]` directly after `[` is an ordinary character.
     while i < len(pattern) and (pattern[i] != "]" or i == begin + 1):
         if pattern[i] == "[":
             i = _find_class_end(pattern, i)

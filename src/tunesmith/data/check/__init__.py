@@ -1,4 +1,4 @@
-"""Checking: one check a file, each from a context to problems. The door is `check_examples`."""
+"""Data checks: one per file, each from a context to problems. Entry point: `check_examples`."""
 
 from tunesmith.data.check.run_checks import check_examples
 

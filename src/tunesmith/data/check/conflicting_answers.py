@@ -1,4 +1,5 @@
-"""The same prompt with different answers: a model can learn one, and a scorer counts the other as wrong."""
+"""The same prompt with different answers: a model learns one, and a scorer counts the other as
+wrong."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +9,7 @@ from tunesmith.records import Example, Problem
 
 
 def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
+    """A warning for examples that share a prompt but not the answer, with the first pair."""
     found: list[int] = []
     pairs: list[tuple[int, int]] = []
     for same in _find_same_prompts(context):
@@ -25,7 +27,7 @@ def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
 
 
 def _describe_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> str:
-    """The first pair in the order of the data, for a person to look at."""
+    """The first pair in the order of the data, for the user to inspect."""
     if not pairs:
         return ""
     one, other = (context.examples[i] for i in min(pairs))
@@ -33,7 +35,10 @@ def _describe_pair(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> s
 
 
 def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
-    """Positions of examples that share a prompt, a list for each prompt that more than one has."""
+    """Indices of examples that share a prompt, one list for each prompt of more than one example.
+
+    Shapes: E = examples; K = those that are compared; G = groups of equal hashes.
+    """
     import numpy as np
 
     is_counted_E = np.ones(len(context.examples), bool)
@@ -45,11 +50,13 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     sorted_K = hashes_K[order_K]
     begins_G = np.flatnonzero(np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)])
     ends_G = np.append(begins_G, len(sorted_K))[1:]
-    is_shared_G = ends_G - begins_G > 1  # few are, and a list for each of the others would be as large as the data
+    # Select groups before making lists: most have one member, and a list each would be as large as
+    # the data.
+    is_shared_G = ends_G - begins_G > 1
     for begin, end in zip(begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True):
         yield places_K[order_K[begin:end]].tolist()
 
 
 def _has_one_right_answer(example: Example) -> bool:
-    """Of pairs and rated answers several for one prompt are the point."""
+    """Whether different answers are a conflict: pairs and rated answers have several by design."""
     return bool(example.prompt) and not example.rejected and example.is_desirable is None

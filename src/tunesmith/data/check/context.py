@@ -1,4 +1,4 @@
-"""What every check is given, and how it names the examples it has found."""
+"""The input of every check, and how checks report the examples that they find."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """A data set as read, perhaps with its test set, tokenizer and token limit. Costly views are made once.
+    """A data set with optional test set, tokenizer and token limit; derived data is cached.
 
-    `is_contamination_error`: whether held-out questions in training are errors; False where the run's own gate follows.
+    `is_contamination_error`: whether held-out questions in training are errors; False where the run
+    has its own gate for them.
     """
 
     loaded: LoadedDataset
@@ -33,21 +34,22 @@ class CheckContext:
 
     @property
     def examples(self) -> list[Example]:
+        """The examples of the data set under check, in file order."""
         return self.loaded.examples
 
     @cached_property
     def unusual(self) -> list[int]:
-        """Positions of the examples that are anything else than a question and an answer in words.
+        """Indices of the examples that are not just one question and one answer in plain words.
 
-        Nearly all examples of most data are that, and have nothing of what several checks ask for:
-        these look at the others alone.
+        Nearly all examples of most data are just that and cannot have most problems, so several
+        checks visit only the others.
         """
         examples = enumerate(self.examples)
         return [i for i, example in examples if not is_question_and_answer(example)]
 
     @cached_property
     def ids_E(self) -> "np.ndarray":
-        """The ids of the examples as numbers, shape (E,) uint64."""
+        """The ids of the examples as 64-bit integers, shape (E,) uint64."""
         import numpy as np
 
         if self.loaded.ids is not None:
@@ -56,7 +58,7 @@ class CheckContext:
 
     @cached_property
     def first_D(self) -> "np.ndarray":
-        """Positions of the first example of each id, in order."""
+        """Index of the first example with each id, ascending, shape (D,)."""
         import numpy as np
 
         _, first_D = np.unique(self.ids_E, return_index=True)
@@ -64,10 +66,10 @@ class CheckContext:
 
     @cached_property
     def prompt_hashes_E(self) -> "np.ndarray":
-        """64 bits of what each example asks, shape (E,) int64: equal questions, equal hashes. Good in this process.
+        """64-bit hash of each example's prompt, shape (E,) int64, valid in this process only.
 
-        Eight bytes instead of a text each; among a million examples two different questions meet once in 30 million
-        data sets.
+        Eight bytes instead of a text each. The probability that two different prompts of a million
+        examples collide is 1 in 30 million.
         """
         import numpy as np
 
@@ -75,14 +77,15 @@ class CheckContext:
 
     @cached_property
     def labels(self) -> list[str] | None:
+        """Each example's label, or None when the answers are not labels (`label_detection.py`)."""
         return detect_labels(self.examples)
 
     def report_problems(
         self, code: str, severity: Severity, found: Sequence[int], message: str, do: str
     ) -> Iterator[Problem]:
-        """One problem for each file that has examples in `found` (positions in `examples`).
+        """One problem for each file that has examples in `found` (indices into `examples`).
 
-        `message` goes on after "3 of 10 examples" with a verb.
+        `message` continues "3 of 10 examples" with a verb in the plural.
         """
         for part in self.loaded.spans:
             lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
@@ -100,9 +103,9 @@ class CheckContext:
 
 
 def is_question_and_answer(example: Example) -> bool:
-    """Whether it is one user message and one answer, neither blank, and nothing else but a group.
+    """Whether this is one user message and one answer, neither blank, with at most a group besides.
 
-    Reasoning inside the answer's text is a part of it, as long as an answer stands behind it.
+    Reasoning in the answer's text is part of it, as long as a final answer follows it.
     """
     messages = example.messages
     if len(messages) != 2 or example.rejected or example.tools or example.is_desirable is not None:
@@ -111,11 +114,12 @@ def is_question_and_answer(example: Example) -> bool:
     if question.role != "user" or answer.role != "assistant" or not _is_words(question) or not _is_words(answer):
         return False
     final = extract_final_answer(answer.content)
+    # Identity: `extract_final_answer` returns the same object when there is no reasoning.
     return final is answer.content or not is_blank(final)
 
 
 def _is_words(message: Message) -> bool:
-    """Whether it is a content that is not blank, and nothing else."""
+    """Whether a message is a content that is not blank, and nothing else."""
     return not (
         message.weight is not None
         or message.tool_calls

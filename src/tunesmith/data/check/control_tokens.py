@@ -1,5 +1,8 @@
-"""Control tokens spelled out in people's text. They are encoded as ordinary text, so they cannot end a turn; but mostly
-they say that the data was rendered with a chat template already, and the model would learn to write them."""
+"""Control tokens that are spelled out in message contents.
+
+They are encoded as ordinary text, so they cannot end a turn; but they usually mean that the data
+was rendered with a chat template before, and the model would learn to write them.
+"""
 
 import re
 from collections.abc import Iterator
@@ -27,19 +30,20 @@ COMMON_CONTROL_TOKENS = (
     "[INST]",
     "[/INST]",
 )
-"""The control tokens of common chat templates: data rendered for another model is as wrong as for this one."""
+"""The control tokens of common templates: data rendered for another model is just as wrong."""
 
 
 BLOCK = 256
-"""Examples whose texts are searched at once."""
+"""Examples whose texts are searched together."""
 MAX_CONTROL_TOKEN_FRACTION = 0.5
-"""Where a larger share of the examples spells control tokens, the data was rendered with a template."""
+"""If a larger fraction of the examples spells control tokens, the data was rendered before."""
 ANSWER_MARKER = re.compile(
     r"(?:^|\n)[ \t]*(?:#{2,3} ?\w+|assistant|bot|ai|gpt|model|response)[ \t]*:\s*\Z", re.IGNORECASE
 )
 
 
 def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
+    """Examples that spell a control token: an error when most do, else a warning."""
     tokens = sorted(
         {*COMMON_CONTROL_TOKENS, *(context.tokenizer.control_tokens if context.tokenizer else ())},
         key=len,
@@ -66,7 +70,7 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
-    """Prompts that end with a line of their own for the answer: a template of words is in the data already."""
+    """Prompts that end with a line such as `Answer:`: the data already contains a text template."""
     asked = 0
     found: list[tuple[int, str]] = []
     for i, example in enumerate(context.examples):
@@ -87,9 +91,9 @@ def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
 
 
 def _find_suspects(context: CheckContext, pattern: re.Pattern[str]) -> Iterator[tuple[int, Example]]:
-    """The examples of each block in whose texts, laid end to end, a control token is spelled.
+    """The examples of each block whose concatenated texts contain a control token.
 
-    One search through a block costs less than one for each text, and most data spells none.
+    One search through a block costs less than one for each text, and most data contains none.
     """
     examples = enumerate(context.examples)
     while block := list(islice(examples, BLOCK)):
@@ -99,7 +103,7 @@ def _find_suspects(context: CheckContext, pattern: re.Pattern[str]) -> Iterator[
 
 
 def _iterate_texts(example: Example) -> list[str]:
-    """All that people wrote in it."""
+    """All texts of an example that people or models wrote: contents and reasoning."""
     texts = [] if example.text is None else [example.text]
     for message in (*example.messages, *example.rejected) if example.rejected else example.messages:
         texts.append(message.content)

@@ -1,4 +1,4 @@
-"""Too few examples to learn from, or to measure with."""
+"""Too few examples to train on or to measure with."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,14 @@ from tunesmith.data.check.context import CheckContext
 from tunesmith.records import Problem
 
 MIN_EXAMPLES = 10
-"""Below this no side of a split means anything."""
+"""With fewer examples no split is meaningful."""
 
 MIN_RECOMMENDED_EXAMPLES = 200
 """A fifth of 200 is 40 test examples: a score of 50 % then has a 95 % interval of about ±15 points."""
 
 
 def check_size(context: CheckContext) -> Iterator[Problem]:
+    """An error below `MIN_EXAMPLES` different prompts, a warning below the recommended number."""
     import numpy as np
 
     sorted_E = np.sort(context.prompt_hashes_E)
@@ -22,8 +23,8 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
             code="data/too-few",
             severity="error" if different < MIN_EXAMPLES else "warning",
             count=different,
-            message=f"The number of different prompts is only {different:,}; intervals will be wide below "
-            f"{MIN_RECOMMENDED_EXAMPLES}.",
+            message=f"The number of different prompts is only {different:,}; "
+            f"intervals will be wide below {MIN_RECOMMENDED_EXAMPLES}.",
             do=f"give at least {MIN_EXAMPLES}, better {MIN_RECOMMENDED_EXAMPLES} or more",
             file=context.loaded.spans[0].file,
         )

@@ -1,4 +1,4 @@
-"""Exact duplicates: the same content twice. The first of each stays, the others are reported."""
+"""Exact duplicates: the same content twice. The first one is used, the others are reported."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,6 +7,7 @@ from tunesmith.records import Problem
 
 
 def check_duplicates(context: CheckContext) -> Iterator[Problem]:
+    """A warning for every example whose content occurred before, with the first pair."""
     import numpy as np
 
     is_repeated_E = np.ones(len(context.examples), bool)

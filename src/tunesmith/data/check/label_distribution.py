@@ -1,7 +1,7 @@
-"""Labels that are rare beside others: accuracy hides them, and a model may never answer them.
+"""Rare labels, which accuracy hides and a model may never predict, and unknown held-out labels.
 
-Labels of a given test set that no train example has: they cannot be learned, and often they say that none is known
-(-1 in GLUE).
+A label of a declared test set that no train example has cannot be learned, and often means that the
+true one is unpublished (-1 in GLUE).
 """
 
 from collections import Counter
@@ -15,10 +15,11 @@ from tunesmith.records import Problem
 
 MAX_SHOWN_CHARACTERS = 200
 IMBALANCE_RATIO = 10
-"""A label is rare when the commonest one has this many times its examples."""
+"""A label is rare when the most common one has this many times its examples."""
 
 
 def check_labels(context: CheckContext) -> Iterator[Problem]:
+    """A warning for examples with a rare label, and a problem for unknown held-out labels."""
     yield from _check_unseen(context)
     if not context.labels:
         return
@@ -37,7 +38,7 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_unseen(context: CheckContext) -> Iterator[Problem]:
-    """Held-out labels, of the same files or of a test file, that stand in no train example."""
+    """Held-out labels, of the same files or of a test file, that no train example has."""
     if context.loaded.declared_splits is None and context.test is None:
         return
     sides = context.loaded.declared_splits or ["train"] * len(context.examples)
@@ -67,5 +68,5 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
 
 
 def _shorten(label: str) -> str:
-    """A row of the data may be taken for a label, however long it is; a message names it by its beginning."""
+    """The label, truncated to 200 characters: a long text may be mistaken for a label."""
     return label if len(label) <= MAX_SHOWN_CHARACTERS else f"{label[:MAX_SHOWN_CHARACTERS]} …"

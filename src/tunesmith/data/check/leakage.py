@@ -1,6 +1,6 @@
-"""Held-out questions that stand in the training data too: `leaks.py` says which, and what a run does about them.
+"""Held-out questions in the training data; `contamination.py` defines them and what a run does.
 
-The severity is what a run makes of it: what stops one is an error here, likeness is a warning in both.
+The severity follows the run: what stops one is an error here, similarity is a warning in both.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ MAX_SHOWN_PAIRS = 2
 
 
 def check_leakage(context: CheckContext) -> Iterator[Problem]:
-    """Against a separate test file, and between the given splits of a folder."""
+    """Compare train with a separate test file, and with the declared splits of a folder."""
     sides = context.loaded.declared_splits
     if sides is None and context.test is None:
         return

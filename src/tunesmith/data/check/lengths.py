@@ -1,9 +1,9 @@
-"""Examples that the chat template refuses, and examples over the token limit with the share of the answer lost there.
-Of a pair both answers are tried.
+"""Examples that the chat template refuses, and examples over the token limit with their lost part.
 
-A token stands for at least one byte of text (control tokens for several), so a text with fewer bytes than the limit has
-tokens to spare is not tokenised at all. (A tokenizer that expands characters first can break this; `prepare_split`,
-which counts every token, then has the last word.)
+Both answers of a pair are checked. A token stands for at least one byte of text (control tokens for
+several), so a text with fewer bytes than the limit has tokens is not tokenized at all. (A tokenizer
+that expands characters first can break this; `prepare_split`, which counts every token, is
+decisive.)
 """
 
 from collections import defaultdict
@@ -18,15 +18,16 @@ from tunesmith.records import ChatTokenizer, Example, Problem
 BATCH_SIZE = 1024
 HEAD_CHARACTERS = 2**17
 CHARACTERS_OF_A_TOKEN = 16
-"""So many characters for each token of the limit are encoded: four times what a token of running text has."""
+"""Characters encoded for each token of the limit: four times the average in running text."""
 TOKENS_AT_A_CUT = 64
-"""The last tokens before a cut may be others than in the whole text."""
+"""The last tokens before a cut may differ from those of the whole text."""
 MAX_REASONS = 3
-"""Different reasons named in one message."""
+"""Different reasons listed in one message."""
 REPORTED_ELSEWHERE = ("no-answer", "empty-answer")
 
 
 def check_lengths(context: CheckContext) -> Iterator[Problem]:
+    """Errors for refused and too long examples; a warning for names that are not rendered."""
     if context.tokenizer is None:
         return
     from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES  # numpy
@@ -41,6 +42,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
         try:
             rendered: RenderedExample = renderer.render(example)
         except RenderError as error:
+            # Both answers of a pair may be refused: count the example once.
             refused[error.slug] += [i] if i not in refused[error.slug][-1:] else []
             if len(reasons[error.slug]) < MAX_REASONS:
                 reasons[error.slug][error.found] = None
@@ -76,16 +78,18 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
 
 
 def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) -> float | None:
-    """The share of the trained tokens that a cut after `limit` tokens loses; None where the text has no more.
+    """The fraction of trained tokens that a cut after `limit` tokens loses; None if it is shorter.
 
-    Of a very long text only the beginning is encoded, far beyond the limit: encoding takes 190 bytes and a microsecond
-    for each character. What the cut leaves is known then, and what follows is counted at as many characters a token.
+    Only the beginning of a very long text is encoded, far beyond the limit, because encoding takes
+    190 bytes and a microsecond per character. What the cut leaves is then known exactly; tokens
+    after the beginning are estimated from its tokens per character.
     """
     from tunesmith.data.tokenization import compute_loss_weights  # numpy
 
     head = _beginning(rendered, max(HEAD_CHARACTERS, CHARACTERS_OF_A_TOKEN * limit))
     encoded = tokenizer.encode([head.text], [head.content])
     tokens = len(encoded[0].ids)
+    # So many characters in so few tokens: the cut may affect the count, so encode everything.
     if head is not rendered and tokens <= limit + TOKENS_AT_A_CUT:
         head, encoded = rendered, tokenizer.encode([rendered.text], [rendered.content])
         tokens = len(encoded[0].ids)
@@ -99,7 +103,7 @@ def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) 
 
 
 def _beginning(rendered: RenderedExample, characters: int) -> RenderedExample:
-    """The rendered text up to there, itself where it is no longer."""
+    """The rendered text up to this many characters; the same object where it is not longer."""
     if len(rendered.text) <= characters:
         return rendered
     spans = [span._replace(end=min(span.end, characters)) for span in rendered.spans if span.begin < characters]
@@ -108,11 +112,11 @@ def _beginning(rendered: RenderedExample, characters: int) -> RenderedExample:
 
 
 IndexedAnswer = tuple[int, Example]
-"""The number of an example, and it with one of its answers."""
+"""The index of an example, and the example with one of its answers."""
 
 
 def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None) -> Iterator[IndexedAnswer]:
-    """The answers of which only rendering tells whether the template takes them and how long they are."""
+    """The answers whose acceptance or length only rendering can decide."""
     for i, whole in enumerate(context.examples):
         for answer in split_answers(whole):
             bound = renderer.bound_bytes(answer)
@@ -121,7 +125,7 @@ def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None
 
 
 def _render_ahead(answers: Iterator[IndexedAnswer], renderer: Renderer) -> Iterator[IndexedAnswer]:
-    """The same answers; a batch is rendered while the one before it is used."""
+    """The same answers; each batch is rendered in the background while the previous one is used."""
     batch = list(islice(answers, BATCH_SIZE))
     renderer.render_ahead([answer for _, answer in batch])
     while batch:

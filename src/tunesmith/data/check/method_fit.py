@@ -1,4 +1,4 @@
-"""Examples that the method cannot learn from: without what it compares, or all rated alike."""
+"""Examples that the method cannot learn from: without what it compares, or all with one rating."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tunesmith.records import Problem
 
 
 def check_method(context: CheckContext) -> Iterator[Problem]:
-    """Nothing is known where no method was named."""
+    """Errors for examples that do not fit the method; nothing when no method is given."""
     if context.method is None or not context.examples:
         return
     if misfit := find_mismatch(context.examples, context.method):
@@ -18,7 +18,8 @@ def check_method(context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_ratings(context: CheckContext) -> Iterator[Problem]:
-    """KTO moves wanted answers up and unwanted ones down from a common point: with one kind there is only one way."""
+    """KTO moves desirable answers up and undesirable ones down from a common reference: it needs
+    both."""
     ratings = {example.is_desirable for example in context.examples}
     if len(ratings) > 1 or None in ratings:  # a pair has one of each
         return

@@ -1,4 +1,4 @@
-"""Examples without an answer: nothing can be learned from them."""
+"""Examples without an answer, which teach nothing."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,8 @@ from tunesmith.records import Example, Message, Problem
 
 
 def check_answers(context: CheckContext) -> Iterator[Problem]:
-    """Last message not the assistant's, an empty answer, an empty text, or every answer with weight 0."""
+    """Errors and warnings for missing, empty, weightless or reasoning-only answers and empty
+    prompts."""
     unusual = [(i, context.examples[i]) for i in context.unusual]
     with_answer = [(i, example) for i, example in unusual if _has_answer(example)]
     found = [i for i, example in unusual if not _has_answer(example)]
@@ -54,7 +55,7 @@ def _has_answer(example: Example) -> bool:
 
 
 def _has_empty_prompt(example: Example) -> bool:
-    """Whether a user's turn is there and all of what stands before the answer is empty."""
+    """Whether there is a prompt and all of its messages are empty."""
     return bool(example.prompt) and all(map(_is_empty, example.prompt))
 
 
@@ -69,14 +70,15 @@ def _is_empty(message: Message) -> bool:
 
 
 def _has_empty_turn(example: Example) -> bool:
-    """Whether a trained answer before the last says nothing; of pairs and rated answers only the last is trained."""
+    """Whether a trained answer before the last is empty; pairs and rated answers train only the
+    last."""
     if example.rejected or example.is_desirable is not None:
         return False
     return any(m.is_trained and _is_empty(m) for m in example.prompt)
 
 
 def _has_rejected_answer(example: Example) -> bool:
-    """A pair needs both answers."""
+    """Whether the rejected answer of a pair is not empty; True for other examples."""
     return not example.rejected or not _is_empty(example.rejected[-1])
 
 

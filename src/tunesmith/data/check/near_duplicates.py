@@ -1,4 +1,4 @@
-"""Near duplicates: examples that differ in a word or two. Across the sides of a split they make a score too good."""
+"""Near duplicates: examples that differ in a word or two, which inflate a score across splits."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
@@ -15,7 +15,8 @@ PIECE = 4096
 
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
-    """Examples whose question and answer are at least 80 % alike to an earlier one, exact duplicates not counted."""
+    """Examples at least 80 % similar to an earlier one, question and answer, except exact
+    duplicates."""
     from tunesmith.data.check.minhash import find_similar_earlier  # numpy
 
     positions_D = context.first_D
@@ -31,7 +32,8 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
 
 
 class _LazyTexts(Sequence[str]):
-    """The texts of some examples, made when they are asked for: all of them at once would be a second copy."""
+    """The texts of some examples, built on demand: all together would be a second copy of the
+    data."""
 
     def __init__(self, examples: Sequence[Example], positions: "np.ndarray") -> None:
         self._examples, self._positions = examples, positions
@@ -40,7 +42,8 @@ class _LazyTexts(Sequence[str]):
         return len(self._positions)
 
     def __iter__(self) -> Iterator[str]:
-        for begin in range(0, len(self), PIECE):  # numbers of Python for all at once would take 32 MB of a million
+        # In pieces: all indices as Python ints would take 32 MB for a million examples.
+        for begin in range(0, len(self), PIECE):
             for position in self._positions[begin : begin + PIECE].tolist():
                 yield build_comparison_text(self._examples[position])
 
@@ -55,6 +58,6 @@ class _LazyTexts(Sequence[str]):
 
 
 def build_comparison_text(example: Example) -> str:
-    """The last question and its answer, normalised: what a reader would look at to tell copies."""
+    """The last question and its answer, normalized: what a reader would compare to find copies."""
     answer = example.answer_with_calls
     return normalize_text(f"{example.question} {answer}" if example.messages else answer)

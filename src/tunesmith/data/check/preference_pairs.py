@@ -1,4 +1,4 @@
-"""Preferences that say nothing: pairs whose two answers are one, answers preferred here and rejected there."""
+"""Preference data without information: equal answers in a pair, and contradictory preferences."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from tunesmith.records import Example, Message, Problem, dump_canonical_json
 
 
 def check_pairs(context: CheckContext) -> Iterator[Problem]:
+    """An error for pairs of equal answers, a warning for preferences in both directions."""
     examples = context.examples
     found = [i for i in context.unusual if examples[i].rejected and _has_same_answers(examples[i])]
     yield from context.report_problems(
@@ -26,13 +27,15 @@ def check_pairs(context: CheckContext) -> Iterator[Problem]:
 
 
 def _find_opposites(context: CheckContext) -> list[int]:
-    """Positions of the pairs that stand the other way round too, and of answers that are rated both ways."""
+    """Indices of pairs that also occur reversed, and of answers that are rated both ways."""
     placed: dict[tuple[int, bool], list[int]] = {}
     for i in context.unusual:
         example = context.examples[i]
         question = int(context.prompt_hashes_E[i])
         if example.rejected:
             chosen, rejected = hash(_get_answer_key(example.messages[-1])), hash(_get_answer_key(example.rejected[-1]))
+            # The pair without its order, and the order: opposite preferences differ only in the
+            # latter.
             low, high = sorted((chosen, rejected))
             key = hash((question, low, high)), chosen == low
         elif example.is_desirable is not None:
@@ -44,7 +47,8 @@ def _find_opposites(context: CheckContext) -> list[int]:
 
 
 def _has_same_answers(example: Example) -> bool:
-    """Spacing makes no difference: no method should learn to prefer a line end."""
+    """Whether both answers are equal up to white space: no method should learn to prefer a line
+    end."""
     chosen, rejected = example.messages[-1], example.rejected[-1]
     return _get_answer_key(chosen) == _get_answer_key(rejected)
 

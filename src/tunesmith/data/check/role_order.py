@@ -8,7 +8,8 @@ from tunesmith.records import Message, Problem
 
 
 def check_roles(context: CheckContext) -> Iterator[Problem]:
-    """A warning, because some models' templates take any order; one that does not is named by `template-refused`."""
+    """A warning only, since some templates accept any order; `template-refused` reports the
+    others."""
     found = [i for i in context.unusual if (m := context.examples[i].messages) and _find_order_error(m)]
     if found:
         first = _find_order_error(context.examples[found[0]].messages)
@@ -22,8 +23,9 @@ def check_roles(context: CheckContext) -> Iterator[Problem]:
 
 
 def _find_order_error(messages: tuple[Message, ...]) -> str | None:
-    """What is unusual, or None."""
+    """A description of the first unusual transition, or None."""
     turns = [message for message in messages if message.role != "system"]
+    # None stands for calls and results without ids, which are matched by position.
     called: set[str | None] = {None}
     if any(message.role == "system" for message in messages[1:]):
         return "system after the beginning"

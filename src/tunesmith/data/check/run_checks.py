@@ -1,4 +1,4 @@
-"""The door of the checks and the list of all of them."""
+"""Run all checks on a data set: `check_examples` and the list of checks."""
 
 from tunesmith.data.check.conflicting_answers import check_conflicting_answers
 from tunesmith.data.check.context import Check, CheckContext
@@ -37,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
     check_tools,
 )
 TEST_SET_CHECKS: tuple[Check, ...] = (check_answers, check_roles, check_lengths, check_vocabulary, check_tools)
-"""What a separate test set must pass too; all else compares examples with each other."""
+"""Checks that a separate test set must pass too; the others compare examples with one another."""
 
 _SEVERITY_ORDER = ("error", "warning", "note")
 
@@ -52,12 +52,12 @@ def check_examples(
     *,
     is_contamination_error: bool = False,
 ) -> CheckReport:
-    """Every problem of a data set, worst first: what the reader found and what the checks find.
+    """Every problem of a data set, worst first: those of the reader and those of the checks.
 
-    With `tokenizer` (of `model`) the chat template is tried on every example, and with `max_tokens` its length; with
-    `method`, whether it can learn from them. `is_contamination_error`: leaks that stop a run are errors; False where
-    the run's
-    own gate follows (`resolve_contamination`).
+    With `tokenizer` (of `model`) the chat template is tested on every example, with `max_tokens`
+    the length, with `method` whether it can learn from the examples. `is_contamination_error`:
+    whether contamination that stops a run is an error; False where the run's own gate follows
+    (`resolve_contamination`).
     """
     context = CheckContext(loaded, test, tokenizer, max_tokens, model, method, is_contamination_error)
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
@@ -66,5 +66,6 @@ def check_examples(
     if test is not None:
         for check in TEST_SET_CHECKS:
             found += check(CheckContext(test, None, tokenizer, max_tokens, model))
+    # The sort is stable, so problems of one severity keep the order of `CHECKS`.
     found.sort(key=lambda problem: _SEVERITY_ORDER.index(problem.severity))
     return CheckReport(dataset=loaded.dataset, model=model, problems=tuple(found))

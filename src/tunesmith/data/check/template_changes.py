@@ -1,4 +1,4 @@
-"""What a chat template changes without losing a word: spaces before an answer, and the date that it writes."""
+"""What a chat template changes without losing words: indentation of answers, and today's date."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,7 @@ MAX_TRIED_EXAMPLES = 20
 
 
 def check_template(context: CheckContext) -> Iterator[Problem]:
+    """Warnings for templates that print the date and for indentation that the template trims."""
     if context.tokenizer is None:
         return
     if context.tokenizer.uses_current_date and any(example.messages for example in context.examples):
@@ -34,7 +35,7 @@ def check_template(context: CheckContext) -> Iterator[Problem]:
 
 
 def _is_indented(example: Example) -> bool:
-    """Whether the answer's first words stand behind spaces."""
+    """Whether the answer's first non-empty line is indented."""
     answer = example.messages[-1].content if example.messages else ""
     line = answer.lstrip("\r\n")
     return line[:1] in (" ", "\t") and bool(line.strip())

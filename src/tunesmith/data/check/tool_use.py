@@ -1,4 +1,4 @@
-"""Examples with tools: they can be learned, and no scorer can judge an answer that calls one."""
+"""Examples with tools: they can be trained on, but no scorer can judge an answer that calls one."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from tunesmith.records import Problem
 
 
 def check_tools(context: CheckContext) -> Iterator[Problem]:
-    """A note: `train` learns them; `decide` and `evaluate` refuse a test set that has any."""
+    """A note: `train` accepts them; `decide` and `evaluate` refuse a test set that has any."""
     found = [i for i in context.unusual if context.examples[i].uses_tools]
     yield from context.report_problems(
         "tools-not-scored",

@@ -1,4 +1,5 @@
-"""Examples with tokens that the model has no row for: a tokenizer that was enlarged, and weights that were not."""
+"""Examples with tokens that have no embedding: the tokenizer was extended and the weights were
+not."""
 
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from tunesmith.records import Example, Problem, TokenizedText
 
 
 def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
-    """Only a tokenizer with such tokens costs anything: then every example is encoded."""
+    """An error for such examples; they are encoded only if the tokenizer has such tokens at all."""
     tokenizer = context.tokenizer
     if tokenizer is None or not tokenizer.ids_without_embedding:
         return

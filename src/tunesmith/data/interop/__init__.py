@@ -1,6 +1,7 @@
-"""Tasks and answers in the formats of other evaluation tools. The door is `read_tool_file`; a format is one file.
+"""Tasks and answers in the formats of other evaluation tools, one per file; see `read_tool_file`.
 
-What a file asks for and we cannot give is named in `unsupported`, with the places; nothing is skipped silently.
+Unsupported features of a file are listed in `unsupported` with their places; nothing is skipped
+silently.
 """
 
 from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask

@@ -1,4 +1,4 @@
-"""A task of another tool as a data set, so that every command that reads examples reads it too."""
+"""Load another tool's task as a data set, so that every command that reads examples accepts it."""
 
 import os
 from dataclasses import replace
@@ -14,9 +14,10 @@ from tunesmith.records import DataRecipe, Dataset, Method, Origin, Problem, Sour
 
 
 def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) -> LoadedDataset:
-    """Our own formats, read with the recipe's columns and group for its method, and tasks of other evaluation tools.
+    """Load data in our own formats or a task of another evaluation tool.
 
-    A folder of another tool stands for the task in it, unless columns are named. Errors: `DataError`.
+    Our formats are read with the recipe's columns and group, for its method. A folder of another
+    tool stands for the task in it, unless columns are named. Errors: `DataError`.
     """
     if is_task(path, data):
         return load_imported_task(path)[0]
@@ -29,14 +30,15 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
 
 
 def is_task(path: str | Path, data: DataRecipe) -> bool:
-    """Whether this is read as a task of another tool. Errors: `DataError` for a folder of several."""
+    """Whether this is a task of another tool. Errors: `DataError` for a folder of several tasks."""
+    # Mapped columns only make sense for our own formats, so they decide for the data in the folder.
     if os.path.isdir(path) and data.columns:
         return False
     return find_task_file(path) is not None
 
 
 def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
-    """The examples of a task, and the task with the scorer that it asks for. Errors: `DataError`."""
+    """(the task's examples as a data set, the task with its scorer). Errors: `DataError`."""
     given = find_task_file(path)
     path, beside = given if given else (Path(path), ())
     found = read_tool_file(path)

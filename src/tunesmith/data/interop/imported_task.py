@@ -1,4 +1,5 @@
-"""What comes out of another tool's file: a task (examples and how to score them), or a contender's answers to one."""
+"""Results of reading another tool's file: a task (examples and scorer), or a contender's
+answers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,10 +14,11 @@ TEXT_PART_TYPES = ("text", "input_text", "output_text")
 
 @dataclass(frozen=True, slots=True)
 class ImportedTask:
-    """Examples and the scorer that judges as the file asks.
+    """Examples and the scorer that judges as the file requests.
 
-    `scorer` is a name that `evaluation.scorer` takes; with `regex` an example's answer is a pattern. `unsupported`
-    are sentences: what the file asks for and is not done, and where.
+    `scorer` is a scorer name as in a recipe; with `regex` an example's answer is a pattern.
+    `unsupported` holds sentences: which features of the file are not supported, and where they
+    occur.
     """
 
     format: str
@@ -28,18 +30,17 @@ class ImportedTask:
 
     @property
     def has_answers(self) -> bool:
-        """Its references are answers that one could give, and no patterns or lists of what is right."""
+        """Whether the references are possible answers, not patterns or lists of acceptable ones."""
         lists = self.scorer.partition(":")[0] in ("match", "squad")
         return self.scorer != "regex" and not (lists and any(one.answer.startswith('["') for one in self.examples))
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedAnswers:
-    """What `contender` answered: example id -> text, None where there was no answer (`errors` says why).
+    """The answers of `contender`: example id -> text, None without an answer (`errors` says why).
 
-    `scores` are those that the other tool gave, to be compared with ours; its examples are in `task`. `matching_score`
-    names
-    the one among them that `task.scorer` does the same as.
+    `scores` are the other tool's own, example id -> name -> value, for comparison with ours; the
+    examples are in `task`. `matching_score` is the name of the score that `task.scorer` reproduces.
     """
 
     task: ImportedTask
@@ -51,21 +52,23 @@ class ImportedAnswers:
 
 
 class UnsupportedFeatures:
-    """Collects what was not understood, each kind once with all its places."""
+    """Collects unsupported features, each kind once with all its places."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
 
     def add(self, what: str, place: object = "") -> None:
+        """Note a kind of feature and one place where it occurs."""
         self._places.setdefault(what, []).append(str(place))
 
     def format_sentences(self) -> tuple[str, ...]:
+        """One sentence for each kind, with its places in parentheses."""
         told = ((what, [place for place in places if place]) for what, places in self._places.items())
         return tuple(f"{what} ({truncate_list(places)})" if places else what for what, places in told)
 
 
 class NonTextContent(Exception):
-    """A message that is not text alone; the words say what it is."""
+    """A message is not text alone; the exception's text says what it is."""
 
 
 def parse_messages(value: Any) -> tuple[Message, ...]:
@@ -87,8 +90,10 @@ def _parse_message(value: Any) -> Message:
 
 
 def parse_text(content: Any) -> str:
-    """The text of a message's content, which may come in parts, without reasoning. Errors: `NonTextContent` for images
-    ..."""
+    """The text of a message's content without reasoning; it may be a list of parts.
+
+    Errors: `NonTextContent` for images and other parts.
+    """
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(part, (str, dict)) for part in content):
@@ -101,12 +106,13 @@ def parse_text(content: Any) -> str:
 
 
 def build_example(line: int, prompt: Sequence[Message], answer: str) -> Example:
-    """An example whose last turn is the answer."""
+    """An example whose last turn is the answer of the assistant."""
     return Example(line, (*prompt, Message("assistant", answer)))
 
 
 def parse_number(value: Any) -> float | None:
-    """A finite number or a truth value as a float; None for anything else, also for more digits than a float holds."""
+    """A finite number or boolean as a float; None for anything else, also for an int beyond a
+    float."""
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:
@@ -115,24 +121,24 @@ def parse_number(value: Any) -> float | None:
 
 
 def as_mapping(value: Any) -> dict[str, Any]:
-    """The value when it is a mapping, else an empty one: files come from strangers."""
+    """The value if it is a mapping, else an empty one: the files are untrusted."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """The value when it is a list, else an empty one."""
+    """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def parse_references(value: Any) -> list[str] | None:
-    """One reference or several, as texts; None when it is something else."""
+    """One reference or several, as texts; None for any other type."""
     values = value if isinstance(value, list) else [value]
     is_plain = all(isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values)
     return [str(each) for each in values] if values and is_plain else None
 
 
 def drop_repeated(examples: Iterable[Example], unsupported: UnsupportedFeatures) -> tuple[Example, ...]:
-    """Each example once: equal ones have the same id, and answers are kept by id."""
+    """Each example once: equal ones have the same id, and answers are stored by id."""
     first: dict[str, Example] = {}
     for example in examples:
         if example.id in first:

@@ -1,14 +1,18 @@
-"""Logs of inspect_ai, as `.json` (one object) or `.eval` (a zip archive with one JSON file a sample).
+"""Read logs of inspect_ai: `.json` (one object) or `.eval` (a zip with one JSON file per sample).
 
-    header.json, or _journal/start.json while it runs     {"eval": {"task": ..., "model": ...}, "status": ...}
-    samples/ID_epoch_N.json     {"id", "epoch", "input", "target", "choices", "messages", "output", "scores", "error"}
+    header.json, or _journal/start.json while it runs
+        {"eval": {"task": ..., "model": ...}, "status": ...}
+    samples/ID_epoch_N.json
+        {"id", "epoch", "input", "target", "choices", "messages", "output", "scores", "error"}
 
-The prompt is what the model was sent: the messages before its last answer, else `input`. Long texts stand once under
-`attachments` and are put back. Of several epochs the first is taken. Scores: C is 1, P one half, I and N are 0.
+The prompt is what the model received: the messages before its last answer, else `input`. Long texts
+are stored once under `attachments` and are restored. Of several epochs the first is used. Scores: C
+is 1, P one half, I and N are 0.
 
-Which scorer judged, and how it was told to (`match(numeric=True)`), stands in the head under `eval.scorers`, in older
-logs under `results.scores`; ours does the same (`SCORERS`). Where a score of ours still differs from the log's, that is
-counted and told (`evaluation/external_answers.py`).
+The scorers of the log and their options (`match(numeric=True)`) are in the header under
+`eval.scorers`, in older logs under `results.scores`; ours is chosen to do the same (`_map_scorer`).
+Scores of ours that still differ from the log's are counted and reported
+(`evaluation/external_answers.py`).
 Source: src/inspect_ai/log/_log.py and log/_recorders/eval.py of UKGovernmentBEIS/inspect_ai.
 """
 
@@ -46,7 +50,7 @@ _ANSWER_PATTERNS = {
     "word": r"(?is)ANSWER\s*:\s*(\S+?)(?=[.,;:!?]?\s*(?:\n|$))(?!.*ANSWER\s*:)",
     "line": r"(?i)ANSWER\s*:\s*([^\n]+)\s*\Z",
 }
-"""inspect_ai's own patterns (_util/pattern.py)."""
+"""The patterns of inspect_ai's `answer` scorer (_util/pattern.py)."""
 _FLAGS = re.compile(r"\(\?([ims]+)\)")
 SUPPORTED_OPTIONS = {
     "match": {"location", "ignore_case", "numeric"},
@@ -54,18 +58,18 @@ SUPPORTED_OPTIONS = {
     "answer": {"pattern"},
     "pattern": {"pattern", "ignore_case", "match_all"},
 }
-"""What its scorers can be told and we can do."""
+"""Options of inspect_ai's scorers that ours support, by scorer."""
 
 Samples = Iterator[tuple[str, dict[str, Any]]]
 
 
 def is_inspect_log(value: Any) -> bool:
-    """Whether this JSON value is the head of such a log."""
+    """Whether this JSON value is the header of such a log."""
     return isinstance(value, dict) and isinstance(value.get("eval"), dict) and "model" in value["eval"]
 
 
 def read_inspect_log(path: Path) -> ImportedAnswers:
-    """The answers in a log. Errors: `DataError`."""
+    """The answers and scores in a log. Errors: `DataError`."""
     unread = UnsupportedFeatures()
     if path.suffix == ".eval":
         with JsonArchive(path) as archive:
@@ -89,6 +93,7 @@ def _read_json_log(path: Path) -> dict[str, Any]:
 
 
 def _read_header(path: Path, archive: JsonArchive) -> dict[str, Any]:
+    # start.json is the header of a run that is not finished.
     for name in ("header.json", "_journal/start.json", "start.json"):
         if name in archive:
             try:
@@ -132,6 +137,8 @@ def _build_answers(path: Path, head: dict[str, Any], samples: Samples, unread: U
             read.append((number, place, sample, *_read_sample(sample)))
         except NonTextContent as error:
             unread.add(str(error), place)
+    # The scorer decides the form of the references, so all samples are read before examples are
+    # built.
     judged = _choose_scorer(head, names, unread)
     for number, place, sample, prompt, targets, answer in read:
         example = build_example(number, prompt, _build_reference(targets, judged.own_scorer, place, unread))
@@ -150,7 +157,7 @@ def _build_answers(path: Path, head: dict[str, Any], samples: Samples, unread: U
 
 
 def _read_sample(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str], str | None]:
-    """What was asked, the targets, and the answer, with long texts put back in their places."""
+    """(prompt, targets, answer or None) of a sample, with its attachments restored."""
     attachments = as_mapping(sample.get("attachments"))
     messages = _restore_attachments(as_list(sample.get("messages")), attachments)
     answered = [i for i, message in enumerate(messages) if isinstance(message, dict) and message.get("role") == "assistant"]  # fmt: skip  # noqa: E501
@@ -183,7 +190,7 @@ def _restore_attachments(value: Any, attachments: dict[str, Any]) -> Any:
 
 
 class _ScorerChoice(NamedTuple):
-    """Our scorer, why it is taken, and the name of the log's that it does the same as; "" where there is none."""
+    """Our scorer, the reason, and the log's scorer that it reproduces ("" if there is none)."""
 
     own_scorer: str
     reason: str
@@ -191,7 +198,7 @@ class _ScorerChoice(NamedTuple):
 
 
 def _choose_scorer(head: dict[str, Any], names: set[str], unread: UnsupportedFeatures) -> _ScorerChoice:
-    """The first of the log's scorers that we can do; all others are named."""
+    """The first of the log's scorers that we support; all others are listed as unsupported."""
     told = _read_options(head)
     judged: list[_ScorerChoice] = []
     for name in sorted(names):
@@ -209,17 +216,19 @@ def _choose_scorer(head: dict[str, Any], names: set[str], unread: UnsupportedFea
 
 
 def _read_options(head: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What each scorer was told, by its name."""
+    """The options of each scorer, by its name."""
     listed = [(one, "options") for one in map(as_mapping, as_list(as_mapping(head.get("eval")).get("scorers")))]
     listed += [(one, "params") for one in map(as_mapping, as_list(as_mapping(head.get("results")).get("scores")))]
     found: dict[str, dict[str, Any]] = {}
+    # Registered names carry their package (`inspect_ai/match`); eval.scorers comes first and wins.
     for one, key in listed:
         found.setdefault(str(one.get("name")).rpartition("/")[2], as_mapping(one.get(key)))
     return found
 
 
 def _map_scorer(name: str, options: dict[str, Any] | None, unread: UnsupportedFeatures) -> str | None:
-    """Our scorer for one of inspect_ai's with these options; None for one that asks a model or is somebody's code."""
+    """Our scorer for one of inspect_ai's with these options; None for model-graded or custom
+    ones."""
     if name in SUPPORTED_OPTIONS and options is None:
         unread.add(f"the log does not say what {name} was told: its defaults are taken")
     options = options or {}
@@ -249,20 +258,25 @@ def _map_pattern(name: str, options: dict[str, Any]) -> str | None:
 
 
 def _match_first_only(pattern: str) -> str:
-    """A pattern with one match, which is the first of this one: our scorer takes the last, and `^` at every line."""
+    """A pattern whose only match is the first match of `pattern`, since our scorer uses the last.
+
+    It also turns off `^` at every line, which our scorer turns on.
+    """
+    # Python accepts global flags only at the very beginning, so they move to the front.
     flags = _FLAGS.match(pattern)
     bare = pattern[flags.end() :] if flags else pattern
     set_flags = "".join(sorted({*(flags[1] if flags else ""), "i"}))
     try:
         has_group = re.compile(pattern).groups > 0
     except (re.error, RecursionError, OverflowError):
-        return pattern  # refused with its fault where the scorer is made
+        return pattern  # refused with its error where the scorer is created
     return rf"(?{set_flags})\A[\s\S]*?(?-m:{bare})" if has_group else rf"(?{set_flags})\A[\s\S]*?((?-m:{bare}))"
 
 
 def _build_reference(targets: list[str], scorer: str, place: str, unread: UnsupportedFeatures) -> str:
-    """One text; several targets as a JSON list where the scorer takes any of them."""
+    """The single target, or several as a JSON list where the scorer accepts any of them."""
     if scorer.partition(":")[0] in ("match", "squad"):
+        # A text that looks like a JSON list is wrapped too, or it would be read as several targets.
         return targets[0] if len(targets) == 1 and not targets[0].startswith('["') else json.dumps(targets)
     if len(targets) > 1:
         unread.add("only the first of several targets is compared with", place)

@@ -1,13 +1,16 @@
-"""Samples of the lm-evaluation-harness (`--log_samples`): one JSON object a line, one line a question and filter.
+"""Read samples of the lm-evaluation-harness (`--log_samples`): a line per question and filter.
 
-    {"doc_id": 0, "doc": {...}, "target": "7", "arguments": {"gen_args_0": {"arg_0": PROMPT, "arg_1": {...}}},
-     "resps": [["... 7"]], "filtered_resps": ["7"], "filter": "strict-match", "metrics": ["exact_match"],
-     "exact_match": 1}
+    {"doc_id": 0, "doc": {...}, "target": "7",
+     "arguments": {"gen_args_0": {"arg_0": PROMPT, "arg_1": {...}}},
+     "resps": [["... 7"]], "filtered_resps": ["7"], "filter": "strict-match",
+     "metrics": ["exact_match"], "exact_match": 1}
 
-`arguments` is a list of lists in older files. The answer is the filtered one, which is what the harness scored. Where
-choices were compared by likelihood there is one argument a choice, (question, continuation), and the answer is the
-likeliest continuation. Of several filters the first one in the file is taken.
-Source: lm_eval/evaluator.py and lm_eval/loggers/evaluation_tracker.py of EleutherAI/lm-evaluation-harness.
+`arguments` is a list of lists in older files. The answer is the filtered one, which the harness
+scored. Where choices were compared by likelihood there is one argument per choice, (question,
+continuation), and the answer is the most likely continuation. Of several filters the first one in
+the file is used.
+Source: lm_eval/evaluator.py and lm_eval/loggers/evaluation_tracker.py of
+EleutherAI/lm-evaluation-harness.
 """
 
 import json
@@ -38,7 +41,7 @@ def is_lm_eval(row: dict[str, Any]) -> bool:
 
 
 def read_lm_eval(path: Path) -> ImportedAnswers:
-    """The answers in a samples file. The file does not name the model; its folder does."""
+    """The answers in a samples file; the contender is the name of its folder, as no line has it."""
     unread, first_filter = UnsupportedFeatures(), None
     examples: list[Example] = []
     answers: dict[str, str | None] = {}
@@ -83,6 +86,7 @@ def _read_row(line: int, row: dict[str, Any]) -> tuple[Example, str]:
         return _read_choice(line, row, arguments, answers)
     targets = parse_references(row["target"])
     answer = answers[0]
+    # Filters nest the answer in one or more lists, one per repetition.
     while isinstance(answer, list) and answer:
         answer = answer[0]
     if targets is None or not isinstance(answer, str):
@@ -94,6 +98,7 @@ def _read_row(line: int, row: dict[str, Any]) -> tuple[Example, str]:
 
 def _read_choice(line: int, row: dict[str, Any], arguments: list[list[Any]], answers: list[Any]) -> tuple[Example, str]:
     choices = [parse_references(argument[1]) if len(argument) > 1 else None for argument in arguments]
+    # Each entry is [log-likelihood, whether it is the greedy continuation].
     likelihoods = [_to_number(answer[0] if isinstance(answer, list) and answer else answer) for answer in answers]
     known = [choice[0].strip() for choice in choices if choice]
     values = [value for value in likelihoods if value is not None]
@@ -106,14 +111,14 @@ def _read_choice(line: int, row: dict[str, Any], arguments: list[list[Any]], ans
 
 
 def _list_arguments(value: Any) -> list[list[Any]]:
-    """(what was asked, what else was given) of every request of a sample, from either form."""
+    """[prompt, further arguments ...] of every request of a sample, from either format."""
     if isinstance(value, dict):
         value = [list(each.values()) for each in value.values() if isinstance(each, dict)]
     return [each for each in value if isinstance(each, list) and each] if isinstance(value, list) else []
 
 
 def _read_prompt(value: Any) -> Any:
-    """Chat models are logged with their messages as JSON inside a list of one text."""
+    """The prompt's messages; for chat models they are logged as JSON in a list of one text."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         value = value[0]
     if isinstance(value, str) and value.startswith("[{"):

@@ -1,14 +1,15 @@
-"""OpenAI Evals: samples as JSON Lines, and the registry's YAML that names the grader and the samples.
+"""Read OpenAI Evals: samples as JSON Lines, and registry YAML that names grader and samples.
 
-    {"input": [{"role": "user", "content": "2 + 2"}], "ideal": "4"}          (ideal may be a list: any of them)
-    {"item": {"question": "2 + 2", "answer": "4"}}                           (rows of the hosted evals)
+    {"input": [{"role": "user", "content": "2 + 2"}], "ideal": "4"}          (or a list of ideals)
+    {"item": {"question": "2 + 2", "answer": "4"}}                           (rows of hosted evals)
 
     my-eval.dev.v0:
       class: evals.elsuite.basic.match:Match
       args: {samples_jsonl: my-eval/samples.jsonl}
 
-The graders: Match, the answer begins with an ideal one; Includes, an ideal one stands in the answer; FuzzyMatch, either
-stands in the other once both are normalised; JsonMatch, equal as JSON. A file of samples alone names no grader.
+The graders: Match, the answer begins with an ideal one; Includes, it contains an ideal one;
+FuzzyMatch, one contains the other after normalization; JsonMatch, equal as JSON. A samples file
+alone names no grader.
 Source: evals/elsuite/basic/ and docs/eval-templates.md of openai/evals.
 """
 
@@ -47,12 +48,12 @@ def is_openai_evals(row: dict[str, Any]) -> bool:
 
 
 def is_registry(value: Any) -> bool:
-    """Whether this YAML names an eval class."""
+    """Whether this YAML value names an eval class."""
     return isinstance(value, dict) and any(isinstance(v, dict) and "class" in v for v in value.values())
 
 
 def read_samples(path: Path) -> ImportedTask:
-    """The samples alone: the grader is supposed from the ideal answers."""
+    """A samples file alone: the grader is inferred from the form of the ideal answers."""
     unread = UnsupportedFeatures()
     samples = _read_samples(path, unread)
     ideals = [ideal for _, _, ideals in samples for ideal in ideals]
@@ -70,7 +71,7 @@ def read_samples(path: Path) -> ImportedTask:
 
 
 def read_registry(path: Path) -> ImportedTask:
-    """The first eval of a registry file that has samples beside it."""
+    """The first eval of a registry file, with the samples file that it names."""
     unread = UnsupportedFeatures()
     evals = [(n, v) for n, v in read_yaml(path).items() if isinstance(v, dict) and "class" in v]
     name, found = evals[0]
@@ -87,7 +88,7 @@ def read_registry(path: Path) -> ImportedTask:
 
 
 def _find_samples_file(path: Path, samples: Any) -> Path:
-    """The samples' file: beside the registry file or in the `data` folder beside its folder, nowhere else."""
+    """The samples file, next to the registry file or in the sibling folder `data`, nowhere else."""
     for root in (path.parent, path.parent.parent / "data"):
         if (found := find_file_below(root, samples)) is not None:
             return found
@@ -122,7 +123,7 @@ def _read_samples(path: Path, unread: UnsupportedFeatures) -> list[Sample]:
 def _build_task(
     name: str, samples: Sequence[Sample], grader: str, ignore_case: bool, reason: str, unread: UnsupportedFeatures
 ) -> ImportedTask:
-    """The examples with answers in the form that the scorer of this grader compares with."""
+    """The examples, with answers in the form that the scorer for this grader expects."""
     written: dict[str, tuple[str, Callable[[list[str]], str]]] = {
         "Match": ("regex", match_beginning),
         "Includes": ("regex", lambda ideals: match_any(ideals, ignore_case=ignore_case)),

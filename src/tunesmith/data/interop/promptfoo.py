@@ -1,18 +1,19 @@
-"""promptfoo configurations: prompts with variables, tests with assertions.
+"""Read promptfoo configurations: prompts with variables, tests with assertions.
 
     prompts: ["Answer briefly: {{question}}"]
     providers: [openai:gpt-5-mini]
     defaultTest: {assert: [{type: icontains, value: "{{answer}}"}]}
     tests: [{vars: {question: Where?, answer: Here}, assert: [{type: equals, value: Here}]}]
 
-Each test is asked with the first prompt; a text file may hold several, parted by lines of `---`. Where
-all that is asserted is equality, the scorer is `exact` (or `json`), and the value is the answer; all other assertions
-about the text of an answer are written as one regular expression.
-Assertions that ask a model, run code or are not known are named with their tests, and those tests are left out: a test
-that is judged by a part of what it asserts would be another test. Named are providers, transforms and files outside the
-folder too. In CSV files `__expected` is an assertion as promptfoo writes them in one text (`contains: Paris`,
-`similar(0.8): ...`), and only a text that is none of its kinds must be equal.
-Source: site/docs/configuration/reference.md and expected-outputs/deterministic.md of promptfoo/promptfoo.
+Each test uses the first prompt; a text file may hold several, separated by lines of `---`. If all
+assertions are equality, the scorer is `exact` (or `json`) and the value is the answer; all other
+assertions about the text of an answer become one regular expression. Tests with assertions that use
+a model, run code or are unknown are listed and left out: a test judged by a part of its assertions
+would be another test. Providers, transforms and files outside the folder are listed as unsupported
+too. In CSV files `__expected` is an assertion in promptfoo's text form (`contains: Paris`,
+`similar(0.8): ...`); only a text of no such kind must be equal.
+Source: site/docs/configuration/reference.md and expected-outputs/deterministic.md of
+promptfoo/promptfoo.
 """
 
 import json
@@ -54,14 +55,15 @@ ASSERTION_KINDS = (
     "ruby", "select-best", "similar", "similar:cosine", "similar:dot", "similar:euclidean", "starts-with",
     "tool-call-f1", "trajectory", "webhook", "word-count",
 )  # fmt: skip
-"""Kinds of assertions in promptfoo 0.119, each also with `not-` in front."""
+"""Kinds of assertions in promptfoo 0.119; each also exists with the prefix `not-`."""
 ASSERTION_ALIASES = {"grade": "llm-rubric", "fn": "javascript", "eval": "javascript"}
 SCORING_KEYS = {"options", "threshold", "assertScoringFunction"}
-"""Keys of a test without which it would be judged otherwise."""
+"""Keys of a test that change how it is judged: a test with one of them is left out."""
 IGNORED_COLUMNS = ("__description", "__metric", "__metadata", "__providerOutput")
 MAX_COMBINATIONS = 1_000
 MAX_FILE_BYTES = 8 * 2**20
 _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
+# Longest kinds first, since `|` takes the first that matches: "contains-all" before "contains".
 _PROMPT_BREAK = re.compile(r"^[^\S\n]*---[^\S\n]*$", re.MULTILINE)
 _ASSERTION = re.compile(
     rf"(?P<kind>(?:not-)?(?:{'|'.join(sorted((*ASSERTION_KINDS, *ASSERTION_ALIASES), key=len, reverse=True))}))"
@@ -71,7 +73,7 @@ _OTHER_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 
 def is_promptfoo(value: Any) -> bool:
-    """Whether this YAML is such a configuration."""
+    """Whether this YAML value is such a configuration."""
     return isinstance(value, dict) and "tests" in value and ("prompts" in value or "providers" in value)
 
 
@@ -137,7 +139,8 @@ def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) 
 
 
 def _add_prefix_and_suffix(prompt: Any, around: dict[str, str]) -> Any:
-    """The prompt with a test's prefix and suffix. Errors: `NonTextContent` where it is none or holds messages."""
+    """The prompt with a test's prefix and suffix. Errors: `NonTextContent` for messages or no
+    prompt."""
     if not around:
         return prompt
     if not isinstance(prompt, str) or prompt.lstrip().startswith("["):
@@ -146,7 +149,7 @@ def _add_prefix_and_suffix(prompt: Any, around: dict[str, str]) -> Any:
 
 
 def _fill_prompt(prompt: Any, variables: dict[str, Any]) -> tuple[Message, ...]:
-    """The prompt with its variables; JSON messages are messages. Errors: `NonTextContent`."""
+    """The prompt as messages with its variables filled in. Errors: `NonTextContent`."""
     if prompt is None:
         return parse_messages("\n".join(str(value) for value in variables.values()))
     try:
@@ -157,14 +160,17 @@ def _fill_prompt(prompt: Any, variables: dict[str, Any]) -> tuple[Message, ...]:
 
 
 def _fill_variables(value: Any, variables: dict[str, Any]) -> Any:
-    """`{{name}}` and `{{name.part}}` replaced everywhere in a value. Errors: `NonTextContent` for other template
-    language."""
+    """Replace `{{name}}` and `{{name.part}}` everywhere in a value.
+
+    Errors: `NonTextContent` for any other template syntax.
+    """
     if isinstance(value, list):
         return [_fill_variables(each, variables) for each in value]
     if isinstance(value, dict):
         return {key: _fill_variables(each, variables) for key, each in value.items()}
     if not isinstance(value, str):
         return value
+    # Checked on what remains without the supported variables: filters, loops and comments.
     if _OTHER_TEMPLATE.search(_VARIABLE.sub("", value)):
         raise NonTextContent("template language beyond {{name}}")
 
@@ -182,7 +188,7 @@ def _fill_variables(value: Any, variables: dict[str, Any]) -> Any:
 def _iterate_combinations(
     variables: dict[str, Any], place: str, unread: UnsupportedFeatures
 ) -> Iterator[dict[str, Any]]:
-    """A list as a variable means one test for each of its values."""
+    """One set of variables for each combination: a list value means one test per element."""
     names = list(variables)
     values = [value if isinstance(value, list) else [value] for value in variables.values()]
     for count, chosen in enumerate(product(*values)):
@@ -196,7 +202,7 @@ def _iterate_combinations(
 
 
 def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterator[Any]:
-    """Tests as they are listed; a file in the folder is read, a CSV file has its variables as columns."""
+    """The tests in order; files in the same folder are read, CSV columns become variables."""
     for test in tests if isinstance(tests, list) else [tests]:
         if not isinstance(test, str):
             yield test
@@ -216,7 +222,8 @@ def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterat
 
 
 def _parse_csv_test(values: dict[str, Any]) -> dict[str, Any]:
-    """`__expected` is an assertion such as `contains:text`; a text without a type must be equal."""
+    """A CSV row as a test: `__expected` is an assertion such as `contains:text`, or an exact
+    text."""
     checks = []
     for name, value in values.items():
         if re.fullmatch(r"__expected\d*", name) and value:
@@ -237,7 +244,7 @@ def _parse_csv_test(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_assertion(text: str) -> dict[str, Any]:
-    """`contains: Paris`, `similar(0.8): Paris`, `is-json` as an assertion; any other text must be equal."""
+    """Parse `contains: Paris`, `similar(0.8): Paris`, `is-json`; any other text must be equal."""
     match = _ASSERTION.fullmatch(text.strip())
     if match is None:
         return {"type": "python or javascript"} if text.startswith("file://") else {"type": "equals", "value": text}
@@ -280,6 +287,7 @@ def _build_task(
             read.append((number, prompt, checks))
         elif not checks:
             unread.add("a test without an assertion is left out", f"test {number}")
+    # One scorer for the whole task: plain equality only if no test needs more than that.
     are_equal = all(len(known) == 1 and known[0]["type"] == "equals" for _, _, known in read)
     are_json = are_equal and all(isinstance(known[0]["value"], (dict, list)) for _, _, known in read)
     examples: list[Example] = []
@@ -295,7 +303,7 @@ def _build_task(
 
 
 def _build_condition(check: Any) -> str | None:
-    """An assertion as a lookahead, None when it is not understood; with a weight or a transform it is not."""
+    """An assertion as a lookahead; None when unsupported, as with a weight or a transform."""
     if (
         not isinstance(check, dict)
         or not isinstance(check.get("type"), str)
@@ -328,11 +336,12 @@ def _build_pattern(kind: str, value: Any) -> str | None:
 
 
 def _convert_pattern(pattern: str) -> str | None:
-    """A pattern of JavaScript's that is one of Python's too."""
+    """A JavaScript pattern that means the same in Python; None for any other one."""
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError):
         return None
+    # Back-references would be renumbered inside a larger pattern, global flags apply to all of it.
     return None if re.search(r"\\[1-9]|\(\?P|\(\?[a-z]+\)", pattern) else f"(?-m:{pattern})"
 
 

@@ -1,8 +1,8 @@
-"""A folder of another evaluation tool: the one file in it that says what the task is.
+"""Find the one file in a folder that defines another evaluation tool's task.
 
-A folder stands for a task where everything in it that holds rows belongs to one: it is a task itself,
-or a configuration names it. Where it holds data of our own beside a task, it is a data set, and the
-task is a file that is not read, with its name (docs/decisions/091).
+A folder stands for a task if every file in it that holds rows belongs to one: the file is a task
+itself, or a configuration names it. A folder that also holds data of our own is a data set, and the
+task is reported as a file that is not read (docs/decisions/091).
 """
 
 import os
@@ -20,19 +20,19 @@ CONFIGURATIONS = (".yaml", ".yml")
 
 
 class TaskFile(NamedTuple):
-    """The file that says what the task is, and a warning that names the files beside it that are not read."""
+    """The file that defines the task, and a warning with the other files, which are not read."""
 
     path: Path
     problems: tuple[Problem, ...] = ()
 
 
 def find_task_file(path: str | Path) -> TaskFile | None:
-    """The task that a file or folder stands for; None where it is a data set of our own.
+    """The task that a file or folder stands for; None for a data set of our own.
 
     Errors: `DataError` where a folder holds several tasks.
     """
     path = Path(path)
-    if not os.path.isdir(path):  # a name that no system takes is no folder here; `Path.is_dir` raises
+    if not os.path.isdir(path):  # unlike `Path.is_dir`, it does not raise for an impossible name
         return TaskFile(path) if detect_tool(path) is not None else None
     try:
         files = files_in(path)
@@ -43,7 +43,7 @@ def find_task_file(path: str | Path) -> TaskFile | None:
             return None
         logs = [file for file in files if file.suffix == ".eval" and detect_tool(file)]
     except OSError:
-        return None  # the reader of folders says what cannot be read
+        return None  # the reader of data folders reports what cannot be read
     tasks = sorted({*configurations, *rows, *logs} - named)
     if len(tasks) > 1:
         raise DataError(
@@ -57,7 +57,7 @@ def find_task_file(path: str | Path) -> TaskFile | None:
 
 
 def list_other_tasks(folder: Path) -> str:
-    """The tasks of other tools in a folder whose own data cannot be read; empty where there are none."""
+    """The tasks of other tools in a folder, for a hint; empty where there are none."""
     try:
         return (
             truncate_list([str(file) for file in files_in(folder) if detect_tool(file)])
@@ -69,7 +69,7 @@ def list_other_tasks(folder: Path) -> str:
 
 
 def _named_in(configurations: Sequence[Path], files: Sequence[Path]) -> set[Path]:
-    """The files whose path below a configuration's folder stands in its text."""
+    """The files whose path relative to a configuration occurs in its text."""
     found: set[Path] = set()
     for configuration in configurations:
         text = read_text_file(configuration)

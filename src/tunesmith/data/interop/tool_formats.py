@@ -1,4 +1,4 @@
-"""The door: which tool wrote a file, found by looking inside, and what is in it."""
+"""Detect which tool wrote a file by its content, and read it."""
 
 import zipfile
 from collections.abc import Callable
@@ -24,12 +24,12 @@ SUFFIXES = (".yaml", ".yml", ".eval", ".json", ".jsonl")
 
 
 def detect_tool(path: str | Path) -> str | None:
-    """The format of this file, None when it is none of other tools that we know."""
+    """The format of this file, a key of `TOOL_READERS`; None when it is none of them."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         return None
     try:
-        if not path.is_file():  # opening a pipe would wait for whoever writes into it
+        if not path.is_file():  # opening a pipe would wait for its writer
             return None
         if path.suffix in (".yaml", ".yml"):
             return _detect_yaml_tool(path)
@@ -38,6 +38,7 @@ def detect_tool(path: str | Path) -> str | None:
         if path.suffix == ".json":
             with open_regular_file(path) as file:
                 head = file.read(HEAD_BYTES)
+            # The beginning is enough: inspect_ai writes `eval` first, and logs may be huge.
             return "inspect_ai" if head.lstrip().startswith(b"{") and b'"eval"' in head and b'"model"' in head else None
         first = next((row.values for row in read_jsonl(path) if isinstance(row, Row)), {})
     except (OSError, TunesmithError):
@@ -57,7 +58,7 @@ def _detect_yaml_tool(path: Path) -> str | None:
 def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
     """The task or the answers in this file.
 
-    Errors: `DataError` when it is of no format that we know, or cannot be read, or has no example that can be used.
+    Errors: `DataError` when its format is unknown, it cannot be read, or it has no usable example.
     """
     path = Path(path)
     kind = detect_tool(path)
@@ -75,7 +76,7 @@ def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
 
 def _build_unknown_error(path: Path) -> DataError:
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        read_yaml(path)  # says what is wrong with it, if that is why
+        read_yaml(path)  # raises a more precise error if the YAML is invalid
     return DataError(
         "unknown-outside-format",
         "This is no file of another evaluation tool that tunesmith reads.",

@@ -1,4 +1,4 @@
-"""YAML files of other tools, read safely (`plain_yaml.py`) and of bounded size."""
+"""Read YAML files of other tools safely (`yaml_io.py`) and up to a size limit."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ MAX_YAML_BYTES = 8 * 2**20
 
 
 def read_yaml(path: Path) -> Any:
-    """The value that a YAML file spells. Errors: `DataError` (`data/not-yaml`) with the line."""
+    """The value in a YAML file. Errors: `DataError` (`data/not-yaml`) with the line."""
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise InvalidYaml(f"{path.stat().st_size / 2**20:,.0f} MiB; at most {MAX_YAML_BYTES // 2**20} are read")

@@ -1,8 +1,9 @@
-"""JSON files inside a zip archive that a stranger may have made: read into memory one by one, never unpacked to disk.
+"""Read JSON files in an untrusted zip archive, one by one in memory, never unpacked to disk.
 
-What could hurt is refused before it is read: paths that leave the folder, names that stand twice (also but for case),
-links, encrypted entries, more entries or more bytes than a log has. Sizes in the archive's directory can lie, so bytes
-are counted while they come. Entries may be compressed with zstandard, as inspect_ai writes them by default.
+Anything harmful is refused before it is read: paths that leave the folder, repeated names (also
+when they differ only in case), links, encrypted entries, more entries or bytes than a log has. The
+sizes in the archive's directory may be false, so bytes are counted as they are read. Entries may be
+compressed with zstandard, the default of inspect_ai.
 """
 
 import io
@@ -25,19 +26,20 @@ MAX_ENTRY_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 1024 * 2**20
 MAX_DIRECTORY_BYTES = 16 * 2**20
 ZSTD_METHOD = 93
-"""The number of this compression in a zip archive; Python reads it from version 3.14 on."""
+"""The number of zstandard in zip archives; Python supports it from version 3.14 on."""
 MAX_WINDOW_BYTES = 2**27
-"""What the zstd program itself accepts; a larger window is memory that a stranger chooses."""
+"""The zstd program's own default; a larger window would let the file choose our memory use."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-"""Mark, bytes of the name, bytes of the extra field (APPNOTE.TXT of PKWARE, 4.3.7)."""
+"""Signature, length of the name, length of the extra field (APPNOTE.TXT of PKWARE, 4.3.7)."""
 
 
 class JsonArchive:
-    """The `.json` entries of a zip archive by name. A context manager. Errors: `DataError`."""
+    """The `.json` entries of a zip archive by name; a context manager. Errors: `DataError`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._remaining_bytes = MAX_TOTAL_BYTES
+        # Before ZipFile(path), which loads the whole directory into memory.
         try:
             if _read_directory_size(path) > MAX_DIRECTORY_BYTES:
                 raise self._build_error(f"more than {MAX_ENTRIES:,} entries")
@@ -56,7 +58,8 @@ class JsonArchive:
         return name in self.names
 
     def read(self, name: str) -> Any:
-        """The JSON value of an entry. Errors: `InvalidRow` when it is not JSON, `DataError` when it is too large."""
+        """The JSON value of an entry. Errors: `InvalidRow` if it is not JSON, `DataError` if too
+        large."""
         limit = min(MAX_ENTRY_BYTES, self._remaining_bytes)
         try:
             raw = self._read_entry(self._zip.getinfo(name), limit)
@@ -77,7 +80,7 @@ class JsonArchive:
         return parse_json(raw)
 
     def _read_entry(self, entry: zipfile.ZipInfo, limit: int) -> bytes:
-        """At most one byte more than the limit."""
+        """The entry's bytes, at most one more than the limit."""
         if entry.compress_type != ZSTD_METHOD:
             with self._zip.open(entry) as file:
                 return file.read(limit + 1)
@@ -86,11 +89,13 @@ class JsonArchive:
             mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
             if mark != b"PK\x03\x04":
                 raise zipfile.BadZipFile("no header before the entry")
+            # The local lengths, which may differ from those in the central directory.
             file.seek(name_bytes + extra_bytes, 1)
             packed = file.read(min(entry.compress_size, MAX_ENTRY_BYTES + 1))
         decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         with decompressor.stream_reader(io.BytesIO(packed)) as reader:
             raw = reader.read(limit + 1)
+        # A truncated read has no valid CRC; the caller refuses it for its size instead.
         if len(raw) <= limit and zlib.crc32(raw) != entry.CRC:
             raise zipfile.BadZipFile("bad CRC-32")
         return raw
@@ -107,6 +112,7 @@ class JsonArchive:
 
     def _find_unsafe_entries(self, entries: list[zipfile.ZipInfo]) -> Iterator[str]:
         for entry in entries:
+            # The high 16 bits are the Unix file mode, 0 from other systems.
             name, mode = entry.filename, entry.external_attr >> 16
             if (
                 "\\" in name
@@ -128,11 +134,12 @@ class JsonArchive:
 
 
 def _read_directory_size(path: Path) -> int:
-    """The size of the list of entries, which `zipfile` takes into memory at once: the larger one where there are two.
+    """Bytes of the central directory, which `zipfile` loads at once; the larger of two records.
 
     Source: APPNOTE.TXT of PKWARE, 4.3.14 and 4.3.16.
     """
     with open_regular_file(path) as file:
+        # The end record lies within the last 64 KiB (its comment's limit), the zip64 one before it.
         file.seek(max(0, path.stat().st_size - 2**17))
         tail = file.read()
     sizes = [0]
@@ -140,5 +147,5 @@ def _read_directory_size(path: Path) -> int:
         begin = tail.rfind(mark)
         if begin >= 0 and begin + offset + 8 <= len(tail):
             [size] = struct.unpack_from(form, tail, begin + offset)
-            sizes.append(0 if size == 0xFFFFFFFF else size)  # all ones: see the other record
+            sizes.append(0 if size == 0xFFFFFFFF else size)  # all ones: the zip64 record has it
     return max(sizes)

@@ -1,4 +1,4 @@
-"""Reading: one module a file format, one module for the shapes of a row. The door is `read_dataset`."""
+"""Read data files: one module per file format, one for the formats of a row; see `read_dataset`."""
 
 from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset
 

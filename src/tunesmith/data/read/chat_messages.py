@@ -1,9 +1,9 @@
-"""Messages from the values of a row: chat and ShareGPT forms, reasoning, tool calls, weights.
+"""Build messages from the values of a row: chat and ShareGPT forms, reasoning, tool calls, weights.
 
-Roles that other formats use for the same thing are translated (`human` is user, `gpt` is assistant, `developer` is
-system, `function` is tool); any other role is a fault of the row. A turn of role `function_call` or `tool_call` is the
-assistant's, and its content is the call (LLaMA-Factory, ms-swift). An absent answer becomes an empty one, so that the
-check can count it with the empty ones.
+Roles that other formats use for the same thing are translated (`human` is user, `gpt` is assistant,
+`developer` is system, `function` is tool); any other role is an error of the row. A turn of role
+`function_call` or `tool_call` is the assistant's, and its content is the call (LLaMA-Factory,
+ms-swift). A missing answer becomes an empty one, so that the check counts both together.
 """
 
 import json
@@ -31,13 +31,14 @@ _CALL_ROLES = ("function_call", "tool_call")
 
 
 def read_messages(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
-    """The list of messages in this column, at least one. In CSV it may stand as JSON text."""
+    """The non-empty list of messages in this column; CSV files hold it as JSON text."""
     items = parse_if_json(values.get(name))
     if not isinstance(items, list) or not items:
         raise build_type_error(name, "a list of messages", items)
     messages: list[Message] = []
     for item in items:
         message = _read_message(item, name)
+        # Formats with a turn per call write an assistant's text and its calls as several turns.
         if _get_role_name(item) in _CALL_ROLES and messages and _is_same_turn(messages[-1], message):
             before = messages.pop()
             message = replace(before, tool_calls=before.tool_calls + message.tool_calls)
@@ -46,7 +47,8 @@ def read_messages(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
 
 
 def read_conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
-    """A string as one message of this role, or the list of messages that stands there, in tables as JSON text."""
+    """A text as one message of this role, or the column's list of messages (in tables as JSON
+    text)."""
     value = values.get(name)
     if isinstance(value, list):
         return read_messages(values, name)
@@ -57,18 +59,22 @@ def read_conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple
 
 _LIST_AS_TEXT = re.compile(r"\s*\[\s*\{")
 _PYTHON_LIST = re.compile(r"\s*\[\s*\{'(?:role|content)': .*'(?:role|content)': ", re.DOTALL)
+# `str(messages)` in Python: single quotes around a known key, twice, so that prose hardly matches.
 
 
 def may_be_messages(text: str) -> bool:
-    """Whether a text begins as a list of messages does; only `conversation` tells whether it is one."""
+    """Whether a text begins like a list of messages; only `_parse_messages` can tell for
+    certain."""
+    # Called for every text of a file: one character decides nearly always, before any regex.
     first = text[:1]
     return (first == "[" or first.isspace()) and _LIST_AS_TEXT.match(text) is not None
 
 
 def _parse_messages(text: str, name: str) -> list[Any] | None:
-    """The messages that a text spells as JSON, None when it spells something else: an answer may be JSON.
+    """The messages that a text encodes as JSON; None for anything else, since an answer may be
+    JSON.
 
-    Errors: `InvalidRow` for a list that Python has written (`str(messages)`), which is no JSON.
+    Errors: `InvalidRow` for a list written by Python (`str(messages)`), which is not JSON.
     """
     if not _LIST_AS_TEXT.match(text):
         return None
@@ -84,14 +90,16 @@ def _parse_messages(text: str, name: str) -> list[Any] | None:
 
 
 def read_system_message(values: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The system column as a message, when there is one and it says something."""
+    """The system column as a message; empty when the column is absent or blank."""
     text = read_optional_text(values, "system")
     return (Message("system", text),) if text else ()
 
 
 def read_required_text(values: Mapping[str, Any], name: str) -> str:
-    """The text in this column; null counts as empty, numbers and truth values are written out
-    (`normalize_markup.py`)."""
+    """The text in this column; null counts as empty, numbers and booleans are written as text.
+
+    Errors: `InvalidRow` for a list or an object.
+    """
     text = as_text(values.get(name))
     if text is None:
         raise build_type_error(name, "text", values[name])
@@ -135,7 +143,7 @@ def _get_role_name(item: Mapping[str, Any]) -> Any:
 
 
 def _get_single_value(item: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The value under these names, of which a message may have several that say the same. Errors: `InvalidRow`."""
+    """The value under these alternative names, which must agree. Errors: `InvalidRow`."""
     given = [(name, item[name]) for name in names if item.get(name) is not None]
     for name, value in given[1:]:
         if value != given[0][1]:
@@ -144,12 +152,12 @@ def _get_single_value(item: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _is_same_turn(before: Message, call: Message) -> bool:
-    """Whether a call that stands as a message of its own belongs to the message before it."""
+    """Whether a call written as its own message belongs to the message before it."""
     return before.role == "assistant" and before.weight == call.weight
 
 
 def _read_content(value: Any, name: str) -> tuple[str, str | None]:
-    """(text, reasoning) of text, null (a message that only calls tools), a number, or a list of parts."""
+    """(text, reasoning) of a text, null (a message that only calls tools), a number, or parts."""
     if (text := as_text(value)) is not None:
         return text, None
     if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
@@ -174,7 +182,7 @@ def _get_part_text(part: Mapping[str, Any], name: str) -> str:
 
 
 def _read_tool_result(value: Any) -> tuple[str, None]:
-    """What a tool gave: text, parts of text, or any JSON value, which is written as JSON."""
+    """A tool's result as text: a text, parts of text, or any JSON value, which is serialized."""
     if isinstance(value, list) and value and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
         return _read_content(value, "tool")[0], None
     if value is None or isinstance(value, str):
@@ -183,7 +191,7 @@ def _read_tool_result(value: Any) -> tuple[str, None]:
 
 
 def _read_reasoning(item: Mapping[str, Any]) -> str | None:
-    """What the assistant thought before its answer, under any of its names. Errors: `InvalidRow`."""
+    """The assistant's reasoning before its answer, under any of its names. Errors: `InvalidRow`."""
     value = _get_single_value(item, REASONING_KEYS)
     if isinstance(value, list) and all(isinstance(part, dict) for part in value):
         value = "".join(_get_part_text(part, "reasoning") for part in value)
@@ -193,7 +201,8 @@ def _read_reasoning(item: Mapping[str, Any]) -> str | None:
 
 
 def _read_weight(item: Mapping[str, Any]) -> float | None:
-    """The weight of a turn, under any of its names: a number from 0 to 1, or true and false. Errors: `InvalidRow`."""
+    """The weight of a turn from 0 to 1 (or a boolean), under any of its names. Errors:
+    `InvalidRow`."""
     found = [(name, _parse_weight(name, item[name])) for name in WEIGHT_KEYS if item.get(name) is not None]
     for name, weight in found[1:]:
         if weight != found[0][1]:
@@ -208,14 +217,16 @@ def _parse_weight(name: str, value: Any) -> float:
 
 
 def _link_tool_results(messages: list[Message]) -> tuple[Message, ...]:
-    """Each tool's result with the name and the id of the call that it answers, found by its id, name or place.
+    """Give each tool result the name and id of its call, matched by id, name or order.
 
-    OpenAI's form has only the id, older ones only the name, and a template writes nothing where it reads the other.
+    OpenAI's format has only the id, older ones only the name, and a template that reads the other
+    writes nothing.
     """
     named: list[Message] = []
     waiting: list[dict[str, Any]] = []
     for message in messages:
         if message.tool_calls:
+            # A new turn of calls: results that follow never belong to an earlier turn.
             waiting = list(message.tool_calls)
         elif message.role == "tool" and (call := _find_answered_call(message, waiting)) is not None:
             waiting.remove(call)
@@ -226,7 +237,7 @@ def _link_tool_results(messages: list[Message]) -> tuple[Message, ...]:
 
 
 def _find_answered_call(result: Message, waiting: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The first call that has the result's id; where there are no ids its name; without either the first."""
+    """The first call with the result's id; if calls have no ids, with its name; else the first."""
     if result.tool_call_id is not None and any("id" in call for call in waiting):
         fitting = [call for call in waiting if call.get("id") == result.tool_call_id]
     else:

@@ -1,8 +1,8 @@
-"""Their column names and ours: mapping, what is asked for and absent, what is left over, and which mapping is likely.
+"""Map the file's column names to ours; report missing and unused columns and the likely mapping.
 
-A column that is left over is always named. It is an error where it is likely to be a part of what is trained: a
-question beside two answers that have no prompt, a label beside a text. Naming the columns that are meant settles it
-(`--columns chosen=chosen,rejected=rejected`).
+An unused column is always reported. It is an error where it probably belongs to the training data:
+a question next to two answers without a prompt, a label next to a text. Naming the intended columns
+resolves it (`--columns chosen=chosen,rejected=rejected`).
 """
 
 import difflib
@@ -16,7 +16,7 @@ from tunesmith.data.read.row_errors import RowError
 from tunesmith.errors import DataError, truncate_list
 
 MAX_SHOWN_NAMES = 20
-"""Column names in one message: objects whose keys are data can have thousands."""
+"""Column names shown in one message: objects whose keys are data can have thousands."""
 
 _ANSWER_NAMES = (
     "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
@@ -36,13 +36,15 @@ COMMON_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "system": ("system_prompt", "system_message", "system_instruction", "systemprompt", "sys_prompt", "system"),
     "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
 }  # fmt: skip
-"""What people call our columns, the likeliest name first."""
+"""Common names of each of our columns in other data sets, the likeliest first."""
 
 
 class ColumnMapping:
-    """Their names to ours, row by row, for a later row may have columns that the first ones lack.
+    """Renames the columns of each row from the file's names to ours.
 
-    A mapped name hides a column of the file that has our name already. `mapped` are our names that were asked for.
+    A mapped name hides a column of the file that has our name already. `requested_names` are those
+    of our names that the user mapped. It works row by row, because a later row may have columns
+    that the first ones lack.
     """
 
     def __init__(self, columns: Mapping[str, str]) -> None:
@@ -67,12 +69,12 @@ class ColumnMapping:
         }
 
     def find_source_column(self, own_name: str) -> str | None:
-        """What the file calls our column; None when its name there is mapped to another of ours."""
+        """The file's name of our column; None when that column is mapped to another of ours."""
         return self._source_by_own.get(own_name, None if own_name in self._own_by_source else own_name)
 
 
 def check_column_names(columns: Iterable[str]) -> None:
-    """Errors: `DataError` for a name on the left side that is none of ours."""
+    """Errors: `DataError` for a name on the left of `=` that is not one of ours."""
     for name in columns:
         if name not in COLUMN_NAMES:
             raise DataError(
@@ -85,7 +87,7 @@ def check_column_names(columns: Iterable[str]) -> None:
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """`did you mean "question"?`, or nothing."""
+    """`did you mean "question"?`, or an empty string when no known name is similar."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f'did you mean "{near[0]}"?' if near else ""
 
@@ -96,11 +98,11 @@ _MAPPING_RULES: tuple[tuple[tuple[str, ...], str | None], ...] = (
     (("instruction", "output"), "input"),
     (("prompt", "completion"), None),
 )
-"""What must be found for a mapping, and what is added where it is found."""
+"""(columns that a mapping needs, a column that is added to it if present), the likeliest first."""
 
 
 def propose_mapping(names: Sequence[str]) -> str | None:
-    """The likeliest mapping of a file's columns, ready to be copied; None where there is none."""
+    """The likeliest mapping as a flag that can be copied; None where no mapping fits."""
     for wanted, more in _MAPPING_RULES:
         found = {ours: theirs for ours in wanted if (theirs := _find_likely_column(ours, names)) is not None}
         if len(found) == len(wanted) and len(set(found.values())) == len(found):
@@ -110,6 +112,7 @@ def propose_mapping(names: Sequence[str]) -> str | None:
 
 
 def _find_likely_column(own_name: str, names: Sequence[str]) -> str | None:
+    # Reversed, so that of two columns that differ only in case the first one wins.
     by_lower = {name.strip().lower(): name for name in reversed(names)}
     return next((by_lower[word] for word in COMMON_COLUMN_NAMES[own_name] if word in by_lower), None)
 
@@ -119,7 +122,8 @@ def _format_flag(mapping: Mapping[str, str]) -> str:
 
 
 def format_mapping(mapping: Mapping[str, str]) -> str:
-    """`prompt=question,completion=answer`; as JSON where a name holds one of these signs or has space around it."""
+    """`prompt=question,completion=answer`, or JSON where a name holds `,`, `=`, `{` or outer
+    space."""
     if any(set(name) & set(",={") or name != name.strip() for name in mapping.values()):
         return json.dumps(dict(mapping), ensure_ascii=False)
     return ",".join(f"{ours}={theirs}" for ours, theirs in mapping.items())
@@ -128,10 +132,11 @@ def format_mapping(mapping: Mapping[str, str]) -> str:
 def report_unused_columns(
     rule: FormatRule, counts: Mapping[str, int], present: Iterable[str], column_mapping: ColumnMapping
 ) -> Iterator[RowError]:
-    """One fault for each column of a file that is not used, all with the same words, and one for what is likely meant.
+    """One error for each unused column, all with the same text, and one for each likely mapping.
 
-    `counts` says in how many rows each stands; `present` are our names of the columns that are used.
+    `counts`: rows with a value for each unused column; `present`: our names of the columns in use.
     """
+    # One entry for each column, because the log counts entries and shows the text of the first.
     told = [
         f"{name} (in {count:,} row{'s' * (count > 1)})" if count else f"{name} (empty)"
         for name, count in counts.items()
@@ -160,7 +165,7 @@ def report_unused_columns(
 
 
 def _find_missing_part(rule: FormatRule, present: set[str]) -> str | None:
-    """Which part of an example this shape has no column for in the file, though others like it have."""
+    """The part of an example that the file has no column for, though similar formats have it."""
     if rule.format == "preference" and "prompt" not in present:
         return "prompt"
     if rule.format == "alpaca" and "input" not in present:

@@ -1,9 +1,10 @@
-"""CSV and TSV with a header, after RFC 4180: quoted cells may hold separators, quotes (doubled) and line ends.
+"""Read CSV and TSV with a header (RFC 4180): quoted cells may hold separators, "" and line ends.
 
-A row's line is the line of the file in which it begins, as an editor counts: the header, blank lines and the lines
-inside quoted cells count too. The separator is the one of `,` `;` tab `|` that the header has most of, or the one that
-Excel's first line `sep=;` names. Columns without a name, which Excel writes after the last one, are dropped where they
-are empty; a value in them is a fault of its row.
+A row's line number is the line of the file where it begins, as an editor counts: the header, blank
+lines and lines inside quoted cells count too. The separator is the one of `,` `;` tab `|` that is
+most frequent in the header, or the one named by Excel's first line `sep=;`. Columns without a name,
+which Excel writes after the last one, are dropped where they are empty; a value in one is an error
+of its row.
 """
 
 import csv
@@ -22,7 +23,7 @@ SEPARATORS = ",;\t|"
 
 
 class _Header(NamedTuple):
-    """The columns that have a name, with their positions; `width` counts all cells of the header."""
+    """The named columns with their positions; `width` is the number of cells, named or not."""
 
     names: tuple[str, ...]
     positions: tuple[int, ...]
@@ -30,7 +31,7 @@ class _Header(NamedTuple):
 
 
 def read_csv(path: Path) -> Iterator[Row | RowError]:
-    """Each row with the header's names, or what is wrong with it."""
+    """Each row under the header's names, or the error in it. Errors: `DataError` for the header."""
     lines = _CsvLines(path)
     try:
         first = next(lines, "")
@@ -38,6 +39,7 @@ def read_csv(path: Path) -> Iterator[Row | RowError]:
             yield RowError("bom", 0, "the bytes EF BB BF")
             first = first.removeprefix("\ufeff")
         separator = _get_excel_separator(first)
+        # `sep=` may be followed by blank lines, as some exports write before their header.
         if separator is not None:
             first = next(lines, "")
         while first and not first.strip():
@@ -55,10 +57,11 @@ def read_csv(path: Path) -> Iterator[Row | RowError]:
 
 
 class _CsvLines:
-    """The lines with their own ends, for a cell keeps the line ends it has. `taken` counts them.
+    """The lines of the file with their line ends; `lines_read` counts them.
 
-    A class, for a generator would end with the first line that is too long. Bytes that are not UTF-8 become surrogates,
-    so that only their row is refused.
+    Line ends are kept because a quoted cell contains them. A class and not a generator, because a
+    generator would be finished by the first line that is too long. Bytes that are not UTF-8 become
+    surrogates, so that only their row is refused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,13 +79,15 @@ class _CsvLines:
 
 
 def _get_excel_separator(first: str) -> str | None:
-    """Excel's hint to itself: a first line `sep=;` and nothing else."""
+    """The separator in Excel's own hint, a first line with `sep=;` and nothing else."""
     text = first.strip("\r\n").strip('"')
     return text[4] if len(text) == 5 and text.lower().startswith("sep=") else None
 
 
 def _guess_separator(first: str, path: Path) -> str:
-    """Counted outside of quotes; a file called `.tsv` has tabs where its header has one."""
+    """The most frequent separator outside quotes; a `.tsv` file with a tab in its header has
+    tabs."""
+    # Even pieces are outside quotes; a doubled quote adds an empty piece and keeps the parity.
     outside = "".join(first.split('"')[::2])
     if "\t" in outside and path.name.lower().split(".")[1:2] == ["tsv"]:
         return "\t"
@@ -90,7 +95,7 @@ def _guess_separator(first: str, path: Path) -> str:
 
 
 def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Header) -> Row | RowError | None:
-    """The next row that is not blank, or what is wrong with it; None at the end of the file."""
+    """The next row that is not blank, or the error in it; None at the end of the file."""
     begin, cells = 0, list[str]()
     try:
         while not cells:
@@ -108,12 +113,12 @@ def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Heade
 
 
 def _translate_csv_error(error: csv.Error) -> str:
-    """The module speaks to programmers about one kind of line end."""
+    """The csv module's message, with its advice on how to open a file replaced by the cause."""
     return "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
 
 
 def _build_quoting_error(error: str, begin: int, end: int) -> RowError:
-    """What the module's words mean for a person; rows that follow an open quote are inside it, not read."""
+    """The error for a quoting problem. Rows after an unclosed quote are inside it and not read."""
     if error.startswith("field larger"):
         return RowError(
             "line-too-long", begin, f"a cell over 16 MiB, perhaps a quote not closed{_format_span(begin, end)}"
@@ -171,11 +176,12 @@ def _build_header_error(path: Path, found: str, slug: str = "bad-header") -> Dat
 
 
 def _has_broken_bytes(text: str) -> bool:
+    # "surrogateescape" maps each invalid byte to one of these code points.
     return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _read_values(header: _Header, cells: list[str]) -> dict[str, str]:
-    """The named cells. Cells beyond the header count only where something stands in them."""
+    """The named cells. Extra cells after the last column are allowed if they are empty."""
     if len(cells) != header.width and (len(cells) < header.width or any(cells[header.width :])):
         raise InvalidRow("cell-count", f"{len(cells)} cells under {header.width} column names")
     for cell in cells:

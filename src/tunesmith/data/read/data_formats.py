@@ -1,17 +1,20 @@
-"""The shapes that a row can have, and how each becomes an example.
+"""The formats of a row, and how each becomes an example.
 
-    messages            {"messages": [{"role", "content", "weight"?, "tool_calls"?}, ...], "tools"?}      (OpenAI chat)
+    messages            {"messages": [{"role", "content", "weight"?, "tool_calls"?}, ...], "tools"?}
+                        (OpenAI chat)
     sharegpt            {"conversations": [{"from", "value"}, ...], "system"?, "tools"?}
-    preference-pair     {"input": {"messages"}, "preferred_output": [...], "non_preferred_output": [...]}  (OpenAI DPO)
-    preference          {"prompt"?, "chosen", "rejected"}                     strings or lists of messages (TRL)
-    rated               {"prompt", "completion", "label": true or false}      the same with a rating (TRL, for KTO)
-    prompt-completion   {"prompt", "completion", "system"?}                   strings or lists of messages
+    preference-pair     {"input": {"messages"}, "preferred_output": [...],
+                        "non_preferred_output": [...]}                    (OpenAI DPO)
+    preference          {"prompt"?, "chosen", "rejected"}                 texts or messages (TRL)
+    rated               {"prompt", "completion", "label": true or false}  with a rating (TRL, KTO)
+    prompt-completion   {"prompt", "completion", "system"?}               texts or messages
     alpaca              {"instruction", "input"?, "output", "system"?, "history"?}
     text                {"text"}
 
-A shape is found by looking at the column names: each of the first rows has one vote. Every shape becomes the same
-`Example`: the prompt strings become user messages, the answers assistant messages; Alpaca's input follows its
-instruction after an empty line, and the pairs of its history (LLaMA-Factory) are the turns before it.
+The format is detected from the column names: each of the first rows has one vote. Every format
+becomes the same `Example`: prompt texts become user messages, answers assistant messages; Alpaca's
+input follows its instruction after an empty line, and the pairs of its history (LLaMA-Factory) are
+the turns before it.
 """
 
 import re
@@ -36,11 +39,11 @@ from tunesmith.records import DataFormat, Example, Message, Method, Origin, Role
 
 Values = Mapping[str, Any]
 NO_INPUT_MARKER = "<noinput>"
-"""What Stanford's Alpaca data has where an instruction needs no input."""
+"""What Stanford's Alpaca data holds where an instruction needs no input."""
 
 
 class ExampleParts(NamedTuple):
-    """What a row says, before it is an example."""
+    """The parsed content of a row, before it becomes an example."""
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
@@ -50,7 +53,7 @@ class ExampleParts(NamedTuple):
 
 
 class FormatRule(NamedTuple):
-    """A shape: the columns it must have, those it may have, how it is read, and what else a row must be to fit it."""
+    """A format: required and optional columns, the parser, and a further condition on the row."""
 
     format: DataFormat
     required: tuple[str, ...]
@@ -60,11 +63,12 @@ class FormatRule(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The required columns, then the optional ones, under our names."""
         return self.required + self.optional
 
 
 def _with_system(values: Values, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The messages with the system column in front. Errors: `InvalidRow` when both say something and not the same."""
+    """The messages after the system column's. Errors: `InvalidRow` when two system texts differ."""
     given = read_system_message(values)
     if given and messages and messages[0].role == "system":
         if given[0].content.strip() != messages[0].content.strip():
@@ -95,7 +99,8 @@ def _parse_rated(values: Values) -> ExampleParts:
 
 
 def parse_rating(value: Any) -> bool | None:
-    """True and false, also as words (tables have no other way); None for anything else: 0 and 1 may be classes."""
+    """A boolean or the word for one (CSV has no other way); None otherwise: 0 and 1 may be
+    classes."""
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None
@@ -109,7 +114,7 @@ def _parse_alpaca(values: Values) -> ExampleParts:
 
 
 def _parse_history(values: Values) -> tuple[Message, ...]:
-    """The earlier turns of a conversation: pairs of what was asked and answered. Errors: `InvalidRow`."""
+    """Earlier turns from a list of (question, answer) pairs. Errors: `InvalidRow`."""
     pairs = parse_if_json(values.get("history")) or []
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise build_type_error("history", "a list of pairs of texts", pairs)
@@ -126,9 +131,10 @@ def _parse_text(values: Values) -> ExampleParts:
 
 
 def _parse_preference(values: Values) -> ExampleParts:
-    """Answers that begin with another's turn are whole conversations, of which a prompt may repeat a turn.
+    """Parse a preference pair; an answer that starts with another role is a whole conversation.
 
-    Each answer is one turn: with more of them it would be unclear where the prompt ends.
+    The prompt of two conversations is the turns that they share. Each answer is one turn: with more
+    it would be unclear where the prompt ends.
     """
     tools = read_tools(values)
     if is_transcript(values):
@@ -144,6 +150,7 @@ def _parse_preference(values: Values) -> ExampleParts:
             tools=tools,
         )
     shared = 0
+    # Stop one before the end: identical conversations must still leave an answer on each side.
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
     _check_single_turn(chosen[shared:], "chosen")
@@ -154,10 +161,12 @@ def _parse_preference(values: Values) -> ExampleParts:
 
 
 def _check_prompt(values: Values, shared: Sequence[Message]) -> None:
-    """Errors: `InvalidRow` when the prompt beside two conversations is no turn of theirs: it would be dropped."""
+    """Errors: `InvalidRow` for a prompt that is no turn of the conversations: it would be
+    dropped."""
     if not values.get("prompt"):
         return
     prompt = read_conversation(values, "prompt", "user")
+    # Compare up to white space, in which a prompt column and a transcript often differ.
     said = {" ".join(message.content.split()) for message in shared}
     if not {" ".join(message.content.split()) for message in prompt} <= said:
         raise InvalidRow("prompt-disagrees", f"prompt {prompt[-1].content[:40]!r}")
@@ -167,8 +176,8 @@ _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 
 
 def is_transcript(values: Values) -> bool:
-    """Whether both answers of a pair are whole conversations written as one text (Anthropic's HH-RLHF), no prompt
-    beside them."""
+    """Whether both answers are whole conversations as one text (Anthropic's HH-RLHF), without
+    prompt."""
     answers = (values.get("chosen"), values.get("rejected"))
     return not values.get("prompt") and all(
         isinstance(answer, str) and answer.lstrip().startswith("Human:") and "\n\nAssistant:" in answer
@@ -177,7 +186,7 @@ def is_transcript(values: Values) -> bool:
 
 
 def split_turns(text: str) -> tuple[Message, ...]:
-    """The turns of a conversation that is written as one text."""
+    """The turns of a conversation written as one text with `Human:` and `Assistant:`."""
     _, *pieces = _TURN.split("\n\n" + text.lstrip())
     roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
     return tuple(Message(roles[who], said.strip()) for who, said in zip(pieces[::2], pieces[1::2], strict=True))
@@ -202,6 +211,7 @@ def _parse_preference_pair(values: Values) -> ExampleParts:
 
 
 _TOOL_COLUMNS = ("tools", "functions")
+# In order of precedence: a row takes the first rule that it fits, so richer formats come first.
 FORMAT_RULES: tuple[FormatRule, ...] = (
     FormatRule("messages", ("messages",), ("system", *_TOOL_COLUMNS), _parse_messages_row),
     FormatRule("sharegpt", ("conversations",), ("system", *_TOOL_COLUMNS), _parse_sharegpt),
@@ -219,7 +229,7 @@ FORMAT_RULES: tuple[FormatRule, ...] = (
     FormatRule("text", ("text",), (), _parse_text),
 )
 COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in FORMAT_RULES for name in rule.columns))
-"""Every column name that some shape knows: what `--columns OURS=THEIRS` may have on its left side."""
+"""Every column name that some format has: the left side of `--columns OURS=THEIRS`."""
 
 
 _PAIR_FORMATS: tuple[DataFormat, ...] = ("preference", "preference-pair")
@@ -230,16 +240,16 @@ _METHOD_FORMATS: dict[Method, tuple[DataFormat, ...]] = {
     "simpo": _PAIR_FORMATS,
     "kto": ("rated", *_PAIR_FORMATS),
 }
-"""The shapes that a method learns from, where a row fits several."""
+"""The formats that a method learns from, tried first where a row fits several."""
 
 
 def detect_format(
     rows: Sequence[Values], mapped: Iterable[str] = (), method: Method | None = None
 ) -> FormatRule | None:
-    """The shape that most rows fit, so that one unusual row cannot change how all others are read.
+    """The format that most rows fit, so that one unusual row cannot change how all others are read.
 
-    A row fits the first shape whose required columns it has. Only shapes that use all mapped columns count; those that
-    the method learns from go before the others.
+    A row fits the first format whose required columns it has. Only formats that use all mapped
+    columns count; those that the method learns from are tried before the others. None: no row fits.
     """
     wanted = set(mapped)
     asked = [rule for rule in FORMAT_RULES if wanted.issubset(rule.columns)]
@@ -248,13 +258,14 @@ def detect_format(
 
 
 def _find_majority(rules: Sequence[FormatRule], rows: Sequence[Values]) -> FormatRule | None:
-    """Ties go to the earlier rule."""
+    """The rule with the most votes; ties go to the earlier rule."""
     votes = Counter(rule.format for row in rows if (rule := _find_fitting_rule(rules, row)))
     return max(rules, key=lambda rule: votes[rule.format]) if votes else None
 
 
 def _find_fitting_rule(rules: Sequence[FormatRule], row: Values) -> FormatRule | None:
-    """The first rule whose required columns are there and not all empty (in a table every row has every column)."""
+    """The first rule with all required columns, not all empty (every row of a table has every
+    column)."""
     fitting = [rule for rule in rules if row.keys() >= set(rule.required) and rule.fits(row)]
     filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))
     return next(filled, fitting[0] if fitting else None)
@@ -263,7 +274,7 @@ def _find_fitting_rule(rules: Sequence[FormatRule], row: Values) -> FormatRule |
 def read_example(
     rule: FormatRule, values: Values, line: int, group: str | None, origin: Origin | None = None
 ) -> Example:
-    """The row as an example. Errors: `InvalidRow`."""
+    """Convert a row to an example. Errors: `InvalidRow`."""
     if missing := [name for name in rule.required if name not in values]:
         raise InvalidRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
@@ -273,9 +284,9 @@ def read_example(
 
 
 def read_plain_example(rule: FormatRule, values: Values, line: int, origin: Origin | None = None) -> Example | None:
-    """The row as an example where it is nothing but a prompt and a completion in words, as most rows are.
+    """The example of a row with only a prompt and a completion as plain texts, as most rows are.
 
-    What `read_example` gives, without looking for all that such a row cannot have; None for any other row.
+    A fast path that gives the same as `read_example` without its checks; None for any other row.
     """
     if rule.format != "prompt-completion" or len(values) != 2:
         return None
@@ -290,12 +301,12 @@ def read_plain_example(rule: FormatRule, values: Values, line: int, origin: Orig
 
 @lru_cache(maxsize=4096)
 def make_answer(text: str) -> Message:
-    """The assistant's message. Labels come again and again: they share one."""
+    """The assistant's message with this text. Labels repeat, so equal ones share one object."""
     return Message("assistant", text)
 
 
 def _find_numbers(messages: Any) -> Iterator[Any]:
-    """The contents of messages that are numbers or truth values; what a tool gave is written as JSON."""
+    """Message contents that are numbers or booleans, except tool results (serialized as JSON)."""
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content", message.get("value")) if isinstance(message, dict) else None
         if content is not None and not isinstance(content, (str, list, dict)) and message.get("role") != "tool":
@@ -303,7 +314,7 @@ def _find_numbers(messages: Any) -> Iterator[Any]:
 
 
 def find_converted_values(rule: FormatRule, values: Values) -> Iterator[tuple[str, str]]:
-    """(code, what was found) for each value of a row that is read as something else than it is written as."""
+    """(code, description) for each value of a row that is converted to another type."""
     for name in rule.columns:
         value = values.get(name)
         for content in _find_numbers(value):

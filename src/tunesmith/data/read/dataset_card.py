@@ -1,4 +1,4 @@
-"""What the README of a Hugging Face dataset says of its files: the `configs` in its YAML head.
+"""Read the file list of a Hugging Face dataset: `configs` in the YAML front matter of its README.
 
     configs:
     - config_name: main
@@ -19,17 +19,18 @@ from tunesmith.yaml_io import InvalidYaml, load_plain_yaml
 
 MAX_CARD_BYTES = 2**20
 MAX_WILDCARDS = 8
+# Lazy up to the first closing `---`, so that rules in the text below are not taken for the end.
 _HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
 class Subset(NamedTuple):
-    """One entry of `configs`: pairs of split name (None: not said) and pattern of paths below the folder."""
+    """One entry of `configs`: pairs of split name (None: unspecified) and path pattern."""
 
     name: str
     files: tuple[tuple[str | None, str], ...]
 
     def find_split(self, path: str) -> tuple[str | None, bool]:
-        """(the split that it gives this file, whether it has this file at all)."""
+        """(the split of this file or None, whether this subset contains the file)."""
         for split, pattern in self.files:
             if _matches_pattern(path, pattern):
                 return split, True
@@ -37,8 +38,10 @@ class Subset(NamedTuple):
 
 
 def read_subsets(folder: Path) -> tuple[Subset, ...]:
-    """The subsets that README.md names; none where it names none. Errors: `InvalidYaml` when its head cannot be
-    read."""
+    """The subsets declared in README.md, empty when there are none.
+
+    Errors: `InvalidYaml` when the front matter cannot be parsed.
+    """
     card = folder / "README.md"
     if not card.is_file():
         return ()
@@ -47,6 +50,7 @@ def read_subsets(folder: Path) -> tuple[Subset, ...]:
     head = _HEAD.match(text)
     if head is None or "configs" not in head[1]:
         return ()
+    # number_keys: a split may be named 2024, which YAML reads as a number.
     values = load_plain_yaml(head[1], number_keys=True)
     configs = values.get("configs") if isinstance(values, dict) else None
     return tuple(map(_parse_subset, configs)) if isinstance(configs, list) else ()
@@ -64,7 +68,7 @@ def _parse_subset(config: Any) -> Subset:
 
 
 def _parse_patterns(files: Any) -> Sequence[tuple[str | None, str]]:
-    """(split, pattern) of a pattern, a list of them, a list of `{split, path}`, or a mapping of splits to patterns."""
+    """(split, pattern) pairs of any form: pattern, list, list of `{split, path}`, or mapping."""
     if isinstance(files, str):
         return [(None, files)]
     if isinstance(files, dict):
@@ -83,13 +87,14 @@ def _parse_paths(paths: Any) -> list[str]:
     listed = paths if isinstance(paths, list) else [paths]
     if not all(isinstance(path, str) for path in listed):
         raise InvalidYaml("data_files that are no paths")
+    # Each star becomes an unbounded repetition; many of them backtrack exponentially.
     if any(path.count("*") > MAX_WILDCARDS for path in listed):
         raise InvalidYaml(f"a pattern of data_files with more than {MAX_WILDCARDS} stars")
     return listed
 
 
 def _matches_pattern(path: str, pattern: str) -> bool:
-    """Whether a path is what a pattern names, or lies below it. `*` stays within one folder, `**` does not."""
+    """Whether a path matches a pattern or lies below it. `*` stays in one folder, `**` does not."""
     if path.startswith(f"{pattern.rstrip('/')}/"):
         return True
     pieces = re.split(r"(\*\*/?|\*|\?)", pattern)

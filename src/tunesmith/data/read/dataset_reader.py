@@ -1,6 +1,7 @@
-"""From a path to examples: find the files, find the shape, read every row, keep count of what is wrong.
+"""Read a path into examples: find the files, detect the format, read every row, count the errors.
 
-Rows never end the reading; they become problems. A file that cannot be used at all is a `DataError`.
+An unreadable row never ends the reading; it becomes a problem. A file that is unusable as a whole
+is a `DataError`.
 """
 
 import gc
@@ -40,14 +41,14 @@ from tunesmith.records import CountedIn, Dataset, Example, Method, Origin, Probl
 from tunesmith.records.example import identify
 
 FORMAT_SAMPLE_ROWS = 100
-"""The first rows of each file decide the shape, each with one vote; rows that do not fit it are faults."""
+"""Rows at the start of each file that vote on its format; rows that do not fit it are errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """Which of the examples came from one file: `examples[begin:end]`, and the side it gives them (None: none).
+    """The examples of one file, `examples[begin:end]`, and their declared split (None: none).
 
-    `position_unit` says what the examples' `line` counts in this file.
+    `position_unit` is what the examples' `line` counts in this file.
     """
 
     file: str
@@ -59,10 +60,11 @@ class SourceSpan:
 
 @dataclass(frozen=True, slots=True)
 class LoadedDataset:
-    """A data set in memory: its record, its examples in file order, and what was wrong while reading.
+    """A data set in memory: its record, its examples in file order, and the problems found.
 
-    `has_answers` is False where a task of another tool says how answers are checked in place of what they are.
-    `ids` are those of the examples as numbers of 64 bits, where the reader has worked them out.
+    `has_answers` is False where another tool's task defines how answers are checked instead of the
+    answers themselves. `ids` are the examples' ids as 64-bit integers, where the reader computed
+    them.
     """
 
     dataset: Dataset
@@ -74,7 +76,7 @@ class LoadedDataset:
 
     @property
     def declared_splits(self) -> list[SplitName] | None:
-        """The given side of every example, or None when the files give no split."""
+        """The declared split of every example, or None when the files declare no split."""
         sides = [part.split_name for part in self.spans for _ in range(part.end - part.begin)]
         return None if len({part.split_name for part in self.spans}) < 2 else [side for side in sides if side]
 
@@ -87,9 +89,10 @@ def read_dataset(
 ) -> LoadedDataset:
     """Read a file or folder of examples.
 
-    `columns` maps our names to the file's (`{"prompt": "question"}`); `group` names the file's column whose examples
-    must stay on one side of a split; rows that fit several shapes are read as `method` learns from them.
-    Errors: `DataError` when nothing can be read, or when the columns fit no shape.
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `group` names the file's
+    column whose equal values must stay in one split; rows that fit several formats are read in the
+    one that `method` learns from.
+    Errors: `DataError` when nothing can be read, or when the columns fit no format.
     """
     path, columns = Path(path), dict(columns or {})
     check_column_names(columns)
@@ -126,10 +129,10 @@ def read_dataset(
 
 @contextmanager
 def pause_collection() -> Iterator[None]:
-    """Keep Python's collector of circular garbage out while examples are made, and compared.
+    """Disable Python's cyclic garbage collector while examples are created and compared.
 
-    They form no circles, and with each quarter more of them it would go through all again: a fifth of the time of
-    reading a large file.
+    Examples form no cycles, and the collector would traverse all of them again whenever their
+    number has grown by a quarter: a fifth of the time of reading a large file.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -151,10 +154,11 @@ def _read_source(
     method: Method | None,
     examples: list[Example],
 ) -> tuple[FormatRule, list[Problem]]:
-    """Append the file's examples; give its shape and problems."""
+    """Append the file's examples; return its format and problems."""
     log = RowErrorLog(str(source.path), source.position_unit)
     origin = Origin(str(source.path), source.position_unit)
     rows = _iterate_rows(source, log)
+    # Only this sample is buffered; the remaining rows stream through once.
     first = list(islice(rows, FORMAT_SAMPLE_ROWS))
     if not first:
         raise _build_no_examples_error(source.path, list(log.build_problems()))
@@ -168,6 +172,7 @@ def _read_source(
     present: set[str] = set()
     plain_columns: Iterable[str] = ()
     for row in chain(first, rows):
+        # The fast path skips the checks for unused columns, of which a plain row has none.
         plain = None if columns or group else read_plain_example(rule, row.values, row.line, origin)
         if plain is not None:
             examples.append(plain)
@@ -176,6 +181,8 @@ def _read_source(
         unused.update({name: value not in (None, "") for name, value in row.values.items() if name not in used})
         values = renaming.rename_row(row.values)
         try:
+            # Collected before the example is made but logged after it, so that a refused row
+            # counts only as refused.
             passed_over = find_unused_keys(values, rule.columns)
             examples.append(read_example(rule, values, row.line, _get_group(row.values, group), origin))
             for key in passed_over:
@@ -205,7 +212,8 @@ def _iterate_rows(source: Source, log: RowErrorLog) -> Iterator[Row]:
 
 
 def _check_columns_present(source: Source, first: list[Row], requested: list[str]) -> None:
-    """Every column asked for must stand in some row; only where the first rows lack one are all of them looked at."""
+    """Every requested column must exist; the whole file is scanned only if the first rows lack
+    one."""
     names = _list_column_names(first)
     if names.keys() >= set(requested):
         return
@@ -222,7 +230,7 @@ def _check_columns_present(source: Source, first: list[Row], requested: list[str
 
 
 def _list_column_names(rows: Iterable[Row]) -> dict[str, None]:
-    """Every column name, in the order of the file."""
+    """Every column name once, in file order (a dict used as an ordered set)."""
     return {name: None for row in rows for name in row.values}
 
 
@@ -246,7 +254,7 @@ def _choose_format(path: Path, first: list[Row], renaming: ColumnMapping, method
 
 
 def _get_group(values: Mapping[str, Any], group: str | None) -> str | None:
-    """The group's name. An example without one stands alone."""
+    """The name of the row's group; None for an empty one, which makes the example its own group."""
     value = values.get(group) if group else None
     return None if value is None or value == "" else str(value)
 

@@ -1,6 +1,7 @@
-"""Packed files (`.gz`, `.zst`) as the bytes that were packed, in bounded memory. The first bytes tell, not the name.
+"""Decompress `.gz` and `.zst` files in bounded memory, recognized by content and not by name.
 
-A file that breaks off, is damaged, or unpacks to far more than any text would is a `DataError`, never a shorter file.
+A file that is truncated, damaged, or expands to far more than any text would is a `DataError`,
+never silently a shorter file.
 """
 
 import gzip
@@ -18,12 +19,13 @@ from tunesmith.errors import DataError
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 MAX_GROWTH, MIN_UNPACKED_BYTES = 1000, 64 * 2**20
-"""Text unpacks to 3 to 30 times its bytes; gzip reaches 1,032 at most, zstd has no limit. Small files may grow to the
-second figure anyway."""
+"""Maximum expansion factor, and the size that any file may expand to. Text expands 3 to 30 times;
+gzip reaches 1,032 at most, zstd has no limit."""
 MAX_WINDOW_BYTES = 2**27
-"""What the zstd program itself takes without being asked for more."""
+"""The largest window that the zstd program accepts by default."""
 _CHUNK_BYTES = 2**12
-"""Packed bytes at once: a zstd block of 3 bytes may unpack to 128 KiB, so these hold at most 170 MiB."""
+"""Compressed bytes per call: a 3-byte zstd block may hold 128 KiB, so these give at most 170
+MiB."""
 
 
 def detect_compression(start: bytes) -> str | None:
@@ -33,7 +35,7 @@ def detect_compression(start: bytes) -> str | None:
 
 @contextmanager
 def open_decompressed(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, unpacked where it is packed. Errors: `DataError` when the packed bytes are damaged."""
+    """The file's bytes, decompressed if needed. Errors: `DataError` when they are damaged."""
     with open_regular_file(path) as file:
         packing = detect_compression(file.read(4))
         file.seek(0)
@@ -52,7 +54,7 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
 
 
 class _BoundedReader(io.RawIOBase):
-    """A reader that gives no more than `limit` bytes in all."""
+    """A reader that returns at most `limit` bytes in total, then raises `EOFError`."""
 
     def __init__(self, source: Any, limit: int) -> None:
         self._source, self._remaining_bytes = source, limit
@@ -70,14 +72,15 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _ZstdReader:
-    """Frames one after the other. Unlike the library's own reader it notices a frame whose end is missing."""
+    """Reads consecutive frames. Unlike the library's own reader it detects a truncated last
+    frame."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._library = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self._frame: Any = None
         self._compressed = b""
-        self._buffer = memoryview(b"")  # a view, for its rest is cut off again and again
+        self._buffer = memoryview(b"")  # a view: the rest is sliced repeatedly without copying
 
     def read(self, size: int) -> bytes:
         while not self._buffer:
@@ -90,6 +93,7 @@ class _ZstdReader:
             self._buffer = memoryview(self._frame.decompress(self._compressed))
             self._compressed = b""
             if self._frame.eof:
+                # zstd files may be concatenated: what follows this frame starts the next one.
                 self._compressed, self._frame = self._frame.unused_data, None
         got, self._buffer = self._buffer[:size], self._buffer[size:]
         return bytes(got)

@@ -1,11 +1,13 @@
-"""What the columns beside an example say of it, where that contradicts how the example is used.
+"""Warn about unused columns whose values contradict how the examples are used.
 
-    split            "test" in a row of a file whose rows would all be split anew: test rows would be trained
-    weight           0 in some rows, 1 in others: rows that were switched off would be trained
+    split            "test" in a row of a file whose rows would all be split again: test rows would
+                     be trained on
+    weight           0 in some rows, 1 in others: rows that were switched off would be trained on
     scores of pairs  score_chosen below score_rejected: the pair would teach the worse answer
-    placeholders     "nan" or "None" as the input of an instruction: pandas wrote an empty cell as a word
+    placeholders     "nan" or "None" as the input of an instruction: pandas wrote an empty cell as
+    text
 
-None of these columns is used; a warning that they are not used would not say what it means.
+None of these columns is used; a plain warning that they are unused would not explain the effect.
 """
 
 import re
@@ -26,7 +28,7 @@ _MAX_VALUES = 20
 
 
 class ExtraColumnChecker:
-    """Looks at the columns of one file that are not part of its examples."""
+    """Checks the columns of one file that are not part of its examples."""
 
     def __init__(self, rule: FormatRule, used: set[str | None]) -> None:
         self._rule = rule
@@ -36,9 +38,10 @@ class ExtraColumnChecker:
         self._scores: dict[tuple[str, ...], tuple[str, str] | None] = {}
 
     def check_row(self, line: int, values: Mapping[str, Any]) -> Iterator[RowError]:
-        """What this row says; `values` under the names of the file."""
+        """The errors of one row; `values` under the file's column names."""
         for name, value in values.items():
             if name.lower() in SPLIT_COLUMNS and name not in self._used and value not in (None, ""):
+                # At most _MAX_VALUES are stored: a column of free text must not fill memory.
                 found = self._splits.setdefault(name, {})
                 if len(found) < _MAX_VALUES:
                     found[str(value)] = None
@@ -50,9 +53,10 @@ class ExtraColumnChecker:
             yield from self._check_scores(line, values)
 
     def of_all_rows(self) -> Iterator[RowError]:
-        """What columns say as a whole. Once all rows were looked at.
+        """The errors that show only across rows; call it after the last row.
 
-        A split: all values are names of splits, of more than one. A weight: numbers that differ.
+        A split column: all values are split names, of more than one split. A weight column: numbers
+        that differ.
         """
         for name, weights in self._weights.items():
             if len(weights) > 1:
@@ -77,7 +81,7 @@ class ExtraColumnChecker:
 
 
 def find_placeholders(rule: FormatRule, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Optional texts that are the word for nothing; `values` under our names."""
+    """Optional texts that spell a missing value; `values` under our column names."""
     for name in ("input", "system"):
         text = as_text(values.get(name)) if name in rule.optional else None
         if text is not None and text.strip().lower() in PLACEHOLDERS:
@@ -85,12 +89,14 @@ def find_placeholders(rule: FormatRule, values: Mapping[str, Any]) -> Iterator[t
 
 
 def _find_score_columns(names: tuple[str, ...], used: set[str | None]) -> tuple[str, str] | None:
-    """The columns with the score of the chosen and of the rejected answer: names that differ in nothing else."""
+    """The score columns of the chosen and rejected answer: two names that differ only in that
+    word."""
     found: dict[str, dict[str, str]] = {}
     for name in names:
         words = re.split(r"[\W_]+", name.lower())
         side = [word for word in words if word in ("chosen", "rejected")]
         if name not in used and len(side) == 1 and any(_SCORE_WORD.fullmatch(word) for word in words):
+            # The name without "chosen" or "rejected" is the key under which a pair meets.
             found.setdefault(name.lower().replace(side[0], ""), {})[side[0]] = name
     pairs = [pair for pair in found.values() if len(pair) == 2]
     return (pairs[0]["chosen"], pairs[0]["rejected"]) if len(pairs) == 1 else None

@@ -1,6 +1,8 @@
-"""Which reader reads a file: by its first bytes where they tell, else by its ending, else by its first line.
+"""Choose the reader of a file: by its first bytes if distinctive, then its suffix, then its first
+line.
 
-The ending counts in any case and below the ending of a packed file: `DATA.JSONL.GZ` is JSON Lines.
+The suffix is compared in lower case and without that of a compressed file: `DATA.JSONL.GZ` is JSON
+Lines.
 """
 
 import json
@@ -24,8 +26,9 @@ READERS: dict[str, FileReader] = {
     ".parquet": read_parquet, ".arrow": read_parquet, ".feather": read_parquet,
 }  # fmt: skip
 LINE_READERS = (read_jsonl, read_csv)
-"""The readers whose rows are numbered by lines of the file."""
+"""The readers whose row numbers are line numbers of the file."""
 KNOWN_FORMATS = "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of these"
+# Order matters: UTF-32 LE begins with the byte-order mark of UTF-16 LE.
 _COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
 _REJECTED_SIGNATURES = {
     b"PK\x03\x04": "a zip archive or Excel sheet", b"\xd0\xcf\x11\xe0": "an old Excel sheet or Word file",
@@ -39,12 +42,12 @@ _START_BYTES = 4096
 
 
 def get_data_suffix(path: Path) -> str:
-    """The lower-case ending that says what is in the file, without that of its packing."""
+    """The lower-case suffix of the content, without the suffix of a compression."""
     return Path(path.stem if path.suffix.lower() in _COMPRESSION_SUFFIXES else path.name).suffix.lower()
 
 
 def choose_reader(path: Path) -> FileReader:
-    """The reader of this file. Errors: `DataError` for an empty file and for kinds that are not read."""
+    """The reader of this file. Errors: `DataError` for an empty file or an unsupported kind."""
     with open_regular_file(path) as file:
         packed = file.read(_START_BYTES)
     with open_decompressed(path) as unpacked:
@@ -57,13 +60,14 @@ def choose_reader(path: Path) -> FileReader:
     ending, text = get_data_suffix(path), start.removeprefix(b"\xef\xbb\xbf").lstrip()
     is_table = ending in (".csv", ".tsv")
     if text.startswith(b"{") and (is_table or ending not in READERS or ending == ".json"):
+        # Content before suffix: exports often write JSON Lines under .json, and the reverse.
         reader = _choose_json_reader(path)
         if reader is read_jsonl or not is_table:
             return reader
     if text.startswith(b"[") and not is_table:
         return read_json
     if ending in (".jsonl", ".ndjson") and text.split(b"\n", 1)[0].strip() == b"{":
-        return read_json  # objects over several lines, whatever the name says
+        return read_json  # one object spread over several lines, whatever the suffix
     if ending in READERS and READERS[ending] is not read_parquet:
         return READERS[ending]
     first_line = start.split(b"\n")[0]
@@ -79,7 +83,7 @@ def choose_reader(path: Path) -> FileReader:
 
 
 def _check_signature(path: Path, start: bytes) -> None:
-    """Errors: `DataError` for what is never read, whatever its name."""
+    """Errors: `DataError` for files that are never read, whatever their name."""
     if not start:
         raise DataError("empty-file", "The file is empty.", where=str(path), do="give a file with examples")
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -92,6 +96,7 @@ def _check_signature(path: Path, start: bytes) -> None:
             raise _build_format_error(
                 path, name, _UTF8_HINT if "text" in name else "unpack it, or save it in another format"
             )
+    # UTF-16 without a byte-order mark: Latin text has a zero in every second byte, all on one side.
     even, odd = start[::2].count(0), start[1::2].count(0)
     if not start.startswith(_TABLE_SIGNATURES) and min(even, odd) == 0 and 3 * max(even, odd) > len(start):
         raise _build_format_error(path, "UTF-16 text", _UTF8_HINT)
@@ -108,13 +113,17 @@ def _build_format_error(path: Path, found: str, do: str) -> DataError:
 
 
 def _choose_json_reader(path: Path) -> FileReader:
-    """For a file that begins with an object: JSON Lines when its first or second line is one and no document when
-    there is only that line and it holds a list of rows."""
+    """The reader of a file that begins with an object.
+
+    JSON Lines when its first or second line is a whole object, except a single line that is a
+    document with a list of rows inside.
+    """
     with open_decompressed(path) as file:
         lines = [file.readline(MAX_LINE_BYTES) for _ in range(2)]
     first, second = (_parse_object(line) for line in lines)
     if second is not None or (first is not None and lines[1]):
         return read_jsonl
+    # One line only: an object with our column names is a row, any other one holds the rows.
     if first is not None and first.keys() & set(COLUMN_NAMES):
         return read_jsonl
     return read_json

@@ -1,7 +1,8 @@
-"""A JSON document: an array of objects, an object with one such array inside, or objects one after the other, however
-they are broken into lines. A row's line is its number.
+"""Read a JSON document: an array of objects, an object that contains one, or consecutive objects.
 
-The whole file is held in memory once, so it may have at most 256 MiB; JSON Lines has no such limit.
+Consecutive objects may be broken into lines in any way. A row's "line" is its number in the
+document. The whole file is held in memory, so it may have at most 256 MiB; JSON Lines has no such
+limit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +21,9 @@ _ROWS_HINT = "write a list of objects, one for each example (pandas: to_json(ori
 
 
 def read_json(path: Path) -> Iterator[Row | RowError]:
-    """Each object as a row. Errors: `DataError` when the document itself cannot be read, or holds no list of rows."""
+    """Each object as a row. Errors: `DataError` for an unreadable document or one without rows."""
     with open_decompressed(path) as file:
+        # One byte over the limit is enough to know that the file is too large.
         raw = file.read(MAX_JSON_BYTES + 1)
     if len(raw) > MAX_JSON_BYTES:
         raise DataError(
@@ -55,7 +57,8 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
 
 
 def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """(the key under which the rows stand, the rows). Errors: `DataError` when it is not clear which they are."""
+    """(the key of the list of rows, the rows). Errors: `DataError` when it is ambiguous or
+    absent."""
     lists = {key: value for key, value in document.items() if _is_list_of_objects(value)}
     if len(lists) == 1:
         return next(iter(lists.items()))
@@ -65,6 +68,7 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
             "several-lists", "This JSON file holds several lists of examples.", where=str(path), found=found,
             do="write each into a file of its own; a name such as train or test gives the split",
         )  # fmt: skip
+    # pandas' default to_json() writes {column: {index: value}}.
     are_columns = all(isinstance(value, (list, dict)) and value for value in document.values()) and document
     raise DataError(
         "columns-not-rows" if are_columns else "not-rows",

@@ -1,6 +1,7 @@
-"""JSON Lines: one JSON object a line. Blank lines are skipped; lines may end in LF or CRLF.
+"""Read JSON Lines: one JSON object per line. Blank lines are skipped; lines may end in LF or CRLF.
 
-Stricter than `json.loads`, which takes the last of two equal keys, NaN, and half a character without a word.
+Stricter than `json.loads`, which silently accepts repeated keys (the last wins), NaN, and lone
+surrogates.
 """
 
 import json
@@ -20,7 +21,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_jsonl(path: Path) -> Iterator[Row | RowError]:
-    """Each line as a row, or as what is wrong with it."""
+    """Each line as a row, or as the error in it."""
     for number, raw, end in read_lines(path):
         if raw is None:
             yield RowError("line-too-long", number, "no line end within 16 MiB")
@@ -33,12 +34,13 @@ def read_jsonl(path: Path) -> Iterator[Row | RowError]:
         try:
             yield Row(number, parse_object(raw))
         except InvalidRow as bad:
+            # Without a line end this is the last line: an interrupted write, not a syntax error.
             code = "cut-line" if bad.code == "unreadable-line" and not end.endswith(b"\n") else bad.code
             yield RowError(code, number, bad.found)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object in these bytes. Errors: `InvalidRow` with what is wrong."""
+    """The JSON object in these bytes. Errors: `InvalidRow` with the cause."""
     if (texts := parse_texts(raw)) is not None:
         return texts
     value = parse_json(raw)
@@ -48,34 +50,37 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def parse_texts(raw: bytes) -> dict[str, Any] | None:
-    """The object in these bytes where it holds nothing but texts, as most rows do, in a third of
-    the time; None for anything else, and wherever only `parse_json` can tell.
+    """The object in these bytes if all its values are texts, as in most rows; None for anything
+    else.
 
-    Each pair has a colon of its own behind its key: as many keys as colons are as many keys as
-    pairs, so that no key stands twice.
+    A fast path that takes a third of the time; it also returns None where only `parse_json` can
+    decide. Each pair has a colon after its key, so as many keys as colons means as many keys as
+    pairs: no key is repeated.
     """
     try:
         text = raw.decode("utf-8")
         values, end = _TEXTS_DECODER.raw_decode(text)
     except (ValueError, RecursionError, InvalidRow):
         return None
+    # An escape may be a lone surrogate, NUL is refused: both need the checks of `parse_json`.
     if end != len(text) or type(values) is not dict or "\\u" in text or "\0" in text:
         return None
     for value in values.values():
         if type(value) is not str:
             return None
+    # Colons inside values are common, so count the exact pattern only if the cheap count differs.
     if text.count(":") != len(values) and len(_KEY_END.findall(text)) != len(values):
         return None
     return values
 
 
 def parse_json(raw: bytes) -> Any:
-    """Any JSON value. Errors: `InvalidRow` with what is wrong."""
+    """Any JSON value. Errors: `InvalidRow` with the cause."""
     return _parse(raw, lambda text: [_DECODER.decode(text)])[0]
 
 
 def parse_documents(raw: bytes) -> list[Any]:
-    """All JSON values that stand one after the other. Errors: as `parse_json`."""
+    """All JSON values that follow one another. Errors: as `parse_json`."""
     return _parse(raw, _decode_documents)
 
 
@@ -99,6 +104,7 @@ def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
         raise InvalidRow("too-deep", "nesting beyond what can be read") from None
     except ValueError:  # the interpreter's own limit on the digits of an integer
         raise InvalidRow("number-too-long", "an integer of more than 4,300 digits") from None
+    # The number of brackets bounds the depth: the exact depth is computed only when it can matter.
     if (
         raw.count(b"[") + raw.count(b"{") > MAX_JSON_DEPTH
         and (depth := max(map(_compute_depth, values), default=0)) > MAX_JSON_DEPTH
@@ -110,7 +116,7 @@ def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
 
 
 def explain_json_error(error: json.JSONDecodeError) -> str:
-    """What is wrong and where; some of the library's messages end with "at" already."""
+    """Cause and position; some of the library's messages already end with "at"."""
     line = f" of line {error.lineno:,}" if error.lineno > 1 else ""
     return f"{error.msg.removesuffix(' at')} at position {error.colno:,}{line}"
 
@@ -140,13 +146,14 @@ _DECODER = json.JSONDecoder(
     parse_float=_parse_finite_float,
     strict=False,
 )
-"""`strict=False` lets tabs and line ends stand inside strings, which many exports write; NUL is refused below."""
+"""`strict=False` allows tabs and line ends inside strings, as many exports write; NUL is refused
+below."""
 _TEXTS_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_parse_finite_float, strict=False)
-"""The same without a look at each object's pairs: written in C from end to end."""
+"""The same without the check of each object's pairs, so that it runs in C from end to end."""
 
 
 def _compute_depth(value: Any) -> int:
-    """Nesting depth, level by level so that no nesting can exhaust the stack."""
+    """Nesting depth, computed level by level so that no input can exhaust the stack."""
     depth = 0
     level = [value]
     while level := [item for item in level if isinstance(item, (dict, list))]:

@@ -1,4 +1,4 @@
-"""The lines of a text file as bytes, in bounded memory whatever the file holds."""
+"""Read the lines of a text file as bytes, in bounded memory whatever the file holds."""
 
 import codecs
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ UTF8_BOM = codecs.BOM_UTF8
 
 
 class Line(NamedTuple):
-    """One line. `content` is None when over the limit; `end` is LF or CRLF, and empty where the file breaks off."""
+    """One line. `content` is None above the limit; `end` is LF or CRLF, empty if the file is cut
+    off."""
 
     number: int
     content: bytes | None
@@ -20,7 +21,7 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every line, the byte-order mark of the first one included; a packed file is unpacked on the way."""
+    """Every line, including the byte-order mark of the first; compressed files are decompressed."""
     with open_decompressed(path) as file:
         number = 0
         while raw := file.readline(MAX_LINE_BYTES + 1):
@@ -33,6 +34,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def _skip_to_line_end(file: BinaryIO) -> bytes:
+    # In pieces, because the rest of an overlong line may be larger than memory.
     while piece := file.readline(2**20):
         if piece.endswith(b"\n"):
             return b"\n"

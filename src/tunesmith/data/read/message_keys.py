@@ -1,12 +1,14 @@
-"""The keys that messages, calls and tools may have, and what is said of any other.
+"""The keys that messages, calls and tools may have, and how any other key is reported.
 
-A key that is not read is never passed over in silence. It is an error where it changes what is trained or what is read
-(a misspelt key, a mask, images, reasoning under another name), and a warning otherwise (`id`, timestamps). A key
-without a value (null, empty) carries nothing: exports of typed records and Parquet give every message every key.
+An unknown key is never ignored silently. It is an error where it changes what is trained or read (a
+misspelled key, a mask, images, reasoning under another name), and a warning otherwise (`id`,
+timestamps). A key without a value (null, empty) carries nothing: exports of typed records and
+Parquet give every message every key.
 
-Spellings of a turn's weight: `weight` (OpenAI), `train` and `training` (axolotl's `message_field_training`), `loss`
-(ms-swift, XTuner), `loss_weight` (LLaMA-Factory). Of reasoning: `reasoning_content` (DeepSeek, vLLM, Qwen),
-`reasoning` (OpenRouter, newer vLLM), `thinking` (gpt-oss, Ollama).
+Spellings of a turn's weight: `weight` (OpenAI), `train` and `training` (axolotl's
+`message_field_training`), `loss` (ms-swift, XTuner), `loss_weight` (LLaMA-Factory). Of reasoning:
+`reasoning_content` (DeepSeek, vLLM, Qwen), `reasoning` (OpenRouter, newer vLLM), `thinking`
+(gpt-oss, Ollama).
 """
 
 import difflib
@@ -39,16 +41,18 @@ _TRAINING_WORDS = frozenset((
     "recipient", "prefix", "part", "parts",
 ))  # fmt: skip
 _HARMLESS_KEYS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
+# Splits camelCase and snake_case, so that "trainOnInput" contains the word "train".
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _JSON_COLUMNS = ("messages", "conversations")
 _MIN_SIMILARITY = 0.83
-"""A key so like a known one (difflib's ratio) is that key misspelt: "wieght", "toolcalls", "Content"."""
+"""difflib ratio from which a key is a misspelling of a known one: "wieght", "toolcalls",
+"Content"."""
 
 
 def find_unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, None]:
-    """The keys of all messages, calls and tools of a row that are not used and change nothing, each once.
+    """The unused keys in messages, calls and tools of a row that change nothing, each once.
 
-    Errors: `InvalidRow` for a key that is not understood and changes what is trained.
+    Errors: `InvalidRow` for an unknown key that changes what is trained.
     """
     found: dict[str, None] = {}
     for column in columns:
@@ -64,7 +68,7 @@ def find_unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[
 
 
 def find_intended_key(key: str, known: Iterable[str]) -> str | None:
-    """The known key that this one is a misspelling of, None when it is like none of them."""
+    """The known key that this one misspells, None when it resembles none of them."""
     plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
     near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_MIN_SIMILARITY)
     return plain[near[0]] if near else None
@@ -73,7 +77,7 @@ def find_intended_key(key: str, known: Iterable[str]) -> str | None:
 def _check_messages(messages: list[Any]) -> Iterator[str]:
     for message in messages:
         if not isinstance(message, dict):
-            continue  # the reader of messages says so
+            continue  # reported by the reader of messages
         yield from _find_unread_keys(message, MESSAGE_KEYS, "message")
         yield from _find_ignored_weights(message)
         content = message.get("content")
@@ -90,14 +94,14 @@ def _check_messages(messages: list[Any]) -> Iterator[str]:
 
 
 def _find_ignored_weights(message: dict[str, Any]) -> Iterator[str]:
-    """A weight above 0 of a turn that is not the assistant's: only answers are trained."""
+    """A positive weight on a turn that is not the assistant's: only answers are trained."""
     role = message.get("role") or message.get("from")
     if role in ("system", "developer", "user", "human", "tool"):
         yield from (f'"{key}" of a message of role {role}' for key in WEIGHT_KEYS if message.get(key))
 
 
 def _find_unread_keys(item: Any, known: frozenset[str], where: str) -> Iterator[str]:
-    """Each key of an object that is not read and has a value, as `"id" of a message`."""
+    """Each unused key of an object that has a value, as `"id" of a message`."""
     if not isinstance(item, dict):
         return
     for key in item:
@@ -112,7 +116,7 @@ def _find_unread_keys(item: Any, known: frozenset[str], where: str) -> Iterator[
 
 
 def _check_tool_keys(tools: Any) -> None:
-    """Tools are written by the template as they are, so that only a misspelt key loses anything."""
+    """The template writes tools unchanged, so only a misspelled key loses anything."""
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function", tool) if isinstance(tool, dict) else None
         for item in (tool, function):

@@ -1,11 +1,12 @@
-"""Parquet and Arrow tables through polars, which runs no code found in a file (no pickled extension types).
+"""Read Parquet and Arrow tables through polars, which executes no code from a file.
 
-The `.arrow` files of a Hugging Face `datasets` folder are Arrow IPC streams; `.feather` and other `.arrow` files have
-the IPC file layout. The first bytes tell them apart. A row's line is its number. Columns that `datasets` marks as class
-labels give the names of the classes.
+(It supports no pickled extension types.) The `.arrow` files of a Hugging Face `datasets` folder are
+Arrow IPC streams; `.feather` and other `.arrow` files have the IPC file layout. The first bytes
+tell them apart. A row's "line" is its number. Columns that `datasets` marks as class labels are
+read as the names of the classes.
 
-A damaged table can ask the library for more memory than there is, which ends the process; so every table is read in a
-child process first.
+A damaged table can make the library request more memory than there is, which ends the process; so
+every table is first read in a child process.
 """
 
 import json
@@ -22,7 +23,7 @@ from tunesmith.data.read.row_errors import InvalidRow, Row, RowError
 from tunesmith.errors import DataError, truncate_list
 
 MIN_TRIAL_BYTES, MAX_TRIAL_GROWTH = 8 * 2**30, 200
-"""Address space of the child: columns with many equal values unpack to far more than their file."""
+"""Address space of the child: columns with many equal values expand far beyond their file size."""
 BASE_TIMEOUT_SECONDS, BYTES_PER_SECOND = 60.0, 10e6
 _TRIAL_PROGRAM = """
 import resource, sys
@@ -57,6 +58,7 @@ def read_parquet(path: Path) -> Iterator[Row | RowError]:
         names, classes = frame.columns, _read_class_names(path)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, ValueError) as error:
         raise _build_damaged_error(path, str(error).split("\n")[0]) from None
+    # The schema is untrusted metadata: class names apply only to columns that hold integers.
     classes = {name: labels for name, labels in classes.items() if frame.schema.get(name, polars.Null).is_integer()}
     for name, labels in classes.items():
         told = truncate_list([f"{number} = {label}" for number, label in enumerate(labels)], 5)
@@ -75,11 +77,13 @@ def read_parquet(path: Path) -> Iterator[Row | RowError]:
 
 
 def _try_in_child(path: Path) -> None:
-    """Errors: `DataError` when reading the table fails, ends its process, or takes too much time or memory."""
+    """Errors: `DataError` when reading the table fails, kills its process, or takes too long."""
     size = path.stat().st_size
     limit = max(MIN_TRIAL_BYTES, MAX_TRIAL_GROWTH * size)
     try:
         child = subprocess.run(
+            # -I ignores the current folder and PYTHON* variables, which could replace polars. One
+            # thread, because each further one reserves address space that counts against the limit.
             [sys.executable, "-I", "-c", _TRIAL_PROGRAM, str(path.absolute()), str(limit)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             timeout=BASE_TIMEOUT_SECONDS + size / BYTES_PER_SECOND, env={**os.environ, "POLARS_MAX_THREADS": "1"},
@@ -112,17 +116,20 @@ def _read_frame(path: Path) -> Any:
 
 
 def _read_class_names(path: Path) -> Mapping[str, Sequence[str]]:
-    """The names of the classes of each column of class labels, as `datasets` writes them into the table's schema."""
+    """Class names for each class-label column, as `datasets` writes them into the schema."""
     import polars
 
     with open_regular_file(path) as file:
         start = file.read(16)
         if start.startswith(b"PAR1"):
             return _parse_features(polars.read_parquet_metadata(path).get("huggingface", ""))
-        # An IPC message: FF FF FF FF and the length of the schema; a file has 8 bytes of its own before the first one.
+        # An IPC message is FF FF FF FF, then the length of the schema; the file layout has 8 bytes
+        # of
+        # magic before the first message.
         at = 8 if start.startswith(b"ARROW1") else 0
         file.seek(at)
         schema = file.read(8 + min(int.from_bytes(start[at + 4 : at + 8], "little"), 2**24))
+    # The schema is a flatbuffer; searching for the JSON inside it avoids a parser for that format.
     begin = schema.find(b'{"info": {"features"')
     return {} if begin < 0 else _parse_features(schema[begin:].decode("utf-8", "replace"))
 
@@ -141,7 +148,7 @@ def _parse_features(text: str) -> Mapping[str, Sequence[str]]:
 
 
 def _get_class_name(value: int | None, labels: Sequence[str], name: str) -> str | None:
-    """A class's name; -1 is how `datasets` writes that there is none. Errors: `InvalidRow`."""
+    """The class's name; None for -1, which `datasets` writes for no label. Errors: `InvalidRow`."""
     if value is None or value == -1:
         return None
     if not 0 <= value < len(labels):
@@ -150,7 +157,8 @@ def _get_class_name(value: int | None, labels: Sequence[str], name: str) -> str 
 
 
 def _remove_nulls(value: Any) -> Any:
-    """Inside a struct, Arrow cannot tell an absent key from a null one: all structs of a column have the same keys."""
+    """Drop null keys: all structs of a column share their keys, so Arrow writes absent ones as
+    null."""
     if isinstance(value, dict):
         return {key: _remove_nulls(child) for key, child in value.items() if child is not None}
     return [_remove_nulls(child) for child in value] if isinstance(value, list) else value

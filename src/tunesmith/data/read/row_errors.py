@@ -1,7 +1,7 @@
-"""What can be wrong with one row, and how many times it was.
+"""Kinds of errors in a row, and a log that counts them.
 
-A bad row never ends the reading: it becomes a `RowError`, and all faults of one kind in one file become one `Problem`
-with every place together. Only a file that cannot be used at all is an exception.
+An invalid row never ends the reading: it becomes a `RowError`, and all errors of one kind in one
+file become one `Problem` that lists their places. Only a file that is unusable as a whole raises.
 """
 
 from collections.abc import Iterator
@@ -11,27 +11,27 @@ from typing import Any, NamedTuple
 from tunesmith.records import CountedIn, Problem, Severity
 
 MAX_STORED_LINES = 1000
-"""Line numbers kept per problem; `count` always counts all."""
+"""Line numbers stored for each problem; `count` always counts all."""
 
 MAX_FOUND_VALUES = 20
-"""Different things named in one message, where all are to be named."""
+"""Different values listed in one message, for kinds that list all of them."""
 
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is refused unread: no example is that long, but a file without line ends is."""
 
 MAX_JSON_DEPTH = 64
-"""Deeper JSON nesting is refused: no known shape needs more than 10."""
+"""Deeper JSON nesting is refused: no known format needs more than 10 levels."""
 
 
 class Row(NamedTuple):
-    """One row as the file has it. `line` counts from 1: lines of the file, or rows where it has no lines."""
+    """One row of the file. `line` counts from 1: lines of a text file, rows of other formats."""
 
     line: int
     values: dict[str, Any]
 
 
 class RowError(NamedTuple):
-    """One row, or one place, that is wrong; `found` is what stood there."""
+    """An error in one row or, with `line` 0, of the whole file; `found` is the offending value."""
 
     code: str
     line: int
@@ -39,7 +39,7 @@ class RowError(NamedTuple):
 
 
 class InvalidRow(Exception):
-    """Raised inside the reading of one row, caught by the reader of the file: the row becomes a fault."""
+    """Raised while one row is parsed and caught by the file's reader, which logs a `RowError`."""
 
     def __init__(self, code: str, found: str) -> None:
         super().__init__(found)
@@ -48,8 +48,8 @@ class InvalidRow(Exception):
 
 
 class _ErrorKind(NamedTuple):
-    """`lists_all_values`: every different thing that stood there is named with its number of rows, not only the
-    first."""
+    """Severity, message and hint; with `lists_all_values` every different value is listed with its
+    count."""
 
     severity: Severity
     message: str
@@ -217,7 +217,7 @@ class _Tally:
 
 
 class RowErrorLog:
-    """Counts the faults of one file, kind by kind, in bounded memory."""
+    """Counts the errors of one file for each kind, in bounded memory."""
 
     def __init__(self, file: str, counted_in: CountedIn) -> None:
         self._file = file
@@ -225,16 +225,19 @@ class RowErrorLog:
         self._tallies: dict[str, _Tally] = {}
 
     def add(self, error: RowError) -> None:
+        """Count an error; its value and line are stored up to the limits above."""
         tally = self._tallies.setdefault(error.code, _Tally())
         tally.count += 1
         if not tally.found or (ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.found) < MAX_FOUND_VALUES):
             tally.found.setdefault(error.found, 0)
         if error.found in tally.found:
             tally.found[error.found] += 1
+        # Errors arrive in file order, so comparing with the last line is enough to skip repeats.
         if error.line and error.line not in tally.lines[-1:] and len(tally.lines) < MAX_STORED_LINES:
             tally.lines.append(error.line)
 
     def build_problems(self) -> Iterator[Problem]:
+        """One problem for each kind of error that occurred, in order of first occurrence."""
         for code, tally in self._tallies.items():
             severity, message, do, names_all = ROW_ERROR_KINDS[code]
             if self._counted_in == "rows":

@@ -1,8 +1,9 @@
-"""Which files a path stands for, of which format, and on which side of a given split.
+"""Find the files that a path stands for, their formats, and their declared splits.
 
-A folder may be what Hugging Face `datasets` saves (`data-*.arrow`; one subfolder a split when `dataset_dict.json` is
-there), a repository of such a dataset with its README, or any folder of data files. It is read whole: every file that
-is not read is named, several subsets or splits of one kind are refused with their names (docs/decisions/091).
+A folder may be what Hugging Face `datasets` saves (`data-*.arrow`; one subfolder for each split
+when `dataset_dict.json` exists), a repository of such a data set with its README, or any folder of
+data files. It is read whole: every file that is not read is reported, and several subsets or
+several files of one split name are refused by name (docs/decisions/091).
 """
 
 import os
@@ -29,7 +30,8 @@ from tunesmith.yaml_io import InvalidYaml
 
 MAX_SHOWN_NAMES = 20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""`https://`, `hf://`, `s3://`: a path has lost one of the slashes, and a drive's name has one letter."""
+"""`https://`, `hf://`, `s3://`: `Path` drops one of the slashes; a drive name has only one
+letter."""
 _DESCRIPTION_PREFIXES = (
     "readme",
     "license",
@@ -53,19 +55,23 @@ class Source(NamedTuple):
 
     @property
     def position_unit(self) -> CountedIn:
-        """What the numbers of its rows count."""
+        """What the line numbers of its rows count."""
         return "lines" if self.read in LINE_READERS else "rows"
 
 
 class Sources(NamedTuple):
-    """The files to read, and what must be said of the others."""
+    """The files to read, and the problems to report about the others."""
 
     files: tuple[Source, ...]
     problems: tuple[Problem, ...] = ()
 
 
 class _FolderFile(NamedTuple):
-    """A data file of a folder. `subset` is what its path says besides the split; `rest` the same of its own name."""
+    """A data file of a folder.
+
+    `subset` is what is left of its path without the split's name; `name_rest` the same for its file
+    name alone.
+    """
 
     path: Path
     relative_path: str
@@ -86,7 +92,7 @@ def find_sources(path: Path) -> Sources:
             )  # fmt: skip
         if not path.exists():
             raise DataError("missing", "There is no such file or folder.", where=str(path), do="check the path")
-        if not path.is_file():  # opening a pipe would wait for ever, and it can be read only once
+        if not path.is_file():  # opening a pipe may block forever, and it can be read only once
             raise DataError(
                 "not-a-file", "This is neither a file nor a folder.", where=str(path), found="a pipe or a device",
                 do="save the examples in a file",
@@ -97,7 +103,7 @@ def find_sources(path: Path) -> Sources:
 
 
 def build_read_error(path: Path, error: OSError) -> DataError:
-    """The error for a file that this user, or no user, can read."""
+    """The error for a path that cannot be read: missing permission or another reason."""
     if not isinstance(error, PermissionError):
         found = error.strerror or str(error)
         return DataError("unreadable", "This cannot be read.", where=str(path)[:300], found=found, do="check the path")
@@ -142,12 +148,13 @@ def _find_sources_in(folder: Path) -> Sources:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, hidden ones apart, in the order of the names. Errors: `OSError`."""
+    """Every file below a folder except hidden ones, sorted by path. Errors: `OSError`."""
     return [path for path in _list_files(folder) if path.is_file() and not _is_hidden(path.name, False)]
 
 
 def data_files_in(folder: Path) -> list[Path]:
-    """Those that hold rows, by their ending and, where that says little, their content. Errors: `OSError`."""
+    """The files below a folder that hold rows, by suffix or, for JSON, by content. Errors:
+    `OSError`."""
     below = [(path, path.relative_to(folder).as_posix()) for path in _list_files(folder)]
     return [
         path
@@ -157,28 +164,29 @@ def data_files_in(folder: Path) -> list[Path]:
 
 
 def report_skipped_files(folder: Path, names: Sequence[str]) -> Problem:
-    """The warning that names what is not read of a folder."""
+    """The warning that lists the files of a folder that are not read."""
     return _build_problem("files-passed-over", folder, truncate_list(names, MAX_SHOWN_NAMES), len(names))
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """Everything below that is no folder, in the order of the names; of hidden folders only the folder."""
+    """Every file below a folder, sorted by path; a hidden folder is listed but not entered."""
     found: list[Path] = []
     ahead = [folder]
     while ahead:
         for entry in os.scandir(ahead.pop()):
+            # A linked folder is not entered: links can form a cycle.
             is_folder = entry.is_dir(follow_symlinks=False)
             (ahead if is_folder and not _is_hidden(entry.name, is_folder) else found).append(Path(entry.path))
     return sorted(found)
 
 
 def _is_hidden(name: str, is_folder: bool) -> bool:
-    """Also the folders that archives of a Mac and Python leave behind, which `datasets` passes over too."""
+    """Dot files, and folders such as __MACOSX and __pycache__, which `datasets` skips too."""
     return name.startswith(".") or (is_folder and name.startswith("__"))
 
 
 def _is_companion(path: Path, relative_path: str) -> bool:
-    """A file that stands beside data and is none: hidden, a description, what `datasets` keeps for itself."""
+    """Whether a file accompanies data without being data: hidden, a description, or metadata."""
     name = path.name.lower()
     is_cache = name.endswith(".arrow") and name.startswith("cache-")
     is_description = name.startswith(_DESCRIPTION_PREFIXES) and get_data_suffix(path) not in READERS
@@ -190,7 +198,8 @@ def _is_data(path: Path) -> bool:
 
 
 def _is_other_json(path: Path, relative_path: str) -> bool:
-    """A JSON object that holds no rows, such as a table of label names, unless its name says that it is a split."""
+    """Whether this is a JSON object without rows, such as a label table, and not named like a
+    split."""
     if get_data_suffix(path) != ".json" or find_split_names(relative_path) or choose_reader(path) is not read_json:
         return False
     try:
@@ -201,7 +210,7 @@ def _is_other_json(path: Path, relative_path: str) -> bool:
 
 
 def _choose_subset(folder: Path, paths: Sequence[Path], problems: list[Problem]) -> Subset | None:
-    """The one subset that the README names and of which files are here. Errors: `DataError` when there are several."""
+    """The README's subset whose files exist, None without one. Errors: `DataError` for several."""
     try:
         named = read_subsets(folder)
     except InvalidYaml as error:
@@ -224,7 +233,10 @@ def _choose_subset(folder: Path, paths: Sequence[Path], problems: list[Problem])
 
 
 def _classify_file(path: Path, relative_path: str, subset: Subset | None) -> _FolderFile:
-    """The split that the README says, else the folders, else the file's own name."""
+    """Classify by the split in the README, else in the folders, else in the file name.
+
+    Errors: `DataError` for a name that contains two splits.
+    """
     said = subset.find_split(relative_path)[0] if subset else None
     *folders, name = relative_path.split("/")
     shard = get_shard_prefix(name)

@@ -1,8 +1,8 @@
-"""Which split a name stands for, by the words that Hugging Face `datasets` looks for, at the places where it does.
+"""Recognize split names as Hugging Face `datasets` does: the same words in the same positions.
 
-A word counts between separators (`-`, `_`, `.`, space, digits) or at an end of the name: `towns_test.jsonl`,
-`2024-train`, `data.dev.csv`. Unlike there, capital letters make no difference.
-Source: `datasets.data_files`, SPLIT_KEYWORDS and NON_WORDS_CHARS (tests/parity holds this against it).
+A word counts between separators (`-`, `_`, `.`, space, digits) or at an end of the name:
+`towns_test.jsonl`, `2024-train`, `data.dev.csv`. Unlike there, case does not matter.
+Source: `datasets.data_files`, SPLIT_KEYWORDS and NON_WORDS_CHARS (tests/parity compares with it).
 """
 
 import re
@@ -24,12 +24,13 @@ _SHARD = re.compile(r"^(.+)-\d{5}-of-\d{5}(?=[-.])")
 
 
 def find_split_names(name: str) -> set[SplitName]:
-    """The splits whose words stand in a name: none, one, or several."""
+    """The splits whose words occur in a name: none, one, or several."""
     return {side for side, pattern in _PATTERNS.items() if pattern.search(name.lower())}
 
 
 def strip_split_words(name: str) -> str:
-    """What a name says besides the split: `train_sft` -> `sft`, `main` -> `main`, `test-2024` -> ``."""
+    """What a name says besides the split: `train_sft` -> `sft`, `main` -> `main`, `test-2024` ->
+    ``."""
     lower = name.lower()
     without = lower
     for pattern in _PATTERNS.values():
@@ -38,6 +39,6 @@ def strip_split_words(name: str) -> str:
 
 
 def get_shard_prefix(name: str) -> str | None:
-    """`train_sft` of `train_sft-00000-of-00002.parquet`: what several files of one split begin with."""
+    """The common prefix of a split's shards: `train_sft` of `train_sft-00000-of-00002.parquet`."""
     found = _SHARD.match(name)
     return found[1] if found else None

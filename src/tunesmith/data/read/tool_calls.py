@@ -1,12 +1,13 @@
-"""Tool calls and tool definitions, in whichever form they stand, as one form.
+"""Convert tool calls and tool definitions from any of their forms to one form.
 
     call    {"id"?, "type": "function", "function": {"name", "arguments": {...}}}
     tool    {"type": "function", "function": {"name", "description"?, "parameters"?, ...}}
 
-Other forms of the same: the call without its "function" level, OpenAI's older `function_call` and `functions`,
-arguments as JSON text (what OpenAI's API returns), a whole call or list as JSON text (what LLaMA-Factory and ms-swift
-write), Anthropic's `input_schema`. Arguments become an object, which is what transformers asks of a conversation: a
-template that writes them with `tojson` would write JSON text as a string with escaped quotes.
+Other forms of the same: the call without its "function" level, OpenAI's older `function_call` and
+`functions`, arguments as JSON text (what OpenAI's API returns), a whole call or list as JSON text
+(what LLaMA-Factory and ms-swift write), Anthropic's `input_schema`. Arguments become an object, as
+transformers requires: a template that writes them with `tojson` would write JSON text as a string
+with escaped quotes.
 """
 
 import decimal
@@ -21,22 +22,27 @@ from tunesmith.data.read.type_errors import build_type_error
 
 
 def parse_if_json(value: Any) -> Any:
-    """A list or object that stands as JSON text, parsed; anything else as it is. Errors: `InvalidRow`."""
+    """A list or object given as JSON text, parsed; any other value unchanged. Errors:
+    `InvalidRow`."""
     is_json = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+    # surrogatepass: a lone surrogate must reach the parser, which reports it as an error of the
+    # row.
     return parse_json(value.encode("utf-8", "surrogatepass")) if is_json else value
 
 
 def read_tool_calls(item: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The tool calls of a message. Errors: `InvalidRow`."""
+    """The tool calls of a message in normal form. Errors: `InvalidRow`."""
     calls = parse_calls(item.get("tool_calls"), "tool_calls")
     older = parse_calls(item.get("function_call"), "function_call")
+    # Exports often write both forms; ids exist only in the newer one and are not compared.
     if calls and older and [call["function"] for call in calls] != [call["function"] for call in older]:
         raise InvalidRow("keys-disagree", '"tool_calls" and "function_call" of one message')
     return calls or older
 
 
 def parse_calls(value: Any, name: str) -> tuple[dict[str, Any], ...]:
-    """One call or a list of calls, perhaps as JSON text; absent, null and empty are none. Errors: `InvalidRow`."""
+    """One call or a list of calls, possibly as JSON text; absent or empty gives (). Errors:
+    `InvalidRow`."""
     found = _parse_call(value, name) or []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list):
@@ -68,7 +74,7 @@ def _normalize_call(call: Any, name: str) -> dict[str, Any]:
 
 
 def _read_arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
-    """The arguments as an object; absent, null and empty text are none. Errors: `InvalidRow`."""
+    """The arguments as an object; absent, null and empty text give {}. Errors: `InvalidRow`."""
     value = function.get("arguments", function.get("parameters"))
     if isinstance(value, str) and value.strip():
         try:
@@ -85,7 +91,7 @@ def _read_arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
 
 
 def to_json_value(value: Any, name: str) -> Any:
-    """A value of a table as JSON has it: decimals are numbers, dates are text. Errors: `InvalidRow`."""
+    """A table value as JSON: decimals become numbers, dates text. Errors: `InvalidRow`."""
     if isinstance(value, dict):
         return {key: to_json_value(child, name) for key, child in value.items()}
     if isinstance(value, list):
@@ -102,7 +108,8 @@ def to_json_value(value: Any, name: str) -> Any:
 
 
 def read_tools(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The tool definitions of a row, from `tools` or OpenAI's older `functions`. Errors: `InvalidRow`."""
+    """The tool definitions of a row, from `tools` or OpenAI's older `functions`. Errors:
+    `InvalidRow`."""
     tools, older = _parse_tools(values.get("tools"), "tools"), _parse_tools(values.get("functions"), "functions")
     if tools and older and tools != older:
         raise InvalidRow("keys-disagree", '"tools" and "functions" of one row')
@@ -128,6 +135,7 @@ def _normalize_tool(tool: Any, name: str) -> dict[str, Any]:
         raise build_type_error(name, "a list of functions with a name each", tool)
     if "input_schema" in function and "parameters" not in function:
         function = {"parameters" if key == "input_schema" else key: part for key, part in function.items()}
+    # Parquet gives every struct every key, absent ones as null, which a template would print.
     function = {key: part for key, part in function.items() if part is not None}
     if isinstance(function.get("parameters"), str):
         function["parameters"] = parse_if_json(function["parameters"])
