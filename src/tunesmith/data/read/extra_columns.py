@@ -4,8 +4,7 @@
                      be trained on
     weight           0 in some rows, 1 in others: rows that were switched off would be trained on
     scores of pairs  score_chosen below score_rejected: the pair would teach the worse answer
-    placeholders     "nan" or "None" as the input of an instruction: pandas wrote an empty cell as
-    text
+    placeholders     "nan" or "None" as the input of an instruction, written for an empty cell
 
 None of these columns is used; a plain warning that they are unused would not explain the effect.
 """
