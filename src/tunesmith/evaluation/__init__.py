@@ -1,4 +1,4 @@
-"""Evaluate: completers and test examples in, an `Evaluation` and every answer out.
+"""Evaluation: completers and test examples in, an `Evaluation` and every scored answer out.
 
-Doors: `evaluate.evaluate_contenders`, `evaluate.evaluate_answers` and `scorers.choose_scorer`.
+Entry points: `harness.evaluate_contenders`, `harness.evaluate_answers`, `scorers.choose_scorer`.
 """

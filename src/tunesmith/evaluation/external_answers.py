@@ -1,11 +1,12 @@
-"""Answers that another system gave: a CSV or JSONL file of outputs as a contender.
+"""Answers from another system: a CSV or JSONL file of outputs as a contender.
 
     id or question | answer | seconds | usd
 
-A row belongs to the test example with its `id`, or to those whose question (the last user turn) it repeats, letter case
-and spacing aside. `seconds` and `usd` of a request are optional; without them nothing is known of speed and price. Test
-examples without a row have no answer (counted as failed, never scored 0); rows that match no test example are told.
-Files are read as data files are: in bounded memory, and nothing in a cell is executed.
+A row belongs to the test example with its `id`, or to all examples with its question (the last user
+message), ignoring case and spacing. `seconds` and `usd` per request are optional; without them
+speed and price are unknown. Test examples without a row have no answer (counted as failed, never
+scored 0); rows that match no test example are reported. Files are read like data files: in bounded
+memory, and nothing in a cell is executed.
 """
 
 import math
@@ -34,7 +35,7 @@ COLUMN_ALIASES = {
     "seconds": ("seconds",),
     "usd": ("usd",),
 }
-"""Our names, and what a file may call them."""
+"""Our column names, and the names that a file may use for them."""
 
 SCORE_TOLERANCE = 1e-6
 NO_ANSWER = "no answer given"
@@ -43,10 +44,10 @@ _NumberedRow = tuple[int, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ExternalContender:
-    """What a file holds, matched with the test examples and not scored yet: a judge may be asked for that.
+    """A file's answers, matched with the test examples but not yet scored: a judge may be needed.
 
-    `logged` are the scores that another tool gave by example, where `matching_score` is a scorer that ours does the
-    same as.
+    `logged_scores` are the scores from another tool's log, by example id, if that tool's scorer
+    (`scored_by`) computes the same as ours.
     """
 
     spec: ContenderSpec
@@ -56,7 +57,8 @@ class ExternalContender:
     scored_by: str = ""
 
     def score_with(self, task: Task) -> ContenderAnswers:
-        """As a contender that was asked. Scores that another tool gave and that differ from ours are counted."""
+        """The scored contender. Logged scores that differ from ours are counted in its
+        description."""
         answers = build_unscored_answers(self.completions, task.examples)
         answers = list(score_answers(ContenderAnswers(self.spec, answers, self.usage), task).answers)
         ours = [(one.scores.get(task.scorer.metric), self.logged_scores.get(one.example)) for one in answers]
@@ -71,7 +73,8 @@ class ExternalContender:
 
 
 class ExternalAnswer(NamedTuple):
-    """One row: the answer (None: none was given), what it took and how it was scored where the file says so."""
+    """One row: the answer (None if missing), and its time, cost and logged score if the file has
+    them."""
 
     line: int
     text: str | None
@@ -81,9 +84,11 @@ class ExternalAnswer(NamedTuple):
 
 
 def read_external_answers(path: str | Path, examples: Sequence[Example], name: str | None = None) -> ExternalContender:
-    """The file's answers to the test examples. Its name is that of the file.
+    """The file's answers to the test examples. Without `name` the contender is named after the
+    file.
 
-    Errors: `DataError` when the file cannot be read, a row is wrong or stands twice, or nothing matches.
+    Errors: `DataError` if the file cannot be read, a row is invalid or duplicated, or no row
+    matches.
     """
     path = Path(path)
     rows, not_understood, scored_by = _read_rows(path)
@@ -110,7 +115,7 @@ def read_external_answers(path: str | Path, examples: Sequence[Example], name: s
 def _match_rows(
     path: Path, rows: Iterable[_NumberedRow], examples: Sequence[Example]
 ) -> tuple[dict[str, ExternalAnswer], list[int]]:
-    """(what was given for each example's id, the rows about no test example)."""
+    """(answer for each example id, numbers of the rows that match no test example)."""
     ids = {example.id for example in examples}
     by_question = defaultdict[str, list[str]](list)
     for asked in examples:
@@ -120,6 +125,7 @@ def _match_rows(
     for row, values in rows:
         given = _parse_answer(path, row, values)
         if "id" in values:
+            # An id identifies one example; a question may occur in several examples.
             answered = [str(values["id"])] if str(values["id"]) in ids else []
         else:
             answered = by_question.get(normalize_text(str(values["question"])), [])
@@ -132,7 +138,10 @@ def _match_rows(
 
 
 def _read_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str]:
-    """(each row with our column names, what was not understood, whose scores the rows have). Errors: `DataError`."""
+    """(numbered rows with our column names, what could not be imported, the tool's scorer).
+
+    Errors: `DataError`.
+    """
     return _read_log_rows(path) if detect_tool(path) is not None else (_read_table_rows(path), (), "")
 
 
@@ -147,12 +156,12 @@ def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
     for row in reader(path):
         if isinstance(row, Row):
             yield row.line, _map_columns(path, row)
-        elif row.code != "bom":
+        elif row.code != "bom":  # a byte order mark is harmless in a file of answers
             raise _make_row_error(path, row)
 
 
 def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str]:
-    """The answers in a log of another evaluation tool, with the questions that it asked."""
+    """The answers in another evaluation tool's log, with their questions."""
     found = read_tool_file(path)
     if not isinstance(found, ImportedAnswers):
         raise DataError(
@@ -173,6 +182,7 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
 
 def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
     theirs = {name.strip().lower(): value for name, value in row.values.items()}
+    # `reversed`: of several aliases in one file, the first one of the table wins.
     ours = {our: theirs[name] for our, names in COLUMN_ALIASES.items() for name in reversed(names) if name in theirs}
     if "answer" not in ours or not {"id", "question"} & ours.keys():
         raise DataError(
@@ -204,7 +214,7 @@ def _parse_number(path: Path, line: int, values: Mapping[str, Any], name: str) -
 
 
 def _check_duplicate(path: Path, before: ExternalAnswer | None, now: ExternalAnswer, *, by_id: bool) -> None:
-    """A question may stand twice if it is answered alike: test sets repeat questions too."""
+    """A question may occur twice with the same answer: test sets repeat questions, too."""
     if before is not None and (by_id or before.text != now.text):
         raise DataError(
             "answered-twice", "Two rows answer the same test example.",
@@ -213,7 +223,7 @@ def _check_duplicate(path: Path, before: ExternalAnswer | None, now: ExternalAns
 
 
 def _get_row_unit(path: Path) -> str:
-    """What the numbers of a file's answers count: lines of a table, samples of another tool's log."""
+    """What row numbers count in this file: lines of a table, or samples of a tool's log."""
     return "lines" if detect_tool(path) is None else "samples"
 
 
@@ -232,7 +242,8 @@ def _build_completion(given: ExternalAnswer | None) -> Completion:
 
 
 def _sum_usage(given: Sequence[ExternalAnswer]) -> Usage | None:
-    """What the file says of all its answers; tokens are not known, and seconds are 0 where only the price is."""
+    """Total usage according to the file; None if neither all times nor all prices are known. Tokens
+    are unknown and count as 0, and so do seconds if only prices are known."""
     seconds, usd = _sum_if_known([one.seconds for one in given]), _sum_if_known([one.usd for one in given])
     if seconds is None and usd is None:
         return None
@@ -240,6 +251,6 @@ def _sum_usage(given: Sequence[ExternalAnswer]) -> Usage | None:
 
 
 def _sum_if_known(values: Sequence[float | None]) -> float | None:
-    """None unless all are known."""
+    """The sum; None unless all values are known."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None

@@ -1,23 +1,27 @@
-"""Evaluate: every contender answers the same test examples, every answer is scored by the same lines.
+"""Evaluation: every contender answers the same test examples, and the same code scores all answers.
 
-Asking and judging are apart: `ask` needs a model and makes answers; `evaluate_answers` needs only answers, so a
-decision can be checked again from the files of a run.
+Answering and scoring are separate: `collect_answers` needs a model and produces answers;
+`evaluate_answers` needs only answers, so a decision can be verified from the files of a run.
 
-What is decided here:
-- A failed answer (`error` set) has no score, nor has one that the scorer could not judge (`unscored`). They are counted
-  in `Quantity.failed` and left out of n, so the interval widens; neither is scored 0 in silence. An answer cut at
-  the token limit is an answer: a user would get no more.
-- Reasoning is taken off answers and references before they are scored (`data/final_answer.py`), for every scorer and
-  judge alike; an answer that is nothing but reasoning is an empty answer. It is counted in what the contender says of
-  itself.
-- Comparisons are paired: they use the examples that both contenders answered, and say how many.
-- All pairs are compared, in the order of the contenders, on the deciding metric. Each p value is that of its own
-  comparison and agrees with its interval; whoever picks among several comparisons corrects for their number, because
-  only the picker knows which ones were in play (decision/).
-- What a request costs on this machine follows from its tokens, by rates fitted to all contenders
-(`fit_machine_time.py`).
-- Seconds per request are throughput: wall time over requests, failed ones included, in batches as they were asked.
-  What no single answer took (retrieval, a shared beginning) is spread over all of them.
+Design decisions:
+- A failed answer (`error` set) has no score, nor has one that the scorer could not judge
+  (`unscored`). Both are counted in `Quantity.failed` and excluded from n, so the interval widens;
+  neither is silently scored 0. An answer truncated at the token limit is an answer: a user would
+  get no more.
+- Reasoning is removed from answers and references before scoring (`data/final_answer.py`), for
+  every scorer and judge alike; an answer that consists of reasoning only is an empty answer. The
+  contender's description says how many there were.
+- Comparisons are paired: they use the examples that both contenders answered, and report their
+  number.
+- All pairs are compared, in the order of the contenders, on the primary metric. Each p-value is
+  that of its single comparison and agrees with its interval; the caller that selects among multiple
+  comparisons corrects for their number, because only it knows which ones were candidates
+  (decision/).
+- The cost of a request on this machine is computed from its tokens, with rates fitted to all
+  contenders (`machine_time.py`).
+- Seconds per request measure throughput: wall time over requests, including failed ones, in batches
+  as they were sent. Time that belongs to no single answer (retrieval, a shared prefix) is
+  distributed evenly.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,14 +66,15 @@ from tunesmith.records import (
 )
 
 MAX_EXCERPT_CHARACTERS = 60
-"""Of the first answer that holds nothing to compare."""
+"""Length of the quoted excerpt of the first answer that cannot be parsed."""
 ContenderProgress = Callable[[str, int, int], None]
-"""Called with (contender, answers ready, answers wanted)."""
+"""Called with (contender, answers ready, answers in total)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunnableContender:
-    """A contender before it is asked; `serving` says how it is, where that can be done again without the data."""
+    """A contender before the evaluation. `inference_config` describes it as data, if it can be
+    served later without the training data."""
 
     spec: ContenderSpec
     completer: Completer
@@ -78,7 +83,8 @@ class RunnableContender:
 
 @dataclass(frozen=True, slots=True)
 class ContenderAnswers:
-    """A contender after it was asked: its answers, in the order of the examples, what that and judging them took."""
+    """A contender's answers in the order of the examples, the usage of answering, and that of
+    judging."""
 
     spec: ContenderSpec
     answers: Sequence[Answer]
@@ -93,7 +99,8 @@ class ContenderAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What all contenders share. `seed` is that of the bootstrap; `leaked` the ids of examples that leaked."""
+    """What all contenders share. `seed` is for the bootstrap; `contaminated_ids` are the ids of the
+    test examples that resemble training data."""
 
     name: str
     examples: Sequence[Example]
@@ -105,7 +112,8 @@ class Task:
 
     @property
     def groups(self) -> list[str] | None:
-        """The group of each example, an example without one by itself; None where no two stand together."""
+        """The group of each example, with a group of its own for an example without one; None if no
+        two examples share a group."""
         names = [f"(alone) {e.id}" if e.group is None else e.group for e in self.examples]
         return names if len(set(names)) < len(names) else None
 
@@ -113,7 +121,10 @@ class Task:
 def evaluate_contenders(
     contenders: Sequence[RunnableContender], task: Task, progress: ContenderProgress | None = None
 ) -> tuple[Evaluation, dict[str, list[Answer]]]:
-    """Ask and judge. Returns the evaluation and each contender's answers. Errors: `DataError`, see `check_task`."""
+    """Answer and score. Returns the evaluation and each contender's answers.
+
+    Errors: `DataError`, see `check_task`.
+    """
     check_task(task)
     _check_names([entrant.spec.name for entrant in contenders])
     asked = [collect_answers(entrant, task, progress) for entrant in contenders]
@@ -121,7 +132,8 @@ def evaluate_contenders(
 
 
 def check_task(task: Task) -> None:
-    """Before anything is spent: there are examples, each ends with an answer, and the scorer takes each as a reference.
+    """Checks before anything is spent: there are examples, each ends with an answer, and the scorer
+    accepts each as a reference.
 
     Errors: `DataError`.
     """
@@ -151,12 +163,13 @@ def check_task(task: Task) -> None:
 
 
 def format_example_places(examples: Sequence[Example]) -> str:
-    """Where these examples stand, file by file, in the order of their lines."""
+    """The examples' locations, file by file, in the order of their lines."""
     return name_places(sorted((one.place for one in examples), key=lambda at: (at[0].file if at[0] else "", at[1])))
 
 
 def _check_references(task: Task) -> None:
-    """A reference that the scorer finds fault with as an answer to itself is no reference for it; one stray may be."""
+    """Errors: `DataError` if the scorer rejects more than a few references
+    (`MAX_OUTLIER_FRACTION`, at least one)."""
     faults = [(e, _find_answer_error(e.answer, task.scorer)) for e in task.examples]
     faulty = [(example, fault) for example, fault in faults if fault is not None]
     if len(faulty) > max(1, MAX_OUTLIER_FRACTION * len(task.examples)):
@@ -183,13 +196,14 @@ def collect_answers(
     progress: ContenderProgress | None = None,
     save: Callable[[ContenderAnswers], None] | None = None,
 ) -> ContenderAnswers:
-    """One contender's scored answers, in the order of the examples. `keep` is given them before they are scored, which
-    may take longer than asking."""
+    """One contender's scored answers, in the order of the examples. `save` receives them before
+    they are scored, because scoring may take longer than answering."""
     name, tell = contender.spec.name, progress
     report: ProgressCallback | None = (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
     with UsageMeter() as meter:
         completions = contender.completer.complete([example.prompt for example in task.examples], report)
     told = sum(completion.seconds for completion in completions)
+    # Wall time that no answer accounts for (retrieval, batching) is distributed evenly.
     rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
     answers = build_unscored_answers(completions, task.examples, rest)
     answered = ContenderAnswers(contender.spec, answers, meter.build_usage(answers))
@@ -212,13 +226,15 @@ def score_answers(asked: ContenderAnswers, task: Task) -> ContenderAnswers:
 
 def _add_score(answer: Answer, score: dict[str, float] | ScoringFailure) -> Answer:
     found = {"unscored": score.reason} if isinstance(score, ScoringFailure) else {"scores": score}
+    # Not `model_copy`, which would skip the validation of scores.
     return Answer.model_validate({**dict(answer), **found})
 
 
 def build_unscored_answers(
     completions: Sequence[Completion], examples: Sequence[Example], overhead_seconds: float = 0.0
 ) -> list[Answer]:
-    """Completions as answers; `rest_seconds` each for what no single one took."""
+    """Completions as answers; `overhead_seconds` is added to each for time that belongs to no
+    single answer."""
     return [
         Answer(
             example=example.id,
@@ -239,7 +255,7 @@ def build_unscored_answers(
 def score_completions(
     completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer
 ) -> list[dict[str, float] | ScoringFailure]:
-    """Scores of what was answered; what was not answered has none."""
+    """One entry per completion: its scores, a scoring failure, or {} if the completion failed."""
     items = [
         ScoringInput(extract_final_answer(completion.text), extract_final_answer(example.answer), example.question)
         for completion, example in zip(completions, examples, strict=True)
@@ -252,13 +268,13 @@ def score_completions(
 def compute_primary_scores(
     completions: Sequence[Completion], examples: Sequence[Example], scorer: Scorer
 ) -> list[float | None]:
-    """Each answer's score on the deciding metric; None where there is no answer or it could not be judged."""
+    """Each answer's score on the primary metric; None without an answer or a score."""
     scores = score_completions(completions, examples, scorer)
     return [score.get(scorer.metric) if isinstance(score, dict) else None for score in scores]
 
 
 def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evaluation:
-    """Judge answers that are there already. Errors: `DataError` when they are not answers to these examples."""
+    """Score existing answers. Errors: `DataError` if they do not belong to these examples."""
     wanted = [example.id for example in task.examples]
     _check_names([contender.name for contender in answered])
     for contender in answered:
@@ -291,11 +307,13 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
 def compare_contenders(
     a: ContenderAnswers, b: ContenderAnswers, metric: str, groups: Sequence[str] | None = None
 ) -> Comparison:
-    """The paired difference a - b over the examples that both answered; `groups` names the group of each example."""
+    """The paired difference a - b over the examples that both answered; `groups` names the group of
+    each example."""
     both = [i for i, (x, y) in enumerate(zip(a.answers, b.answers, strict=True)) if x.scores and y.scores]
     a_N, b_N = (np.array([asked.answers[i].scores[metric] for i in both], dtype=np.float64) for asked in (a, b))
     kept = None if groups is None else [groups[i] for i in both]
     difference = paired_difference(a_N, b_N, kept)
+    # Significant at 5 % if and only if the interval excludes 0; only otherwise more examples help.
     is_told = difference.low > 0 or difference.high < 0
     return Comparison(
         a=a.name,
@@ -329,6 +347,7 @@ def _summarize_contender(asked: ContenderAnswers, task: Task, machine: MachineTi
     usd_per_second = task.machine_usd_per_hour / 3600
     price = profile.token_price
     told = asked.usage.usd_charged if asked.usage else None
+    # A provider's price is exact; time on this machine is converted to USD below.
     charged = price.compute_usd(tokens_in, tokens_out) if price else (told or 0.0) / requests
     metrics = _compute_metrics(asked, task)
     worked = seconds if machine is None or profile.traits.is_external else estimate_seconds(asked, machine) / requests
@@ -352,8 +371,9 @@ def _summarize_contender(asked: ContenderAnswers, task: Task, machine: MachineTi
 
 
 def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
-    """What about these answers is no matter of being right or wrong, in words without a full stop; empty where nothing
-    is: how many were scored without their reasoning, were cut, or hold nothing that can be compared."""
+    """Facts about these answers other than their correctness, in words without a final period;
+    empty if there are none: how many were scored without their reasoning, were truncated, or cannot
+    be parsed by the scorer."""
     answers = [answer for answer in answers_given if answer.error is None]
     parts = [explain_reasoning([answer.text for answer in answers]).rstrip(".")]
     cut = sum(not answer.finished for answer in answers)
@@ -373,13 +393,14 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
 
 
 def _describe_contender(asked: ContenderAnswers, scorer: Scorer) -> str:
-    """What the contender was given, and what is to be said of its answers."""
+    """The contender's description, with facts about its answers."""
     told = explain_answers(asked.answers, scorer)
     return "; ".join(filter(None, (asked.spec.given, f"of its answers {told}" if told else "")))
 
 
 def _score_without_contaminated(asked: ContenderAnswers, task: Task) -> Quantity | None:
-    """The deciding metric where nothing leaked; None where nothing did at all, or everything."""
+    """The primary metric over the uncontaminated examples; None if no example is contaminated, or
+    all are."""
     kept = [i for i, example in enumerate(task.examples) if example.id not in task.contaminated_ids]
     if not task.contaminated_ids or not kept:
         return None
@@ -388,7 +409,7 @@ def _score_without_contaminated(asked: ContenderAnswers, task: Task) -> Quantity
 
 
 def _compute_metrics(asked: ContenderAnswers, task: Task) -> dict[str, Quantity]:
-    """Every metric with its interval, the deciding one first."""
+    """Every metric with its interval, the primary one first."""
     names = dict.fromkeys([task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)])
     groups = task.groups
     metrics = {name: _compute_mean(asked, name, groups) for name in names}
@@ -400,13 +421,14 @@ def _compute_metrics(asked: ContenderAnswers, task: Task) -> dict[str, Quantity]
                 for i in which
             ]
         )
+        # A corpus metric has no per-example scores, so only the bootstrap gives its interval.
         interval = bootstrap_interval(counts_ND, metric.combine, task.seed, _select_groups(groups, which))
         metrics[name] = _build_quantity(interval, len(asked.answers) - len(which))
     return metrics
 
 
 def _compute_mean(asked: ContenderAnswers, name: str, groups: Sequence[str] | None) -> Quantity:
-    """One metric that each answer has, over the answers that have it."""
+    """The mean of one metric over the answers that have it."""
     which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
     interval = mean_interval([asked.answers[i].scores[name] for i in which], _select_groups(groups, which))
     return _build_quantity(interval, len(asked.answers) - len(which))

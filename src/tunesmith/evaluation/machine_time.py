@@ -1,19 +1,24 @@
-"""What answering takes on this machine, by the work that is done: rates fitted to all contenders of a run.
+"""Answering time on this machine as a function of the work done: rates fitted to all contenders.
 
-The wall time of one contender also says how busy the machine was in those minutes: two that read and wrote the same
-tokens took 113 and 159 s. So what a request costs is counted in work, and what a piece of work takes is measured over
-all contenders together, which are the same model (an adapter adds a percent or two):
+The wall time of one contender also depends on how busy the machine was in those minutes: two
+contenders that read and wrote the same tokens took 113 and 159 s. So a request's cost is computed
+from its work, and the time per unit of work is estimated from all contenders together, which run
+the same model (an adapter adds a percent or two):
 
     seconds_i ~ sum over k of rate_k * work_ik        rate_k >= 0
 
-with k one of: tokens read (those that several prompts share are counted once), tokens written freely, tokens written
-under a constraint, answers picked among labels, questions that something was retrieved for. The fit is least squares of
-the relative error (each row divided by its seconds). Equal work then costs the same, however busy the machine was.
+where k is one of: tokens read (those shared by multiple prompts count once), tokens generated
+without a constraint, tokens generated under a constraint, answers chosen among labels, questions
+with retrieval. The fit minimizes the squared relative error (each row is divided by its seconds).
+Equal work then costs the same, however busy the machine was.
 
-**Uncertainty.** With e_i = seconds_i / fitted_i - 1 over m contenders and r rates above 0, the variance of one
-contender's error is s2 = (sum e_i^2 + 2 * 0.1^2) / (m - r + 2): what was seen, drawn toward 10 % as if two more
-contenders had shown that. The half-width is 1.96 s.
-Source: Lawson and Hanson, Solving Least Squares Problems (1974), chapter 23, for rates that are never negative.
+**Uncertainty.** With e_i = seconds_i / fitted_i - 1 over m contenders and r rates above 0, the
+variance of one contender's error is s2 = (sum e_i^2 + 2 * 0.1^2) / (m - r + 2): the observed
+variance, shrunk toward 10 % as if two more contenders had shown that error. The half-width is
+1.96 s.
+
+Source: Lawson and Hanson, Solving Least Squares Problems (1974), chapter 23, for rates that are
+never negative.
 """
 
 from collections.abc import Sequence
@@ -29,22 +34,25 @@ if TYPE_CHECKING:
 
 WORK_KINDS = ("read", "written", "constrained", "picked", "retrieved")
 PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
-"""How far one measurement of a quiet machine is off another, and as how many contenders that counts; our choice."""
+"""Relative error between two measurements on a quiet machine, and the number of contenders that
+this prior counts for; our choice."""
+RETRIEVAL_KINDS = ("rag", "tuned+rag")
 
 
 def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
-    """The rates that fit all contenders that this machine answered; None where there is none."""
+    """The rates that fit all contenders that ran on this machine; None if there are none."""
     here = [one for one in asked if is_run_locally(one) and _sum_seconds(one) > 0]
     if not here:
         return None
-    from scipy.optimize import nnls  # here, so that the rules can be read without loading it
+    from scipy.optimize import nnls  # imported here: reading records needs no scipy
 
     work_NK = np.array([_count_work(one) for one in here], dtype=np.float64)
     seconds_N = np.array([_sum_seconds(one) for one in here])
+    # Dividing each row by its seconds turns absolute into relative errors; the target is 1.
     rates_K, _ = nnls(work_NK / seconds_N[:, None], np.ones(len(here)))
     fitted_N = work_NK @ rates_K
     if not (fitted_N > 0).all():
-        return None  # a contender that did no work that is counted
+        return None  # some contender did none of the work that has a rate above 0
     errors_N = seconds_N / fitted_N - 1
     freedom = max(len(here) - int((rates_K > 0).sum()), 0) + PRIOR_CONTENDERS
     deviation = sqrt((float(errors_N @ errors_N) + PRIOR_CONTENDERS * PRIOR_RELATIVE_ERROR**2) / freedom)
@@ -57,13 +65,13 @@ def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
 
 
 def estimate_seconds(one: "ContenderAnswers", machine: MachineTime) -> float:
-    """What all its requests take by these rates."""
+    """The seconds that all its requests take at these rates."""
     return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(WORK_KINDS, _count_work(one), strict=True))
 
 
 def is_run_locally(one: "ContenderAnswers") -> bool:
-    """Whether this machine answers, and no provider or other system."""
-    return not one.spec.traits.is_external and one.spec.token_price is None
+    """Whether this machine ran the contender, not a provider or another system."""
+    return one.spec.kind != EXTERNAL_KIND and one.spec.token_price is None
 
 
 def _select_answered(one: "ContenderAnswers") -> list[Answer]:
@@ -75,7 +83,7 @@ def _sum_seconds(one: "ContenderAnswers") -> float:
 
 
 def _count_work(one: "ContenderAnswers") -> list[float]:
-    """How much of each kind all its answers took together."""
+    """The amount of each kind of work (`WORK_KINDS`) that its answers took in total."""
     work = dict.fromkeys(WORK_KINDS, 0.0)
     uses_retrieval = one.spec.traits.uses_retrieval
     for answer in _select_answered(one):

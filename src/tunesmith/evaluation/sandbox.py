@@ -1,13 +1,13 @@
-"""Work in a child process: what may hang, crash, eat memory or be hostile happens there, and ends there.
+"""Work in a child process: what may hang, crash, exhaust memory or be hostile stays confined to it.
 
-A child is a Python interpreter of its own (`-I`: no variables, no user folder), with an environment that holds no
-secrets, in an empty folder that is removed afterwards, under limits on memory, processor time and written bytes, as the
-leader of its own process group. It gets all pieces at once in a file and gives one line for each; the parent only
-reads, so neither can block the other. A piece that takes too long, or takes the process down, fails alone: the next
-child goes on behind it.
+A child is a separate Python interpreter (`-I`: no environment variables, no user site), with an
+environment without secrets, in an empty folder that is removed afterwards, under limits on memory,
+CPU time and bytes written, as the leader of its own process group. It gets all tasks at once in a
+file and writes one line for each; the parent only reads, so neither can block the other. A task
+that takes too long, or kills the process, fails alone: the next child continues after it.
 
-This holds back accidents. It is no jail: the child runs with the user's rights, unless its work gives
-them up (`in_child/confine.py`).
+This protects against accidents. It is no security boundary: the child runs with the user's rights,
+unless its work gives them up (`sandbox_worker/confinement.py`).
 """
 
 import json
@@ -30,43 +30,45 @@ from typing import Any
 from tunesmith.temporary_files import make_private_folder
 
 STARTUP_TIMEOUT_SECONDS = 60.0
-"""For the interpreter and what the work imports, on a busy machine."""
+"""For starting the interpreter and the work's imports, on a busy machine."""
 QUOTA_CHECK_INTERVAL_SECONDS = 0.2
-"""Between two measurements of the files that a child holds."""
+"""Time between two measurements of the files that a child has written."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """Of one child. `task_timeout_seconds` is wall time for one piece, `total_timeout_seconds` for all of them
-    together."""
+    """Limits of one child. `task_timeout_seconds` is wall time for one task,
+    `total_timeout_seconds` for all tasks together."""
 
     task_timeout_seconds: float = 10.0
     total_timeout_seconds: float = 900.0
     memory_bytes: int = 4 * 2**30
-    file_bytes: int = 64 * 2**20  # of one file
-    folder_bytes: int = 256 * 2**20  # of all files that one piece leaves at any moment
+    file_bytes: int = 64 * 2**20  # per file
+    folder_bytes: int = 256 * 2**20  # all files at any moment
     folder_files: int = 10_000
-    output_bytes: int = 2**20  # of what one piece gives
+    output_bytes: int = 2**20  # the result of one task
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """A piece that gave nothing: why, in words. `is_not_started`: its turn never came, as the time for all was over."""
+    """A task without a result: the reason in words. `is_not_started`: the total time was used up
+    before its turn."""
 
     reason: str
     is_not_started: bool = False
 
 
 class WorkerSetupError(Exception):
-    """The work could not even be opened; the text says why."""
+    """The work could not be set up; the message says why."""
 
 
 def run_in_sandbox(
     worker: str, setup: Any, tasks: Sequence[Any], limits: SandboxLimits, *, is_fresh: bool = False
 ) -> list[Any | TaskFailure]:
-    """Each piece done by `in_child/WORK.py`, in order; `is_fresh` gives each a process of its own.
+    """The result of each task, computed by `sandbox_worker/WORKER.py`, in order; `is_fresh` gives
+    each task its own process.
 
-    With no pieces the work is opened only. Errors: `WorkerSetupError`.
+    Without tasks, only the setup is tried. Errors: `WorkerSetupError`.
     """
     ends = time.monotonic() + limits.total_timeout_seconds
     results: list[Any | TaskFailure] = []
@@ -74,6 +76,7 @@ def run_in_sandbox(
         while True:
             behind = len(results)
             left = list(tasks[behind : behind + 1] if is_fresh else tasks[behind:])
+            # The token is new for each child, so an earlier child's output cannot be replayed.
             order = {"work": worker, "setup": setup, "pieces": left, "token": secrets.token_hex(16)}
             results += _run_worker(folder, order, limits, ends)
             if len(results) >= len(tasks):
@@ -86,7 +89,7 @@ def run_in_sandbox(
 
 
 def _run_worker(folder: Path, order: dict[str, Any], limits: SandboxLimits, deadline: float) -> list[Any | TaskFailure]:
-    """What one child did, up to the piece that ended it."""
+    """One child's results, up to and including the task that ended it."""
     wanted = len(order["pieces"])
     results: list[Any | TaskFailure] = []
     with _WorkerProcess(folder, order, limits) as child:
@@ -95,6 +98,7 @@ def _run_worker(folder: Path, order: dict[str, Any], limits: SandboxLimits, dead
             raise WorkerSetupError(opened.reason if isinstance(opened, TaskFailure) else opened["broken"])
         while len(results) < wanted:
             told = child.read_message(min(time.monotonic() + limits.task_timeout_seconds, deadline))
+            # Out of total time: the caller reports this task as not started, not as too slow.
             if isinstance(told, TaskFailure) and time.monotonic() >= deadline:
                 return results
             if isinstance(told, TaskFailure):
@@ -107,11 +111,12 @@ def _run_worker(folder: Path, order: dict[str, Any], limits: SandboxLimits, dead
 
 
 class _WorkerProcess:
-    """A running child; leaving the block ends it and every process that it began."""
+    """A running child; leaving the block kills it and every process that it started."""
 
     def __init__(self, folder: Path, order: dict[str, Any], limits: SandboxLimits) -> None:
         self._limits, self._buffer, self._token = limits, b"", order["token"]
         place = self._folder = Path(tempfile.mkdtemp(dir=folder))
+        # Limits for the child to set on itself before it loads any untrusted code.
         most = {
             "memory_bytes": limits.memory_bytes,
             "cpu_seconds": math.ceil(min(limits.total_timeout_seconds, 86_400)) + 1,
@@ -135,7 +140,7 @@ class _WorkerProcess:
             stderr=subprocess.DEVNULL,
             cwd=place,
             env=_build_environment(place),
-            start_new_session=True,
+            start_new_session=True,  # its own process group, which `__exit__` kills as a whole
         )
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
@@ -149,10 +154,10 @@ class _WorkerProcess:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        shutil.rmtree(self._folder, ignore_errors=True)  # now: the next child needs the room
+        shutil.rmtree(self._folder, ignore_errors=True)  # now: the next child needs the disk space
 
     def read_message(self, deadline: float) -> dict[str, Any] | TaskFailure:
-        """The next line that the child gives, or why there is none."""
+        """The child's next line, or why there is none."""
         began = time.monotonic()
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
@@ -170,6 +175,7 @@ class _WorkerProcess:
             if len(self._buffer) > self._limits.output_bytes:
                 return TaskFailure(f"what it gave is longer than {self._limits.output_bytes // 2**20} MiB")
         line, _, self._buffer = self._buffer.partition(b"\n")
+        # The child's own code knows the token; a line without it comes from the code it runs.
         try:
             told = json.loads(line)
         except (ValueError, RecursionError):
@@ -179,7 +185,8 @@ class _WorkerProcess:
         return told
 
     def check_disk_quota(self) -> TaskFailure | None:
-        """Whether its folder is over the quota, in bytes or in files. Files that vanish meanwhile are none."""
+        """A failure if the child's folder exceeds its quota, in bytes or in files; else None. Files
+        that vanish during the measurement do not count."""
         limits, size, files = self._limits, 0, 0
         for parent, _, names in os.walk(self._folder):
             files += len(names) + 1
@@ -198,7 +205,7 @@ class _WorkerProcess:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return "it closed the way that results come"
-        if code >= 0:
+        if code >= 0:  # `Popen` reports death by a signal as its negated number
             return f"exit code {code}"
         with suppress(ValueError):
             return f"signal {signal.Signals(-code).name}"
@@ -206,6 +213,7 @@ class _WorkerProcess:
 
 
 def _build_environment(place: Path) -> dict[str, str]:
-    """Nothing of ours but where programs are; numerical libraries get one thread, as more would count as memory."""
+    """A minimal environment without any of the user's variables. Numerical libraries get one
+    thread, because each thread's stack counts against the memory limit."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(place), "TMPDIR": str(place), **threads}

@@ -1,12 +1,15 @@
-"""What asking a contender took, measured while it was asked: seconds, tokens, peak memory, energy, waiting.
+"""Resources used while a contender answers: seconds, tokens, peak memory, energy, waiting time.
 
-Memory is that of the device where CUDA is in use, else of this process. The process has only one high-water mark for
-its whole life, and setting it back (`/proc/self/clear_refs`) would falsify the peak that a training tells. So resident
-memory is looked at 20 times a second; where the mark itself rose, the mark is the peak and exact.
+Memory is that of the device if CUDA is in use, else of this process. A process has only one
+high-water mark for its whole life, and resetting it (`/proc/self/clear_refs`) would falsify the
+peak that training reports. So resident memory is sampled 20 times a second; if the mark itself
+rose, the mark is the exact peak.
 
-Waiting is the time that threads of this process were ready to run and stood in the queue for a core, as Linux counts it
-for each thread (`/proc/self/task/*/schedstat`: nanoseconds run, nanoseconds queued, slices). It counts the cores that
-this process may use, which a load average of the whole machine does not. Elsewhere it is not known.
+Waiting is the time in which threads of this process were runnable but queued for a core, as Linux
+counts it per thread (`/proc/self/task/*/schedstat`: nanoseconds run, nanoseconds queued, slices).
+It refers to the cores that this process may use, unlike a load average of the whole machine. On
+other systems it is unknown.
+
 Source: https://docs.kernel.org/scheduler/sched-stats.html
 """
 
@@ -31,7 +34,11 @@ SAMPLING_INTERVAL_SECONDS = 0.05
 
 
 class UsageMeter:
-    """A context manager around the asking; `seconds` is known when the block is left."""
+    """A context manager that measures its block; the attributes are set when the block ends.
+
+    `seconds` is wall time; `waiting_fraction` lies in [0, 1]. A value that the machine does not
+    report is None.
+    """
 
     seconds = 0.0
     peak_memory_bytes: int | None = None
@@ -61,21 +68,22 @@ class UsageMeter:
         self._watcher.join()
         mark = _read_peak_rss_bytes()
         cuda = _get_cuda()
+        # A mark that did not rise belongs to an earlier, larger peak: then use the samples.
         held = mark if mark > self._initial_peak_bytes else max(self._max_rss_bytes, self._process.memory_info().rss)
         self.peak_memory_bytes = held if cuda is None else int(cuda.max_memory_allocated())
         self.energy_joules = self._counters.accumulate_joules()
 
     def _sample_memory(self) -> None:
-        """Look at the memory, and once in a while at the energy, until the block is left."""
+        """Sample the memory, and occasionally the energy, until the block ends."""
         looks = 0
         while not self._is_stopped.wait(SAMPLING_INTERVAL_SECONDS):
             self._max_rss_bytes = max(self._max_rss_bytes, self._process.memory_info().rss)
             looks += 1
-            if looks % 1200 == 0:  # once a minute: no counter begins again twice in between
+            if looks % 1200 == 0:  # once a minute: no energy counter wraps around twice in between
                 self._counters.accumulate_joules()
 
     def build_usage(self, answers: Sequence[Answer], latency_seconds: float | None = None) -> Usage:
-        """What was measured, with the tokens of these answers."""
+        """The measurements, with the tokens of these answers."""
         return Usage(
             requests=len(answers),
             tokens_in=sum(answer.tokens_in for answer in answers),
@@ -89,17 +97,18 @@ class UsageMeter:
 
 
 def read_scheduler_stats(tasks: Path = Path("/proc/self/task")) -> dict[str, tuple[int, int]]:
-    """Nanoseconds that each thread of this process ran, and that it waited for a core; empty where none are counted."""
+    """(nanoseconds run, nanoseconds queued for a core) of each thread of this process; empty if the
+    system does not count them."""
     found = {}
     for file in tasks.glob("*/schedstat"):
-        with suppress(OSError, ValueError):  # the thread ended meanwhile, or the kernel counts nothing
+        with suppress(OSError, ValueError):  # the thread has ended, or the kernel does not count
             run, waited, _ = map(int, file.read_text().split())
             found[file.parent.name] = (run, waited)
     return found
 
 
 def compute_waiting_fraction(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
-    """Which share of the time that threads were ready to run they waited; None where nothing was counted."""
+    """Time queued as a fraction of all runnable time, in [0, 1]; None if nothing was counted."""
     run = waited = 0
     for thread, (ran, stood) in after.items():
         ran_before, stood_before = before.get(thread, (0, 0))
@@ -109,13 +118,14 @@ def compute_waiting_fraction(before: dict[str, tuple[int, int]], after: dict[str
 
 @dataclass(frozen=True, slots=True)
 class SingleRequestLatency:
-    """The median wait for one request that is asked alone, None where none was answered; what finding it out took."""
+    """The median latency in seconds of single requests (None if none was answered), and the usage
+    of measuring it."""
 
     seconds: float | None
     usage: Usage
 
     def add_to_usage(self, usage: Usage) -> Usage:
-        """What asking took, with this: the requests were made and are paid for like the others."""
+        """The usage with this measurement added: its requests are paid for like all others."""
         return usage.model_copy(
             update={
                 "latency_seconds": self.seconds,
@@ -128,7 +138,7 @@ class SingleRequestLatency:
 
 
 class _StopRequested(Exception):
-    """A stop was asked for while one request was under way."""
+    """A stop was requested while a request was in progress."""
 
 
 def measure_latency(
@@ -138,11 +148,12 @@ def measure_latency(
     progress: ProgressCallback | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> SingleRequestLatency:
-    """The wait for single requests, over at most `limit` of these prompts, spread over them all.
+    """The latency of single requests, over at most `limit` of these prompts, evenly spaced.
 
-    Give validation prompts: the test set is looked at once. A request that failed says nothing of the wait for an
-    answer. The first one may compile or connect: the median bears it. Ends with what it has when `stop` says so, also
-    where that came as a `KeyboardInterrupt`.
+    Pass validation prompts: the test set is used only once. Failed requests are ignored, as they
+    say nothing about the time to an answer. The first request may compile or connect; the median
+    tolerates it. Returns early, with the results so far, when `stop` is true, also when the stop
+    arrives as a `KeyboardInterrupt`.
     """
     count = min(limit, len(prompts))
     waits: list[float] = []
@@ -163,7 +174,7 @@ def measure_latency(
             if completion.error is None:
                 waits.append(time.perf_counter() - began)
     except (_StopRequested, KeyboardInterrupt):
-        if not stop():
+        if not stop():  # a Ctrl-C that did not come from our own stop request
             raise
     tokens_in, tokens_out = sum(one.tokens_in for one in asked), sum(one.tokens_out for one in asked)
     took = time.perf_counter() - first
@@ -172,7 +183,8 @@ def measure_latency(
 
 
 def _get_cuda() -> Any:
-    """`torch.cuda` where somebody works with it already; this room imports no torch."""
+    """`torch.cuda` if this process already uses it. Looked up, not imported: this package must not
+    load torch."""
     torch: Any = sys.modules.get("torch")
     is_in_use = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
     return torch.cuda if is_in_use and torch.cuda.max_memory_allocated() else None
@@ -180,4 +192,4 @@ def _get_cuda() -> Any:
 
 def _read_peak_rss_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on macOS
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes, but bytes on macOS

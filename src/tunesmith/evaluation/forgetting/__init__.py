@@ -1,11 +1,11 @@
-"""Forgetting: a general probe before and after tuning.
+"""Forgetting: a probe of general ability before and after tuning.
 
-    items.jsonl       about 200 small tasks of five kinds, each with the rules that its answer must keep
-    rules.py          the rules
-    general_text.txt  plain prose of many kinds: how surprising does the model find it?
-    probe.py          asks: `measure_general_ability`
-    change.py         compares: `compute_forgetting`
-    wording.py        says it: `describe_forgetting`
+    items.jsonl             about 200 small tasks of five kinds, each with rules for its answer
+    rule_checkers.py        the rules
+    general_text.txt        plain prose of many kinds, to measure the loss on
+    probe.py                runs the probe: `measure_general_ability`
+    probe_comparison.py     compares two runs: `compute_forgetting`
+    forgetting_summary.py   puts the comparison into words: `describe_forgetting`
 
 Written for this project: no item or sentence is taken from a benchmark.
 """

@@ -1,4 +1,4 @@
-"""Forgetting in sentences, each with its numbers."""
+"""Forgetting described in sentences, each with its numbers."""
 
 from tunesmith.records import AbilityChange, Forgetting, Quantity
 from tunesmith.records.quantity import format_percent, format_points, format_points_number
@@ -14,7 +14,8 @@ KIND_NAMES = {
 
 
 def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> list[str]:
-    """What a reader must know: the drop against the budget, the kinds that fell, general text."""
+    """Sentences for the report: the drop compared with `budget` (a fraction in [0, 1]), the kinds
+    of tasks that dropped significantly, the loss on general text."""
     sentences = [_describe_drop(forgetting)]
     if budget is not None:
         sentences.append(_compare_with_budget(forgetting.drop, budget))
@@ -31,6 +32,7 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
         )
     if forgetting.drop.failed:
         sentences.append(f"{forgetting.drop.failed:,} items got no answer before or after and are left out.")
+    # A typographic minus sign, but only where numbers are signed: other sentences have hyphens.
     return [sentence.replace("-", "−") if "nats per token" in sentence else sentence for sentence in sentences]
 
 
@@ -45,10 +47,9 @@ def _describe_drop(forgetting: Forgetting) -> str:
     else:
         verb = f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may be noise"
     return (
-        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small tasks were right "
-        "before "
-        f"tuning, {format_percent(forgetting.after.value)} after (95 % interval of the drop "
-        f"{format_points_number(drop.low)} to "
+        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small "
+        f"tasks were right before tuning, {format_percent(forgetting.after.value)} after "
+        f"(95 % interval of the drop {format_points_number(drop.low)} to "
         f"{format_points(drop.high)}; {forgetting.lost:,} lost, {forgetting.gained:,} gained)."
     )
 
@@ -58,8 +59,8 @@ def _compare_with_budget(drop: Quantity, budget: float) -> str:
         return f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond noise."
     if drop.value > budget:
         return (
-            f"That is more than the {format_points(budget)} it may fall (max_forgetting); whether it truly is may "
-            "be noise."
+            f"That is more than the {format_points(budget)} it may fall (max_forgetting); "
+            "whether it truly is may be noise."
         )
     if drop.high > budget:
         return f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is not excluded."

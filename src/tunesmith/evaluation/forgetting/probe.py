@@ -1,8 +1,8 @@
-"""Ask a model the general probe and how surprising it finds general text.
+"""Run the general probe on a model, and measure its loss on general text.
 
-The same items, in the same order, before and after tuning, each as a single message of the user without an instruction:
-what is measured is the model, not a prompt. Answers may have 32 tokens, which every right answer fits in; all are asked
-at once, so the probe takes seconds.
+The same items in the same order before and after tuning, each as a single user message without an
+instruction: the probe measures the model, not a prompt. Answers may have 32 tokens, enough for
+every correct answer; all items go into one batch, so the probe takes seconds.
 """
 
 import json
@@ -26,12 +26,12 @@ from tunesmith.records import (
 )
 
 MAX_PROBE_TOKENS = 32
-"""What a completer for the probe must be made with: longer answers would only take longer."""
+"""The token limit for the probe's completer: longer answers would only take more time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeItem:
-    """One small task. `right` is an example of a right answer; only tests look at it."""
+    """One small task. `right` is an example of a correct answer, used only by tests."""
 
     id: str
     kind: str
@@ -42,7 +42,7 @@ class ProbeItem:
 
 @lru_cache(maxsize=1)
 def load_probe_items() -> tuple[ProbeItem, ...]:
-    """Every item. The id is the kind and the place among its kind."""
+    """All items. An id is the kind and the index within the kind, from 1."""
     items: list[ProbeItem] = []
     for line in _read_package_file("items.jsonl").splitlines():
         row = json.loads(line)
@@ -60,7 +60,8 @@ def load_general_texts() -> tuple[str, ...]:
 def measure_general_ability(
     completer: Completer, likelihoods: LogprobModel | None = None, progress: ProgressCallback | None = None
 ) -> GeneralAbility:
-    """What the model can do as it stands now. `completer` should be one of `MAX_PROBE_TOKENS` new tokens."""
+    """The model's general ability in its current state. `completer` should be limited to
+    `MAX_PROBE_TOKENS` new tokens; without `likelihoods` the loss on text is not measured."""
     began = time.perf_counter()
     items = load_probe_items()
     completions = completer.complete([(Message("user", item.prompt),) for item in items], progress)
@@ -80,17 +81,19 @@ def measure_general_ability(
 
 
 def is_right(item: ProbeItem, text: str) -> bool:
-    """The answer keeps the item's rules and is not the question over again, which keeps many of them."""
+    """Whether the answer satisfies the item's rules and does not just repeat the question, which
+    satisfies many of them."""
     return follows_rules(text, item.rules) and normalize_words(text) != normalize_words(item.prompt)
 
 
 def _measure_text_losses(likelihoods: LogprobModel, texts: Sequence[str]) -> tuple[TextLoss, ...]:
+    # An empty prompt means plain text without a chat template.
     found = likelihoods.compute_logprobs([()] * len(texts), texts)
     return tuple(TextLoss(nats=-one.logprob, tokens=one.tokens) for one in found)
 
 
 def compute_probe_fingerprint() -> str:
-    """Fingerprint of everything that is asked and of the rules' arguments."""
+    """Fingerprint of all prompts, texts, and arguments of the rules."""
     return compute_fingerprint([[[item.prompt, item.rules] for item in load_probe_items()], load_general_texts()])
 
 

@@ -1,11 +1,16 @@
-"""What was forgotten: the same probe before and after, item by item and paragraph by paragraph.
+"""What was forgotten: the same probe before and after, compared item by item and paragraph by
+paragraph.
 
-Items: the paired difference of right and wrong (`stats.paired`: McNemar's test, Tango's interval).
+Items: the paired difference of right and wrong (`stats.paired_difference`: McNemar's test, Tango's
+interval).
 
-Text: with nats n_i before, m_i after, and t_i tokens of paragraph i, the rise in nats per token is the ratio
-    R = sum (m_i - n_i) / sum t_i        its standard error      s = sqrt(N / (N - 1) sum r_i^2) / sum t_i
-with residuals r_i = (m_i - n_i) - R t_i, and the interval R +- t_{0.975, N - 1} s. Paragraphs are the units, because
-the tokens of one paragraph hang together. Source: Cochran 1977, "Sampling Techniques", 6.4 (ratio estimator).
+Text: with nats n_i before, m_i after, and t_i tokens of paragraph i, the rise in nats per token is
+the ratio
+    R = sum (m_i - n_i) / sum t_i,  standard error  s = sqrt(N / (N - 1) sum r_i^2) / sum t_i
+with residuals r_i = (m_i - n_i) - R t_i, and the interval R +- t_{0.975, N - 1} s. Paragraphs are
+the units, because the tokens of one paragraph are correlated.
+
+Source: Cochran 1977, "Sampling Techniques", 6.4 (ratio estimator).
 """
 
 from collections.abc import Sequence
@@ -35,7 +40,7 @@ BeforeAfter = tuple[ProbeAnswer, ProbeAnswer]
 
 
 def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgetting:
-    """The change of general ability. Errors: `RecordError` when the two were asked different things."""
+    """The change of general ability. Errors: `RecordError` if the two probes differ."""
     if before.probe != after.probe:
         raise RecordError(
             "other-probe",
@@ -64,7 +69,7 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
 
 
 def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
-    """Over the items that were answered both times; an item that was not is counted as failed."""
+    """The change over the items answered both times; the others count as failed."""
     both = [(x.is_right, y.is_right) for x, y in pairs if x.is_right is not None and y.is_right is not None]
     before_N, after_N = np.array(both, dtype=np.float64).reshape(-1, 2).T
     difference = paired_difference(before_N, after_N)
@@ -84,7 +89,7 @@ def _compute_rate(is_right_N: FloatArray, failed: int) -> Quantity:
 
 
 def _select_regressions(lost: Sequence[BeforeAfter]) -> tuple[Regression, ...]:
-    """Some of the lost items, kind after kind in turn, so that none fills the list."""
+    """Up to `MAX_SHOWN_REGRESSIONS` of the lost items, alternating between kinds."""
     prompts = {item.id: item.prompt for item in load_probe_items()}
     turn: dict[str, int] = {}
     ordered = []
@@ -98,10 +103,14 @@ def _select_regressions(lost: Sequence[BeforeAfter]) -> tuple[Regression, ...]:
 
 
 def _compute_text_change(before: Sequence[TextLoss], after: Sequence[TextLoss]) -> TextLossChange | None:
-    """None where one of the two was not measured. Errors: `RecordError` when the tokens are not the same."""
+    """The change in loss; None if one of the two was not measured.
+
+    Errors: `RecordError` if the token counts differ.
+    """
     if not before or not after:
         return None
     tokens_N = np.array([text.tokens for text in before], dtype=np.float64)
+    # Equal counts per paragraph stand for equal tokenizers; else nats per token do not compare.
     if [text.tokens for text in after] != [text.tokens for text in before]:
         raise RecordError(
             "other-tokens",
@@ -121,7 +130,8 @@ def _compute_text_change(before: Sequence[TextLoss], after: Sequence[TextLoss]) 
 
 
 def estimate_ratio(amounts_N: FloatArray, sizes_N: FloatArray) -> tuple[float, float]:
-    """sum(amounts) / sum(sizes) and half of its 95 % interval; see the head of this file. Needs two units or more."""
+    """(sum(amounts) / sum(sizes), half of its 95 % interval) by the module's formula. Needs at
+    least two units."""
     n, total = len(amounts_N), float(sizes_N.sum())
     ratio = float(amounts_N.sum()) / total
     residuals_N = amounts_N - ratio * sizes_N

@@ -1,26 +1,28 @@
-"""The rules of the general probe: an answer keeps all rules of its item, or it is wrong. No model judges anything.
+"""Rules of the general probe: an answer satisfies all rules of its item, or it is wrong. No model
+judges anything.
 
-Rules are kind to manners: a number or a fact may stand in a sentence, a list may be numbered or not. What would be
-kind to the wrong thing is that a tuned model's habits count as ability, so a rule never asks for more than its prompt
-does; a test shows for every item that an example of a right answer passes and that refusals, echoes of the question and
-task labels do not.
+The rules tolerate style: a number or a fact may stand in a sentence, a list may be numbered or not.
+A tuned model's style must not count as a loss of ability, so a rule never requires more than its
+prompt does; a test shows for every item that an example of a correct answer passes and that
+refusals, echoes of the question and task labels do not.
 
-| rule               | the answer ...                                                                             |
-|--------------------|--------------------------------------------------------------------------------------------|
-| `says: [...]`      | names one of these, as whole words; case, accents and marks do not matter                  |
-| `never: [...]`     | names none of these                                                                        |
-| `number: x`        | has the number x in it, in digits (1,200 and 1200.0 are one) or words; never in the prompt |
-| `exact: [...]`     | is one of these and nothing else; case counts, a full stop or quotes around it do not      |
-| `upper` `lower`    | has letters and all of them are capitals, or none is                                       |
-| `words: [a, b]`    | has a to b words                                                                           |
-| `lines: [a, b]`    | has a to b lines that are not empty                                                        |
-| `starts` `ends`    | begins, ends with this; quotes around the answer and the case of its letters do not matter |
-| `without: "e"`     | has letters and not this one                                                               |
-| `contains: [...]`  | has each of these in it, as it is written                                                  |
-| `items: n`         | is a list of n things, by lines, else by commas                                            |
-| `json: {...}`      | is JSON with these keys; a value that is not null must be equal                            |
-| `matches: "..."`   | matches this regular expression as a whole                                                 |
-| `willing: [...]`   | does not refuse, has four words or more and names one of these                             |
+| rule               | the answer ...                                                              |
+|--------------------|-----------------------------------------------------------------------------|
+| `says: [...]`      | contains one of these as whole words; case, accents and punctuation ignored |
+| `never: [...]`     | contains none of these                                                      |
+| `number: x`        | contains the number x, in digits (1,200 and 1200.0 are equal) or words; the |
+|                    | prompt never contains it                                                    |
+| `exact: [...]`     | is one of these and nothing else; case counts, a period or quotes do not    |
+| `upper` `lower`    | has letters, and all are upper case, or none is                             |
+| `words: [a, b]`    | has a to b words                                                            |
+| `lines: [a, b]`    | has a to b non-empty lines                                                  |
+| `starts` `ends`    | starts, ends with this; surrounding quotes and case are ignored             |
+| `without: "e"`     | has letters, but not this one                                               |
+| `contains: [...]`  | contains each of these literally                                            |
+| `items: n`         | is a list of n items, by lines, else by commas                              |
+| `json: {...}`      | is JSON with these keys; a value that is not null must be equal             |
+| `matches: "..."`   | matches this regular expression as a whole                                  |
+| `willing: [...]`   | does not refuse, has at least four words and contains one of these          |
 """
 
 import json
@@ -46,25 +48,28 @@ _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eigh
 
 
 def follows_rules(text: str, rules: Mapping[str, Any]) -> bool:
-    """Whether the answer keeps every rule. Errors: KeyError for a rule that does not exist."""
+    """Whether the answer satisfies every rule. Errors: KeyError for an unknown rule."""
     return all(RULE_CHECKERS[name](text.strip(), wanted) for name, wanted in rules.items())
 
 
 def normalize_words(text: str) -> str:
-    """Lower case, no accents, no marks, words apart by one space, a space at both ends."""
+    """The text's words in lower case without accents and punctuation, with single spaces between
+    them and at both ends."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Apostrophes vanish instead of splitting a word: "don't" is one word.
     bare = "".join(c for c in decomposed if not unicodedata.combining(c) and c not in "'’")
+    # Spaces at both ends make a substring test match whole words only.
     return f" {' '.join(_WORD.findall(bare))} "
 
 
 def extract_numbers(text: str) -> set[float]:
-    """Every number in the text."""
+    """All numbers in the text."""
     found = (match.replace("−", "-").replace("$", "").replace(",", "") for match in _NUMBER.findall(text))
     return {float(number) for number in found}
 
 
 def spell_number(number: int) -> str:
-    """`forty two`: the English name of a number below 100; above, its digits."""
+    """The English name of a number below 100, such as `forty two`; its digits otherwise."""
     if number >= 100:
         return str(number)
     if number < 20:
@@ -101,6 +106,7 @@ def _is_list_of(text: str, count: int) -> bool:
     listed = [line for line in lines if _BULLET.match(line)] or lines
     if len(listed) > 1 or count == 1:
         return len(listed) == count and all(_BULLET.sub("", line).strip() for line in listed)
+    # One line: the list follows a colon, if there is one, and is separated by commas or "and".
     parts = re.split(r",\s*(?:and\s+)?|\s+and\s+", text.rpartition(":")[2])
     return len([part for part in parts if part.strip(" .")]) == count
 

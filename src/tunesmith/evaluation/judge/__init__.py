@@ -1,11 +1,16 @@
-"""The judge: a model that marks answers, or says which of two is better; it decides only after it has qualified.
+"""LLM judge: a model that grades answers or compares two; it decides only after it has qualified.
 
-    labels      answers that people judged: what the judge is held against, and what kind of judge is wanted
-    shown       how a text is laid before a judge so that it cannot speak to it
-    verdict     what a judge may reply: JSON of one shape, nothing else
-    rubric      a mark for one answer          pairwise    the better of two, asked in both orders
-    qualify     is it as good as it must be to decide?     kappa    agreement beyond chance
-    scorer      judges as scorers, beside a scorer that needs no model
+    human_labels             answers rated by people: the reference, and which kind of judge is used
+    prompt_sanitizer         how a text is shown to a judge so that it cannot give instructions
+    verdict_parsing          valid replies: JSON of one schema, nothing else
+    rubric_judge             a grade for one answer
+    pairwise_judge           the better of two answers, asked in both orders
+    qualification            whether the judge is reliable enough to decide
+    qualification_criteria   what it has to pass
+    kappa                    agreement beyond chance
+    judge_scorers            judges as scorers, combined with a scorer that needs no model
+    caching_completer        counts a judge's requests and sends each only once
 
-Doors: `labels.read_human_labels`, `qualify.qualify`, `scorer.add_judge`.
+Entry points: `human_labels.read_human_labels`, `qualification.qualify_judge`,
+`qualification.add_judge`.
 """

@@ -1,6 +1,7 @@
-"""A completer that counts what it was asked, and asks the same only once.
+"""A completer that counts its usage and sends each distinct prompt only once.
 
-A judge is paid for, too; and the same answer must not get two marks because two contenders gave it.
+A judge costs money, too; and the same answer must not get two grades because two contenders gave
+it.
 """
 
 import time
@@ -10,7 +11,7 @@ from tunesmith.records import Completer, Completion, ProgressCallback, Prompt, U
 
 
 class CachingCompleter:
-    """Answers as the one inside; `usage` grows with every request that is not known already."""
+    """Completes like the inner completer; `usage` grows with every request that is not cached."""
 
     def __init__(self, inner: Completer) -> None:
         self._inner = inner
@@ -18,7 +19,8 @@ class CachingCompleter:
         self.usage = Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0)
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """One completion per prompt, in the order of the prompts. What failed is asked again the next time."""
+        """One completion per prompt, in the order of the prompts. Failures are not cached, so they
+        are requested again the next time."""
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._cache))
         began = time.perf_counter()
         completions = self._inner.complete(new, progress) if new else []
@@ -35,7 +37,7 @@ class CachingCompleter:
 
 
 def subtract_usage(usage: Usage, earlier: Usage) -> Usage:
-    """What was used since."""
+    """The usage since `earlier`."""
     return Usage(
         requests=usage.requests - earlier.requests,
         tokens_in=usage.tokens_in - earlier.tokens_in,
@@ -45,7 +47,7 @@ def subtract_usage(usage: Usage, earlier: Usage) -> Usage:
 
 
 def sum_usage(usages: Sequence[Usage]) -> Usage:
-    """All of them."""
+    """The total usage."""
     return Usage(
         requests=sum(one.requests for one in usages),
         tokens_in=sum(one.tokens_in for one in usages),

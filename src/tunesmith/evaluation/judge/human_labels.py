@@ -1,12 +1,13 @@
-"""Answers that people judged, from a CSV or JSON Lines file: what a judge is held against.
+"""Answers rated by people, from a CSV or JSON Lines file: the reference for a judge.
 
-| columns                                   | what people said           | the judge that is wanted |
+| columns                                   | the rating                 | kind of judge            |
 |-------------------------------------------|----------------------------|--------------------------|
-| question, answer, label, [reference]      | a mark for one answer      | `RubricJudge`            |
-| question, a, b, winner, [reference]       | which of two is better     | `PairwiseJudge`          |
+| question, answer, label, [reference]      | a grade for one answer     | `RubricJudge`            |
+| question, a, b, winner, [reference]       | the better of two answers  | `PairwiseJudge`          |
 
-Marks are numbers (more is better) or words of a known order (`WORDS`). `winner` is a, b or tie. Other columns are left
-alone: people keep notes there. Everything wrong in the file is told together, with its lines.
+Grades are numbers (more is better) or words of a known order (`WORD_SCALES`). `winner` is a, b or
+tie. Other columns are ignored: people keep notes there. All errors in the file are reported
+together, with their lines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,12 +34,14 @@ WORD_SCALES = (
     ("poor", "fair", "good", "excellent"),
 )
 MAX_MARKS = 11
+"""Maximum number of grades on a numeric scale, enough for 0 to 10."""
 WINNERS: dict[str, Winner] = {"a": "a", "b": "b", "tie": "tie"}
 
 
 @dataclass(frozen=True, slots=True)
 class RatedAnswers:
-    """Answers with the marks that people gave; `marks` are places on the scale."""
+    """Answers with the grades that people gave; `marks` are indices into `scale`, which runs from
+    worst to best."""
 
     items: tuple[ScoringInput, ...]
     marks: tuple[int, ...]
@@ -47,7 +50,7 @@ class RatedAnswers:
 
 @dataclass(frozen=True, slots=True)
 class RatedPairs:
-    """Pairs with the one that people preferred."""
+    """Pairs of answers with the one that people preferred."""
 
     pairs: tuple[AnswerPair, ...]
     winners: tuple[Winner, ...]
@@ -55,7 +58,7 @@ class RatedPairs:
 
 @dataclass(frozen=True, slots=True)
 class _ColumnSpec:
-    """The columns of one kind of file: those that must hold something, and those that may be empty."""
+    """The columns of one kind of file: those that must have content, those that may be empty."""
 
     non_empty: tuple[str, ...]
     may_be_empty: tuple[str, ...]
@@ -66,7 +69,7 @@ _PREFERENCE_COLUMNS = _ColumnSpec(("question", "winner"), ("a", "b"))
 
 
 def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
-    """What people said. Errors: `DataError` with every line that is wrong."""
+    """The ratings of a file. Errors: `DataError` with every invalid line."""
     if not path.is_file():
         raise DataError(
             "no-labels", "There is no such file of judged answers.", where=str(path), do="check judge.labels"
@@ -113,8 +116,9 @@ def _is_plain_number(value: object) -> bool:
 
 
 def _infer_scale(labels: Sequence[tuple[int, str]]) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
-    """The marks from worst to best, and the labels that are on no scale with the others."""
+    """(the scale from worst to best, (line, error) for each label that does not fit it)."""
     numbers = {label: number for _, label in labels if (number := _parse_number(label)) is not None}
+    # Numbers in the majority make it a numeric scale, so that one typo is reported as such.
     if 2 * len(numbers) > len({label for _, label in labels}):
         strays = [
             (line, f"label {label!r:.40} is no number, as others are") for line, label in labels if label not in numbers
@@ -124,6 +128,7 @@ def _infer_scale(labels: Sequence[tuple[int, str]]) -> tuple[tuple[str, ...], li
             return tuple(map(_format_number, _fill_steps(values))), []
         return (), strays or [(labels[0][0], f"{len(values)} different numbers; a scale has at most {MAX_MARKS}")]
     words = {label.lower() for _, label in labels}
+    # The scale with the most labels in use; of equals the shortest.
     near = max(WORD_SCALES, key=lambda scale: (len(words & set(scale)), -len(scale)))
     known = "; ".join(" < ".join(scale) for scale in WORD_SCALES)
     return near, [
@@ -134,7 +139,7 @@ def _infer_scale(labels: Sequence[tuple[int, str]]) -> tuple[tuple[str, ...], li
 
 
 def _fill_steps(values: Sequence[float]) -> Sequence[float]:
-    """Whole numbers get the steps between them that nobody used."""
+    """Integer grades get the unused integers between them: 1, 2, 5 is a scale of five steps."""
     whole = [int(value) for value in values if value == int(value)]
     if len(whole) < len(values) or whole[-1] - whole[0] >= MAX_MARKS:
         return values
@@ -146,7 +151,7 @@ def _parse_number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if abs(number) < 1e9 else None  # infinities and NaN are no marks
+    return number if abs(number) < 1e9 else None  # also excludes infinities and NaN
 
 
 def _format_number(value: float) -> str:

@@ -1,13 +1,15 @@
-"""Judges as scorers, and a judge beside a scorer that needs no model.
+"""Judges as scorers, and a judge combined with a scorer that needs no model.
 
-    judge_mark          place of the mark on its scale, 0 worst and 1 best
-    judge_preference    1 the answer is better than the reference, 0.5 neither or not the same in both orders, 0 worse
+    judge_mark          position of the grade on its scale, 0 worst and 1 best
+    judge_preference    1 if the answer is better than the reference, 0 if worse, 0.5 if neither is
+                        or the verdict depends on the order
 
-An answer that gets the best verdict is shown to the judge once more, as the answer to a question of another kind. If
-it is best there, too, the verdict was not about the question: the judge follows the answer, or marks everything best.
-Then there is no score; that is counted and told.
+An answer with the best verdict is shown to the judge once more, as the answer to an unrelated
+question. If it gets the best verdict there, too, the verdict was not about the question: the judge
+obeys the answer, or grades everything best. Then there is no score, which is counted and reported.
 
-Beside another scorer a judge decides only when it has qualified. An unqualified one is shown under its own metric.
+Combined with another scorer, a judge decides only if it has qualified. Without qualification its
+score is shown under its own metric.
 """
 
 from collections import Counter
@@ -32,17 +34,17 @@ CONTROL_QUESTION = "Which chemical element has the symbol Au, and what is its at
 CONTROL_ANSWER = "Gold; its atomic number is 79."
 INDISCRIMINATE_VERDICT = ScoringFailure("the judge finds this answer best for a question of another kind, too")
 WINNER_RANKS = {"b": 0, "tie": 1, "a": 2}
-"""Where a preference stands on the scale from worse to better, for a."""
+"""Rank of a winner on a scale from worse to better, from the point of view of answer a."""
 
 
 class JudgeScorer(Protocol):
-    """A judge as a scorer; `told` says in words what happened on the way."""
+    """A judge as a scorer; `list_notes` reports unusual events as sentences."""
 
     name: str
     metric: str
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """One entry for each item."""
+        """One entry for each item, in order."""
         ...
 
     def list_notes(self) -> tuple[str, ...]:
@@ -51,7 +53,7 @@ class JudgeScorer(Protocol):
 
 
 class RubricScorer:
-    """One answer, one mark."""
+    """One answer, one grade."""
 
     name = "judge"
     metric = "judge_mark"
@@ -62,7 +64,7 @@ class RubricScorer:
         self._log = _JudgeLog()
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Any reference will do, also none."""
+        """Always None: a judge accepts any reference, also an empty one."""
         return None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -70,7 +72,7 @@ class RubricScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """All are put to the judge together."""
+        """One entry for each item; all items go to the judge in one call."""
         best = len(self.judge.scale) - 1
         return [
             place if isinstance(place, ScoringFailure) else {self.metric: place / max(best, 1)}
@@ -78,11 +80,13 @@ class RubricScorer:
         ]
 
     def rate_by_rank(self, items: Sequence[ScoringInput]) -> list[int | ScoringFailure]:
-        """The mark of each as its place on the scale."""
+        """The grade of each item as its index on the scale."""
         self._log.record_items(items)
         marks = self.judge.rate_items(items)
         best = self.judge.scale[-1]
         again = [i for i, mark in enumerate(marks) if mark == best]
+        # The same answer to an unrelated question: if it is best there, too, the judge ignores the
+        # question.
         others = self.judge.rate_items([ScoringInput(items[i].answer, CONTROL_ANSWER, CONTROL_QUESTION) for i in again])
         for i, other in zip(again, others, strict=True):
             if other == best:
@@ -90,7 +94,7 @@ class RubricScorer:
         return [mark if isinstance(mark, ScoringFailure) else self.judge.scale.index(mark) for mark in marks]
 
     def list_notes(self) -> tuple[str, ...]:
-        """What was done to answers before they were shown, and which verdicts were refused."""
+        """Counts of answers changed before they were shown, and of rejected verdicts."""
         return self._log.list_notes()
 
 
@@ -106,7 +110,7 @@ class PairwiseScorer:
         self._log = _JudgeLog()
 
     def find_reference_error(self, reference: str) -> str | None:
-        """It is one of the two that are compared."""
+        """An error for an empty reference: it is one of the two compared answers."""
         return None if reference.strip() else "it is empty"
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -114,7 +118,7 @@ class PairwiseScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """An answer that is the reference is a tie, unasked."""
+        """One entry for each item. An answer equal to its reference is a tie without a request."""
         apart = [i for i, item in enumerate(items) if item.answer.strip() != item.reference.strip()]
         self._log.record_items([items[i] for i in apart])
         found = self.compare_pairs([AnswerPair(items[i].question, items[i].answer, items[i].reference) for i in apart])
@@ -124,7 +128,8 @@ class PairwiseScorer:
         return scores
 
     def compare_pairs(self, pairs: Sequence[AnswerPair]) -> list[Preference | ScoringFailure]:
-        """What the judge prefers; who wins must not win with another question, too."""
+        """The judge's preferences. The winner is also compared on the control question, where it
+        must not win."""
         found = self.judge.compare_pairs(pairs)
         again = [i for i, one in enumerate(found) if isinstance(one, Preference) and one.winner != "tie"]
         winners = [pairs[i].a if found[i].winner == "a" else pairs[i].b for i in again]  # type: ignore[union-attr]
@@ -136,12 +141,12 @@ class PairwiseScorer:
         return found
 
     def list_notes(self) -> tuple[str, ...]:
-        """What was done to answers, which verdicts were refused, and which turned with the order."""
+        """Counts of changed answers, of rejected verdicts, and of order-dependent ones."""
         return self._log.list_notes()
 
 
 class _JudgeLog:
-    """What happened on the way, counted."""
+    """Counts of unusual events."""
 
     def __init__(self) -> None:
         self.order_dependent = 0
@@ -167,7 +172,7 @@ class _JudgeLog:
 
 
 class ScorerWithJudge:
-    """A scorer and a judge side by side: both metrics, and the one that may decide first."""
+    """A scorer and a judge together: the metrics of both, the primary one first."""
 
     def __init__(self, plain: Scorer, judge: JudgeScorer, *, decides: bool) -> None:
         self._plain, self._judge, self._decides = plain, judge, decides
@@ -181,7 +186,7 @@ class ScorerWithJudge:
         return self._plain.corpus_metrics
 
     def find_reference_error(self, reference: str) -> str | None:
-        """What the plain scorer finds."""
+        """The plain scorer's error."""
         return find_reference_error(self._plain, reference)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -189,7 +194,8 @@ class ScorerWithJudge:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """An item without the deciding score is unscored; without the other one it lacks only that."""
+        """One entry for each item. It is unscored if the primary score is missing; if only the
+        other one is missing, it lacks that score."""
         judged, plain = self._judge.score_items(items), score_items(self._plain, items)
         first, second = (judged, plain) if self._decides else (plain, judged)
         return [
@@ -198,5 +204,5 @@ class ScorerWithJudge:
         ]
 
     def list_notes(self) -> tuple[str, ...]:
-        """What happened on the judge's way."""
+        """The judge's notes."""
         return self._judge.list_notes()

@@ -1,12 +1,16 @@
-"""Cohen's kappa: how much two raters agree beyond chance, with its 95 % interval.
+"""Cohen's kappa: agreement of two raters beyond chance, with its 95 % interval.
 
     kappa = (o - e) / (1 - e)      o = sum w p,  e = sum w r c
 
-p is the table of shares (judge's marks in rows, people's in columns), r and c its margins, w the weight of a pair of
-marks: 1 - |i - j| / (k - 1), which for two marks is 1 on the diagonal and 0 elsewhere (Cohen 1960, 1968). The interval
-is the normal one with the standard error of Fleiss, Cohen and Everitt 1969, "Large sample standard errors of kappa and
-weighted kappa" (the numbers equal statsmodels'), stretched downwards where agreement is so good that the table shows no
-spread: at most the share 1 - 0.025^(1/n) of unseen cases disagrees altogether (as in `stats/intervals.py`).
+p is the table of fractions (the judge's grades in rows, people's in columns), r and c its margins,
+w the weight of a pair of grades: 1 - |i - j| / (k - 1), which for two grades is 1 on the diagonal
+and 0 elsewhere (Cohen 1960, 1968). The interval is the normal one with the standard error of
+Fleiss, Cohen and Everitt 1969, "Large sample standard errors of kappa and weighted kappa" (values
+equal statsmodels'). It is extended downward if agreement is so good that the table shows no
+variance: at most a fraction 1 - 0.025^(1/n) of unseen cases disagrees completely (as in
+`stats/intervals.py`).
+
+J the judge's grades, P people's grades, N examples.
 """
 
 import numpy as np
@@ -20,7 +24,8 @@ ALPHA = 0.05
 
 
 def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 0) -> Quantity | None:
-    """Of the places on a scale of `marks`; None where chance alone agrees always, or there is nothing to look at."""
+    """Weighted kappa of two raters' grades, given as indices on a scale of `marks` grades; None if
+    there are no examples, or chance alone always agrees (kappa is then undefined)."""
     judge_N, people_N = np.asarray(judge, dtype=int), np.asarray(people, dtype=int)
     n = people_N.size
     table_JP = np.zeros((marks, marks))
@@ -33,6 +38,7 @@ def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 
         return None
     half = float(stats.norm.ppf(1 - ALPHA / 2)) * error
     unseen = 1 - (ALPHA / 2) ** (1 / n)
+    # The lower limit if a fraction `unseen` of cases disagreed completely.
     least = ((value * (1 - expected) + expected) * (1 - unseen) - expected) / (1 - expected)
     return Quantity(
         value=value, low=max(-1.0, min(value - half, least)), high=min(1.0, value + half), n=n, failed=failed
@@ -40,7 +46,7 @@ def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 
 
 
 def compute_agreement_weights(marks: int) -> FloatArray:
-    """How much each pair of marks agrees, in [0, 1]."""
+    """The agreement of each pair of grades, in [0, 1]: [marks, marks]."""
     place = np.arange(marks)
     weight: FloatArray = 1 - np.abs(place[:, None] - place[None, :]) / max(marks - 1, 1)
     return weight
@@ -56,5 +62,6 @@ def compute_kappa(share_JP: FloatArray, weight_JP: FloatArray, n: int) -> tuple[
     by_row_J, by_column_P = weight_JP @ column_P, row_J @ weight_JP
     inner_JP = weight_JP * (1 - expected) - (by_row_J[:, None] + by_column_P[None, :]) * (1 - observed)
     variance = (share_JP * inner_JP**2).sum() - (observed * expected - 2 * expected + observed) ** 2
+    # Rounding can make the variance of a perfect table slightly negative.
     error = float(np.sqrt(max(variance, 0.0) / n)) / (1 - expected) ** 2
     return (observed - expected) / (1 - expected), error, expected

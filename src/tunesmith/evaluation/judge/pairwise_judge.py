@@ -1,7 +1,8 @@
-"""A judge that says which of two answers is better. It is always asked twice, with the two in both orders.
+"""A judge that says which of two answers is better. Each pair is judged twice, in both orders.
 
-Models lean towards the first (or the second) of two texts. A verdict that turns with the order is none: it counts as a
-tie, and how often that happens is told (Zheng et al. 2023, "Judging LLM-as-a-judge", section 3.4).
+Models favor the first (or the second) of two texts. A verdict that depends on the order counts as a
+tie, and the report says how often that happens (Zheng et al. 2023, "Judging LLM-as-a-judge",
+section 3.4).
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class AnswerPair:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Which of two is better; without consistency it is a tie."""
+    """The better of two answers; a tie if the verdict depends on the order."""
 
     winner: Winner
     is_consistent: bool
@@ -41,7 +42,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class PairwiseJudge:
-    """Compares by a rubric."""
+    """Compares two answers by a rubric."""
 
     name: str
     completer: CachingCompleter
@@ -49,13 +50,13 @@ class PairwiseJudge:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What it may say."""
+        """The verdicts it may give."""
         return VERDICTS
 
     def compare_pairs(
         self, pairs: Sequence[AnswerPair], progress: ProgressCallback | None = None
     ) -> list[Preference | ScoringFailure]:
-        """One for each pair, from two verdicts."""
+        """One preference for each pair, combined from two verdicts."""
         straight = [self._build_prompt(pair, pair.a, pair.b) for pair in pairs]
         swapped = [self._build_prompt(pair, pair.b, pair.a) for pair in pairs]
         replies = self.completer.complete([*straight, *swapped], progress) if pairs else []
@@ -75,7 +76,7 @@ class PairwiseJudge:
 
 
 def _combine_orders(straight: str | ScoringFailure, swapped: str | ScoringFailure) -> Preference | ScoringFailure:
-    """One preference of the verdicts in both orders."""
+    """One preference from the verdicts in both orders."""
     if isinstance(straight, ScoringFailure):
         return straight
     if isinstance(swapped, ScoringFailure):

@@ -1,14 +1,15 @@
-"""What a judge must pass to decide, each as a sentence with its numbers.
+"""What a judge must pass to decide, each criterion as a sentence with its numbers.
 
-| what                               | asked                                                                           |
-|------------------------------------|---------------------------------------------------------------------------------|
-| agreement beyond chance            | the interval of Cohen's kappa lies above 0.4 ("moderate", Landis and Koch 1977) |
-| better than always saying the same | the interval of the paired difference lies above 0                              |
-| the same in another order          | the interval of the share of verdicts that stay lies above 0.7                  |
-| readable verdicts                  | at most 5 % of the answers have none                                            |
-| not to be spoken to                | no planted sentence gets an answer a better verdict                             |
+| criterion                  | requirement                                                           |
+|----------------------------|-----------------------------------------------------------------------|
+| agreement beyond chance    | the interval of Cohen's kappa lies above 0.4 ("moderate", Landis and  |
+|                            | Koch 1977)                                                            |
+| better than a constant     | the interval of the paired difference lies above 0                    |
+| independent of the order   | the interval of the fraction of unchanged verdicts lies above 0.7     |
+| readable verdicts          | at most 5 % of the answers have none                                  |
+| resistant to injection     | no injected sentence gets an answer a better verdict                  |
 
-Intervals, so that a judge cannot qualify by luck on a few answers.
+Intervals, so that a judge cannot qualify by chance on a few answers.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ MAX_UNREADABLE_FRACTION = 0.05
 
 
 class CriterionResult(NamedTuple):
-    """One thing that is asked of a judge."""
+    """The result of one criterion."""
 
     is_passed: bool
     sentence: str
@@ -32,7 +33,7 @@ class CriterionResult(NamedTuple):
 
 
 def check_criteria(found: JudgeQualification) -> tuple[CriterionResult, ...]:
-    """All of them."""
+    """The results of all criteria, in the order of the module's table."""
     return (
         _check_kappa(found.kappa),
         _check_gain(found),

@@ -1,4 +1,4 @@
-"""A judge that gives one answer a mark on a scale, by a rubric."""
+"""A judge that grades one answer on a scale, by a rubric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DEFAULT_RUBRIC = (
 
 @dataclass(frozen=True, slots=True)
 class RubricJudge:
-    """`scale` are the marks from worst to best, as people used them."""
+    """Grades single answers. `scale` are the grades from worst to best, as people used them."""
 
     name: str
     completer: CachingCompleter
@@ -25,13 +25,14 @@ class RubricJudge:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What it may say."""
+        """The verdicts it may give."""
         return self.scale
 
     def rate_items(
         self, items: Sequence[ScoringInput], *, is_reversed: bool = False, progress: ProgressCallback | None = None
     ) -> list[str | ScoringFailure]:
-        """A mark for each; `is_turned` lists the scale from best to worst, which should change nothing."""
+        """A grade for each item; `is_reversed` lists the scale from best to worst, which should not
+        change the grade."""
         prompts = [self._build_prompt(item, is_reversed) for item in items]
         replies = self.completer.complete(prompts, progress) if prompts else []
         return [parse_verdict(reply, self.scale) for reply in replies]

@@ -1,4 +1,6 @@
-"""What runs in a child process (`evaluation/sandbox.py` starts it): light modules, one a kind of work.
+"""Code that runs in a child process (started by `evaluation/sandbox.py`): light modules, one for
+each kind of work.
 
-Each has `make_worker(setup)`, which makes the function that does one piece: a JSON value in, a JSON value out.
+Each has `make_worker(setup)`, which returns the function for one task: a JSON value in, a JSON
+value out.
 """

@@ -1,12 +1,12 @@
 """The text of one document: {"path", "kind"} -> {"text", "remark"}.
 
-Kinds: `text` (also Markdown and reStructuredText), `html`, `table` (CSV and TSV), `pdf`, `word`, `sheet`. Paragraphs
-are separated by empty lines; a row of a table is a paragraph of its own, `column: value; column: value`. What a browser
-does not show (scripts, styles) is left out, and so are menus (`nav`). A ValueError says in words why there is no text;
-a remark says what is missing.
+Kinds: `text` (also Markdown and reStructuredText), `html`, `table` (CSV and TSV), `pdf`, `word`,
+`sheet`. Paragraphs are separated by empty lines; a table row is a paragraph of its own, `column:
+value; column: value`. What a browser does not show (scripts, styles) is left out, and so are menus
+(`nav`). A ValueError says in words why there is no text; a remark says what is missing.
 
-Foreign files are parsed here because a parser may hang, or take all memory. The child gives up the network and all
-files but Python's own and the documents' folder, where the system can hold it to that.
+Untrusted files are parsed here because a parser may hang or exhaust memory. The child gives up the
+network and all files except Python's own and the documents' folder, if the system supports it.
 """
 
 import csv
@@ -20,11 +20,12 @@ from typing import Any
 from tunesmith.evaluation.sandbox_worker.confinement import confine_to, leave_network
 
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0"
-"""How old Office files begin, and new ones that a password encrypts."""
+"""First bytes of legacy Office files, and of current ones encrypted with a password."""
 HIDDEN_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav")
 IGNORED_WORD_ELEMENTS = ("del", "moveFrom", "Fallback", "pPr", "rPr", "tblPr", "sdtPr", "instrText", "delText")
-"""Elements of a Word document whose text is not what it says: deleted, doubled for old programs, or settings."""
-MAX_COLUMN_SPAN = 64
+"""Elements of a Word document whose text is not part of the visible text: deleted, duplicated for
+old programs, or settings."""
+MAX_COLUMN_SPAN = 64  # a hostile file may claim billions
 BLOCK_TAGS = (
     "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
     "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
@@ -33,14 +34,14 @@ BLOCK_TAGS = (
 
 
 def make_worker(setup: Any) -> Callable[[Any], Any]:
-    """The reading of one document of the folder `setup`."""
+    """The function that reads one document of the folder `setup`."""
     leave_network()
     confine_to(Path.cwd(), readable=[Path(setup)])
     return lambda piece: read_document(Path(piece["path"]), piece["kind"])
 
 
 def read_document(path: Path, kind: str) -> dict[str, str]:
-    """Its text. Errors: ValueError with why there is none."""
+    """The document's text and a remark. Errors: ValueError with the reason why there is none."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -67,8 +68,9 @@ def _parse_text(raw: bytes) -> tuple[str, str]:
 def _parse_table(raw: bytes) -> tuple[str, str]:
     text, _ = _parse_text(raw)
     first = text.partition("\n")[0]
+    # The separator is the most frequent candidate in the first line.
     sign = max(",;\t|", key=first.count)
-    csv.field_size_limit(2**27)
+    csv.field_size_limit(2**27)  # the default of 128 KiB rejects long cells
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True))
     except csv.Error as error:
@@ -77,7 +79,7 @@ def _parse_table(raw: bytes) -> tuple[str, str]:
 
 
 def _format_rows(rows: Iterable[Sequence[Any]]) -> str:
-    """Each row with the names of its columns, which the first row has."""
+    """Each row with its column names, which come from the first row."""
     told = [["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows]
     told = [row for row in told if any(row)]
     if len(told) < 2:
@@ -104,7 +106,8 @@ def _parse_html(raw: bytes) -> tuple[str, str]:
 
 
 class _PageParser(HTMLParser):
-    """The visible text of a page as it streams by: pages without closed elements nest a hundred thousand deep."""
+    """The visible text of a page, collected in one streaming pass: unclosed elements may nest a
+    hundred thousand levels deep, too many for a tree."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -115,7 +118,7 @@ class _PageParser(HTMLParser):
         self._tables: list[_HtmlTable] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         if tag in HIDDEN_TAGS:
             self._hidden_tags.append(tag)
         elif tag == "table":
@@ -129,9 +132,10 @@ class _PageParser(HTMLParser):
         self._is_title = tag == "title" and not self._hidden_tags
 
     def handle_endtag(self, tag: str) -> None:
-        """An element ends, or what never began does."""
+        """Handle the end of an element, also of one that was never opened."""
         self._is_title = False
         if tag in HIDDEN_TAGS and tag in self._hidden_tags:
+            # Also closes hidden elements inside it that the page left open.
             del self._hidden_tags[self._hidden_tags.index(tag) :]
         elif tag == "table" and self._tables:
             self._end_table()
@@ -139,14 +143,14 @@ class _PageParser(HTMLParser):
             self._write("\n\n")
 
     def handle_data(self, data: str) -> None:
-        """Text between elements."""
+        """Handle text between tags."""
         if self._is_title:
             self.title.append(data)
         elif not self._hidden_tags:
             self._write(data)
 
     def close(self) -> None:
-        """The page is over; so are its tables."""
+        """Finish the page and all tables still open."""
         super().close()
         while self._tables:
             self._end_table()
@@ -163,21 +167,22 @@ class _PageParser(HTMLParser):
 
 
 class _HtmlTable:
-    """A table under way: rows of cells of pieces of text. One with a table inside is layout, without column names."""
+    """An open table: rows of cells, each a list of text pieces. A table that contains another one
+    is used for layout, and its rows get no column names."""
 
     def __init__(self) -> None:
         self.rows: list[list[list[str]]] = []
         self.is_layout = False
 
     def begin_cell(self) -> None:
-        """The next cell of the row; rows may begin without a sign."""
+        """Start the next cell; a row need not have been opened."""
         if not self.rows:
             self.rows.append([])
         self.rows[-1].append([])
 
     @property
     def text(self) -> str:
-        """Its rows as paragraphs."""
+        """The rows as paragraphs."""
         told = [["".join(cell) for cell in row] for row in self.rows]
         if self.is_layout:
             return "\n\n".join(cell for row in told for cell in row)
@@ -190,11 +195,13 @@ def _parse_pdf(raw: bytes) -> tuple[str, str]:
 
     try:
         reader = PdfReader(io.BytesIO(raw))
+        # Many PDFs are encrypted with an empty user password: everyone may open those.
         if reader.is_encrypted and not reader.decrypt(""):
             raise ValueError("encrypted")
         pages = [page.extract_text() for page in reader.pages]
     except DependencyError:
         raise ValueError("encrypted") from None
+    # pypdf raises plain Python errors on malformed files.
     except (PyPdfError, RecursionError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:200]) from None
     empty = sum(not page.strip() for page in pages)
@@ -206,14 +213,14 @@ def _parse_pdf(raw: bytes) -> tuple[str, str]:
 def _parse_word(raw: bytes) -> tuple[str, str]:
     """Body, headers and footers, notes: the text as it reads with tracked changes accepted.
 
-    python-docx gives neither content controls (w:sdt) nor text boxes, notes, inserted text or tables in tables, so the
-    elements themselves are read.
+    python-docx omits content controls (w:sdt), text boxes, notes, inserted text and nested tables,
+    so the XML elements are read directly.
     """
     from docx import Document
 
     document = _open_office_file(lambda: Document(io.BytesIO(raw)))
     parts = [_extract_word_text(document.element.body)]
-    seen = set(parts)
+    seen = set(parts)  # sections often repeat the same header
     for part in document.part.package.iter_parts():
         name = str(part.partname).rpartition("/")[2]
         if name.startswith(("header", "footer", "footnotes", "endnotes")):
@@ -234,7 +241,7 @@ def _extract_word_text(element: Any) -> str:
 
 
 def _iterate_word_blocks(element: Any) -> Iterator[str]:
-    """The paragraphs and tables below an element, however deep they are wrapped."""
+    """The text of paragraphs and tables below an element, at any depth."""
     for child in element.iterchildren("{*}*"):
         kind = _get_tag_name(child)
         if kind == "p":
@@ -249,9 +256,11 @@ def _iterate_word_blocks(element: Any) -> Iterator[str]:
 
 
 def _read_word_row(row: Any, above: Sequence[str]) -> list[str]:
-    """Its cells, one that spans columns followed by empty ones; one that goes on from the row above says the same."""
+    """The row's cells. One that spans columns is followed by empty ones; one merged with the cell
+    above repeats its text."""
     cells: list[str] = []
     for cell in row.iter("{*}tc"):
+        # `iter` also descends into nested tables, whose cells belong to their own rows.
         if _find_table(cell) is not _find_table(row):
             continue
         spans = cell.find("{*}tcPr/{*}gridSpan")
@@ -273,7 +282,7 @@ def _iterate_word_rows(table: Any) -> Iterator[list[str]]:
 
 
 def _get_value(element: Any) -> str:
-    """Its attribute w:val."""
+    """The value of its attribute w:val; "" if missing."""
     return str(element.get(element.tag.rpartition("}")[0] + "}val", ""))
 
 
@@ -282,7 +291,7 @@ def _find_table(element: Any) -> Any:
 
 
 def _iterate_word_texts(element: Any, boxes: list[Any]) -> Iterator[str]:
-    """The text of a paragraph in pieces; what stands in text boxes on it is put aside."""
+    """The text of a paragraph in pieces; text boxes anchored in it are appended to `boxes`."""
     for child in element.iterchildren("{*}*"):
         kind = _get_tag_name(child)
         if kind == "t":
@@ -306,6 +315,8 @@ def _parse_sheet(raw: bytes) -> tuple[str, str]:
 
     book = _open_office_file(lambda: load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
     sheets = [(sheet.title, _format_rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
+    # Opened twice: `data_only` gives stored values, the other reading gives formulas. A formula
+    # without a value was written by a program that does not calculate.
     formulas = _open_office_file(lambda: load_workbook(io.BytesIO(raw), read_only=True))
     missing = sum(
         isinstance(written, str) and written.startswith("=") and value is None
@@ -321,7 +332,8 @@ def _iterate_cells(sheet: Any) -> Iterator[Any]:
 
 
 def _open_office_file(read: Callable[[], Any]) -> Any:
-    """What a reader of Office files gives; they say in a dozen ways that a file is none."""
+    """The result of a reader of Office files, whose various errors for invalid files become
+    ValueError."""
     from xml.etree.ElementTree import ParseError
     from zipfile import BadZipFile
 
@@ -332,6 +344,6 @@ def _open_office_file(read: Callable[[], Any]) -> Any:
 
 
 PARSERS: dict[str, Callable[[bytes], tuple[str, str]]] = {
-    "text": _parse_text, "table": _parse_table, "html": _parse_html, "pdf": _parse_pdf, "word": _parse_word,
-    "sheet": _parse_sheet,
+    "text": _parse_text, "table": _parse_table, "html": _parse_html,
+    "pdf": _parse_pdf, "word": _parse_word, "sheet": _parse_sheet,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A Python function of the user's own: loaded from its file once, then called for each answer."""
+"""A user-defined Python function: loaded from its file once, then called for each answer."""
 
 import importlib.util
 import inspect
@@ -11,7 +11,8 @@ from typing import Any
 
 
 def make_worker(setup: Any) -> Callable[[Any], Any]:
-    """Piece: {"answer", "reference", "question"}; gives {name: score} with the function's own name first."""
+    """Task: {"answer", "reference", "question"}; result: {name: score}, the function's own name
+    first."""
     name = setup["function"]
     function = _load_function(Path(setup["file"]), name)
     takes_question = _accepts_question(function)
@@ -24,7 +25,10 @@ def make_worker(setup: Any) -> Callable[[Any], Any]:
 
 
 def check_scores(value: Any, name: str) -> dict[str, float]:
-    """What a function may give: a score, or scores by name with its own among them. Errors: ValueError."""
+    """The function's result as scores by name; its own name must be among them.
+
+    Errors: ValueError for a result that is no score in [0, 1].
+    """
     values = value if isinstance(value, dict) else {name: value}
     if name not in values:
         raise ValueError(
@@ -38,18 +42,20 @@ def _check_score(key: Any, value: Any) -> float:
         score = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"it gave {value!r:.80} for {key}, which is no number") from None
+    # `float` accepts strings such as "0.5"; a function that returns one has a bug.
     if isinstance(value, str) or not math.isfinite(score) or not 0 <= score <= 1:
         raise ValueError(f"it gave {value!r:.80} for {key}, which is not in [0, 1]")
     return score
 
 
 def _load_function(file: Path, name: str) -> Callable[..., Any]:
-    """The function. Errors: ImportError, whose text says what and where."""
-    sys.path.insert(0, str(file.parent))
+    """The function. Errors: ImportError, whose message says what failed and where."""
+    sys.path.insert(0, str(file.parent))  # `-I` removed it: the file may import its neighbors
     spec = importlib.util.spec_from_file_location("_scorer_of_the_user", file)
     if spec is None or spec.loader is None:
         raise ImportError("it is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    # Registered before execution: dataclasses and pickling look the module up by name.
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
@@ -63,7 +69,7 @@ def _load_function(file: Path, name: str) -> Callable[..., Any]:
 
 
 def _format_line(error: BaseException, file: Path) -> str:
-    """`line 3: `, where in the file it went wrong."""
+    """The line of the file where the error occurred, as `line 3: `; "" if unknown."""
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     in_file = isinstance(error, SyntaxError) and error.filename == str(file)
     line = error.lineno if in_file and isinstance(error, SyntaxError) else (frames[-1] if frames else None)
@@ -71,10 +77,13 @@ def _format_line(error: BaseException, file: Path) -> str:
 
 
 def _accepts_question(function: Callable[..., Any]) -> bool:
-    """The function takes the question, too. Errors: ImportError when it cannot take answer and reference."""
+    """Whether the function takes the question as a third argument.
+
+    Errors: ImportError if it cannot be called with answer and reference.
+    """
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # built-in functions that do not tell
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return False
     for count in (3, 2):
         try:

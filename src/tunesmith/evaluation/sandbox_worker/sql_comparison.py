@@ -1,18 +1,20 @@
-"""SQL: a query and its reference on the same small database in memory, compared by the rows that they give.
+"""SQL: a query and its reference on the same small in-memory database, compared by their result
+rows.
 
     {"schema", "query", "reference"} -> {"right", "rows", "why"}
 
-Rows are a bag: their order counts only where the reference asks for one (ORDER BY), the columns' names never. Numbers
-are equal within rounding. Tables of the schema that hold no row are filled with invented ones, the same for both, in
-which the constants of the reference query occur: with empty tables every query would be right. Several fillings are
-tried, as two queries can agree on one by chance (Zhong, Yu, Klein 2020, "Semantic Evaluation for Text-to-SQL with
-Distilled Test Suites").
+Rows are a multiset: their order counts only if the reference requires one (ORDER BY), column names
+never. Numbers are equal up to rounding. Empty tables of the schema are filled with generated rows,
+the same for both queries, in which the constants of the reference query occur: with empty tables
+every query would be right. Multiple fillings are tried, as two queries can agree on one by chance
+(Zhong, Yu, Klein 2020, "Semantic Evaluation for Text-to-SQL with Distilled Test Suites").
 
-The schema comes from a data file and the query from a model, so neither is trusted. Before the first statement
-SQLite's authorizer is set: a schema may make, change and fill tables, indexes, views and triggers of the database in
-memory, a query may read them, and nothing else is possible (no second database, no virtual tables, no extensions; of
-the pragmas only those that concern the schema). Limits on steps and on the length of a value end what takes too long
-or too much, and where the system has Landlock the process has no files at all.
+The schema comes from a data file and the query from a model, so neither is trusted. SQLite's
+authorizer is set before the first statement: a schema may create, change and fill tables, indexes,
+views and triggers of the in-memory database, a query may read them, and nothing else is possible
+(no second database, no virtual tables, no extensions; only the pragmas that concern the schema).
+Limits on steps and on the length of a value end what takes too long or too much, and if the system
+has Landlock the process has no access to files at all.
 """
 
 import random
@@ -33,7 +35,7 @@ MAX_VALUE_BYTES = 10_000_000
 QUERY_ACTIONS = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
-"""What a query may do."""
+"""Actions that a query may perform."""
 SCHEMA_ACTIONS = QUERY_ACTIONS | {
     sqlite3.SQLITE_ALTER_TABLE,
     sqlite3.SQLITE_ANALYZE,
@@ -60,7 +62,7 @@ SCHEMA_ACTIONS = QUERY_ACTIONS | {
     sqlite3.SQLITE_TRANSACTION,
     sqlite3.SQLITE_UPDATE,
 }
-"""What a schema may do besides."""
+"""Actions that a schema may perform in addition."""
 SCHEMA_PRAGMAS = frozenset({"defer_foreign_keys", "foreign_keys", "legacy_alter_table", "table_info"})
 REFUSED_FUNCTIONS = frozenset({"fts3_tokenizer", "load_extension", "readfile", "writefile"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])")
@@ -69,14 +71,17 @@ Rows = list[tuple[Any, ...]]
 
 
 def make_worker(setup: Any) -> Callable[[Any], Any]:
-    """The comparison of one pair."""
+    """The function that compares one pair of queries."""
     confine_to(None)
     return lambda piece: compare_queries(piece["schema"], piece["query"], piece["reference"])
 
 
 def compare_queries(schema: str, query: str, reference: str) -> dict[str, Any]:
-    """On every filling; `rows` are those of the reference, whatever the query does: what cannot be judged must not
-    depend on who is right. Errors: ValueError when the schema or the reference itself does not run."""
+    """The comparison on every filling. `rows` counts those of the reference, whatever the query
+    does: whether a pair can be judged must not depend on the query.
+
+    Errors: ValueError if the schema or the reference itself does not run.
+    """
     databases: list[tuple[sqlite3.Connection, Rows]] = []
     for filling in range(NUM_FILLINGS):
         database, is_filled = _build_database(schema, reference, filling)
@@ -84,14 +89,14 @@ def compare_queries(schema: str, query: str, reference: str) -> dict[str, Any]:
             databases.append((database, _fetch_rows(database, reference)))
         except sqlite3.Error as error:
             raise ValueError(f"the reference query does not run: {error}") from None
-        if not is_filled:
+        if not is_filled:  # nothing was generated, so further fillings would be the same
             break
     why = next(filter(None, (_find_mismatch(database, query, reference, wanted) for database, wanted in databases)), "")
     return {"right": not why, "rows": sum(len(wanted) for _, wanted in databases), "why": why}
 
 
 def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, wanted: Rows) -> str:
-    """Why the query is wrong on this database; empty where it is right."""
+    """Why the query is wrong on this database; empty if it is right."""
     try:
         found = _fetch_rows(database, query)
     except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError, MemoryError) as error:
@@ -100,17 +105,18 @@ def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, wan
 
 
 def have_same_rows(found: Rows, wanted: Rows, is_ordered: bool) -> bool:
-    """The same rows as often; in the same order where that was asked for."""
+    """Whether both have the same rows equally often, and in the same order if that matters."""
     ours, theirs = [_normalize_row(row) for row in found], [_normalize_row(row) for row in wanted]
     return ours == theirs if is_ordered else Counter(ours) == Counter(theirs)
 
 
 def _normalize_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    # 9 significant digits: sums may be computed in another order.
     return tuple(float(f"{cell:.9g}") if isinstance(cell, int | float) else cell for cell in row)
 
 
 def _build_database(schema: str, reference: str, filling: int) -> tuple[sqlite3.Connection, bool]:
-    """The schema run, empty tables filled; and whether any was."""
+    """(the database with its empty tables filled, whether any table was filled)."""
     database = _open_database()
     try:
         database.executescript(schema)
@@ -123,15 +129,16 @@ def _build_database(schema: str, reference: str, filling: int) -> tuple[sqlite3.
             _fill_table(database, name, _extract_constants(reference), draw)
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise ValueError(f"the schema does not run: {error}") from None
+    # From here on only reading: the query must not change what the reference has seen.
     database.set_authorizer(_make_authorizer(QUERY_ACTIONS))
     return database, bool(empty)
 
 
 def _open_database() -> sqlite3.Connection:
-    """A database in memory that a schema may be run in: guarded and limited before its first statement."""
+    """An empty in-memory database, guarded and limited before its first statement."""
     database = sqlite3.connect(":memory:")
-    database.execute("PRAGMA temp_store = MEMORY")
-    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # VACUUM INTO attaches, too
+    database.execute("PRAGMA temp_store = MEMORY")  # else temporary tables become files
+    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # also blocks VACUUM INTO, which attaches
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     database.set_authorizer(_make_authorizer(SCHEMA_ACTIONS))
     _limit_steps(database)
@@ -139,7 +146,8 @@ def _open_database() -> sqlite3.Connection:
 
 
 def _make_authorizer(allowed: frozenset[int]) -> Callable[..., int]:
-    """SQLite asks it for each action while it compiles a statement, in triggers and views too."""
+    """The authorizer: SQLite calls it for each action while it compiles a statement, also in
+    triggers and views."""
 
     def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_PRAGMA:
@@ -154,7 +162,7 @@ def _make_authorizer(allowed: frozenset[int]) -> Callable[..., int]:
 
 
 def _fill_table(database: sqlite3.Connection, table: str, constants: list[str], draw: random.Random) -> None:
-    """Invented rows; those that a constraint refuses are left out."""
+    """Insert generated rows; those that violate a constraint are skipped."""
     columns = [(row[1], row[2].upper()) for row in database.execute(f"PRAGMA table_info({_quote_identifier(table)})")]
     places = ", ".join("?" for _ in columns)
     for number in range(ROWS_PER_FILLING):
@@ -163,7 +171,8 @@ def _fill_table(database: sqlite3.Connection, table: str, constants: list[str], 
 
 
 def _generate_value(kind: str, constants: list[str], number: int, draw: random.Random) -> Any:
-    """A constant of the query, one near it, or a small value that other rows and tables have, too."""
+    """A constant of the query, a number near one, or a small value that other rows and tables also
+    have, so that joins match."""
     numbers = [float(constant) for constant in constants if _is_number(constant)]
     if any(word in kind for word in ("INT", "REAL", "FLOA", "DOUB", "NUM", "DEC")):
         near = [one + step for one in numbers for step in (-1, 0, 1)]
@@ -186,13 +195,13 @@ def _quote_identifier(name: str) -> str:
 
 
 def _limit_steps(database: sqlite3.Connection) -> None:
-    """From here on the database ends what takes more than `MAX_STEPS` steps."""
+    """Make the database abort after `MAX_STEPS` further virtual machine steps."""
     steps = 0
 
     def count_steps() -> int:
         nonlocal steps
         steps += STEPS_BETWEEN_CHECKS
-        return int(steps > MAX_STEPS)
+        return int(steps > MAX_STEPS)  # a result other than 0 interrupts the statement
 
     database.set_progress_handler(count_steps, STEPS_BETWEEN_CHECKS)
 

@@ -1,13 +1,13 @@
-"""The child's own program: limits first, then the work is opened, then one piece after the other is done.
+"""The child's main program: set limits, set up the work, then do one task after the other.
 
     python -I -m tunesmith.evaluation.sandbox_worker.worker_main ORDER.json
 
 ORDER.json holds {"work": module, "setup": ..., "pieces": [...], "limits": {...}, "token": ...} and
-is removed once it is read, so that the work cannot read it. One JSON line a piece goes to what was
-standard output when the process began: {"done": value, "token": ...} or {"failed": why, "token":
-...}; before them {"ready": true} or {"broken": why}. A line without the token is not ours: code that
-finds the descriptor and writes to it proves nothing. Whatever the work itself prints goes nowhere,
-and it finds nothing on standard input.
+is deleted once it is read, so that the work cannot read it. One JSON line per task goes to what was
+standard output at the start: {"done": value, "token": ...} or {"failed": why, "token": ...}; before
+them {"ready": true} or {"broken": why}. A line without the token is ignored, because code that
+finds the descriptor can write to it. Output of the work itself is discarded, and its standard input
+is empty.
 """
 
 import importlib
@@ -21,11 +21,11 @@ from typing import Any
 
 
 def main() -> None:
-    """Do what the order says."""
+    """Execute the order file named on the command line."""
     paper = Path(sys.argv[1])
     order = json.loads(paper.read_bytes())
     paper.unlink()
-    tell = _ResultChannel(order["token"])
+    tell = _ResultChannel(order["token"])  # before any work is imported, which might print
     _set_limits(**order["limits"])
     try:
         work = importlib.import_module(f"tunesmith.evaluation.sandbox_worker.{order['work']}").make_worker(
@@ -38,14 +38,15 @@ def main() -> None:
     for piece in order["pieces"]:
         try:
             told = {"done": work(piece)}
-        except BaseException as error:  # the outermost seam: SystemExit and KeyboardInterrupt of the user's code, too
+        # The outermost seam: user code may raise SystemExit and KeyboardInterrupt, too.
+        except BaseException as error:
             told = {"failed": _format_error(error)}
         tell(told)
-    os._exit(0)  # threads that the work left behind hold nobody up
+    os._exit(0)  # does not wait for threads that the work left running
 
 
 class _ResultChannel:
-    """The only way out: a copy of standard output that nothing else writes to."""
+    """The only way out: a copy of standard output that no other code writes to."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -56,12 +57,13 @@ class _ResultChannel:
 
     def __call__(self, value: dict[str, Any]) -> None:
         line = json.dumps({**value, "token": self._token}).encode() + b"\n"
+        # `os.write` may write only a part of a long line.
         while line:
             line = line[os.write(self._descriptor, line) :]
 
 
 def _set_limits(memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
-    """What the operating system holds this process to; where it knows no such limit, the parent's clock remains."""
+    """Limits enforced by the operating system; where it lacks one, the parent's timeout remains."""
     for name, most in (
         ("RLIMIT_AS", memory_bytes),
         ("RLIMIT_CPU", cpu_seconds),
@@ -73,10 +75,10 @@ def _set_limits(memory_bytes: int, cpu_seconds: int, file_bytes: int) -> None:
 
 
 def _format_error(error: BaseException) -> str:
-    """`ZeroDivisionError: division by zero`, in bounded length."""
+    """The error in bounded length, such as `ZeroDivisionError: division by zero`."""
     try:
         text = str(error)[:500]
-    except Exception:  # an error whose text is an error
+    except Exception:  # user-defined errors may fail in `__str__`
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

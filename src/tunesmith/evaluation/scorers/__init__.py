@@ -1,4 +1,5 @@
-"""Scorers, one a file: `(answer, reference) -> scores`. `choose_scorer` finds the one that fits the answers."""
+"""Scorers, one per file: `(answer, reference) -> scores`. `choose_scorer` selects one by the
+answers."""
 
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, Scorer
 from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer

@@ -1,10 +1,11 @@
-"""BLEU: how many word n-grams of the answer stand in the reference, with a penalty for answers that are too short.
+"""BLEU: precision of word n-grams against the reference, with a penalty for short answers.
 
     BLEU = min(1, exp(1 - reference length / answer length)) * (p1 p2 p3 p4)^(1/4)
 
-Source: Papineni et al. 2002. Words as mteval-13a cuts them, precisions that are 0 smoothed by halving (Chen and Cherry
-2014, method 3), and for one example only the orders that its answer is long enough for: the numbers equal sacrebleu's
-(signature tok:13a, smooth:exp). Corpus BLEU comes from summed counts and stands beside the mean.
+Source: Papineni et al. 2002. Tokenized as in mteval-13a, precisions of 0 smoothed by halving (Chen
+and Cherry 2014, method 3), and for a single example only the orders that its answer is long enough
+for: values equal sacrebleu's (signature tok:13a, smooth:exp). Corpus BLEU is computed from summed
+counts and reported in addition to the mean.
 """
 
 import re
@@ -28,7 +29,7 @@ _SPLIT_PATTERNS = (
 
 
 class BleuScorer:
-    """Mean of the examples' BLEU decides; corpus BLEU stands beside it."""
+    """Primary metric: the mean of the examples' BLEU. Corpus BLEU is reported as well."""
 
     name = "bleu"
     metric = "bleu"
@@ -39,15 +40,18 @@ class BleuScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`bleu` in [0, 1]."""
+        # Equal texts may be shorter than four words, where the formula would not give 1.
         if answer.split() == reference.split():
             return {"bleu": 1.0}
         counts = count_bleu_ngrams(answer, reference)
+        # The effective orders, as sacrebleu's sentence score: short answers have no 4-grams.
         orders = max(1, int((counts[2 + MAX_ORDER :] > 0).sum()))
         return {"bleu": float(compute_bleu(counts, orders))}
 
 
 def count_bleu_ngrams(answer: str, reference: str) -> FloatArray:
-    """(words of the answer, of the reference, n-grams of the answer in the reference n = 1..4, all of them): (10,)."""
+    """(answer words, reference words, matching n-grams for n = 1..4, the answer's n-grams for
+    n = 1..4): shape (10,)."""
     found, wanted = tokenize_13a(answer), tokenize_13a(reference)
     right, total = [], []
     for n in range(1, MAX_ORDER + 1):
@@ -59,10 +63,12 @@ def count_bleu_ngrams(answer: str, reference: str) -> FloatArray:
 
 
 def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
-    """(..., 10) -> (...), over the first `orders` orders; 0 where one of them has no n-gram, or nothing is right."""
+    """Counts (..., 10) -> BLEU (...), over the first `orders` orders; 0 if one of them has no
+    n-gram, or no n-gram matches."""
     found, wanted = sums[..., 0], sums[..., 1]
     right, total = sums[..., 2 : 2 + orders], sums[..., 2 + MAX_ORDER : 2 + MAX_ORDER + orders]
     is_missed = (right == 0) & (total > 0)
+    # Each further order without a match halves the smoothed count once more.
     smoothed = 0.5 ** np.cumsum(is_missed, axis=-1)
     precisions = np.where(is_missed, smoothed, right) / np.maximum(total, 1)
     is_defined = (total > 0).all(axis=-1) & (right > 0).any(axis=-1)
@@ -73,7 +79,7 @@ def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
 
 
 def tokenize_13a(text: str) -> Sequence[str]:
-    """The words as mteval-v13a.pl cuts them: marks apart, but not inside numbers."""
+    """The words as mteval-v13a.pl splits them: punctuation is separate, except inside numbers."""
     line = f" {text} "
     for written, meant in _REPLACEMENTS:
         line = line.replace(written, meant)

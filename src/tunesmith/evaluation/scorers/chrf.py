@@ -1,9 +1,10 @@
-"""chrF: how many character n-grams answer and reference share; for any language, without a tokeniser.
+"""chrF: F-score of character n-grams; works for any language, without a tokenizer.
 
-    chrF = (1 + b^2) P R / (b^2 P + R), b = 2;  P and R are means over n = 1..6, white space left out
+    chrF = (1 + b^2) P R / (b^2 P + R), b = 2;  P and R are means over n = 1..6, without white space
 
-Per example, and over all examples from summed counts ("corpus chrF"). Source: Popovic 2015, "chrF: character n-gram
-F-score for automatic MT evaluation". The numbers equal sacrebleu's (its corpus score cannot be resampled from sums).
+Per example, and over all examples from summed counts ("corpus chrF"). Source: Popovic 2015, "chrF:
+character n-gram F-score for automatic MT evaluation". Values equal sacrebleu's (except its corpus
+score, which cannot be resampled from sums).
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ BETA_SQUARED = 4.0
 
 
 class ChrfScorer:
-    """Mean of the examples' chrF decides; corpus chrF stands beside it."""
+    """Primary metric: the mean of the examples' chrF. Corpus chrF is reported as well."""
 
     name = "chrf"
     metric = "chrf"
@@ -29,27 +30,28 @@ class ChrfScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`chrf` in [0, 1]."""
+        # Equal texts score 1 even if both are empty.
         if "".join(answer.split()) == "".join(reference.split()):
             return {"chrf": 1.0}
         return {"chrf": float(compute_chrf(count_chrf_ngrams(answer, reference)))}
 
 
 def count_chrf_ngrams(answer: str, reference: str) -> FloatArray:
-    """(n-grams in the answer, in the reference, in both) for n = 1..6: (18,)."""
+    """(n-grams in the answer, in the reference, in both) for n = 1..6: shape (18,)."""
     found, wanted = "".join(answer.split()), "".join(reference.split())
     counts = []
     for n in range(1, MAX_ORDER + 1):
         in_reference = _count_ngrams(wanted, n)
         shared = Counter(ngram for ngram in _iterate_ngrams(found, n) if ngram in in_reference)
-        comparable = (
-            max(len(found) - n + 1, 0) if in_reference else 0
-        )  # as sacrebleu: too short a reference blames none
+        # As sacrebleu: an order that the reference is too short for does not count.
+        comparable = max(len(found) - n + 1, 0) if in_reference else 0
         counts.append((comparable, in_reference.total(), (shared & in_reference).total()))
     return np.array(counts, dtype=np.float64).ravel()
 
 
 def compute_chrf(sums: FloatArray) -> FloatArray:
-    """(..., 18) -> (...). Orders that one side is too short for are left out of the means."""
+    """Counts (..., 18) -> chrF (...). Orders for which one of the two texts is too short are
+    excluded from the means."""
     found, wanted, both = np.moveaxis(sums.reshape(*sums.shape[:-1], MAX_ORDER, 3), -1, 0)
     usable = (found > 0) & (wanted > 0)
     orders = np.maximum(usable.sum(axis=-1), 1)

@@ -1,11 +1,13 @@
-"""Python code by execution: the reference holds tests, and the answer's code must pass them.
+"""Python code by execution: the reference contains tests, and the answer's code must pass them.
 
-Below a line `# tests` of the reference stand its tests, above it a solution (so that the example can be learned from);
-a reference without that line is tests altogether. What an answer writes below such a line of its own is left out.
+In the reference, the tests follow a line `# tests`, and a solution precedes it (so that the example
+can also be trained on); a reference without that line consists of tests only. In an answer,
+everything after such a line is dropped.
 
-Every answer gets a process of its own, with limits, without a network and, where the system has Landlock, without any
-file but its own (`in_child/code.py`). It runs what a model wrote: so this scorer is never chosen by looking, only by
-name, and `describe_protection` says what held the code on this system.
+Every answer gets its own process, with limits, without a network and, if the system has Landlock,
+without any files but its own (`sandbox_worker/code_execution.py`). It executes what a model wrote:
+so this scorer is never selected automatically, only by name, and `describe_protection` says what
+confines the code on this system.
 """
 
 import re
@@ -21,7 +23,7 @@ _TESTS = re.compile(r"^#[ \t]*tests[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILIN
 
 
 class CodeScorer:
-    """1 when all tests pass."""
+    """1 if all tests pass, else 0."""
 
     name = "code"
     metric = "tests_passed"
@@ -31,7 +33,7 @@ class CodeScorer:
         self._limits = limits
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Tests must be Python, and there must be some."""
+        """An error if the reference has no tests, or they are not valid Python."""
         tests = _split_reference(reference)[1]
         if not tests.strip():
             return "it holds no tests"
@@ -46,7 +48,9 @@ class CodeScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """One child process each. Code that hangs, or takes its process down, has not passed."""
+        """One entry for each item, each run in its own process. Code that hangs or crashes its
+        process has not passed."""
+        # The answer's own tests are cut off, or it could define easier ones.
         pieces = [
             {"solution": _TESTS.split(extract_last_fence(item.answer))[0], "tests": _split_reference(item.reference)[1]}
             for item in items
@@ -61,7 +65,7 @@ class CodeScorer:
 
 
 def describe_protection() -> str:
-    """One sentence for people: what holds the code that this scorer runs on this system."""
+    """One sentence for the report: what confines the executed code on this system."""
     if get_landlock_version():
         return (
             "Each answer's code runs in a process that the system (Landlock) confines to an empty folder, "

@@ -1,12 +1,14 @@
-"""Code in an answer: what stands in its last Markdown fence, else all of it; models like to explain."""
+"""Code in an answer: the content of its last Markdown fence, else the whole text; models like to
+explain."""
 
 _FENCE = "```"
 
 
 def extract_last_fence(text: str) -> str:
-    """The inside of the last fence that holds anything (an open one runs to the end), else the text."""
+    """The content of the last non-empty fence (an open one runs to the end), else the text."""
     for part in reversed(text.split(_FENCE)[1::2]):
         first, line_end, rest = part.partition("\n")
+        # The first line is a language tag (`python`) unless it has more words.
         inside = rest if line_end and not first.strip(" \t\r").count(" ") else part
         if inside.strip():
             return inside.strip()

@@ -1,4 +1,4 @@
-"""Exact match: the answer is the reference, character for character; only white space at the ends is forgiven."""
+"""Exact match: answer and reference are the same text, apart from white space at both ends."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
 
 class ExactScorer:
-    """1 when answer and reference are the same text."""
+    """1 if answer and reference are the same text, else 0."""
 
     name = "exact"
     metric = "exact"

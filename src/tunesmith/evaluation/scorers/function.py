@@ -1,12 +1,12 @@
-"""A Python function of the user's own: `file.py:function`.
+"""A user-defined Python function: `file.py:function`.
 
     def my_score(answer: str, reference: str[, question: str]) -> float | bool | dict[str, float]
 
-It gives a number in [0, 1], or numbers by name, among them one with the function's own name, which decides. It runs in
-a child process with an environment that holds no secrets, under limits. An answer on which it raises an error or takes
-too long is wrong where it judges the reference as an answer to itself: failing must not pay better than being wrong.
-Where it fails on that too, or gives something else than scores, the answer is not judged: that is counted, with the
-reason.
+It returns a number in [0, 1], or numbers by name, of which the one with the function's own name is
+the primary metric. It runs in a child process without secrets in its environment, under limits. An
+answer on which it raises an error or takes too long counts as wrong if the function can score the
+reference as an answer to itself: failing must not pay better than being wrong. If it fails on that
+too, or returns anything but scores, the answer is unscored: that is counted, with the reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ LIMITS = SandboxLimits(task_timeout_seconds=10.0, total_timeout_seconds=1800.0, 
 
 
 class FunctionScorer:
-    """What the function gives. Errors: `RecipeError` when file or function cannot be used."""
+    """The function's scores. Errors: `RecipeError` if the file or function cannot be used."""
 
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
@@ -38,10 +38,10 @@ class FunctionScorer:
         self._setup = {"file": str(file.resolve()), "function": function}
         self._limits = limits
         self._names: list[str] = []
-        self._run_function([])
+        self._run_function([])  # loads the function once, so that errors show before answering
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Any text may be one; the function itself will say."""
+        """Always None: only the function knows which references it accepts."""
         return None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -49,7 +49,7 @@ class FunctionScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """All of them in one child process."""
+        """One entry for each item, all computed in one child process."""
         pieces = [{"answer": one.answer, "reference": one.reference, "question": one.question} for one in items]
         judged = [self._check_result(one) for one in self._run_function(pieces)]
         failed = [i for i, one in enumerate(judged) if isinstance(one, ScoringFailure) and _is_caused_by_answer(one)]
@@ -69,7 +69,8 @@ class FunctionScorer:
             ) from None  # fmt: skip
 
     def _check_result(self, told: dict[str, float] | TaskFailure) -> dict[str, float] | ScoringFailure:
-        """The first answer that is judged fixes the names: a metric is one thing over all examples."""
+        """The scores, or why there are none. The first scored answer fixes the names: a metric must
+        exist for all examples."""
         if isinstance(told, TaskFailure):
             late = f" {NOT_STARTED_NOTE}" if told.is_not_started else ""
             return ScoringFailure(f"{self.name}: {told.reason}{late}")
@@ -80,5 +81,6 @@ class FunctionScorer:
 
 
 def _is_caused_by_answer(unscored: ScoringFailure) -> bool:
-    """The function raised an error or took too long: not what it gave was wrong, and it had its turn."""
+    """Whether the function raised an error or took too long on this answer: not a wrong return
+    value, and not a task that was never started."""
     return "it gave " not in unscored.reason and not unscored.reason.endswith(NOT_STARTED_NOTE)

@@ -1,19 +1,22 @@
-"""JSON: is the answer valid JSON, is it the same value, and how many of its fields are right.
+"""JSON: is the answer valid JSON, is it the same value, and how many of its fields are correct?
 
-    field F1 = 2 * right / (fields in the answer + fields in the reference)
+    field F1 = 2 * matching / (fields in the answer + fields in the reference)
 
-A field is a (path, value) pair of the flattened value; pairs are counted as often as they occur. The order of a list
-does not matter to F1 (it does to `json_exact`): plain values share the list's path, and objects and lists in it are
-matched with those of the reference so that the most fields are right (Kuhn 1955, the Hungarian method), so that one
-left out or one more costs its own fields only. Where answer and reference are too large for that they keep their
-position. An empty object or list is a value. 1 and 1.0 are the same number, 1 and true are not the same value.
+A field is a (path, value) pair of the flattened value; pairs count as often as they occur. The
+order of a list does not matter to F1 (it does to `json_exact`): scalars share the list's path, and
+objects and lists inside a list are matched with those of the reference such that most fields are
+correct (Kuhn 1955, the Hungarian method), so that a missing or extra one costs only its own fields.
+If answer and reference are too large for that they keep their position. An empty object or list is
+a value. 1 and 1.0 are the same number, 1 and true are different values.
 
-An answer may stand in one Markdown code fence, alone or with words around it, as prompted models write it: not in
-running text, and not in one of several fences. NaN, Infinity, duplicate keys and numbers or
-nesting beyond what Python reads are not valid JSON here: two programs would read them differently (RFC 8259, 4 and 6).
+An answer may stand in one Markdown code fence, alone or surrounded by text, as prompted models
+write it: not in running text, and not in one of multiple fences. NaN, Infinity, duplicate keys, and
+numbers or nesting beyond what Python parses are not valid JSON here, because two programs would
+read them differently (RFC 8259, 4 and 6).
 
-A reference that is not JSON ("n/a") is compared as a whole, and not even the same text is valid JSON then. So a stray
-one stops nobody half-way; `evaluate.check_task` refuses test examples in which it is more than a stray.
+A reference that is not JSON ("n/a") is compared as a whole, and then even the same text is not
+valid JSON. So one exceptional reference does not abort an evaluation; `harness.check_task` rejects
+test examples in which there are more than a few.
 """
 
 import json
@@ -30,12 +33,12 @@ from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 _FENCE = re.compile(r"```[a-zA-Z]*[^\S\n]*\n")
 _INLINE_FENCE = re.compile(r"```(?:json)?[^\S\n]*([^`\n]+)```")
 MAX_FIELD_PAIRS = 100_000
-"""Fields of the answer times fields of the reference up to which parts of lists are matched."""
+"""Limit on answer fields times reference fields up to which parts of lists are matched."""
 _Field = tuple[tuple[str | int, ...], str]
 
 
 class JsonScorer:
-    """Validity, equality and field-level F1; the last decides."""
+    """Validity, equality and field-level F1, which is the primary metric."""
 
     name = "json"
     metric = "field_f1"
@@ -43,7 +46,7 @@ class JsonScorer:
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
     def can_parse(self, answer: str) -> bool:
-        """Whether the answer has a JSON value."""
+        """Whether the answer contains a JSON value."""
         return is_json(answer)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -57,6 +60,7 @@ class JsonScorer:
             found = parse_answer(answer)
             fields = Counter(_flatten_fields(found))
             is_exact = _format_canonical(found) == wanted
+            # Matching is cubic in the number of parts, and a hostile answer may have many.
             is_small = fields.total() * wanted_fields.total() <= MAX_FIELD_PAIRS
             right = (
                 _count_matching_fields(found, value) if is_small and not is_exact else (fields & wanted_fields).total()
@@ -71,9 +75,10 @@ class JsonScorer:
 
 
 def parse_answer(text: str) -> Any:
-    """The value of an answer: strict JSON, or the one code block among other words that is. Errors: ValueError.
+    """The value of an answer: strict JSON, or the content of its only code block.
 
-    Where there are several blocks the answer has not chosen, so it has no value; nor has JSON in running text.
+    With multiple blocks the answer has not committed to one, so it has no value; JSON in running
+    text does not count either. Errors: ValueError.
     """
     if "```" not in text:
         return parse_json(text)
@@ -82,7 +87,7 @@ def parse_answer(text: str) -> Any:
 
 
 def _find_code_blocks(text: str) -> Iterator[str]:
-    """The inside of every fenced code block that is closed; of one in a line, where the text has no other fence."""
+    """The content of every closed code block, and of an inline one if there is no other fence."""
     inside: list[str] | None = None
     for line in text.splitlines():
         bare = line.strip()
@@ -99,7 +104,7 @@ def _find_code_blocks(text: str) -> Iterator[str]:
 
 
 def parse_json(text: str) -> Any:
-    """The value of strict JSON, a code fence around it forgiven. Errors: ValueError."""
+    """The value of strict JSON, possibly inside a code fence. Errors: ValueError."""
     bare = strip_fence(text)
     try:
         return json.loads(
@@ -110,7 +115,7 @@ def parse_json(text: str) -> Any:
 
 
 def strip_fence(text: str) -> str:
-    """The text inside, where all of it stands in one Markdown code fence; else the text as it is."""
+    """The content if the whole text is one Markdown code fence; else the text unchanged."""
     stripped = text.strip()
     opening = _FENCE.match(stripped)
     if opening is None or not stripped.endswith("```") or len(stripped) < opening.end() + 3:
@@ -119,7 +124,7 @@ def strip_fence(text: str) -> str:
 
 
 def is_json(text: str) -> bool:
-    """The answer has a JSON value."""
+    """Whether the answer contains a JSON value."""
     try:
         parse_answer(text)
     except ValueError:
@@ -134,6 +139,7 @@ def _parse_reference(text: str) -> tuple[Any, str, Counter[_Field]]:
 
 
 def _build_unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # The standard library keeps the last of duplicate keys; other parsers keep the first.
     result = dict(pairs)
     if len(result) < len(pairs):
         raise ValueError("duplicate key")
@@ -142,6 +148,7 @@ def _build_unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse_finite(digits: str) -> float:
     number = float(digits)
+    # "1e999" parses as infinity, which no JSON number can mean.
     return number if math.isfinite(number) else _reject_constant(digits)
 
 
@@ -155,13 +162,14 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
             yield from _flatten_fields(part, (*path, key))
     elif isinstance(value, list) and value:
         for position, part in enumerate(value):
+            # Containers are told apart by position; scalars of a list form a multiset.
             yield from _flatten_fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
     else:
         yield path, _format_canonical(value)
 
 
 def _count_matching_fields(found: Any, wanted: Any) -> int:
-    """How many fields of two values are the same, the parts of lists matched as well as they can be."""
+    """Number of equal fields of two values, with the parts of lists matched optimally."""
     if isinstance(found, dict) and isinstance(wanted, dict) and found and wanted:
         return sum(_count_matching_fields(found[key], wanted[key]) for key in found.keys() & wanted.keys())
     if not (isinstance(found, list) and isinstance(wanted, list) and found and wanted):
@@ -172,7 +180,7 @@ def _count_matching_fields(found: Any, wanted: Any) -> int:
     pairs = [[_count_matching_fields(one, other) for other in wanted_parts] for one in found_parts]
     if not pairs or not pairs[0]:
         return right
-    from scipy.optimize import linear_sum_assignment  # here, because it takes a while and most answers have no lists
+    from scipy.optimize import linear_sum_assignment  # slow import; most answers have no lists
 
     rows, columns = linear_sum_assignment(pairs, maximize=True)
     matched: int = sum(pairs[row][column] for row, column in zip(rows, columns, strict=True))
@@ -180,18 +188,18 @@ def _count_matching_fields(found: Any, wanted: Any) -> int:
 
 
 def _split_plain_values(values: list[Any]) -> tuple[Counter[str], list[Any]]:
-    """The plain values of a list, and its objects and lists."""
+    """(the scalars of a list, its objects and lists)."""
     parts = [value for value in values if isinstance(value, dict | list)]
     return Counter(_format_canonical(value) for value in values if not isinstance(value, dict | list)), parts
 
 
 def _format_canonical(value: Any) -> str:
-    """Text that is equal exactly when two JSON values are."""
+    """A text that is equal if and only if two JSON values are equal."""
     return json.dumps(_normalize_numbers(value), sort_keys=True)
 
 
 def _normalize_numbers(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer():  # so that 1.0 equals 1
         return int(value)
     if isinstance(value, dict):
         return {key: _normalize_numbers(part) for key, part in value.items()}

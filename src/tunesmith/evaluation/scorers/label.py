@@ -1,9 +1,11 @@
 """Label: accuracy, and macro-F1 over all examples, for answers from a small known set.
 
-An answer stands for the label that it says (`said_label.py` has the rule). Which labels there are, and which
-differences of writing are forgiven, says `data/label_detection.py`: two labels in use are never folded into one.
+An answer counts as the label that it states (`label_extraction.py` has the rule). Which labels
+exist, and which spelling differences are ignored, is decided by `data/label_detection.py`: two
+labels in use are never merged.
 
-Macro-F1 is the plain mean of each label's F1 = 2 tp / (2 tp + fp + fn), over the labels that occur in the references.
+Macro-F1 is the unweighted mean of each label's F1 = 2 tp / (2 tp + fp + fn), over the labels that
+occur in the references.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +17,11 @@ from tunesmith.data.label_detection import build_label_set
 from tunesmith.evaluation.scorers.label_extraction import LabelExtractor
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
-MAX_CACHED_EXTRACTORS = 256
+MAX_CACHED_EXTRACTORS = 256  # each holds several large compiled patterns
 
 
 class LabelScorer:
-    """Accuracy and macro-F1 over the labels of the train answers."""
+    """Accuracy and macro-F1 over the labels of the train answers; accuracy is primary."""
 
     name = "label"
     metric = "accuracy"
@@ -33,23 +35,23 @@ class LabelScorer:
 
     @property
     def corpus_metrics(self) -> Mapping[str, CorpusMetric]:
-        """`macro_f1`."""
+        """`macro_f1` by name."""
         return {"macro_f1": CorpusMetric(self._count_matches, _compute_macro_f1)}
 
     def normalize_label(self, text: str) -> str:
-        """A label as it is compared."""
+        """The normalized form in which labels are compared."""
         return self.label_set.normalize_label(text)
 
     def extract_label(self, answer: str) -> str | None:
-        """The label that an answer says, as `key_of` writes it."""
+        """The label that an answer states, normalized; None if it states none or more than one."""
         return self._extractor.extract(answer)
 
     def can_parse(self, answer: str) -> bool:
-        """Whether the answer says one label."""
+        """Whether the answer states exactly one label."""
         return self.extract_label(answer) is not None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
-        """`accuracy`: 0 or 1. A reference that no train answer had is a label of its own."""
+        """`accuracy`: 0 or 1. A reference that no train answer has is an additional label."""
         wanted = self.normalize_label(reference)
         reader = self._extractor if wanted in self._position else self._get_extractor(reference)
         return {"accuracy": float(reader.extract(answer) == wanted)}
@@ -63,9 +65,11 @@ class LabelScorer:
         return self._extractors_by_reference[reference]
 
     def _count_matches(self, answer: str, reference: str) -> FloatArray:
-        """True positives, predicted and wanted per label, one after the other: (3 * labels + 1,).
+        """True positives, predicted and expected counts per label, concatenated: shape (3 * L,) for
+        L known labels plus one.
 
-        References outside the known labels share the last place: a label of its own that is never predicted.
+        References outside the known labels share the last position: a label that is never
+        predicted.
         """
         known = len(self._position) + 1
         counts_3L = np.zeros((3, known))
@@ -79,9 +83,10 @@ class LabelScorer:
 
 
 def _compute_macro_f1(sums: FloatArray) -> FloatArray:
-    """(..., 3 * L) -> (...)."""
+    """Counts (..., 3 * L) -> macro-F1 (...)."""
     right, predicted, wanted = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
     f1 = 2 * right / np.maximum(predicted + wanted, 1)
+    # Labels that no reference has are left out, or predicting one would add a class with F1 = 0.
     occurring = wanted > 0
     result: FloatArray = (f1 * occurring).sum(axis=-1) / np.maximum(occurring.sum(axis=-1), 1)
     return result

@@ -1,20 +1,22 @@
-r"""Which label an answer says: a model is not beaten by its manners, and no word is taken for an answer.
+r"""Which label an answer states: verbose answers are understood, and no word is mistaken for one.
 
-| what is looked for, in this order                     | examples                                                |
-|-------------------------------------------------------|---------------------------------------------------------|
-| the whole answer is the label                         | `card_arrival`, `**B**`, `(B)`, "B."                    |
-| JSON with the label as its only value, or under a key | {"label": "spam", "sure": 0.9}                          |
-| a conclusion                                          | "The answer is B.", "Answer: B", "#### B", \boxed{B},   |
-|                                                       | "Option B is correct", <label>B</label>, "정답은 B입니다" |
-| a place where answers stand: the first or last line   | "Yes, it is.", "B. A cow", "... It is about a card.\n   |
-| or its beginning, the last sentence, the end of a     | card_arrival", "I classify this as spam.", "It is: ham" |
-| sentence behind "is", ":", "=", "classified as"       |                                                         |
+| searched, in this order                               | examples                                 |
+|-------------------------------------------------------|------------------------------------------|
+| the whole answer is the label                         | `card_arrival`, `**B**`, `(B)`, "B."     |
+| JSON with the label as its only value, or under a key | {"label": "spam", "sure": 0.9}           |
+| a conclusion                                          | "The answer is B.", "Answer: B",         |
+|                                                       | "#### B", \boxed{B}, <label>B</label>,   |
+|                                                       | "Option B is correct", "정답은 B입니다"  |
+| a position where answers stand: the first or last     | "Yes, it is.", "B. A cow",               |
+| line or its beginning, the last sentence, the end of  | "... It is about a card.\ncard_arrival", |
+| a sentence after "is", ":", "=", "classified as"      | "I classify this as spam.", "It is: ham" |
 
-The first row that finds a label decides. Where its places name different labels the answer says none, however often it
-says one of them. A place in whose sentence a denial stands before it ("I do not think it is spam") does not count, nor
-a label that is followed by one ("ham, not really"), nor a label that is only mentioned: other words of the answer,
-labels among them, change nothing. Of labels that contain each other the longest that fits is the one that is said.
-Words that lead or deny are English, with a few of other languages; the rest holds in any language.
+The first row that finds a label decides. If its positions name different labels the answer states
+none, however often it states one of them. A position with a negation earlier in its sentence ("I do
+not think it is spam") does not count, nor does a label followed by one ("ham, not really"), nor a
+label that is merely mentioned: other words of the answer, labels among them, change nothing. Of
+labels that contain each other the longest match is the stated one. Words that introduce or negate
+are English, with a few of other languages; the rest works in any language.
 """
 
 import json
@@ -30,10 +32,10 @@ _CLOSE = rf"[{_QUOTES})\]}}>$]{{1,12}}"
 _BECAUSE = r"\s(?i:because|since|as|so|weil|car|porque)\b"
 _MARK = rf"(?:[.,;:!?。、，；：！？](?=[\s{_QUOTES})\]]|$)|\s-\s|\s?[\u2013\u2014]|\s\(|{_BECAUSE})"
 _TRAILING_VERB = r"(?:입니다|이다|이에요|예요|です|である|だ|になります)(?!\w)"
-"""The verb of a sentence where it stands behind what is said."""
+"""The verb at the end of a sentence, after the answer (Korean, Japanese)."""
 _END = rf"(?:{_CLOSE}(?:{_MARK}|(?=[\s.,;:!?]|$))|\s*$|{_MARK}|(?=\s?</)|{_TRAILING_VERB})"
 _RATING_SUFFIX = r"\s?(?:/\s?\d{1,3}(?![\d/])|out of \d{1,3}(?!\d)|(?:stars?|points?)(?!\w))"
-"""What may stand behind a label that is a number on a scale: 4/5, 4 out of 5, 4 stars."""
+"""What may follow a label that is a number on a scale: 4/5, 4 out of 5, 4 stars."""
 _TRAILING_NEGATION = r"(?<![.。!?])\W{0,12}(?i:not|no|never|false|nicht|pas)\b"
 _NOUN = (
     r"(?:answer|label|choice|option|category|class|classification|intent|prediction|verdict|sentiment|result|"
@@ -61,7 +63,7 @@ _CLAUSES = (
     ". ", "! ", "? ", "\n", "; ", ", so ", ", but ", " but ", ", it ", ", instead ", ", rather ", ", therefore ",
     ", thus ", ", hence ",
 )  # fmt: skip
-"""What ends the words that a denial is about."""
+"""What ends the words to which a negation applies."""
 _BULLET = re.compile(r"^(?:[#>•]+\s*|[-*]\s+)+")
 _KEYS = (
     "label", "answer", "final_answer", "class", "category", "intent", "prediction", "choice", "sentiment", "verdict",
@@ -69,17 +71,17 @@ _KEYS = (
 )  # fmt: skip
 _TRAILING_LETTER = rf"(?!{_TRAILING_VERB})\w"
 _NEGATED_LABEL = ""
-"""Stands beside a label that is taken back, so that there are two."""
+"""Yielded in addition to a label that is retracted, so that there are two candidates."""
 MAX_LIST_PARTS = 50
-"""Of an answer that is a list."""
+"""Maximum number of labels in an answer that is a list."""
 MAX_SENTENCE_CHARACTERS = 300
-"""Characters before a label among which a denial is looked for."""
+"""Number of characters before a label that are searched for a negation."""
 MAX_ANSWER_CHARACTERS = 100_000
-"""Characters of an answer that are read: its first and its last half of them."""
+"""Number of characters of an answer that are searched: half from its start, half from its end."""
 
 
 class LabelExtractor:
-    """Reads which of the labels an answer says; `read` gives it as the set's key."""
+    """Finds the label that an answer states; `extract` returns its normalized form."""
 
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
@@ -89,12 +91,14 @@ class LabelExtractor:
             if labels.is_multi_label
             else self._keys
         )
+        # A regex alternation takes the first match, so longer labels must come first.
         longest_first = sorted((part for part in parts if part), key=lambda part: (-len(part), part))
-        one = "|".join(map(re.escape, longest_first)) or r"(?!)"
+        one = "|".join(map(re.escape, longest_first)) or r"(?!)"  # `(?!)` never matches
         if labels.is_multi_label:
             one = rf"(?:{one})(?:(?:{LIST_SEPARATOR.pattern})(?:{one})(?!\w)){{0,{MAX_LIST_PARTS}}}"
         said = rf"(?P<label>{one})(?!{_TRAILING_LETTER})"
         is_scale = bool(longest_first) and all(key.isdigit() for key in longest_first)
+        # On a scale of integers "4.0" means 4.
         self._zeros = re.compile(r"(?<![\d.,])(\d+)\.0{1,2}(?![\d.,])") if is_scale else None
         end = rf"(?:{_RATING_SUFFIX})?{_END}" if is_scale else _END
         self._negated = re.compile(rf"{_TRAILING_NEGATION}(?!\s{_OPEN}(?:{one})(?!\w))")
@@ -110,7 +114,7 @@ class LabelExtractor:
         self._last_sentence = re.compile(rf"[.!?]\s+{_OPEN}{said}(?:{_CLOSE})?[.!]?\s*\Z")
 
     def extract(self, answer: str) -> str | None:
-        """The label that the answer says, None where it says none or several."""
+        """The normalized label that the answer states; None if it states none or more than one."""
         if self._zeros is not None:
             answer = self._zeros.sub(r"\1", answer)
         key = self._labels.normalize_label(answer)
@@ -156,7 +160,8 @@ class LabelExtractor:
                 yield from self._yield_with_next(match, text)
 
     def _yield_with_next(self, match: re.Match[str], text: str) -> Iterator[str]:
-        """The label, and the one that stands right behind its mark: a list of labels is no choice."""
+        """The label, and another one directly after its punctuation mark: a list of labels is no
+        decision."""
         yield match["label"]
         rest = re.split(r"[.,;:!?\n]", text[match.end() : match.end() + MAX_SENTENCE_CHARACTERS], maxsplit=1)[0]
         key = self._labels.normalize_label(rest)
@@ -171,7 +176,8 @@ def _is_negated(text: str, position: int) -> bool:
 
 
 def _read_json_values(answer: str) -> Sequence[str] | None:
-    """What a JSON answer holds: its only value, or those under the keys that labels stand under; None without JSON."""
+    """The texts in a JSON answer: its only value, or those under the keys that usually hold a
+    label; None if the answer is not JSON."""
     stripped = answer.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     if stripped[:1] not in ("{", "["):
         return None

@@ -1,18 +1,23 @@
-"""Match: the answer begins with, ends with, has or is one of the targets, as inspect_ai's `match` and `includes` judge.
+"""Match: the answer begins with, ends with, contains or equals one of the targets, as in
+inspect_ai's `match` and `includes`.
 
-    match[:WORDS]     words joined by +: begin, end (the default), any, exact or fuzzy; numeric; case; punctuation
+    match[:WORDS]     words joined by +: begin, end (the default), any, exact or fuzzy; numeric;
+                      case; punctuation
 
-White space at the ends never counts; ASCII punctuation at the ends counts with `punctuation`, case with `case`. With
-`numeric`, a target that is a number is compared with the first number of the answer (begin), its last (end), any of
-them, or all of it (exact): words parted by white space, without $ € £ , * _ and marks around them, read as floats
-(1e3, .5, a minus sign or a fraction of Unicode), equal in their first five digits. A percentage is no number.
+White space at both ends never counts; ASCII punctuation at both ends counts with `punctuation`,
+case with `case`. With `numeric`, a target that is a number is compared with the first number of the
+answer (begin), its last (end), any of them, or the whole answer (exact): words separated by white
+space, without $ € £ , * _ and surrounding punctuation, parsed as floats (1e3, .5, a Unicode minus
+sign or fraction), equal in their first five significant digits. A percentage is no number.
 
-`fuzzy` is OpenAI Evals' FuzzyMatch: lower case, without ASCII punctuation and the words a, an, the, single spaces; then
-one of the two is a part of the other (of an empty one, nothing but an empty one).
+`fuzzy` is OpenAI Evals' FuzzyMatch: lower case, without ASCII punctuation and the words a, an, the,
+with single spaces; then one of the two contains the other (an empty text matches only an empty
+one).
 
-A reference is a target, or several as a JSON list of texts, any of which is right.
-Source: scorer/_match.py and scorer/_common.py of UKGovernmentBEIS/inspect_ai 0.3.285; its Chinese numerals and
-superscripts are not read. evals/elsuite/utils.py of openai/evals (`fuzzy_match`).
+A reference is a target, or multiple targets as a JSON list of strings, any of which is right.
+
+Source: scorer/_match.py and scorer/_common.py of UKGovernmentBEIS/inspect_ai 0.3.285; its Chinese
+numerals and superscripts are not supported. evals/elsuite/utils.py of openai/evals (`fuzzy_match`).
 """
 
 import json
@@ -37,7 +42,10 @@ MAX_WORD_CHARACTERS = 1_000
 
 
 class MatchScorer:
-    """1 when a target stands where it is looked for. Errors: `RecipeError` for unknown words."""
+    """1 if a target stands at the configured position, else 0.
+
+    Errors: `RecipeError` for unknown words.
+    """
 
     name = "match"
     metric = "match"
@@ -56,7 +64,7 @@ class MatchScorer:
         self._numeric, self._case, self._punctuation = (word in given for word in FLAGS)
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Any text may be a target; several are a list, which is no answer itself."""
+        """Always None: any text may be a target, and a list of targets is no answer to itself."""
         return None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -83,6 +91,7 @@ class MatchScorer:
 
     def _has_number(self, value: str, wanted: str) -> bool:
         if self._position == "exact":
+            # Here the whole answer must be the number, so no punctuation is stripped.
             number = _parse_number(value, around="")
             return number is not None and _format_rounded(number) == wanted
         words = value.split() if self._position != "end" else value.split()[::-1]
@@ -103,8 +112,9 @@ def _is_fuzzy_match(one: str, other: str) -> bool:
 
 
 def parse_targets(reference: str) -> list[str]:
-    """The texts of a JSON list, else the reference itself."""
+    """The strings of a JSON list, else the reference itself."""
     if reference.startswith('["'):
+        # A cheap test first: most references are plain texts.
         try:
             value = json.loads(reference)
         except (ValueError, RecursionError):
@@ -124,7 +134,7 @@ def _format_rounded(number: float) -> str:
 
 
 def _parse_number(word: str, around: str = _SURROUNDING_MARKS) -> float | None:
-    """The finite number that a word is."""
+    """The finite number that a word denotes; None if it is not a number."""
     word = word.strip(around).strip()
     if not word or len(word) > MAX_WORD_CHARACTERS:
         return None
@@ -134,6 +144,7 @@ def _parse_number(word: str, around: str = _SURROUNDING_MARKS) -> float | None:
         if unicodedata.decomposition(last).startswith("<fraction>"):
             before = _parse_number(whole or "0", "")
             return None if before is None else before + math.copysign(unicodedata.numeric(last), before)
+        # Superscripts (category No) stay as they are: NFKC would turn 10² into 102.
         word = unicodedata.normalize("NFKC", word) if not any(unicodedata.category(c) == "No" for c in word) else word
     if not _FLOAT.fullmatch(word):
         return None

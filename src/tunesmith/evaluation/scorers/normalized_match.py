@@ -1,9 +1,9 @@
-"""Normalised match: equal after Unicode compatibility, case, white space and punctuation at the edges are forgiven.
+"""Normalized match: equality up to Unicode compatibility, case, white space and punctuation at both
+ends.
 
-"Paris." is right where "paris" is expected. Less is forgiven where that would make two expected answers one: "mW" is
-not "MW" where both are in use (`data/text_folding.py`). The exact match stands beside it, to show what the forgiveness
-is
-worth.
+"Paris." is right if "paris" is expected. Less is ignored if it would merge two expected answers:
+"mW" is not "MW" if both are in use (`data/text_folding.py`). The exact match is reported as well,
+to show the effect of the normalization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
 
 class NormalizedScorer:
-    """1 when answer and reference say the same, however they are written."""
+    """1 if answer and reference are equal after normalization, else 0."""
 
     name = "normalised"
     metric = "normalised_match"

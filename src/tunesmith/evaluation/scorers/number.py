@@ -1,25 +1,29 @@
-r"""Number: the answer's number is the reference's, within a tolerance.
+r"""Number: the answer's number equals the reference's, within a tolerance.
 
     right:  |found - expected| <= tolerance * |expected|
 
-Which number a text has, by the first row that fits:
+Which number a text has, by the first row that applies:
 
-| the text                                  | its number                                                              |
-|-------------------------------------------|-------------------------------------------------------------------------|
-| is a number, a unit or currency aside     | that one                                                                |
-| has a mark: `####`, `\boxed{}`            | what stands behind the last one, when all of it is a number; else none  |
-| says "the answer is", "answer:"           | what stands behind, up to a mark or "because", when it is a number;     |
-|                                           | none when it begins like one and is none ("18 apples in 3 days"); of    |
-|                                           | "256 + 37 = 293" what stands behind the last "="                        |
-| has numbers in other words                | the last one of them that is no date, time, range or version; of a      |
-|                                           | reference the only one; none that is denied ("not 42") or one of two    |
-|                                           | ("12 or 13"). Marks of sources ("42 [1]") are left out                  |
+| the text                                  | its number                                           |
+|-------------------------------------------|------------------------------------------------------|
+| is a number, possibly with unit, currency | that one                                             |
+| has a marker: `####`, `\boxed{}`          | what follows the last one, if all of it is a number; |
+|                                           | else none                                            |
+| states "the answer is", "answer:"         | what follows, up to punctuation or "because", if it  |
+|                                           | is a number; none if it only begins like one ("18    |
+|                                           | apples in 3 days"); of "256 + 37 = 293" what follows |
+|                                           | the last "="                                         |
+| has numbers among other words             | the last one that is no date, time, range or         |
+|                                           | version; of a reference the only one; none if it is  |
+|                                           | negated ("not 42") or one of two ("12 or 13").       |
+|                                           | Citation marks ("42 [1]") are ignored                |
 
-A text without a number, and every answer to such a reference, is compared as text. How a number is written is read by
-`number_text.py`; the style of the references decides what "1,234" means. Currencies and units are not compared, unless
-both sides have one of a known kind and they differ: 5 kg is not 5 g, $5 not 5 €. A percentage is the number before the
-sign and also its hundredth, so that 50 % is 50 as well as 0.5; where both sides have the sign, the numbers before it
-are compared. Decimal arithmetic: 0.1 + 0.2 has no surprise, and no run of digits is too long.
+A text without a number, and every answer to such a reference, is compared as text. How a number is
+written is parsed by `number_parsing.py`; the style of the references decides what "1,234" means.
+Currencies and units are ignored, unless both texts have one of a known kind and they differ: 5 kg
+is not 5 g, $5 not 5 €. A percentage is the number before the sign and also its hundredth, so that
+50 % equals 50 as well as 0.5; if both texts have the sign, the numbers before it are compared.
+Decimal arithmetic: 0.1 + 0.2 is exactly 0.3, and no sequence of digits is too long.
 """
 
 import re
@@ -48,12 +52,12 @@ _ANSWER_IS = re.compile(
     r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)", re.IGNORECASE
 )
 _WORKING = re.compile(r"[^\n.;=]{1,200}=(?!=)\s*")
-"""One step of a calculation up to its sign of equality."""
+"""One step of a calculation up to its equals sign."""
 _HUNDRED = Decimal(100)
 
 
 class NumberScorer:
-    """1 when the numbers agree. The references say how numbers are written."""
+    """1 if the numbers agree, else 0. The references determine how numbers are written."""
 
     name = "number"
     metric = "number_match"
@@ -62,6 +66,7 @@ class NumberScorer:
 
     def __init__(self, references: Sequence[str] = (), tolerance: float = DEFAULT_TOLERANCE) -> None:
         self.style = infer_style([extract_marked_part(reference) for reference in references])
+        # Through `repr`: Decimal(0.1) would be the binary value with 55 digits.
         self._tolerance = Decimal(repr(tolerance))
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -95,7 +100,8 @@ class NumberScorer:
 
 
 def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> ParsedNumber | None:
-    """The text's number by the table above, None where it has none; `is_only`: among words it must be the only one."""
+    """The text's number by the module's table, None if it has none. With `is_only` a number among
+    other words must be the only one."""
     plain = normalize_markup(text)
     whole = parse_number(plain, style)
     if whole is not None:
@@ -112,14 +118,15 @@ def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> P
 
 
 def _skip_working(plain: str, place: int) -> int:
-    """Where the result stands of what begins here: behind the last sign of equality of "12 + 25 = 37"."""
+    """The position of a calculation's result: after the last equals sign of "12 + 25 = 37"."""
     while (step := _WORKING.match(plain, place)) is not None:
         place = step.end()
     return place
 
 
 def extract_marked_part(text: str) -> str:
-    r"""What stands behind the last `####` on its line, else in the last `\boxed{}`; the whole text without a mark."""
+    r"""What follows the last `####` on its line, else the content of the last `\boxed{}`; the whole
+    text without a marker."""
     _, mark, behind = text.rpartition(ANSWER_MARK)
     if mark:
         return behind.strip().partition("\n")[0].strip()
@@ -128,11 +135,12 @@ def extract_marked_part(text: str) -> str:
 
 
 def has_mark(text: str) -> bool:
-    r"""There is a `####` or a `\boxed{}` in the text."""
+    r"""Whether the text contains `####` or `\boxed{}`."""
     return ANSWER_MARK in text or _BOXED.search(text) is not None
 
 
 def _read_braces(text: str, begin: int) -> str:
+    # Braces nest, as in \boxed{\frac{1}{2}}, which a regex cannot match.
     depth = 1
     for place in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)

@@ -1,20 +1,23 @@
 r"""How numbers are written: text -> value, percent sign, unit.
 
-    1,234.50  1.234,50  1 234,50  1'234.50      1234.5. Where both signs stand, the last one is the decimal sign;
-    12,34,567                                   groups of three (Indian: of two before the last three) are thousands
-    12,5  0,125  1.2345                         one sign that cannot part thousands is the decimal sign
-    1,234  1.234                                by the references: a decimal comma in one of them and a decimal point
-                                                in none makes commas decimal and points part thousands, else it is
-                                                the other way round
-    .5  1e3  1.2 x 10^3  2^10  3/4  1 1/2       as in arithmetic; also 2^{10}, \frac{3}{4} and 1½
-    -5  −5  –5  -$5  $-5                        every minus sign of Unicode, before or behind the currency
-    (12)                                        12; -12 where references stand in brackets, as accountants write
-    50 %  50 percent                            50, with `is_percent`
-    $1.2 million  5k  3M  €3m  2 bn             multiplied; a bare m is a metre, with a currency it is a million
-    12:30  2024-01-05  5-6  1.2.3               no number: a time, a date, a range, a version
+    1,234.50  1.234,50  1 234,50  1'234.50   1234.5. With both signs the last one is the decimal
+    12,34,567                                sign; groups of three (Indian: of two before the last
+                                             three) are thousands
+    12,5  0,125  1.2345                      a sign that cannot separate thousands is the decimal
+                                             sign
+    1,234  1.234                             decided by the references: a decimal comma in one of
+                                             them and a decimal point in none makes commas decimal
+                                             and points thousands separators, else the reverse
+    .5  1e3  1.2 x 10^3  2^10  3/4  1 1/2    as in arithmetic; also 2^{10}, \frac{3}{4} and 1½
+    -5  −5  –5  -$5  $-5                     every Unicode minus sign, before or after the currency
+    (12)                                     12; -12 if references use brackets, as accountants do
+    50 %  50 percent                         50, with `is_percent`
+    $1.2 million  5k  3M  €3m  2 bn          multiplied; a bare m is a meter, with a currency it is
+                                             a million
+    12:30  2024-01-05  5-6  1.2.3            no number: a time, a date, a range, a version
 
-A unit is a few words without digits behind the number. Those of known kinds (currencies, symbols such as kg and MW)
-are told, so that two that differ can be seen to differ.
+A unit is a few words without digits after the number. Units of known kinds (currencies, symbols
+such as kg and MW) are returned, so that differing ones can be detected.
 """
 
 import re
@@ -25,12 +28,13 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
 from tunesmith.data.text_folding import strip_excess_marks
 
+# No traps: overflow and division by zero give special values instead of exceptions.
 EXACT_CONTEXT = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 MAX_NUMBER_DIGITS = 1_000
 MAX_TEXT_CHARACTERS = 100_000
-"""Characters at the end of a text that are looked at."""
+"""Number of characters at the end of a text that are searched."""
 MAX_LEAD_CHARACTERS = 60
-"""Characters before a number in which a denial of it is looked for."""
+"""Number of characters before a number that are searched for a negation."""
 
 _CURRENCIES = {
     "$": "USD", "US$": "USD", "USD": "USD", "dollar": "USD", "dollars": "USD", "€": "EUR", "EUR": "EUR",
@@ -98,16 +102,16 @@ _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _REMOVED_MARKUP = re.compile(r"\\[,;!() \[\]]|\{,\}(?=\d)|(?<![\w)])[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?![\w(])")
 _POWER = re.compile("(?<!\\d)10([\u207b\u00b9\u00b2\u00b3\u2070\u2074-\u2079]+)")
 _ALTERNATIVES = re.compile(r"\W*(?i:and|und|et|y|(?:[^\W\d_]+\s+)?(?:or|to|oder|bis|ou|o))\W*\Z")
-"""What stands between two numbers neither of which is said: "12 or 13", "from 12 to 13"."""
+"""Text between two numbers that are alternatives or a range: "12 or 13", "from 12 to 13"."""
 _NEGATED = re.compile(r"(?:(?<!\w)(?i:not|never|nicht)|(?i:n't))(?:\s+[^\W\d]+){0,2}\W*\Z")
 _REFERENCE_MARK = re.compile(r"(?<=\S)\s?[\[【]\d{1,3}(?:\s?[,;-]\s?\d{1,3}){0,9}(?:†[^\]】\n]{0,40})?[\]】]")
-"""Where an answer names its sources: "42 [1]", "42【3†source】"."""
+"""A citation mark in an answer: "42 [1]", "42【3†source】"."""
 _MATH = re.compile(r"\$([^$\n]{1,60})\$")
 
 
 @dataclass(frozen=True, slots=True)
 class NumberStyle:
-    """What the references tell of how numbers are written."""
+    """How numbers are written, inferred from the references."""
 
     decimal_sign: str = "."
     brackets_are_negative: bool = False
@@ -115,7 +119,7 @@ class NumberStyle:
 
 @dataclass(frozen=True, slots=True)
 class ParsedNumber:
-    """The value as written before a percent sign; `unit` is set for known currencies and symbols."""
+    """The value before any percent sign; `unit` is set for known currencies and symbols."""
 
     value: Decimal
     is_percent: bool = False
@@ -123,7 +127,8 @@ class ParsedNumber:
 
 
 def infer_style(references: Sequence[str]) -> NumberStyle:
-    """A decimal comma in one number and a decimal point in none makes commas decimal."""
+    """The style of these references: a decimal comma in one number and a decimal point in none
+    makes commas decimal."""
     signs: set[str] = set()
     has_brackets = False
     for reference in references:
@@ -135,11 +140,12 @@ def infer_style(references: Sequence[str]) -> NumberStyle:
 
 
 def normalize_markup(text: str) -> str:
-    """The end of a text with LaTeX, emphasis and the many minus signs and spaces of Unicode made plain."""
+    """The end of a text with LaTeX, emphasis, and Unicode minus signs and spaces in plain form."""
     text = strip_excess_marks(text[-MAX_TEXT_CHARACTERS:])
     if "\\" in text:
         text = _LATEX.sub(r"\1", _FRACTION.sub(r"\1/\2", text)).replace("\\$", "$").replace("\\%", "%")
         text = text.replace("\\times", "x").replace("\\cdot", "·")
+    # Order matters: NFKC would turn 10² into 102 and 1½ into 11/2, so both are expanded first.
     if not text.isascii():
         text = _POWER.sub(lambda match: f"10^{unicodedata.normalize('NFKC', match[1])}", text)
         text = _expand_fractions(_THIN.sub("'", text))
@@ -149,13 +155,14 @@ def normalize_markup(text: str) -> str:
 
 
 def parse_number(plain: str, style: NumberStyle) -> ParsedNumber | None:
-    """The number that all of a plain text is, a unit or currency aside."""
+    """The number if the whole normalized text is one, possibly with a unit or currency; else
+    None."""
     match = _WHOLE.match(plain)
     return _build_number(match, style) if match else None
 
 
 def parse_number_at(plain: str, position: int, style: NumberStyle) -> tuple[ParsedNumber | None, bool]:
-    """The number that is said at this place, and whether what stands there begins like one."""
+    """(the number stated at this position, whether the text there at least begins like one)."""
     match = _STATED.match(plain, position)
     if match is not None:
         return _build_number(match, style), True
@@ -163,9 +170,10 @@ def parse_number_at(plain: str, position: int, style: NumberStyle) -> tuple[Pars
 
 
 def find_last_number(plain: str, style: NumberStyle, *, is_only: bool = False) -> ParsedNumber | None:
-    """The last number among other words; with `is_only` none where there are several.
+    """The last number among other words; with `is_only` None if there is more than one.
 
-    None, too, where it is not the one that is said: it is denied ("not 42"), or one of two ("12 or 13").
+    Also None if it is not the stated one: it is negated ("not 42"), or one of two alternatives
+    ("12 or 13").
     """
     found = list(_IN_WORDS.finditer(plain))
     if not found or (is_only and len(found) > 1):
@@ -179,18 +187,18 @@ def find_last_number(plain: str, style: NumberStyle, *, is_only: bool = False) -
 
 
 def strip_citations(plain: str) -> str:
-    """The text without marks such as [1] behind its words, which say where an answer is from."""
+    """The text without citation marks such as [1] after its words."""
     return _REFERENCE_MARK.sub("", plain)
 
 
 def is_number(text: str) -> bool:
-    """All of the text is a number, a unit or currency aside."""
+    """Whether the whole text is a number, possibly with a unit or currency."""
     return parse_number(normalize_markup(text.strip()), NumberStyle()) is not None
 
 
 def is_amount(text: str) -> bool:
-    """The text is a number with at most a currency, a percent sign or one unit: a quantity, and no code or number
-    plate: nothing with leading zeros, and no more digits than quantities have."""
+    """Whether the text is a quantity: a number with at most a currency, a percent sign or one unit.
+    Not a code or identifier: no leading zeros, and at most 15 digits."""
     match = _WHOLE.match(normalize_markup(text.strip()))
     if match is None or "\n" in text.strip() or _build_number(match, NumberStyle()) is None:
         return False
@@ -200,14 +208,14 @@ def is_amount(text: str) -> bool:
 
 
 def extract_unit(text: str) -> str:
-    """What stands behind the number that a text is, in small letters."""
+    """The unit after the number that a text consists of, in lower case; "" if there is none."""
     match = _WHOLE.match(normalize_markup(text.strip()))
     return (match["unit"] or "").casefold() if match else ""
 
 
 def _build_number(match: re.Match[str], style: NumberStyle) -> ParsedNumber | None:
     digits = _normalize_digits(match["chunk"], style)
-    if digits is None or len(digits) > MAX_NUMBER_DIGITS:
+    if digits is None or len(digits) > MAX_NUMBER_DIGITS:  # converting digits is quadratic
         return None
     written = (match["exponent"] or "").strip()
     is_power = written.startswith("^")
@@ -233,7 +241,7 @@ def _build_number(match: re.Match[str], style: NumberStyle) -> ParsedNumber | No
 
 
 def _get_power_of_ten(match: re.Match[str]) -> int:
-    """Of ten, for "million", "5k", and m or b behind an amount of money."""
+    """The power of ten for "million", "5k", and m or b after an amount of money."""
     written = (match["size"] or "").strip()
     size = written.lower()
     if size in _WORDS:
@@ -250,7 +258,7 @@ def _get_unit(match: re.Match[str]) -> str | None:
 
 
 def _normalize_digits(chunk: str, style: NumberStyle) -> str | None:
-    """`1.234,5` -> `1234.5`; None for what is no number, as 1.2.3."""
+    """Digits with a decimal point: `1.234,5` -> `1234.5`; None for other forms such as 1.2.3."""
     for space in (" ", "'"):
         if space in chunk:
             first, *groups = chunk.split(space)
@@ -279,7 +287,7 @@ def _split_decimals(group: str) -> tuple[str, str, str]:
 
 
 def _are_groups(groups: Sequence[str], whole: str) -> bool:
-    """Of three, or as in India of two before the last three."""
+    """Whether these are groups of three digits, or as in India of two before the last three."""
     first, *rest = groups
     by_three = 1 <= len(first) <= 3 and all(len(group) == 3 for group in rest)
     by_two = 1 <= len(first) <= 2 and len(rest[-1]) == 3 and all(len(group) == 2 for group in rest[:-1])
@@ -287,12 +295,14 @@ def _are_groups(groups: Sequence[str], whole: str) -> bool:
 
 
 def _may_separate_thousands(chunk: str) -> bool:
-    """One sign with one to three digits before it, not a lone zero, and three behind."""
+    """Whether a chunk with one sign is ambiguous: one to three digits before it (no lone zero) and
+    three after it."""
     return re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", chunk) is not None
 
 
 def _find_decimal_sign(chunk: str) -> set[str]:
-    """The decimal sign that this number shows whatever the style; none where it has none or may part thousands."""
+    """The decimal sign that this number proves, whatever the style; empty if it has none or is
+    ambiguous."""
     signs = [sign for sign in chunk if sign in ".,"]
     if not signs or signs.count(signs[-1]) > 1 or (len(set(signs)) == 1 and _may_separate_thousands(chunk)):
         return set()
@@ -300,7 +310,7 @@ def _find_decimal_sign(chunk: str) -> set[str]:
 
 
 def _expand_fractions(text: str) -> str:
-    """`1½` as `1 1/2`: NFKC would make eleven halves of it."""
+    """`1½` as `1 1/2`: NFKC alone would turn it into `11/2`."""
     return re.sub(
         "[\u00bc-\u00be\u2150-\u215e]",
         lambda match: " " + unicodedata.normalize("NFKC", match[0]).replace("\u2044", "/"),

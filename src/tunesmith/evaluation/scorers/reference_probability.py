@@ -1,9 +1,10 @@
-"""How likely a model finds the references: a property of the contender, not of any answer that it gave.
+"""The probability that a model assigns to the references: a property of the contender, not of its
+answers.
 
-    reference_probability = exp(log-probability of the reference / its tokens) = 1 / perplexity        in (0, 1]
+    reference_probability = exp(log probability of the reference / its tokens) = 1 / perplexity
 
-1 is best, as everywhere. Models with different tokenizers cut the same text into other tokens; then compare only with
-care: the fewer the tokens, the lower the number.
+It lies in (0, 1], and 1 is best, as in all metrics. Models with different tokenizers split a text
+into different tokens, so compare those with care: the fewer the tokens, the lower the value.
 """
 
 import math
@@ -18,12 +19,13 @@ METRIC = "reference_probability"
 def score_references(
     model: LogprobModel, examples: Sequence[Example], progress: ProgressCallback | None = None
 ) -> list[dict[str, float] | ScoringFailure]:
-    """One entry for each example, to stand beside the scores of its answer."""
+    """One entry for each example, to be added to the scores of its answer."""
     told = model.compute_logprobs([e.prompt for e in examples], [e.answer for e in examples], progress)
     scores: list[dict[str, float] | ScoringFailure] = []
     for one in told:
         mean = one.logprob / one.tokens if one.tokens else math.nan
         scores.append(
+            # Rounding can make the sum slightly positive; a probability cannot exceed 1.
             ScoringFailure("the model gave no probability") if math.isnan(mean) else {METRIC: math.exp(min(mean, 0.0))}
         )
     return scores

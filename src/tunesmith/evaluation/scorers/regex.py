@@ -1,12 +1,15 @@
-"""Regular expressions: the reference is a pattern, or one pattern finds in answers and references what is compared.
+"""Regular expressions: the reference is a pattern, or one pattern extracts the compared part of
+answers and references.
 
-    regex            the reference is a pattern that must be found in the answer; a text that equals it is right, too
-    regex:PATTERN    the last match of PATTERN (its first group, if it has one) must be the same in both texts
+    regex            the reference is a pattern that must match somewhere in the answer; an answer
+                     that equals it is right, too
+    regex:PATTERN    the last match of PATTERN (its first group, if it has one) must be the same in
+                     both texts
 
-Patterns are Python's, `^` and `$` match at lines. They run in a child process under a clock, for a pattern can take
-longer than the universe on a text that suits it. An answer on which it does is wrong: failing must not pay better than
-being wrong. Not judged is what no answer can help: a reference that the pattern runs on without end, or whose own
-pattern cannot be read, and what is left when the time for all is over.
+Patterns are Python's, `^` and `$` match at lines. They run in a child process with a timeout, since
+a pattern can take exponential time. An answer that causes this is wrong: failing must not pay
+better than being wrong. Unscored is what no answer can avoid: a reference on which the pattern does
+not terminate, or whose own pattern is invalid, and what remains when the total time is used up.
 """
 
 import re
@@ -21,7 +24,7 @@ LIMITS = SandboxLimits(task_timeout_seconds=2.0)
 
 
 class RegexScorer:
-    """1 when the answer has what the pattern asks for."""
+    """1 if the answer matches, else 0."""
 
     name = "regex"
     metric = "pattern_match"
@@ -37,7 +40,7 @@ class RegexScorer:
         self._pattern, self._limits = pattern, limits
 
     def find_reference_error(self, reference: str) -> str | None:
-        """A reference that is to be a pattern must be one."""
+        """An error if the reference is used as a pattern and is not a valid one."""
         return None if self._pattern else _find_pattern_error(reference)
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -45,7 +48,7 @@ class RegexScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """All of them in one child process."""
+        """One entry for each item, all computed in one child process."""
         if self._pattern:
             texts = [text for item in items for text in (item.answer, item.reference)]
             found = self._find_last_matches([(self._pattern, text) for text in texts])
@@ -63,14 +66,15 @@ class RegexScorer:
         return {self.metric: float(found is not None or item.answer.strip() == item.reference.strip())}
 
     def _find_last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | TaskFailure | None]:
-        """Of each (pattern, text)."""
+        """The last match of each (pattern, text): its text, None, or a failure."""
         pieces = [{"pattern": pattern, "text": text} for pattern, text in pairs]
         return run_in_sandbox("regex_search", None, pieces, self._limits)
 
     def _score_pair(
         self, found: str | TaskFailure | None, wanted: str | TaskFailure | None, item: ScoringInput
     ) -> dict[str, float] | ScoringFailure:
-        """A reference without a match is what must be found, as it stands."""
+        """Compare the two extracted parts. A reference without a match must itself be the
+        extracted part."""
         if isinstance(wanted, TaskFailure):
             return _make_failure(wanted)
         if isinstance(found, TaskFailure):

@@ -1,10 +1,12 @@
-"""ROUGE-L: the longest common subsequence of words, as an F1; for free text. Corpus chrF stands beside it.
+"""ROUGE-L: the longest common subsequence of words, as an F1; for free text. Corpus chrF is
+reported as well.
 
     P = LCS / words of the answer, R = LCS / words of the reference, F1 = 2 P R / (P + R)
 
-Source: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". On ASCII text the numbers equal
-rouge-score's without stemming. Words are runs of letters and digits of any alphabet, lower-cased; in scripts written
-without spaces each character is a word (rouge-score sees nothing but a-z and 0-9 there and scores 0).
+Source: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". On ASCII text the values
+equal rouge-score's without stemming. Words are sequences of letters and digits of any alphabet, in
+lower case; in scripts without spaces each character is a word (rouge-score only sees a-z and 0-9
+and scores 0 there).
 """
 
 import re
@@ -19,7 +21,7 @@ _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
 
 
 class RougeLScorer:
-    """Mean ROUGE-L F1 decides."""
+    """Primary metric: the mean ROUGE-L F1."""
 
     name = "rouge-l"
     metric = "rouge_l"
@@ -29,7 +31,7 @@ class RougeLScorer:
         self.corpus_metrics = ChrfScorer().corpus_metrics
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
-        """`rouge_l` in [0, 1]. Texts without a single word are compared as they are."""
+        """`rouge_l` in [0, 1]. If one text has no word, the two are compared for equality."""
         found, wanted = _WORD.findall(answer.lower()), _WORD.findall(reference.lower())
         if not found or not wanted:
             return {"rouge_l": float(answer.strip() == reference.strip())}
@@ -37,11 +39,16 @@ class RougeLScorer:
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Its length; one big integer is a row of the usual table (Hyyro 2004, "Bit-parallel LCS-length computation")."""
-    a, b = sorted((a, b), key=len)  # a row is as long as the shorter one, whatever an answer runs to
+    """The length of the longest common subsequence.
+
+    A big integer represents a row of the usual dynamic programming table (Hyyro 2004,
+    "Bit-parallel LCS-length computation").
+    """
+    a, b = sorted((a, b), key=len)  # the row gets the length of the shorter text
     places: defaultdict[str, int] = defaultdict(int)
     for i, word in enumerate(a):
         places[word] |= 1 << i
+    # A 0 bit marks a column where the length grows; all bits are 1 at the start.
     row = everything = (1 << len(a)) - 1
     for word in b:
         matches = row & places[word]

@@ -1,4 +1,4 @@
-"""The one protocol of all scorers."""
+"""The protocol of all scorers, and optional ones that a scorer may also implement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from tunesmith.errors import DataError
 
 FloatArray = NDArray[np.float64]
 MAX_OUTLIER_FRACTION = 0.01
-"""The scorer may find fault with at most this share of the references; with more it is the wrong scorer."""
+"""Maximum fraction of references that a scorer may reject; with more it is the wrong scorer."""
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusMetric:
-    """A metric in [0, 1] that only exists over all examples, as a function of sums.
+    """A metric in [0, 1] that is only defined over all examples, as a function of sums.
 
-    `count(answer, reference)` gives one example's counts (D,); the counts of all examples are added, and
-    `combine` turns sums (..., D) into the metric (...). So any resample of the examples is cheap.
+    `count(answer, reference)` returns one example's counts (D,); the counts of all examples are
+    summed, and `combine` turns sums (..., D) into the metric (...). So every bootstrap resample is
+    cheap.
     """
 
     count: Callable[[str, str], FloatArray]
@@ -29,10 +30,9 @@ class CorpusMetric:
 class Scorer(Protocol):
     """Scores one answer against its reference.
 
-    `metric` names the per-example score that decides; it is the first one. In every metric 1 is best and 0 worst:
-    whoever has a quantity where lower is better turns it round. `corpus_metrics` are further metrics over all examples;
-    they
-    never decide.
+    `metric` names the primary per-example score, which is the first one. In every metric 1 is best
+    and 0 worst: a quantity for which lower is better must be inverted. `corpus_metrics` are further
+    metrics over all examples; they are never primary.
     """
 
     name: str
@@ -40,20 +40,21 @@ class Scorer(Protocol):
 
     @property
     def corpus_metrics(self) -> Mapping[str, CorpusMetric]:
-        """Metrics over all examples, by name; often none."""
+        """Metrics over all examples, by name; often empty."""
         ...
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
-        """Scores in [0, 1] by name, always the same names. Any text may come as an answer: it is scored, never refused.
+        """Scores in [0, 1] by name, always with the same names. Any text is a valid answer: it is
+        scored, never rejected.
 
-        Errors: `DataError` when the reference cannot be one for this scorer.
+        Errors: `DataError` if the reference is not valid for this scorer.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringInput:
-    """An answer beside its reference and the question that was asked."""
+    """An answer with its reference and question."""
 
     answer: str
     reference: str
@@ -62,43 +63,44 @@ class ScoringInput:
 
 @dataclass(frozen=True, slots=True)
 class ScoringFailure:
-    """There is an answer and the scorer could not judge it: why, in words. Counted and shown, never scored 0."""
+    """The reason why the scorer could not judge an answer. Counted and reported, never scored 0."""
 
     reason: str
 
 
 @runtime_checkable
 class BatchScorer(Protocol):
-    """A scorer that judges many answers together, because it asks a model or a child process, or may fail on one."""
+    """A scorer that judges many answers in one call, because it uses a model or a child process, or
+    may fail on single answers."""
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """One entry for each item, in their order."""
+        """One entry for each item, in order."""
         ...
 
 
 @runtime_checkable
 class ParsingScorer(Protocol):
-    """A scorer that looks for something in an answer and may not find it: the answer is wrong, and that is told.
+    """A scorer that parses an answer and may fail: the answer is then wrong, and reported as such.
 
-    `missing` says in words what such answers lack.
+    `failure_text` says in words what such answers lack.
     """
 
     failure_text: str
 
     def can_parse(self, answer: str) -> bool:
-        """Whether the answer holds what is compared."""
+        """Whether the answer contains what is compared."""
         ...
 
 
 def score_items(scorer: Scorer, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-    """Every item judged, together where the scorer can do that."""
+    """One entry for each item, computed in one call if the scorer supports that."""
     if isinstance(scorer, BatchScorer):
         return scorer.score_items(items)
     return [scorer.score(item.answer, item.reference) for item in items]
 
 
 def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, float]:
-    """What `Scorer.score` of a batch scorer is. Errors: `DataError` where it could not judge the answer."""
+    """`Scorer.score` for a batch scorer. Errors: `DataError` if it could not judge the answer."""
     [scored] = scorer.score_items([ScoringInput(answer, reference)])
     if isinstance(scored, ScoringFailure):
         raise DataError("unscored", "An answer could not be judged.", found=scored.reason, do="look at the answer")
@@ -107,15 +109,16 @@ def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, flo
 
 @runtime_checkable
 class ReferenceValidator(Protocol):
-    """A scorer that can say what is wrong with a reference without judging it as an answer to itself."""
+    """A scorer that can validate a reference without judging it as an answer to itself."""
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Why this cannot be a reference, in words; None where it can."""
+        """Why the reference is invalid, in words; None if it is valid."""
         ...
 
 
 def find_reference_error(scorer: Scorer, reference: str) -> str | None:
-    """Why the scorer cannot use this reference; one that is not right as an answer to itself is none."""
+    """Why the scorer cannot use this reference, None if it can. By default a reference must score 1
+    as an answer to itself."""
     if isinstance(scorer, ReferenceValidator):
         return scorer.find_reference_error(reference)
     return None if min(scorer.score(reference, reference).values()) == 1 else "as an answer to itself it is not right"

@@ -1,4 +1,4 @@
-"""Which scorer fits: found by looking at the train answers, or named.
+"""Which scorer fits: detected from the train answers, or named by the user.
 
 A new scorer is one file, one line in `SCORERS`, one test.
 """
@@ -35,7 +35,7 @@ from tunesmith.evaluation.scorers.squad import SquadScorer
 from tunesmith.records import Embedder
 
 MAX_RATINGS = 21
-"""From 0 to 20, as the longest scales that people rate on."""
+"""0 to 20: the longest scale on which people commonly rate."""
 MAX_UNITS = 3
 
 SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
@@ -53,7 +53,8 @@ SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
     "sql": lambda references: SqlScorer(),
     "code": lambda references: CodeScorer(),
 }
-"""Each is made from the train answers; most need nothing of them. `similarity` needs a model besides."""
+"""Each is built from the train answers, which most ignore. `similarity` also needs a model, so it
+is not listed here."""
 
 SCORERS_WITH_OPTION: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
     "number": lambda tolerance, references: NumberScorer(references, _parse_tolerance(tolerance)),
@@ -62,17 +63,19 @@ SCORERS_WITH_OPTION: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
     "regex": lambda pattern, references: RegexScorer(pattern),
     "sql": lambda file, references: SqlScorer.from_file(Path(file)),
 }
-"""`name:option`, for those that take one; made from the option and the train answers."""
+"""Scorers that accept an option as `name:option`; built from the option and the train answers."""
 
 
 def choose_scorer(
     references: Sequence[str], name: str = "auto", embedder: Callable[[], Embedder] | None = None
 ) -> tuple[Scorer, str]:
-    """The scorer for these train answers and why, as a sentence with numbers.
+    """(the scorer for these train answers, the reason as a sentence with numbers).
 
-    `name` is a scorer's, `name:option`, or `file.py:function`; `embedder` is called where texts must become points.
-    Errors: `RecipeError` for an unknown name or a file that cannot be used, `DataError` when there is no answer to
-    look at.
+    `name` is a scorer's name, `name:option`, or `file.py:function`; `embedder` is called if texts
+    need sentence vectors.
+
+    Errors: `RecipeError` for an unknown name or an unusable file, `DataError` if there are no
+    answers.
     """
     if not references:
         raise DataError(
@@ -91,6 +94,7 @@ def choose_scorer(
 def _build_named_scorer(
     name: str, references: Sequence[str], embedder: Callable[[], Embedder] | None
 ) -> tuple[Scorer, str]:
+    # The last colon separates the function, because a path may contain colons.
     file, _, function = name.rpartition(":")
     if file.endswith(".py"):
         own = FunctionScorer(Path(file), function)
@@ -126,7 +130,7 @@ def _make_unknown_error(name: str) -> RecipeError:
 
 
 def _parse_tolerance(text: str) -> float:
-    """`0.01` in `number:0.01`: how far off, as a share of the reference."""
+    """The relative tolerance, such as 0.01 in `number:0.01`."""
     try:
         tolerance = float(text)
     except ValueError:
@@ -141,7 +145,7 @@ def _parse_tolerance(text: str) -> float:
 
 def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
-    uses = Counter(references)  # each different answer is looked at once
+    uses = Counter(references)  # each distinct answer is checked once
     marked = sum(count for reference, count in uses.items() if _has_final_number(reference))
     if n - marked <= MAX_OUTLIER_FRACTION * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
@@ -189,19 +193,20 @@ def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
 
 
 def _are_ratings(references: Sequence[str]) -> bool:
-    """A small set of small whole numbers, used again and again: grades, stars, numbers of classes. They are labels."""
+    """Whether the answers are a small set of small integers, each used repeatedly: grades, stars,
+    class numbers. Those are labels."""
     values = {reference.strip() for reference in references}
     are_small = all(re.fullmatch(r"[-+]?\d{1,2}", value) for value in values)
     return are_small and len(values) <= MAX_RATINGS and find_labels(references) is not None
 
 
 def _have_few_units(references: Sequence[str]) -> bool:
-    """Quantities share their units; "12 monkeys" beside "3 idiots" are titles."""
+    """Whether the answers share few units. Quantities do; "12 monkeys", "3 idiots" are titles."""
     return len({extract_unit(reference) for reference in references}) <= max(MAX_UNITS, len(references) // 10)
 
 
 def _explain_strictness(folding: Folding, references: Sequence[str]) -> str:
-    """Which answers would become one if more were forgiven, where that is so."""
+    """A sentence on answers that a more tolerant comparison would merge; "" if there are none."""
     place = FOLDINGS.index(folding)
     if place == 0:
         return ""

@@ -1,9 +1,12 @@
-"""Embedding similarity: how near answer and reference lie for a model that turns texts into points.
+"""Embedding similarity: cosine similarity of answer and reference as sentence vectors.
 
     similarity = max(0, cosine of the two)
 
-It forgives other words and cannot tell a fact from its opposite: for texts whose gist counts. Rounded to six decimals,
-which is what float32 holds. The texts are embedded all at once.
+It tolerates different wording and cannot distinguish a fact from its opposite: for texts of which
+only the gist matters. Rounded to six decimals, the precision of float32. All texts are embedded in
+one call.
+
+T distinct texts, D dimensions of a vector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,7 @@ from tunesmith.records import Embedder
 
 
 class SimilarityScorer:
-    """The mean similarity decides."""
+    """Primary metric: the mean similarity."""
 
     name = "similarity"
     metric = "similarity"
@@ -31,7 +34,7 @@ class SimilarityScorer:
         self.embedder = embedder
 
     def find_reference_error(self, reference: str) -> str | None:
-        """A text without content lies nowhere."""
+        """An error for an empty text, which has no meaningful vector."""
         return None if reference.strip() else "it is empty"
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -39,13 +42,14 @@ class SimilarityScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """Each text is embedded once, however often it stands there."""
+        """One entry for each item. Each distinct text is embedded only once."""
         texts = sorted({text for item in items for text in (item.answer, item.reference)})
         if not texts:
             return []
         rows_TD = np.asarray(self.embedder.embed(texts), dtype=np.float64)
         lengths_T1 = np.linalg.norm(rows_TD, axis=1, keepdims=True)
         place = {text: i for i, text in enumerate(texts)}
+        # A zero vector stays zero instead of becoming NaN.
         units_TD: FloatArray = rows_TD / np.where(lengths_T1 > 0, lengths_T1, 1.0)
         return [self._score_cosine(units_TD[place[item.answer]], units_TD[place[item.reference]]) for item in items]
 
@@ -54,5 +58,5 @@ class SimilarityScorer:
         if not np.isfinite(reference_D).all():
             return ScoringFailure("the embedding model gave no point for the reference")
         if not np.isfinite(cosine):
-            return {self.metric: 0.0}  # having no point must not pay better than a far one
+            return {self.metric: 0.0}  # no vector must not pay better than a dissimilar one
         return {self.metric: min(1.0, max(0.0, round(cosine, 6)))}

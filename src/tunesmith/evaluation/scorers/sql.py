@@ -1,11 +1,11 @@
-"""SQL by execution: the answer's query gives the rows that the reference's gives.
+"""SQL by execution: the answer's query returns the same rows as the reference's.
 
-The database is made in memory from `sql:FILE` (a script with tables and, better, rows) or from the CREATE TABLE and
-INSERT statements in the question. Both queries run in a child process that only reads (`in_child/sql.py` says what is
-the same, and how empty tables are filled). SQLite's dialect: a reference that SQLite does not understand leaves its
-example unjudged.
+The database is built in memory from `sql:FILE` (a script with tables and preferably rows) or from
+the CREATE TABLE and INSERT statements in the question. Both queries run in a read-only child
+process (`sandbox_worker/sql_comparison.py` defines equality, and how empty tables are filled).
+SQLite's dialect: a reference that SQLite does not understand leaves its example unscored.
 
-An answer may stand in a Markdown code fence, with words around it.
+An answer may stand in a Markdown code fence, surrounded by text.
 """
 
 import re
@@ -23,7 +23,7 @@ _STATEMENT = re.compile(r"\b(CREATE\s+TABLE|CREATE\s+VIEW|INSERT\s+INTO)\b", re.
 
 
 class SqlScorer:
-    """1 when the rows are the same."""
+    """1 if the result rows are the same, else 0."""
 
     name = "sql"
     metric = "rows_match"
@@ -34,7 +34,7 @@ class SqlScorer:
 
     @classmethod
     def from_file(cls, path: Path) -> "SqlScorer":
-        """With the database that a script makes. Errors: `RecipeError` when it cannot be read."""
+        """The scorer with the database of a script. Errors: `RecipeError` if it is unreadable."""
         try:
             return cls(read_regular_file(path).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -44,7 +44,7 @@ class SqlScorer:
             ) from None  # fmt: skip
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Whether it runs is known with its question only."""
+        """An error for an empty reference; whether it runs depends on the question's schema."""
         return None if reference.strip() else "it is empty"
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -52,7 +52,7 @@ class SqlScorer:
         return score_one(self, answer, reference)
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
-        """All of them in one child process."""
+        """One entry for each item, all computed in one child process."""
         pieces = [
             {
                 "schema": self._schema or extract_schema(item.question),
@@ -76,21 +76,24 @@ class SqlScorer:
         if isinstance(told, TaskFailure):
             return ScoringFailure(told.reason.removeprefix("ValueError: "))
         if told["rows"] == 0:
+            # Such an example cannot distinguish right from wrong queries.
             return ScoringFailure("the reference query gives no row here, so that any query without one would be right")
         return {self.metric: float(bool(told["right"]))}
 
 
 def _is_undecided(result: dict[str, object] | TaskFailure) -> bool:
-    """It failed, and not by what the child itself says of schema and reference."""
+    """Whether the task failed for another reason than an invalid schema or reference, which the
+    child reports as ValueError."""
     return (
         isinstance(result, TaskFailure) and not result.is_not_started and not result.reason.startswith("ValueError: ")
     )
 
 
 def extract_schema(question: str) -> str:
-    """The statements in a question that make its database.
+    """The statements in a question that build its database.
 
-    A table ends with its last bracket, whatever else ends with a semicolon or an empty line.
+    A CREATE TABLE statement ends with its closing bracket, any other with a semicolon or an empty
+    line.
     """
     statements, behind = [], 0
     for match in _STATEMENT.finditer(question):
@@ -104,6 +107,7 @@ def _find_statement_end(text: str, begin: int, *, is_table: bool) -> int:
     depth, quote = 0, ""
     for i in range(begin, len(text)):
         character = text[i]
+        # Brackets and semicolons inside quotes do not count.
         if quote or character in "'\"`":
             quote = "" if character == quote else quote or character
         elif character in "()":

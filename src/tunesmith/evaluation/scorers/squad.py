@@ -1,13 +1,17 @@
-"""SQuAD: equality and word F1 of normalized texts, the best over several targets, as inspect_ai's `f1` and `exact`.
+"""SQuAD: equality and word F1 of normalized texts, the best over multiple targets, as in
+inspect_ai's `f1` and `exact`.
 
-    f1 = 2 P R / (P + R), P and R over the words that both have, counted as often as they occur
+    f1 = 2 P R / (P + R), P and R over the multiset of words that both have
 
-Normalized: parted at spaces and hyphens, case folded, ASCII punctuation and the words a, an, the left out; a word that
-is a number as a float prints it (5 is 5.0). Rounded to two decimals, as there. A target of nothing but such words is
-never right. `squad` lets F1 decide, `squad:exact` equality.
+Normalization: split at spaces and hyphens, case folded, ASCII punctuation and the words a, an, the
+removed; a word that is a number becomes its float form (5 is 5.0). Rounded to two decimals, as
+there. A target without any other words is never right. `squad` makes F1 the primary metric,
+`squad:exact` equality.
 
-A reference is a target, or several as a JSON list of texts.
-Source: Rajpurkar et al. 2016, "SQuAD", and scorer/_classification.py of UKGovernmentBEIS/inspect_ai 0.3.285.
+A reference is a target, or multiple targets as a JSON list of strings.
+
+Source: Rajpurkar et al. 2016, "SQuAD", and scorer/_classification.py of UKGovernmentBEIS/inspect_ai
+0.3.285.
 """
 
 import math
@@ -25,7 +29,10 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class SquadScorer:
-    """Mean F1 decides, or with `exact` the share of equal answers. Errors: `RecipeError` for another word."""
+    """Primary metric: mean F1, or with `exact` the fraction of equal answers.
+
+    Errors: `RecipeError` for another word.
+    """
 
     name = "squad"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
@@ -39,7 +46,7 @@ class SquadScorer:
         self.metric = f"squad_{deciding}"
 
     def find_reference_error(self, reference: str) -> str | None:
-        """Something must be left of it."""
+        """An error if normalization leaves no word."""
         return (
             None if any(map(split_normalized_words, parse_targets(reference))) else "no word is left of it but articles"
         )
@@ -56,7 +63,7 @@ class SquadScorer:
 
 
 def split_normalized_words(text: str) -> list[str]:
-    """The normalized words."""
+    """The words of a text after normalization."""
     return " ".join(_normalize_token(token) for token in re.split(" |-", text)).split()
 
 

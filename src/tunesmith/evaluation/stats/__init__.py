@@ -1,15 +1,16 @@
-"""Statistics: arrays in, numbers out; numpy and scipy only. A statistician can review this folder alone.
+"""Statistics: arrays in, numbers out; numpy and scipy only. Reviewable without the other packages.
 
-    scores          what is taken for granted: scores are checked, the level is 95 %
-    standard_error  of a mean, also where examples come in groups (CR2, Bell and McCaffrey's degrees of freedom)
-    intervals       a rate (Wilson, exact), a mean (scaled Wilson, Student's t), in groups or not
-    bootstrap       a statistic that only exists over all examples, and a mean (BCa; whole groups are drawn)
-    paired          the difference of two contenders on the same examples, with its p value
-    margin          is a contender not worse than another by more than a margin?
-    several         p values of several comparisons (Holm)
-    power           what a number of examples can show, how many a difference needs
-    seeds           how far runs with different seeds lie apart
+    score_validation    shared assumptions: scores are checked, the level is 95 %
+    standard_error      of a mean, also of grouped examples (CR2, Bell and McCaffrey's degrees of
+                        freedom)
+    intervals           a rate (Wilson, exact), a mean (scaled Wilson, Student's t), grouped or not
+    bootstrap           a metric over all examples, and a mean (BCa; whole groups are drawn)
+    paired_difference   the difference of two contenders on the same examples, with its p-value
+    non_inferiority     is a contender no worse than another by more than a margin?
+    multiple_testing    p-values of multiple comparisons (Holm)
+    power_analysis      what a number of examples can detect, how many a difference needs
+    seed_variance       variance between runs with different seeds
 
-All scores lie in [0, 1]. All intervals are two-sided 95 %. NaN is refused, never dropped. What is promised here
-(coverage, false positives, power) is measured by `benchmarks/calibrate_stats.py`.
+All scores lie in [0, 1]. All intervals are two-sided 95 %. NaN is rejected, never dropped. The
+claims made here (coverage, false positives, power) are measured by `benchmarks/calibrate_stats.py`.
 """

@@ -1,23 +1,26 @@
-"""Interval of a metric that only exists over all examples (macro-F1, corpus chrF), by the BCa bootstrap.
+"""Interval of a metric that is only defined over all examples (macro-F1, corpus chrF), by the BCa
+bootstrap.
 
-Every such metric here is a function of sums: each example contributes a row of counts, the rows are added, and
-`combine` turns the sums into the metric. A resample is then a vector of multiplicities and all resamples are one matrix
-product. Jackknife values, needed for BCa's acceleration, are the total minus one row. Where examples come in groups,
-whole groups are drawn (cluster bootstrap): a group's row is the sum of its examples' rows.
+Every such metric here is a function of sums: each example contributes a row of counts, the rows are
+added, and `combine` turns the sums into the metric. A resample is then a vector of multiplicities,
+and all resamples are one matrix product. Jackknife values, needed for BCa's acceleration, are the
+total minus one row. If examples are grouped, whole groups are drawn (cluster bootstrap): a group's
+row is the sum of its examples' rows.
 
-A bootstrap interval is too narrow by sqrt((N - 1) / N) and takes z where Student takes t. So its level is moved to that
-of t on N - 1 degrees of freedom, divided by that root: 1.9 % a side instead of 2.5 % at N = 30, and next to nothing at
-1,000. No resample leaves the range of its units, and N of them lie all on one side of the truth 2 / 2^N of the time:
-with 5 or fewer that is more than 5 %. Then the interval is at least as wide as if all had been alike (`unseen_range`).
+A bootstrap interval is too narrow by sqrt((N - 1) / N) and uses z where Student uses t. So its
+level is moved to that of t with N - 1 degrees of freedom, divided by that root: 1.9 % per side
+instead of 2.5 % at N = 30, and almost no change at 1,000. No resample leaves the range of its
+units, and N units lie all on one side of the truth with probability 2 / 2^N: for 5 or fewer that is
+more than 5 %. Then the interval is at least as wide as if all units were equal (`unseen_range`).
 
-A mean has this interval too (`bootstrap_mean_interval`), to compare with: `intervals` and `paired` say why it is not
-used.
+A mean has this interval too (`bootstrap_mean_interval`), for comparison; `intervals` and
+`paired_difference` say why it is not used.
 
-Sources: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow scipy.stats.bootstrap, and the
-resamples are drawn as scipy draws them, so that the numbers can be compared. Hesterberg 2015, The American Statistician
-69:371 (the expanded level).
+Sources: Efron 1987, "Better bootstrap confidence intervals"; the formulas follow
+scipy.stats.bootstrap, and resamples are drawn as scipy draws them, so that the values can be
+compared. Hesterberg 2015, The American Statistician 69:371 (the expanded level).
 
-N examples or groups of them, D counts per row, B resamples.
+N examples or groups of them, G groups, D counts per row, B resamples.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +33,7 @@ from tunesmith.evaluation.stats.intervals import Interval, unseen_range
 from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE, FloatArray, check_scores, number_groups
 
 NUM_RESAMPLES = 2000
-MAX_SMALL_SAMPLE_UNITS = 5  # units whose range misses the truth more than 5 % of the time
+MAX_SMALL_SAMPLE_UNITS = 5  # up to here 2 / 2^N exceeds 5 %
 Combine = Callable[[FloatArray], FloatArray]
 """Sums (..., D) -> the metric (...), in [0, 1]."""
 
@@ -42,7 +45,10 @@ def bootstrap_interval(
     groups: Sequence[str] | None = None,
     scale: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """The metric over all examples with its BCa interval. `scale`: what it can be. Errors: ValueError on NaN."""
+    """The metric over all examples with its BCa interval. `scale` is its range.
+
+    Errors: ValueError on counts that are not finite.
+    """
     if not np.isfinite(counts_ND).all():
         raise ValueError("every count must be a finite number")
     n = len(counts_ND)
@@ -52,6 +58,7 @@ def bootstrap_interval(
     total_D = rows_ND.sum(axis=0)
     value, units = float(combine(total_D)), len(rows_ND)
     resampled_B = combine(_draw_multiplicities(units, seed) @ rows_ND)
+    # All resamples equal: no variance to estimate from.
     if np.ptp(resampled_B) < ZERO_TOLERANCE:
         return Interval(value, *unseen_range(value, units, *scale), n)
     left_out_N = combine(total_D - rows_ND)
@@ -67,19 +74,23 @@ def bootstrap_interval(
 def bootstrap_mean_interval(
     values: ArrayLike, seed: int, groups: Sequence[str] | None = None, scale: tuple[float, float] = (0.0, 1.0)
 ) -> Interval:
-    """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval. Errors: ValueError."""
+    """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval.
+
+    Errors: ValueError for values outside the scale.
+    """
     values_N = check_scores(values, low=scale[0], high=scale[1])
+    # A mean as a function of sums: the second column counts the examples drawn.
     counts_ND = np.stack([values_N, np.ones_like(values_N)], axis=1)
     return bootstrap_interval(counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale)
 
 
 def compute_expanded_level(n: int) -> float:
-    """The share to leave out on each side so that the interval is as wide as Student's; see the head of this file."""
+    """The probability to leave out on each side so that the interval is as wide as Student's."""
     return float(stats.norm.cdf(stats.t.ppf(ALPHA / 2, n - 1) * np.sqrt(n / (n - 1))))
 
 
 def _sum_by_group(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatArray:
-    """One row a group."""
+    """The counts summed by group: (G, D); without groups unchanged."""
     group_N = number_groups(groups, len(counts_ND))
     if group_N is None:
         return counts_ND
@@ -89,7 +100,8 @@ def _sum_by_group(counts_ND: FloatArray, groups: Sequence[str] | None) -> FloatA
 
 
 def _draw_multiplicities(n: int, seed: int) -> FloatArray:
-    """How often each example stands in each resample. Returns: (B, N)."""
+    """How often each example or group occurs in each resample: (B, N)."""
+    # One bincount for all resamples: offsetting each by a multiple of n keeps them apart.
     chosen_BN = np.random.default_rng(seed).integers(0, n, (NUM_RESAMPLES, n))
     offsets_B1 = np.arange(NUM_RESAMPLES)[:, None] * n
     flat = np.bincount((chosen_BN + offsets_B1).ravel(), minlength=NUM_RESAMPLES * n)
@@ -99,19 +111,22 @@ def _draw_multiplicities(n: int, seed: int) -> FloatArray:
 def _compute_bca_levels(
     value: float, resampled_B: FloatArray, left_out_N: FloatArray, tail: float
 ) -> tuple[float, float]:
-    """The quantile levels that correct the percentile interval for bias (z0) and skewness (a)."""
+    """The two quantile levels that correct the percentile interval for bias (z0) and skewness
+    (acceleration)."""
+    # Ties count half, as in scipy: discrete metrics give many resamples equal to the value.
     share_below = ((resampled_B < value).mean() + (resampled_B <= value).mean()) / 2
     z0 = stats.norm.ppf(share_below)
     deviations_N = left_out_N.mean() - left_out_N
     spread = (deviations_N**2).sum() ** 1.5
     acceleration = (deviations_N**3).sum() / (6 * spread) if spread > 0 else 0.0
-    if not np.isfinite(z0):  # the value lies outside all resamples: no correction can be computed
+    if not np.isfinite(z0):  # the value lies outside all resamples: no correction exists
         return tail, 1 - tail
 
     def level(quantile: float) -> float:
         z = z0 + quantile
         shrunk = 1 - acceleration * z
-        return float(stats.norm.cdf(z0 + z / shrunk)) if shrunk > 0 else float(z > 0)  # at its pole: the very end
+        # At the pole of the correction the level is 0 or 1.
+        return float(stats.norm.cdf(z0 + z / shrunk)) if shrunk > 0 else float(z > 0)
 
-    quantile = float(stats.norm.ppf(tail))  # of 2 units 1e-72: 1 - tail would be 1
+    quantile = float(stats.norm.ppf(tail))  # for 2 units `tail` is 1e-72, and 1 - tail would be 1
     return level(quantile), level(-quantile)

@@ -1,29 +1,34 @@
 """95 % intervals for a rate and for a mean of scores in [0, 1].
 
-Rate: Wilson's score interval, which keeps its coverage near 0 and 1 where the textbook interval collapses. Coverage of
-a single rate swings with n, because counts are whole numbers: at n = 30 it is 93.0 to 97.4 % for
-rates of 10, 20 .. 90 %.
-`exact_interval` (Clopper and Pearson) never falls below 95 % and is wider than needed; for whoever must be sure.
+Rate: Wilson's score interval, which keeps its coverage near 0 and 1, where the textbook interval
+collapses. Coverage of a single rate oscillates with n, because counts are integers: at n = 30 it is
+93.0 to 97.4 % for rates of 10, 20 .. 90 %. `exact_interval` (Clopper and Pearson) never falls below
+95 % and is wider than necessary, for applications that need a guarantee.
 
-Mean: Wilson's interval with another number of examples. It asks which means m the data do not contradict:
+Mean: Wilson's interval with an effective number of examples. It contains the means m that the data
+do not contradict:
 
     |mean - m| <= t * error * sqrt(m (1 - m) / (mean (1 - mean)))
 
-The spread of scores that must stay in [0, 1] shrinks towards the ends of the scale, as m (1 - m) does, up to a factor
-that the standard error tells (quasi-likelihood). Scores that are all 0 or 1 give back Wilson's interval but for t, and
-far from the ends it is Student's. Chosen by simulation: for five shapes of scores at n = 30 it covers 93.0 to 96.1 %,
-Student's t 89.3 to 94.9 %; worst where 85 % of the scores are 1 and the rest lie anywhere, because so few of them tell
-about the spread. The BCa bootstrap (`bootstrap`) covers as well, but hangs on a seed and 2,000 resamples. With groups
-the same formula takes the clustered error and its degrees of freedom (design effect): answers in 10 groups of 3 that
-resemble each other, 85 % right, are covered 98 % of the time, by t on the mean 86 to 95 %.
+The variance of scores that are confined to [0, 1] shrinks toward the ends of the scale, as
+m (1 - m) does, up to a factor estimated by the standard error (quasi-likelihood). Scores that are
+all 0 or 1 give Wilson's interval except for t, and far from the ends it is Student's. Chosen by
+simulation: for five distributions of scores at n = 30 it covers 93.0 to 96.1 %, Student's t 89.3 to
+94.9 %; the worst case is 85 % of the scores at 1 and the rest anywhere, because so few scores carry
+information about the variance. The BCa bootstrap (`bootstrap`) covers equally well, but depends on
+a seed and 2,000 resamples. With groups the same formula uses the clustered error and its degrees of
+freedom (design effect): answers in 10 correlated groups of 3, 85 % right, are covered 98 % of the
+time, by t on the mean 86 to 95 %.
 
-When every score is the same the sample shows no spread, yet the next example may differ. With 95 % confidence at most
-the share u = 1 - 0.025^(1/n) of all examples differs from what was seen n times (Clopper and Pearson's bound for 0 of
-n), and a score can be no further off than the ends of its scale. So the interval is never of width zero. In groups, n
-is the number of groups: one group may be all alike.
+If all scores are equal the sample shows no variance, yet the next example may differ. With 95 %
+confidence at most a fraction u = 1 - 0.025^(1/n) of all examples differs from a value observed n
+times (Clopper and Pearson's bound for 0 of n), and a score can differ at most up to the ends of its
+scale. So the interval never has zero width. With groups, n is the number of groups: all examples of
+a group may be equal.
 
-Sources: Brown, Cai, DasGupta 2001, "Interval estimation for a binomial proportion"; Wedderburn 1974, Biometrika 61:439;
-Dean, Pagano 2015, Journal of Survey Statistics and Methodology 3:484 (Wilson's interval in clustered surveys).
+Sources: Brown, Cai, DasGupta 2001, "Interval estimation for a binomial proportion"; Wedderburn
+1974, Biometrika 61:439; Dean, Pagano 2015, Journal of Survey Statistics and Methodology 3:484
+(Wilson's interval in clustered surveys).
 """
 
 from collections.abc import Sequence
@@ -38,7 +43,8 @@ from tunesmith.evaluation.stats.standard_error import standard_error
 
 
 class Interval(NamedTuple):
-    """`value` in [`low`, `high`] from `n` observations. With n = 0 nothing is known: 0 in [0, 1]."""
+    """`value` in [`low`, `high`] from `n` observations. With n = 0 it is 0 in [0, 1]: no
+    information."""
 
     value: float
     low: float
@@ -57,9 +63,10 @@ def exact_interval(successes: int, n: int) -> Interval:
 
 
 def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Interval:
-    """The mean of scores in [0, 1]; scores that are all 0 or 1 are a rate. Errors: ValueError on anything else.
+    """The mean of scores in [0, 1] with its interval; scores that are all 0 or 1 are a rate.
 
-    `groups` names the group of each example, where examples come in groups.
+    `groups` names the group of each example, if examples are grouped. Errors: ValueError for any
+    other scores.
     """
     scores_N = check_scores(scores, low=0.0, high=1.0)
     n, group_N = scores_N.size, number_groups(groups, scores_N.size)
@@ -73,7 +80,10 @@ def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Int
 
 
 def t_interval(scores: ArrayLike) -> Interval:
-    """The mean of at least two scores by Student's t, cut at 0 and 1; to compare with. Errors: ValueError."""
+    """The mean of at least two scores with Student's interval, clipped to [0, 1]; for comparison.
+
+    Errors: ValueError.
+    """
     scores_N = check_scores(scores, low=0.0, high=1.0)
     mean, error = float(scores_N.mean()), standard_error(scores_N)
     half = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom)) * error.value
@@ -81,8 +91,9 @@ def t_interval(scores: ArrayLike) -> Interval:
 
 
 def scaled_wilson(mean: float, error: float, quantile: float) -> tuple[float, float]:
-    """The means within `quantile` standard errors when the error shrinks towards 0 and 1; see the head of this file."""
-    worth = mean * (1 - mean) / error**2  # as many examples that are right or wrong would tell as much
+    """The means within `quantile` standard errors, where the error shrinks toward 0 and 1."""
+    # The effective n: so many right-or-wrong examples would have the same standard error.
+    worth = mean * (1 - mean) / error**2
     weight = quantile**2 / worth
     centre = (mean + weight / 2) / (1 + weight)
     half = quantile * float(np.sqrt(mean * (1 - mean) / worth + weight / (4 * worth))) / (1 + weight)
@@ -90,7 +101,7 @@ def scaled_wilson(mean: float, error: float, quantile: float) -> tuple[float, fl
 
 
 def unseen_range(value: float, n: int, low: float, high: float) -> tuple[float, float]:
-    """Where the mean may lie after n observations of `value` on the scale [low, high]; see the head of this file."""
+    """The range of the mean after n observations that all equal `value`, on [low, high]."""
     unseen = 1 - (ALPHA / 2) ** (1 / n)
     return value - unseen * (value - low), value + unseen * (high - value)
 

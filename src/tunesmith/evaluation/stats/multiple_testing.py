@@ -1,7 +1,8 @@
-"""Several comparisons at once: p values that keep the chance of any false one at 5 %, by Holm.
+"""Multiple comparisons: Holm's adjusted p-values, which bound the family-wise error rate by 5 %.
 
-The smallest of m is multiplied by m, the next by m - 1, and so on; none may fall below one before it. Whatever the
-comparisons have to do with each other, it holds, and it never asks for more than Bonferroni does.
+The smallest of m p-values is multiplied by m, the next by m - 1, and so on; none may fall below the
+one before it. Valid under any dependence of the comparisons, and never stricter than Bonferroni.
+
 Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
 """
 
@@ -12,7 +13,10 @@ from tunesmith.evaluation.stats.score_validation import check_scores
 
 
 def holm_adjust(p_values: ArrayLike) -> list[float]:
-    """The adjusted p values, in the given order: to be held against 0.05. Errors: ValueError on what is no p value."""
+    """The adjusted p-values in the input order, to be compared with 0.05.
+
+    Errors: ValueError for values outside [0, 1].
+    """
     p_M = check_scores(p_values, low=0.0, high=1.0)
     order_M = np.argsort(p_M)
     adjusted_M = np.empty_like(p_M)

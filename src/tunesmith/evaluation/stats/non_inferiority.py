@@ -1,9 +1,11 @@
-"""Non-inferiority: is contender a not worse than contender b by more than a margin? The cheaper one often need not win.
+"""Non-inferiority: is contender a no worse than contender b by more than a margin? A cheaper
+contender often need not be better.
 
-Tested is "a is worse by the margin or more" (difference <= -margin), one-sided at 2.5 %, as is usual for
-non-inferiority (ICH E9, 3.3.2): it is refused exactly when the 95 % interval of the difference lies above -margin.
-For right or wrong answers p is the larger of the two that the interval in `paired` is made of: that of Tango's
-statistic at -margin (Tango 1998; Liu and others 2002, Statistics in Medicine 21:231) and the conditional mid-p one.
+The null hypothesis "a is worse by the margin or more" (difference <= -margin) is tested one-sided
+at 2.5 %, as is usual for non-inferiority (ICH E9, 3.3.2): it is rejected exactly if the 95 %
+interval of the difference lies above -margin. For right-or-wrong answers p is the larger of the two
+p-values that correspond to the interval in `paired_difference`: that of Tango's statistic at
+-margin (Tango 1998; Liu and others 2002, Statistics in Medicine 21:231) and the conditional mid-p.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ from tunesmith.evaluation.stats.standard_error import standard_error
 
 
 class NonInferiority(NamedTuple):
-    """`holds`: a is not worse than b by `margin` or more. `p` is one-sided; it holds where p < 0.025."""
+    """`is_non_inferior`: a is not worse than b by `margin` or more. `p` is one-sided and below
+    0.025 in that case."""
 
     margin: float
     p: float
@@ -35,7 +38,10 @@ class NonInferiority(NamedTuple):
 
 
 def non_inferiority(a: ArrayLike, b: ArrayLike, margin: float, groups: Sequence[str] | None = None) -> NonInferiority:
-    """Of a against b on the same examples. Errors: ValueError on NaN, unequal lengths, a margin outside [0, 1)."""
+    """Test a against b on the same examples.
+
+    Errors: ValueError on NaN, unequal lengths, or a margin outside [0, 1).
+    """
     if not 0 <= margin < 1:
         raise ValueError(f"a margin lies in [0, 1), not {margin}")
     difference = paired_difference(a, b, groups)
@@ -53,7 +59,6 @@ def non_inferiority(a: ArrayLike, b: ArrayLike, margin: float, groups: Sequence[
 def _compute_rate_p(only_a: int, only_b: int, n: int, margin: float) -> float:
     p = float(stats.norm.sf(tango_statistic(-margin, only_a, only_b, n)))
     apart = only_a + only_b
-    share = (
-        (1 - margin * n / apart) / 2 if apart else 0.0
-    )  # that a wins of the disagreements when it is worse by margin
+    # If a is worse by exactly the margin, it wins this fraction of the disagreements.
+    share = (1 - margin * n / apart) / 2 if apart else 0.0
     return max(p, mid_p_above(only_a, apart, share)) if share > 0 else p

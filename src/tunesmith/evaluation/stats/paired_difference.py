@@ -1,25 +1,30 @@
-"""Is contender a better than contender b? The paired difference on the same examples, its interval and its p value.
+"""Is contender a better than contender b? The paired difference on the same examples, with its
+interval and p-value.
 
-Right or wrong (all scores 0 or 1): McNemar's test on the examples where the two disagree, as mid-p: half of the
-probability of what was seen counts, instead of all of it. The exact test keeps below 5 % by being far
-below: with 20 to 50 % disagreements it has 1.3 to 2.8 % false positives at n = 30 and 2.9 to 3.7 % at n = 100, so it
-hides differences that are there. Mid-p has 3.1 to 4.7 % and 4.5 to 4.9 %, and exceeds 5 % in no case that was tried
-(Fagerland, Lydersen, Laake 2013, BMC Medical Research Methodology 13:91). `exact_mcnemar` is there to compare with.
+Right or wrong (all scores 0 or 1): McNemar's test on the examples where the two disagree, as mid-p:
+the probability of the observed table counts half instead of in full. The exact test stays below 5 %
+by being far below: with 20 to 50 % disagreements it has 1.3 to 2.8 % false positives at n = 30 and
+2.9 to 3.7 % at n = 100, so it misses real differences. Mid-p has 3.1 to 4.7 % and 4.5 to 4.9 %, and
+exceeds 5 % in none of the cases tried (Fagerland, Lydersen, Laake 2013, BMC Medical Research
+Methodology 13:91). `exact_mcnemar` is there for comparison.
 
-Its interval is Tango's score interval (Tango 1998, Statistics in Medicine 17:891), stretched where needed to the
-conditional one: mid-p limits for the share of disagreements that a wins, times the share of disagreements. The first
-alone would at times exclude 0 while p is above 0.05; the second alone takes the share of disagreements as known.
-Together they exclude 0 exactly when p < 0.05, as a test shows for all tables of up to 60 disagreements.
+Its interval is Tango's score interval (Tango 1998, Statistics in Medicine 17:891), extended where
+necessary to the conditional one: mid-p limits for the fraction of disagreements that a wins, times
+the fraction of disagreements. The first alone would sometimes exclude 0 while p is above 0.05; the
+second alone treats the fraction of disagreements as known. Together they exclude 0 exactly if
+p < 0.05, as a test verifies for all tables of up to 60 disagreements.
 
-Graded scores: Student's t on the differences, test and interval, which agree by construction. Why not the bootstrap:
-where 80 % of the differences are 0 and the rest scatter about 0, BCa's interval covers 86 % at n = 30 (14 % false
-positives), Student's 96 %. What t cannot see is a difference that rests on a few examples (15 % improve, none gets
-worse): its upper limit is too low (coverage 89 % at n = 30, 93 % at 100), its lower one, which claims need, is not.
+Graded scores: Student's t on the differences, test and interval, which agree by construction. Why
+not the bootstrap: if 80 % of the differences are 0 and the rest scatter around 0, BCa's interval
+covers 86 % at n = 30 (14 % false positives), Student's 96 %. What t cannot detect is a difference
+that rests on a few examples (15 % improve, none gets worse): its upper limit is too low (coverage
+89 % at n = 30, 93 % at 100), its lower one, which claims rely on, is not.
 
 Groups: clustered t on the differences, right or wrong or graded (`standard_error`).
 
-No spread: when all differences are equal, or all groups', there is nothing to test against; then interval and p both
-come from the bound on unseen examples (`intervals.unseen_range`): p = 2 (1 + |d|)^-n, which for d = 1 is the sign test.
+No variance: if all differences, or those of all groups, are equal, there is no variance to test
+against; then interval and p both come from the bound on unseen examples
+(`intervals.unseen_range`): p = 2 (1 + |d|)^-n, which for d = 1 is the sign test.
 """
 
 from collections.abc import Sequence
@@ -44,9 +49,11 @@ from tunesmith.evaluation.stats.standard_error import StandardError, standard_er
 
 
 class Difference(NamedTuple):
-    """Mean of a - b in [`low`, `high`] with its two-sided p value, from `n` examples. With n = 0: 0 in [-1, 1], p 1.
+    """Mean of a - b in [`low`, `high`] with its two-sided p-value, from `n` examples. With n = 0 it
+    is 0 in [-1, 1], p = 1.
 
-    `test` names what p comes from; `clusters` is the number of groups, None where each example stands for itself.
+    `test` names the source of p; `clusters` is the number of groups, None if examples are
+    independent.
     """
 
     value: float
@@ -59,7 +66,10 @@ class Difference(NamedTuple):
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, groups: Sequence[str] | None = None) -> Difference:
-    """Compare two contenders' scores on the same examples. Errors: ValueError on NaN and unequal lengths."""
+    """Compare two contenders' scores on the same examples.
+
+    Errors: ValueError on NaN and unequal lengths.
+    """
     a_N, b_N = check_pairs(a, b)
     if a_N.size == 0:
         return Difference(0.0, -1.0, 1.0, 1.0, 0)
@@ -70,7 +80,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: Sequence[str] | None =
 
 
 def check_pairs(a: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both contenders' scores, checked. Errors: ValueError on NaN and unequal lengths."""
+    """Both contenders' scores as arrays, checked. Errors: ValueError on NaN and unequal lengths."""
     a_N, b_N = check_scores(a, low=0.0, high=1.0), check_scores(b, low=0.0, high=1.0)
     if a_N.size != b_N.size:
         raise ValueError(f"a paired comparison needs the same examples on both sides, not {a_N.size} and {b_N.size}")
@@ -78,12 +88,12 @@ def check_pairs(a: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def count_disagreements(a_N: FloatArray, b_N: FloatArray) -> tuple[int, int]:
-    """On how many examples only a is right, on how many only b."""
+    """(number of examples where only a is right, number where only b is right)."""
     return int((a_N > b_N).sum()), int((b_N > a_N).sum())
 
 
 def rate_difference(only_a: int, only_b: int, n: int) -> Difference:
-    """From counts: `only_a` examples that only a got right, `only_b` that only b got right, of n > 0."""
+    """The difference from counts: only a right, only b right, of n > 0 examples."""
     apart = only_a + only_b
     low, high = tango_interval(only_a, only_b, n)
     if apart:
@@ -94,42 +104,48 @@ def rate_difference(only_a: int, only_b: int, n: int) -> Difference:
 
 
 def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """The two-sided p value of McNemar's exact test: conservative, see the head of this file."""
+    """The two-sided p-value of McNemar's exact test, which is conservative; for comparison."""
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def mid_p_above(wins: int, n: int, fraction: float) -> float:
-    """P(X > wins) + P(X = wins) / 2 for X of n with the given share: the mean of the tails with and without `wins`."""
+    """P(X > wins) + P(X = wins) / 2 for X binomial (n, fraction): the mean of the upper tails with
+    and without `wins`."""
     return (_compute_upper_tail(wins, n, fraction) + _compute_upper_tail(wins + 1, n, fraction)) / 2
 
 
 def _compute_upper_tail(wins: int, n: int, fraction: float) -> float:
     if wins <= 0:
         return 1.0
+    # P(X >= wins) as a regularized incomplete beta function.
     return float(special.betainc(wins, n - wins + 1, fraction)) if wins <= n else 0.0
 
 
 def _compute_mid_p_limit(wins: int, n: int) -> float:
-    """The least share that `wins` of n do not contradict: there the mid-p tail is 2.5 %."""
+    """The smallest fraction that `wins` of n do not contradict: there the mid-p tail is 2.5 %."""
     if wins == 0:
         return 0.0
     return float(optimize.brentq(lambda share: mid_p_above(wins, n, share) - ALPHA / 2, 0.0, wins / n, xtol=1e-14))
 
 
 def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
-    """The differences d at which Tango's score statistic stays within +-1.96."""
+    """The range of differences d at which Tango's score statistic stays within +-1.96."""
     value = (only_a - only_b) / n
 
     def excess(d: float, limit: float) -> float:
         return tango_statistic(d, only_a, only_b, n) - limit
 
+    # At d = -1 and d = 1 the variance is 0, so the search ends just inside; if all n examples
+    # are wins of one side, that end is the limit itself.
     low = -1.0 if only_b == n else optimize.brentq(excess, -1.0 + 1e-12, value, args=(Z,), xtol=1e-14)
     high = 1.0 if only_a == n else optimize.brentq(excess, value, 1.0 - 1e-12, args=(-Z,), xtol=1e-14)
     return float(low), float(high)
 
 
 def tango_statistic(d: float, only_a: int, only_b: int, n: int) -> float:
-    """(observed - expected) / standard error, where the share that only b got right is at its likeliest under d."""
+    """(observed - expected) / standard error at a difference of d, with the fraction that only b
+    got right at its maximum-likelihood estimate under d."""
+    # The estimate is a root of 2n x^2 + linear x + constant = 0 (Tango 1998).
     linear = -only_a - only_b + (2 * n - only_a + only_b) * d
     constant = -only_b * d * (1 - d)
     share_b = (np.sqrt(linear**2 - 8 * n * constant) - linear) / (4 * n)
@@ -152,7 +168,9 @@ def _compute_mean_difference(differences_N: FloatArray, group_N: IntArray | None
 
 
 def mean_p_above(mean: float, error: StandardError, threshold: float) -> float:
-    """The one-sided p value of "the true mean difference is at most `threshold`", which lies in (-1, 1]."""
+    """The one-sided p-value of "the true mean difference is at most `threshold`"; the threshold
+    lies in (-1, 1]."""
+    # Without variance: the bound on unseen examples, solved for the level.
     if error.value < ZERO_TOLERANCE:
         return min(1.0, ((1 + threshold) / (1 + mean)) ** error.units) if mean > -1 else 1.0
     return float(stats.t.sf((mean - threshold) / error.value, error.degrees_of_freedom))

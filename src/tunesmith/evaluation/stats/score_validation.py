@@ -1,4 +1,4 @@
-"""What every file of this folder takes for granted: the level, checked scores, examples that come in groups.
+"""Shared assumptions of this package: the significance level, checked scores, grouped examples.
 
 N examples, G groups.
 """
@@ -11,14 +11,17 @@ from scipy import special
 
 ALPHA = 0.05
 Z = float(special.ndtri(1 - ALPHA / 2))
-"""Standard errors on either side of a normal 95 % interval."""
-ZERO_TOLERANCE = 1e-9  # a spread below this is rounding
+"""Half-width of a normal 95 % interval in standard errors: 1.96."""
+ZERO_TOLERANCE = 1e-9  # a standard deviation below this is rounding error
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 
 def check_scores(values: ArrayLike, *, low: float, high: float) -> FloatArray:
-    """A one-dimensional float array inside [low, high]. Errors: ValueError; NaN is never averaged away."""
+    """The values as a one-dimensional float array, all in [low, high].
+
+    Errors: ValueError, also for NaN, which must never be averaged.
+    """
     array_N = np.asarray(values, dtype=np.float64)
     if array_N.ndim != 1:
         raise ValueError(f"expected one score per example, found an array of shape {array_N.shape}")
@@ -28,12 +31,15 @@ def check_scores(values: ArrayLike, *, low: float, high: float) -> FloatArray:
 
 
 def is_binary(scores_N: FloatArray) -> bool:
-    """Every score is 0 or 1."""
+    """Whether every score is 0 or 1."""
     return bool(np.isin(scores_N, (0.0, 1.0)).all())
 
 
 def number_groups(groups: Sequence[str] | None, n: int) -> IntArray | None:
-    """Each example's group as 0..G-1; None where no two examples share one. Errors: ValueError when not one each."""
+    """Each example's group as 0..G-1; None if no two examples share a group.
+
+    Errors: ValueError if the number of groups differs from n.
+    """
     if groups is None:
         return None
     if len(groups) != n:

@@ -1,8 +1,10 @@
-"""How far runs lie apart that differ in their seed only: the mean, its spread, and where the mean of all seeds lies.
+"""Variance of runs that differ only in their seed: mean, standard deviation, and the interval of
+the mean over all seeds.
 
-The interval is Student's t over the seeds. It speaks of the recipe ("tuned like this it scores ..."), not of the one
-model that was kept, and it does not contain the chance of the test set, which all seeds share: that is
-`intervals.mean_interval`. With two seeds t is 12.7, so it is honest and wide; three to five seeds make it useful.
+The interval is Student's t over the seeds. It describes the recipe ("tuned like this it scores
+..."), not the one model that was saved, and it excludes the sampling error of the test set, which
+all seeds share: see `intervals.mean_interval`. With two seeds t is 12.7, so the interval is correct
+but wide; three to five seeds make it useful.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from tunesmith.evaluation.stats.standard_error import standard_error
 
 
 class SeedStatistics(NamedTuple):
-    """Scores of runs that differ in their seed: mean, standard deviation (n - 1), 95 % interval of the mean."""
+    """Scores of runs that differ in their seed: mean, standard deviation (n - 1), 95 % interval of
+    the mean."""
 
     mean: float
     standard_deviation: float
@@ -24,7 +27,10 @@ class SeedStatistics(NamedTuple):
 
 
 def summarize_seeds(scores_by_seed: Sequence[float]) -> SeedStatistics:
-    """One score a seed, in [0, 1]. Errors: ValueError with fewer than two, which show no spread, and on NaN."""
+    """Statistics of one score per seed, in [0, 1].
+
+    Errors: ValueError for fewer than two scores, which have no variance, and on NaN.
+    """
     scores_S = check_scores(scores_by_seed, low=0.0, high=1.0)
     if scores_S.size < 2:
         raise ValueError(f"the spread between seeds needs at least two, not {scores_S.size}")
