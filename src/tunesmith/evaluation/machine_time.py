@@ -36,7 +36,6 @@ WORK_KINDS = ("read", "written", "constrained", "picked", "retrieved")
 PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
 """Relative error between two measurements on a quiet machine, and the number of contenders that
 this prior counts for; our choice."""
-RETRIEVAL_KINDS = ("rag", "tuned+rag")
 
 
 def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
@@ -44,7 +43,7 @@ def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
     here = [one for one in asked if is_run_locally(one) and _sum_seconds(one) > 0]
     if not here:
         return None
-    from scipy.optimize import nnls  # imported here: reading records needs no scipy
+    from scipy.optimize import nnls  # imported here, so that this module loads without scipy
 
     work_NK = np.array([_count_work(one) for one in here], dtype=np.float64)
     seconds_N = np.array([_sum_seconds(one) for one in here])
@@ -71,7 +70,7 @@ def estimate_seconds(one: "ContenderAnswers", machine: MachineTime) -> float:
 
 def is_run_locally(one: "ContenderAnswers") -> bool:
     """Whether this machine ran the contender, not a provider or another system."""
-    return one.spec.kind != EXTERNAL_KIND and one.spec.token_price is None
+    return not one.spec.traits.is_external and one.spec.token_price is None
 
 
 def _select_answered(one: "ContenderAnswers") -> list[Answer]:
