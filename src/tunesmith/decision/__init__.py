@@ -1,6 +1,8 @@
-"""From an evaluation to a verdict: `decide` in `verdict.py` holds the rules, `reasons.py` says them in sentences.
+"""From an evaluation to a verdict: `decide` (`verdict.py`) applies the rules, `explanations.py`
+puts them into sentences.
 
-Before there is an evaluation, `build_power_statement` says what a test set of this size can show (`power.py`).
+Before there is an evaluation, `build_power_statement` states which gains a test set of this size
+can detect.
 """
 
 from tunesmith.decision.power_statement import build_power_statement

@@ -1,6 +1,7 @@
-"""From how many requests on is each contender the cheapest? Exact, in closed form.
+"""Break-even volumes: from how many requests on is each contender the cheapest? Exact, in closed
+form.
 
-What a contender costs a month is a line over the requests x of a month,
+A contender's monthly cost is a line over x, the requests per month:
 
     y(x) = (once / horizon + month) + request * x
 
@@ -8,20 +9,20 @@ and the cheapest contender at x is the lower envelope of these lines. Two lines 
 
     x* = (intercept_after - intercept_before) / (slope_before - slope_after)
 
-Two contenders that this machine answers and whose requests differ by less than the `uncertainty` of its rates
-(`evaluation/machine_time.py`) cost the same as far as anybody knows: no step leads from one to the other, and the step
-that the expected values would take is told as "no difference".
+Two contenders that run on this machine and whose costs per request differ by less than the
+`uncertainty` of its rates (`evaluation/machine_time.py`) are treated as equally expensive: the
+envelope has no step from one to the other, and the report states "no difference" instead.
 
-The envelope has at most one piece for each line, steepest first. Cost for each right answer divides a line by the share
-c of requests answered right; lines stay lines, so the same envelope serves. How sure c is belongs to the doubt: each
-contender's score is a cause of its own.
+The envelope has at most one piece per line, steepest slope first. Cost per correct answer divides a
+line by the fraction c of requests answered correctly; lines stay lines, so the same envelope
+applies. The uncertainty of c is one more uncertain factor, separate for each contender.
 
-Doubt. x* is a fraction that is linear in each uncertain cause (a price, a share) above and below the stroke, so it
-moves one way with each cause and its extremes over all that the causes may be lie where each is at one of its ends: all
-of these corners are tried. A cause moves all of its pieces, of both contenders, together: a machine that turns out
-slower makes both cost more and hardly moves x*. Where at some corner the line in front stays cheaper, x* has no upper
-end: "never" is possible.
-Source: lower envelopes of lines are textbook (de Berg et al., Computational Geometry, 3rd ed., chapter 8).
+Uncertainty. x* is a ratio whose numerator and denominator are linear in each uncertain factor (a
+price, a rate), so it is monotonic in each factor and takes its extremes where every factor is at
+one of its bounds: all of these corners are evaluated. One factor moves all of its cost parts, of
+both contenders, together: a slower machine makes both more expensive and hardly moves x*. If the
+line in front stays cheaper at some corner, x* has no upper bound: "never" is possible. Source:
+lower envelopes of lines (de Berg et al., Computational Geometry, 3rd ed., chapter 8).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,7 @@ from tunesmith.records import BreakEvenPoint, ContenderCost, EstimateInterval, O
 from tunesmith.records.cost_report import format_volume
 
 MACHINE_SPEED = "the machine's pace"
-"""The cause that moves all machine time together."""
+"""The uncertain factor that all machine time has in common."""
 
 Bound = Literal["low", "expected", "high"]
 Scenario = Mapping[str, Bound]
@@ -44,7 +45,7 @@ EXPECTED_SCENARIO: Scenario = {}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """y = intercept + slope * x."""
+    """Monthly cost y = intercept + slope * x, in USD; x is requests per month."""
 
     intercept: float
     slope: float
@@ -53,12 +54,17 @@ class Line:
 def build_cost_line(
     cost: ContenderCost, horizon_months: float, scenario: Scenario = EXPECTED_SCENARIO, *, each_correct: bool
 ) -> Line:
-    """What it costs a month, with each cause where the corner puts it; the causes that it leaves out are expected."""
+    """The monthly cost of a contender, per correct answer if `each_correct`.
+
+    `scenario` sets uncertain factors to their low or high bound; factors it omits take their
+    expected value.
+    """
     sums = {"once": 0.0, "month": 0.0, "request": 0.0}
     for part in cost.parts:
         sums[part.per] += _get_bound(part.usd, scenario.get(part.moves_with, "expected"))
     share = _get_bound(cost.correct, scenario.get(_name_score_cause(cost), "expected")) if each_correct else 1.0
-    if share == 0:  # no right answer at any price
+    # A contender without a correct answer costs infinitely much per correct answer at every volume.
+    if share == 0:
         return Line(inf, inf)
     return Line((sums["once"] / horizon_months + sums["month"]) / share, sums["request"] / share)
 
@@ -66,25 +72,30 @@ def build_cost_line(
 def compute_lower_envelope(
     lines: Sequence[Line], is_same: Callable[[int, int], bool] = lambda a, b: False
 ) -> list[tuple[int, float]]:
-    """Which line is lowest from which x >= 0 on. Of lines that are equal from there on, the first.
+    """(index, x) for each line of the lower envelope: line `index` is the lowest from x >= 0 on;
+    the first of equal lines.
 
-    No step leads from one line to another whose slope `is_same`, by their numbers.
+    `is_same(i, j)` marks pairs of lines whose slopes are too close to distinguish: no step leads
+    from one to the other.
     """
     lowest = min(range(len(lines)), key=lambda i: (lines[i].intercept, lines[i].slope))
     steps, at = [(lowest, 0.0)], 0.0
     while True:
         here = lines[lowest]
+        # Right of the current x only a line with a smaller slope can become the lowest.
         flatter = [i for i, line in enumerate(lines) if line.slope < here.slope and not is_same(lowest, i)]
         if not flatter:
             return steps
         at, _, lowest = min((max(at, intersect_lines(here, lines[i])), lines[i].slope, i) for i in flatter)
-        if at == inf:  # slopes that differ by less than a number can tell
+        if at == inf:  # slopes so close that the crossing overflows a float
             return steps
         steps.append((lowest, at))
 
 
 def intersect_lines(before: Line, after: Line) -> float:
-    """From which x on `after` does not cost more; infinity where that never comes."""
+    """The smallest x >= 0 from which on `after` costs no more than `before`; infinity if there is
+    none.
+    """
     rise, gain = after.intercept - before.intercept, before.slope - after.slope
     if rise <= 0 and gain >= 0:
         return 0.0
@@ -99,10 +110,11 @@ def find_break_even_points(
     each_correct: bool = False,
     uncertainty: float = 0.0,
 ) -> tuple[BreakEvenPoint, ...]:
-    """Which of these is cheapest from which volume on; simplest first among equals, so give them in that order.
+    """The contender that is cheapest from which volume on, with a sentence for each step.
 
-    `uncertainty` is that of the machine's rates, relative: requests that differ by less are not told apart.
-    Those whose cost is not known, and for `each_correct` those that answer nothing right, must be left out before.
+    Pass the contenders simplest first: the first of equals is taken. `uncertainty` is the relative
+    uncertainty of the machine's rates: costs per request that differ by less count as equal. Leave
+    out contenders whose cost is unknown and, for `each_correct`, those without a correct answer.
     """
     if not contenders:
         return ()
@@ -112,6 +124,8 @@ def find_break_even_points(
         both = (contenders[a], contenders[b])
         return have_equal_request_cost(both, (lines[a].slope, lines[b].slope), uncertainty)
 
+    # The envelope starts at x = 0: the first entry is the contender that is cheapest at few
+    # requests.
     (first, _), *later = compute_lower_envelope(lines, is_same)
     before, start = contenders[first], OpenInterval(low=0.0, expected=0.0, high=0.0)
     unit = "requests in all" if is_once else "requests a month"
@@ -140,7 +154,9 @@ def find_break_even_points(
 
 
 def have_equal_request_cost(both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float) -> bool:
-    """Whether requests of both are machine time, and what each costs differs by less than that time is known."""
+    """Whether both requests cost machine time only and differ by less than the uncertainty of the
+    machine's rates.
+    """
     causes = {part.moves_with for one in both for part in one.parts if part.per == "request"}
     return causes == {MACHINE_SPEED} and abs(each[0] - each[1]) <= uncertainty * max(each)
 
@@ -148,11 +164,15 @@ def have_equal_request_cost(both: Sequence[ContenderCost], each: tuple[float, fl
 def compute_crossing_interval(
     before: ContenderCost, after: ContenderCost, horizon_months: float, at: float, *, each_correct: bool
 ) -> OpenInterval:
-    """Where `after` becomes the cheaper of the two: expected `at`, and the extremes over all corners."""
+    """Requests from which on `after` is cheaper than `before`: expected value `at`, and the
+    extremes over all corners.
+    """
     scores = {_name_score_cause(before), _name_score_cause(after)} if each_correct else set()
     causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""} | scores)
     ends: tuple[Bound, Bound] = ("low", "high")
     found = [at]
+    # 2^k corners; k is small: a pair shares the machine's speed, and only a few prices have
+    # intervals.
     for places in product(ends, repeat=len(causes)):
         corner = dict(zip(causes, places, strict=True))
         found.append(
@@ -166,7 +186,7 @@ def compute_crossing_interval(
 
 
 def _name_score_cause(one: ContenderCost) -> str:
-    """The cause that makes its share of right answers uncertain."""
+    """The uncertain factor behind this contender's fraction of correct answers."""
     return f"the score of {one.name}"
 
 
@@ -179,7 +199,7 @@ def _format_cheaper(how: str, name: str, each_correct: bool) -> str:
 
 
 def _format_volume_interval(requests: OpenInterval, unit: str) -> str:
-    """`about 12,000 requests a month (8,200 to 31,000)`."""
+    """For example `about 12,000 requests a month (8,200 to 31,000)`."""
     low, high = format_volume(requests.low), None if requests.high is None else format_volume(requests.high)
     doubt = f" (perhaps {low}, perhaps never)" if high is None else f" ({low} to {high})" if low != high else ""
     return f"about {format_volume(requests.expected or 0.0)} {unit}{doubt}"

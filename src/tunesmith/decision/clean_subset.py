@@ -1,9 +1,11 @@
-"""The evaluation without the test examples that something in training resembles, from the record alone.
+"""The evaluation without the contaminated test examples, derived from the stored record alone.
 
-The record keeps each contender's clean score but no clean comparisons. They are reckoned: the difference is that of the
-clean scores, and its interval is the whole one, moved there and widened by sqrt(n / clean n), as if the clean examples
-were spread like all of them. Where answers failed, two clean scores may be over different examples and their difference
-is off by as much. Whoever wants it exact evaluates the clean examples from the stored answers.
+The record keeps each contender's clean score but no clean comparisons, so these are approximated:
+the difference is that of the clean scores; its interval is the one over all examples, shifted there
+and widened by sqrt(n / clean n), which assumes that the clean examples have the same variance as
+all of them. If some answers failed, the two clean scores may cover different examples, and the
+difference is off by as much. For an exact result evaluate the clean examples from the stored
+answers.
 """
 
 from math import sqrt
@@ -13,7 +15,9 @@ from tunesmith.records import Comparison, Contender, Evaluation
 
 
 def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
-    """The same contenders on the clean examples; None where nothing leaked, or no clean score was kept."""
+    """The same contenders on the clean examples; None if nothing leaked or no clean score was
+    stored.
+    """
     metric, leaked = evaluation.metric, set(evaluation.leaked)
     kept = tuple(example for example in evaluation.examples if example not in leaked)
     if not leaked or not any(one.clean for one in evaluation.contenders):
@@ -30,15 +34,22 @@ def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
 
 
 def _keep_clean_score(contender: Contender, metric: str) -> Contender:
-    """One without a clean score has none at all, and is out."""
+    """The contender with its clean score as its only score; without a clean score it has none and
+    is disqualified.
+    """
     metrics = {} if contender.clean is None else {metric: contender.clean}
     return contender.model_copy(update={"metrics": metrics, "clean": None})
 
 
 def _rescale_comparison(whole: Comparison, a: Contender, b: Contender, fraction: float) -> Comparison:
+    """The comparison a - b shifted to the clean scores, with its interval widened; `fraction` =
+    clean n / n.
+    """
     difference = a.metrics[whole.metric].value - b.metrics[whole.metric].value
     low = difference - (whole.difference - whole.low) / sqrt(fraction)
     high = difference + (whole.high - whole.difference) / sqrt(fraction)
+    # The half of the interval on the side of zero: bootstrap and score intervals are asymmetric,
+    # and only this half decides significance.
     towards_zero = difference - low if difference > 0 else high - difference
     normal = NormalDist()
     errors = normal.inv_cdf(0.975) * abs(difference) / towards_zero if towards_zero > 0 else 0.0

@@ -1,9 +1,10 @@
-"""What was said about the circumstances, and how much it may change.
+"""The usage context that the user described, and how much it may influence the verdict.
 
-Where the data may go and how long users wait are limits: they rule contenders out (`bar.py`). The others *lean*: they
-settle what the data leave open and never overturn what the data prove (docs/decisions/015).
+Where the data may go and how long users will wait are limits: they disqualify contenders
+(`requirements.py`). The other answers are *preferences*: they settle what the data leave open and
+never overturn what the data show (docs/decisions/015).
 
-| said                            | leans against                 | because                                            |
+| the user's answer               | speaks against                | because                                            |
 |---------------------------------|-------------------------------|----------------------------------------------------|
 | the task changes weekly, daily  | fine-tune, fine-tune+rag      | each change means tuning again                     |
 | the facts change weekly, daily  | fine-tune                     | a tuned model keeps the facts it was trained on    |
@@ -30,7 +31,9 @@ DECISIVE_ANSWERS: Mapping[tuple[str, str], str] = {
     ("facts_change", "daily"): "the facts change every day",
     ("used", "once"): "it is used only once",
 }
-"""Answers that lean; what one of them would settle is said where nothing is known and the data cannot tell."""
+"""Answers that act as preferences. If one is missing and the data are inconclusive, the report
+states the verdict that the answer would lead to.
+"""
 
 
 EMPTY_CONTEXT = UsageContext()
@@ -38,7 +41,9 @@ EMPTY_CONTEXT = UsageContext()
 
 @dataclass(frozen=True, slots=True)
 class ContextPreference:
-    """A circumstance that speaks against verdicts and for another: two halves of a sentence."""
+    """A preference against some verdicts, with the two halves of its sentence: `reason`, and what
+    it favors.
+    """
 
     against: frozenset[Verdict]
     reason: str
@@ -46,7 +51,7 @@ class ContextPreference:
 
 
 def list_context_preferences(usage_context: UsageContext) -> list[ContextPreference]:
-    """By the table above."""
+    """The preferences that follow from the usage context, by the table at the top of this module."""
     found = []
     if usage_context.task_changes in ("weekly", "daily"):
         because = f"the task changes {usage_context.task_changes}, and each change means tuning again"
@@ -71,12 +76,14 @@ def _has_setup(kind: ContenderKind) -> bool:
 
 
 def find_disfavored_verdicts(usage_context: UsageContext) -> frozenset[Verdict]:
-    """The verdicts that something leans against."""
+    """All verdicts that at least one preference speaks against."""
     return frozenset().union(*(leaning.against for leaning in list_context_preferences(usage_context)))
 
 
 def list_missing_context(usage_context: UsageContext, requirements: Requirements) -> list[str]:
-    """What nobody said, in words. A limit of the bar on the wait says how long users wait."""
+    """Descriptions of the missing answers. A `max_latency_seconds` requirement also answers how
+    long users will wait.
+    """
     missing = [name for name in CONTEXT_DESCRIPTIONS if getattr(usage_context, name) is None]
     if requirements.max_latency_seconds is not None and "longest_wait_seconds" in missing:
         missing.remove("longest_wait_seconds")

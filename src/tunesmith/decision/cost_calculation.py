@@ -1,24 +1,26 @@
-"""What each contender costs: once, a month, a request, and for each thousand answers that are right.
+"""The costs of each contender: once, per month, per request, and per 1,000 correct answers.
 
-    1,000 requests          what the evaluation measured: machine time at its hourly price, or a provider's tokens
-    1,000 right answers     cost of 1,000 requests / share answered right; the interval is that of the score
+    1,000 requests          as measured in the evaluation: machine time at its hourly price, or a provider's tokens
+    1,000 correct answers   cost of 1,000 requests / fraction answered correctly; the interval is that of the score
     once                    data + tuning + search + evaluation + judge
-    a month                 requests * cost of one + hosting + upkeep
-    upkeep                  what is done again at each change of the task within the horizon H, the first time left out:
+    a month                 requests * cost per request + hosting + upkeep
+    upkeep                  what is repeated at each change of the task within the horizon H, without the first time:
                             tuning, search, evaluation, some new examples, times max(0, 1 / months between - 1 / H)
 
-Who pays what. Everybody pays for the evaluation and the test examples: without them nobody would know. Train examples
-are paid by what learns from them or looks them up (tuned models, RAG over examples); a prompt with a few fixed shots
-needs next to none of them, one with retrieved shots all: that doubt is its range. Hosting is a tuned model's.
-An answer that failed is paid for and is not right.
+Who pays for what. Every contender pays for the evaluation and the test examples: without them no
+comparison exists. Training examples are paid for by the contenders that learn from them or retrieve
+them (tuned models, RAG over examples); a few-shot prompt with fixed shots needs next to none, one
+with retrieved shots needs all: its interval spans this range. Hosting is charged to tuned models
+only. An answer that failed is paid for and is not correct.
 
-Uncertainty. What was spent is known. A request answered here costs what its tokens take in full batches
-(`evaluation/machine_time.py`), times `PACE` on other days, and up to what it takes when requests come one at a time (as
-many times more as a single request took in the median), where that is more. Where other programs used the machine
-during the run, the share w of the time that was spent waiting for a core widens `PACE` by 1 - w at both ends: an idle
-machine takes less, and nobody knows how busy the next one is. A provider's request is
-known as well as the mean number of its tokens is (95 % interval over the test answers). How often the answers are right
-is as sure as the score, each contender's on its own.
+Uncertainty. What was spent is known. A request on this machine costs what its tokens take in full
+batches (`evaluation/machine_time.py`), times `SPEED_FACTORS` for the variation between days, and at
+the high end what it takes when requests come one at a time (the median ratio of single to batched
+requests), if that is more. If other programs used the machine during the run, the fraction w of the
+time spent waiting for a core widens `SPEED_FACTORS` by 1 - w at both ends: an idle machine takes
+less, and how busy the next one is remains unknown. The uncertainty of a provider's request is that
+of the mean number of its tokens (95 % interval over the test answers). The uncertainty of the
+fraction of correct answers is that of the score, separate for each contender.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,13 +55,17 @@ from tunesmith.records.quantity import format_metric_name, format_usd
 from tunesmith.records.training_estimate import make_point_interval, scale_interval
 
 HORIZON_MONTHS = 12.0
-"""Over how long what is paid once is spread: a year, as budgets are, and few base models are kept for longer."""
+"""Months over which one-time costs are spread: one year, the usual budget period; few base models
+are used for longer.
+"""
 
 HOURS_PER_MONTH = 730.0
+"""Hours in an average month (8,760 / 12)."""
 
 SPEED_FACTORS = (0.8, 1.4)
-"""How the pace of a machine varies between a measurement and later days: the spread that estimates of the whole model
-start with (docs/decisions/080)."""
+"""Low and high factor between the machine's measured speed and that of other days: the prior of the
+cost estimates (docs/decisions/080).
+"""
 
 MONTHS_BY_FREQUENCY: Mapping[Frequency, float] = {
     "never": inf,
@@ -70,21 +76,28 @@ MONTHS_BY_FREQUENCY: Mapping[Frequency, float] = {
 }
 
 DEFAULT_MONTHS_BETWEEN_CHANGES = (inf, 12.0, 3.0)
-"""Months between two changes of a task of which nobody said how often it changes: at most, expected, at least."""
+"""Months between two changes of a task if the user did not state how often it changes: maximum,
+expected, minimum.
+"""
 
 NEW_EXAMPLE_FRACTIONS = (0.0, 0.5, 1.0)
-"""The share of the examples that is made anew when the task has changed: low, expected, high; our rule."""
+"""Fraction of the examples that is replaced when the task has changed: low, expected, high; our own
+assumption.
+"""
 
 MACHINE_PRICE_NOTE = (
     "two rented cores with 4 GB cost 0.067 to 0.12 USD an hour "
     "(https://huggingface.co/docs/inference-endpoints/support/pricing, read in November 2026)"
 )
-"""Why `machine_usd_per_hour` is 0.10 where nobody sets it. A machine of one's own costs less: power and wear."""
+"""Why `machine_usd_per_hour` defaults to 0.10. A machine of one's own costs less: power and wear.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _CostInputs:
-    """All that the pieces are made from; `evaluation_usd` is what asking all contenders cost."""
+    """The inputs of all cost parts; `evaluation_usd` is the cost of running all contenders on the
+    test set.
+    """
 
     evaluation: Evaluation
     recipe: Recipe
@@ -113,16 +126,20 @@ def build_cost_report(
     answers: Mapping[str, Sequence[Answer]] | None = None,
     winner: str | None = None,
 ) -> CostReport:
-    """The costs of every contender, who is cheapest from which volume on, and what was foreseen against what came.
+    """The costs of every contender, the break-even volumes, and the estimate compared with the
+    actual cost.
 
-    `data_examples` counts all sides of the split; `evaluation_seconds` is wall time of asking all contenders,
-    `decision_seconds` what choices, asking, tuning, general ability and judging took together. `judge_usd` is what
-    judging cost, `judge_usd_charged` as much of it as a provider charged. `answers` by contender tell how sure the
-    tokens of a request are. `foreseen` was made before tuning. What is shown to be worse than the
-    `winner` is not compared: nobody asks from when on a worse answer is cheaper.
+    `data_examples` counts all splits. `evaluation_seconds` is the wall time of running all
+    contenders; `decision_seconds` is the total for prompt choices, evaluation, tuning, general
+    ability and judging. `judge_usd` is the cost of judging, `judge_usd_charged` the part that a
+    provider charged. `answers`, by contender, give the uncertainty of the tokens per request.
+    `estimate` was made before tuning. Contenders that are significantly worse than the `winner` are
+    excluded from the break-even comparison, because a break-even volume for a worse answer is of no
+    use.
     """
     hourly = evaluation.machine_usd_per_hour
     tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
+    # Machine time is already in the wall time of the evaluation; only providers' charges are added.
     charged = sum(_compute_evaluation_usd(one, evaluation) for one in evaluation.contenders if one.token_price)
     evaluation_usd = evaluation_seconds * hourly / 3600 + charged
     bill = _CostInputs(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
@@ -134,10 +151,13 @@ def build_cost_report(
     uncertainty = machine.uncertainty if machine else 0.0
     circumstances = recipe.circumstances
     is_once = circumstances.used == "once"
+    # With a horizon of one month "per month" and "once" are the same, so x counts total requests.
     horizon = 1.0 if is_once else HORIZON_MONTHS
     right = [one for one in compared if one.correct.expected > 0]
     spent = {"tuning_usd": tuning_usd} if tuning else {}
     if decision_seconds is not None:
+        # The setup's own machine time is inside decision_seconds; what remains was charged by
+        # providers.
         for_choices = sum(one.setup_usd - one.setup_seconds * hourly / 3600 for one in evaluation.contenders)
         for_tuning = tuning.usd_charged if tuning else 0.0
         providers = charged + max(0.0, for_choices) + for_tuning + judge_usd_charged
@@ -185,10 +205,13 @@ def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCos
 
 
 def _exclude_if_worse(cost: ContenderCost, evaluation: Evaluation, winner: str | None) -> ContenderCost:
-    """Not compared where the paired difference to the winner excludes that it is as good."""
+    """The cost, marked as excluded if the paired difference to the winner has the contender
+    significantly worse.
+    """
     if winner is None or cost.excluded is not None:
         return cost
     for pair in evaluation.comparisons:
+        # A comparison is stored once, in either order.
         is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
         is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
         if pair.metric == evaluation.metric and is_worse:
@@ -197,7 +220,7 @@ def _exclude_if_worse(cost: ContenderCost, evaluation: Evaluation, winner: str |
 
 
 def _estimate_correct_rate(one: Contender, inputs: _CostInputs) -> EstimateInterval:
-    """Of all requests, failed ones included."""
+    """Fraction of all requests answered correctly; failed requests count as not correct."""
     score = one.metrics.get(inputs.evaluation.metric)
     if score is None:
         return make_point_interval(0.0)
@@ -211,7 +234,9 @@ def _compute_answer_rate(score: Quantity) -> float:
 
 
 def _compute_cost_per_correct(usd_per_1000: float, score: Quantity | None) -> OpenInterval | None:
-    """Cost over score: the better the score may be, the cheaper the right answer. No end where it may be 0."""
+    """USD per 1,000 correct answers: cost / score, so the upper bound of the score gives the lower
+    bound of the cost. No upper bound if the score may be 0.
+    """
     if score is None or score.n == 0:
         return None
     cheap, middle, dear = (
@@ -222,6 +247,9 @@ def _compute_cost_per_correct(usd_per_1000: float, score: Quantity | None) -> Op
 
 
 def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
+    """USD per request with its interval: as charged, by machine time, or by the mean tokens of a
+    provider's requests.
+    """
     expected = one.usd_per_1000 / 1000
     if one.usage is not None and one.usage.usd_charged is not None:
         return CostPart(what="inference", per="request", usd=make_point_interval(expected))
@@ -242,10 +270,11 @@ def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
 
 
 def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
-    """By which factors machine time may differ: on other days, alone instead of in batches, on a machine less busy.
+    """Low and high factor on measured machine time: other days, single requests instead of batches,
+    a less busy machine.
 
-    One pair for all contenders: single requests take so many times more in the median, and how busy the machine was
-    while one of them was asked says nothing of that one.
+    One pair for all contenders: the ratio for single requests is a median over them, because how
+    busy the machine was while one contender ran is not a property of that contender.
     """
     waiting = evaluation.machine.waiting if evaluation.machine else None
     idle = 1 - (waiting or 0.0)
@@ -259,7 +288,9 @@ def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
 
 
 def _compute_mean_interval(values: Sequence[float]) -> EstimateInterval:
-    """The mean and its 95 % interval by Student's t; a cost has no upper end as a score has."""
+    """The mean and its 95 % interval by Student's t, cut off at 0; unlike a score, a cost has no
+    upper bound.
+    """
     mean, error = float(np.mean(values)), float(stats.sem(values))
     half = error * float(stats.t.ppf(0.975, len(values) - 1))
     return EstimateInterval(low=max(0.0, mean - half), expected=mean, high=mean + half)
@@ -290,7 +321,7 @@ def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
 
 
 def _estimate_examples(one: Contender, inputs: _CostInputs) -> EstimateInterval:
-    """How many examples this contender needs, those of the test included."""
+    """Number of examples this contender needs, the test examples included."""
     everything, tests = float(inputs.data_examples), float(min(inputs.test_examples, inputs.data_examples))
     needed = one.traits.examples_needed
     looks_up_examples = needed == "unless documents" and inputs.recipe.retrieval.documents is None
@@ -300,23 +331,28 @@ def _estimate_examples(one: Contender, inputs: _CostInputs) -> EstimateInterval:
 
 
 def _compute_search_usd(one: Contender, inputs: _CostInputs) -> float:
-    """Setting up, less the tuning in it: choosing a prompt, building an index."""
+    """USD of the setup without the tuning in it: choosing a prompt, building an index."""
     return max(0.0, one.setup_usd - inputs.tuning_usd) if one.traits.is_trained else one.setup_usd
 
 
 def _compute_evaluation_usd(one: Contender, evaluation: Evaluation) -> float:
-    """What a provider charges for single requests, by which the wait is measured, is in it."""
+    """USD of running the contender on the test set, including a provider's charge for the single
+    requests that measure latency.
+    """
     requests = one.usage.requests if one.token_price and one.usage else len(evaluation.examples)
     return one.usd_per_1000 / 1000 * requests
 
 
 def _estimate_upkeep(one: Contender, inputs: _CostInputs) -> EstimateInterval:
-    """Tuning, search and asking again, and some of the examples made anew; the first time is what is paid once."""
+    """USD per month for repeating tuning, search and evaluation and replacing some examples; the
+    first time is a one-time cost.
+    """
     judged = inputs.judge_usd / len(inputs.evaluation.contenders)
     again = _compute_search_usd(one, inputs) + _compute_evaluation_usd(one, inputs.evaluation) + judged
     again += inputs.tuning_usd if one.traits.is_trained else 0.0
     examples = _estimate_examples(one, inputs).expected * inputs.recipe.cost.usd_per_example
     low, expected, high = (
+        # 1 / H is the first setup within the horizon, which is already counted as a one-time cost.
         (again + share * examples) * max(0.0, 1 / months - 1 / HORIZON_MONTHS)
         for share, months in zip(
             NEW_EXAMPLE_FRACTIONS, estimate_months_between_changes(one.kind, inputs.recipe), strict=True
@@ -326,9 +362,10 @@ def _estimate_upkeep(one: Contender, inputs: _CostInputs) -> EstimateInterval:
 
 
 def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, float, float]:
-    """Months from one setting up to the next: at most, expected, at least; infinity for never.
+    """Months between two setups: maximum, expected, minimum; infinity for never.
 
-    Facts that change speak against what has learned them, if it has: a doubt of the tuned model and of the index alone.
+    Changing facts shorten the minimum of the contenders that have learned or indexed them (kinds
+    "tuned" and "rag").
     """
     said = recipe.circumstances
     if said.used == "once":
@@ -345,7 +382,7 @@ def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, f
 
 
 def _compare_predictions(estimate: Estimate | None, spent: Mapping[str, float]) -> tuple[CostPrediction, ...]:
-    """What was foreseen beside what was spent."""
+    """The estimate compared with the actual cost, for each of tuning and the whole decision."""
     if estimate is None:
         return ()
     expected = {"tuning_usd": estimate.usd, "decide_usd": estimate.decide_usd}

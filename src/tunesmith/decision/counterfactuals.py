@@ -1,6 +1,8 @@
-"""When the data cannot tell: which answer of the user would settle it at once, without one more example.
+"""If the data are inconclusive: which answer of the user would settle the verdict without any
+further example.
 
-Each candidate answer is tried by the rules themselves; only those that lead to a verdict are said.
+Each candidate answer is tried by applying the rules to it; only those that lead to a verdict are
+reported.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +19,9 @@ RuleFunction = Callable[[VerdictInput], RuleResult]
 
 
 def find_decisive_answers(result: RuleResult, inputs: VerdictInput, judge: RuleFunction) -> list[str]:
-    """Sentences, each with the key to set and the verdict that follows; none where the verdict stands."""
+    """Sentences, each with the recipe key to set and the verdict that follows; empty if the verdict
+    is already settled.
+    """
     if result.verdict != "cannot tell":
         return []
     sentences = []
@@ -29,13 +33,19 @@ def find_decisive_answers(result: RuleResult, inputs: VerdictInput, judge: RuleF
 
 
 def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tuple[str, VerdictInput]]:
+    """(condition, input) for each change of the requirements or of the usage context that may
+    settle the verdict.
+    """
     bar, circumstances = inputs.requirements, inputs.usage_context
     if result.open_comparisons:
+        # Rounded up to a whole point: a `min_gain` of exactly the measured difference would still
+        # be open.
         gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
         if 0 < gain < 1:
             condition = f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"
             yield condition, replace(inputs, requirements=bar.model_copy(update={"min_gain": gain}))
     if result.best is not None and not has_proven_min_score(inputs.get_score(result.best), bar):
+        # Rounded down, so that the lower bound of the interval still reaches it.
         least = floor(100 * inputs.get_score(result.best).low) / 100
         condition = f"If {format_percent(least)} are enough for you (bar.min_score={least:g})"
         yield condition, replace(inputs, requirements=bar.model_copy(update={"min_score": least}))

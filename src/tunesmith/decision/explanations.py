@@ -1,8 +1,8 @@
-"""The verdict in sentences that a manager understands, each with its numbers.
+"""The verdict in sentences for decision makers, each with its numbers.
 
-Scores lie in [0, 1] and are told as percentages, differences as points. A sentence names metric, value, 95 % interval
-and n, so that nobody has to take it on trust. Where several contenders of one kind face the winner, the strongest of
-them is told about and the others are counted.
+Scores in [0, 1] are shown as percentages, differences as percentage points. A sentence states
+metric, value, 95 % interval and n, so that it can be checked. If several contenders of one kind
+compete with the winner, the sentence describes the strongest of them and counts the others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,12 +48,15 @@ from tunesmith.records.quantity import (
 )
 
 MAX_CONTAMINATED_FRACTION = 0.1
-"""The share of the test examples that may leak before strictness refuses it: the share of the train examples up to
-which they are taken out instead (`data/contamination.py`)."""
+"""Fraction of the test examples that may be contaminated before a strict run refuses the result;
+the same fraction of training examples up to which `data/contamination.py` removes them instead.
+"""
 
 
 def explain_verdict(result: RuleResult, inputs: VerdictInput, decisive_answers: Sequence[str]) -> Iterator[str]:
-    """Why this verdict and no other; `settling` are the answers of the user that would settle what cannot be told."""
+    """Why this verdict and no other; `decisive_answers` are the user's answers that would settle an
+    inconclusive one.
+    """
     if result.verdict == "cannot tell" and result.best is not None:
         yield from _explain_inconclusive(result, result.best, inputs)
         yield from decisive_answers
@@ -67,9 +70,10 @@ def explain_verdict(result: RuleResult, inputs: VerdictInput, decisive_answers: 
 
 
 def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: VerdictInput) -> Iterator[str]:
-    """What a strict run refuses: it does not change the verdict, and nobody should miss it.
+    """What a strict run refuses: warnings do not change the verdict, but must be visible.
 
-    The budget of forgetting is held against the estimate itself: it is a limit, so doubt counts against the tuning.
+    `max_forgetting` is compared with the point estimate of the drop, not with its interval: it is a
+    limit, so uncertainty counts against tuning.
     """
     if inputs.training_length is not None and inputs.undertuned and result.verdict not in list_trained_verdicts():
         yield (
@@ -106,7 +110,9 @@ def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: Verdi
 
 
 def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput) -> Iterator[str]:
-    """Why this one: its score, whom it passes over, and why nothing more elaborate takes its place."""
+    """Why this contender: its score, the simpler ones it beats, and why no more elaborate one takes
+    its place.
+    """
     metric, score, bar = format_metric_name(inputs.evaluation.metric), inputs.get_score(winner), inputs.requirements
     asked = (
         f", which reaches the {format_percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
@@ -140,7 +146,11 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
 def select_strongest(
     comparisons: Sequence[PairwiseComparison], winner: Contender, inputs: VerdictInput
 ) -> list[tuple[PairwiseComparison, int]]:
-    """For each kind that the winner faced, from simple to dear: the duel to tell about, and how many are left out."""
+    """For each kind that competed with the winner, simplest first: the comparison to describe, and
+    how many are left out.
+    """
+    # A kind may stand on both sides of the winner, simpler and costlier by running cost: two
+    # groups.
     by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
     for duel in comparisons:
         is_dearer = duel.simpler is winner
@@ -153,7 +163,7 @@ def select_strongest(
 
 
 def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictInput) -> Iterator[str]:
-    """What the data cannot separate, and how much more of it would."""
+    """What the data cannot separate, and how many more examples would."""
     score, bar = inputs.get_score(best), inputs.requirements
     metric = format_metric_name(inputs.evaluation.metric)
     short = [duel for duel in result.open_comparisons if duel.outcome == "short"]
@@ -174,7 +184,7 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
         yield _describe_underpowered(duel, inputs) if duel.outcome == "blind" else _describe_possible_gain(duel, inputs)
     n = len(inputs.evaluation.examples)
     if best.name in inputs.undertuned or (not others and has_proven_min_score(score, bar)):
-        return  # time settles it, not examples
+        return  # more tuning would settle it, not more examples
     if result.required_n is None:
         yield (
             "No number of test examples that would settle it can be promised: what was measured lies too close to "
@@ -186,8 +196,9 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
 
 
 def _explain_undertuning(inputs: VerdictInput) -> str:
-    """Why a tuned model proves nothing here, and how long it would take to know."""
-    assert inputs.training_length is not None  # nothing else makes a tuning short
+    """Why a model that was tuned too little proves nothing, and how many minutes of tuning would."""
+    # only a known training length makes a model undertuned
+    assert inputs.training_length is not None
     return (
         "Whether fine-tuning would be better cannot be told: the model was tuned for "
         f"{explain_short_training(inputs.training_length)}, and its scores are those of the time "
@@ -196,13 +207,13 @@ def _explain_undertuning(inputs: VerdictInput) -> str:
 
 
 def _format_minutes(training: TrainingLength) -> str:
-    """` 3 passes need about 12 min (--minutes 12).`, or nothing."""
+    """For example ` 3 passes need about 12 min (--minutes 12).`; empty if the time is unknown."""
     told = format_needed_minutes(training)
     return f" {told}." if told else ""
 
 
 def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
-    """Why nothing here should be used. Why each one is out stands in `_describe_others`."""
+    """Why no contender should be used. `_describe_others` gives the reason for each one."""
     metric = inputs.evaluation.metric
     scored = [one for one in result.ranking if metric in one.metrics and inputs.get_score(one).n]
     if not scored:
@@ -226,7 +237,7 @@ def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
 
 
 def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
-    """What is true of every contender: who is out and why, and answers that are missing."""
+    """For all contenders: which are disqualified and why, and how many answers are missing."""
     metric = inputs.evaluation.metric
     for contender in result.ranking:
         reason = inputs.find_disqualification(contender)
@@ -246,10 +257,14 @@ def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
 
 
 def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
-    """Time and cost per 1,000 requests of the winner and of the cheapest of each other kind, and a month's cost."""
+    """Time and cost per 1,000 requests of the winner and of the cheapest of every other kind, and
+    the monthly cost.
+    """
     unknown = [
         one for one in result.ranking if one.usd_per_1000_or_none is None and one.seconds_per_request_or_none is None
     ]
+    # The ranking runs from cheap to expensive within a kind, so in reverse the cheapest is written
+    # last.
     cheapest = {one.kind: one for one in reversed(result.ranking) if one not in unknown}
     if result.winner is not None and result.winner not in unknown:
         cheapest[result.winner.kind] = result.winner
@@ -272,17 +287,17 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
 
 
 def _format_contender_cost(contender: Contender, prices: Sequence[float], inputs: VerdictInput) -> str:
-    """`tuned 42 s, $0.0012`, with what is not known said so."""
+    """For example `tuned 42 s, $0.0012`; unknown values are stated as unknown."""
     seconds, cost = estimate_request_seconds(contender, inputs.evaluation), contender.usd_per_1000_or_none
     time = "a time that is not known" if seconds is None else format_duration(1000 * seconds)
     return f"{contender.name} {time}, {'a cost that is not known' if cost is None else format_usd(cost, prices)}"
 
 
 def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
-    """What was said and does not contradict the verdict, and once, what nobody said."""
+    """The preferences that agree with the verdict, and one line with the answers that are missing."""
     for leaning in list_context_preferences(inputs.usage_context):
         if result.verdict in leaning.against:
-            continue  # a warning says it
+            continue  # `list_warnings` reports it
         unsettled = [
             duel for duel in result.comparisons
             if duel.simpler is result.winner and duel.outcome == "open"
@@ -299,7 +314,7 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
 
 
 def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, inputs: VerdictInput) -> str:
-    """Why the simpler contender of this duel is passed over, by the winner of it or for another reason."""
+    """Why the simpler contender of this comparison loses, to this winner or for another reason."""
     simpler, metric, bar = comparison.simpler, format_metric_name(inputs.evaluation.metric), inputs.requirements
     its = [one for one in result.comparisons if one.simpler is simpler]
     beaten_by = next((one for one in (comparison, *its) if one.outcome == "beaten"), None)
@@ -327,6 +342,7 @@ def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, input
             f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {format_gain(equal)} in "
             f"{metric}."
         )
+    # All other reasons are excluded above, so an open comparison with another verdict exists.
     doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
     return (
         f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by {format_gain(doubt)} in "
@@ -413,6 +429,6 @@ def _format_required_n(comparison: PairwiseComparison) -> str:
 
 
 def _format_drop(drop: Quantity) -> str:
-    """`3.1 points (95 % interval 0.2 to 6.0, n = 200)`."""
+    """For example `3.1 points (95 % interval 0.2 to 6.0, n = 200)`."""
     span = f"95 % interval {format_points_number(drop.low)} to {format_points_number(drop.high)}"
     return f"{format_points(drop.value)} ({span}, n = {drop.n:,})"

@@ -1,7 +1,9 @@
-"""Every pair of contenders as a report shows it: p corrected as the verdict does it, and what would tell them apart.
+"""Every pair of contenders for the report: p-value corrected as in the verdict, and the examples
+that would separate them.
 
-One family for all of them, that of the verdict (`duel.py`): a simpler contender against all more elaborate ones of
-other verdicts. Without a threshold: the tables ask whether there is a difference at all.
+The families of comparisons are those of the verdict (`pairwise_comparison.py`): a simpler contender
+against all costlier ones with other verdicts. Without a `min_gain`: the table shows whether there
+is any difference.
 """
 
 from tunesmith.decision.pairwise_comparison import ALPHA, compare_all_pairs
@@ -10,10 +12,13 @@ from tunesmith.records import Evaluation, PairSummary, Requirements
 
 
 def build_pair_table(evaluation: Evaluation) -> tuple[PairSummary, ...]:
-    """One for each two contenders that were compared with all others; the simpler one is `b`."""
+    """One row per pair of contenders that were both compared with all others; `b` is the simpler
+    one.
+    """
     metric = evaluation.metric
     compared = {frozenset((one.a, one.b)) for one in evaluation.comparisons if one.metric == metric}
     pool = [one for one in sorted(evaluation.contenders, key=compute_simplicity_key) if metric in one.metrics]
+    # `compare_all_pairs` raises for a pair that was not compared; imported records may lack some.
     pool = [one for one in pool if all(o is one or frozenset((o.name, one.name)) in compared for o in pool)]
     return tuple(
         PairSummary(

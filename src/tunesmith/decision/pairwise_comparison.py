@@ -1,18 +1,22 @@
-"""A dearer contender against a simpler one: the paired difference, how it came out, and what would settle it.
+"""A costlier contender against a simpler one: the paired difference, its outcome, and what would
+settle it.
 
-**Luck among several.** A simpler contender is passed over when any dearer one beats it, so every dearer one is another
-chance to be unlucky. The duels of one simpler contender with all contenders of dearer verdicts are therefore one family
-and share one 5 % error (Holm 1979). The families of different simpler contenders need no common correction: a verdict
-only passes to a dearer one when *all* the simpler ones are passed over, and the intersection of events is no likelier
-than the unlikeliest of them (Berger 1982, intersection-union tests). Two contenders of the same verdict are compared
-without correction: whichever is taken, the answer is the same.
+**Multiple comparisons.** A simpler contender is rejected when any costlier one beats it, so every
+costlier one is another chance of a false rejection. The comparisons of one simpler contender with
+all contenders of costlier verdicts therefore form one family with a common error of 5 % (Holm
+1979). The families of different simpler contenders need no common correction: the verdict moves to
+a costlier one only if *all* simpler ones are rejected, and an intersection of events is no more
+likely than the least likely of them (Berger 1982, intersection-union tests). Two contenders of the
+same verdict are compared without correction: the verdict is the same for both.
 
-**Luck of one gain.** p of the comparison where the threshold t is 0. Else the distance D - t is measured in standard
-errors read off the interval, D - L = q s, with q the 97.5 % point of Student's t: p = 2 P(T > q (D - t) / (D - L)).
+**p-value of one gain.** p of the stored comparison if the threshold t is 0. Otherwise the distance
+D - t is measured in standard errors taken from the interval, D - L = q s, with q the 97.5 % point
+of Student's t: p = 2 P(T > q (D - t) / (D - L)).
 
-**Examples needed.** With z = z(1 - 0.025 / k) + 0.84 (family of k, two-sided 5 %, 80 % power) and a standard error s
-that falls with the root of n, D is told from t at about n (z s / (D - t))^2 examples; s = (high - low) / 3.92.
-Source: Cohen, Statistical Power Analysis for the Behavioral Sciences (1988), normal approximation.
+**Required examples.** With z = z(1 - 0.025 / k) + 0.84 (family of k, two-sided 5 %, 80 % power) and
+a standard error s that falls with the root of n, D is separated from t at about n (z s / (D - t))^2
+examples; s = (high - low) / 3.92. Source: Cohen, Statistical Power Analysis for the Behavioral
+Sciences (1988), normal approximation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,20 +35,24 @@ from tunesmith.errors import RecordError
 from tunesmith.records import Comparison, Contender, Evaluation, Requirements
 
 ALPHA = 0.05
+"""Two-sided error rate of a family of comparisons."""
 POWER = 0.8
+"""Statistical power that required numbers of examples are computed for."""
 
 MIN_COST_BUCKET = -1000
-"""Of what costs nothing, or nobody knows what: before every number."""
+"""The bucket of a cost that is zero or unknown: before all others."""
 
 Outcome = Literal["beaten", "short", "open", "blind", "held"]
 
 
 @dataclass(frozen=True, slots=True)
 class PairwiseComparison:
-    """What `dearer` could show against `simpler`. `gain` is dearer - simpler, so a positive one speaks for dearer.
+    """`costlier` compared with `simpler`. `gain` is costlier - simpler: a positive difference
+    favors the costlier one.
 
-    `luck` is the chance of so large a gain over `min_gain` where there is none, corrected for the `rivals` of its
-    family; `required_n` the examples that would settle it.
+    `p_value` is that of `gain` over `min_gain`, Holm-corrected for the `family_size` comparisons of
+    its family; `required_n` is the number of test examples that would settle it (None: already
+    settled, or not computable).
     """
 
     simpler: Contender
@@ -57,7 +65,7 @@ class PairwiseComparison:
 
     @property
     def is_between_verdicts(self) -> bool:
-        """The answer depends on it."""
+        """Whether the two contenders lead to different verdicts."""
         return self.simpler.traits.verdict != self.costlier.traits.verdict
 
 
@@ -67,10 +75,10 @@ def compare_all_pairs(
     requirements: Requirements,
     undertuned: frozenset[str] = frozenset(),
 ) -> list[PairwiseComparison]:
-    """Every two contenders of the pool, which stands from simple to dear, with their outcome; `undertuned` are the
-    names of those that were tuned too little.
+    """Every pair of the pool with its outcome; `pool` is ordered simplest first, `undertuned` names
+    the contenders that were tuned too little.
 
-    Errors: `RecordError` when two of them were not compared.
+    Errors: `RecordError` if a pair was not compared in the evaluation.
     """
     gains = _index_comparisons(evaluation)
     duels: list[PairwiseComparison] = []
@@ -82,43 +90,51 @@ def compare_all_pairs(
 
 
 def compute_cost_bucket(contender: Contender) -> int:
-    """The running cost in half powers of ten: within a step nobody is called dearer (docs/decisions/015)."""
+    """Running cost in half powers of ten; costs in one bucket count as equal (docs/decisions/015)."""
     cost = contender.usd_per_1000_or_none
     return round(2 * log10(cost)) if cost else MIN_COST_BUCKET
 
 
 def compute_p_value(gain: Comparison, threshold: float) -> float:
-    """The two-sided p value of a gain over a threshold; 1 where it does not lie above it. See the head of this file."""
+    """Two-sided p-value of a gain over a threshold, by the formula at the top of this module; 1 if
+    it does not exceed it.
+    """
     distance, below = gain.difference - threshold, gain.difference - gain.low
     if distance <= 0:
         return 1.0
     if threshold == 0 or below <= 0:
         return gain.p
-    from scipy import special  # here, so that the rules can be read without loading scipy
+    from scipy import special  # scipy is slow to import; reading a stored verdict does not need it
 
     freedom = max((gain.clusters or gain.n) - 1, 1)
     errors = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * distance / below
+    # The t approximation may fall below the exact or bootstrap p of the stored comparison; a gain
+    # over t > 0 cannot be more significant than one over 0.
     return max(gain.p, 2 * float(special.stdtr(freedom, -errors)))
 
 
 def is_underpowered(gain: Comparison) -> bool:
-    """The examples are too few for this comparison to show anything but a landslide.
+    """Whether the test examples are too few for anything but a very large difference.
 
-    Both limits are needed: graded scores that differ by almost the same on three examples have a narrow interval.
+    Both limits are needed: graded scores that differ by almost the same amount on three examples
+    have a narrow interval.
     """
     return gain.n < MIN_TEST_EXAMPLES or (gain.high - gain.low) / 2 > MAX_INTERVAL_HALF_WIDTH
 
 
 def compute_required_standard_errors(rivals: int = 1) -> float:
-    """How many standard errors a difference must measure to be told from noise (80 % power) in a family of rivals."""
+    """The distance, in standard errors, at which a difference is significant with 80 % power in a
+    family of `rivals`.
+    """
     normal = NormalDist()
     return normal.inv_cdf(1 - ALPHA / (2 * rivals)) + normal.inv_cdf(POWER)
 
 
 def estimate_required_examples(distance: float, low: float, high: float, n: int, rivals: int = 1) -> int | None:
-    """The examples at which a value that lies `distance` from its threshold is told from it; always more than `n`.
+    """The number of examples at which a value `distance` from its threshold is significantly
+    different from it; always more than `n`.
 
-    None when the value lies exactly on its threshold, or nothing was seen: no number can be promised then.
+    None if the value lies exactly on its threshold or there is no data: no number can be promised.
     """
     if distance == 0 or n == 0:
         return None
@@ -138,7 +154,7 @@ def _build_comparison(
     costlier: Contender,
     requirements: Requirements,
 ) -> PairwiseComparison:
-    """The comparison dearer - simpler, whichever way round it was recorded."""
+    """The comparison costlier - simpler, in whichever order it was stored."""
     gain = gains.get((costlier.name, simpler.name))
     if gain is None:
         other = gains.get((simpler.name, costlier.name))
@@ -159,7 +175,8 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
     if len(family) < 2:
         return list(family)
     from tunesmith.evaluation.stats.multiple_testing import (
-        holm_adjust,  # here, so that the rules can be read without loading numpy
+        # numpy and scipy are slow to import; reading a stored verdict does not need them
+        holm_adjust,
     )
 
     lucks = holm_adjust([duel.p_value for duel in family])
@@ -169,7 +186,9 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
 def _classify_outcome(
     comparison: PairwiseComparison, requirements: Requirements, metric: str, undertuned: frozenset[str]
 ) -> PairwiseComparison:
-    """By the second table of `verdict.py`."""
+    """The comparison with its outcome, by the second table of `verdict.py`; the order of the tests
+    matters.
+    """
     gain, worthwhile = comparison.gain, get_min_relevant_gain(requirements)
     if gain.low > requirements.min_gain and comparison.p_value <= ALPHA:
         return replace(comparison, outcome="beaten")
@@ -187,8 +206,10 @@ def _classify_outcome(
 
 
 def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
-    """The examples at which this gain would be told from `min_gain`: what the comparison says, where that is 0."""
+    """The number of examples at which this gain would be significantly above `min_gain`."""
     gain = comparison.gain
+    # The stored n comes from the test that produced p (McNemar, t); it holds for a single
+    # comparison and grows with the squared ratio of standard errors in a family.
     if requirements.min_gain == 0 and gain.needed_n is not None:
         return max(
             ceil(
@@ -203,7 +224,9 @@ def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requireme
 
 
 def _estimate_n_to_detect(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
-    """The examples at which a gain worth waiting for would be told from what was measured, or from none."""
+    """The number of examples at which the smallest relevant gain would be separated from the
+    measured difference, or from 0 if that is negative.
+    """
     gain = comparison.gain
     distance = get_min_relevant_gain(requirements) - min(gain.difference, 0.0)
     needed = estimate_required_examples(distance, gain.low, gain.high, gain.n, comparison.family_size)

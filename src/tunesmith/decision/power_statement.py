@@ -1,27 +1,33 @@
-"""What a test set of this size can show: before money is spent as it is assumed, afterwards as it was measured.
+"""Which gains a test set of this size can show: by assumption before money is spent, by measurement
+afterwards.
 
-A more elaborate contender is worth it when the whole interval of its gain lies above g = `min_gain`. So what n examples
-tell from noise with 80 % power is the distance of the true gain from g, and the least that they show is
+A more elaborate contender is worth it if the whole interval of its gain lies above g = `min_gain`.
+What n examples can separate with 80 % power is therefore the distance of the true gain from g, and
+the smallest gain they show is
 
     shows = g + the minimum detectable difference (`evaluation/stats/power_analysis.py`)
 
-**What must be shown.** A true gain of exactly g is never told from g, however many examples there are: a plan needs a
-gain beyond it. Where g was named, that is 2 g: whoever calls 3 points worth it should learn of 6. Where it was not, it
-is `MIN_RELEVANT_GAIN` over nothing. Never more than half of what is left up to 1.
+**Target gain.** A true gain of exactly g is never separated from g, however many examples there
+are: a plan needs a gain beyond it. If g was set, the target is 2 g: with 3 points set, a gain of 6
+should be detected. If not, it is `MIN_RELEVANT_GAIN` above zero. The excess over g is never more
+than half of the distance from g to 1.
 
-**Several.** Where several contenders try to beat the same simpler one, Holm asks more of each; the distance grows by
-the ratio r of the standard errors asked for (`duel.compute_required_standard_errors`), the number of examples by r^2.
+**Multiple comparisons.** If several contenders compete with the same simpler one, Holm requires
+more of each: the distance grows by the ratio r of the required standard errors
+(`pairwise_comparison.compute_required_standard_errors`), the number of examples by r^2.
 
-**Nothing measured yet**: they disagree on s = 25 %. Two contenders that are each right 70 % of the time and whose
-answers correlate with 0.4 disagree on 2 * 0.7 * 0.3 * (1 - 0.4) = 25 %. Once both have answered the share is known, and
-for graded scores, which differ by less than 1, the standard deviation of their differences.
+**Before any measurement**: the discordant rate is assumed to be s = 25 %. Two contenders that are
+each right 70 % of the time and whose answers correlate with 0.4 disagree on 2 * 0.7 * 0.3 * (1 -
+0.4) = 25 %. Once both have answered, the rate is known, and for graded scores, which differ by less
+than 1, the standard deviation of their differences.
 
-**Groups.** With m = n / G examples a group whose differences correlate with c = 0.1, n examples tell as much as
-n / (1 + (m - 1) c) strangers (the design effect), and Student's t on G - 1 takes the place of z. c is assumed, and
-on the safe side of most that were measured elsewhere. Groups of very different sizes show less than this says.
+**Groups.** With m = n / G examples per group whose differences correlate with c = 0.1, n examples
+carry as much information as n / (1 + (m - 1) c) independent ones (the design effect), and Student's
+t with G - 1 degrees of freedom replaces z. c is an assumption on the safe side of most published
+values. Groups of very different sizes show less than this formula claims.
 
-Sources: Kish 1965, "Survey Sampling" (design effect); Adams et al. 2004, Journal of Clinical Epidemiology 57:785 (1,039
-correlations inside groups of patients, median 0.01).
+Sources: Kish 1965, "Survey Sampling" (design effect); Adams et al. 2004, Journal of Clinical
+Epidemiology 57:785 (1,039 correlations inside groups of patients, median 0.01).
 """
 
 import math
@@ -35,13 +41,16 @@ from tunesmith.records import Answer, Contender, Evaluation, PowerStatement, Req
 from tunesmith.records.quantity import format_percent, format_points_number
 
 DEFAULT_DISCORDANT_RATE = 0.25
+"""Assumed fraction of the examples on which two contenders disagree."""
 DEFAULT_GROUP_CORRELATION = 0.1
-"""The correlation of the differences inside a group."""
+"""Assumed correlation of the differences inside a group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """How two contenders differ: on which share of the examples; `deviation` of the differences for graded scores."""
+    """How two contenders differ: on which fraction of the examples, and, for graded scores, the
+    standard deviation of their differences.
+    """
 
     disagreement_rate: float
     standard_deviation: float | None = None
@@ -57,15 +66,18 @@ def build_power_statement(
     train: int = 0,
     unused: int = 0,
 ) -> PowerStatement:
-    """What `n` test examples can show, against what the bar asks for.
+    """What `n` test examples can show, compared with what the requirements need.
 
-    `measured` is None before anything was. `comparisons`: how many more elaborate contenders try to beat the simplest.
-    `groups`: how many groups the examples come in, None where each stands alone. `train` examples could be moved to the
-    test side; `unused` are test examples that `evaluation.test_limit` leaves out.
+    `measured` is None before any evaluation. `comparisons`: the number of more elaborate contenders
+    that compete with the simplest. `groups`: the number of groups the examples form, None if they
+    are independent. `train`: training examples that could be moved to the test split. `unused`:
+    test examples that `evaluation.test_limit` leaves out.
     """
     beyond = _compute_excess_gain(requirements)
     wanted = requirements.min_gain + beyond
     spread = measured or Disagreement(DEFAULT_DISCORDANT_RATE)
+    # Two contenders cannot differ by `wanted` in accuracy while disagreeing on fewer examples than
+    # that.
     spread = Disagreement(max(spread.disagreement_rate, wanted), spread.standard_deviation)
     rivals = max(comparisons, 1)
     least = requirements.min_gain + _compute_detectable_distance(n, requirements, spread, rivals, groups)
@@ -90,7 +102,9 @@ def build_power_statement(
 
 
 def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]) -> Disagreement | None:
-    """How the best contender and the best of another verdict differ; None where no two can be compared."""
+    """How the best contender and the best one of another verdict differ; None if no two can be
+    compared.
+    """
     metric = evaluation.metric
 
     def get_score(one: Contender) -> float:
@@ -114,15 +128,16 @@ def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[
 
 
 def _compute_excess_gain(requirements: Requirements) -> float:
-    """How far over `min_gain` the gain lies that must be shown."""
+    """How far the target gain lies above `min_gain`."""
     return min(get_min_relevant_gain(requirements), (1 - requirements.min_gain) / 2)
 
 
 def _compute_detectable_distance(
     n: int, requirements: Requirements, disagreement: Disagreement, rivals: int, groups: int | None
 ) -> float:
-    """The least distance from `min_gain` that is told from noise."""
-    # imported here: numpy and scipy are slow to load, and the rules themselves do without
+    """The smallest distance from `min_gain` that is detected with 80 % power."""
+    # Imported here because numpy and scipy are slow to load and the rules themselves do not need
+    # them.
     from tunesmith.evaluation.stats.power_analysis import (
         minimum_detectable_difference,
         minimum_detectable_mean_difference,
@@ -133,7 +148,8 @@ def _compute_detectable_distance(
     if disagreement.standard_deviation is not None:
         return minimum_detectable_mean_difference(strangers, disagreement.standard_deviation) * harder
     distance = minimum_detectable_difference(strangers, disagreement.disagreement_rate)
-    # two that differ by so much disagree at least as often
+    # One fixed-point step: two contenders that differ by this distance disagree at least as often,
+    # which raises the distance in turn.
     return (
         minimum_detectable_difference(
             strangers, min(1.0, max(disagreement.disagreement_rate, requirements.min_gain + distance))
@@ -143,7 +159,9 @@ def _compute_detectable_distance(
 
 
 def _estimate_required_n(n: int, beyond: float, disagreement: Disagreement, rivals: int, groups: int | None) -> int:
-    """The examples that tell `beyond` from noise, in groups of the size that they have."""
+    """The number of examples that detect a distance of `beyond`, in groups of the present mean
+    size.
+    """
     from tunesmith.evaluation.stats.power_analysis import compute_required_n, compute_required_n_for_means
 
     if disagreement.standard_deviation is None:
@@ -155,10 +173,14 @@ def _estimate_required_n(n: int, beyond: float, disagreement: Disagreement, riva
 
     def count_required(
         count: int,
-    ) -> int:  # more examples are more groups, and t is smaller; one group tells nothing of others
+    ) -> int:
+        # More examples mean more groups and a smaller t quantile, so the requirement depends on the
+        # count itself; at least two groups, as one says nothing about others.
         there = max(2, int(count * groups / n))
         return math.ceil(strangers * _compute_error_ratio(rivals, there) ** 2 * _compute_design_effect(n, groups))
 
+    # count_required falls as count grows, so the first count that meets its own requirement is
+    # found by bisection; count_required(0) is the largest requirement.
     return bisect_left(range(count_required(0)), True, key=lambda count: count >= count_required(count))
 
 
@@ -167,11 +189,11 @@ def _compute_design_effect(n: int, groups: int | None) -> float:
 
 
 def _compute_error_ratio(rivals: int, groups: int | None) -> float:
-    """The standard errors asked for, against those of one comparison of strangers."""
+    """Required standard errors relative to those of one comparison of independent examples."""
     if groups is None:
         return compute_required_standard_errors(rivals) / compute_required_standard_errors()
     if groups < 2:
-        return math.inf  # one group tells nothing about others
+        return math.inf  # with one group the variance between groups is unknown
     from scipy import special
 
     freedom = groups - 1
@@ -182,7 +204,9 @@ def _compute_error_ratio(rivals: int, groups: int | None) -> float:
 def _format_statement(
     n: int, groups: int | None, shows: float | None, requirements: Requirements, target_gain: float, needed: int | None
 ) -> str:
-    """`With 60 test examples only gains of 20 points or more can be proven. To prove 5 points you need about 1,050.`"""
+    """For example `With 60 test examples only gains of 20 points or more can be proven. To prove 5
+    points you need about 1,050.`
+    """
     examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (f" in {groups:,} groups" if groups else "")
     over = (
         f" to exceed the {_format_points(requirements.min_gain)} that you asked for"
@@ -204,7 +228,9 @@ def _format_statement(
 
 
 def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_assumed: bool) -> str:
-    """What the numbers rest on."""
+    """What the numbers rest on: the assumed or measured disagreement, and the assumed correlation
+    inside groups.
+    """
     share = format_percent(disagreement.disagreement_rate)
     if is_assumed:
         told = f"Assumed: two contenders disagree on {share} of the examples; nothing was measured yet."
@@ -226,7 +252,7 @@ def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_ass
 
 
 def _list_options(n: int, needed: int, shows: float | None, train: int, unused: int) -> Iterator[str]:
-    """What costs least comes first: examples that are there, then new examples, then nothing."""
+    """Ways to get enough evidence, cheapest first: existing examples, then new ones, then none."""
     missing = _round_up(needed) - n
     if unused:
         more = "that is enough" if unused >= missing else f"{missing - unused:,} would still be missing"
@@ -252,6 +278,8 @@ def _format_points(fraction: float) -> str:
 
 
 def _round_up(count: int) -> int:
-    """Rounded up, as nobody counts on single examples: 1,037 -> 1,050, 2,175 -> 2,200."""
+    """Rounded up to two or three leading digits, as the estimate is no more precise: 1,037 ->
+    1,050, 2,175 -> 2,200.
+    """
     unit = 5 * int(f"1{'0' * (len(str(count)) - 3)}") if count >= 1000 else 1
     return math.ceil(count / unit) * unit

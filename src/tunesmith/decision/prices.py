@@ -1,9 +1,10 @@
 """Prices are rows in TOML with a source and a date, never numbers in code.
 
-Two tables: the one that comes with tunesmith (`prices.toml` beside this file) and the user's own, whose rows go first.
-The user's is the file that the recipe names (`cost.prices`), else `prices.toml` in the home folder. A row is for one
-provider: it counts only where the URL is the provider's, because the same open model costs something else elsewhere,
-and nothing but machine time on one's own server.
+Two tables: the one that ships with tunesmith (`prices.toml` next to this file) and the user's own,
+whose rows take precedence. The user's table is the file that the recipe names (`cost.prices`), or
+else `prices.toml` in the home folder. A row belongs to one provider: it applies only if the URL is
+that provider's, because the same open model has another price elsewhere, and on one's own server it
+costs machine time only.
 """
 
 import tomllib
@@ -21,8 +22,9 @@ from tunesmith.records import PriceRow, TokenPrice
 
 BUNDLED_PRICES_PATH = Path(__file__).with_name("prices.toml")
 MAX_PRICE_AGE_DAYS = 180
-"""Older prices are marked: in the half year before this was written the cheapest models of two providers fell to a half
-and a tenth."""
+"""Days after which a price is marked as old: in the half year before this was written, the cheapest
+models of two providers fell to a half and to a tenth of their price.
+"""
 
 EXAMPLE_PRICES = """\
 # Prices of your own; they go before those that come with tunesmith (`tunesmith prices` lists both).
@@ -42,14 +44,15 @@ EXAMPLE_PRICES = """\
 
 
 def get_user_prices_path() -> Path:
-    """Where the user's rows are when a recipe names no other file. Not created here."""
+    """Path of the user's price table if the recipe names no other file. Does not create it."""
     return get_home_folder() / "prices.toml"
 
 
 def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
-    """Every row: the user's own first (from `own`, which must exist then, else the home folder), then the shipped ones.
+    """All price rows: the user's own first (from `own`, which must exist, or else from the home
+    folder), then the shipped ones.
 
-    Errors: `InputError` for a file that cannot be read, or a row that does not fit.
+    Errors: `InputError` for a file that cannot be read or a row that is invalid.
     """
     path = Path(own) if own is not None else get_user_prices_path()
     mine = read_prices(path) if own is not None or path.exists() else ()
@@ -57,7 +60,7 @@ def load_prices(own: str | Path | None = None) -> tuple[PriceRow, ...]:
 
 
 def read_prices(path: Path) -> tuple[PriceRow, ...]:
-    """The rows of one file. Errors: `InputError`, naming the row."""
+    """The rows of one price file. Errors: `InputError`, naming the row."""
     try:
         content = tomllib.loads(read_regular_file(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -77,7 +80,8 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
 
 def _parse_row(row: object, number: int, path: Path) -> PriceRow:
     try:
-        given = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row  # TOML has dates of its own
+        # TOML parses an unquoted date into a `datetime.date`; the record stores ISO text.
+        given = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row
         return PriceRow.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
@@ -89,12 +93,13 @@ def _parse_row(row: object, number: int, path: Path) -> PriceRow:
 
 
 def find_price(model: str, rows: Sequence[PriceRow], url: str | None = None) -> PriceRow | None:
-    """The row for this model where it is asked at this URL: the first that fits; None where nobody wrote a price down.
-
-    Without a URL every provider fits.
+    """The first row that matches this model at this URL; None if there is no price for it. Without
+    a URL every provider matches.
     """
     host = urlsplit(url).hostname if url else None
     for row in rows:
+        # Subdomains count as the provider's (eu.api.example.com), other hosts that merely end alike
+        # do not.
         is_there = url is None or row.host is None or host == row.host or (host or "").endswith(f".{row.host}")
         if is_there and fnmatchcase(model.lower(), row.model.lower()):
             return row
@@ -102,7 +107,7 @@ def find_price(model: str, rows: Sequence[PriceRow], url: str | None = None) -> 
 
 
 def build_token_price(row: PriceRow) -> TokenPrice:
-    """The row as a contender carries it."""
+    """The row as a contender's record stores it."""
     return TokenPrice(
         usd_per_million_in=row.usd_per_million_in,
         usd_per_million_out=row.usd_per_million_out,
@@ -112,24 +117,28 @@ def build_token_price(row: PriceRow) -> TokenPrice:
 
 
 def format_source(row: PriceRow) -> str:
-    """Who says so, with a warning where that is not the vendor, and where to compare."""
+    """The source of a price; marked if it is not the vendor's own page, with the page to compare it
+    with.
+    """
     if row.source_kind != "third party":
         return row.source
     return f"third party: {row.source}" + (f"; compare {row.vendor_page}" if row.vendor_page else "")
 
 
 def compute_age_days(row_date: str, today: date | None = None) -> int:
-    """How long ago that was."""
+    """Days between the date of a row and today."""
     return ((today or date.today()) - date.fromisoformat(row_date)).days
 
 
 def is_old(row_date: str, today: date | None = None) -> bool:
-    """Whether a price of that day should be looked up again."""
+    """Whether a price of this date is older than `MAX_PRICE_AGE_DAYS`."""
     return compute_age_days(row_date, today) > MAX_PRICE_AGE_DAYS
 
 
 def write_example() -> Path:
-    """Make the user's own file with a commented example. Errors: `InputError` where there is one already."""
+    """Create the user's price file with a commented example. Errors: `InputError` if the file
+    exists.
+    """
     path = get_user_prices_path()
     if path.exists():
         raise InputError(

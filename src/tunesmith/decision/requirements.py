@@ -1,4 +1,6 @@
-"""What bar and circumstances ask of a contender, and what stands in their place where the user named nothing."""
+"""What requirements and usage context demand of a contender, and the defaults for what the user did
+not set.
+"""
 
 from collections.abc import Iterator
 
@@ -13,38 +15,50 @@ from tunesmith.records.quantity import (
 )
 
 MIN_RELEVANT_GAIN = 0.05
-"""The smallest gain that makes us ask for more data where no `min_gain` was named (docs/decisions/011)."""
+"""The smallest gain that justifies asking for more data if no `min_gain` was set
+(docs/decisions/011).
+"""
 
 DEFAULT_MIN_SCORE = 0.1
-"""Where no `min_score` was named: what is right less than one time in ten is of no use (docs/decisions/012)."""
+"""If no `min_score` was set: a contender that is right less than one time in ten is of no use
+(docs/decisions/012).
+"""
 
 MIN_TEST_EXAMPLES = 20
-"""With fewer, even contenders that agree on every example may lie 16 points or more apart (docs/decisions/014)."""
+"""With fewer test examples even contenders that agree on every one may truly differ by 16 points or
+more (docs/decisions/014).
+"""
 
 MAX_INTERVAL_HALF_WIDTH = 0.15
-"""A difference known to no better than plus or minus 15 points shows nothing (docs/decisions/014, 015)."""
+"""A difference with a wider interval than plus or minus 15 points shows nothing
+(docs/decisions/014, 015).
+"""
 
 MAX_INCONCLUSIVE_P = 0.15
-"""A gain that luck shows more often (two-sided, corrected for several) is no reason to wait (docs/decisions/015)."""
+"""A gain with a larger p-value (two-sided, corrected for multiple comparisons) is no reason to wait
+for more data (docs/decisions/015).
+"""
 
 MAX_FAILURE_RATE = 0.05
-"""Who gives no answer to more of the requests is out. Scores and differences stand on what was answered, so whoever
-fails on the hard ones would look better than it is; up to here that is worth no more than the smallest gain that makes
-us ask for more data (`MIN_RELEVANT_GAIN`), whatever the missing answers would have been (docs/decisions/015)."""
+"""A contender that gives no answer to a larger fraction of the requests is disqualified. Scores and
+differences cover only what was answered, so a contender that fails on the hard requests would look
+better than it is; up to this rate the bias is at most the smallest gain that justifies more data
+(`MIN_RELEVANT_GAIN`), whatever the missing answers would have been (docs/decisions/015).
+"""
 
 
 def get_min_score(requirements: Requirements) -> float:
-    """The score that a winner must reach."""
+    """The score that a winner must reach, in [0, 1]."""
     return DEFAULT_MIN_SCORE if requirements.min_score is None else requirements.min_score
 
 
 def get_min_relevant_gain(requirements: Requirements) -> float:
-    """The smallest gain worth waiting for."""
+    """The smallest gain worth waiting for: `min_gain`, or `MIN_RELEVANT_GAIN` if it is 0."""
     return requirements.min_gain if requirements.min_gain > 0 else MIN_RELEVANT_GAIN
 
 
 def has_proven_min_score(score: Quantity, requirements: Requirements) -> bool:
-    """The whole interval reaches the least score."""
+    """Whether the whole 95 % interval lies at or above the minimum score."""
     return score.low >= get_min_score(requirements)
 
 
@@ -56,9 +70,10 @@ def find_disqualification(
     *,
     with_score: bool = True,
 ) -> str | None:
-    """Why this contender is out for sure, naming each limit that it breaks; None when it is in.
+    """Why this contender is disqualified, naming each limit it violates; None if it is eligible.
 
-    Without `with_score` no score is too low: what was hardly tuned may score more.
+    With `with_score=False` a low score is no reason: an undertuned model may score more after more
+    tuning.
     """
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
@@ -70,18 +85,20 @@ def find_disqualification(
 
 
 def fails_too_often(score: Quantity) -> bool:
-    """Too many answers are missing for the others to speak for them."""
+    """Whether so many answers are missing that the others do not represent the requests."""
     return score.failed > MAX_FAILURE_RATE * (score.n + score.failed)
 
 
 def get_latency_seconds(contender: Contender) -> float | None:
-    """Seconds that one request waits when it is alone; its share of a batch where that was not measured."""
+    """Seconds of one request on its own; its part of a batch if that was not measured; None if
+    unknown.
+    """
     alone = contender.usage.latency_seconds if contender.usage else None
     return contender.seconds_per_request_or_none if alone is None else alone
 
 
 def format_min_score(requirements: Requirements) -> str:
-    """The least score as it stands in a sentence, with who asked for it."""
+    """The minimum score as part of a sentence, with its origin."""
     if requirements.min_score is not None:
         return f"the {format_percent(requirements.min_score)} that you asked for"
     return f"the {format_percent(DEFAULT_MIN_SCORE)} that anything of use must reach (min_score changes it)"
@@ -104,7 +121,7 @@ def _check_score(score: Quantity, metric: str, requirements: Requirements) -> It
 
 
 def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[str]:
-    """A limit is passed by what is known to keep it."""
+    """An unknown cost violates the limit: the limit must be shown to be met."""
     cost, most = contender.usd_per_1000_or_none, requirements.max_usd_per_1000
     if most is not None and cost is None:
         yield (
@@ -116,8 +133,11 @@ def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[st
 
 
 def _check_latency(contender: Contender, requirements: Requirements, usage_context: UsageContext) -> Iterator[str]:
-    """The wait that users accept is a limit like `max_latency_seconds`: the shorter of the two holds. What is in use
-    today and does not say how long it takes is accepted by its users; a limit of the bar must be shown to be kept."""
+    """The shorter of `max_latency_seconds` and the wait that users accept applies.
+
+    An unknown latency violates the requirement, but not the wait of the usage context: users
+    already accept a system in use today.
+    """
     named = [
         limit for limit in (requirements.max_latency_seconds, usage_context.longest_wait_seconds) if limit is not None
     ]
@@ -132,14 +152,16 @@ def _check_latency(contender: Contender, requirements: Requirements, usage_conte
 
 
 def _suggest_source(column: str, contender: Contender) -> str:
-    """How to make a figure known."""
+    """How the user can make an unknown figure known."""
     if contender.traits.is_external:
         return f"its file may say it in a column {column}"
     return "its service counted no tokens" if column == "usd" else "no single request was answered"
 
 
 def _check_data_location(contender: Contender, usage_context: UsageContext) -> Iterator[str]:
-    """A token price marks a provider. One in the user's own cloud charges nothing for a token (docs/decisions/015)."""
+    """A token price identifies a provider. One in the user's own cloud charges nothing per token
+    (docs/decisions/015).
+    """
     price, where = contender.token_price, usage_context.data_may_go
     if price is None or where in (None, "anywhere"):
         return

@@ -1,4 +1,4 @@
-"""What is judged and what the rules found, before it is put in words."""
+"""Input and result of the verdict's rules, before they are put into words."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,11 @@ from tunesmith.records import Contender, Evaluation, Quantity, Requirements, Tra
 
 @dataclass(frozen=True, slots=True)
 class VerdictInput:
-    """All that a verdict hangs on. `forgetting` is general ability before tuning less that after it, `training` how
-    much the tuned model was tuned (None: not known)."""
+    """Everything the verdict depends on.
+
+    `forgetting` is general ability before tuning minus that after it, `training_length` how much
+    the model was tuned; None if unknown.
+    """
 
     evaluation: Evaluation
     requirements: Requirements
@@ -25,13 +28,15 @@ class VerdictInput:
 
     @property
     def undertuned(self) -> frozenset[str]:
-        """The names of those that were tuned too little to judge fine-tuning by them."""
+        """Names of the contenders that were tuned too little to judge fine-tuning by."""
         if self.training_length is None or not self.training_length.is_short:
             return frozenset()
         return frozenset(one.name for one in self.evaluation.contenders if one.traits.is_trained)
 
     def find_disqualification(self, contender: Contender) -> str | None:
-        """Why this contender is out for sure; None when it is in. A low score after too little tuning is no reason."""
+        """Why this contender is disqualified; None if it is eligible. A low score of an undertuned
+        model is no reason.
+        """
         is_judged = contender.name not in self.undertuned
         return find_disqualification(
             contender, self.evaluation.metric, self.requirements, self.usage_context, with_score=is_judged
@@ -40,10 +45,12 @@ class VerdictInput:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """`ladder` is everybody from simple to dear; `duels` are those of all who are in.
+    """What the rules found.
 
-    `best` is the winner, or whoever the verdict hangs on when it cannot be told (None: nobody is of any use); `doubts`
-    are the duels that keep `best` from winning, `needed` the test examples that would settle them.
+    `ranking` holds all contenders from simple to costly, `comparisons` all pairs of eligible ones.
+    `best` is the winner, or the leading contender if the verdict is inconclusive (None: no
+    contender is of use). `open_comparisons` keep `best` from winning; `required_n` is the number of
+    test examples that would settle them.
     """
 
     verdict: Verdict
@@ -55,5 +62,5 @@ class RuleResult:
 
     @property
     def winner(self) -> Contender | None:
-        """None where nobody wins."""
+        """The winning contender; None if there is none."""
         return None if self.verdict == "cannot tell" else self.best

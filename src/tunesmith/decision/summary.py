@@ -1,6 +1,7 @@
-"""The verdict in three lines for whoever decides: what, how sure, what it costs; and who stands beside it.
+"""The verdict in three lines: what, how certain, at what cost; and the contenders shown next to the
+winner.
 
-The sentences of `reasons.py` are the details behind them.
+The sentences of `explanations.py` are the details behind them.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from tunesmith.records.quantity import (
 
 
 def summarize_verdict(result: RuleResult, inputs: VerdictInput) -> tuple[str, ...]:
-    """What, how sure, what it costs: one sentence each."""
+    """What, how certain, at what cost: one sentence each."""
     return _format_winner(result, inputs), _format_certainty(result, inputs), _format_costs(result, inputs)
 
 
@@ -85,9 +86,8 @@ def _format_costs(result: RuleResult, inputs: VerdictInput) -> str:
 
 
 def find_reference_gain(evaluation: Evaluation, winner: str) -> Comparison | None:
-    """The winner against what the user has, or else against the simplest contender; None where it is that one itself.
-
-    Of several systems of the user's the best counts.
+    """The winner compared with the user's current system (the best of several), or else with the
+    simplest contender; None if the winner is that one itself.
     """
     other = find_current_system(evaluation) or min(evaluation.contenders, key=compute_simplicity_key, default=None)
     if other is None or other.name == winner:
@@ -96,6 +96,9 @@ def find_reference_gain(evaluation: Evaluation, winner: str) -> Comparison | Non
 
 
 def _find_comparison(evaluation: Evaluation, name: str, other: str) -> Comparison | None:
+    """The stored comparison name - other on the deciding metric, with the sign turned if it was
+    stored the other way.
+    """
     for pair in evaluation.comparisons:
         if pair.metric == evaluation.metric and {pair.a, pair.b} == {name, other}:
             if pair.a == name:
@@ -106,7 +109,7 @@ def _find_comparison(evaluation: Evaluation, name: str, other: str) -> Compariso
 
 
 def find_current_system(evaluation: Evaluation) -> Contender | None:
-    """What the user has now: the best of the outside systems whose answers were given."""
+    """The user's current system: the best of the external contenders; None if there is none."""
     return min(
         (one for one in evaluation.contenders if one.traits.is_external),
         key=_build_ranking_key(evaluation),
@@ -115,7 +118,9 @@ def find_current_system(evaluation: Evaluation) -> Contender | None:
 
 
 def list_summary_contenders(evaluation: Evaluation, winner: Contender | None) -> tuple[tuple[str, str], ...]:
-    """The rows of the short table, (role, name): the verdict's contender, what the user has now, the best other one."""
+    """Rows (role, name) of the short table: the verdict's contender, the user's current system, the
+    best other one.
+    """
     shown = [] if winner is None else [("verdict", winner.name)]
     now = find_current_system(evaluation)
     if now is not None and now is not winner:
@@ -129,7 +134,9 @@ def list_summary_contenders(evaluation: Evaluation, winner: Contender | None) ->
 
 
 def _build_ranking_key(evaluation: Evaluation) -> Callable[[Contender], tuple[float, tuple[int, int, float, str]]]:
-    """A sort key: the deciding score downward, one without any last, the simpler one first among equals."""
+    """Sort key: highest deciding score first, contenders without a score last, the simpler one
+    first among equals.
+    """
 
     def compute_key(one: Contender) -> tuple[float, tuple[int, int, float, str]]:
         score = one.metrics.get(evaluation.metric)

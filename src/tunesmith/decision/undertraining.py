@@ -1,15 +1,17 @@
-"""Metric lines of a training -> how much it was, and whether its loss still fell when it ended.
+"""From the metric lines of a training run: how long it was, and whether its loss was still falling
+when it ended.
 
-**Still falling.** Over the last quarter of the applied steps (w of them, at least `MIN_WINDOW_STEPS`) a line is fitted
-to
-the losses by least squares: loss = a + b step, with the standard error s of b. The fall is
+**Still falling.** Over the last quarter of the applied steps (w of them, at least
+`MIN_WINDOW_STEPS`) a line is fitted to the losses by least squares: loss = a + b step, with the
+standard error s of b. The drop is
 
-    f = -b w / loss at the end of the line,      told where  f > STEEP  and  -b > t(95 %, w - 2) s
+    f = -b w / loss at the end of the line,      reported if  f > MIN_STEEP_DROP  and  -b > t(95 %, w - 2) s
 
-so: what another stretch of w steps would take off, as a share of the loss, where that is beyond the noise of the steps.
-It counts only where the held-out loss was the lowest at the last validation pass (a loss that falls on the train
-examples alone is overfitting, and longer would be worse), and where the training had fewer passes than the recipe's
-defaults give: at their end the learning rate has gone to zero on purpose. docs/decisions/110 has the simulation.
+that is, the fraction of the loss that another w steps would remove, if it is significant against
+the noise of the steps. It counts only if the validation loss was lowest at the last validation pass
+(a loss that falls on the training examples alone is overfitting, and more steps would make it
+worse), and if the training had fewer passes than the recipe's default: at the end of those the
+learning rate has decayed to zero on purpose. docs/decisions/110 has the simulation.
 """
 
 from collections.abc import Sequence
@@ -18,10 +20,11 @@ from statistics import fmean
 from tunesmith.records import MetricLine, TrainingLength
 
 MIN_STEEP_DROP = 0.1
-"""A tenth of the loss in another quarter of the training."""
+"""Fraction of the loss that another quarter of the training must remove to count as still falling.
+"""
 
 MIN_WINDOW_STEPS = 8
-"""Steps; a line through fewer says nothing."""
+"""Steps; a line fitted through fewer is meaningless."""
 
 
 def compute_training_length(
@@ -33,15 +36,20 @@ def compute_training_length(
     seconds: float,
     validation_seconds: float = 0.0,
 ) -> TrainingLength:
-    """How much a training was, from the lines that it wrote; `seconds` is how long all of it took, and
-    `validation_seconds` how long its validation passes."""
+    """How long a training was, from its metric lines.
+
+    `seconds` is its total duration, `validation_seconds` the part spent in validation passes;
+    `wanted_passes` are the epochs of the recipe.
+    """
     steps = [line for line in lines if line.kind == "step"]
     held_out = [line.loss for line in lines if line.kind == "validation" and line.loss is not None]
     per_pass = -(-train_examples // batch_size)
     whole, rest = divmod(len(steps), per_pass)
+    # The last batch of a pass may be smaller than batch_size.
     examples = whole * train_examples + min(rest * batch_size, train_examples)
     falls = None
     is_unfinished = examples < wanted_passes * train_examples
+    # One validation loss alone cannot show that the last one is the lowest.
     if is_unfinished and len(held_out) > 1 and held_out[-1] <= min(held_out):
         falls = estimate_final_loss_drop([line.loss for line in steps if line.loss is not None])
     return TrainingLength(
@@ -52,9 +60,10 @@ def compute_training_length(
 
 
 def estimate_final_loss_drop(losses: Sequence[float]) -> float | None:
-    """The share of the loss that another stretch like the last quarter would take off; None where that is not steep.
+    """The fraction of the loss that another stretch like the last quarter would remove; None if not
+    steep or not significant.
 
-    See the head of this file.
+    The formula is at the top of this module.
     """
     window = max(len(losses) // 4, MIN_WINDOW_STEPS)
     if len(losses) < 2 * MIN_WINDOW_STEPS:
@@ -67,14 +76,16 @@ def estimate_final_loss_drop(losses: Sequence[float]) -> float | None:
     error = (sum(one * one for one in residuals) / (window - 2) / spread) ** 0.5
     end = mean + slope * (window - 1 - middle)
     fall = -slope * window / max(end, 1e-9)
-    from scipy import special  # here, so that the rules can be read without loading scipy
+    from scipy import special  # scipy is slow to import; reading a stored verdict does not need it
 
     is_beyond_noise = -slope > float(special.stdtrit(window - 2, 0.95)) * error
     return min(fall, 1.0) if fall > MIN_STEEP_DROP and is_beyond_noise else None
 
 
 def _compute_mean_step_seconds(lines: Sequence[MetricLine]) -> float:
-    """The mean of the applied steps; 0 without one. Each line is written when its work is done."""
+    """Mean seconds of the applied steps; 0 without one. A line is written when its work is done, so
+    a duration is the difference to the line before.
+    """
     took, before = [], 0.0
     for line in lines:
         if line.kind == "step":

@@ -1,64 +1,68 @@
 """The rules of the verdict: keep what you have, prompt, retrieve or fine-tune?
 
-The winner is the simplest contender that reaches the user's bar and is not beaten beyond noise by a dearer one. Simple
-to dear: outside (a system the user has today: keeping it costs no work), zero-shot, few-shot, rag, tuned, tuned+rag;
-several of one kind stand by their running cost where it differs by more than measuring does (`compute_cost_bucket`).
-Nothing here
-draws a random number: the same evaluation under the same bar and circumstances always gives the same decision.
+The winner is the simplest contender that meets the user's requirements and is not significantly
+beaten by a costlier one. From simple to costly: outside (a system the user has today: keeping it
+takes no work), zero-shot, few-shot, rag, tuned, tuned+rag; contenders of one kind are ordered by
+their running cost where it differs by more than the measurement error (`compute_cost_bucket`). No
+rule draws a random number: the same evaluation, requirements and usage context always give the same
+decision.
 
-**Who may win.** m = `min_score`, or `DEFAULT_MIN_SCORE` where the user named none; the score stands in its 95 %
-interval
-[low, high]. Whose interval reaches m only in part may win after more test examples, so it is not out yet.
+**Eligibility.** m = `min_score`, or `DEFAULT_MIN_SCORE` if the user set none; the score has the 95
+% interval [low, high]. A contender whose interval contains m may win after more test examples, so
+it is not disqualified yet.
 
-| the contender                                               | standing                                      |
+| the contender                                               | status                                        |
 |-------------------------------------------------------------|-----------------------------------------------|
-| has no score, gave no answer to more than `MAX_FAILURE_RATE` of  | out: it neither wins nor beats anybody        |
-| the requests, costs more or takes longer than asked, sends  |                                               |
-| data where they may not go                                  |                                               |
-| high < m                                                    | out; where it was tuned too little: unsure    |
-| low < m <= high                                             | unsure: may beat others, but cannot win       |
-| m <= low                                                    | sure                                          |
+| has no score, gave no answer to more than                   | disqualified: it neither wins nor beats       |
+| `MAX_FAILURE_RATE` of the requests, costs more or takes     | another contender                             |
+| longer than required, sends data where they may not go      |                                               |
+| high < m                                                    | disqualified; if it is undertuned: unproven   |
+| low < m <= high                                             | unproven: may beat others, but cannot win     |
+| m <= low                                                    | proven                                        |
 
-**A dearer against a simpler one.** D in [L, H] is the paired difference dearer - simpler with its 95 % interval,
-g = `min_gain`, w = the smallest gain worth waiting for: g, or `MIN_RELEVANT_GAIN` where the user named none; p is the
-chance of such a gain over g by luck, corrected for all contenders of dearer verdicts that try to beat the same simpler
-one (`duel.py` says why just these).
+**A costlier contender against a simpler one.** D in [L, H] is the paired difference costlier -
+simpler with its 95 % interval, g = `min_gain`, w = the smallest gain worth waiting for: g, or
+`MIN_RELEVANT_GAIN` if the user set none; p is the p-value of a gain over g, corrected for all
+contenders of costlier verdicts that compete with the same simpler one (`pairwise_comparison.py`
+explains the family).
 
 | the difference             | outcome | why                                                                          |
 |----------------------------|---------|------------------------------------------------------------------------------|
-| L > g and p <= 5 %         | beaten  | the gain is more than noise: the simpler one is passed over                  |
-| else the dearer one was    | short   | its score is that of the time limit: who stays simple here would do so for   |
-| tuned too little, the      |         | want of tuning                                                               |
-| simpler one is not tuned,  |         |                                                                              |
-| and w more are possible    |         |                                                                              |
-| else D > w and p <= 15 %   | open    | it looks worth its price, and may be noise                                   |
-| else H > w and too coarse  | blind   | too few examples (see `is_underpowered`) to show even a large gain: who   |
-|                            |         | stays simple here would do so for want of evidence                           |
-| else                       | held    | not shown to be worth it; where H < w a gain worth having is even excluded   |
+| L > g and p <= 5 %         | beaten  | the gain is significant: the simpler one is rejected                         |
+| else the costlier one is   | short   | its score is that of the time limit: staying simple would only follow from   |
+| undertuned, the simpler    |         | too little tuning                                                            |
+| one is not tuned, and w    |         |                                                                              |
+| more are possible          |         |                                                                              |
+| else D > w and p <= 15 %   | open    | it may be worth its price, and may be noise                                  |
+| else H > w and underpowered| blind   | too few examples (see `is_underpowered`) to show even a large gain: staying  |
+|                            |         | simple would only follow from missing evidence                               |
+| else                       | held    | not shown to be worth it; if H < w a relevant gain is even excluded          |
 
-*Tuned too little*: for less than one pass over the train examples, or ended while its loss still fell steeply
-(`records/training_length.py`, `extent.py`, docs/decisions/110). A gain of w is possible where the simpler
-one scores below 1 - w.
+*Undertuned*: less than one pass over the training examples, or ended while the loss was still
+falling steeply (`records/training_length.py`, `undertraining.py`, docs/decisions/110). A gain of w
+is possible if the simpler one scores below 1 - w.
 
-**The verdict.** A contender *stands* when it is in, no dearer one beats it, and no simpler one scored as high (nobody
-pays more for less). It is *in doubt* when its duel with a dearer contender that nobody beats is blind, or open or short
-and no circumstance leans against the dearer verdict (`circumstances.py`); only duels between different verdicts count.
-The verdict is that of the simplest contender that stands, and the winner the simplest of this verdict that stands, is
-sure and is not in doubt: noise between two prompts stops nothing. Read from the top; the first row that fits.
+**The verdict.** A contender is *undominated* if it is eligible, no costlier one beats it, and no
+simpler one scored as high (no one pays more for less). It is *in doubt* if its comparison with an
+unbeaten costlier contender is blind, or open or short with no preference against the costlier
+verdict (`context_preferences.py`); only comparisons between different verdicts count. The verdict
+is that of the simplest undominated contender, and the winner is the simplest undominated one of
+this verdict that is proven and not in doubt: noise between two prompts blocks nothing. The first
+row that applies:
 
-| what stands                                                                       | verdict                         |
+| case                                                                              | verdict                         |
 |-----------------------------------------------------------------------------------|---------------------------------|
-| nobody is in, or nobody that is in gets anything right of `LEAST_EXAMPLES` or more | `stop`                          |
-| and none of them was tuned too little                                             |                                 |
-| all that stand for this verdict are unsure or in doubt                            | `cannot tell`                   |
+| no contender is eligible, or no eligible one is undertuned and none gets anything | `stop`                          |
+| right on `MIN_TEST_EXAMPLES` or more                                              |                                 |
+| all undominated contenders of this verdict are unproven or in doubt               | `cannot tell`                   |
 | the winner gets nothing right                                                     | `stop`                          |
 | the winner is outside                                                             | `stop`: keep what you have      |
 | the winner is zero-shot or few-shot                                               | `prompt`                        |
 | the winner is rag / tuned / tuned+rag                                             | `rag`/`fine-tune`/              |
 |                                                                                   | `fine-tune+rag`                 |
 
-However many useless contenders try, a simpler one that is good enough is replaced in at most 2.5 % of evaluations, and
-held up or replaced in at most 7.5 %, unless the examples are too few.
+However many useless contenders compete, a simpler one that is good enough is replaced in at most
+2.5 % of evaluations, and blocked or replaced in at most 7.5 %, unless the examples are too few.
 """
 
 from collections.abc import Sequence
@@ -97,10 +101,12 @@ def decide(
     forgetting: Quantity | None = None,
     training: TrainingLength | None = None,
 ) -> Decision:
-    """The verdict with its reasons and warnings. `forgetting` is general ability before tuning less that after it,
-    `training` how much the tuned model was tuned.
+    """The verdict with its reasons and warnings.
 
-    Errors: as `judge`.
+    `forgetting` is general ability before tuning minus that after it, `training` how much the model
+    was tuned.
+
+    Errors: as `apply_rules`.
     """
     case = VerdictInput(evaluation, requirements, usage_context, forgetting, training)
     found = apply_rules(case)
@@ -126,15 +132,16 @@ def decide(
 
 
 def apply_rules(inputs: VerdictInput) -> RuleResult:
-    """The rules above.
+    """Apply the rules of this module.
 
-    Errors: `RecordError` when a contender is of an unknown kind, or two contenders were not compared.
+    Errors: `RecordError` if a contender is of an unknown kind or two contenders were not compared.
     """
     evaluation, bar = inputs.evaluation, inputs.requirements
     ladder = tuple(sorted(evaluation.contenders, key=compute_simplicity_key))
     pool = [one for one in ladder if inputs.find_disqualification(one) is None]
     duels = tuple(compare_all_pairs(evaluation, pool, bar, inputs.undertuned))
     judged = [one for one in pool if one.name not in inputs.undertuned]
+    # Also true for an empty pool: no contender is eligible.
     if judged == pool and all(
         inputs.get_score(one).value <= 0 and inputs.get_score(one).n >= MIN_TEST_EXAMPLES for one in pool
     ):
@@ -148,6 +155,7 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
     sure = [one for one in same if has_proven_min_score(inputs.get_score(one), bar)]
     best = next((one for one in sure if not doubts[one.name]), None)
     if best is None:
+        # The verdict is open: report the simplest proven contender, or else the simplest of all.
         best = (sure or same)[0]
         needed = (
             None
@@ -161,15 +169,15 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
 
 
 def find_beaten(comparisons: Sequence[PairwiseComparison]) -> set[str]:
-    """The names of those that a dearer contender beats."""
+    """Names of the contenders that a costlier one beats."""
     return {duel.simpler.name for duel in comparisons if duel.outcome == "beaten"}
 
 
 def find_undominated(pool: Sequence[Contender], comparisons: Sequence[PairwiseComparison]) -> list[Contender]:
-    """The contenders that no dearer one beats and no simpler one equals, simplest first.
+    """The contenders that no costlier one beats and no simpler one equals, simplest first.
 
-    The dearest is never beaten. Where answers failed, paired differences may contradict each other so that everybody
-    else is equalled by somebody: then whoever is unbeaten stands.
+    The costliest is never beaten. If answers failed, paired differences may contradict each other
+    so that every unbeaten contender is equalled by another; then all unbeaten ones are returned.
     """
     beaten = find_beaten(comparisons)
     equalled = {duel.costlier.name for duel in comparisons if duel.gain.difference <= 0}
@@ -180,11 +188,11 @@ def find_undominated(pool: Sequence[Contender], comparisons: Sequence[PairwiseCo
 def find_open_comparisons(
     contender: Contender, comparisons: Sequence[PairwiseComparison], disfavoured: frozenset[Verdict]
 ) -> tuple[PairwiseComparison, ...]:
-    """The duels that keep this contender from winning: open, short or blind, against an unbeaten one of another
-    verdict.
+    """The comparisons that keep this contender from winning: open, short or blind, against an
+    unbeaten one of another verdict.
 
-    A blind duel counts even where the dearer one scored no higher, and whatever the circumstances: without evidence
-    there is nothing that they could settle.
+    A blind comparison counts even if the costlier one scored no higher, and whatever the usage
+    context: without evidence there is nothing that a preference could settle.
     """
     beaten = find_beaten(comparisons)
     return tuple(
@@ -198,8 +206,9 @@ def find_open_comparisons(
 def estimate_examples_to_decide(
     score: Quantity, open_comparisons: Sequence[PairwiseComparison], requirements: Requirements
 ) -> int | None:
-    """The test examples at which every open question would be settled that examples can settle; None where one of them
-    has no answer, or there is none."""
+    """The number of test examples that would settle every open question that examples can settle;
+    None if one of them has no such number or there is none.
+    """
     needed = [duel.required_n for duel in open_comparisons if duel.outcome != "short"]
     if not has_proven_min_score(score, requirements):
         needed.append(

@@ -1,4 +1,4 @@
-"""Words that several sentences of the verdict share."""
+"""Phrases that several sentences of the verdict have in common."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ VERDICT_PHRASES: Mapping[Verdict, str] = {
 
 
 def format_gain(comparison: PairwiseComparison) -> str:
-    """`12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
+    """For example `12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
     gain = comparison.gain
     return (
         f"{format_points(gain.difference)} (95 % interval {format_points_number(gain.low)} to "
@@ -36,7 +36,9 @@ def format_gain(comparison: PairwiseComparison) -> str:
 
 
 def format_busy_machine(machine: MachineTime) -> str:
-    """That times say little, and how it was measured."""
+    """That measured times are unreliable because other programs used the machine, with the fraction
+    of time spent waiting.
+    """
     return (
         f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the time, so times and "
         "costs are uncertain"
@@ -44,7 +46,9 @@ def format_busy_machine(machine: MachineTime) -> str:
 
 
 def estimate_request_seconds(contender: Contender, evaluation: Evaluation) -> float | None:
-    """Seconds of a request: on this machine those that its cost follows from, so that equal work takes equally long."""
+    """Seconds per request; on this machine derived from its cost, so that equal work is reported
+    with equal time.
+    """
     cost, hourly = contender.usd_per_1000_or_none, evaluation.machine_usd_per_hour
     is_here = contender.token_price is None and not contender.traits.is_external
     if evaluation.machine is None or not is_here or not cost or not hourly:
@@ -53,10 +57,10 @@ def estimate_request_seconds(contender: Contender, evaluation: Evaluation) -> fl
 
 
 def format_p_value(p: float) -> str:
-    """`p = 0.012`, `p < 0.001`."""
+    """For example `p = 0.012`, `p < 0.001`."""
     return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
 
 
 def join_names(names: list[str]) -> str:
-    """`a, b and c`."""
+    """For example `a, b and c`."""
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

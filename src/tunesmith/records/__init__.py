@@ -1,4 +1,6 @@
-"""The nouns: one frozen record for each arrow between two stages. Import them from here."""
+"""The records: one frozen type for each thing that passes from one stage to another. Import them
+from here.
+"""
 
 from tunesmith.records.analysis import (
     Analysis,

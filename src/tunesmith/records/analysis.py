@@ -7,18 +7,21 @@ from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
 ErrorGrouping = Literal["label", "labels", "field", "form", "length", "topic"]
+"""By what a group of errors is formed."""
 FailureKind = Literal["wrong", "no answer", "unscored"]
+"""Why an example counts as an error: a wrong answer, none, or one that could not be scored."""
 
 
 class ErrorGroup(Record):
-    """Errors that have something in common, against the rest.
+    """Errors that have something in common, compared with all other examples.
 
-    By "label", `name` is the wanted one, by "labels" it is "wanted → said"; by "field", the field and what is wrong
-    with it; by "form", in what way the answer is none; by "length" and "topic", the kind of question. `rate` is the
-    share of errors of this sort among what the group could get wrong (`of`); `lift` is the difference of that rate to
-    the rest's, with its interval; `p` that it is no worse, corrected (Holm) for all groups of one sort, and
-    `is_beyond_noise` where it is below 0.05; both are None where there is no rest. `share` is the part of all wrong
-    examples; several groups may hold the same example. `examples` are the ids of some of them.
+    By "label", `name` is the expected one, by "labels" it is "expected → predicted"; by "field",
+    the field and its fault; by "form", how the answer breaks the form; by "length" and "topic", the
+    kind of question. `rate` is the fraction of errors among the `of` examples that could have this
+    error; `lift` is that rate minus the rate of all others, with its interval; `p` is the p-value
+    of no positive lift, corrected (Holm) for all groups of one grouping, and `is_beyond_noise` is p
+    < 0.05; `lift` and `p` are None if there are no other examples. `share` is the fraction of all
+    errors; one example may be in several groups. `examples` are the ids of some of them.
     """
 
     by: ErrorGrouping
@@ -34,7 +37,7 @@ class ErrorGroup(Record):
 
 
 class Neighbor(Record):
-    """A train example near a question."""
+    """A training example close to a question."""
 
     example: str
     line: int
@@ -44,14 +47,15 @@ class Neighbor(Record):
 
     @property
     def named_place(self) -> str:
-        """`tickets.jsonl line 17`."""
+        """For example `tickets.jsonl line 17`."""
         return name_places([(self.origin, self.line)])
 
 
 class Failure(Record):
-    """A test example that was not answered rightly, and the train examples nearest to it, nearest first.
+    """A test example with an error, and the nearest training examples, nearest first.
 
-    `taught` says how many of these neighbours have the wanted answer, `misled` how many have the one that was given.
+    `wanted` is the expected answer, `said` the predicted one. `taught` counts the neighbors with
+    the expected answer, `misled` those with the predicted one.
     """
 
     example: str
@@ -65,7 +69,9 @@ class Failure(Record):
 
 
 class LabelIssue(Record):
-    """A train example whose answer may be wrong: so many independent `signals` name another one; `why` in words."""
+    """A training example whose answer may be wrong: `signals` independent methods predict another
+    one; `why` as a sentence.
+    """
 
     example: str
     line: int
@@ -78,16 +84,17 @@ class LabelIssue(Record):
 
     @property
     def named_place(self) -> str:
-        """`tickets.jsonl line 17`."""
+        """For example `tickets.jsonl line 17`."""
         return name_places([(self.origin, self.line)])
 
 
 class Suggestion(Record):
-    """One thing to do. `errors` of the `of` errors speak for it.
+    """One recommended action, supported by `errors` of the `of` errors.
 
-    `expected_gain` is what the deciding metric would gain on these test examples if the group became as good as the
-    rest, `most_gain` if none of its errors were left; None where no number can be given. `answers` are the answers that
-    new examples should have, `rows` how many are asked for, `neighbours` train examples that show what is meant.
+    `expected_gain` is the gain of the deciding metric on these test examples if the group became as
+    good as the rest, `most_gain` if it had no errors left; None if no number can be given.
+    `answers` are the answers that new examples should have, `rows` how many new examples are
+    recommended, `neighbours` training examples for illustration.
     """
 
     text: str
@@ -105,9 +112,10 @@ class Suggestion(Record):
 class Analysis(Record):
     """The errors of one contender, from stored answers.
 
-    A test example counts as wrong when its score is below `wrong_below`. `failures` are the worst ones, `wrong` counts
-    all. `suspects_by` names the signals that were compared (two must agree), `suspects_among` counts the train
-    examples they spoke about; `suspected` counts all that were found.
+    A test example is an error if its score is below `wrong_below`. `failures` are the worst ones,
+    `wrong` counts all. `suspects_by` names the signals that were compared (two must agree),
+    `suspects_among` is the number of training examples they covered; `suspected` counts all
+    suspects.
     """
 
     contender: str
@@ -126,7 +134,7 @@ class Analysis(Record):
 
 
 class RunDifference(Record):
-    """One thing that is not the same in two runs."""
+    """One item that differs between two runs."""
 
     key: str
     first: str
@@ -134,11 +142,12 @@ class RunDifference(Record):
 
 
 class ScoreChange(Record):
-    """One contender in two runs: `difference` is second - first. `method` says how interval and `p` were found.
+    """One contender in two runs: `difference` is second - first; `method` names how interval and
+    `p` were computed.
 
-    `p` is corrected (Holm) for all contenders that were compared. `gained` and `lost` are the examples that both runs
-    scored and that the second answered better or worse; None where the examples are not the same. Time and cost of a
-    request are None where nobody knows them.
+    `p` is corrected (Holm) for all compared contenders. `gained` and `lost` are the examples that
+    both runs scored and that the second answered better or worse; None if the examples differ.
+    Seconds and USD of a request are None if unknown.
     """
 
     contender: str
@@ -155,7 +164,9 @@ class ScoreChange(Record):
 
 
 class SeedScores(Record):
-    """One contender in runs that differ in their seed; `mean` with the interval of the recipe's mean over seeds."""
+    """One contender in runs that differ in their seed; `mean` has the interval of the recipe's mean
+    over seeds.
+    """
 
     contender: str
     scores: tuple[float, ...]
@@ -164,7 +175,9 @@ class SeedScores(Record):
 
 
 class SeedComparison(Record):
-    """Runs of one recipe with different seeds, and the spread of every contender's deciding score."""
+    """Runs of one recipe with different seeds, and the variation of every contender's deciding
+    score.
+    """
 
     runs: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -174,11 +187,11 @@ class SeedComparison(Record):
 
 
 class RunComparison(Record):
-    """What changed between two runs. `only_in` names contenders that only the first, or only the second, asked.
+    """What changed between two runs.
 
-    `summarize_seeds` is the standard deviation between seeds of each tuned contender's score, where nothing but the
-    seed
-    changed: from two seeds, so it is known roughly at best.
+    `only_in` names contenders that only the first, or only the second, has. `seed_spread` is the
+    standard deviation of each tuned contender's score between seeds, if only the seed changed: from
+    two seeds, so a rough estimate at best.
     """
 
     first: str

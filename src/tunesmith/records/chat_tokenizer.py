@@ -1,4 +1,4 @@
-"""What the data stage needs of a tokenizer, so that it need not know where models come from."""
+"""What the data stage needs from a tokenizer, so that it does not depend on where models come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ from tunesmith.records.example import Message
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
-    """Token ids of one text and, for each token, its (begin, end) character range in that text."""
+    """Token ids of one text and, for each token, its (begin, end) character range in the text."""
 
     ids: list[int]
     offsets: list[tuple[int, int]]
 
 
 RenderRequest = tuple[Sequence[Message], Sequence[dict[str, Any]], Sequence[tuple[int, bool]]]
-"""A conversation, its tools, and which of its beginnings are meant: (how many messages, open answer)."""
+"""A conversation, its tools, and the prefixes to render: (number of messages, open answer) each."""
 
 
 class ChatTokenizer(Protocol):
-    """A tokenizer with its chat template. `models/tokenizer.py` is the real one.
+    """A tokenizer with its chat template; implemented in `models/tokenizer.py`.
 
-    `ids_without_embedding`: tokens that the model has no row for, so no text with them can be read.
-    `stop_ids`: tokens after which the model has nothing more to say; the end of turn is the first of them.
-    `text_prefix`: what the tokenizer itself puts before a text that no template renders, mostly the BOS token.
-    `uses_current_date`: the template asks for the date, so that prompts differ from day to day.
+    `ids_without_embedding`: tokens without a row in the embedding matrix: the model cannot read a
+    text that contains one. `stop_ids`: tokens that end an answer; the end of turn is the first of
+    them. `text_prefix`: what the tokenizer puts before a text that no template renders, usually the
+    BOS token. `uses_current_date`: the template inserts the date, so prompts differ from day to
+    day.
     """
 
     bos_id: int | None
@@ -43,33 +44,35 @@ class ChatTokenizer(Protocol):
     def render(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
     ) -> str:
-        """The conversation as the model reads it; with `open_answer`, up to where the assistant's answer begins.
+        """The conversation as the model reads it; with `open_answer`, up to where the assistant's
+        answer begins.
 
-        Errors: `ModelError` when the template refuses the conversation (its own reason is kept);
-        `ResourceLimitExceeded` when
-        the template takes too long or too much memory.
+        Errors: `ModelError` if the template rejects the conversation (with its own reason);
+        `ResourceLimitExceeded` if the template takes too much time or memory.
         """
         ...
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
-        """What `render` will soon be asked for, so that all of it can be rendered at once. Errors:
-        `ResourceLimitExceeded`."""
+        """Announce later `render` calls so that they can be rendered in one batch. Errors:
+        `ResourceLimitExceeded`.
+        """
         ...
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
-        """Whether what is rendered follows from the roles of these messages, with their contents copied into it.
+        """Whether the rendered text depends only on the roles of these messages, with their
+        contents copied into it.
 
-        Surrounding blanks of a content may be left out. False where it is not known.
+        Whitespace around a content may be stripped. False if unknown.
         """
         ...
 
     def encode(
         self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None
     ) -> list[TokenizedText]:
-        """Token ids of rendered texts; nothing is added, nothing is cut.
+        """Token ids of rendered texts; no token is added and nothing is truncated.
 
-        `content` gives for each text the character ranges that a person wrote: a control token spelled there is encoded
-        as ordinary text, never as the control token.
+        `content` gives for each text the character ranges that come from the data: a control token
+        spelled there is encoded as ordinary text, never as the control token.
         """
         ...
 

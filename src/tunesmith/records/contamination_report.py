@@ -1,4 +1,4 @@
-"""Held-out examples that something in training resembles, and what was done about it."""
+"""Held-out examples that resemble training examples, and what was done about them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,16 +9,19 @@ from tunesmith.records.recipe import ContaminationKind
 from tunesmith.records.record import Record
 
 CONTAMINATION_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "13-gram", "near", "group")
-"""The strongest first: an example that leaks in several ways counts under the first of them."""
+"""Strongest first: an example that leaks in several ways counts under the first of them."""
 
 BLOCKING_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "group")
-"""Those that stop a run where the side was given. The others are likeness: "five divided by one" is near "ten divided
-by five", and no rule of ours tells such a slot from a copy (docs/decisions/118)."""
+"""Kinds that stop a run if the user provided the split. The others are mere similarity: "five
+divided by one" is near "ten divided by five", and no rule of ours distinguishes such a template
+from a copy (docs/decisions/118).
+"""
 
 
 class ContaminatedExample(Record):
-    """A held-out example of a `side` and a train example that are alike, with the places of both in their files, and
-    the beginning of what both ask."""
+    """A held-out example of the split `side` and a similar training example, with the places of
+    both in their files and the beginning of both questions.
+    """
 
     kind: ContaminationKind
     side: Literal["validation", "test"]
@@ -33,23 +36,26 @@ class ContaminatedExample(Record):
 
     @property
     def places(self) -> tuple[Place, Place]:
-        """Where the held-out example stands, and where the train example."""
+        """The places of the held-out example and of the training example."""
         return (self.held_out_origin, self.held_out_line), (self.train_origin, self.train_line)
 
     def format_pair(self) -> str:
-        """`test b.jsonl line 4 "How do I reset my PIN?" ~ train a.jsonl line 8 "How can I reset my PIN?"`."""
+        """For example `test b.jsonl line 4 "How do I reset my PIN?" ~ train a.jsonl line 8 "How can
+        I reset my PIN?"`.
+        """
         here, there = (name_places([place]) for place in self.places)
         return f'{self.side} {here} "{self.held_out_text}" ~ train {there} "{self.train_text}"'
 
 
 class ContaminationReport(Record):
-    """What leaks between training and what is held out. `found` has one entry for each held-out example that leaks,
-    `in_training` one for each train example and side, each under its strongest kind with the first that it is like.
+    """Contamination between training and held-out splits.
 
-    `left_out` are the ids that were taken out of training for it; `allowed` the kinds that were named in the recipe;
-    `templated` says that so much of the training data would have gone that nothing was taken out. `leaked` are the
-    test ids whose likeness stayed in training: their score measures memory too, so the score on the others stands
-    beside it.
+    `found` has one entry per held-out example that leaks, `in_training` one per training example
+    and split, each under its strongest kind with the first example it resembles. `left_out` are the
+    ids removed from training for it; `allowed` the kinds named in the recipe; `templated` is True
+    if so much of the training data would have been removed that nothing was. `leaked` are the test
+    ids whose similar examples stayed in training: their score measures memory too, so the score
+    without them is reported as well.
     """
 
     found: tuple[ContaminatedExample, ...] = ()
@@ -60,12 +66,16 @@ class ContaminationReport(Record):
     leaked: tuple[str, ...] = ()
 
     def count_by_kind(self) -> dict[ContaminationKind, int]:
-        """Held-out examples by the strongest kind of their leak; kinds without any are not in it."""
+        """Number of held-out examples by the strongest kind of their leak; kinds without any are
+        omitted.
+        """
         counted = Counter(leak.kind for leak in self.found)
         return {kind: counted[kind] for kind in CONTAMINATION_KINDS if counted[kind]}
 
     def format_pairs(self, limit: int = 2, *, stays_in_training: bool | None = None) -> str:
-        """The first pairs of texts, for a person to compare; `stays` as in `told`."""
+        """The first pairs of texts, for a person to compare; `stays_in_training` as in
+        `format_summary`.
+        """
         leaked = set(self.leaked)
         some = [
             leak for leak in self.found if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
@@ -73,10 +83,11 @@ class ContaminationReport(Record):
         return "; ".join(leak.format_pair() for leak in some[:limit])
 
     def format_summary(self, limit: int = 3, *, stays_in_training: bool | None = None) -> str:
-        """`exact 3 (b.jsonl lines 4, 9, 12 like train a.jsonl lines 7, 7, 30); near 1 (...)`; each pair by itself
-        where a side has several files.
+        """For example `exact 3 (b.jsonl lines 4, 9, 12 like train a.jsonl lines 7, 7, 30); near 1
+        (...)`; each pair separately if a split has several files.
 
-        `stays`: only of those whose likeness stayed in training, or only of the others.
+        `stays_in_training`: True for the leaks that stayed in training, False for the others, None
+        for all.
         """
         parts = []
         leaked = set(self.leaked)

@@ -1,10 +1,12 @@
-"""What each contender costs: every piece with its doubt, and from which volume which one is cheapest.
+"""The costs of each contender: every part with its interval, and which contender is cheapest from
+which volume on.
 
     a month = once / horizon + month + request * requests a month
 
-where once, month and request are the sums of the pieces of that kind. `moves_with` names what makes a piece uncertain:
-pieces of one cause, of whichever contender, are low together or high together (a busy machine slows them all), and
-pieces of different causes are not. "" is a piece without doubt.
+where once, month and request are the sums of the parts of that kind. `moves_with` names the
+uncertain factor behind a part: parts with the same factor, of any contender, are at their low or
+high bound together (a busy machine slows all of them), parts with different factors vary
+independently. "" is a part without uncertainty.
 """
 
 from datetime import date
@@ -19,10 +21,12 @@ CostUnit = Literal["once", "month", "request"]
 
 
 class PriceRow(Record):
-    """What a provider charges for the models whose names fit `model` (`gpt-6-*`), with who says so and when (ISO date).
+    """A provider's price for the models whose names match `model` (`gpt-6-*`), with source and ISO
+    date.
 
-    `host` is the provider's: a row counts only for URLs there; None: for any. `source_kind`: whether the source is the
-    vendor's own page or a third party (None: not said); `vendor_page` is where the vendor itself says its prices.
+    `host` is the provider's: the row applies only to URLs there; None: to any. `source_kind`:
+    whether the source is the vendor's own page or a third party (None: not stated); `vendor_page`
+    is the vendor's own price page.
     """
 
     model: str = Field(min_length=1)
@@ -40,18 +44,19 @@ class PriceRow(Record):
     @field_validator("date")
     @classmethod
     def _is_iso(cls, text: str) -> str:
+        # Parsed and written back, so that only one spelling of a date is stored.
         return date.fromisoformat(text).isoformat()
 
 
 class TrainingCost(Record):
-    """What a tuning took: `seconds` of this machine, and what a provider charged."""
+    """The cost of a tuning: `seconds` of this machine, and what a provider charged."""
 
     seconds: float = Field(ge=0)
     usd_charged: float = Field(0.0, ge=0)
 
 
 class OpenInterval(Record):
-    """Like `EstimateInterval`, for what may have no end: None is beyond every number."""
+    """Like `EstimateInterval`, but a bound may be infinite: None."""
 
     low: float
     expected: float | None
@@ -59,7 +64,7 @@ class OpenInterval(Record):
 
 
 class CostPart(Record):
-    """One piece: data, tuning, search, evaluation, judge, inference, hosting or upkeep."""
+    """One part: data, tuning, search, evaluation, judge, inference, hosting or upkeep."""
 
     what: str
     per: CostUnit
@@ -68,11 +73,11 @@ class CostPart(Record):
 
 
 class ContenderCost(Record):
-    """The pieces of one contender; without a piece per request nobody knows what it costs.
+    """The cost parts of one contender; without a part per request its cost is unknown.
 
-    `correct` is the share of requests answered right, failed ones counted as not, in the interval of the score;
-    `usd_per_1000_correct` follows from it. `excluded` says why it is not compared with the others: the bar forbids it,
-    or its cost is not known.
+    `correct` is the fraction of requests answered correctly, failed ones counted as wrong, with the
+    interval of the score; `usd_per_1000_correct` follows from it. `excluded` says why it is not
+    compared with the others: a requirement excludes it, or its cost is unknown.
     """
 
     name: str
@@ -84,21 +89,23 @@ class ContenderCost(Record):
 
     @property
     def has_request_cost(self) -> bool:
-        """Whether anything tells what a request costs."""
+        """Whether the cost of a request is known."""
         return any(part.per == "request" for part in self.parts)
 
     def compute_usd(self, per: CostUnit) -> EstimateInterval:
-        """All pieces of that kind together, as if all went wrong together."""
+        """The sum of all parts of that kind, with all bounds added up (fully correlated)."""
         return sum_intervals([part.usd for part in self.parts if part.per == per])
 
     def compute_usd_per_month(self, requests: float, horizon_months: float) -> EstimateInterval:
-        """At this many requests a month, with what is paid once spread over the horizon."""
+        """USD per month at this volume, with one-time costs spread over the horizon."""
         once, month, request = self.compute_usd("once"), self.compute_usd("month"), self.compute_usd("request")
         return sum_intervals([scale_interval(once, 1 / horizon_months), month, scale_interval(request, requests)])
 
 
 class BreakEvenPoint(Record):
-    """From `requests` a month on `name` is the cheapest, in place of `before` (None: from the first request on)."""
+    """From `requests` a month on `name` is the cheapest, after `before` (None: from the first
+    request on).
+    """
 
     name: str
     requests: OpenInterval
@@ -107,7 +114,9 @@ class BreakEvenPoint(Record):
 
 
 class CostPrediction(Record):
-    """What was foreseen before anything was spent, and what came. `ratio` is actual / expected."""
+    """An estimate made before any money was spent, and the actual cost. `ratio` is actual /
+    expected.
+    """
 
     what: str
     foreseen: EstimateInterval
@@ -116,15 +125,17 @@ class CostPrediction(Record):
 
     @property
     def is_within_range(self) -> bool:
-        """Whether the actual cost lies between the low and the high one."""
+        """Whether the actual cost lies within the estimated interval."""
         return self.foreseen.low <= self.actual_usd <= self.foreseen.high
 
 
 class CostReport(Record):
-    """The costs of all contenders. `requests_per_month` is None where nobody said; then nothing is told a month.
+    """The costs of all contenders.
 
-    `cheapest` compares those that are not excluded by what they cost, `cheapest_correct` by what a right answer costs.
-    With a task that is done once, `horizon_months` is 1 and "a month" means "in all" (`is_once`).
+    `requests_per_month` is None if the user did not state it; then no monthly cost is shown.
+    `cheapest` compares the contenders that are not excluded by cost, `cheapest_correct` by the cost
+    of a correct answer. For a task that is done once, `horizon_months` is 1 and "a month" means "in
+    total" (`is_once`).
     """
 
     metric: str
@@ -143,11 +154,11 @@ class CostReport(Record):
 
     @property
     def prediction_errors(self) -> dict[str, float]:
-        """Actual / expected by what was foreseen, as in `Run.estimate_error`."""
+        """Actual / expected by what was estimated, as in `Run.estimate_error`."""
         return {one.what: one.ratio for one in self.predictions if one.ratio is not None}
 
 
 def format_volume(requests: float) -> str:
-    """Requests to two digits, as nobody knows more: `0`, `840`, `12,000`."""
+    """Requests rounded to two digits, the precision of such an estimate: `0`, `840`, `12,000`."""
     whole = max(round(requests), 1) if requests > 0 else 0
     return f"{float(f'{whole:.2g}'):,.0f}"

@@ -1,4 +1,4 @@
-"""What is known about a person's data before anything is spent: its files, its shape, its problems, its split."""
+"""What is known about the user's data before money is spent: its files, format, problems and split."""
 
 from typing import Literal
 
@@ -9,6 +9,7 @@ from tunesmith.records.record import Record
 DataFormat = Literal[
     "messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"
 ]
+"""The formats of examples that are recognized."""
 Severity = Literal["error", "warning", "note"]
 
 
@@ -22,7 +23,9 @@ class SourceFile(Record):
 
 
 class Problem(Record):
-    """One kind of problem, all of its places together. `lines` count from 1 in `file`; `position_unit` says what."""
+    """One kind of problem with all of its places. `lines` count from 1 in `file`, in units of
+    `counted_in`.
+    """
 
     code: str
     severity: Severity
@@ -34,13 +37,17 @@ class Problem(Record):
     counted_in: CountedIn = "lines"
 
     def format_places(self, limit: int = 3) -> str:
-        """`line 3`, or `rows 2, 5, 9 (4 more)`; empty when the problem is the whole file's."""
+        """For example `line 3`, or `rows 2, 5, 9 (4 more)`; empty if the problem concerns the whole
+        file.
+        """
         word = self.counted_in.removesuffix("s") if len(self.lines) == 1 else self.counted_in
         return f"{word} {truncate_list(self.lines, limit)}" if self.lines else ""
 
 
 class Dataset(Record):
-    """A data set as read: which files, which shape, how many examples, and the fingerprint of their content."""
+    """A data set as read: its files, format, number of examples, and the fingerprint of their
+    content.
+    """
 
     name: str
     shape: DataFormat
@@ -51,7 +58,7 @@ class Dataset(Record):
 
 
 class CheckReport(Record):
-    """Every problem of a data set, worst first. Errors must be mended before anything is trained."""
+    """All problems of a data set, worst first. Errors must be fixed before training."""
 
     dataset: Dataset
     model: str | None
@@ -64,7 +71,9 @@ class CheckReport(Record):
 
 
 class Split(Record):
-    """Which example ids are on which side, and how that was decided. The same data and seed give the same split."""
+    """The example ids of each split, and how they were assigned. The same data and seed give the
+    same split.
+    """
 
     seed: int
     method: Literal["hash", "given", "given-test"]

@@ -1,10 +1,10 @@
-"""What a data set is, not what is wrong with it: what a decision will make of it."""
+"""A description of a data set, as opposed to its problems: what a decision will make of it."""
 
 from tunesmith.records.record import Record
 
 
 class LengthStats(Record):
-    """Tokens, or characters where no tokenizer was there: the median, the 95th percentile and the longest."""
+    """Lengths in tokens, or in characters without a tokenizer: median, 95th percentile and maximum."""
 
     median: int
     high: int
@@ -12,11 +12,14 @@ class LengthStats(Record):
 
 
 class DataDescription(Record):
-    """Labels with how often each is used, the most used first (empty where answers are no labels); lengths of questions
-    and answers `position_unit` tokens or characters, over the first `measured` examples; the scorer and the form of
-    answers that `decide` will take, with why, as `described` examples show them; how many examples fall on each side,
-    and what so many test examples can show; the `--columns` mapping as it was found, ready to copy ("" where nothing is
-    mapped)."""
+    """What `decide` will make of the data.
+
+    Labels with the number of their uses, most used first (empty if answers are not labels); lengths
+    of questions and answers in units of `counted_in`, over the first `measured` examples; the
+    scorer and the output constraint that `decide` will choose, with reasons, from `described`
+    examples; the number of examples in each split, and what so many test examples can show; the
+    detected `--columns` mapping, ready to copy ("" if nothing is mapped).
+    """
 
     labels: dict[str, int]
     counted_in: str

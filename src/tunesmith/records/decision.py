@@ -11,16 +11,20 @@ from tunesmith.records.usage_context import UsageContext
 
 
 def format_verdict(verdict: Verdict) -> str:
-    """The verdict as people read it: files and rules say `stop`, and what that advises is to keep what is there."""
+    """The verdict as shown to users: files and rules call it `stop`, the advice is to keep the
+    present system.
+    """
     return "keep what you have" if verdict == "stop" else verdict
 
 
 class Requirements(Record):
-    """What the user asks of a winner. None: not asked (`decision/requirements.py` says what holds then).
+    """What the user requires of a winner. None: no requirement (`decision/requirements.py` has the
+    defaults).
 
-    `min_score` the deciding metric must reach; `min_gain` by how much a more elaborate contender must beat a simpler
-    one to be worth it (in the metric's own unit, 0.02 = two points); `max_usd_per_1000` requests; `max_latency_seconds`
-    for one request that is alone; `max_forgetting` is by how much general ability may fall (0.05 = five points).
+    `min_score` is the least value of the deciding metric; `min_gain` by how much a more elaborate
+    contender must beat a simpler one to be worth it (in the metric's own unit, 0.02 = two points);
+    `max_usd_per_1000` requests; `max_latency_seconds` for a single request; `max_forgetting` is by
+    how much general ability may fall (0.05 = five points).
     """
 
     min_score: float | None = None
@@ -31,8 +35,10 @@ class Requirements(Record):
 
 
 class PairSummary(Record):
-    """Two contenders as the verdict compares them: `p` corrected for its family, `required_n` the test examples that
-    would tell them apart (None: they are told, or no number can be promised)."""
+    """Two contenders as the verdict compares them: `p` corrected for its family, `needed_n` the
+    number of test examples that would separate them (None: they are separated, or no number can be
+    promised).
+    """
 
     a: str
     b: str
@@ -41,17 +47,19 @@ class PairSummary(Record):
 
 
 class Decision(Record):
-    """A verdict that can be checked again from the evaluation record alone, with what else it was decided on.
+    """A verdict that can be verified from the evaluation record alone, with the other inputs it was
+    based on.
 
-    `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep what you have".
-    `summary` says in three sentences what, how sure and what it costs; `beside` are (role, contender): the verdict's,
-    what the user has now, the runner-up; `gain` is the winner's over what the user has, else over the simplest
-    contender; `pairs` are all comparisons as the verdict corrects them. All four are empty in older files.
-    `reasons` are the details, each with its numbers; `warnings` those that strictness refuses (too much
-    forgotten, another verdict without what leaked, a winner that does not fit the circumstances, a tuning too short to
-    judge fine-tuning by).
-    `needed_test_examples` is set when the verdict is `cannot tell`. `forgetting` is general ability before tuning less
-    that after it; `training` how much the tuned model was tuned, where one was.
+    `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep
+    what you have". `summary` states in three sentences what, how certain and at what cost; `beside`
+    are (role, contender): the verdict's, the user's current system, the runner-up; `gain` is the
+    winner's over the current system, or else over the simplest contender; `pairs` are all
+    comparisons as the verdict corrects them. All four are empty in older files. `reasons` are the
+    details, each with its numbers; `warnings` are what a strict run refuses (too much forgotten,
+    another verdict without contaminated examples, a winner that contradicts the usage context, a
+    tuning too short to judge fine-tuning by). `needed_test_examples` is set if the verdict is
+    `cannot tell`. `forgetting` is general ability before tuning minus that after it; `training` how
+    much the model was tuned, if one was.
     """
 
     verdict: Verdict
@@ -72,13 +80,15 @@ class Decision(Record):
 
 
 class PowerStatement(Record):
-    """What a test set can show, said before anything is spent. Differences are those of the deciding metric.
+    """What a test set can show, stated before money is spent. Differences are those of the deciding
+    metric.
 
-    `shows` is the smallest true gain that `n` examples (in so many `groups`) prove to exceed `min_gain` in four of five
-    evaluations, None where none could be proven; `wanted` the one that matters; `needed` the examples that show it.
-    `discordant` is the share of examples on which two contenders disagree, `deviation` the standard deviation of their
-    differences where scores are graded and it was measured; `is_assumed` says that nothing was measured yet.
-    `sentence` says it; `options` are what to do about it, the best first, empty when the examples are enough.
+    `shows` is the smallest true gain that `n` examples (in `groups` groups) prove to exceed
+    `min_gain` in four of five evaluations, None if none could be proven; `wanted` the target gain;
+    `needed` the number of examples that shows it. `discordant` is the fraction of examples on which
+    two contenders disagree, `deviation` the standard deviation of their differences if scores are
+    graded and it was measured; `is_assumed`: nothing was measured yet. `sentence` states it;
+    `options` are what to do about it, the best first, empty if the examples are enough.
     """
 
     n: int

@@ -1,4 +1,4 @@
-"""What every contender answered on the same examples, how that scored, what it took, and how sure we are."""
+"""The answers of all contenders to the same examples, their scores, cost and uncertainty."""
 
 from pydantic import Field
 
@@ -10,16 +10,19 @@ from tunesmith.records.quantity import Quantity
 from tunesmith.records.record import Record
 
 MAX_WAITING_FRACTION = 0.15
-"""The share of its time that a program may wait for a core before its times are called uncertain; our rule."""
+"""Fraction of its time that a program may wait for a core before its measured times are called
+uncertain; our own rule.
+"""
 
 
 class Answer(Record):
     """One contender's answer to one test example.
 
-    A score is a number in [0, 1] for one example; metrics that only exist over all examples (macro-F1) are not here.
-    `scores` is empty when there is no answer (`error` says why) or when the scorer could not judge it (`unscored` says
-    why): both are counted in `Quantity.failed` and never scored 0. `question` and `expected` are there where answers
-    stand by themselves (`tunesmith evaluate --out`).
+    A score is a number in [0, 1] for one example; metrics that exist only over all examples
+    (macro-F1) are not here. `scores` is empty if there is no answer (`error` has the reason) or the
+    scorer could not judge it (`unscored` has the reason): both are counted in `Quantity.failed` and
+    never scored 0. `question` and `expected` are set if the answers are stored on their own
+    (`tunesmith evaluate --out`).
     """
 
     example: str
@@ -38,7 +41,7 @@ class Answer(Record):
 
 
 class TokenPrice(Record):
-    """What a provider charges, with who says so and when (ISO date)."""
+    """A provider's price in USD, with source and ISO date."""
 
     usd_per_million_in: float = Field(ge=0)
     usd_per_million_out: float = Field(ge=0)
@@ -46,15 +49,19 @@ class TokenPrice(Record):
     date: str
 
     def compute_usd(self, tokens_in: float, tokens_out: float) -> float:
-        """What so many tokens cost."""
+        """USD for this many tokens."""
         return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / 1e6
 
 
 class Usage(Record):
-    """What asking took, measured. `seconds` is wall time of all requests together, answered in batches (throughput);
-    where `latency_seconds` was measured (the median wait for one request that is alone), of those single ones, too.
-    `usd_charged` is what all of them cost, where whoever answered says so itself. `waiting` is the share of the time in
-    which this program was ready to run and got no core, because others used the machine. None: nobody tells."""
+    """The measured cost of answering.
+
+    `seconds` is the wall time of all requests together, answered in batches (throughput); it
+    includes the single requests by which `latency_seconds` (median seconds of one request on its
+    own) was measured. `usd_charged` is the total charge if the service reports it. `waiting` is the
+    fraction of the time in which this program was ready to run and got no core, because others used
+    the machine. None: unknown.
+    """
 
     requests: int
     tokens_in: int
@@ -70,11 +77,12 @@ class Usage(Record):
 class ContenderSpec(Record):
     """What a contender is, apart from its answers.
 
-    `kind` is a name in the table of `contender_kinds.py`, `traits` its row; `given` says in words what it was given
-    besides the question; `chosen` are sentences about what was chosen for it on the validation examples, with numbers.
-    `setup_seconds` of this machine and `setup_usd_charged` by a provider had to be spent once (tuning, searching a
-    prompt, indexing). `build_token_price` is set where a provider answers: then the machine's hours are not counted.
-    `retrieval_hits` is the share of questions for which the right material was among what was retrieved.
+    `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `given` describes its
+    input besides the question; `chosen` are sentences about what was chosen for it on the
+    validation examples, with numbers. `setup_seconds` of this machine and `setup_usd_charged` by a
+    provider were spent once (tuning, prompt search, indexing). `token_price` is set if a provider
+    answers: then machine time is not counted. `retrieval_hits` is the hit rate: the fraction of
+    questions whose retrieved texts contained the right material.
     """
 
     name: str
@@ -93,9 +101,9 @@ class ContenderSpec(Record):
 
 
 class ContenderRecord(Record):
-    """A contender that was asked, apart from its answers: with them, all that judging it again needs.
+    """A contender that was run, apart from its answers: together they suffice to score it again.
 
-    `judging` is what a judge took to mark its answers, where there is one.
+    `judging` is the usage of a judge on its answers, if there is one.
     """
 
     profile: ContenderSpec
@@ -104,10 +112,11 @@ class ContenderRecord(Record):
 
 
 class TestExample(Record):
-    """A test example as a scorer needs it. `group`: those of one group count as one observation. `prompt` is what
-    contenders were given, where that is more than the question as a user's turn."""
+    """A test example as a scorer needs it. Examples of one `group` count as one observation.
+    `prompt` is the contenders' input if it is more than the question as a user turn.
+    """
 
-    __test__ = False  # not for pytest
+    __test__ = False  # keeps pytest from collecting this class
 
     id: str
     question: str
@@ -119,11 +128,11 @@ class TestExample(Record):
 
 
 class TestSet(Record):
-    """What all contenders were asked and how it was scored: with `ContenderRecord` and the answers, a verdict can be
-    made again.
+    """The test examples and how they were scored: with `ContenderRecord` and the answers, the
+    verdict can be recomputed.
 
-    `labels` are the different train answers where the scorer is made from them; `leaked` are ids of examples that
-    something in training resembles.
+    `labels` are the distinct training answers if the scorer is built from them; `leaked` are ids of
+    contaminated examples.
     """
 
     __test__ = False
@@ -140,12 +149,14 @@ class TestSet(Record):
 
 
 class Contender(Record):
-    """One way to do the task, measured. The fields that it has in common with `ContenderSpec` are explained there.
+    """One way to do the task, measured. Fields that it has in common with `ContenderSpec` are
+    explained there.
 
-    `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples that nothing in
-    training resembles, None where nothing leaked. `usd_per_1000` requests follows from `build_token_price`, else from
-    the machine's hourly price and the time that its tokens take by `Evaluation.machine`: equal work costs the same.
-    `seconds_per_request` is the time that was measured. `setup_usd` follows from both.
+    `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples
+    that nothing in training resembles, None if nothing leaked. `usd_per_1000` requests follows from
+    `token_price`, or else from the machine's hourly price and the time that its tokens take by
+    `Evaluation.machine`: equal work costs the same. `seconds_per_request` is the measured time.
+    `setup_usd` follows from both.
     """
 
     name: str
@@ -171,7 +182,9 @@ class Contender(Record):
 
     @property
     def usd_per_1000_or_none(self) -> float | None:
-        """None where nobody knows: an outside system that tells no price, a provider whose tokens nobody counted."""
+        """USD per 1,000 requests; None if unknown: an external system without a price, a provider
+        that reported no tokens.
+        """
         if self.token_price is not None:
             is_free = self.token_price.compute_usd(1, 1) == 0
             return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
@@ -180,17 +193,17 @@ class Contender(Record):
 
     @property
     def seconds_per_request_or_none(self) -> float | None:
-        """None for an outside system that does not tell its time."""
+        """Seconds per request; None for an external system that does not state them."""
         is_told = not self.traits.is_external or (self.usage is not None and self.usage.seconds > 0)
         return self.seconds_per_request if is_told else None
 
 
 class Comparison(Record):
-    """Paired difference a - b of one metric on the same examples, with 95 % interval and p value.
+    """Paired difference a - b of one metric on the same examples, with 95 % interval and p-value.
 
-    `test` names how they were found, `clusters` the number of groups where examples come in groups. `required_n` is the
-    number of test examples at which a difference of this size would be told from noise (80 % power), None when it is
-    told already or there is no difference at all.
+    `test` names the method, `clusters` the number of groups if examples come in groups. `needed_n`
+    is the number of test examples at which a difference of this size would be significant (80 %
+    power), None if it is significant already or there is no difference at all.
     """
 
     a: str
@@ -207,11 +220,12 @@ class Comparison(Record):
 
 
 class MachineTime(Record):
-    """What answering takes on this machine, measured over all contenders of the model together.
+    """Time of answering on this machine, measured over all contenders of the model together.
 
-    `seconds` by kind of work: a token read, a token written, a token written under a constraint, an answer picked among
-    labels, a retrieval. `uncertainty` is the 95 % half-width, relative, of what one contender takes by these rates: two
-    that differ by less cost the same as far as this run can tell. `waiting` as in `Usage`, the mean over contenders.
+    `seconds` by kind of work: a token read, a token generated, a token generated under a
+    constraint, an answer picked among labels, a retrieval. `uncertainty` is the relative 95 %
+    half-width of a contender's time by these rates: two that differ by less cost the same as far as
+    this run can measure. `waiting` as in `Usage`, the mean over contenders.
     """
 
     seconds: dict[str, float]
@@ -220,18 +234,18 @@ class MachineTime(Record):
 
     @property
     def is_busy(self) -> bool:
-        """Whether other programs slowed this one down so much that its times say little."""
+        """Whether other programs slowed this one down so much that its times are unreliable."""
         return self.waiting is not None and self.waiting > MAX_WAITING_FRACTION
 
 
 class Evaluation(Record):
-    """All contenders on the same test examples. The first metric is the one that decides.
+    """All contenders on the same test examples. The first metric is the deciding one.
 
-    `leaked` are the test examples that something in training resembles (`Contender.clean` leaves them out); `clusters`
-    is the number of groups that the examples come in, None where each stands for itself. `judging` is what a judge took
-    to mark all answers, None where none did; its examination is told apart (`JudgeQualification.usage`). `machine` says
-    what
-    a token takes on this machine, None where no contender was asked here.
+    `leaked` are contaminated test examples (`Contender.clean` excludes them); `clusters` is the
+    number of groups of the examples, None if they are independent. `judging` is a judge's usage on
+    all answers, None without a judge; its qualification is recorded separately
+    (`JudgeQualification.usage`). `machine` has the time per token on this machine, None if no
+    contender ran on it.
     """
 
     task: str
@@ -249,7 +263,7 @@ class Evaluation(Record):
 
     @property
     def scorer_names(self) -> list[str]:
-        """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
+        """The names of the combined scorers: `label + judge` is a plain one with a judge."""
         return split_scorer_name(self.scorer)
 
     def get_contender(self, name: str) -> Contender:
@@ -267,5 +281,5 @@ def join_scorer_names(first: str, second: str) -> str:
 
 
 def split_scorer_name(scorer: str) -> list[str]:
-    """The names of the scorers in one: a judge stands beside a plain one as `label + judge`."""
+    """The names of the combined scorers: `label + judge` is a plain one with a judge."""
     return scorer.split(SCORER_SEPARATOR)

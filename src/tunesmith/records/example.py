@@ -1,7 +1,8 @@
-"""One example: the row of a person's data, whatever file shape it came in.
+"""One example: a row of the user's data, in whichever file format it came.
 
-Examples are counted in hundreds of thousands, so they are slotted dataclasses, not pydantic models: checked once by the
-reader, then passed around. Every shape becomes the same thing: a conversation that ends with the answer, or a text.
+There may be millions of examples, so they are slotted dataclasses, not pydantic models: validated
+once by the reader, then passed around. Every format becomes the same thing: a conversation that
+ends with the answer, or a text.
 """
 
 import hashlib
@@ -19,10 +20,12 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `weight` 0 keeps an assistant turn out of the loss; None means the default (1 for assistant turns).
+    """One turn. `weight` 0 excludes an assistant turn from the loss; None means the default (1 for
+    assistant turns).
 
-    A tool call is `{"id"?, "type": "function", "function": {"name", "arguments"}}` with `arguments` as an object,
-    whichever form the data had. `reasoning` is what the assistant wrote before its answer, apart from `content`.
+    A tool call is `{"id"?, "type": "function", "function": {"name", "arguments"}}` with `arguments`
+    as an object, whichever form the data had. `reasoning` is what the assistant wrote before its
+    answer, apart from `content`.
     """
 
     role: Role
@@ -35,19 +38,21 @@ class Message:
 
     @property
     def is_trained(self) -> bool:
-        """Whether this turn is learned: an assistant turn with a weight above 0."""
+        """Whether this turn is trained on: an assistant turn with a weight above 0."""
         return self.role == "assistant" and self.weight != 0
 
     @property
     def called_functions(self) -> list[dict[str, Any]]:
-        """Name and arguments of each tool call: what is said by it. Its id only says which result is whose."""
+        """Name and arguments of each tool call: its content. The id only links a result to its
+        call.
+        """
         return [call.get("function", {}) for call in self.tool_calls]
 
     def as_dict(self, *, arguments_as_text: bool = False) -> dict[str, Any]:
-        """The chat format's dictionary: what templates take. Absent parts are left out.
+        """The dictionary of the chat format, as templates take it. Absent parts are omitted.
 
-        Reasoning is `reasoning_content`, the name that transformers' templates read. With `arguments_as_text` the
-        arguments of calls are JSON text, as services take them.
+        Reasoning is `reasoning_content`, the name that transformers' templates read. With
+        `arguments_as_text` the arguments of calls are JSON text, as services expect them.
         """
         parts: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.reasoning is not None:
@@ -67,13 +72,13 @@ class Message:
 class Example:
     """A conversation that ends with the answer, or a plain text.
 
-    `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected` holds the other
-    answer of a pair; `is_desirable` says of a rated answer whether it is wanted, None for all others; `text` is set
-    instead of messages for plain text. `line` counts from 1 in the source file: its lines, or its rows where it has
-    no lines (Parquet, JSON arrays); `origin` is that file. `group` names examples that must stay on one side of a
-    split.
-    `id` is 16 hex digits of the content's SHA-256 (never given by hand): equal content, equal id, wherever it stands.
-    The order of keys in arguments and the ids of tool calls are no content (docs/decisions/093).
+    `messages` ends with the assistant's answer (the chosen one of a preference pair); `rejected`
+    holds the other answer of a pair; `is_desirable` is the rating of a rated answer, None for all
+    others; `text` is set instead of messages for plain text. `line` counts from 1 in the source
+    file: its lines, or its rows if it has no lines (Parquet, JSON arrays); `origin` is that file.
+    `group` marks examples that must stay in one split. `id` is 16 hex digits of the content's
+    SHA-256 (never set by hand): equal content has an equal id, wherever it is stored. The order of
+    keys in arguments and the ids of tool calls are not content (docs/decisions/093).
     """
 
     line: int
@@ -88,8 +93,10 @@ class Example:
 
     def __post_init__(self) -> None:
         if not self.id:
-            object.__delattr__(self, "id")  # worked out when it is asked for: a million take 80 MB
+            # computed on first access, because a million ids take 80 MB
+            object.__delattr__(self, "id")
 
+    # Hidden from type checkers: with a __getattr__ they would accept any attribute.
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> str:
@@ -101,17 +108,17 @@ class Example:
 
     @property
     def place(self) -> Place:
-        """Where it stands, for `name_places`."""
+        """Its place, for `name_places`."""
         return self.origin, self.line
 
     @property
     def named_place(self) -> str:
-        """`tickets.jsonl line 17`."""
+        """For example `tickets.jsonl line 17`."""
         return name_places([self.place])
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """What stands before the last answer."""
+        """The messages before the last answer."""
         return self.messages[:-1]
 
     @property
@@ -121,7 +128,9 @@ class Example:
 
     @property
     def answer_with_calls(self) -> str:
-        """The answer and its tool calls as one text: what two answers are compared by. Reasoning is no part of it."""
+        """The answer and its tool calls as one text, by which answers are compared. Reasoning is
+        not part of it.
+        """
         if not self.messages or not self.messages[-1].tool_calls:
             return self.answer
         calls = (dump_canonical_json(function) for function in self.messages[-1].called_functions)
@@ -129,7 +138,9 @@ class Example:
 
     @property
     def uses_tools(self) -> bool:
-        """Whether tools are offered or the answer calls one: it can be learned, and no scorer can judge it yet."""
+        """Whether tools are offered or the answer calls one: it can be trained on, but no scorer
+        can judge it yet.
+        """
         return bool(self.tools) or any(message.tool_calls for message in self.messages[-1:])
 
     @property
@@ -141,14 +152,16 @@ class Example:
         return ""
 
     def with_system(self, instruction: str) -> "Example":
-        """The same example, with the same id, and a system message in front, unless it has one or is plain text."""
+        """The same example, with the same id, and a system message in front, unless it has one or
+        is plain text.
+        """
         if not self.messages or self.messages[0].role == "system":
             return self
         return replace(self, messages=(Message("system", instruction), *self.messages))
 
 
 def identify(example: Example) -> str:
-    """The id that belongs to this content, without keeping it."""
+    """Compute the id of this content, without storing it."""
     if _is_plain(example):
         return compute_plain_id(example.messages)
     messages = example.messages
@@ -157,16 +170,17 @@ def identify(example: Example) -> str:
         example.text,
         _list_contents(example.rejected),
         example.tools,
+        # Appended only if set, so that ids of unrated examples stay those of older versions.
         *([] if example.is_desirable is None else [example.is_desirable]),
     ]
     return compute_fingerprint(content)[:16]
 
 
 def _is_plain(example: Example) -> bool:
-    """Whether it is nothing but messages of a role and a content each."""
+    """Whether the messages have nothing but a role and a content each."""
     if example.text is not None or example.rejected or example.tools or example.is_desirable is not None:
         return False
-    for m in example.messages:  # a loop, for this is asked of every row
+    for m in example.messages:  # a plain loop, because this runs for every row
         if m.weight is not None or m.name is not None or m.tool_calls or m.role == "tool":
             return False
         if m.tool_call_id is not None or m.reasoning is not None:
@@ -175,12 +189,14 @@ def _is_plain(example: Example) -> bool:
 
 
 def compute_plain_id(messages: tuple[Message, ...]) -> str:
-    """The id of a plain example: the text that `dump_canonical_json` makes of its content, put together by hand.
+    """The id of a plain example, from the same text that `dump_canonical_json` would write,
+    assembled by hand.
 
-    Most examples are plain, and ids are most of what reading a large file takes.
+    Most examples are plain, and computing ids takes most of the time of reading a large file.
     """
     turns = ",".join([f'[{{"content":{encode_basestring(m.content)},"role":"{m.role}"}},null]' for m in messages])
     text = f"[[{turns}],null,[],[]]"
+    # Lone surrogates occur in real JSON data and have no UTF-8 encoding.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -190,14 +206,18 @@ def _with_arguments_as_text(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _get_weight_for_id(message: Message) -> float | None:
-    """Only a weight that changes what is trained is content: 1 is the default, and other turns are never trained."""
+    """Only a weight that changes training is content: 1 is the default, and other turns are never
+    trained on.
+    """
     return message.weight if message.role == "assistant" and message.weight != 1 else None
 
 
 def _list_contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    """The messages without the ids of their calls; a result that stands out of order says whose it is.
+    """The messages without the ids of their calls; a result out of order records which call it
+    answers.
 
-    Ids are drawn anew each time a conversation is recorded, so the same one recorded twice would be two.
+    Ids are random each time a conversation is recorded, so the same one recorded twice would count
+    as two.
     """
     contents = []
     numbers: dict[str | None, int] = {}

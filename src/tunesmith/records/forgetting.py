@@ -1,7 +1,7 @@
 """What a model can do in general, measured before and after tuning, and what it forgot in between.
 
-Everything here is measured on items and texts of our own (`evaluation/forgetting/`): the user's test examples are never
-looked at.
+Everything here is measured on items and texts of our own (`evaluation/forgetting/`): the user's
+test examples are never used.
 """
 
 from tunesmith.records.quantity import Quantity
@@ -9,7 +9,7 @@ from tunesmith.records.record import Record
 
 
 class ProbeAnswer(Record):
-    """The answer to one item of the general probe. `is_right` is None when there was no answer at all."""
+    """The answer to one item of the general probe. `is_right` is None if there was no answer."""
 
     item: str
     kind: str
@@ -18,16 +18,17 @@ class ProbeAnswer(Record):
 
 
 class TextLoss(Record):
-    """How surprising one paragraph of general text is: nats in all, over how many tokens."""
+    """The loss of one paragraph of general text: total nats, over how many tokens."""
 
     nats: float
     tokens: int
 
 
 class GeneralAbility(Record):
-    """One model on the general probe. `probe` is the fingerprint of items and texts: only equal ones are compared.
+    """One model on the general probe. `probe` is the fingerprint of items and texts: only equal
+    ones are compared.
 
-    `texts` is empty where the model cannot say how likely a text is.
+    `texts` is empty if the model cannot compute the likelihood of a text.
     """
 
     probe: str
@@ -37,7 +38,8 @@ class GeneralAbility(Record):
 
 
 class AbilityChange(Record):
-    """The share of one kind of items that is right, before and after; `drop` is before - after, paired.
+    """The fraction of one kind of items that is right, before and after; `drop` is before - after,
+    paired.
 
     `p` is corrected (Holm) for all kinds.
     """
@@ -50,7 +52,9 @@ class AbilityChange(Record):
 
 
 class TextLossChange(Record):
-    """Nats per token of general text, before and after; `rise` is after - before with its interval over paragraphs."""
+    """Nats per token of general text, before and after; `rise` is after - before with its interval
+    over paragraphs.
+    """
 
     before: float
     after: float
@@ -68,11 +72,12 @@ class Regression(Record):
 
 
 class Forgetting(Record):
-    """General ability lost by tuning. `drop` is what a budget (`Bar.max_forgetting`) is held against.
+    """General ability lost by tuning. `drop` is compared with `Requirements.max_forgetting`.
 
-    `drop` is the paired difference before - after of the share of items that are right, so a positive one is a loss;
-    `p` is that of McNemar's test (`stats.paired`). `gained` counts the items that only the tuned model gets right;
-    `lapses` are some of the `lost` ones.
+    `drop` is the paired difference before - after of the fraction of items that are right, so a
+    positive one is a loss; `p` is that of McNemar's test (`evaluation/stats/paired_difference.py`).
+    `gained` counts the items that only the tuned model gets right; `lapses` are some of the `lost`
+    ones.
     """
 
     before: Quantity

@@ -1,4 +1,4 @@
-"""How one contender was asked, as data: enough to ask it again in the same way."""
+"""How one contender was run, as data: enough to run it again in the same way."""
 
 from typing import Literal
 
@@ -9,13 +9,14 @@ from tunesmith.records.record import Record
 
 
 class InferenceConfig(Record):
-    """What stands around a question and what the answer is held to (`prompts/NAME.json` of a run).
+    """The prompt around a question and the constraint on the answer (`prompts/NAME.json` of a run).
 
-    `model` is the base model, the tuned one, or a `remote` one. `system` is the recipe's instruction, for questions
-    without a system message. `template` is a prompt of the user's own with a placeholder for the question;
-    `instruction` goes to the end of the system message; `shots` are conversations that are always shown. `index` names
-    what is searched (`index/NAME.jsonl`), by `search`, for `k` finds as far as `most_tokens` holds them. With
-    `is_calibrated` each label's likelihood without a question is taken off.
+    `model` is the base model, the tuned one, or a `remote` one. `system` is the recipe's
+    instruction, for questions without a system message. `template` is a custom prompt with a
+    placeholder for the question; `instruction` is appended to the system message; `shots` are
+    conversations that are always shown. `index` names the search index (`index/NAME.jsonl`),
+    searched by `search` for the `k` best results, as far as they fit into `most_tokens`. With
+    `is_calibrated` each label's likelihood without a question is subtracted.
     """
 
     contender: str

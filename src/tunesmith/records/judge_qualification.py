@@ -1,4 +1,4 @@
-"""Whether a judge may decide: what it was held against, and how it did."""
+"""Whether a judge may decide: what it was compared with, and its results."""
 
 from typing import Literal
 
@@ -8,13 +8,14 @@ from tunesmith.records.record import Record
 
 
 class JudgeQualification(Record):
-    """A judge against people who judged the same answers.
+    """A judge compared with human judgments of the same answers.
 
-    `agreement` is 1 minus the mean distance of two scores in [0, 1]; `kappa` is agreement beyond chance (None: chance
-    alone would agree always); `constant` the one verdict that agrees best when always given, `gain` what the judge is
-    ahead of it by; `consistency` the share of verdicts that stayed when the order of what was shown was turned round;
-    `planted` answers were given a sentence that asks for a better verdict, and `moved` of them got one. `failed` of
-    each quantity are those without a verdict.
+    `agreement` is 1 minus the mean distance of two scores in [0, 1]; `kappa` is agreement beyond
+    chance (None: chance alone would always agree); `constant` is the one verdict that agrees best
+    if always given, `gain` the judge's agreement minus that one's; `consistency` the fraction of
+    verdicts that stayed when the order of the shown answers was reversed; `planted` answers
+    contained a sentence that requests a better verdict, and `moved` of them got one. `failed` of
+    each quantity counts the items without a verdict.
     """
 
     judge: str

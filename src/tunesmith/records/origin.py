@@ -1,4 +1,4 @@
-"""Where an example stands: its file, and what the numbers in that file count."""
+"""The place of an example: its file, and what the numbers in that file count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,27 @@ from typing import Literal
 from tunesmith.errors import truncate_list
 
 CountedIn = Literal["lines", "rows"]
-"""What the numbers of a file count: its lines, as an editor shows them (JSON Lines, CSV), or its rows (all else)."""
+"""What the numbers of a file count: its lines, as an editor shows them (JSON Lines, CSV), or its
+rows (all others).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The file that an example was read from. All examples of a file share one."""
+    """The file that an example was read from; one object for all examples of a file."""
 
     file: str
     counted_in: CountedIn = "lines"
 
 
 Place = tuple[Origin | None, int]
-"""An origin, None where an example was read from no file, and the number of the line or row there."""
+"""An origin, None if an example was not read from a file, and the number of the line or row there.
+"""
 
 
 def name_places(places: Sequence[Place], limit: int = 3) -> str:
-    """`a.jsonl lines 3, 9; b.parquet row 4 (5 more)`: the first few places, together where they share a file.
+    """For example `a.jsonl lines 3, 9; b.parquet row 4 (5 more)`: the first few places, grouped by
+    file.
 
     Without an origin the lines alone: `lines 3, 9`.
     """

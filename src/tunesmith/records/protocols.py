@@ -1,7 +1,8 @@
-"""One protocol for everything that answers: the prompted base model, retrieval, the tuned model, a remote one.
+"""One protocol for everything that answers: the prompted base model, retrieval, the tuned model, a
+remote one.
 
-Evaluation and baselines see every contender as a `Completer`. The same lines score them all: that is the fairness
-guarantee. A prompt is a conversation that ends before the answer.
+Evaluation and baselines see every contender as a `Completer` and score them with the same code:
+this is the fairness guarantee. A prompt is a conversation that ends before the answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +19,14 @@ GenerationMode = Literal["written", "constrained", "picked"]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer. `finished` is False when it was cut at the token limit; `error` is set when there is no answer.
+    """One answer. `finished` is False if it was truncated at the token limit; `error` is set if
+    there is no answer.
 
-    `seconds` is this answer's share of the wall time of the batch that it was made in (throughput, not latency).
-    `tokens_shared` of the `tokens_in` were computed once for several prompts; `way` is how the answer was made (written
-    freely, written under a constraint, or picked among labels): a token costs more or less time in each.
-    Whoever answers, here is the border: text and error are storable (`records/storable_text.py`).
+    `seconds` is this answer's part of the wall time of its batch (throughput, not latency).
+    `tokens_shared` of the `tokens_in` were computed once for several prompts; `mode` is how the
+    answer was made (generated freely, generated under a constraint, or picked among labels): the
+    time per token differs between them. Whatever the source, text and error are made storable here
+    (`records/storable_text.py`).
     """
 
     text: str
@@ -42,19 +45,23 @@ class Completion:
 
 
 ProgressCallback = Callable[[int, int], None]
-"""Called with (answers ready, answers wanted)."""
+"""Called with (answers ready, total answers)."""
 
 
 class Completer(Protocol):
     """Answers prompts. The order of the completions is the order of the prompts."""
 
     def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
-        """One completion per prompt; a prompt that cannot be answered gets one with `error` set, never an exception."""
+        """One completion per prompt; a prompt that cannot be answered gets one with `error` set,
+        never an exception.
+        """
         ...
 
 
 class OutputConstraint(Record):
-    """What an answer may look like: one of `labels` (the likeliest is taken), or JSON that fits `json_schema`."""
+    """The allowed form of an answer: one of `labels` (the most likely is taken), or JSON that
+    matches `json_schema`.
+    """
 
     labels: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
@@ -62,9 +69,11 @@ class OutputConstraint(Record):
 
 @dataclass(frozen=True, slots=True)
 class AnswerLogprob:
-    """How likely a model finds a given answer, end of turn included: natural logarithm, and over how many tokens.
+    """Log-probability of a given answer (natural logarithm), end of turn included, and over how
+    many tokens.
 
-    NaN over 0 tokens where it cannot be asked, because the template refuses the prompt or all of it is too long.
+    NaN over 0 tokens if it cannot be computed, because the template rejects the prompt or the text
+    is too long.
     """
 
     logprob: float
@@ -72,24 +81,25 @@ class AnswerLogprob:
 
 
 class LogprobModel(Protocol):
-    """A model that can say how likely given answers are; remote ones often cannot."""
+    """A model that can compute the likelihood of given answers; remote ones often cannot."""
 
     def compute_logprobs(
         self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
     ) -> list[AnswerLogprob]:
-        """Of each answer as the continuation of its prompt; an empty prompt asks for the text by itself, without an end
-        of turn."""
+        """For each answer as the continuation of its prompt; with an empty prompt for the text by
+        itself, without an end of turn.
+        """
         ...
 
 
 class Embedder(Protocol):
-    """Texts as points: what means the same lies near."""
+    """Maps texts to vectors: texts of similar meaning are close."""
 
     @property
     def name(self) -> str:
-        """Which model makes them."""
+        """Name of the embedding model."""
         ...
 
     def embed(self, texts: Sequence[str]) -> Any:
-        """One row of length 1 for each text: numpy float32, (texts, dimensions)."""
+        """One unit-length row per text: numpy float32, (texts, dimensions)."""
         ...

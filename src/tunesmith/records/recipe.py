@@ -1,6 +1,7 @@
-"""A recipe: everything that a person decides about one run. `recipe/defaults.py` fills what is None, with its source.
+"""A recipe: everything that the user decides about one run. `recipe/defaults.py` fills what is
+None, with its source.
 
-Rules inside one field stand here (types, ranges); rules across fields stand in `recipe/validate.py`.
+Rules within one field are here (types, ranges); rules across fields are in `recipe/validate.py`.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ from tunesmith.records.record import Record
 from tunesmith.records.usage_context import UsageContext
 
 LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""A list of YAML is taken where a tuple is wanted; without this, strict reading refuses it."""
+"""Accepts a YAML list for a tuple field; pydantic's strict mode would reject it."""
 
 ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
 Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
@@ -24,9 +25,10 @@ AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
 class DataRecipe(Record):
     """Where the examples come from, how they are read, split and rendered.
 
-    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` goes in front as the system
-    message of examples that have none; `train_on="everything"` also trains the prompts. `allow_leaks` names the kinds
-    of leakage between training and given test examples that stop nobody (`data/contamination.py` says what they are).
+    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` becomes the
+    system message of examples that have none; `train_on="everything"` also trains the prompts.
+    `allow_leaks` names the kinds of contamination between training and given test examples that do
+    not abort the run (`data/contamination.py` describes them).
     """
 
     path: str | None = None
@@ -42,10 +44,12 @@ class DataRecipe(Record):
 
 
 class AdapterRecipe(Record):
-    """What is trained. LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the adapter's input.
+    """What is trained. LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the
+    adapter's input.
 
-    `kind`: `lora`; `rslora` scales by alpha / sqrt(r); `dora` trains directions and lengths; `qlora` is LoRA on weights
-    held in 4 bits; `full` trains the weights themselves: rank, alpha and dropout must then be left out.
+    `kind`: `lora`; `rslora` scales by alpha / sqrt(r); `dora` trains direction and magnitude
+    separately; `qlora` is LoRA on weights quantized to 4 bits; `full` trains the weights
+    themselves: rank, alpha and dropout must then be left out.
     """
 
     kind: AdapterKind = "lora"
@@ -55,30 +59,35 @@ class AdapterRecipe(Record):
 
 
 class DpoRecipe(Record):
-    """DPO: `beta` holds the model near its reference (0.1 as in the paper); `loss="ipo"` is the variant that does not
-    overfit sure pairs."""
+    """DPO: `beta` keeps the model close to its reference (0.1 as in the paper); `loss="ipo"` is the
+    variant that does not overfit pairs with a certain preference.
+    """
 
     beta: float = Field(0.1, gt=0)
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
 
 
 class OrpoRecipe(Record):
-    """ORPO: `beta` (the paper's lambda) weighs the odds of chosen against rejected beside the loss of the chosen
-    answer."""
+    """ORPO: `beta` (the paper's lambda) weights the odds ratio of chosen against rejected relative
+    to the loss of the chosen answer.
+    """
 
     beta: float = Field(0.1, gt=0)
 
 
 class SimpoRecipe(Record):
-    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is what chosen must be ahead by: half of beta
-    is where its authors begin."""
+    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is the required lead of
+    chosen: half of beta is its authors' starting point.
+    """
 
     beta: float = Field(2.0, gt=0)
     margin: float = Field(1.0, ge=0)
 
 
 class KtoRecipe(Record):
-    """KTO: `beta` as in DPO; the weights balance wanted and unwanted answers when there are more of one kind."""
+    """KTO: `beta` as in DPO; the weights balance desirable and undesirable answers if there are
+    more of one kind.
+    """
 
     beta: float = Field(0.1, gt=0)
     desirable_weight: float | None = Field(None, gt=0)
@@ -86,14 +95,16 @@ class KtoRecipe(Record):
 
 
 class TrainingRecipe(Record):
-    """How the weights move. `batch_size` counts examples per optimizer step; either `epochs` or `minutes` ends the run.
+    """How the weights are trained. `batch_size` counts examples per optimizer step; either `epochs`
+    or `minutes` ends the run.
 
-    `micro_batch` (examples at once in memory) changes memory, never the result beyond rounding; `memory_gb` (10^9
-    bytes) is what the process may hold, on a GPU its tensors, by default what is free. A checkpoint is written every
-    `checkpoint_minutes` (0: after every step), at each look and when asked to stop. The run ends early when `patience`
-    looks in a row (of `evaluations` in all) had neither the best score nor the lowest loss so far; null: it never does.
-    A step whose loss or gradient is not finite is never applied; `on_bad_step` ends the run there, or leaves the step
-    out (at most 3 in a row).
+    `micro_batch` (examples in memory at the same time) changes memory, never the result beyond
+    rounding; `memory_gb` (10^9 bytes) is what the process may use, on a GPU its tensors, by default
+    what is free. A checkpoint is written every `checkpoint_minutes` (0: after every step), at each
+    validation pass and when a stop is requested. The run ends early after `patience` consecutive
+    validation passes (of `evaluations` in total) with neither the best score nor the lowest loss so
+    far; null: never. A step whose loss or gradient is not finite is never applied; `on_bad_step`
+    ends the run there, or skips the step (at most 3 in a row).
     """
 
     learning_rate: float | None = Field(None, gt=0)
@@ -116,10 +127,11 @@ class TrainingRecipe(Record):
 class RemoteRecipe(Record):
     """A model behind an OpenAI-compatible `url`.
 
-    `key_variable` names the environment variable that holds the key, which stands in no file; prices are looked up
-    under `model` where they are not given; `at_once` requests are under way at the same time. `max_tokens` bounds what
-    one answer is charged for: a model that reasons before it answers needs thousands. A server of your own has the
-    prices 0: at a loopback `url` it is this machine, elsewhere your own cloud.
+    `key_variable` names the environment variable that holds the key, which is stored in no file;
+    prices are looked up under `model` if they are not given; `at_once` is the number of concurrent
+    requests. `max_tokens` bounds what one answer is charged for: a model that reasons before it
+    answers needs thousands. A server of your own has the prices 0: at a loopback `url` it is this
+    machine, elsewhere your own cloud.
     """
 
     name: str
@@ -133,12 +145,14 @@ class RemoteRecipe(Record):
 
     @property
     def is_free(self) -> bool:
-        """Whether the recipe says that nobody charges for tokens: then it is a server of the user's own."""
+        """Whether the recipe sets both prices to 0: then it is a server of the user's own."""
         return self.usd_per_million_in == 0 and self.usd_per_million_out == 0
 
     @property
     def is_local(self) -> bool:
-        """A free server on the loopback; one that charges for tokens is the gateway of a provider."""
+        """Whether it is a free server on the loopback; one that charges for tokens is a gateway to
+        a provider.
+        """
         return self.is_free and is_loopback(_get_host(self.url))
 
 
@@ -158,14 +172,16 @@ def _get_host(url: str) -> str:
 
 
 class EvaluationRecipe(Record):
-    """How contenders are asked and scored.
+    """How contenders are run and scored.
 
-    `scorer` is a name, "auto", or `file.py:function`. Choices (how many `shots` at most, what is retrieved, which of
-    `trials` candidate prompts, written by our `optimiser` or by DSPy's too) are made on the validation examples.
-    `test_limit` and `validation_limit` take that many of their sides. `answers` are files with the answers of other
-    systems; `prompts` is a file or folder of prompts of your own; `remote` are models behind a URL. `constrained` adds
-    contenders whose answers cannot leave the form of the train answers. `batch_size` is the most answers made at once;
-    fewer where the memory for their keys and values ends.
+    `scorer` is a name, "auto", or `file.py:function`. Choices (the number of `shots` at most, what
+    is retrieved, which of `trials` candidate prompts, written by our `optimiser` or also by DSPy's)
+    are made on the validation examples. `test_limit` and `validation_limit` use only that many
+    examples of their splits. `answers` are files with the answers of other systems; `prompts` is a
+    file or folder of prompts of your own; `remote` are models behind a URL. `constrained` adds
+    contenders whose answers cannot leave the form of the training answers. `batch_size` is the
+    maximum number of answers generated together; fewer if the memory for the KV cache is not
+    enough.
     """
 
     scorer: str = "auto"
@@ -183,11 +199,13 @@ class EvaluationRecipe(Record):
 
 
 class RetrievalRecipe(Record):
-    """What is looked up for a question: passages of the `documents` folder, else the nearest train examples.
+    """What is retrieved for a question: passages of the `documents` folder, or else the nearest
+    training examples.
 
-    `k` finds a question; None: chosen on the validation examples. `search` by words (bm25), by meaning (dense), or both
-    joined by reciprocal rank; None: both where the embedding model is on this machine, else by words. Documents are cut
-    into passages of `words` words that share `overlap`.
+    `k` results per question; None: chosen on the validation examples. `search` by words (bm25), by
+    meaning (dense), or both, combined by reciprocal rank fusion; None: both if the embedding model
+    is on this machine, else by words. Documents are cut into passages of `words` words that overlap
+    by `overlap`.
     """
 
     documents: str | None = None
@@ -198,10 +216,11 @@ class RetrievalRecipe(Record):
 
 
 class JudgeRecipe(Record):
-    """A model that judges free text. `model` is a local model's name or that of a `evaluation.remote` one.
+    """A model that judges free text. `model` is the name of a local model or of an
+    `evaluation.remote` one.
 
-    It decides only after it has qualified on `labels`, a file of answers that people judged; `rubric` says what is
-    good. A remote model that judges is no contender.
+    It decides only after it has qualified on `labels`, a file of answers that people judged;
+    `rubric` describes a good answer. A remote model that judges is not a contender.
     """
 
     model: str | None = None
@@ -210,9 +229,10 @@ class JudgeRecipe(Record):
 
 
 class CostRecipe(Record):
-    """What costs, besides the machine's hours: `usd_per_example` to make one, `hosting_usd_per_month` of a tuned model,
-    `retune_months` between tunings (None: follows from how often the task changes). `prices` is a file of price rows of
-    your own."""
+    """Costs besides the machine's hours: `usd_per_example` to create one, `hosting_usd_per_month`
+    of a tuned model, `retune_months` between tunings (None: follows from how often the task
+    changes). `prices` is a file with price rows of your own.
+    """
 
     usd_per_example: float = Field(0.0, ge=0)
     hosting_usd_per_month: float = Field(0.0, ge=0)
@@ -221,7 +241,7 @@ class CostRecipe(Record):
 
 
 class Recipe(Record):
-    """One run, from data to verdict. `strict` refuses (exit code 1) where it would otherwise warn."""
+    """One run, from data to verdict. `strict` fails (exit code 1) where it would otherwise warn."""
 
     model: str = "smollm2-135m-instruct"
     revision: str | None = None

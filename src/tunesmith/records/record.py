@@ -1,7 +1,7 @@
-"""The parent of every record: frozen, closed, JSON in and out, with a content fingerprint.
+"""The base class of all records: frozen, closed, JSON in and out, with a content fingerprint.
 
-An arrow between two stages is one record. It cannot be changed after it was made, an unknown key is an
-error, and two records with the same content have the same fingerprint on every machine.
+Stages exchange records. A record cannot be changed after creation, an unknown key is an error, and
+two records with the same content have the same fingerprint on every machine.
 """
 
 import hashlib
@@ -16,21 +16,24 @@ from tunesmith.errors import RecordError
 
 NEWER_RECORD_CODE = "record/newer"
 UNKNOWN_VALUE_ERRORS = {"extra_forbidden", "literal_error"}
-"""What is wrong with a record whose version has keys or words that this one does not know."""
+"""pydantic error types of a record with keys or literals that this version does not know."""
 
 
 def dump_canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spare spaces: equal content gives equal text. NaN is refused."""
+    """JSON with sorted keys and no optional whitespace: equal content gives equal text. NaN is
+    rejected.
+    """
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def compute_fingerprint(value: Any) -> str:
     """SHA-256 (64 hex digits) of the canonical JSON of a value."""
+    # Lone surrogates occur in real JSON data and have no UTF-8 encoding.
     return hashlib.sha256(dump_canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Record(BaseModel):
-    """A frozen record. Subclasses only declare fields; `None` means "not known", never "zero"."""
+    """A frozen record. Subclasses only declare fields; `None` means "unknown", never "zero"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
@@ -40,14 +43,16 @@ class Record(BaseModel):
         return compute_fingerprint(self.model_dump(mode="json"))
 
     def write(self, path: Path) -> None:
-        """Write the record as indented JSON; a reader sees the old file or the new one, never half of it."""
+        """Write the record as indented JSON; a reader sees the old file or the new one, never a
+        part.
+        """
         write_atomically(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a record back.
+        """Read a record from a file.
 
-        Errors: `RecordError` when the file is missing, is not JSON, or does not fit this record.
+        Errors: `RecordError` if the file is missing, is not JSON, or does not match this record.
         """
         try:
             return cls.parse(read_own_file(path), str(path))
@@ -58,15 +63,17 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, raw: bytes, where: str) -> Self:
-        """The record that a file holds.
+        """Parse the content of a file.
 
-        Errors: `RecordError` when it is not JSON or does not fit this record: of a newer version, or damaged.
+        Errors: `RecordError` if it is not JSON or does not match this record: of a newer version,
+        or damaged.
         """
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
+            # Only unknown keys or literals: a newer version wrote it. Any other error means damage.
             if {one["type"] for one in error.errors()} <= UNKNOWN_VALUE_ERRORS:
                 raise RecordError(
                     NEWER_RECORD_CODE.partition("/")[2],

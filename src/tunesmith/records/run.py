@@ -1,4 +1,4 @@
-"""One training run: what it was given, where it stands, what it left."""
+"""One training run: its inputs, status and results."""
 
 from typing import Literal
 
@@ -13,9 +13,10 @@ Command = Literal["train", "decide"]
 
 
 class ModelIdentity(Record):
-    """Exactly which weights: where they came from and the SHA-256 of every file that was read.
+    """Exactly which weights: their origin and the SHA-256 of every file that was read.
 
-    `adapter` is the folder of a PEFT adapter that stands on these weights; its files are in `files` as "adapter/NAME".
+    `adapter` is the folder of a PEFT adapter on these weights; its files are in `files` as
+    "adapter/NAME".
     """
 
     name: str
@@ -28,7 +29,7 @@ class ModelIdentity(Record):
 
 
 class Machine(Record):
-    """Where a run was made."""
+    """The machine of a run."""
 
     platform: str
     processor: str
@@ -38,12 +39,13 @@ class Machine(Record):
 
 
 class MetricLine(Record):
-    """One line of `metrics.jsonl`: an optimizer step, or (kind "validation") a look at the validation split.
+    """One line of `metrics.jsonl`: an optimizer step, or (kind "validation") a validation pass.
 
-    `loss` is the method's: for SFT nats per trained token. `reward_accuracy` is the share of validation examples where
-    the model prefers what it should (preference methods). `score` is the generation metric, measured on sampled
-    answers. A step of kind "skipped" was not applied and has no loss; `warning` says why, or what was odd about a step
-    that was applied; at the first look, why examples cannot share their beginnings.
+    `loss` is the method's: for SFT nats per trained token. `reward_accuracy` is the fraction of
+    validation examples where the model prefers the right answer (preference methods). `score` is
+    the generation metric, measured on generated answers. A step of kind "skipped" was not applied
+    and has no loss; `warning` says why, or describes an anomaly of an applied step; in the first
+    validation pass, why examples cannot share prefixes.
     """
 
     kind: Literal["step", "validation", "skipped"]
@@ -62,12 +64,14 @@ class MetricLine(Record):
 
 
 class TrainingResult(Record):
-    """How a training ended. `best_step` is the step whose adapter was kept; `plan` is the one at the end.
+    """How a training ended. `best_step` is the step whose weights were saved; `plan` is the final
+    one.
 
-    `validation_seconds` are those of the validation passes, which `seconds` contain; `extent` says how many passes over
-    the data it was (None: a run of an older version). `ended_early`: the recipe's patience was at its end before the
-    steps or minutes were. `energy_joules` is None where the machine does not tell, and where the training was cut short
-    in between. `waiting`: the share of the time that this program waited for a core, None where nobody counts it.
+    `validation_seconds` are those of the validation passes, included in `seconds`; `extent` says
+    how many passes over the data it was (None: a run of an older version). `ended_early`: patience
+    ran out before the steps or minutes. `energy_joules` is None if the machine does not report it,
+    or the training was interrupted. `waiting`: the fraction of the time that this program waited
+    for a core, None if the platform does not count it.
     """
 
     status: RunStatus
@@ -90,7 +94,7 @@ class TrainingResult(Record):
 
 
 class AppliedDefault(Record):
-    """One number that the recipe left open: what was put there and why."""
+    """One number that the recipe left open: the value used and its source."""
 
     key: str
     value: int | float
@@ -98,14 +102,14 @@ class AppliedDefault(Record):
 
 
 class Run(Record):
-    """The head of a run folder (`run.json`). Everything needed to make the run again is in here or beside it.
+    """The record of a run (`run.json`). Everything needed to repeat the run is in it or next to it.
 
-    `adapter_files` are the SHA-256 of the files in `adapter/` (`model/` after full fine-tuning), by which they are
-    verified when the run is used.
-    `identity` is what must be the same when a run that was cut short goes on; `drift` says what differed and was
-    allowed, `resumed` how often it went on. `estimate` was made before training; `estimate_error` is actual /
-    expected of its time and its memory. `command` is what began it: `resume` goes on to the same end. `defaults` are
-    the numbers that nobody chose.
+    `adapter_files` are the SHA-256 of the files in `adapter/` (`model/` after full fine-tuning), by
+    which they are verified when the run is used. `identity` is what must be unchanged when an
+    interrupted run is resumed; `drift` lists the differences that were allowed, `resumed` counts
+    the resumptions. `estimate` was made before training; `estimate_error` is actual / expected of
+    its time and its memory. `command` began the run: `resume` continues to the end of it.
+    `defaults` are the numbers that the user did not set.
     """
 
     id: str

@@ -1,26 +1,26 @@
-"""A choice that was made on the validation examples, kept with a run so that it is never made twice."""
+"""A choice made on the validation examples, stored with a run so that it is never repeated."""
 
 from tunesmith.records.record import Record
 
 
 class CandidateScores(Record):
-    """A candidate by its name, and its scores on the examples that it was asked; None where there was none."""
+    """A candidate's name and its scores on the examples it was tried on; None for a missing score."""
 
     name: str
     scores: tuple[float | None, ...]
 
 
 class OptimizedPrompt(Record):
-    """A prompt that was written by a search of its own: an instruction, and shots as (question, answer)."""
+    """A prompt written by an external optimizer: an instruction, and shots as (question, answer)."""
 
     instruction: str
     shots: tuple[tuple[str, str], ...]
 
 
 class SelectionRecord(Record):
-    """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and what that took.
+    """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and its cost.
 
-    `found` is the prompt where there were no candidates to choose from and one was searched for.
+    `found` is the prompt if it came from a search instead of a list of candidates.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""A look at a test set: the more often it is looked at, the less a good score on it means."""
+"""An access to a test set: the more often it is used, the less a good score on it means."""
 
 from collections.abc import Iterable
 
@@ -8,9 +8,8 @@ from tunesmith.records.record import Record, compute_fingerprint
 class TestSetAccess(Record):
     """One contender's answers were scored on a test set.
 
-    `test` is `fingerprint_test_set` of all its ids, also where only `n` of them were asked; `run` is None outside of
-    one;
-    `at` is a time in ISO form, UTC; `why` a word such as decide or evaluate.
+    `test` is `fingerprint_test_set` of all its ids, even if only `n` of them were used; `run` is
+    None outside of one; `at` is an ISO time, UTC; `why` is a command such as decide or evaluate.
     """
 
     test: str
@@ -22,12 +21,14 @@ class TestSetAccess(Record):
 
 
 def fingerprint_test_set(ids: Iterable[str]) -> str:
-    """The name of a test set: the fingerprint of its sorted ids, whatever file they came from."""
+    """The identity of a test set: the fingerprint of its sorted ids, whatever file they came from."""
     return compute_fingerprint(sorted(set(ids)))
 
 
 def format_access_log(looks: list[TestSetAccess]) -> str:
-    """`looked at 12 times by 4 contenders in 3 runs since 2026-11-26`, empty for none."""
+    """For example `looked at 12 times by 4 contenders in 3 runs since 2026-11-26`; empty without
+    accesses.
+    """
     if not looks:
         return ""
     contenders, runs = len({look.contender for look in looks}), len({look.run for look in looks if look.run})

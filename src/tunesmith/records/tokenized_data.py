@@ -1,4 +1,6 @@
-"""Examples as token ids with loss weights: what the engine trains on, and the proof that the mask is right."""
+"""Examples as token ids with loss weights: the engine's training data, and the proof that the mask
+is right.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,20 +8,21 @@ from typing import TYPE_CHECKING
 
 from tunesmith.records.record import Record
 
-if TYPE_CHECKING:  # numpy costs a tenth of a second that `tunesmith --help` does not have
+if TYPE_CHECKING:  # importing numpy takes 0.1 s, too long for `tunesmith --help`
     import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
 class TokenArrays:
-    """Token sequences laid end to end. S = sequences, N = tokens of all of them, E = examples.
+    """Token sequences, concatenated. S = sequences, N = tokens of all of them, E = examples.
 
-    `tokens_N` int32 ids; `weights_N` float32, the loss weight of predicting that token (0 = context only; the first
-    token of a sequence is always 0); `starts_S1` int64 with S+1 entries: sequence s is `[starts[s] : starts[s+1]]`.
-    An example is `sequences_per_example` sequences in a row: one, or two for preferences (chosen, rejected).
-    `is_desirable_E` says of each example whether its answer is wanted, where a method asks that (KTO).
-    The engine adds what its methods need: `reference_S`, float64, the log-probability of each sequence under the
-    reference model; `mismatched`, a sequence for each example with its prompt and another's answer (KTO).
+    `tokens_N` int32 ids; `weights_N` float32, the loss weight of predicting that token (0 = context
+    only; the first token of a sequence is always 0); `starts_S1` int64 with S+1 entries: sequence s
+    is `[starts[s] : starts[s+1]]`. An example is `sequences_per_example` consecutive sequences:
+    one, or two for preferences (chosen, rejected). `is_desirable_E` says for each example whether
+    its answer is desirable, for methods that need it (KTO). The engine adds what its methods need:
+    `reference_S`, float64, the log-probability of each sequence under the reference model;
+    `mismatched`, for each example a sequence of its prompt with another example's answer (KTO).
     """
 
     tokens_N: "np.ndarray"
@@ -39,23 +42,25 @@ class TokenArrays:
         return self.tokens_N[piece], self.weights_N[piece]
 
     def get_sequence_range(self, e: int) -> range:
-        """The numbers of the sequences of one example."""
+        """The indices of the sequences of one example."""
         return range(e * self.sequences_per_example, (e + 1) * self.sequences_per_example)
 
     def list_sequence_indices(self, examples: Iterable[int]) -> list[int]:
-        """The numbers of the sequences of some examples, in their order."""
+        """The indices of the sequences of some examples, in their order."""
         return [s for e in examples for s in self.get_sequence_range(e)]
 
 
 class TextSpan(Record):
-    """A stretch of a rendered example that is either trained or not."""
+    """A part of a rendered example that is either trained or not."""
 
     text: str
     trained: bool
 
 
 class MaskProof(Record):
-    """What the model will be trained on, shown before step 1: the first examples in trained and context pieces."""
+    """What the model will be trained on, shown before step 1: the first examples as trained and
+    context spans.
+    """
 
     examples: tuple[tuple[TextSpan, ...], ...]
     end_of_turn: str
@@ -63,7 +68,7 @@ class MaskProof(Record):
 
 
 class PreparedSplit(Record):
-    """One split, rendered and tokenised. The arrays lie beside it as `TokenArrays`."""
+    """One split, rendered and tokenized. The arrays are stored next to it as `TokenArrays`."""
 
     split: str
     examples: int

@@ -1,4 +1,4 @@
-"""What a training will need, told before anything is spent."""
+"""What a training will need, estimated before anything is spent."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,11 +10,12 @@ from tunesmith.records.training_length import TrainingLength
 
 
 class MemoryPlan(Record):
-    """How a step is cut into micro-batches of at most `most_tokens` tokens and `max_examples` examples.
+    """How a step is cut into micro-batches of at most `most_tokens` tokens and `most_examples`
+    examples.
 
-    The defaults hold until one is found by trial (`engine/memory_plan.py`). `checkpointing`: layers are computed again
-    in
-    the backward pass. `bytes_per_token` was measured; `budget_bytes` was free for it.
+    The defaults hold until one is found by trial (`engine/memory_plan.py`). `checkpointing`:
+    activations are recomputed in the backward pass. `bytes_per_token` was measured; `budget_bytes`
+    was available for it.
     """
 
     most_tokens: int = 2048
@@ -25,7 +26,7 @@ class MemoryPlan(Record):
 
 
 class EstimateInterval(Record):
-    """`expected`, and between what it will most likely be."""
+    """The `expected` value, and a likely range around it."""
 
     low: float
     expected: float
@@ -33,17 +34,17 @@ class EstimateInterval(Record):
 
 
 def make_point_interval(value: float) -> EstimateInterval:
-    """No doubt about it."""
+    """An interval without uncertainty."""
     return EstimateInterval(low=value, expected=value, high=value)
 
 
 def scale_interval(interval: EstimateInterval, factor: float) -> EstimateInterval:
-    """All three, multiplied."""
+    """All three values, multiplied by `factor`."""
     return EstimateInterval(low=interval.low * factor, expected=interval.expected * factor, high=interval.high * factor)
 
 
 def sum_intervals(ranges: Sequence[EstimateInterval]) -> EstimateInterval:
-    """As if all went wrong together."""
+    """The sums of the bounds: all parts are at their low or high end together (fully correlated)."""
     return EstimateInterval(
         low=sum(one.low for one in ranges),
         expected=sum(one.expected for one in ranges),
@@ -52,14 +53,17 @@ def sum_intervals(ranges: Sequence[EstimateInterval]) -> EstimateInterval:
 
 
 class Estimate(Record):
-    """Time, memory and money of one training; `evaluation_seconds` is what `decide` adds for asking all contenders.
+    """Time, memory and cost of one training; `asking_seconds` is what `decide` adds for running all
+    contenders.
 
-    `seconds` is for the steps and the looks at the validation split, as in `TrainingResult`; `parts` are its expected
-    pieces. `tokens_computed` is what is left of `tokens_read` when shared beginnings are computed once and nothing is
-    behind the last trained token. `how`: "quick" from a few layers of the model, "measured" from the whole model.
-    `factors` are the corrections that were learned from past runs on this machine and are contained in `expected`.
-    `extent` is how much the tuning will be; `load` is how many processes wanted each core when this was measured,
-    `waiting` the share of the time that this program waited for one, and `estimating_seconds` what measuring took.
+    `seconds` covers the steps and validation passes, as in `TrainingResult`; `parts` are its
+    expected components. `tokens_computed` is what remains of `tokens_read` when shared prefixes are
+    computed once and nothing after the last trained token is computed. `how`: "quick" from a few
+    layers of the model, "measured" from the whole model. `factors` are the corrections learned from
+    past runs on this machine; `expected` includes them. `extent` is the planned length of the
+    tuning; `load` is the number of processes per core during the measurement, `waiting` the
+    fraction of the time that this program waited for a core, and `estimating_seconds` the duration
+    of the measurement.
     """
 
     how: Literal["quick", "measured"]

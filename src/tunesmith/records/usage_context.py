@@ -1,4 +1,4 @@
-"""What no data answers, asked once: it enters costs, upkeep and the reasons of the verdict."""
+"""What no data answer, asked once: it enters costs, upkeep and the reasons of the verdict."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ Frequency = Literal["never", "yearly", "monthly", "weekly", "daily"]
 
 
 class UsageContext(Record):
-    """What no data answers. None: nobody said, and the report names what was not known."""
+    """What no data answer. None: not specified; the report lists what is unknown."""
 
     task_changes: Frequency | None = None
     facts_change: Frequency | None = None

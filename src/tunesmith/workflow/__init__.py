@@ -1,21 +1,21 @@
-"""The stages in order; nothing else knows it. One file for each thing a person can ask for.
+"""The stages in their order; no other package knows it. One file for each thing a user can request:
 
-    check      examples -> every problem
-    material   examples -> dataset -> prepared data, recipe completed, mask proven
-    estimate   recipe -> time, memory and money
-    tuning     material -> run
-    decide     recipe -> baselines, run, evaluation, verdict, costs, errors, report: `ready` gathers what it needs,
-               `lineup` makes the contenders, `choices` chooses for them, `contest` asks them, `findings` concludes
-    again      a run's stored answers -> its verdict, made again
-    resume     a run that was cut short -> its end
-    compare    two runs -> what changed; more of them -> how far their seeds lie apart
-    evaluate   models + examples -> evaluation
-    export     a run -> a model folder
-    talk       model -> answers
-    init       questions -> the recipe's circumstances
-    inventory  what is on this machine: models, sample, runs
+    check              examples -> all problems
+    data_preparation   examples -> dataset -> prepared data, completed recipe, mask proof
+    estimate           recipe -> time, memory and cost
+    training_session   prepared data -> run
+    decide             recipe -> baselines, run, evaluation, verdict, costs, errors, report:
+                       `decision_inputs` gathers the inputs, `contender_factory` builds the contenders,
+                       `candidate_selection` makes their choices, `evaluation_runner` runs them, `conclusion` concludes
+    redecide           a run's stored answers -> its verdict, recomputed
+    resume             an interrupted run -> the finished run
+    compare            two runs -> what changed; three or more -> how much their seeds differ
+    model_evaluation   models + examples -> evaluation
+    export             a run -> a model folder
+    chat               model -> answers
+    recipe_edit        questions -> the recipe's usage context
+    inventory          what is on this machine: models, sample, runs
 
-No logic of a stage stands here and nobody is talked to: what happens is told to a `ProgressListener`, which the command
-line
-draws and a script may leave out.
+Stages hold no domain logic and do no user I/O: they report to a `ProgressListener`, which the
+command line draws and a script may omit.
 """

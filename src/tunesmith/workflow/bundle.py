@@ -1,7 +1,9 @@
-"""A contender as a folder that runs without tunesmith: prompt.json, what is searched, answer.py, README.md.
+"""A contender as a folder that runs without tunesmith: prompt.json, the search index, answer.py,
+README.md.
 
-Text, JSON and safetensors only. The programs are those of `engine/standalone/`, copied as they stand; the last step
-asks the bundle the test examples and compares what it answers with what was stored (`prove`).
+Text, JSON and safetensors only. The programs are verbatim copies of those in `engine/standalone/`.
+The last step runs the bundle on the test examples and compares its answers with the stored ones
+(`verify_bundle`).
 """
 
 import json
@@ -26,12 +28,13 @@ from tunesmith.runs.run_folder import RunFolder
 
 PROOF_FILE = "answers_proof.json"
 MIN_MATCH_FRACTION = 0.9
-"""A bundle that gives fewer of the stored answers, computed as precisely as they were, is not written: rounding flips
-a token where two are nearly equally likely, and no more."""
+"""A bundle that reproduces a smaller fraction of the stored answers, at the same precision, is not
+written: rounding may flip a token where two are almost equally likely, but no more than that.
+"""
 
 
 class AnswerMismatch(Record):
-    """An example that the bundle answers otherwise than the run did."""
+    """A test example to which the bundle gives another answer than the run did."""
 
     example: str
     stored: str
@@ -39,7 +42,9 @@ class AnswerMismatch(Record):
 
 
 class AnswersProof(Record):
-    """How many of the stored answers a bundle's answer.py gives again; `asked` is 0 where a service would charge."""
+    """How many of the stored answers a bundle's answer.py reproduces; `asked` is 0 where a service
+    would charge for them.
+    """
 
     contender: str
     asked: int
@@ -48,7 +53,7 @@ class AnswersProof(Record):
 
     @property
     def sentence(self) -> str:
-        """`answer.py gives 60 of 60 stored answers of rag`."""
+        """For example `answer.py gives 60 of 60 stored answers of rag`."""
         if not self.asked:
             return f"no stored answers of {self.contender} were compared"
         return f"answer.py gives {self.same:,} of {self.asked:,} stored answers of {self.contender}"
@@ -57,9 +62,10 @@ class AnswersProof(Record):
 def write_bundle(
     folder: RunFolder, serving: InferenceConfig, model: ResolvedModel | None, dtype: str, to: Path
 ) -> None:
-    """Write the parts of a bundle into the folder `to`. `model` is what answers: a folder of its own, or `to` itself.
+    """Write the parts of a bundle into the folder `to`. `model` is the model that answers: in a
+    folder of its own, or in `to`.
 
-    Errors: `RunError` when what is searched is damaged; `OSError`.
+    Errors: `RunError` if the search index is damaged; `OSError`.
     """
     programs = files("tunesmith.engine.standalone")
     names = {"answer.py": "answer_remote.py" if serving.remote else "answer_local.py", "messages.py": "messages.py"}
@@ -68,6 +74,7 @@ def write_bundle(
         entries, vectors = read_index(folder.path / "index", serving.index)
         write_index(to, "index", entries, vectors)
         if serving.search != "bm25":
+            # The bundle embeds questions at run time and must not depend on this machine's cache.
             shutil.copytree(resolve_embedding_model(DEFAULT_MODEL), to / "embedding")
     for name, source in names.items():
         write_atomically(to / name, programs.joinpath(source).read_text("utf-8"))
@@ -115,6 +122,7 @@ def _build_local_settings(
             "folder": "." if is_here else str(place),
             "files": {} if is_here else model.identity.files,
             "dtype": dtype,
+            # No known limit: prompt.json needs a number, so take one that is never reached.
             "context_tokens": model.context_tokens or sys.maxsize,
         },
         "stop_ids": list(model.tokenizer.stop_ids),
@@ -123,6 +131,7 @@ def _build_local_settings(
 
 
 def _build_service_settings(serving: InferenceConfig, remote: RemoteRecipe) -> dict[str, Any]:
+    # The settings under which the answers were measured; see the remote completer.
     settings = {"temperature": 0, "seed": 0, "max_tokens": remote.max_tokens, **build_response_format(serving.form)}
     return {
         "service": {
@@ -170,10 +179,11 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
 
 
 def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_exact: bool) -> AnswersProof:
-    """Ask the bundle every test example and compare. `is_exact`: it computes as precisely as the run did.
+    """Run the bundle on every test example and compare. `is_exact`: it computes at the same
+    precision as the run.
 
-    A service is not asked: it may charge. Errors: `GateFailed` when the bundle does not answer, or otherwise though it
-    computes as precisely.
+    A remote service is not called, because it may charge. Errors: `GateFailed` if the bundle fails,
+    or if it answers differently although it is exact.
     """
     stored = {one.example: one for one in folder.read_answers(serving.contender).records}
     examples = [one for one in folder.read(TestSet).examples if one.id in stored] if folder.has(TestSet) else []
@@ -201,8 +211,10 @@ def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_e
 
 
 def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
-    """What answer.py says, with no folder of ours on its path."""
+    """The texts that answer.py prints, run with none of tunesmith's folders on its path."""
     done = subprocess.run(
+        # -P keeps the current directory off sys.path, and the environment is rebuilt, so that an
+        # import of tunesmith would fail.
         [sys.executable, "-P", str((to / "answer.py").resolve()), "--json"], input=questions, capture_output=True,
         text=True, encoding="utf-8", check=False, env=_build_environment(to),
     )  # fmt: skip

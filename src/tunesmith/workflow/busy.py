@@ -1,4 +1,4 @@
-"""Whether others compute on this machine while an estimate is made, in words."""
+"""Whether other programs compute on this machine while an estimate is made, as a warning text."""
 
 import os
 from typing import Any
@@ -6,16 +6,22 @@ from typing import Any
 from tunesmith.records.evaluation import MAX_WAITING_FRACTION
 
 BUSY_MACHINE = "the machine is busy"
+"""How the warning of a busy machine begins; callers recognize it by this."""
 STOLEN = 0.05
-"""Share of the cores' time that the host of a virtual machine may take away without a word."""
+"""Fraction of the cores' time that the host of a virtual machine may take without a warning."""
 
 
 def busy_with(waiting: float | None, load_per_core: float | None, cores: int, stolen: float) -> tuple[str, ...]:
-    """A warning when others compute on this machine: then everything takes longer than it must.
+    """A warning if other programs compute on this machine, because then everything takes longer
+    than necessary.
 
-    `waiting`: the share of the time that this program waited for a core; where nobody counts that, the load says it.
+    `waiting`: fraction of the time that this program waited for a core; where the platform does not
+    count it (None), the load average decides. `stolen`: fraction of the cores' time taken by the
+    host.
     """
     load = (load_per_core or 0.0) * cores
+    # The load average includes this program's own threads, so only more than one process per core
+    # is a sign of others.
     is_busy = load >= cores + 0.5 if waiting is None else waiting > MAX_WAITING_FRACTION
     reasons = []
     if is_busy:
@@ -31,14 +37,16 @@ def busy_with(waiting: float | None, load_per_core: float | None, cores: int, st
 
 
 def stolen_between(before: Any, after: Any) -> float:
-    """The share of the time of all cores that the host of a virtual machine took away; 0 where it is not counted."""
+    """Fraction of all cores' time that the host of a virtual machine took between two
+    `psutil.cpu_times()`; 0 where it is not counted.
+    """
     passed = sum(after) - sum(before)
     stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
     return max(0.0, stolen / passed) if passed > 0 else 0.0
 
 
 def describe_waiting(timed_at: str | None) -> tuple[str, ...]:
-    """Where the rates are from, when they were not measured just now."""
+    """The origin of the rates, if they were not measured just now."""
     if timed_at is None:
         return ()
     return (f"how fast this model is here was measured before (at {timed_at}), and is counted at today's load",)

@@ -1,8 +1,9 @@
-"""Choices are made on the validation examples: which shots, how much is retrieved, which prompt, which form.
+"""Choices are made on the validation examples: which shots, how many retrieved texts, which prompt,
+which output constraint.
 
-The test examples are not in reach here. What a choice takes is counted: seconds of this machine, or what a provider
-charges for the tokens of its trials. Every choice is kept with the run, so a decision that was cut short and goes on
-makes none of them again.
+The test examples are out of reach here. The cost of a choice is counted: seconds of this machine,
+or what a provider charges for the tokens of its trials. Every choice is stored with the run, so a
+resumed decision does not repeat any.
 """
 
 import time
@@ -31,23 +32,23 @@ from tunesmith.workflow.progress_listener import ProgressListener
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen, and what the trials took."""
+    """The chosen candidate, and the cost of the trials."""
 
     result: SelectionResult
     usd_charged: float
 
     @property
     def candidate(self) -> Candidate:
-        """The one that did best."""
+        """The candidate with the best score."""
         return self.result.candidate
 
     @property
     def seconds(self) -> float:
-        """Of this machine; nothing where there was nothing to choose."""
+        """Seconds of this machine; 0 if there was only one candidate."""
         return self.result.seconds if len(self.result.trials) > 1 else 0.0
 
     def add_search_cost(self, search: SelectionRecord | None) -> "Selection":
-        """The choice with what a search before it took."""
+        """The selection with the cost of the search before it added."""
         if search is None:
             return self
         chosen = replace(self.result, seconds=self.result.seconds + search.seconds)
@@ -56,7 +57,7 @@ class Selection:
 
 @dataclass
 class CandidateSelector:
-    """Measures candidates on the validation examples; `seconds` are those of all choices so far."""
+    """Measures candidates on the validation examples; `seconds` is the total of all choices so far."""
 
     examples: Sequence[Example]
     scorer: Scorer
@@ -79,7 +80,7 @@ class CandidateSelector:
     ) -> Selection:
         """The best of the candidates around `base`, or the best of its variants.
 
-        Errors: `Interrupted` when somebody asks to stop.
+        Errors: `Interrupted` if a stop was requested.
         """
         choice = self._restore_selection(what, candidates, variants) or self._run_trials(
             what, candidates, base, price, variants
@@ -89,15 +90,17 @@ class CandidateSelector:
         return choice
 
     def _restore_selection(self, what: str, candidates: Sequence[Candidate], variants: Variants) -> Selection | None:
-        """The choice that was made before the run was cut short, if it was among these very candidates."""
+        """The choice made before the run was interrupted, if it was among exactly these candidates."""
         kept = self._stored_selections.get(what)
         named = {one.name: one for candidate in candidates for one in (candidate, *variants(candidate))}
         tried = {one.name for one in kept.trials} if kept else set()
+        # All of today's candidates were tried, and nothing that is unknown today: the recipe or the
+        # data have not changed what is offered.
         if kept is None or not {candidate.name for candidate in candidates} <= tried <= named.keys():
             return None
         trials = tuple(CandidateResult(named[one.name], one.scores) for one in kept.trials)
         if trials[0].scores and not any(trial.has_score for trial in trials):
-            return None  # whoever was asked did not answer then; perhaps it does now
+            return None  # the model failed on all of them; try again, it may work now
         return Selection(SelectionResult(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
 
     def _run_trials(
@@ -119,11 +122,12 @@ class CandidateSelector:
         base: Completer,
         price: TokenPrice | None = None,
     ) -> SelectionRecord:
-        """A prompt that a search of its own finds for `base`, and what that took; kept like a choice."""
+        """A prompt found by an external search for `base`, and its cost; stored like a choice."""
         kept = self._stored_selections.get(what)
         if kept is not None and kept.found is not None:
             self.seconds += kept.seconds
             return kept
+        # The cache counts the tokens, and an optimizer may repeat a prompt without a second charge.
         asked, began = CachingCompleter(base), time.perf_counter()
         found = search(asked, self.build_measure(what))
         charged = price.compute_usd(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
@@ -137,11 +141,15 @@ class CandidateSelector:
     def build_measure(
         self, what: str, answers: int = 0, price: TokenPrice | None = None, charged: list[float] | None = None
     ) -> Measure:
-        """Asks and scores. `answers`: how many will be asked for in all, more where candidates equal each other; what a
-        provider charges is added to `charged`."""
+        """A function that generates answers and scores them.
+
+        `answers`: the expected total number, more if candidates tie; a provider's charges in USD
+        are appended to `charged`.
+        """
         before = 0
 
         def tell(ready: int, wanted: int) -> None:
+            # More rounds may follow when candidates tie, so the total may grow.
             self.listener.update_progress(f"choosing {what}", before + ready, max(answers, before + wanted))
             if self.stop.is_requested():
                 raise build_interruption(self.folder, self.stop.exit_code)
@@ -158,7 +166,9 @@ class CandidateSelector:
 
 
 def constrain_candidate(candidate: Candidate, completer: Completer, how: str) -> Candidate:
-    """The candidate around another completer than the one it will be given: one whose answers keep a form."""
+    """The candidate with another completer in place of the one it will be given: one whose answers
+    are constrained to a form.
+    """
 
     return replace(
         candidate,

@@ -1,4 +1,4 @@
-"""Model, or the winner of a run -> answers, one question at a time."""
+"""A model, or the winner of a run -> answers, one question at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from tunesmith.workflow.contender_loading import LoadedContender, choose_contend
 from tunesmith.workflow.inventory import resolve_run_or_name
 
 DEFAULT_MAX_NEW_TOKENS = 256
+"""Tokens of an answer, for a model that no run sets a limit for."""
 
 
 @dataclass
@@ -25,28 +26,33 @@ class ChatSession:
 
     @property
     def name(self) -> str:
-        """Who answers."""
+        """Name of the model or contender that answers."""
         return self.contender.name
 
     @property
     def reason(self) -> str:
-        """Why just this contender of a run answers; "" where somebody named it."""
+        """Why this contender of a run answers; "" if it was named by the user."""
         return self.contender.reason
 
     def answer(self, question: str) -> Completion:
-        """Answer one question by itself."""
+        """Answer one question, with the turns so far but without adding to them."""
         return self.contender.complete([self._build_prompt(question)])[0]
 
     def send(self, question: str) -> Iterator[str]:
-        """Answer piece by piece with the turns so far in mind; question and answer join them. Errors: `ModelError`."""
+        """Stream the answer with the turns so far as context; question and answer are then added.
+        Errors: `ModelError`.
+        """
         pieces = []
         for piece in self._stream_answer(self._build_prompt(question)):
             pieces.append(piece)
             yield piece
+        # Only after a complete answer: a conversation that was broken off stays as it was.
         self.turns += [Message("user", question), Message("assistant", "".join(pieces).strip())]
 
     def _stream_answer(self, prompt: Prompt) -> Iterator[str]:
-        """Token by token where the answer is free; whole where it is held to a form, or comes from a service."""
+        """Token by token if the answer is unconstrained; as a whole if it is constrained or comes
+        from a service.
+        """
         completer = self.contender.completer
         if isinstance(completer, LocalCompleter) and completer.constraint is None:
             yield from completer.stream(self.contender.build_prompt(prompt))
@@ -63,11 +69,12 @@ class ChatSession:
 def load_chat(
     name: str, instruction: str | None, max_new_tokens: int | None = None, contender: str | None = None
 ) -> ChatSession:
-    """Load a model for talking. A run answers by the winner of its verdict, or by the `contender` of that name, as it
-    did when it was measured: in its precision, with its prompt, its examples, what it searches and the form of its
-    answers. `instruction` stands in the place of the run's own.
+    """Load a model for a conversation.
 
-    Errors: `ModelError`, `RunError`, `UsageError`, `InputError` for an answer longer than what the model reads.
+    A run answers with the winner of its verdict, or with the `contender` of that name, as it was
+    measured: same precision, prompt, examples, search index and output constraint. `instruction`
+    replaces the run's own. Errors: `ModelError`, `RunError`, `UsageError`, `InputError` for an
+    answer limit beyond the model's context.
     """
     name = resolve_run_or_name(name)
     if not (Path(name) / "recipe.yaml").is_file():

@@ -1,4 +1,6 @@
-"""Runs -> what changed between two, or how far seeds lie apart; from what they stored, no model is loaded."""
+"""Runs -> what changed between two, or how much seeds differ; from stored records, no model is
+loaded.
+"""
 
 from collections.abc import Sequence
 
@@ -11,17 +13,21 @@ from tunesmith.workflow.inventory import find_run_folder
 
 
 def compare(first: str, second: str) -> RunComparison:
-    """What changed from the first run to the second, each given by id, beginning of an id, or folder.
+    """What changed from the first run to the second, each given by id, unique prefix of an id, or
+    folder.
 
-    Errors: `RunError` when one of them was not evaluated or is damaged, `StoreError`, `UsageError` for one run twice.
+    Errors: `RunError` if one was not evaluated or is damaged, `StoreError`, `UsageError` for the
+    same run twice.
     """
     before, after = _load_run_facts((first, second))
     return compare_runs(before, after)
 
 
 def compare_seed_runs(runs: Sequence[str]) -> SeedComparison:
-    """How far three runs or more lie apart that differ in their seed only. Errors: as `compare`, and `UsageError` where
-    more than the seed differs."""
+    """How much three or more runs differ that differ in their seed only.
+
+    Errors: as `compare`, and `UsageError` if more than the seed differs.
+    """
     return compare_seeds(_load_run_facts(runs))
 
 
@@ -45,7 +51,7 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
 
 
 def _describe_missing_part(folder: RunFolder) -> str:
-    """Why the folder cannot be compared; empty when it can."""
+    """Why the folder cannot be compared; empty if it can."""
     if not folder.has(Run):
         return "no run: it has no run.json"
     if not folder.has(Evaluation):

@@ -1,6 +1,8 @@
-"""After all were asked: evaluation, verdict, costs, errors, report. All from records; only beliefs need a model.
+"""After all contenders were run: evaluation, verdict, costs, error analysis, report. Everything
+follows from records; only the predictions on training labels need a model.
 
-What is written can be made again from what is stored (`again.py`), so a report is never the only place of a number.
+All files can be recomputed from what is stored (`redecide.py`), so a report is never the only place
+of a number.
 """
 
 import math
@@ -47,10 +49,10 @@ from tunesmith.workflow.test_set_power import compute_measured_power
 
 @dataclass(frozen=True)
 class DecisionEvidence:
-    """What was found on the way, before the verdict.
+    """What was measured before the verdict.
 
-    `judge_usd` is what judging cost, of which a provider charged `judge_usd_charged`; `seconds` are those of choices,
-    asking, tuning, general ability and judging together.
+    `judge_usd` is the cost of judging, `judge_usd_charged` the part that a provider charged;
+    `seconds` is the total of choices, evaluation, tuning, general ability and judging.
     """
 
     power: PowerStatement
@@ -63,7 +65,7 @@ class DecisionEvidence:
 
 @dataclass(frozen=True)
 class DecisionOutput:
-    """What all of it comes to; `document` is what `report.json` holds."""
+    """The final result; `document` is the content of `report.json`."""
 
     run: Run
     evaluation: Evaluation
@@ -81,8 +83,11 @@ def conclude(
     model: LocalModel,
     form: OutputConstraint | None,
 ) -> DecisionOutput:
-    """Judge, decide, reckon, explain, report; everything is kept in the run's folder and the store, the decision last:
-    a run that has one is finished."""
+    """Evaluate, decide, compute costs, analyze errors, report.
+
+    Everything is written to the run's folder and the store, the decision last: a run that has one
+    is finished.
+    """
     recipe, folder, asked = data.recipe, runner.folder, runner.answer_sets
     evaluation = evaluate_answers(asked, runner.task)
     drop = evidence.forgetting.drop if evidence.forgetting else None
@@ -120,9 +125,11 @@ def conclude(
         forgetting=evidence.forgetting,
         cost=cost,
     )
+    # A resumed run may have been interrupted between the report and the decision.
     with folder.allow_rewriting(*REPORT_FILES, LABELING_FILE):
         content = content.with_analysis(_analyze_errors(content, runner, data, model, form))
         reports = write_report(folder.path, content)
+    # Last: `resume` takes a decision record as the sign that everything else is on disk.
     folder.write(decision)
     folder.finalize_checksums()
     index.record_run(folder)
@@ -130,7 +137,9 @@ def conclude(
 
 
 def list_judge_notes(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
-    """What a judge has to say for itself; of `earlier` contenders it has forgotten it, as the run was cut short."""
+    """Notes of the judge; for `earlier` contenders, judged before the run was interrupted, they are
+    lost.
+    """
     if not isinstance(scorer, ScorerWithJudge):
         return ()
     forgotten = f"What is counted here leaves out {earlier:,} contenders that were judged before the run went on."
@@ -145,7 +154,7 @@ def _compute_cost(
     evidence: DecisionEvidence,
     winner: str | None,
 ) -> CostReport:
-    """Answers from outside took nothing of this machine."""
+    """The cost report; answers of external systems took no time on this machine."""
     split, result = data.split, run.result
     return build_cost_report(
         evaluation,
@@ -165,7 +174,9 @@ def _compute_cost(
 def _analyze_errors(
     content: ReportInput, runner: EvaluationRunner, data: PreparedData, model: LocalModel, form: OutputConstraint | None
 ) -> Analysis | None:
-    """What the winner (or else the best tuned one) gets wrong, and what to add; None where nobody answered."""
+    """Analyze the errors of the winner (or else of the best tuned contender) and suggest new
+    examples; None if no contender answered.
+    """
     focus = choose_focus(content)
     if focus is None:
         return None
@@ -191,9 +202,9 @@ def _analyze_errors(
 def predict_train_labels(
     train: Sequence[Example], model: LocalModel, form: OutputConstraint | None
 ) -> Mapping[str, tuple[str, float]]:
-    """What the model as it stands says to train examples and how probable it finds that; only for labels.
+    """example id -> (label, probability) by the model in memory; empty unless answers are labels.
 
-    Their ids are hashes, so the first ones are a fair sample.
+    Ids are hashes, so the first ones in order are a fair sample.
     """
     if form is None or not form.labels:
         return {}
@@ -202,6 +213,7 @@ def predict_train_labels(
     said = model.create_completer(1, form).complete(prompts)
     sure = model.compute_logprobs(prompts, [one.text for one in said])
     return {
+        # Rounding can push a sum of log-probabilities slightly above 0.
         example.id: (one.text, math.exp(min(0.0, likely.logprob)))
         for example, one, likely in zip(some, said, sure, strict=True)
         if one.error is None and likely.tokens

@@ -1,19 +1,21 @@
-"""The contenders: the ways to do the same task, each a `Completer`, and what each was given in words.
+"""The contenders: the ways to do the same task, each a `Completer` with a description of its
+prompt.
 
-None may be a straw man: every one gets the best that the train and validation examples can give it. The base model, the
-tuned one and every remote one are asked by the same lines; they differ in the `ContenderModel` alone. Entrants are made
-one
-after the other, because each makes its choices when it is its turn.
+No contender may be a straw man: each gets the best that training and validation examples can give
+it. The base model, the tuned one and every remote one go through the same code; they differ only in
+their `ContenderModel`. Contenders are built one after the other, because each makes its choices
+when its turn comes.
 
     zero-shot             the question as it is
-    zero-shot-constrained the same, and the answer keeps the form of the train answers (labels by likelihood, JSON)
+    zero-shot-constrained the same, with the answer constrained to the form of the training answers (labels by
+                          likelihood, JSON)
     zero-shot+labels, zero-shot+schema
-                          the labels, or the JSON that is asked for, shown in the system message: how is chosen
-    NAME                  each prompt of the user's own (`evaluation.prompts`)
-    few-shot              fixed train examples: how many, which, whether constrained or with the labels is chosen
+                          the labels, or the JSON format, shown in the system message: the way is chosen
+    NAME                  each of the user's own prompts (`evaluation.prompts`)
+    few-shot              fixed training examples: how many, which, whether constrained or with the labels is chosen
     searched              an instruction and examples, the best of `trials` prompts
-    rag, rag-documents    what is nearest to the question: train examples, passages of documents
-    tuned ...             the tuned model alone, constrained, with what is nearest
+    rag, rag-documents    the nearest training examples, or passages of documents
+    tuned ...             the tuned model alone, constrained, with retrieved texts
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -50,11 +52,14 @@ from tunesmith.workflow.contender_loading import build_inference_config
 from tunesmith.workflow.contender_models import ContenderModel
 
 PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
+"""The bare question, with no choice to make."""
 
 
 @dataclass
 class ContenderFactory:
-    """What contenders are made of. Indexes are made once; the searched instruction serves retrieval as well."""
+    """Builds contenders. Indexes are built once; the instruction found by the prompt search is also
+    tried with retrieval.
+    """
 
     recipe: Recipe
     train: Sequence[Example]
@@ -78,7 +83,9 @@ class ContenderFactory:
         self.prompts_longest_first = sorted(prompts, key=count_characters, reverse=True)
 
     def build_untuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
-        """A model that is not tuned: alone, with fixed examples, with a searched prompt, with what is nearest."""
+        """Contenders of a model that is not tuned: alone, with fixed examples, with a searched
+        prompt, with retrieved texts.
+        """
         yield self._build_contender(model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained)
         yield from self._build_constrained(model, "zero-shot", ZERO_SHOT)
         instructions = [
@@ -103,7 +110,9 @@ class ContenderFactory:
             yield self._build_retrieval(model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction))
 
     def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
-        """The tuned model: alone, held to the form, with what is nearest. It was tuned on bare questions."""
+        """Contenders of the tuned model: alone, constrained, with retrieved texts. It was tuned on
+        bare questions.
+        """
         yield self._build_contender(model, "tuned", TUNED, PLAIN_CANDIDATE, model.unconstrained)
         yield from self._build_constrained(model, "tuned", TUNED)
         for name in self.indexes:
@@ -118,15 +127,16 @@ class ContenderFactory:
             yield self._build_selected(model, f"{name}-constrained", kind, choice)
 
     def _find_longest_fitting_prompt(self, model: ContenderModel) -> Prompt:
-        """The longest question that the model can answer by itself: an outlier beyond that must not take the room of
-        all prompts."""
+        """The longest question that fits the model's context by itself: an outlier beyond that must
+        not shrink all prompts.
+        """
         fitting = (
             one for one in self.prompts_longest_first if model.context_budget is None or model.context_budget.fits(one)
         )
         return next(fitting, self.prompts_longest_first[-1])
 
     def _has_room_for_instruction(self, model: ContenderModel, instruction: Instruction) -> bool:
-        """Whether it leaves room for the longest question."""
+        """Whether the longest question still fits with the instruction."""
         if model.context_budget is None or not instruction.text:
             return True
         return model.context_budget.fits(append_instruction(self._find_longest_fitting_prompt(model), instruction.text))
@@ -134,7 +144,9 @@ class ContenderFactory:
     def _build_with_format_shown(
         self, model: ContenderModel, instructions: Sequence[Instruction]
     ) -> Generator[RunnableContender, None, Instruction | None]:
-        """The contender that is shown the labels or the JSON, in the way that does best, which is returned."""
+        """The contender that is shown the labels or the JSON format, in the best way, which is the
+        generator's return value.
+        """
         if self.output_constraint is None:
             return None
         name = name_format_contender(self.output_constraint)
@@ -157,7 +169,9 @@ class ContenderFactory:
     def _add_format_to_shots(
         self, model: ContenderModel, best: Candidate, shown: Instruction | None
     ) -> list[Candidate]:
-        """The best shots beside the labels or the JSON, free and held, where they leave room for a question."""
+        """The best shots together with the labels or the JSON format, unconstrained and
+        constrained, if a question still fits.
+        """
         prompt = (
             with_shots(append_instruction(self._find_longest_fitting_prompt(model), shown.text), best.shots)
             if shown
@@ -213,7 +227,7 @@ class ContenderFactory:
         candidates = build_retrieval_candidates(
             index, (k,) if k else DEFAULT_KS, list(dict.fromkeys(instructions)), model.context_budget
         )
-        with self.embedder.remembering():  # every candidate is asked the same questions
+        with self.embedder.remembering():  # all candidates embed the same questions
             choice = self._select(model, name, candidates)
         asked = [_add_instruction(example, choice.candidate.instruction) for example in self.test]
         found = index.count_hits(asked, choice.candidate.prompt_builder.k, model.context_budget)
@@ -225,12 +239,16 @@ class ContenderFactory:
     def _select(
         self, model: ContenderModel, what: str, candidates: Sequence[Candidate], more: Variants = make_no_variants
     ) -> Selection:
-        """The best candidate, free or held to the form in the first way; then it in the other ways, and `more`."""
+        """The best candidate, unconstrained or with the first constraint; then it with the other
+        constraints, and `more`.
+        """
         ways = {
             one.name: [constrain_candidate(one, completer, how) for how, completer in model.constrained]
             for one in candidates
         }
         others = {first.name: rest for first, *rest in filter(None, ways.values())}
+        # Not every constraint with every candidate: the others are tried for the best one only,
+        # which halves the number of trials.
         both = [*candidates, *(first for first, *_ in filter(None, ways.values()))]
 
         def variants(best: Candidate) -> list[Candidate]:
@@ -269,28 +287,31 @@ class ContenderFactory:
 
 
 def name_format_contender(form: OutputConstraint) -> str:
-    """What the contender is called that is shown the labels, or the JSON that is asked for."""
+    """Name of the contender that is shown the labels or the JSON format."""
     return "zero-shot+labels" if form.labels else "zero-shot+schema"
 
 
 def _format_selection_name(model: ContenderModel, what: str) -> str:
-    """What is chosen, and for whom where that is not the model on this machine."""
+    """What is chosen, with the model's name unless it is the local one."""
     return f"{model.name} {what}".strip()
 
 
 def _add_instruction(example: Example, instruction: str) -> Example:
-    """The example as a contender with this instruction is asked."""
+    """The example as a contender with this instruction sees it."""
     if not instruction:
         return example
     return replace(example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1]))
 
 
 def _is_worth_reporting(choice: Selection) -> bool:
-    """Among several there was a choice; an instruction of ours must be readable even if there was none."""
+    """Whether the choice is reported: there was more than one candidate, or the instruction is ours
+    and must be readable.
+    """
     return len(choice.result.trials) > 1 or bool(choice.candidate.instruction)
 
 
 def _rank_shot_sets(candidates: Sequence[Candidate], choice: Selection) -> list[Candidate]:
-    """The shot sets, the best first, each once, as they are without a form."""
-    ranked = [trial.candidate.shots for trial in choice.result.trials]  # free, held, and with the labels shown
+    """The shot sets, best first, each once, unconstrained."""
+    # a set appears unconstrained, constrained, and with the labels; index() takes its best rank
+    ranked = [trial.candidate.shots for trial in choice.result.trials]
     return sorted(candidates, key=lambda one: ranked.index(one.shots))

@@ -1,8 +1,7 @@
 """A run -> the contender that its verdict names, ready to answer as it was measured.
 
-What stood around each question was kept as data (`records.InferenceConfig`), what was searched lies in the run's
-`index/`: so a
-winner answers after its data and documents have changed or gone.
+Everything around a question was stored as data (`records.InferenceConfig`), and the search index is
+in the run's `index/`: a winner still answers after its data and documents have changed or gone.
 """
 
 from collections.abc import Sequence
@@ -41,11 +40,12 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.contender_models import CALIBRATED_LABEL, ContenderModel
 
 TUNED_CONTENDER = TUNED.name
+"""Name and kind of the tuned model without anything around the question."""
 
 
 @dataclass(frozen=True)
 class ChosenContender:
-    """Which contender of a run answers, and why in a sentence."""
+    """Which contender of a run answers, and why, as a sentence."""
 
     inference_config: InferenceConfig
     reason: str
@@ -53,7 +53,7 @@ class ChosenContender:
 
 @dataclass(frozen=True)
 class LoadedContender:
-    """A contender that answers. `system` stands before conversations that have no system message."""
+    """A contender that answers. `system` is put before conversations without a system message."""
 
     name: str
     reason: str
@@ -63,13 +63,13 @@ class LoadedContender:
     model: LocalModel | None = None
 
     def build_prompt(self, prompt: Prompt) -> Prompt:
-        """The conversation as the model is asked it."""
+        """The conversation as the model reads it."""
         has_system = bool(prompt) and prompt[0].role == "system"
         whole = (Message("system", self.system), *prompt) if self.system and not has_system else prompt
         return self.prompting.rewrite_prompts([whole])[0]
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """The answers to these conversations."""
+        """One completion for each conversation."""
         return self.completer.complete([self.build_prompt(prompt) for prompt in prompts])
 
 
@@ -81,7 +81,7 @@ def build_inference_config(
     recipe: Recipe,
     form: OutputConstraint | None,
 ) -> InferenceConfig:
-    """How a contender is asked, as data; `index` names what it searches."""
+    """How a contender is run, as data; `index` names its search index."""
     prompting = candidate.prompt_builder
     return InferenceConfig(
         contender=profile.name,
@@ -103,10 +103,10 @@ def build_inference_config(
 
 
 def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenContender:
-    """The contender of that name; else the winner; else the best that the run has.
+    """The contender of that name; else the winner; else the best one of the run.
 
-    Errors: `UsageError` for a name that the run does not have, or that of an outside system; `RunError` where the run
-    does not say how its winner was asked.
+    Errors: `UsageError` for an unknown name or an external system; `RunError` if the run does not
+    record how its winner was run.
     """
     if name is not None:
         return ChosenContender(_find_named_config(folder, name), "")
@@ -131,13 +131,16 @@ def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenConten
 
 
 def _find_best_contender(evaluation: Evaluation, decision: Decision) -> str:
-    """Where nobody wins: whoever the verdict hangs on, else the highest score, of equals the simplest."""
+    """If there is no winner: the one that leads an inconclusive verdict, else the highest score, of
+    equals the simplest.
+    """
     found = apply_rules(VerdictInput(evaluation, decision.bar, decision.circumstances, decision.forgetting))
     if decision.verdict == "cannot tell" and found.best and not found.best.traits.is_external:
         return found.best.name
     ours = [contender for contender in found.ranking if not contender.traits.is_external]
     scored = [one for one in ours if one.metrics[evaluation.metric].n]
-    return max(scored or ours, key=lambda one: one.metrics[evaluation.metric].value).name  # the first of equals
+    # max takes the first of equals, the simplest
+    return max(scored or ours, key=lambda one: one.metrics[evaluation.metric].value).name
 
 
 def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
@@ -162,7 +165,9 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
     recipe = folder.read_recipe()
     if (
         name == TUNED_CONTENDER
-    ):  # a run that was trained only, or an earlier version's: the tuned model has nothing around it
+        # A run of `train`, or of an earlier version, has no stored config: its tuned model reads the
+        # bare question.
+    ):
         longest = recipe.evaluation.max_new_tokens or 256
         return InferenceConfig(
             contender=TUNED_CONTENDER,
@@ -179,9 +184,11 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
 
 
 def open_contender(folder: RunFolder, chosen: ChosenContender, max_new_tokens: int | None = None) -> LoadedContender:
-    """Load what answers. `max_new_tokens`: another limit than the one it was measured with.
+    """Load the model, index and prompt. `max_new_tokens`: another limit than the one it was
+    measured with.
 
-    Errors: `ModelError`, `RunError`, `MissingExtraError`; `ProviderError` once a remote one is asked.
+    Errors: `ModelError`, `RunError`, `MissingExtraError`; `ProviderError` once a remote one is
+    called.
     """
     serving = chosen.inference_config
     if max_new_tokens is not None and serving.remote is not None:
@@ -211,14 +218,17 @@ def open_contender(folder: RunFolder, chosen: ChosenContender, max_new_tokens: i
 def build_prompting(
     serving: InferenceConfig, index: RetrievalIndex | None, context_budget: ContextBudget | None
 ) -> PromptBuilder:
-    """What stands around a question, from how it was kept."""
+    """The prompt builder, restored from the stored config."""
     shots = tuple(Example(line=0, messages=messages) for messages in serving.shots)
     return PromptBuilder(serving.instruction, shots, serving.template, index, serving.k, context_budget)
 
 
 def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
-    """What a contender searches, as it was when the run was made. Errors: `RunError` when it is missing or damaged."""
+    """The contender's search index as it was when the run was made. Errors: `RunError` if it is
+    missing or damaged.
+    """
     assert serving.index is not None
+    # Checked before parsing: an edited passage would silently change the answers.
     folder.check_integrity("index")
     entries, vectors = read_index(folder.path / "index", serving.index)
     search = get_search_factory(serving.search, LocalEmbedder() if serving.search != "bm25" else None, vectors)
@@ -247,7 +257,7 @@ def _load_model(folder: RunFolder, serving: InferenceConfig) -> LocalModel:
 
 
 def open_base_model(folder: RunFolder, recipe: Recipe) -> ResolvedModel:
-    """The run's base model. Errors: `ModelError` when its files are not those that were measured."""
+    """The run's base model. Errors: `ModelError` if its files are not those that were measured."""
     named = ResolvedModel.open(recipe.model, recipe.revision)
     measured = folder.read(Run).model.files
     changed = sorted(name for name in measured if named.identity.files.get(name) != measured[name])

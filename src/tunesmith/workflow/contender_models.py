@@ -1,6 +1,8 @@
-"""Who is asked: the base model and the tuned one (the same, before and after), and every remote model but the judge.
+"""The models behind the contenders: the base model and the tuned one (one model, before and after),
+and every remote model except the judge.
 
-Where answers cannot be held to the form of the train answers, the contenders that would be are left out with a note.
+If answers cannot be constrained to the form of the training answers, the contenders that need it
+are omitted with a note.
 """
 
 from collections.abc import Sequence
@@ -19,16 +21,16 @@ from tunesmith.workflow.progress_listener import ProgressListener
 
 BEST_LABEL = "the likeliest label"
 CALIBRATED_LABEL = "the likeliest label, corrected for how common a label is"
-"""The way that corrects for how common each label is."""
+"""The constraint that corrects for the prior probability of each label."""
 JSON_SCHEMA = "held to the JSON schema of the train answers"
 
 
 @dataclass(frozen=True)
 class ContenderModel:
-    """A model that can be asked: freely, and in the form of the train answers (each way with its name).
+    """A model that can be run unconstrained and in each output constraint (by name).
 
-    `name` begins the names of its contenders ("" for the base model), `told` what each was given; `setup_seconds` is
-    what had to be done before the first question; `notes` grow while it is asked.
+    `name` is the prefix of its contenders' names ("" for the base model), `description` says what
+    it is; `setup_seconds` is the work before its first answer; `notes` may grow while it runs.
     """
 
     name: str
@@ -46,7 +48,7 @@ class ContenderModel:
 def build_base_model(
     model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
 ) -> ContenderModel:
-    """The model in memory before it is tuned."""
+    """The model in memory, before tuning."""
     told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {_describe_prompt(recipe)}"
     return _build_local_model(told, model, recipe, form, listener, 0.0)
 
@@ -54,7 +56,7 @@ def build_base_model(
 def build_tuned_model(
     model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener, setup_seconds: float
 ) -> ContenderModel:
-    """The model in memory after tuning."""
+    """The model in memory, after tuning."""
     answerer = _build_local_model(
         f"tuned model, {_describe_prompt(recipe)}", model, recipe, form, listener, setup_seconds
     )
@@ -64,10 +66,11 @@ def build_tuned_model(
 def open_remote_models(
     data: PreparedData, form: OutputConstraint | None, listener: ProgressListener
 ) -> list[ContenderModel]:
-    """Every model behind a URL but the judge, which would mark its own answers. Each is asked one validation question,
-    so that what it refuses is known before the long work.
+    """Every remote model except the judge, which would grade its own answers. Each is sent one
+    validation question, so that a refusal shows before the long work.
 
-    Errors: `RecipeError` where its price is not known: nothing is spent blindly; `ProviderError` where it refuses.
+    Errors: `RecipeError` if its price is unknown: no money is spent blindly; `ProviderError` if it
+    refuses.
     """
     recipe = data.recipe
     priced = [
@@ -82,6 +85,7 @@ def open_remote_models(
             listener.note(f"{remote.name} does not answer a first question: {error}")
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
+            # Both completers call one service: what one learns of its health holds for the other.
             constrained = RemoteCompleter(remote, form, health=free.health)
             try:
                 constrained.complete(question)
@@ -100,9 +104,10 @@ def open_remote_models(
 def open_remote(
     remote: RemoteRecipe, listener: ProgressListener, form: OutputConstraint | None = None
 ) -> RemoteCompleter:
-    """The model behind a URL; says first which key will be sent where, as a recipe may come from a stranger.
+    """The model behind a URL; first reports which key will be sent where, because a recipe may come
+    from someone else.
 
-    Errors: `RecipeError` for a variable that is not sent; `ProviderError` without a key.
+    Errors: `RecipeError` for a variable that may not be sent; `ProviderError` without a key.
     """
     if told := describe_key_use(remote):
         listener.note(f"{remote.name}: {told}")
@@ -128,7 +133,9 @@ def _build_local_model(
 def _build_constrained_completers(
     model: LocalModel, limit: int, form: OutputConstraint, listener: ProgressListener
 ) -> tuple[tuple[str, Completer], ...]:
-    """The ways to hold the model's answers to the form, each with its name; none where that cannot be done."""
+    """The ways to constrain the model's answers to the form, each with its name; none if it cannot
+    be enforced.
+    """
     if form.labels:
         calibrated = model.create_completer(limit, form, is_calibrated=True)
         return (BEST_LABEL, model.create_completer(limit, form)), (CALIBRATED_LABEL, calibrated)
@@ -146,7 +153,9 @@ def _describe_prompt(recipe: Recipe) -> str:
 
 
 def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
-    """What it charges; None on this machine, whose hours are counted. Errors: `RecipeError` where nobody knows."""
+    """What the service charges; None if it runs on this machine, where time is counted. Errors:
+    `RecipeError` if unknown.
+    """
     if remote.is_local:
         return None
     if remote.usd_per_million_in is not None and remote.usd_per_million_out is not None:

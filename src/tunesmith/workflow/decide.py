@@ -1,7 +1,9 @@
-"""The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors, report.
+"""The main job: what the test set can show, baselines, tuning, evaluation, verdict, costs, errors,
+report.
 
-Each step leaves its result in the run's folder before the next one begins, and asks there first: so a decision that was
-cut short goes on (`resume.py`) by the same lines, with nothing asked, chosen or tuned twice.
+Each step writes its result to the run's folder before the next one begins, and checks there first:
+an interrupted decision continues (`resume.py`) through the same code, and nothing is run, chosen or
+tuned twice.
 """
 
 import json
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecisionResult:
-    """What `decide` leaves. `document` is what `report.json` holds; `reports` are the paths of html, md and json."""
+    """The result of `decide`. `document` is the content of `report.json`; `reports` are the paths
+    of html, md and json.
+    """
 
     decision: Decision
     evaluation: Evaluation
@@ -52,14 +56,16 @@ def decide(
     listener: ProgressListener = NULL_LISTENER,
     known: ForecastInputs | None = None,
 ) -> DecisionResult:
-    """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `known`: the model timed already.
+    """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `known`: an earlier
+    timing of the model.
 
-    Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
-    small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C, which says what was kept.
+    Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `strict` if the
+    test set is too small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C,
+    with what was saved.
     """
     ready = prepare_decision_inputs(recipe, listener)
     material = ready.material
-    with StoreIndex.open(listener) as index:  # nothing is written before the model is open
+    with StoreIndex.open(listener) as index:  # a model that does not load must leave no run folder
         estimate = report_estimate(material, index, listener, decides=True, known=known)
         model = material.model.load_for_recipe(recipe)
         with (
@@ -71,14 +77,18 @@ def decide(
 
 
 def build_decision_result(output: DecisionOutput, folder: RunFolder, recipe: Recipe) -> DecisionResult:
-    """What is handed to the user. Errors: `GateFailed` when strict and there is a warning; everything is written."""
+    """The result for the user. Errors: `GateFailed` if strict and there is a warning; everything is
+    written by then.
+    """
     if recipe.strict:
         fail_on_warnings(output.decision, str(output.reports[0]))
     return DecisionResult(output.decision, output.evaluation, output.run, folder, output.reports, output.document)
 
 
 def load_decision_result(folder: RunFolder, run: Run) -> DecisionResult:
-    """What a finished decision left, read from its folder. Errors: `RunError` when something of it is damaged."""
+    """The result of a finished decision, from its folder. Errors: `RunError` if part of it is
+    damaged.
+    """
     folder.check_integrity(*REPORT_FILES)
     reports = tuple(folder.path / name for name in REPORT_FILES)
     document = json.loads(reports[-1].read_text(encoding="utf-8"))
@@ -92,7 +102,9 @@ def run_decision(
     stop: StopSignal,
     saved: "LoadedCheckpoint | None" = None,
 ) -> DecisionOutput:
-    """Everything in order, in the folder of a run that may have part of it already; `saved` is its checkpoint."""
+    """All steps in order, in the folder of a run that may hold some of them already; `saved` is its
+    checkpoint.
+    """
     material, judging, model = inputs.material, inputs.judge_setup, session.model
     contest, lineup = _prepare_evaluation(inputs, session, listener, stop)
     listener.start_stage(f"asking the baselines, {len(material.test):,} test examples each")
@@ -105,6 +117,7 @@ def run_decision(
         contest.run_contenders(lineup.build_untuned_contenders(remote), notes=remote.notes)
         for note in remote.notes:
             listener.note(f"{remote.name}: {note}")
+    # Must come before tuning: it changes the model in place.
     before = _measure_ability_before(model, session, listener, stop)
     run, tuned = _train_or_load(session, listener, stop, saved)
     assert run.result is not None
@@ -131,7 +144,9 @@ def run_decision(
 def _prepare_evaluation(
     inputs: DecisionInputs, session: TrainingSession, listener: ProgressListener, stop: StopSignal
 ) -> tuple[EvaluationRunner, ContenderFactory]:
-    """The contest with the scorer that decides, and what contenders are made of: choices use the plain scorer."""
+    """The runner with the deciding scorer, and the contender factory, whose choices use the plain
+    scorer.
+    """
     material, folder, judging = inputs.material, session.folder, inputs.judge_setup
     folder.write(build_test_set(inputs.task, [example.answer for example in material.train]))
     folder.write(material.contamination)
@@ -139,7 +154,14 @@ def _prepare_evaluation(
     if judging.qualification is not None:
         folder.write(judging.qualification)
     chooser = CandidateSelector(
-        material.validation, inputs.plain_task.scorer, material.recipe.seed, listener, stop, folder
+        # Choices score hundreds of candidate answers; a judge would be too slow and costly for
+        # them.
+        material.validation,
+        inputs.plain_task.scorer,
+        material.recipe.seed,
+        listener,
+        stop,
+        folder,
     )
     contest = EvaluationRunner(
         inputs.task, material.split.test, material.validation, folder, session.index, listener, stop, judging.judge
@@ -153,6 +175,7 @@ def _prepare_evaluation(
         inputs.documents,
         inputs.prompts,
     )
+    # A resumed run has the index already; it is rebuilt from the same data.
     with folder.allow_rewriting("index"):
         for name, index in lineup.indexes.items():
             write_index(folder.path / "index", name, index.entries, index.vectors)
@@ -164,7 +187,7 @@ def _prepare_evaluation(
 def _train_or_load(
     session: TrainingSession, listener: ProgressListener, stop: StopSignal, saved: "LoadedCheckpoint | None"
 ) -> tuple[Run, LocalModel]:
-    """The finished run and the tuned model. Errors: `Interrupted` when somebody asked to stop."""
+    """The finished run and the tuned model. Errors: `Interrupted` if a stop was requested."""
     if session.run.result is not None:
         listener.note("the model is tuned already")
         remove_training_files(session.folder, session.run)
@@ -179,7 +202,9 @@ def _train_or_load(
 def _measure_ability_before(
     model: LocalModel, session: TrainingSession, listener: ProgressListener, stop: StopSignal
 ) -> GeneralAbility | None:
-    """What was measured before the run was cut short, if it was by the same probe; a tuned model is not the one."""
+    """General ability before tuning: as stored by an interrupted run, if by the same probe; it
+    cannot be measured once the model is tuned.
+    """
     kept = session.folder.read(GeneralAbility) if session.folder.has(GeneralAbility) else None
     if kept and kept.probe == compute_probe_fingerprint():
         return kept
@@ -195,7 +220,7 @@ def _measure_ability_before(
 def _measure_ability(
     model: LocalModel, session: TrainingSession, listener: ProgressListener, label: str, stop: StopSignal
 ) -> GeneralAbility | None:
-    """The model as it stands now on the general probe; None where the recipe sets no budget for forgetting."""
+    """General ability of the model in memory; None if the recipe sets no `bar.max_forgetting`."""
     if session.recipe.bar.max_forgetting is None:
         return None
 
@@ -210,7 +235,9 @@ def _measure_ability(
 def _sum_seconds(
     runner: EvaluationRunner, chooser: CandidateSelector, run: Run, forgetting: Forgetting | None, judged: Usage
 ) -> float:
-    """What choices, asking, tuning, general ability and judging took, added up over all sittings."""
+    """Seconds of choices, evaluation, tuning, general ability and judging, over all sessions of the
+    run.
+    """
     asking = sum(one.usage.seconds for one in runner.answer_sets if one.usage and not one.spec.traits.is_external)
     tuning = run.result.seconds if run.result else 0.0
     return chooser.seconds + asking + tuning + (forgetting.seconds if forgetting else 0.0) + judged.seconds

@@ -1,4 +1,6 @@
-"""All that a decision needs before anything is spent: data, task, what its test set can show, judge, remote models."""
+"""Everything a decision needs before money is spent: data, task, power of the test set, judge,
+remote models.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,15 +27,19 @@ from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+"""Added to the reason for an output constraint when it is enforced."""
 UNCONSTRAINED_NOTE = (
     "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is false)."
 )
+"""Added to the reason for an output constraint when it is only shown."""
 
 
 @dataclass(frozen=True)
 class DecisionInputs:
-    """`plain` is the task with the scorer that needs no judge: choices are made with it. `inputs` are the fingerprints
-    of all that is read besides data and model: a run that goes on should find them as they were."""
+    """`plain_task` has the scorer that needs no judge: choices are made with it.
+    `input_fingerprints` cover everything that is read besides data and model: a resumed run must
+    find them unchanged.
+    """
 
     material: PreparedData
     plain_task: Task
@@ -48,7 +54,7 @@ class DecisionInputs:
 
     @property
     def task(self) -> Task:
-        """What decides."""
+        """The task with the scorer that decides."""
         return self.judge_setup.apply_to_task(self.plain_task)
 
 
@@ -58,18 +64,20 @@ def prepare_decision_inputs(
     examined: JudgeQualification | None = None,
     check: Callable[[PreparedData, Mapping[str, str]], None] = lambda material, inputs: None,
 ) -> DecisionInputs:
-    """Gather it. `examined` is how the judge did when it was examined earlier; `check` hears of the data and of
-    what else is read before code of the user's own runs and before anything is asked that costs.
+    """Gather the inputs. `examined` is an earlier qualification of the judge; `check` receives the
+    data and the fingerprints before any code of the user runs and before any call that costs money.
 
-    Errors: `InputError`; `GateFailed` when the data has errors or leaks, and with `strict` when the test set is too
-    small; whatever `check` raises.
+    Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `strict` if the
+    test set is too small; whatever `check` raises.
     """
-    documents = load_documents(recipe, listener)  # quick to fail, so before all that is slow
+    documents = load_documents(recipe, listener)  # fails fast, so it comes before the slow steps
     prompts = read_custom_prompts(recipe)
     if recipe.evaluation.optimiser == "dspy":
         import_dspy()
     material = prepare_data(recipe, listener)
     inputs = compute_input_fingerprints(material.recipe, documents, prompts)
+    # Before `build_task`, which imports a scorer of the user's own: a resumed folder may come from
+    # someone else.
     check(material, inputs)
     task = build_task(material)
     power = report_power(material, listener)
@@ -88,7 +96,9 @@ def prepare_decision_inputs(
 def compute_input_fingerprints(
     recipe: Recipe, documents: DocumentCollection | None, prompts: Sequence[UserPrompt]
 ) -> dict[str, str]:
-    """Fingerprints of what is read besides data and model; "" where the file is gone. Nothing of it is run."""
+    """Fingerprints of what is read besides data and model; "" if the file is missing. No code is
+    run.
+    """
     scorer = recipe.evaluation.scorer
     own, _, _ = scorer.rpartition(":")
     files = {
@@ -107,12 +117,14 @@ def compute_input_fingerprints(
 def _hash_file(path: Path) -> str:
     try:
         return compute_sha256(path)
-    except OSError:  # whoever needs it says so
+    except OSError:  # the code that reads it reports the error
         return ""
 
 
 def build_task(data: PreparedData) -> Task:
-    """The test examples and the scorer that the train answers call for. Errors: `DataError`, `RecipeError`."""
+    """The test examples with the scorer that fits the training answers. Errors: `DataError`,
+    `RecipeError`.
+    """
     recipe = data.recipe
     answers = [example.answer for example in data.train]
     scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
@@ -124,7 +136,9 @@ def build_task(data: PreparedData) -> Task:
 
 
 def report_power(data: PreparedData, listener: ProgressListener) -> PowerStatement:
-    """What this test set can show, said before anything is spent. Errors: `GateFailed` when strict and too few."""
+    """Report what this test set can show before money is spent. Errors: `GateFailed` if strict and
+    it is too small.
+    """
     recipe, n = data.recipe, len(data.test)
     power = compute_planned_power(data)
     listener.note(power.sentence)

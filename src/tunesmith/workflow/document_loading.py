@@ -1,4 +1,6 @@
-"""The documents of a recipe, read in a child process under limits, and told: how many, and which were passed over."""
+"""Loads the recipe's documents in a child process under limits, and reports how many were read and
+which were skipped.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,16 +18,18 @@ from tunesmith.workflow.progress_listener import ProgressListener
 EXTRACTION_LIMITS = SandboxLimits(
     task_timeout_seconds=60.0, total_timeout_seconds=3600.0, memory_bytes=3 * 2**30, output_bytes=256 * 2**20
 )
+"""Limits of the parsing process: seconds per file and in total, bytes of memory and of output."""
 READER_MODULES = {"pdf": "pypdf", "word": "docx", "sheet": "openpyxl"}
+"""Document kind -> the module of the extra `documents` that reads it."""
 MAX_SHOWN_WARNINGS = 20
-"""So many files that were passed over are named on the terminal; all of them stand in the run's folder."""
+"""Warnings shown on the terminal; all of them are written to the run's folder."""
 
 
 def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollection | None:
-    """The recipe's documents, told; None where it names none.
+    """Load the recipe's documents and report them; None if it names none.
 
-    Errors: `DataError` where there is no text; `MissingExtraError` for a kind whose reader is not installed;
-    `GateFailed` when strict and a file was passed over, or all of it is one passage.
+    Errors: `DataError` if there is no text; `MissingExtraError` for a kind whose reader is not
+    installed; `GateFailed` if strict and a file was skipped, or everything is a single passage.
     """
     retrieval = recipe.retrieval
     if retrieval.documents is None:
@@ -60,6 +64,8 @@ def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[Extra
         return []
     pieces = [{"path": str(path.absolute()), "kind": kind} for path, kind in files]
     try:
+        # PDF and Office parsers run on hostile input: a crash or an exhausted limit costs one file,
+        # not the run.
         results = run_in_sandbox("document_parsing", str(folder.absolute()), pieces, EXTRACTION_LIMITS)
     except WorkerSetupError as error:
         return [ExtractedText(error=f"no document could be read: {error}")] * len(files)
@@ -72,6 +78,6 @@ def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[Extra
 
 
 def write_documents(folder: RunFolder, documents: DocumentCollection) -> None:
-    """Keep which files were read and which were not, beside the index. Errors: `RunError`."""
+    """Store which files were read and which were skipped, next to the index. Errors: `RunError`."""
     told = asdict(documents)
     write_json(folder.path / "index" / "rag-documents.json", {**told, "passages": len(documents.passages)})

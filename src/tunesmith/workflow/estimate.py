@@ -1,4 +1,6 @@
-"""Recipe -> time, memory and money, before anything is spent; and what came of it, after the run."""
+"""Recipe -> time, memory and cost before anything is spent; after the run, how accurate the
+estimate was.
+"""
 
 import time
 from collections.abc import Sequence
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
     from tunesmith.engine.profiling import TrainingProfile
 
 MAX_PAST_RUNS = 100
+"""The newest runs whose estimate errors are considered."""
 
 
 def estimate(recipe: Recipe, *, measure: bool = False, listener: ProgressListener = NULL_LISTENER) -> Estimate:
-    """What the recipe's training will need; with `measure` the whole model is loaded and steps of it are timed.
+    """What the recipe's training will need; with `measure` the whole model is loaded and training
+    steps are timed.
 
     Nothing is written. Errors: as `train`, before its first step.
     """
@@ -54,9 +58,12 @@ def estimate(recipe: Recipe, *, measure: bool = False, listener: ProgressListene
 
 @dataclass(frozen=True)
 class ForecastInputs:
-    """What estimates are made of: the model timed, the work counted, past runs, and this machine as it is now;
-    `seconds` is what finding it took. `timed_at`: when the rates were measured, None where that was just now; `stolen`:
-    the share of the cores' time that the host gave to other machines meanwhile."""
+    """Inputs of a forecast: the timed model, the counted work, past runs, and the machine's present
+    state; `seconds` is the time spent on collecting them.
+
+    `timed_at`: ISO time of the rates' measurement, None if that was just now; `stolen`: fraction of
+    the cores' time that the host gave to other machines meanwhile.
+    """
 
     profile: "TrainingProfile"
     workload: Workload
@@ -69,7 +76,7 @@ class ForecastInputs:
     stolen: float = 0.0
 
     def about(self, material: PreparedData) -> "ForecastInputs":
-        """The same model on the same train examples, of which other questions are asked: nothing is timed again."""
+        """The same inputs for another recipe on the same training examples: nothing is timed again."""
         examples = len(material.arrays["validation"])
         share = min(1.0, examples / max(1, self.validation_examples))
         prospect = replace(self.profile, validation_tokens=int(self.profile.validation_tokens * share))
@@ -77,12 +84,15 @@ class ForecastInputs:
 
 
 def collect_forecast_inputs(data: PreparedData, index: StoreIndex, model: LocalModel | None = None) -> ForecastInputs:
-    """Time a `model` (which gets an adapter), else a slice of it, unless its rates here are known (`rates.py`).
+    """Time a `model` (which gets an adapter), else a slice of it, unless its rates on this machine
+    are cached (`rates.py`).
 
-    Errors: `ModelError` when the model cannot be sliced, `TrainingError` when its memory cannot suffice.
+    Errors: `ModelError` if the model cannot be sliced, `TrainingError` if memory cannot suffice.
     """
     from tunesmith.engine.profiling import profile_model, profile_slices
 
+    # Scheduler counters are read before and after: the difference tells how busy the machine was
+    # during the timing.
     began, queue, cores_before = time.monotonic(), read_scheduler_stats(), psutil.cpu_times()
     train, validation, recipe = data.arrays["train"], data.arrays["validation"], data.recipe
     identity, timed_at = data.model.identity, None
@@ -107,7 +117,9 @@ def collect_forecast_inputs(data: PreparedData, index: StoreIndex, model: LocalM
 def estimate_run(
     data: PreparedData, index: StoreIndex, model: LocalModel | None = None, known: ForecastInputs | None = None
 ) -> Estimate:
-    """The estimate for data that is ready, from what is `known` of the model already. Errors: as `measure`."""
+    """The estimate for prepared data, from what is `known` of the model. Errors: as
+    `collect_forecast_inputs`.
+    """
     known = known.about(data) if known else collect_forecast_inputs(data, index, model)
     how: EstimateMethod = "quick" if model is None else "measured"
     found = forecast(known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions)
@@ -120,7 +132,7 @@ def estimate_run(
 
 
 def busy_of(known: ForecastInputs) -> tuple[str, ...]:
-    """A warning when the machine was busy while the model was timed."""
+    """A warning if the machine was busy while the model was timed."""
     return busy_with(known.conditions.waiting, known.conditions.load, known.machine.cores, known.stolen)
 
 
@@ -132,10 +144,10 @@ def report_estimate(
     decides: bool = False,
     known: ForecastInputs | None = None,
 ) -> Estimate | None:
-    """The estimate at the beginning of a run, told: what `decide` takes in all, or the tuning alone; None for a model
-    that can be trained but not sliced.
+    """Report the estimate at the beginning of a run: the total of `decide`, or the tuning alone;
+    None for a model that can be trained but not sliced.
 
-    Errors: `GateFailed` when strict and the tuning would be too short to judge fine-tuning by.
+    Errors: `GateFailed` if strict and the tuning would be too short to judge fine-tuning by.
     """
     listener.start_stage("estimating")
     try:
@@ -158,7 +170,7 @@ def report_estimate(
 
 
 def format_short_training_warning(estimate: Estimate) -> str:
-    """What is to be told before a tuning that will be too short; empty where it will not."""
+    """The warning for a tuning that will be too short; empty if it will not."""
     extent = estimate.extent
     if extent is None or not extent.is_short:
         return ""
@@ -170,13 +182,14 @@ def format_short_training_warning(estimate: Estimate) -> str:
 
 
 def format_training_length(estimate: Estimate) -> str:
-    """How much the tuning will be."""
+    """The planned length of the tuning, in passes or steps."""
     return format_epochs(estimate.extent) if estimate.extent else f"{estimate.steps:,} steps"
 
 
 def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
-    """`tuning takes about 5 min (4 min to 8 min) for 3 passes over the data (...), 1.3 GB of memory and $0.01`; for a
-    decision, the total first."""
+    """For example `tuning takes about 5 min (4 min to 8 min) for 3 passes over the data (...), 1.3
+    GB of memory and $0.01`; for a decision, the total first.
+    """
     seconds = estimate.seconds
     if decides:
         whole, asking = sum_intervals([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
@@ -197,7 +210,7 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
 
 
 def list_past_runs(index: StoreIndex, here: Machine) -> list[Run]:
-    """Finished runs on a machine like this one whose estimates came out somehow, newest first."""
+    """Finished runs with a measured estimate error on a machine like this one, newest first."""
     return [
         stored.run
         for stored in index.list_runs(MAX_PAST_RUNS)
@@ -208,7 +221,7 @@ def list_past_runs(index: StoreIndex, here: Machine) -> list[Run]:
 
 
 def count_workload(data: PreparedData) -> Workload:
-    """What there is to do, counted in the data."""
+    """The amount of work, counted in the data."""
     train, validation = data.prepared["train"], data.prepared["validation"]
     has_questions = any(example.messages for example in data.validation)
     answers = count_answer_tokens(data.arrays["validation"]) if has_questions else ()
@@ -229,11 +242,12 @@ def count_workload(data: PreparedData) -> Workload:
 
 
 def count_label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
-    """Tokens of all labels, what they begin with in common counted once; 0 where the answers are no labels."""
+    """Tokens of all labels, common prefixes counted once; 0 if the answers are not labels."""
     form = infer_output_constraint(answers)[0] if answers else None
     if form is None or not form.labels:
         return 0
     encoded = tokenizer.encode(list(form.labels))
+    # Every distinct prefix is one node of the trie that is scored.
     return len({tuple(one.ids[:t]) for one in encoded for t in range(1, len(one.ids) + 1)})
 
 

@@ -1,11 +1,12 @@
-"""What asking takes, foreseen: looks at validation, all contenders with their choices, the general probe.
+"""Forecast of evaluation time: validation passes, all contenders with their choices, the
+general-ability probe.
 
-answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
-passes = max(longest, sum of answers / B)
+    answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
+    passes = max(longest, sum of answers / B)
 
-A choice reads several numbers of retrieved texts, and mostly the middle ones are taken, so their mean is counted. Each
-contender answers a few questions alone, to measure the wait; where answers are labels, some train examples are asked
-once more for the analysis.
+A choice tries several numbers of retrieved texts and mostly takes a middle one, so their mean is
+counted. Each contender answers a few questions alone, to measure latency; if answers are labels,
+some training examples are predicted once more for the error analysis.
 """
 
 from dataclasses import dataclass
@@ -25,22 +26,29 @@ if TYPE_CHECKING:
     from tunesmith.engine.profiling import TrainingProfile
 
 MAX_LATENCY_REQUESTS = 5
-"""Questions that each contender answers alone (`contest.py`)."""
+"""Questions that each contender answers one at a time to measure latency (`evaluation_runner.py`).
+"""
 MAX_TRAIN_PREDICTIONS = 1000
-"""Train examples at most that the analysis asks a tuned model about (`findings.py`)."""
-TOKENS_PER_WORD = 1.5  # of English, the marks of the chat template aside
+"""Maximum number of training examples predicted for the error analysis (`conclusion.py`)."""
+TOKENS_PER_WORD = 1.5  # for English text, without the chat template's tokens
 LM_HEAD_FACTOR = 1.5
-"""A label's token is not only read, as a prompt's is, but looked up among all of the vocabulary."""
+"""Cost of a label's token relative to a prompt's: it also needs the logits over the vocabulary."""
 CONFIDENT_READ_FRACTION = 0.1
-"""The share of the labels' tokens that a tuned model reads until it is sure (banking77: 0.03 s against 0.25)."""
+"""Fraction of the labels' tokens that a tuned model reads until one label is certain (banking77:
+0.03 s against 0.25).
+"""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What there is to do. `answers`: tokens of each validation answer, () where nothing is generated; `question`:
-    tokens of a prompt on average; `tests`: examples that `decide` asks; `longest`: the limit of an answer;
-    `count_label_tokens`: of all labels, what they begin with in common counted once (0: answers are no labels);
-    `ways_to_show`: instructions that show the labels or the JSON; `own_prompts`: prompts of the user's own."""
+    """The amount of work.
+
+    `answer_lengths`: tokens of each validation answer, () if none are generated; `prompt_tokens`:
+    mean tokens of a prompt; `test_examples`: examples that `decide` evaluates; `max_new_tokens`:
+    limit of an answer; `label_tokens`: tokens of all labels with common prefixes counted once (0:
+    answers are not labels); `format_instructions`: instructions that show the labels or the JSON
+    format; `custom_prompts`: the user's own prompts.
+    """
 
     examples: int
     tokens_read: int
@@ -57,19 +65,21 @@ class Workload:
 def estimate_generation_seconds(
     profile: "TrainingProfile", workload: Workload, prompts: int, recipe: Recipe, longer: float = 1.0
 ) -> EstimateInterval:
-    """Seconds to answer some prompts, each `longer` times as long as a question: as the right answers, or to the limit.
+    """Seconds to answer `prompts` prompts, each `longer` times as long as a question; the high end
+    lets every answer run to the limit.
 
-    Expected are the right answers' lengths: a look asks the tuned model.
+    The expected lengths are those of the reference answers: a validation pass runs the model being
+    tuned.
     """
     if not prompts or not workload.answer_lengths:
         return make_point_interval(0.0)
     rows = min(prompts, recipe.evaluation.batch_size)
-    lengths = [
-        min(answer, workload.max_new_tokens) for answer in workload.answer_lengths
-    ]  # no answer is longer than the limit
+    lengths = [min(answer, workload.max_new_tokens) for answer in workload.answer_lengths]
     mean = sum(lengths) / len(lengths)
 
     def estimate_seconds(longest: float, tokens: float) -> float:
+        # Waiting prompts take the place of finished sequences, so the longest answer or the total
+        # work sets the number of forward passes.
         passes = max(longest, tokens / rows)
         a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
         return prompts * profile.throughput.prompt_seconds * longer + passes * a_pass
@@ -83,17 +93,20 @@ def estimate_generation_seconds(
 
 
 def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
-    """All contenders of the model that is tuned, and the choices that are made for them on validation.
+    """Seconds for all contenders of the local model and their choices on validation.
 
-    Those that read what was retrieved read as much more; fixed examples are read once for all. A base model that was
-    not tuned often talks to the limit. Every candidate of a choice is asked freely and held to a form, where there is
-    one; whoever can be held is, as a rule, better so. Documents and remote models are left out, which is told.
+    Contenders with retrieved texts read that much more; fixed examples are read once for all. An
+    untuned base model often generates up to the limit. Every candidate of a choice is run
+    unconstrained and, if there is one, with the constraint; the constrained variant usually wins.
+    Documents and remote models are not included, which the estimate states.
     """
     are_labels, tests = _are_labels(workload, recipe), workload.test_examples
     asked = [(one, kind.is_trained) for kind in list_contender_kinds() for one in _list_asked(kind, workload, recipe)]
     parts = []
     for (longer, free, held), is_tuned in asked:
         one = estimate_generation_seconds(profile, workload, free if are_labels else free + held, recipe, longer)
+        # An untuned model's answers are expected halfway between the reference lengths and the
+        # limit.
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
         parts.append(EstimateInterval(low=one.low, expected=expected, high=one.high))
         if are_labels:
@@ -117,7 +130,8 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
     answers, answers held to a form)."""
     forms = 2 if recipe.evaluation.constrained else 1
     tests, validation = workload.test_examples, len(workload.answer_lengths)
-    # calibrated: a second way, for the form and around each best
+    # The calibrated labels are a second constraint, tried for zero-shot and around each best
+    # candidate.
     beside = validation if _are_labels(workload, recipe) else 0
 
     def count_trials(candidates: int) -> int:
@@ -138,7 +152,7 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
         return [(with_found, *choose(ks if kind.is_trained else 2 * ks))]
     if kind.shows_examples:
         shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
-        shown_too = validation if show else 0  # the best shots once more, with the labels or the JSON
+        shown_too = validation if show else 0  # the best shots again, with the format shown
         searched = count_trials(trials) + beside + (tests if trials else 0)
         return [(1.0, *choose(shots, shown_too)), (1.0, count_trials(trials), searched)]
     bare = [(1.0, tests, (tests if forms == 2 else 0) + 2 * beside)]
@@ -152,8 +166,9 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
 def _estimate_labeling_seconds(
     profile: "TrainingProfile", workload: Workload, prompts: int, longer: float, is_tuned: bool
 ) -> EstimateInterval:
-    """Seconds to find the likeliest label for some prompts: all labels are read after each, by a model that is sure
-    (a tuned one) a few of them."""
+    """Seconds to find the most likely label for some prompts: all labels are read after each
+    prompt; a confident (tuned) model needs only a few of them.
+    """
     read = workload.label_tokens / max(1.0, workload.prompt_tokens) * LM_HEAD_FACTOR
     few, usual, all_of_them = (
         prompts * profile.throughput.prompt_seconds * (longer + share * read)
@@ -163,7 +178,9 @@ def _estimate_labeling_seconds(
 
 
 def estimate_probe_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
-    """General ability before and after: short questions, answers up to their limit or half of it."""
+    """Seconds of the general-ability probe before and after tuning: short questions, answers up to
+    their limit or half of it.
+    """
     if recipe.bar.max_forgetting is None or not workload.test_examples:
         return make_point_interval(0.0)
     items = load_probe_items()

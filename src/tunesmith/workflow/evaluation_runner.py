@@ -1,6 +1,7 @@
-"""Every contender asked, one after the other, in a run's folder; every look at the test set is written in the store.
+"""Runs every contender, one after the other, in a run's folder; every access to the test set is
+logged in the store.
 
-Whoever has answered already, before the run was cut short, is not asked again.
+A contender that answered before the run was interrupted is not run again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,15 +38,18 @@ from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.store_index import StoreIndex
 
 FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "similarity")
-"""Scorers beside which the likelihood of the reference says something."""
+"""Scorers for which the likelihood of the reference is informative."""
 MAX_SCORER_TRIAL_EXAMPLES = 8
-"""Wanted answers on which a scorer of the user's own is tried before anything is spent."""
+"""Expected answers on which a custom scorer is tried before money is spent."""
 
 
 @dataclass
 class EvaluationRunner:
-    """Asks contenders and keeps what they answered. `test_ids` are all of the test side, also those nobody is asked;
-    `judge` is whoever marks answers for the scorer, None where no model does."""
+    """Runs contenders and stores their answers.
+
+    `test_ids` are all ids of the test split, including those that are not evaluated; `judge` grades
+    answers for the scorer, None if no model does.
+    """
 
     task: Task
     test_ids: Sequence[str]
@@ -64,10 +68,11 @@ class EvaluationRunner:
         likelihoods: LogprobModel | None = None,
         notes: Sequence[str] = (),
     ) -> None:
-        """Ask each when it is its turn; `likelihoods` is the model that the bare ones (zero-shot, tuned) are, `notes`
-        what is to be told beside their answers, complete when they were asked.
+        """Run each contender when its turn comes.
 
-        Errors: `Interrupted` when somebody asks to stop.
+        `likelihoods` is the model of the plain contenders (zero-shot, tuned); `notes` are added to
+        their descriptions, complete once all were run. Errors: `Interrupted` if a stop was
+        requested.
         """
         for entrant in contenders:
             if self._restore_answers(entrant.spec.name):
@@ -83,7 +88,9 @@ class EvaluationRunner:
                 raise build_interruption(self.folder, self.stop.exit_code)
 
     def _answers(self, entrant: RunnableContender) -> ContenderAnswers:
-        """The scored answers of a contender. It is not asked again where the run was stopped while they were scored."""
+        """The scored answers of a contender; if the run was stopped while they were scored, they
+        are only scored.
+        """
         name = entrant.spec.name
         if name in self.folder.unscored():
             try:
@@ -91,13 +98,14 @@ class EvaluationRunner:
             except RunError as error:
                 self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
             else:
+                # Stored answers count only for the very same test examples in the same order.
                 if [answer.example for answer in answers] == [example.id for example in self.task.examples]:
                     self.listener.note(f"{name} has answered already; its answers are scored")
                     return score_answers(ContenderAnswers(asking.profile, answers, asking.usage), self.task)
         return run_contender(entrant, self.task, self.listener, self.stop, self.folder)
 
     def add_external(self, external: Iterable[ExternalContender]) -> None:
-        """Keep what other systems answered."""
+        """Score and store the answers of external systems."""
         for outsider in external:
             if not self._restore_answers(outsider.spec.name):
                 self._save_answers(self._measure_judge_usage(partial(outsider.score_with, self.task)))
@@ -106,7 +114,9 @@ class EvaluationRunner:
         return measure_judge_usage(make, self.judge)
 
     def _add_latency(self, one: ContenderAnswers, contender: RunnableContender) -> ContenderAnswers:
-        """The contender, with the wait for a single request. A stop that is asked for meanwhile loses no answer."""
+        """The contender with the latency of single requests. A stop requested meanwhile loses no
+        answer.
+        """
         label = f"timing single requests of {one.name}"
         alone = measure_latency(
             contender.completer, [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]],
@@ -116,7 +126,9 @@ class EvaluationRunner:
         return replace(one, usage=alone.add_to_usage(one.usage)) if one.usage else one
 
     def _restore_answers(self, name: str) -> bool:
-        """Take the stored answers of a contender, if there are some to all test examples and they can be read."""
+        """Restore the stored answers of a contender; False unless they cover all test examples and
+        can be read.
+        """
         if name not in self.folder.list_contenders():
             return False
         try:
@@ -133,11 +145,12 @@ class EvaluationRunner:
         if not any(
             (look.run, look.contender) == (self.folder.id, name) for look in self.index.list_test_set_accesses(test)
         ):
-            self._log_test_set_access(self.restored_answer_sets[-1])  # it was lost between the answers and the store
+            # the process died after writing the answers, before the store
+            self._log_test_set_access(self.restored_answer_sets[-1])
         return True
 
     def _add_reference_likelihoods(self, one: ContenderAnswers, likelihoods: LogprobModel) -> ContenderAnswers:
-        """The scores of those that have some, and how likely the model finds the reference."""
+        """The answers with the model's likelihood of the reference added to their scores."""
         found = score_references(likelihoods, self.task.examples)
         answers = [
             answer.model_copy(update={"scores": {**answer.scores, **scores}})
@@ -162,13 +175,15 @@ class EvaluationRunner:
 
 
 def report_answer_problems(one: ContenderAnswers, scorer: Scorer, listener: ProgressListener) -> None:
-    """Say how many answers are scored without the reasoning in them, were cut, or hold nothing to compare."""
+    """Note how many answers were scored without their reasoning, were truncated, or hold nothing to
+    compare.
+    """
     if told := explain_answers(one.answers, scorer):
         listener.note(f"{one.name}: of its answers {told}")
 
 
 def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
-    """With what a service would not do, so that the report shows it."""
+    """The contender with a service's limitations in its description, so that the report shows them."""
     if not notes:
         return one
     given = " ".join((f"{one.spec.given}.", *notes))
@@ -178,7 +193,9 @@ def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
 def run_contender(
     contender: RunnableContender, task: Task, listener: ProgressListener, stop: StopSignal, folder: RunFolder | None
 ) -> ContenderAnswers:
-    """Ask one contender; what it answered is kept before it is scored. Errors: `Interrupted` when asked to stop."""
+    """Run one contender; its answers are stored before they are scored. Errors: `Interrupted` if a
+    stop was requested.
+    """
 
     def report_progress(label: str, ready: int, wanted: int) -> None:
         listener.update_progress(label, ready, wanted)
@@ -194,14 +211,15 @@ def run_contender(
 
 
 def measure_judge_usage(make: Callable[[], ContenderAnswers], judge: CachingCompleter | None) -> ContenderAnswers:
-    """The contender, with what judging its answers took."""
+    """The contender, with the usage of judging its answers."""
     before = judge.usage if judge else None
     made = make()
     return replace(made, judge_usage=subtract_usage(judge.usage, before)) if judge and before else made
 
 
 def check_custom_scorer(task: Task) -> None:
-    """A function of the user's own that fails on the wanted answers themselves would find nothing to decide on.
+    """Reject a custom scorer that fails on the expected answers themselves: it could not decide
+    anything.
 
     Errors: `RecipeError`.
     """
@@ -222,7 +240,7 @@ def check_custom_scorer(task: Task) -> None:
 
 
 def build_test_set_access(test_ids: Sequence[str], one: ContenderAnswers, run: str | None, why: str) -> TestSetAccess:
-    """That a contender's answers to this test set were scored just now."""
+    """The record that a contender's answers to this test set were scored just now."""
     return TestSetAccess(
         test=fingerprint_test_set(test_ids),
         contender=one.name,
@@ -234,7 +252,7 @@ def build_test_set_access(test_ids: Sequence[str], one: ContenderAnswers, run: s
 
 
 def build_test_set(task: Task, train_answers: Iterable[str]) -> TestSet:
-    """What is kept of the task, so that the verdict can be made again from the answers."""
+    """The stored part of the task, from which the verdict can be recomputed."""
     labels = (
         build_label_set(list(map(extract_final_answer, train_answers))).labels
         if "label" in split_scorer_name(task.scorer.name)
@@ -254,10 +272,11 @@ def build_test_set(task: Task, train_answers: Iterable[str]) -> TestSet:
 
 
 def build_test_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
-    """As much of the test examples as is kept."""
+    """The stored part of the test examples."""
     return tuple(
         TestExample(
             id=one.id, question=one.question, answer=one.answer, group=one.group, line=one.line, origin=one.origin,
+            # Empty for a plain question, which `question` already holds.
             prompt=() if one.prompt == (Message("user", one.question),) else one.prompt,
         )
         for one in examples

@@ -1,7 +1,8 @@
-"""The winner of a run -> a folder that needs neither tunesmith nor an adapter, proven to answer as it was measured.
+"""The winner of a run -> a folder that needs neither tunesmith nor an adapter, verified to answer
+as it was measured.
 
-A tuned contender's folder is an ordinary model folder, with its adapter merged, and what stands around the questions
-beside it; any other contender's has everything but the weights of the base model.
+A tuned contender's folder is an ordinary model folder with its adapter merged, plus the prompt
+files; that of any other contender has everything but the weights of the base model.
 """
 
 import os
@@ -29,23 +30,26 @@ if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import MergeProof
 
 MAX_PROBES = 8
+"""Texts on which the merged model is compared with model and adapter."""
 MAX_PROBE_TOKENS = 1024
+"""Tokens of a probe text; longer ones are cut."""
 DEFAULT_PROBE_TEXTS = (
     "The capital of France is Paris, and the river that runs through it is the Seine.",
     "def add(a, b):\n    return a + b\n\nprint(add(2, 3))",
     'Dear Sir or Madam, I am writing to ask when my order of 12 March will arrive. Number 4711-B, {"express": true}.',
     "Die Katze schläft auf dem Sofa. 猫在沙发上睡觉。 Le chat dort sur le canapé.",
 )
-"""What a model is asked whose run left no samples."""
+"""Probe texts for a model whose run left no samples."""
 
 
 @dataclass(frozen=True)
 class ExportResult:
     """What an export wrote: which contender and why, the proof of merging, and that of the answers.
 
-    `merge` is None where nothing is merged; `answers` where an adapter without a run was given. `dtype` is what the
-    weights are computed in, None where a service answers. `sampling` are the settings of the folder by which servers
-    would answer otherwise than it was measured, unless they are asked for the likeliest answer.
+    `merge` is None if nothing was merged; `answers` is None for an adapter without a run. `dtype`
+    is what the weights are computed in, None if a service answers. `sampling` lists the settings in
+    the folder that make servers answer differently than measured, unless they are called with
+    greedy decoding.
     """
 
     folder: Path
@@ -60,14 +64,15 @@ class ExportResult:
 def export(
     name: str, to: Path, contender: str | None = None, listener: ProgressListener = NULL_LISTENER
 ) -> ExportResult:
-    """Write the winner of a run, its `contender` of that name, or an adapter on its model, as a folder `to`.
+    """Write the winner of a run, its `contender` of that name, or an adapter merged into its model,
+    to the folder `to`.
 
-    Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` when it would answer otherwise than it
-    was measured: nothing is written.
+    Errors: `ModelError`, `RunError`, `StoreError`, `UsageError`; `GateFailed` if it would answer
+    differently than measured: then nothing is written.
     """
     given = resolve_run_or_name(name)
     place = Path(given)
-    if os.path.lexists(to):  # also a link to nowhere
+    if os.path.lexists(to):  # lexists also finds a dangling link, which os.rename would replace
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )
@@ -79,18 +84,20 @@ def export(
     with _stage_folder(to) as temporary:
         merge, model = _write_model(folder, serving, temporary)
         is_exact = _is_float32(folder)
+        # A merged model is written in float32 whatever it was trained in (docs/decisions/030).
         dtype = None if model is None else "float32" if is_exact or merge else "bfloat16"
         write_bundle(folder, serving, model, dtype or "", temporary)
         proof = verify_bundle(folder, serving, temporary, is_exact=is_exact)
         proof.write(temporary / PROOF_FILE)
     set_exit_message(lambda: f"Kept in {to}: the whole folder")
-    with StoreIndex.open(listener) as index:  # the folder is written: what the store does not take is a warning
+    # the folder is complete: a failing store is only a warning
+    with StoreIndex.open(listener) as index:
         index.add_artifact(build_artifact("export", to, folder.read(Run).id), folder)
     return ExportResult(to, serving.contender, chosen.reason, merge, proof, dtype, list_sampling_settings(to))
 
 
 def _export_adapter(given: str, to: Path) -> ExportResult:
-    """An adapter, or the model of a folder that a run trained, without a run's answers."""
+    """Export an adapter, or the model of a run's folder, without the answers of a run."""
     from tunesmith.engine.adapters.merge import export_merged
 
     named = ResolvedModel.open(given)
@@ -109,9 +116,11 @@ def _export_adapter(given: str, to: Path) -> ExportResult:
 
 
 def list_sampling_settings(folder: Path) -> tuple[str, ...]:
-    """The settings in generation_config.json that change the likeliest answer, or draw another one: `temperature 0.7`.
+    """The settings in generation_config.json that change greedy decoding or turn on sampling, for
+    example `temperature 0.7`.
 
-    They are the base model's and stay, for its makers recommend them; transformers and vLLM go by them unasked.
+    They come from the base model and are left in place, because its makers recommend them;
+    transformers and vLLM apply them by default.
     """
     settings = read_settings(folder / "generation_config.json") or {}
     draws = ("temperature", "top_p", "top_k", "min_p") if settings.get("do_sample") else ()
@@ -123,14 +132,18 @@ def list_sampling_settings(folder: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _stage_folder(to: Path) -> Iterator[Path]:
-    """A folder beside `to` that takes its place when the block ends well, and goes away when it does not."""
+    """A temporary folder next to `to` that is renamed to it if the block succeeds, and removed if
+    it fails.
+    """
     with make_temporary_folder(to) as temporary:
         place = temporary / to.name
         yield place
+        # verify_bundle has run the programs in this folder.
         for path in place.rglob("__pycache__"):
             for file in path.iterdir():
                 file.unlink()
             path.rmdir()
+        # fsync before the rename: after a power cut the folder is either complete or absent.
         sync_folder(place)
         os.rename(place, to)
     sync_folder(to.parent)
@@ -139,7 +152,9 @@ def _stage_folder(to: Path) -> Iterator[Path]:
 def _write_model(
     folder: RunFolder, serving: InferenceConfig, to: Path
 ) -> "tuple[MergeProof | None, ResolvedModel | None]":
-    """The folder `to`, made: with the tuned model merged into an ordinary one where that answers; and what answers."""
+    """Create the folder `to`, with the merged model if the tuned one answers; returns the proof and
+    the model that answers.
+    """
     from tunesmith.engine.adapters.merge import export_merged
 
     if serving.model != TUNED_CONTENDER:
@@ -153,7 +168,9 @@ def _write_model(
 
 
 def _is_float32(folder: RunFolder) -> bool:
-    """Whether the run computes in float32 with whole weights: then nothing but the order of sums may differ."""
+    """Whether the run computes in float32 with unquantized weights: then only the order of
+    summation may differ.
+    """
     from tunesmith.engine.model_loading import get_local_dtype
 
     recipe = folder.read_recipe()
@@ -161,7 +178,9 @@ def _is_float32(folder: RunFolder) -> bool:
 
 
 def build_probes(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None) -> list[list[int]]:
-    """The validation examples that a run answered while it was trained, rendered with their answers; else `TEXTS`."""
+    """Token ids of the validation samples that a run answered during training, with their expected
+    answers; else of `DEFAULT_PROBE_TEXTS`.
+    """
     texts = list(DEFAULT_PROBE_TEXTS)
     if run is not None:
         instruction = run.read_recipe().data.instruction
@@ -171,7 +190,8 @@ def build_probes(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens
             (*system, Message("user", sample.question), Message("assistant", sample.expected))
             for sample in list(asked.values())[:MAX_PROBES]
         ]
-        with suppress(ModelError):  # a template that refuses these roles: the texts will do
+        # a chat template that rejects these roles: fall back to the default texts
+        with suppress(ModelError):
             texts = [tokenizer.render(messages) for messages in told] or texts
     most = min(MAX_PROBE_TOKENS, context_tokens or MAX_PROBE_TOKENS)
     return [encoded.ids[:most] for encoded in tokenizer.encode(texts)]

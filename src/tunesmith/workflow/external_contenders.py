@@ -1,8 +1,8 @@
-"""Answers of other systems and prompts of the user's own, read before anything is spent: a file that cannot be used
-must not end a run in the middle.
+"""Answers of external systems and the user's own prompts, read before money is spent: an unusable
+file must not end a run half way.
 
-A contender bears the name of its file, as far as a name may hold it. Two of one name would be one contender, so that is
-refused here, too.
+A contender is named after its file, reduced to the characters that a name may have. Two files of
+one name would be one contender, so this is refused here as well.
 """
 
 import re
@@ -20,9 +20,9 @@ from tunesmith.records.contender_kinds import list_planned_names
 def read_external_contenders(
     recipe: Recipe, examples: Sequence[Example], taken: Iterable[str]
 ) -> list[ExternalContender]:
-    """What the recipe's files of answers hold. `taken` are the names that contenders will have.
+    """The contents of the recipe's answer files. `taken`: the names of all other contenders.
 
-    Errors: `UsageError` for two of one name, `DataError` for a file that cannot be used.
+    Errors: `UsageError` for a name used twice, `DataError` for an unusable file.
     """
     return [
         read_external_answers(path, examples, name)
@@ -31,7 +31,7 @@ def read_external_contenders(
 
 
 def read_custom_prompts(recipe: Recipe) -> list[UserPrompt]:
-    """The prompts of the user's own. Errors: `RecipeError`."""
+    """The user's own prompts. Errors: `RecipeError`."""
     if recipe.evaluation.prompts is None:
         return []
     prompts = read_user_prompts(Path(recipe.evaluation.prompts).expanduser())
@@ -40,7 +40,9 @@ def read_custom_prompts(recipe: Recipe) -> list[UserPrompt]:
 
 
 def list_contender_names(recipe: Recipe, own: Sequence[str] = ()) -> Iterator[str]:
-    """The names that contenders other than files may have; `own` are those of the user's own prompts."""
+    """The possible names of all contenders that do not come from answer files; `own`: names of the
+    user's own prompts.
+    """
     untuned = [*list_planned_names(trained=False), *own]
     yield from (*untuned, *list_planned_names(trained=True))
     for remote in recipe.evaluation.remote:
@@ -63,7 +65,11 @@ def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path
 
 
 def make_contender_name(name: str) -> str:
-    """A model's or a file's name as a contender's: the last part of a path, `org-name` of a hub's."""
+    """The name of a model or file as a contender's name: the last part of a path, `org-name` for a
+    hub model.
+    """
     last = Path(name).resolve().name if is_folder_path(name) else name.replace("/", "-")
     last = re.sub(r"[^A-Za-z0-9+_.]+", "-", last)
+    # The name becomes a file name in the run's folder: no "..", no leading dot, at most 64
+    # characters.
     return re.sub(r"\.{2,}", ".", last).strip("-+_.")[:64].rstrip("-+_.") or "model"

@@ -1,17 +1,19 @@
-"""Measured pieces and counted work -> an estimate. Only arithmetic: nothing is measured or read here.
+"""Measured rates and counted work -> an estimate. Pure arithmetic: this module measures and reads
+nothing.
 
-    tuning = steps * (tokens of a step * seconds of a token + optimizer) + looks + reference
-    look   = validation tokens forward + answers generated             (none at the first look)
+    tuning          = steps * (tokens per step * seconds per token + optimizer) + validation + reference
+    validation pass = validation tokens forward + answers generated    (none generated in the first pass)
 
-What came of past estimates corrects this one: actual / expected of the newest runs of a model about as large, weighed
-by how old they are and how much busier or idler the machine was, and shrunk towards 1 as if one run had come out right:
+The outcome of past estimates corrects this one: actual / expected of the newest runs with a model
+of similar size, weighted by age and by the difference in machine load, and shrunk towards 1 as if
+one run had been estimated exactly:
 
     factor = exp( sum w log(actual / expected) / (1 + sum w) ),   w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
 
-within 1 / `MOST` and `MOST`: whatever a busy hour taught, an estimate is not corrected by more. The extremes of what
-came out (and a tenth beyond) widen the interval, at least `MIN_INTERVAL_FACTOR` to each side; before there are runs to
-learn
-from it is a guess: `DEFAULT_INTERVALS`. See docs/decisions/112.
+clipped to [1 / `MAX_CORRECTION`, `MAX_CORRECTION`], so that one busy hour cannot distort later
+estimates further. The smallest and largest past ratios (and a tenth beyond) widen the interval, at
+least `MIN_INTERVAL_FACTOR` to each side; without past runs the interval is a guess:
+`DEFAULT_INTERVALS`. See docs/decisions/112.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,20 +38,32 @@ if TYPE_CHECKING:
 
 EstimateMethod = Literal["quick", "measured"]
 DEFAULT_INTERVALS = {"quick": (0.6, 1.7), "measured": (0.7, 1.5), "memory_bytes": (0.8, 1.3)}
+"""Low and high factor on the expected value while there are no runs to learn from; by method for
+time.
+"""
 MAX_CORRECTION_RUNS = 5
+"""The newest comparable runs that a correction is fitted to."""
 INTERVAL_MARGIN = 1.1
+"""Factor beyond the extremes of past ratios."""
 MAX_CORRECTION = 2.0
+"""The correction factor lies in [1 / 2, 2]."""
 MIN_INTERVAL_FACTOR = 1.25
+"""Minimum factor between the expected value and each end of the interval."""
 HALF_LIFE_DAYS = 7.0
+"""Days after which a run counts half."""
 MAX_WAITING = 0.9
-"""A share of waiting beyond that says that the machine is overloaded, not how much longer work takes."""
+"""A larger fraction of waiting says that the machine is overloaded, but no longer how much longer
+work takes.
+"""
 MAX_SIZE_RATIO = 2.0
-"""How many times as large a model may be whose runs say something about this one's."""
+"""Maximum ratio of parameters at which another model's runs are informative for this one."""
 
 
 @dataclass(frozen=True)
 class EstimateCorrection:
-    """What past errors teach about one quantity: actual / expected, lowest, middle and highest."""
+    """The correction from past errors for one quantity: actual / expected, lowest, middle and
+    highest.
+    """
 
     low: float
     middle: float
@@ -57,7 +71,9 @@ class EstimateCorrection:
     runs: int = 0
 
     def apply_to(self, raw: EstimateInterval, idle: float = 1.0) -> EstimateInterval:
-        """The quantity, corrected and with its interval; low is `idle` times as long, where the machine was busy."""
+        """The quantity, corrected and with its interval; `idle` scales the low end, the time on an
+        idle machine.
+        """
         return EstimateInterval(
             low=raw.low * self.low * idle, expected=raw.expected * self.middle, high=raw.high * self.high
         )
@@ -69,8 +85,9 @@ class EstimateCorrection:
 
 @dataclass(frozen=True)
 class ForecastConditions:
-    """What past runs are compared with: parameters of the model, processes for each core, the time, and the share of
-    the time that this program waits for a core."""
+    """What past runs are compared with: the model's parameters, processes per core, the time, and
+    the fraction of the time that this program waits for a core.
+    """
 
     parameters: int | None = None
     load: float | None = None
@@ -78,14 +95,16 @@ class ForecastConditions:
     waiting: float | None = None
 
     def is_comparable(self, run: Run) -> bool:
-        """Whether its model is about as large. One whose size is not known teaches nothing."""
+        """Whether the run's model has a similar size. A model of unknown size is not comparable."""
         theirs = run.model.parameters
         return bool(self.parameters and theirs and 1 / MAX_SIZE_RATIO <= theirs / self.parameters <= MAX_SIZE_RATIO)
 
     def compute_weight(self, run: Run) -> float:
-        """How much a run says today, in (0, 1]."""
+        """Weight of a past run, in (0, 1]."""
         days = 0.0 if self.now is None else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
         is_corrected = None not in (run.estimate and run.estimate.waiting, run.result and run.result.waiting)
+        # If both waiting times are known, the ratio is already corrected for load
+        # (`compute_estimate_ratios`).
         then = run.estimate.load if run.estimate and not is_corrected else None
         other = 0.0 if then is None or self.load is None else abs(then - self.load)
         return float(0.5 ** (max(0.0, days) / HALF_LIFE_DAYS + other))
@@ -99,7 +118,7 @@ def forecast(
     method: EstimateMethod,
     conditions: ForecastConditions = ForecastConditions(),
 ) -> Estimate:
-    """Time, memory and money of the tuning, and what asking all contenders adds."""
+    """Time, memory and cost of the tuning, and what evaluating all contenders adds."""
     pace, training = profile.throughput, recipe.training
     lessons = {name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")}
     step = profile.tokens_per_step * pace.token_seconds + pace.update_seconds
@@ -108,7 +127,8 @@ def forecast(
         estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe), training.evaluations
     )
     looks = sum_intervals([make_point_interval(reading), answers])
-    if training.minutes is not None:  # the engine thins validation out (engine/validation_budget.py)
+    # the engine skips validation passes to stay in budget (engine/validation_budget.py)
+    if training.minutes is not None:
         most = MAX_VALIDATION_FRACTION * training.minutes * 60 / lessons["seconds"].middle
         looks = EstimateInterval(
             low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most)
@@ -124,7 +144,8 @@ def forecast(
     else:
         left = training.minutes * 60 - (looks.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
-        budget = training.minutes * 60  # it ends with the step and the validation pass that are under way
+        # training ends after the step and validation pass in progress
+        budget = training.minutes * 60
         over = step * slower + looks.high * slower / (training.evaluations + 1)
         seconds = EstimateInterval(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
     deciding = sum_intervals(
@@ -156,8 +177,12 @@ def forecast(
 def fit_correction(
     past: Sequence[Run], name: str, method: EstimateMethod, conditions: ForecastConditions
 ) -> EstimateCorrection:
-    """What the newest finished runs of a model like this one teach about "seconds" or "memory_bytes"."""
+    """The correction of "seconds" or "memory_bytes" from the newest finished runs of a similar
+    model.
+    """
     found = [
+        # The stored error is relative to a corrected estimate; times its factor it is relative to
+        # the raw one.
         (run.estimate_error[name] * run.estimate.factors.get(name, 1.0), conditions.compute_weight(run))
         for run in past
         if run.estimate is not None
@@ -170,7 +195,7 @@ def fit_correction(
         return EstimateCorrection(low, 1.0, high)
     moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (1 + sum(weight for _, weight in found))
     middle = exp(min(log(MAX_CORRECTION), max(-log(MAX_CORRECTION), moved)))
-    if len(found) == 1:  # one run says where the middle is, not how wide the interval is
+    if len(found) == 1:  # a single run gives the middle, but no information about the width
         return EstimateCorrection(low * middle, middle, high * middle, 1)
     least, most = min(ratio for ratio, _ in found) / INTERVAL_MARGIN, max(ratio for ratio, _ in found) * INTERVAL_MARGIN
     return EstimateCorrection(
@@ -184,7 +209,7 @@ def fit_correction(
 def _compute_training_length(
     workload: Workload, recipe: Recipe, steps: int, step_seconds: float, seconds: float
 ) -> TrainingLength:
-    """How many passes over the data so many steps are."""
+    """The number of passes over the data in so many steps."""
     per_pass = ceil(workload.examples / recipe.training.batch_size)
     whole, rest = divmod(steps, per_pass)
     return TrainingLength(
@@ -195,17 +220,19 @@ def _compute_training_length(
 
 
 def work_share(waiting: float | None) -> float:
-    """The share of the time in which this program's threads had a core."""
+    """Fraction of the time in which this program's threads had a core; at least 1 - `MAX_WAITING`."""
     return 1.0 - min(MAX_WAITING, waiting or 0.0)
 
 
 def compute_estimate_ratios(run: Run) -> dict[str, float]:
-    """Actual / expected of a finished run; {} where that says nothing. For a time budget: of the time of one step.
+    """Actual / expected of a finished run; {} if that is not informative. With a time budget: of
+    the time of one step.
 
-    Both are taken as on an idle machine, where it is known how long this program waited for a core.
-    A training that ended early says nothing about its time.
+    Both are converted to an idle machine if the waiting times are known. The time of a training
+    that ended early is not informative.
     """
     estimate, result = run.estimate, run.result
+    # A resumed run's seconds come from several sessions with different loads.
     if estimate is None or result is None or result.status != "finished" or run.resumed or not result.steps:
         return {}
     memory = {"memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4)}

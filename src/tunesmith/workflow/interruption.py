@@ -1,4 +1,4 @@
-"""How a run ends before its end: what is said of it, what it kept, and how to go on."""
+"""How a run ends early: what is reported, what was saved, and how to resume."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,16 @@ from tunesmith.runs.signals import SecondSignal, StopRequested, set_exit_message
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether somebody asked to stop, as against something going wrong."""
+    """Whether the user requested the stop, as opposed to a failure."""
     return isinstance(error, Interrupted | KeyboardInterrupt)
 
 
 @contextmanager
 def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[None]:
-    """However this process is stopped from now on, its last line names the folder and how to go on.
+    """However this process is stopped within the block, its last line names the folder and the
+    command to resume.
 
-    Errors: `Interrupted` in the place of `KeyboardInterrupt`.
+    Errors: `Interrupted` in place of `KeyboardInterrupt`.
     """
     set_exit_message(lambda: describe_run_state(folder, is_decision=is_decision))
     try:
@@ -31,7 +32,7 @@ def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[No
 
 
 def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
-    """One line for an end that leaves no time; it reads hardly anything."""
+    """One line for an abrupt end; it reads as few files as possible."""
     if folder.has(Decision):
         return f"Kept in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
     if not is_decision and is_tuned(folder) and not folder.checkpoints.is_dir():
@@ -40,7 +41,7 @@ def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
 
 
 def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
-    """Says what an interrupted command leaves behind, and how to go on."""
+    """The error that states what an interrupted command leaves behind and how to resume."""
     error = Interrupted("stopped", "Stopped as you asked.")
     error.exit_code = exit_code
     if folder is None:
@@ -66,7 +67,7 @@ def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
 
 
 def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
-    """Says the same after a second signal, when there was no time to look."""
+    """The same after a second signal, without reading the folder."""
     error = Interrupted(
         "stopped", "Stopped at once, as you asked twice.", where=str(folder.path), found="what was finished before",
         do=format_command_line("resume", folder.path),
@@ -76,11 +77,12 @@ def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
 
 
 def is_tuned(folder: RunFolder) -> bool:
-    """Whether the folder holds tuned weights, of the end or of a look before it."""
+    """Whether the folder holds tuned weights, final or from an earlier validation pass."""
     return any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
 
 
 def is_resumable(folder: RunFolder) -> bool:
-    """Whether `resume` saves something after a failure: of a decision always, of a training from its first checkpoint
-    on."""
+    """Whether `resume` helps after a failure: always for a decision, for a training once it has a
+    checkpoint.
+    """
     return folder.checkpoints.is_dir() or (folder.has(Run) and folder.read(Run).command == "decide")

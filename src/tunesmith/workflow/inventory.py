@@ -17,16 +17,18 @@ from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.workflow.store_index import StoreIndex, add_unknown_runs, list_folder_artifacts, refresh_store
 
 DEFAULT_RUNS_FOLDER = Path("runs")
-"""Where runs are made when no one says otherwise."""
+"""Where runs are created unless another folder is named."""
 
 
 def fetch_sample() -> Path:
-    """The sample data, fetched on first use. Errors: `InputError` without a network."""
+    """Path of the sample data, downloaded on first use. Errors: `InputError` without a network."""
     return get_sample_path()
 
 
 def fetch_embedded() -> None:
-    """Have the embedded models and the sample on this machine. Errors: `InputError`."""
+    """Download the embedded models and the sample unless they are on this machine. Errors:
+    `InputError`.
+    """
     fetch_sample()
     for name in get_embedded_models():
         resolve(name)
@@ -35,7 +37,9 @@ def fetch_embedded() -> None:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Embedded models, models in the hub's cache, and the adapters and models that runs left."""
+    """Embedded models, models in the hub's cache, and the adapters and models of runs, as table
+    rows.
+    """
     rows = [
         {
             "name": model.name,
@@ -55,8 +59,11 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def list_runs(limit: int) -> list[dict[str, Any]]:
-    """The newest runs: id, status, model, verdict, folder. The store is brought up to date from their folders first,
-    and with the runs that lie beside them and in `runs/` here."""
+    """The newest runs as table rows: id, status, model, verdict, folder.
+
+    The store is first updated from their folders, and with other runs in the same parent folders
+    and in `runs/`.
+    """
     with Store.open() as store:
         add_unknown_runs(store, [DEFAULT_RUNS_FOLDER, *(Path(row.folder).parent for row in store.list_runs(limit))])
         return [_build_row(store, row) for row in store.list_runs(limit)]
@@ -77,8 +84,11 @@ def _build_row(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:
 
 
 def show_run(run: str, listener: ProgressListener = NULL_LISTENER) -> dict[str, Any]:
-    """Everything known of one run, given by id, beginning of an id, or folder; `damaged` names each file that is not as
-    it was written. Errors: `RunError`, `StoreError`."""
+    """Everything known about one run, given by id, unique prefix of an id, or folder; `damaged`
+    names each file that differs from its checksum.
+
+    Errors: `RunError`, `StoreError`.
+    """
     opened = RunFolder.open(find_run_folder(run))
     head = opened.read(Run)
     damaged = opened.find_damage()
@@ -99,8 +109,11 @@ def show_run(run: str, listener: ProgressListener = NULL_LISTENER) -> dict[str, 
 
 
 def find_run_folder(run: str) -> Path:
-    """The folder of a run given by its folder, its id, or the beginning of its id; where the store does not know it,
-    `runs/` here is searched. Errors: `StoreError`."""
+    """The folder of a run given by its folder, its id, or a unique prefix of its id; `runs/` is
+    searched if the store does not know it.
+
+    Errors: `StoreError`.
+    """
     if is_folder_path(run):
         return Path(run).expanduser()
     try:
@@ -114,17 +127,17 @@ def find_run_folder(run: str) -> Path:
 
 
 def resolve_run_or_name(name: str) -> str:
-    """A run's folder when the name is that of a run, else the name: it may be a model's.
+    """A run's folder if the name is that of a run, else the name: it may be a model's.
 
-    A path stays as it is written but for `~`: without its `./` it could be taken for a hub name.
-    Errors: `RunError` when what every use of the run rests on is damaged.
+    A path stays as written except for `~`: without its `./` it could be taken for a hub name.
+    Errors: `RunError` if files that every use of the run needs are damaged.
     """
     if is_folder_path(name):
         path = os.path.expanduser(name)
         _check_head(Path(path))
         return path
     if not name[:1].isdigit():
-        return name  # ids begin with a date: a model's name needs no store
+        return name  # run ids begin with a date: no need to open the store for a model's name
     try:
         folder = find_run_folder(name)
     except StoreError as error:
@@ -136,19 +149,21 @@ def resolve_run_or_name(name: str) -> str:
 
 
 def _check_head(folder: Path) -> None:
+    # A NUL byte would make isfile raise ValueError instead of returning False.
     if "\0" not in str(folder) and os.path.isfile(folder / "run.json"):
         RunFolder.open(folder).check_integrity("run.json", "recipe.yaml")
 
 
 def read_run_recipe(folder: str) -> Recipe | None:
-    """The recipe of a run; None where the folder is no run's. Errors: `RecipeError`."""
+    """The recipe of a run; None if the folder is not a run's. Errors: `RecipeError`."""
     is_run = (Path(folder) / "recipe.yaml").is_file()
     return RunFolder.open(folder).read_recipe() if is_run else None
 
 
 def _compute_status(run: Run, folder: Path) -> str:
-    """A run that says it is running, and that no process holds, was killed; a decision goes on after its tuning is
-    finished, to its verdict."""
+    """The status to show. A run recorded as running without a process that holds its lock was
+    killed; a decision whose tuning is finished still runs until its verdict.
+    """
     opened = RunFolder(folder)
     is_tuned_only = (
         run.command == "decide" and run.status == "finished" and folder.is_dir() and not opened.has(Decision)
@@ -161,7 +176,7 @@ def _compute_status(run: Run, folder: Path) -> str:
 
 
 def _read_verdict(folder: Path) -> str | None:
-    """A damaged decision must not hide the other runs of a list."""
+    """The verdict, or "unreadable": a damaged decision must not hide the other runs of a list."""
     try:
         opened = RunFolder(folder)
         return opened.read(Decision).verdict if opened.has(Decision) else None

@@ -1,4 +1,6 @@
-"""The judge of a recipe, opened and examined: it decides only when it has qualified on answers that people judged."""
+"""The judge of a recipe, opened and qualified: it decides only if it agrees with human labels well
+enough.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +23,10 @@ from tunesmith.workflow.progress_listener import ProgressListener
 
 @dataclass(frozen=True)
 class JudgeSetup:
-    """How answers are judged: by the plain scorer, or by one that has a judge beside it.
+    """How answers are judged: by the plain scorer, or by one combined with a judge.
 
-    A remote judge has a `price`; a local one takes hours of this machine. `is_restored`: it was examined before the run
-    was cut short.
+    A remote judge has a `price`; a local one costs machine time. `is_restored`: it was qualified
+    before the run was interrupted.
     """
 
     scorer: Scorer
@@ -37,17 +39,19 @@ class JudgeSetup:
 
     @property
     def notes(self) -> list[str]:
-        """What is noted of the service that judges, so far; each sentence once."""
+        """Notes about the judge's service so far; each sentence once."""
         return list(dict.fromkeys(note for service in self.services for note in service.notes))
 
     def sum_usage(self, recalled: Sequence[ContenderAnswers]) -> Usage:
-        """What judging took so far, the examination included, also what was judged before the run was cut short."""
+        """Usage of judging so far, including the qualification and what was judged before the run
+        was interrupted.
+        """
         earlier = [one.judge_usage for one in recalled if one.judge_usage]
         examined = [self.qualification.usage] if self.qualification and self.is_restored else []
         return sum_usage([*examined, *earlier, *([self.judge.usage] if self.judge else [])])
 
     def compute_usd(self, usage: Usage) -> float:
-        """What that cost: by tokens where a provider judges, by the hour where this machine does."""
+        """USD of that usage: by tokens if a provider judges, by the hour if this machine does."""
         if self.price is not None:
             return self.price.compute_usd(usage.tokens_in, usage.tokens_out)
         return usage.seconds * self.machine_usd_per_hour / 3600
@@ -60,7 +64,8 @@ class JudgeSetup:
 def set_up_judge(
     plain: Scorer, recipe: Recipe, listener: ProgressListener, known: JudgeQualification | None = None
 ) -> JudgeSetup:
-    """The scorer with the recipe's judge, if it names one; `known` is how it did when it was examined earlier.
+    """The scorer with the recipe's judge, if it names one; `known` is the judge's earlier
+    qualification.
 
     Errors: `RecipeError`, `DataError`, `ModelError`.
     """

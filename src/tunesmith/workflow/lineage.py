@@ -1,8 +1,9 @@
-"""A run or an adapter as the model of a new run: training goes on from its weights.
+"""A run or an adapter as the model of a new run: training continues from its weights.
 
 The new run trains that adapter further, so it has its kind, rank, scale and dropout; a recipe that
-leaves its `adapter` section alone gets them. What the new run leaves is an adapter on the same base.
-The new run's head names the earlier adapter with the SHA-256 of its files (docs/decisions/097).
+leaves its `adapter` section at the default gets them. The result is an adapter on the same base
+model. The new run's record names the earlier adapter with the SHA-256 of its files
+(docs/decisions/097).
 """
 
 from pathlib import Path
@@ -19,7 +20,9 @@ from tunesmith.workflow.progress_listener import ProgressListener
 
 
 def resolve_model_location(recipe: Recipe) -> Recipe:
-    """The recipe with a run's folder in place of its id, and an absolute path where its model is a folder."""
+    """The recipe with a run's id replaced by its folder, and an absolute path if its model is a
+    folder.
+    """
     if recipe.model in get_embedded_models():
         return recipe
     name = resolve_run_or_name(recipe.model)
@@ -27,9 +30,11 @@ def resolve_model_location(recipe: Recipe) -> Recipe:
 
 
 def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: ProgressListener) -> Recipe:
-    """The recipe with the adapter section of what it goes on from; as it is where its model has no adapter.
+    """The recipe with the adapter section of the adapter that it continues; unchanged if its model
+    has no adapter.
 
-    Errors: `RecipeError` when it asks for another adapter; `ModelError` when that one cannot be trained further.
+    Errors: `RecipeError` if it names other adapter settings; `ModelError` if the adapter cannot be
+    trained further.
     """
     if named.identity.adapter is None:
         return recipe
@@ -54,10 +59,13 @@ def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: Progres
 
 
 def collect_training_ids(place: str) -> set[str]:
-    """Ids of the examples that the run in this folder, and those it goes on from, were trained or chosen on."""
+    """Ids of the training and validation examples of the run in this folder and of all runs that it
+    continues.
+    """
     seen: set[str] = set()
     passed: set[Path] = set()
     folder = Path(place).absolute()
+    # `passed` guards against an edited run record that names itself as its own ancestor.
     while (folder / "split.json").is_file() and folder not in passed:
         passed.add(folder)
         opened = RunFolder.open(folder)

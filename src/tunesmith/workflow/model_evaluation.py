@@ -1,4 +1,6 @@
-"""Models + examples -> evaluation: any models on the same examples, one after the other, compared pair by pair."""
+"""Models + examples -> evaluation: any models on the same examples, one after the other, compared
+pairwise.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,12 +46,13 @@ from tunesmith.workflow.store_index import StoreIndex
 def evaluate(
     models: Sequence[str], recipe: Recipe, out: Path | None = None, listener: ProgressListener = NULL_LISTENER
 ) -> tuple[Evaluation, Path | None]:
-    """Score models on all examples of the recipe's data, with its judge. With `out`, a folder in there keeps
-    evaluation and answers.
+    """Score models on all examples of the recipe's data, with its judge. With `out`, evaluation and
+    answers are stored in a new folder there.
 
-    A run is asked with the instruction it was trained with, every other model with the recipe's; where the recipe
-    names no scorer, the scorer and the labels of the first run are taken.
-    Errors: `InputError`, `GateFailed` when the data has errors, `ProviderError` of a judge, `Interrupted`.
+    A run is evaluated with the instruction it was trained with, every other model with the
+    recipe's; if the recipe names no scorer, the scorer and the labels of the first run are used.
+    Errors: `InputError`, `GateFailed` if the data has errors, `ProviderError` of a judge,
+    `Interrupted`.
     """
     if not models and not recipe.evaluation.answers and not recipe.evaluation.remote:
         raise UsageError(
@@ -105,8 +108,9 @@ def evaluate(
 
 @contextmanager
 def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunFolder | None]:
-    """A folder that appears when the block ends. When the block is left by an error, it appears with the answers so
-    far, if there are some: they may have cost money. A killed process leaves nothing."""
+    """A folder that becomes visible when the block ends. If the block fails, it is still published
+    with the answers so far, if any: they may have cost money. A killed process leaves nothing.
+    """
     folder = RunFolder.create_hidden(out, "evaluation") if out else None
     if folder is None:
         yield None
@@ -122,7 +126,8 @@ def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunF
     except BaseException as error:
         has_answers = bool(folder.list_contenders() or folder.unscored())
         folder.publish() if has_answers else folder.discard()
-        if isinstance(error, Interrupted | KeyboardInterrupt):  # it names the folder, whose name was another one then
+        # the message must name the published folder, not the hidden one
+        if isinstance(error, Interrupted | KeyboardInterrupt):
             raise build_interruption(folder if has_answers else None, stop.exit_code) from None
         raise
     finally:
@@ -130,7 +135,7 @@ def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunF
 
 
 def _format_judge_usage(judge_setup: JudgeSetup) -> str:
-    """What the judge took, its examination included: it is paid for like an answer."""
+    """The usage of the judge, including its qualification, which costs like an answer."""
     took = judge_setup.sum_usage([])
     return (
         f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and {took.tokens_out:,} out: "
@@ -139,13 +144,17 @@ def _format_judge_usage(judge_setup: JudgeSetup) -> str:
 
 
 def _build_task(recipe: Recipe, places: Mapping[str, str], listener: ProgressListener) -> tuple[Task, list[Example]]:
-    """What is asked, with the scorer that needs no judge, and all examples of which that is a part."""
+    """The task with the scorer that needs no judge, and all desirable examples, of which the task
+    evaluates a part.
+    """
     loaded = read_examples(recipe)
     report_problems(check_examples(loaded), listener, recipe)
     wanted = select_desirable("given", loaded.examples)
     once = {example.id: example for example in wanted}
-    asked = set(sorted(once)[: recipe.evaluation.test_limit])  # ids are hashes, so the first of them are a fair sample
-    examples = [example for example in once.values() if example.id in asked]  # in the order of the file
+    # ids are hashes, so the first ones are a fair sample
+    asked = set(sorted(once)[: recipe.evaluation.test_limit])
+    # keeps the order of the file
+    examples = [example for example in once.values() if example.id in asked]
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
     listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
     scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
@@ -156,7 +165,9 @@ def _build_task(recipe: Recipe, places: Mapping[str, str], listener: ProgressLis
 
 
 def _choose_scorer(answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]) -> tuple[Scorer, str]:
-    """The recipe's scorer, else that of the first run, else the one that fits these answers; and why."""
+    """The recipe's scorer, else that of the first run, else the one that fits these answers; with
+    the reason.
+    """
     if recipe.evaluation.scorer == "auto":
         for name, place in places.items():
             scorer, train_answers = find_run_scorer(place)
@@ -167,9 +178,9 @@ def _choose_scorer(answers: Sequence[str], recipe: Recipe, places: Mapping[str, 
 
 
 def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
-    """The scorer that a run's contenders were judged by, or would be, and the train answers that it is made from.
+    """The scorer of a run's contenders, and the training answers that it is built from.
 
-    (None, ()) where the place is no run's, or where the data that it was trained on is gone.
+    (None, ()) if the folder is not a run's, or if its training data is gone.
     """
     own = read_run_recipe(place)
     if own is None:
@@ -187,7 +198,7 @@ def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
 
 
 def _open_models(models: Sequence[str], places: Mapping[str, str], recipe: Recipe) -> dict[str, ResolvedModel]:
-    """Each model by its name as a contender."""
+    """The models by their names as contenders."""
     named = {name: ResolvedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
@@ -197,8 +208,9 @@ def _open_models(models: Sequence[str], places: Mapping[str, str], recipe: Recip
 
 
 def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[RunnableContender, Sequence[str]]]:
-    """The recipe's remote models but the judge, with the bare question, each with what is noted of its service while it
-    is asked. Errors: `RecipeError` without a price."""
+    """The recipe's remote models except the judge, with the plain question, each with the growing
+    notes about its service. Errors: `RecipeError` without a price.
+    """
     found: list[tuple[RunnableContender, Sequence[str]]] = []
     for one in recipe.evaluation.remote:
         if one.name == recipe.judge.model:
@@ -212,7 +224,9 @@ def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[Runn
 
 
 def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: str | None) -> RunnableContender:
-    """The contender with an instruction in front of every question that has none; it says so."""
+    """The contender with an instruction before every question that has none; its description states
+    it.
+    """
     if instruction is None:
         given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
         return RunnableContender(profile.model_copy(update={"given": given}), completer)
@@ -223,7 +237,9 @@ def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: 
 def _save_answers(
     one: ContenderAnswers, task: Task, wanted: Sequence[Example], index: StoreIndex, folder: RunFolder | None
 ) -> None:
-    """Each answer is kept with its question and the answer that is right, so that it can be read by itself."""
+    """Store each answer with its question and the expected answer, so that the file is readable on
+    its own.
+    """
     if folder is not None:
         answers = [
             answer.model_copy(update={"question": example.question, "expected": example.answer})
@@ -234,14 +250,16 @@ def _save_answers(
 
 
 def count_trained_examples(place: str, examples: Sequence[Example]) -> int:
-    """How many of the examples the run in this folder was trained on; 0 where it is no run."""
+    """How many of the examples the run in this folder was trained on; 0 if it is not a run."""
     return len({example.id for example in examples} & collect_training_ids(place))
 
 
 def _build_contender(
     name: str, model: ResolvedModel, instruction: str | None, examples: Sequence[Example], recipe: Recipe
 ) -> RunnableContender:
-    """The model as a contender; answers may be a quarter longer than the longest reference, plus 8 tokens."""
+    """The model as a contender; without a limit in the recipe, answers may be a quarter longer than
+    the longest reference, plus 8 tokens.
+    """
     longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
     completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).create_completer(limit)

@@ -1,4 +1,4 @@
-"""What the stages tell while they work. The command line draws it; a script may leave it out."""
+"""What the stages report while they work. The command line draws it; a script may omit it."""
 
 from typing import Protocol
 
@@ -6,35 +6,35 @@ from tunesmith.records import MaskProof
 
 
 class ProgressListener(Protocol):
-    """Told what happens; never asked anything."""
+    """Receives progress events; returns nothing."""
 
     def start_stage(self, title: str) -> None:
         """A new stage begins."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """A message worth showing to the user."""
 
     def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
         """`done` of `total` are ready; `detail` is already formatted."""
 
     def show_mask_proof(self, proof: MaskProof) -> None:
-        """The first examples with what is trained."""
+        """Show the first examples with the tokens that are trained."""
 
 
 class NullListener:
-    """Hears nothing."""
+    """Ignores all events."""
 
     def start_stage(self, title: str) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
-        """Nothing."""
+        """Ignored."""
 
     def show_mask_proof(self, proof: MaskProof) -> None:
-        """Nothing."""
+        """Ignored."""
 
 
 NULL_LISTENER = NullListener()

@@ -1,12 +1,13 @@
-"""How fast a model is here, measured once: the rates of `engine/profiling.py`, kept in `rates/` of the home folder.
+"""Cached speed of a model on this machine: the rates of `engine/profiling.py`, stored in `rates/`
+of the home folder.
 
-A file is named by a hash of all that rates follow from: the model's files, the machine, the threads, the dtype, method
-and adapter, versions. The data is not among it: rates are per token.
+A file is named by a hash of everything the rates depend on: the model's files, the machine,
+threads, dtype, method and adapter, versions. The data is not included: rates are per token.
 
-Each is kept with the share of the time that this program waited for a core meanwhile (`evaluation/usage_meter.py`), so
-that
-it can be used at another load: seconds go with 1 / (1 - waiting). What was measured on a busy machine is noisy (threads
-wait for one another), so it is measured again once the machine is less busy.
+Rates are stored with the fraction of the time that this program waited for a core meanwhile
+(`evaluation/usage_meter.py`), so that they can be converted to another load: seconds scale with 1 /
+(1 - waiting). Rates measured on a busy machine are noisy (threads wait for each other), so they are
+measured again once the machine is less busy.
 """
 
 from collections.abc import Callable
@@ -27,22 +28,26 @@ from tunesmith.workflow.forecast import work_share
 if TYPE_CHECKING:
     from tunesmith.engine.profiling import Rates
 
-FORMAT = 1  # raise it when rates are measured in another way
+FORMAT = 1  # increase it when the way of measuring changes
 
 
 class CachedRates(Record):
-    """Rates in seconds as they were measured, `waiting` for a core so much of the time; `at` is an ISO time."""
+    """Rates in seconds as measured while this program waited for a core for the fraction `waiting`;
+    `at` is an ISO time.
+    """
 
     seconds: dict[str, float]
     waiting: float | None
     at: str
 
     def serves_at(self, waiting: float | None) -> bool:
-        """Whether it may be used now: it was measured on a quiet machine, or this one is no less busy."""
+        """Whether the rates are usable now: measured on a quiet machine, or the machine is at least
+        as busy now.
+        """
         return (self.waiting or 0.0) <= max(MAX_WAITING_FRACTION, waiting or 0.0)
 
     def at_load(self, waiting: float | None) -> "Rates":
-        """The rates where this program waits for a core so much of the time."""
+        """The rates converted to another fraction of waiting for a core."""
         from tunesmith.engine.profiling import Rates
 
         slower = work_share(self.waiting) / work_share(waiting)
@@ -51,14 +56,15 @@ class CachedRates(Record):
 
 @dataclass(frozen=True)
 class RatesFile:
-    """Where the rates of one model under these conditions are kept. Where the home folder cannot be read or written
-    they are measured each time."""
+    """The cache file for one model under these conditions. If the home folder cannot be read or
+    written, rates are measured each time.
+    """
 
     key: str
 
     @classmethod
     def of(cls, model: ModelIdentity, machine: Machine, recipe: Recipe) -> "RatesFile":
-        """For a model on this machine, in this process."""
+        """The file for a model on this machine, in this process."""
         from tunesmith.engine.profiling import conditions_of
 
         here = [machine.platform, machine.processor, machine.cores, machine.memory_bytes]
@@ -66,7 +72,7 @@ class RatesFile:
         return cls(compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
 
     def read(self) -> CachedRates | None:
-        """What is kept; None where there is nothing that can be read."""
+        """The stored rates; None if there are none that can be read."""
         path = get_home_folder() / "rates" / f"{self.key}.json"
         try:
             return CachedRates.model_validate_json(path.read_text(encoding="utf-8"))
@@ -74,7 +80,7 @@ class RatesFile:
             return None
 
     def write(self, rates: "Rates", waiting: float | None) -> None:
-        """Keep what was measured just now."""
+        """Store the rates just measured. Failures are ignored: the cache is optional."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         kept = CachedRates(seconds=asdict(rates), waiting=waiting, at=now)
         folder = get_home_folder() / "rates"
@@ -85,9 +91,10 @@ class RatesFile:
 
 @dataclass
 class Recall:
-    """Asked for rates once memory is planned: what is kept, where that serves at the load that `waiting` tells.
+    """Called for rates once memory is planned: returns the cached ones if they are usable at the
+    load that `waiting` measures.
 
-    `used_of` is when the rates that it gave were measured, None where it gave none.
+    `used_of` is when the returned rates were measured, None if none were returned.
     """
 
     kept: CachedRates | None

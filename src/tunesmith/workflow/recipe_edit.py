@@ -1,8 +1,9 @@
-"""What no data answers, asked once and written into a recipe: the section `circumstances`, and nothing else.
+"""What no data answer, asked once and written into a recipe: the section `circumstances`, and
+nothing else.
 
-The file is the user's: only the lines of that section are replaced, so comments, order and every other key stay as they
-were written. The result is read again before it takes the place of the file, and must say what it said before in every
-other section.
+The file belongs to the user: only the lines of that section are replaced, so comments, order and
+every other key stay as written. The result is parsed before it replaces the file, and every other
+section must have the same values as before.
 """
 
 import re
@@ -17,11 +18,14 @@ from tunesmith.recipe.recipe_yaml import dump_recipe
 from tunesmith.records import Recipe, UsageContext
 
 SECTION = "circumstances"
+"""The recipe section of the usage context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`choices` are what may be answered; empty: a number, as `number` says."""
+    """One question about the usage context; `choices` are the possible answers, empty for a number
+    in `unit`.
+    """
 
     field: str
     text: str
@@ -30,7 +34,7 @@ class Question:
 
     @property
     def key(self) -> str:
-        """The recipe key."""
+        """The recipe key, for example `circumstances.used`."""
         return f"{SECTION}.{self.field}"
 
 
@@ -46,16 +50,17 @@ QUESTIONS = (
 
 
 def list_unanswered_questions(path: Path) -> list[Question]:
-    """What the recipe does not say yet. Errors: `RecipeError`."""
+    """The questions that the recipe does not answer yet. Errors: `RecipeError`."""
     said = _read_recipe(path).circumstances
     return [question for question in QUESTIONS if getattr(said, question.field) is None]
 
 
 def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
-    """Write these `circumstances.a=b` into the recipe, which is made where there is none; returns what it says now.
+    """Write these `circumstances.a=b` into the recipe, which is created if missing; returns the
+    resulting section.
 
-    Errors: `UsageError` for a key of another section; `RecipeError` for a value that does not fit, or a recipe in which
-    the section cannot be replaced without touching what else stands there.
+    Errors: `UsageError` for a key of another section; `RecipeError` for an invalid value, or a
+    recipe in which the section cannot be replaced without changing something else.
     """
     for change in changes:
         if not change.partition("=")[0].strip().startswith(f"{SECTION}."):
@@ -71,7 +76,7 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
 
 
 def format_section(circumstances: UsageContext) -> list[str]:
-    """The section as YAML, each key with its question beside it."""
+    """The section as YAML lines, each key with its question as a comment."""
     dumped = dump_recipe(Recipe(circumstances=circumstances)).splitlines()
     begin, end = _find_section(dumped)
     texts = {question.field: question.text for question in QUESTIONS}
@@ -80,7 +85,7 @@ def format_section(circumstances: UsageContext) -> list[str]:
 
 
 def replace_section(text: str, section: Sequence[str]) -> str:
-    """The recipe's text with its section replaced, or put at the end."""
+    """The recipe's text with its section replaced, or appended at the end."""
     lines = text.splitlines()
     begin, end = _find_section(lines)
     if begin == len(lines) and lines and lines[-1].strip():
@@ -89,7 +94,9 @@ def replace_section(text: str, section: Sequence[str]) -> str:
 
 
 def _find_section(lines: Sequence[str]) -> tuple[int, int]:
-    """Where the section begins and ends, blank lines and comments behind it left out; (n, n) where there is none."""
+    """First line and end of the section, without trailing blank lines and comments; (n, n) if there
+    is none.
+    """
     begin = next((i for i, line in enumerate(lines) if re.match(rf"{SECTION}\s*:", line)), len(lines))
     end = min(begin + 1, len(lines))
     for i, line in _iterate_until_next_key(lines, begin + 1):
@@ -115,7 +122,8 @@ def _read_recipe(path: Path) -> Recipe:
 
 
 def _write_if_equivalent(path: Path, text: str, before: Recipe, circumstances: UsageContext) -> None:
-    """Only when the new text says the same as the old in all but this section."""
+    """Write the text only if all other sections parse to the same values as before."""
+    # In the same folder, so that relative paths in the recipe resolve alike.
     beside = path.with_name(f".{path.name}.new")
     try:
         write_atomically(beside, text)

@@ -1,6 +1,7 @@
-"""A run's stored answers -> its evaluation and verdict, made again. No model is loaded and nothing is written.
+"""A run's stored answers -> its evaluation and verdict, recomputed. No model is loaded and nothing
+is written.
 
-With another bar it answers "what if": the answers stay, the rules are asked anew.
+With other requirements it answers "what if": the answers stay, only the rules are applied again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +18,12 @@ from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.runs.run_folder import RunFolder
 
 CHANGEABLE_SECTIONS = ("bar", "circumstances", "machine_usd_per_hour", "strict")
-"""The parts of a recipe on which no answer depends and the verdict does."""
+"""The parts of a recipe that affect the verdict but no answer."""
 
 
 @dataclass(frozen=True)
 class Redecision:
-    """What the stored answers say under this recipe, beside what was decided when the run was made."""
+    """The verdict from the stored answers under this recipe, with the verdict of the run."""
 
     decision: Decision
     evaluation: Evaluation
@@ -31,36 +32,39 @@ class Redecision:
 
     @property
     def is_same(self) -> bool:
-        """Every sentence and every number is as it was."""
+        """Whether every sentence and every number is unchanged."""
         return self.decision == self.previous
 
 
 @dataclass
 class _StoredScorer:
-    """Stands where a scorer stood: the scores of the answers are stored, only metrics over all of them are made."""
+    """Replaces a scorer: the scores of the answers are stored, only metrics over all of them are
+    computed.
+    """
 
     name: str
     metric: str
     corpus_metrics: Mapping[str, CorpusMetric]
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
-        """Nothing is judged again."""
+        """Never called: nothing is scored again."""
         raise NotImplementedError
 
 
 @dataclass
 class _StoredFindingScorer(_StoredScorer):
-    """The same for a scorer that looks for something in an answer."""
+    """The same for a scorer that extracts something from an answer."""
 
     failure_text: str
     can_parse: Callable[[str], bool]
 
 
 def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
-    """The verdict from the stored answers, under the run's own recipe with `changes` (`bar.min_gain=0.02`).
+    """The verdict from the stored answers, under the run's own recipe with `changes`
+    (`bar.min_gain=0.02`).
 
-    Errors: `RunError` when the run was not evaluated, or an answer file is damaged or missing; `RecipeError` for a
-    change that would need other answers.
+    Errors: `RunError` if the run was not evaluated, or an answer file is damaged or missing;
+    `RecipeError` for a change that would need other answers.
     """
     folder.check_integrity()
     recipe = _load_changed_recipe(folder, changes)
@@ -87,7 +91,7 @@ def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
 
 
 def fail_on_warnings(decision: Decision, where: str) -> None:
-    """What strictness refuses once a verdict is there. Errors: `GateFailed`."""
+    """Raise on warnings of a verdict, for strict runs. Errors: `GateFailed`."""
     if decision.warnings:
         raise GateFailed(
             "warned", "The verdict has warnings, and strict refuses them.", where=where,
@@ -96,7 +100,8 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
 
 
 def rebuild_task(test: TestSet) -> Task:
-    """The task as it was, with its scorer's place taken."""
+    """The task as it was, with a stand-in for its scorer."""
+    # A combined scorer (with a judge) is named "a+b"; corpus metrics come from its built-in part.
     make = next((SCORERS[part] for part in split_scorer_name(test.scorer) if part in SCORERS), None)
     scorer = make(test.labels or [test.examples[0].answer]) if make else None
     judged = _StoredScorer(test.scorer, test.metric, scorer.corpus_metrics if scorer else {})
@@ -117,7 +122,7 @@ def rebuild_task(test: TestSet) -> Task:
 
 
 def rebuild_example(stored: TestExample) -> Example:
-    """As much of the example as was kept."""
+    """The example, as far as it was stored."""
     messages = (Message("user", stored.question), Message("assistant", stored.answer))
     return Example(line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin)
 

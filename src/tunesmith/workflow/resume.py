@@ -1,11 +1,12 @@
-"""A run that was cut short -> the run, finished as if nothing had happened.
+"""An interrupted run -> the run, finished as if nothing had happened.
 
-It goes on in its own folder with its own recipe and the data that lie there; the data file may have moved. On a CPU and
-with epochs the weights and the losses are those of the run left alone, bit by bit. So what would change them is
-compared first: versions, threads, model, tokenizer, recipe, data.
+It continues in its own folder with its own recipe and the data stored there; the data file may have
+moved. On a CPU and with epochs, weights and losses equal those of an uninterrupted run bit by bit.
+So everything that would change them is compared first: versions, threads, model, tokenizer, recipe,
+data.
 
-A decision goes on to its verdict: whoever answered is not asked again, and what was chosen is not chosen again. It
-needs the data where they were, because it needs the test examples.
+A decision continues to its verdict: no contender is run twice and no choice is made twice. It needs
+the original data file, because it needs the test examples.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,17 +40,20 @@ if TYPE_CHECKING:
 def resume(
     name: str, *, allow_drift: bool = False, listener: ProgressListener = NULL_LISTENER
 ) -> tuple[Run, RunFolder] | DecisionResult:
-    """Go on with a run (its folder, its id, or the beginning of its id) from its newest good checkpoint, to the end of
-    the command that began it: a trained model, or a verdict. Of a finished run what was left undone is done: the store
-    is brought up to date, and what only tuning needed goes away.
+    """Continue a run (given by folder, id, or unique prefix of an id) from its newest valid
+    checkpoint to the end of the command that began it: a trained model, or a verdict. For a
+    finished run, pending cleanup is done: the store is updated, and files that only training needed
+    are removed.
 
-    Errors: `RunError` when there is nothing to do, in use, damaged, or something differs that must not; `ModelError`;
-    `TrainingError`; `Interrupted` as `train` and `decide`.
+    Errors: `RunError` if there is nothing to do, the run is in use or damaged, or something differs
+    that must not; `ModelError`; `TrainingError`; `Interrupted` as `train` and `decide`.
     """
     folder = RunFolder.open(find_run_folder(name))
     run = folder.read(Run)
-    is_decision = run.command == "decide" or folder.has(TestSet)  # older versions did not say which
+    # older versions did not record the command
+    is_decision = run.command == "decide" or folder.has(TestSet)
     with folder.lock(), reporting_saved_work(folder, is_decision=is_decision), StoreIndex.open(listener) as index:
+        # Read again under the lock: another process may have finished the run meanwhile.
         before = folder.read(Run)
         folder.remove_temporaries()
         if folder.has(Decision) or (before.status == "finished" and not is_decision):
@@ -62,7 +66,7 @@ def resume(
 def _complete_finished_run(
     folder: RunFolder, run: Run, index: StoreIndex, listener: ProgressListener
 ) -> tuple[Run, RunFolder] | DecisionResult:
-    """Errors: `RunError` when there is nothing to do."""
+    """Do pending cleanup. Errors: `RunError` if there is nothing to do."""
     undone = [
         *(["what only tuning needed was there"] if remove_training_files(folder, run) else []),
         *(["the store was behind"] if index.record_run(folder) else []),
@@ -102,7 +106,7 @@ def _resume_decision(
     compared: list[tuple[Run, LocalModel]] = []
 
     def check_inputs(material: PreparedData, inputs: Mapping[str, str]) -> None:
-        """Before a scorer of the user's own runs: this folder may come from elsewhere."""
+        """Runs before any custom scorer is imported: this folder may come from someone else."""
         _check_same_data(folder, before, material)
         model = material.model.load_for_recipe(material.recipe)
         now = {**build_reproducibility_key(material.recipe, model, material.prepared), **inputs}
@@ -124,7 +128,7 @@ def _resume_decision(
 
 
 def _check_same_data(folder: RunFolder, before: Run, data: PreparedData) -> None:
-    """Answers to other examples could not be compared. Errors: `RunError`."""
+    """Answers to different examples cannot be compared. Errors: `RunError`."""
     now = _without_places(build_test_examples(data.test))
     tested = _without_places(folder.read(TestSet).examples) if folder.has(TestSet) else now
     if before.split != data.split.fingerprint or tested != now:
@@ -135,12 +139,16 @@ def _check_same_data(folder: RunFolder, before: Run, data: PreparedData) -> None
 
 
 def _without_places(examples: Iterable[TestExample]) -> list[TestExample]:
-    """A file may be named otherwise from another folder, and older versions did not say where an example stands."""
+    """The examples without file and line: a file may have another name seen from another folder,
+    and older versions did not record the line.
+    """
     return [one.model_copy(update={"line": 0, "origin": None}) for one in examples]
 
 
 def _check_same_scorer(folder: RunFolder, before: str | None, now: str | None) -> None:
-    """Contenders scored by two scorers cannot be compared, whatever drift is allowed. Errors: `RunError`."""
+    """Contenders scored by two scorers cannot be compared, whatever drift is allowed. Errors:
+    `RunError`.
+    """
     if before != now and folder.list_contenders():
         raise RunError(
             "other-scorer", "The answers that this run has were scored by another scorer.", where=str(folder.path),
@@ -150,7 +158,7 @@ def _check_same_scorer(folder: RunFolder, before: str | None, now: str | None) -
 
 
 def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """What differs, as `torch 2.13.0 then, 2.14.1 now`; hashes are shortened."""
+    """The differences, for example `torch 2.13.0 then, 2.14.1 now`; hashes are shortened."""
 
     def shorten(value: str | None) -> str:
         return value[:12] if value else "unknown"
@@ -185,6 +193,7 @@ def _load_latest_checkpoint(folder: RunFolder, listener: ProgressListener) -> "L
     checkpoints = Checkpoints(folder.checkpoints)
     checkpoints.remove_temporaries()
     saved = checkpoints.load_latest()
+    # Lines and samples written after the checkpoint would appear twice otherwise.
     folder.rewind(saved.state["journal"] if saved else {})
     for damage in saved.skipped_damaged if saved else ():
         listener.note(f"warning: a damaged checkpoint is passed over: {damage}")
@@ -194,6 +203,6 @@ def _load_latest_checkpoint(folder: RunFolder, listener: ProgressListener) -> "L
 
 def _save_resumed_run(run: Run, recipe: Recipe, folder: RunFolder, index: StoreIndex) -> None:
     if any(difference.startswith("recipe ") for difference in run.drift):
-        folder.write_recipe(recipe)  # the one that was allowed is now the run's own
+        folder.write_recipe(recipe)  # the changed recipe was allowed and is now the run's own
     folder.write(run)
     index.record_run(folder)

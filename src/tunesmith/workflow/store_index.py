@@ -1,7 +1,8 @@
-"""The store as the work sees it: an index of run folders. The folders are the truth, so the work goes on without it.
+"""The store as the stages use it: an index of run folders. The folders are the source of truth, so
+work continues without it.
 
-Whatever fails (locked, gone, damaged, of a newer version) is one warning; the next `tunesmith runs`, `show` or `resume`
-brings the store up to date from the folders.
+Any failure (locked, missing, damaged, of a newer version) is a single warning; the next `tunesmith
+runs`, `show` or `resume` updates the store from the folders.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,14 +33,16 @@ from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 
 T = TypeVar("T")
 FATAL_ERROR_CODES = ("store/bad-url",)
-"""What a user has set wrongly is said before anything begins."""
+"""Wrong settings by the user are reported before any work begins."""
 
 NON_RETRIED_ERROR_CODES = ("store/locked", "store/unreachable")
-"""What takes its time to fail is not tried twice in a row."""
+"""Errors that take long to occur are not retried immediately."""
 
 
 class StoreIndex:
-    """The store, or nothing where it cannot be used. Reading then finds nothing and writing is left for later."""
+    """The store, or nothing if it cannot be used: then reads return nothing and writes are left to
+    a later command.
+    """
 
     def __init__(self, listener: ProgressListener) -> None:
         self._listener = listener
@@ -51,7 +54,7 @@ class StoreIndex:
     @classmethod
     @contextmanager
     def open(cls, listener: ProgressListener = NULL_LISTENER) -> Iterator["StoreIndex"]:
-        """Errors: `StoreError` for a URL that is none, `MissingExtraError`."""
+        """Open the store for a block. Errors: `StoreError` for an invalid URL, `MissingExtraError`."""
         index = cls(listener)
         try:
             index._attempt(lambda store: None, None)
@@ -64,25 +67,25 @@ class StoreIndex:
         return self._attempt(lambda store: [row for row in store.list_runs(limit) if isinstance(row, StoredRun)], [])
 
     def list_test_set_accesses(self, test: str) -> list[TestSetAccess]:
-        """Every known look at the test set of this name."""
+        """Every recorded access to the test set with this fingerprint."""
         return self._attempt(lambda store: store.list_test_set_accesses(test), [])
 
     def list_artifacts(self, run: str) -> list[Artifact]:
-        """The files that a run left."""
+        """The artifacts of a run."""
         return self._attempt(lambda store: store.list_artifacts(run=run), [])
 
     def add_test_set_accesses(self, accesses: Sequence[TestSetAccess], folder: RunFolder | None = None) -> None:
-        """Remember looks, of the run in this folder."""
+        """Record accesses to a test set, by the run in this folder."""
 
         def add(store: Store) -> None:
             if folder is not None and store.find_run_folder(folder.id) is None:
-                record_folder(store, folder)  # the store is another one than when the run began
+                record_folder(store, folder)  # the store was replaced since the run began
             store.add_test_set_accesses(accesses)
 
         self._attempt(add, None)
 
     def add_artifact(self, artifact: Artifact, folder: RunFolder) -> None:
-        """Remember a file of a run that lies outside its folder."""
+        """Record an artifact of a run outside its folder."""
 
         def add(store: Store) -> None:
             record_folder(store, folder)
@@ -91,25 +94,32 @@ class StoreIndex:
         self._attempt(add, None)
 
     def refresh(self, folder: RunFolder) -> None:
-        """As the function of this name."""
+        """As `refresh_store`."""
         self._attempt(lambda store: refresh_store(store, folder.path), None)
 
     def record_run(self, folder: RunFolder) -> bool:
-        """Make the store agree with the folder of a run; whether it did not. A store that failed is tried again."""
+        """Make the store agree with the folder of a run; True if it did not before. Retries a store
+        that failed.
+        """
         self._is_unavailable = False
         return self._attempt(lambda store: record_folder(store, folder), False)
 
     def shorten_lock_wait(self) -> None:
-        """Wait for no lock any more: a stop was asked for, and the next command enters what is missing."""
+        """Stop waiting for locks: a stop was requested, and the next command enters what is
+        missing.
+        """
         self._is_hurried = True
 
     def _attempt(self, action: Callable[[Store], T], otherwise: T) -> T:
+        """The result of `action`, or `otherwise` if the store fails twice."""
         for is_last in (False, True):
             if self._is_unavailable:
                 break
             try:
                 return action(self._opened())
             except StoreError as error:
+                # A connection may be stale (network, replaced file): reconnect once before giving
+                # up.
                 self._close()
                 if error.code in FATAL_ERROR_CODES:
                     raise
@@ -137,9 +147,11 @@ class StoreIndex:
 
 
 def record_folder(store: Store, folder: RunFolder) -> bool:
-    """Make the store agree with the folder of a run; whether it did not before. What is there already stays.
+    """Make the store agree with the folder of a run; True if it did not before. Existing entries
+    stay.
 
-    A copy of a folder that the store knows elsewhere is not entered. Errors: `RunError`, `StoreError`.
+    A copy of a folder that the store knows elsewhere is not entered. Errors: `RunError`,
+    `StoreError`.
     """
     run = folder.read(Run)
     known = store.find_run_folder(run.id)
@@ -158,7 +170,7 @@ def record_folder(store: Store, folder: RunFolder) -> bool:
 
 
 def list_folder_artifacts(folder: RunFolder, run: Run) -> list[Artifact]:
-    """What a run left that is worth finding: its adapter or model, its reports once there is a verdict."""
+    """The artifacts of a run: its adapter or model, and its reports once there is a verdict."""
     found = []
     for place in (folder.adapter, folder.model):
         if run.adapter_files and place.is_dir():
@@ -172,7 +184,7 @@ def list_folder_artifacts(folder: RunFolder, run: Run) -> list[Artifact]:
 
 
 def build_artifact(kind: str, path: Path, run: str) -> Artifact:
-    """A file, or a folder by the list of its files, as the store knows it."""
+    """A file, or a folder identified by the hash of its file list, as the store records it."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     hashes = {file.relative_to(path).as_posix(): compute_sha256(file) for file in files}
     sha256 = compute_fingerprint(hashes) if path.is_dir() else next(iter(hashes.values()))
@@ -181,16 +193,19 @@ def build_artifact(kind: str, path: Path, run: str) -> Artifact:
 
 
 def _list_missing_accesses(store: Store, folder: RunFolder) -> list[TestSetAccess]:
-    """Looks of contenders whose answers are in the folder and that the store does not have."""
+    """Test-set accesses of contenders whose answers are in the folder but that the store does not
+    have.
+    """
     test = fingerprint_test_set(folder.read(Split).test)
     known = {look.contender for look in store.list_test_set_accesses(test) if look.run == folder.id}
     looks = []
     for name in folder.list_contenders():
         if name in known:
             continue
-        with suppress(RunError):  # damaged: it will be asked again
+        with suppress(RunError):  # damaged: the contender will be run again
             folder.read_record(ContenderRecord, f"answers/{name}.json")
             answers = folder.read_answers(name).records
+            # The exact time was lost with the store; the file's modification time is close to it.
             at = (folder.path / "answers" / f"{name}.jsonl").stat().st_mtime
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
             looks.append(TestSetAccess(test=test, contender=name, run=folder.id, at=when, n=len(answers), why="decide"))
@@ -198,7 +213,9 @@ def _list_missing_accesses(store: Store, folder: RunFolder) -> list[TestSetAcces
 
 
 def remove_training_files(folder: RunFolder, run: Run) -> bool:
-    """Remove what only a tuning needs once it is finished, for the owner of the lock; whether there was something."""
+    """Remove what only training needs once it is finished; the caller holds the lock. True if there
+    was something.
+    """
     if run.status != "finished" or not has_training_files(folder):
         return False
     from tunesmith.engine.checkpoint import Checkpoints
@@ -210,12 +227,12 @@ def remove_training_files(folder: RunFolder, run: Run) -> bool:
 
 
 def has_training_files(folder: RunFolder) -> bool:
-    """Whether there is something that only a tuning needs."""
+    """Whether the folder holds files that only training needs."""
     return folder.checkpoints.is_dir() or (folder.path / "lesson").is_dir()
 
 
 def refresh_store(store: Store, place: Path) -> Run | None:
-    """The run of a folder, after the store and the folder were brought up to date; None where it cannot be read."""
+    """The run of a folder, after store and folder were updated; None if it cannot be read."""
     try:
         folder = RunFolder.open(place)
         run = folder.read(Run)
@@ -223,13 +240,15 @@ def refresh_store(store: Store, place: Path) -> Run | None:
         if run.status == "finished" and has_training_files(folder):
             with folder.lock():
                 remove_training_files(folder, run)
-    except InputError:  # in use, damaged, gone: what the store knows is shown
+    except InputError:  # in use, damaged or missing: the caller shows the store's entry
         return None
     return run
 
 
 def add_unknown_runs(store: Store, places: Sequence[Path]) -> None:
-    """Enter every run below these folders that the store does not know, as after it was lost."""
+    """Enter every run below these folders that the store does not know, for example after the store
+    was lost.
+    """
     known = set(store.list_run_ids())
     for place in dict.fromkeys(path.absolute() for path in places):
         for folder in RunFolder.list_all(place):

@@ -1,10 +1,12 @@
-"""A time for the whole decision -> every key that costs time and was left open, so that it fits by its estimate.
+"""A time budget for the whole decision -> values for every open key that costs time, so that it
+fits by its estimate.
 
-The model is timed once, and the estimate is made for one level after the other, from the most thorough to the least.
-The first level is taken that leaves time for the usual passes over the data; where none does, the first that leaves
-time for one. Where not even that fits, the last level is taken if all contenders can be asked: prompts and retrieval
-are judged, and the verdict says that it cannot tell about fine-tuning (`records/training_length.py`). What the user set
-is kept.
+The model is timed once, and the estimate is made for one level after the other, from the most
+thorough to the least. The first level is taken that leaves time for the default number of passes
+over the data; if none does, the first that leaves time for one pass. If not even that fits, the
+last level is taken, provided all contenders can be evaluated: prompts and retrieval are judged, and
+the verdict states that it cannot judge fine-tuning (`records/training_length.py`). Keys that the
+user set are left alone.
 """
 
 import time
@@ -24,14 +26,16 @@ from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.store_index import StoreIndex
 
 ESTIMATE_MARGIN = 1.15
-"""The estimate is taken so many times: what is read, loaded and written is not in it."""
+"""Factor on the estimate for what it leaves out: reading, loading and writing."""
 
 MIN_MINUTES = 0.1
+"""The least training time, in minutes."""
 
 LEVEL_KEYS = (
     "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
     "training.evaluations", "bar.max_forgetting",
 )  # fmt: skip
+"""The keys that a level sets, in the order of a row of `LEVELS`."""
 LEVELS: tuple[tuple[Any, ...], ...] = (
     (None, 64, 5, 8, 4, 0.05),
     (400, 48, 5, 8, 4, 0.05),
@@ -42,12 +46,16 @@ LEVELS: tuple[tuple[Any, ...], ...] = (
     (40, 8, 1, 0, 1, None),
     (24, 8, 1, 0, 1, None),
 )
-"""The keys from the most thorough level to the least. Without `bar.max_forgetting` general ability is not asked."""
+"""Values of the keys from the most thorough level to the least. Without `bar.max_forgetting`
+general ability is not measured.
+"""
 
 
 @dataclass(frozen=True)
 class EffortLevel:
-    """A level as a recipe, with the seconds that it takes without tuning, and those of one pass and the usual ones."""
+    """A level as a recipe, with the seconds of everything but tuning, of one pass, and of the
+    default number of passes.
+    """
 
     recipe: Recipe
     evaluation_seconds: float
@@ -56,12 +64,12 @@ class EffortLevel:
 
     @property
     def pass_fits_in(self) -> float:
-        """Seconds with as little tuning as says anything."""
+        """Seconds with the least tuning that allows a judgment: one pass."""
         return ESTIMATE_MARGIN * (self.evaluation_seconds + self.pass_seconds)
 
     @property
     def min_seconds(self) -> float:
-        """Seconds with hardly any tuning; all of it where the user said how much."""
+        """Seconds with almost no tuning; with the full tuning if the user set its length."""
         training = self.recipe.training
         is_set = training.minutes is not None or training.epochs is not None
         return self.pass_fits_in if is_set else ESTIMATE_MARGIN * (self.evaluation_seconds + MIN_MINUTES * 60)
@@ -70,10 +78,12 @@ class EffortLevel:
 def fit_recipe_to_budget(
     recipe: Recipe, budget_seconds: float, listener: ProgressListener, now: Callable[[], float] = time.monotonic
 ) -> tuple[Recipe, ForecastInputs]:
-    """The recipe with every key that was left open and costs time, so that the decision takes no longer, by the
-    estimate, and what the estimate is made of; what was picked is told. Finding it is part of the time.
+    """The recipe with every open key that costs time filled so that the decision fits by its
+    estimate, and the inputs of that estimate; the choices are reported. The time of the search
+    itself counts.
 
-    Errors: `GateFailed` with the least time, where nothing fits; whatever `gather` raises.
+    Errors: `GateFailed` with the minimum time if nothing fits; whatever `prepare_data` and
+    `collect_forecast_inputs` raise.
     """
     began = now()
     most = with_level(recipe, LEVELS[0])
@@ -109,7 +119,9 @@ def fit_recipe_to_budget(
 
 
 def choose_level(fits: Sequence[EffortLevel], seconds: float) -> EffortLevel | None:
-    """The most thorough that leaves time for the usual passes, else for one, else the least; None where none fits."""
+    """The most thorough level with time for the default passes, else for one, else the least
+    thorough; None if none fits.
+    """
     for_usual = (
         fit for fit in fits if ESTIMATE_MARGIN * (fit.evaluation_seconds + fit.default_training_seconds) <= seconds
     )
@@ -119,16 +131,19 @@ def choose_level(fits: Sequence[EffortLevel], seconds: float) -> EffortLevel | N
 
 
 def with_training_minutes(fit: EffortLevel, seconds: float) -> Recipe:
-    """The recipe with the minutes that are left for tuning, at most those of the usual passes."""
+    """The recipe with the minutes left for tuning, at most those of the default passes."""
     training = fit.recipe.training
     if training.minutes is not None or training.epochs is not None:
         return fit.recipe
     left = min(seconds / ESTIMATE_MARGIN - fit.evaluation_seconds, fit.default_training_seconds)
+    # Rounded down to a tenth of a minute.
     return with_value(fit.recipe, "training.minutes", max(MIN_MINUTES, floor(left / 6) / 10))
 
 
 def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -> Iterator[EffortLevel]:
-    """Every level with its estimate; `completed` is the most thorough one with every open number filled."""
+    """Every level with its estimate; `completed` is the recipe of the most thorough level with
+    every number filled in.
+    """
     for level in LEVELS:
         wanted = with_level(recipe, level)
         found = estimate_level(wanted, completed, inputs)
@@ -138,6 +153,7 @@ def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -
             one = usual = found.seconds.expected
         else:
             one, usual = (
+                # Validation may take up to this fraction of the training time on top of the steps.
                 passes * extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
                 for passes in (1.0, extent.wanted_passes)
             )
@@ -145,7 +161,9 @@ def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -
 
 
 def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
-    """The forecast for a level: fewer examples are asked and looked at, and nothing is timed again."""
+    """The forecast for a level: fewer examples are evaluated and validated on, and nothing is timed
+    again.
+    """
     work = inputs.workload
     evaluation = wanted.evaluation
     tests = work.test_examples if evaluation.test_limit is None else min(work.test_examples, evaluation.test_limit)
@@ -172,7 +190,7 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
 
 
 def with_level(recipe: Recipe, level: Sequence[Any]) -> Recipe:
-    """The recipe at a level; what it sets itself stays."""
+    """The recipe at a level; keys that it sets itself stay."""
     for key, value in zip(LEVEL_KEYS, level, strict=True):
         section, name = key.split(".")
         if name not in getattr(recipe, section).model_fields_set:
@@ -181,14 +199,14 @@ def with_level(recipe: Recipe, level: Sequence[Any]) -> Recipe:
 
 
 def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """The recipe with one key of a section set, as if the user had not."""
+    """The recipe with one key of a section set, without marking it as set by the user."""
     section, name = key.split(".")
     filled = getattr(recipe, section).model_copy(update={name: value})
     return recipe.model_copy(update={section: filled})
 
 
 def list_filled_keys(before: Recipe, after: Recipe) -> list[str]:
-    """`evaluation.shots 2`: each key that was chosen here, with its value."""
+    """For example `evaluation.shots 2`: each key that was chosen here, with its value."""
     told = []
     for key in ("training.minutes", *LEVEL_KEYS):
         section, name = key.split(".")

@@ -1,4 +1,6 @@
-"""What a training tells while it goes: its lines kept and shown, and at each look answers generated and scored."""
+"""Callbacks of a training: metric lines are stored and shown, and at each validation pass answers
+are generated and scored.
+"""
 
 import math
 import time
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 
 class MetricRecorder:
-    """Keeps every metric line and shows progress, rate and loss. `step` is the last one that was told; `energy` is read
-    with every line, because its counters begin again."""
+    """Stores every metric line and shows progress, rate and loss.
+
+    `step` is the latest step; energy counters are read with every line, because they overflow and
+    restart at 0.
+    """
 
     def __init__(self, folder: RunFolder, listener: ProgressListener, recipe: Recipe, step: int) -> None:
         self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
@@ -57,7 +62,7 @@ class MetricRecorder:
 def measure_training_length(
     folder: RunFolder, data: TrainingData, recipe: Recipe, result: TrainingResult
 ) -> TrainingLength:
-    """How many passes over the data a training was, from all lines that it wrote."""
+    """The number of passes over the data of a training, from all metric lines of its folder."""
     train_examples = len(data.arrays["train"])
     return compute_training_length(
         folder.read_metrics().records,
@@ -70,18 +75,20 @@ def measure_training_length(
 
 
 class _GenerationStopped(Exception):
-    """Somebody asked to stop while answers were generated."""
+    """A stop was requested while answers were generated."""
 
 
 def build_generation_scorer(
     data: TrainingData, recipe: Recipe, folder: RunFolder, model: LocalModel, lines: MetricRecorder, stop: StopSignal
 ) -> "ScoreFunction | None":
-    """Generates answers to the first of the validation examples and scores them; every answer is kept as a sample.
+    """A function that generates and scores answers to the first validation examples and stores each
+    as a sample; None if there is nothing to generate.
 
-    Examples that use tools are not asked: no scorer can judge a call. Gives None when nothing is left to ask, and
-    when somebody asks to stop meanwhile: then nothing of the look is kept.
+    Examples that use tools are left out: no scorer can judge a call. The function returns None if a
+    stop is requested meanwhile: then no sample of this validation pass is stored.
     """
-    from tunesmith.engine.validation_budget import TooLong  # with torch: not on the way of what needs no model
+    # loads torch, which callers without a model must not import
+    from tunesmith.engine.validation_budget import TooLong
 
     answerable = [example for example in data.validation if example.messages and not example.uses_tools]
     if with_tools := sum(example.uses_tools for example in data.validation):
@@ -113,7 +120,7 @@ def build_generation_scorer(
         values = [value for value in scores if value is not None]
         if is_trial:
             return scorer.metric, sum(values) / max(len(values), 1)
-        with stop.finishing():  # all of them, or none
+        with stop.finishing():  # a stop must not leave a part of the samples
             for example, completion, value in zip(asked, completions, scores, strict=True):
                 folder.append_sample(
                     ValidationSample(step=lines.step, example=example.id, question=example.question,

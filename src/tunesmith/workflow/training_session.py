@@ -1,4 +1,6 @@
-"""Material -> run: what was trained, its metrics and its samples in the run's folder, and the run in the store."""
+"""Prepared data -> run: the training data, metrics and samples in the run's folder, and the run in
+the store.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,12 +43,16 @@ if TYPE_CHECKING:
 
 NO_EXTRA_INPUTS: Mapping[str, str] = {}
 MIN_WARNED_FRACTION = 0.05
-"""Share of a model's weights; convolutions of a few places have three dimensions too."""
+"""Fraction of a model's weights; below it no warning, because small convolutions also have
+three-dimensional weights.
+"""
 
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """A tuning about to begin or to go on: its run, whose folder this process holds, and all that it works with."""
+    """A training about to begin or to resume: its run, whose folder this process has locked, and
+    everything that it works with.
+    """
 
     run: Run
     folder: RunFolder
@@ -59,13 +65,14 @@ class TrainingSession:
 def train(
     recipe: Recipe, out: Path = Path("runs"), listener: ProgressListener = NULL_LISTENER
 ) -> tuple[Run, RunFolder]:
-    """Tune only. Ctrl-C and SIGTERM end after the current step with a checkpoint, from which `resume` goes on.
+    """Tune only. Ctrl-C and SIGTERM end after the current step with a checkpoint from which
+    `resume` continues.
 
-    Errors: `InputError`, `GateFailed` when the data has errors, `TrainingError` when training cannot go on;
-    `Interrupted` after Ctrl-C, which says what was kept.
+    Errors: `InputError`, `GateFailed` if the data has errors, `TrainingError` if training cannot
+    continue; `Interrupted` after Ctrl-C, with what was saved.
     """
     material = prepare_data(recipe, listener)
-    with StoreIndex.open(listener) as index:  # nothing is written before the model is open
+    with StoreIndex.open(listener) as index:  # a model that does not load must leave no run folder
         estimate = report_estimate(material, index, listener)
         model = material.model.load_for_recipe(recipe)
         with (
@@ -89,10 +96,10 @@ def start_run(
     command: Command,
     inputs: Mapping[str, str] = NO_EXTRA_INPUTS,
 ) -> Iterator[TrainingSession]:
-    """A run's locked folder with everything that is known before training, visible once all of it is there, and the run
-    in the store; `inputs` are fingerprints of what is read besides data and model.
+    """A run's locked folder with everything known before training, made visible once complete, and
+    the run in the store; `inputs` are fingerprints of what is read besides data and model.
 
-    When the block is left before the training ended, the run's status says how.
+    If the block is left before the training ended, the run's status records how.
     """
     folder = RunFolder.create_hidden(out, data.check.dataset.name)
     with folder.lock():
@@ -112,14 +119,16 @@ def start_run(
 
 @contextmanager
 def record_exit_status(session: TrainingSession) -> Iterator[None]:
-    """When the block is left by an error before the training ended, the run says so and the error what is next."""
+    """If the block fails before the training ended, the run's status records it and the error names
+    the next command.
+    """
     folder = session.folder
     with reporting_saved_work(folder, is_decision=session.run.command == "decide"):
         try:
             yield
         except BaseException as error:
             if folder.read(Run).status == "running":
-                with suppress(RunError):  # on a full disk: the error under way says more
+                with suppress(RunError):  # on a full disk: the original error is more informative
                     _finish(session, "interrupted" if is_interruption(error) else "failed", None)
             if not is_interruption(error) and is_resumable(folder):
                 go_on = format_command_line("resume", folder.path)
@@ -142,10 +151,13 @@ def _write_inputs(data: PreparedData, folder: RunFolder) -> None:
 def run_training(
     session: TrainingSession, listener: ProgressListener, stop: StopSignal, saved: "LoadedCheckpoint | None" = None
 ) -> Run:
-    """Train the model in memory, or go on from a checkpoint; afterwards it is the best one. For a block of
-    `stop.finishing`."""
+    """Train the model in memory, or continue from a checkpoint; afterwards it holds the best
+    weights. Call it inside a `stop.finishing` block.
+    """
     from tunesmith.engine.adapter_training import train_adapter
-    from tunesmith.engine.checkpoint import Checkpoints  # torch: not on the way of anything that needs no model
+
+    # these load torch, which callers without a model must not import
+    from tunesmith.engine.checkpoint import Checkpoints
     from tunesmith.engine.checkpointing import CheckpointConfig
 
     listener.start_stage("tuning")
@@ -154,6 +166,7 @@ def run_training(
     lines = MetricRecorder(folder, listener, session.recipe, saved.step if saved else 0)
     checkpoints = Checkpoints(folder.checkpoints)
     queue = read_scheduler_stats()
+    # The checksums of these files change while training appends to them.
     with folder.allow_rewriting("adapter", "model", *APPENDED_FILES):
         result = train_adapter(
             session.model.loaded,
@@ -169,6 +182,7 @@ def run_training(
             checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),
         )
     result = result.model_copy(update={"waiting": compute_waiting_fraction(queue, read_scheduler_stats())})
+    # The energy of a resumed run would lack its earlier sessions.
     if saved is None:
         result = result.model_copy(update={"energy_joules": lines.energy.accumulate_joules()})
     result = result.model_copy(update={"extent": measure_training_length(folder, lesson, session.recipe, result)})
@@ -181,7 +195,7 @@ def run_training(
 
 
 def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressListener) -> None:
-    """Say where an adapter leaves much of the model as it is: experts are no linear layers."""
+    """Warn if an adapter leaves much of the model untrained: stacked experts are not linear layers."""
     from tunesmith.engine.adapters.linear_layers import count_stacked_weights
 
     stacked, total = count_stacked_weights(session.model.loaded.model)
@@ -222,7 +236,7 @@ def _create_run(
 def build_reproducibility_key(
     recipe: Recipe, model: LocalModel, prepared: Mapping[str, PreparedSplit]
 ) -> dict[str, str]:
-    """What must be the same for a run to go on as if it had never stopped."""
+    """What must be unchanged for a run to resume as if it had never stopped."""
     from tunesmith.engine.checkpointing import build_numerics_key as identity_of_process
 
     installed = list_versions()
@@ -243,6 +257,7 @@ def _finish(session: TrainingSession, status: RunStatus, result: TrainingResult 
     finished = session.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
     finished = finished.model_copy(update={"estimate_error": compute_estimate_ratios(finished)})
     folder.write(finished)
+    # The user is waiting for the process to end.
     if status == "interrupted":
         session.index.shorten_lock_wait()
     session.index.record_run(folder)
@@ -250,5 +265,5 @@ def _finish(session: TrainingSession, status: RunStatus, result: TrainingResult 
 
 
 def _get_output_folder(session: TrainingSession) -> Path:
-    """Where the result goes: full fine-tuning leaves a whole model, every other kind an adapter."""
+    """Where the result goes: full fine-tuning writes a whole model, every other kind an adapter."""
     return session.folder.model if session.recipe.adapter.kind == "full" else session.folder.adapter
