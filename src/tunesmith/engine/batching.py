@@ -75,8 +75,8 @@ def split_into_micro_batches(
         )
     pieces, total = _pack_pieces(order, added, max_examples, max_tokens)
     # The greedy split leaves a small last micro-batch. Retry with the limit lowered to the average,
-    # loosened until the number of micro-batches is the same again: equal sizes use the kernels
-    # better and lower the peak.
+    # loosened until the number of micro-batches is the same again: equal
+    # sizes lower the peak.
     for slack in (1.0, 1.05, 1.15, 1.3):
         even, _ = _pack_pieces(order, added, max_examples, min(max_tokens, int(slack * total / len(pieces)) + 1))
         if len(even) == len(pieces):
@@ -165,7 +165,8 @@ def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, 
     else:
         tokens_BT, places = forest.tokens_N[None], list(forest.token_indices)
     trained = [np.flatnonzero(weights_T[1:]) + 1 for _, weights_T in sequences]
-    place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])  # token t is predicted at t - 1
+    # Token t is predicted at t - 1.
+    place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])
     target_K = np.concatenate([all_T[t] for (all_T, _), t in zip(sequences, trained, strict=True)]).astype(np.int64)
     # Sequences with the same prefix predict the same targets at the same positions: each such pair
     # is computed once.

@@ -36,7 +36,8 @@ def get_peak_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS reports bytes, other systems kilobytes
+    # macOS reports bytes, other systems kilobytes.
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def get_used_memory_bytes(device: torch.device) -> int:
@@ -83,7 +84,8 @@ def _list_cgroup_free(folder: Path, limit: str, usage: str, cache: str) -> Itera
         allowed = (folder / limit).read_text().strip()
         used = int((folder / usage).read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no such controller, or a group that is not visible inside a container
+    # No such controller, or a group that is not visible inside a container.
+    except (OSError, ValueError):
         return
     if allowed != "max":
         yield int(allowed) - used + int(stat.get(cache, 0))

@@ -45,10 +45,12 @@ if TYPE_CHECKING:
 PREFERRED_BYTES = {"cpu": 4096, "cuda": 32768}
 FIRST_TRIAL_TOKENS = 128  # or an eighth of the preferred tokens, if that is more
 MIN_TRIAL_TOKENS = 4
-OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's moments, for each trained weight; they are allocated after the trials
+# AdamW's moments, for each trained weight; they are allocated after the trials.
+OPTIMIZER_STATE_BYTES = 2 * 4
 MAX_SAMPLED_STEPS = 16
 SPARE_FRACTION = 0.1  # reserve for heap fragmentation and other growth
-CHECKPOINTING_COST_FACTOR = 4 / 3  # forward, forward again and backward (4), instead of forward and backward (3)
+# Forward, forward again and backward (4), instead of forward and backward (3).
+CHECKPOINTING_COST_FACTOR = 4 / 3
 
 MemoryTrial = Callable[[TokenArrays, Sequence[int], bool], int]
 """(arrays, examples of one micro-batch, checkpointing) -> peak bytes of its forward and

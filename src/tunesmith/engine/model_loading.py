@@ -61,17 +61,20 @@ def load_model(
     dtype = choose_dtype(precision, device)
     with open_view(Path(folder)) as view, convert_load_errors(Path(folder)):
         attention = check_sizes(view)
-        from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type does not declare output_loading_info
+        # Untyped, because its signature does not declare `output_loading_info`.
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
         model, report = from_pretrained(
             str(view),
             output_loading_info=True,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
-            trust_remote_code=False,  # if it is left out, transformers asks the user in the terminal
+            # If it is left out, transformers asks the user in the terminal.
+            trust_remote_code=False,
             attn_implementation=attention,
         )
-    model.name_or_path = str(folder)  # other files are copied from there later; the view no longer exists
+    # Other files are copied from there later; the view no longer exists.
+    model.name_or_path = str(folder)
     _check_weights(report, model, Path(folder))
     parameters = sum(weight.numel() for weight in model.parameters())
     model.requires_grad_(False).eval()

@@ -71,7 +71,8 @@ def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOK
     while waiting:
         low, high, depth, parent, path_P = waiting.pop()
         longest = len(sequences[order[low]])
-        common = min(shared[low + 1 : high], default=longest)  # a range of one sequence: the whole of it
+        # A range of one sequence: the whole of it.
+        common = min(shared[low + 1 : high], default=longest)
         # A range of one sequence must become a node however short it is; the threshold is for
         # shared ones only.
         if common > depth and (high - low == 1 or (high - low - 1) * (common - depth) >= min_saved):
@@ -115,7 +116,8 @@ def _assemble_forest(tokens_N: np.ndarray, nodes: list[Node], places: list[np.nd
     positions_N = np.empty(len(tokens_N), np.int64)
     end_N = np.empty(len(tokens_N), np.int64)
     ends = [node.stop for node in nodes]
-    for n in range(len(nodes) - 1, -1, -1):  # children come after their parents, so this visits them first
+    # Children come after their parents, so this visits them first.
+    for n in range(len(nodes) - 1, -1, -1):
         node = nodes[n]
         if node.parent >= 0:
             ends[node.parent] = max(ends[node.parent], ends[n])

@@ -63,7 +63,8 @@ TIMED_NEW_TOKENS = 4
 PROMPT_TOKENS = 4
 """Tokens of each timed prompt; short, because reading prompts is not what is timed."""
 COUNTED_PROMPTS = 256  # validation prompts whose shared prefixes are counted, at most
-MASTER_BYTES = 4  # the float32 copy of each trained weight, where the model computes in another dtype
+# The float32 copy of each trained weight, where the model computes in another dtype.
+MASTER_BYTES = 4
 
 
 @dataclass(frozen=True)

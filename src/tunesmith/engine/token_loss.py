@@ -33,7 +33,8 @@ MAX_CHUNK_POSITIONS = 1024
 MAX_FULL_VOCABULARY_POSITIONS = {"cpu": 256, "cuda": 1024}
 """Positions whose logits over the whole vocabulary are held at once, where the head is trained or
 is more than a matrix product; by device type."""
-MAX_CHUNK_VOCABULARY = {"cpu": 4096, "cuda": 32768}  # 1,024 x 4,096 logits are 8 MB in bfloat16, 16 MB in float32
+# 1,024 x 4,096 logits are 8 MB in bfloat16, 16 MB in float32.
+MAX_CHUNK_VOCABULARY = {"cpu": 4096, "cuda": 32768}
 
 
 def compute_token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:

@@ -101,8 +101,8 @@ class Trainer:
         """Train to the end: optimizer steps, with validation passes spread evenly over them.
 
         Returns "finished" when the length or the patience is used up, "interrupted" when `stop`
-        returned True or a validation pass was interrupted; a checkpoint is then saved, unless that
-        was before the first step. Errors: as `TrainingStep.backward` and `Checkpointer`.
+        returned True or a validation pass was interrupted; a checkpoint is then saved, unless the
+        reference log-probabilities were not complete yet. Errors: as `TrainingStep.backward` and `Checkpointer`.
         """
         goes_on = self.checkpointer.restore_or_start(self)
         with at_once():
@@ -138,7 +138,8 @@ class Trainer:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
         failpoints.hit("train.step")
         rate = self.peak_rate * compute_lr_multiplier(progress.next_step_midpoint, recipe.warmup_share, recipe.decay)
-        if not self.loaded.model.training:  # `train()` walks over all modules, so it is called only when needed
+        # `train()` walks over all modules, so it is called only when needed.
+        if not self.loaded.model.training:
             self.loaded.model.train()
         try:
             loss = self.training_step.backward(self.train, batch, progress.step + 1)
@@ -218,7 +219,7 @@ class Trainer:
         if progress.look_examples == 0:
             progress.looks = number
             return True
-        # Training leaves holes in the heap; generation needs room for the keys and values of many
+        # Training leaves holes in the heap; generation needs memory for the keys and values of many
         # answers.
         release_unused_memory()
         self.loaded.model.eval()
@@ -253,8 +254,8 @@ class Trainer:
         return True
 
     def _cut(self, number: int, seconds: float, loss: float) -> None:
-        """Record a pass that exceeded the time for validation: its time and its loss count, its
-        score does not.
+        """Record a pass that exceeded the time for validation: its time counts and its loss is
+        reported, but it cannot become the best.
         """
         progress = self.progress
         progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds

@@ -301,7 +301,8 @@ def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
     # transformers renamed these methods within version 5; both names are supported.
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
-    model.disable_input_require_grads()  # only reentrant checkpointing needs gradients of the embedded tokens
+    # Only reentrant checkpointing needs gradients of the embedded tokens.
+    model.disable_input_require_grads()
 
 
 def build_optimizer(parameters: Sequence[nn.Parameter], device: torch.device, **options: float) -> torch.optim.AdamW:

@@ -48,7 +48,8 @@ class DoraLinear(LoraLinear):
         # The version counters change with every in-place update by the optimizer.
         versions = self.lora_A._version, self.lora_B._version
         if versions != self._norm_versions:
-            with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
+            # A tensor made in inference mode could not be used in training later.
+            with torch.inference_mode(False):
                 self._norm_O = torch.linalg.vector_norm(super().compute_merged_OI(), dim=1)
             self._norm_versions = versions
         return self._norm_O

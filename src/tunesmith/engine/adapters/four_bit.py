@@ -77,7 +77,8 @@ def load_quantizer() -> ModuleType:
     """The module `bitsandbytes.functional`. Errors: `MissingExtraError`."""
     log = logging.getLogger("bitsandbytes")
     before = log.level
-    log.setLevel(logging.ERROR)  # when imported, it recommends a package of kernels that is not used here
+    # When imported, it recommends a package of kernels that is not used here.
+    log.setLevel(logging.ERROR)
     try:
         import bitsandbytes.functional
     except ImportError:

@@ -48,7 +48,8 @@ def _save(model: PreTrainedModel, folder: Path) -> None:
     # transformers refuses to save invalid generation settings, which published models do have.
     settings, model.generation_config = model.generation_config, GenerationConfig()
     try:
-        with silence_transformers(), redirect_stderr(StringIO()):  # its bar ignores transformers' settings
+        # The progress bar of `save_pretrained` ignores transformers' settings.
+        with silence_transformers(), redirect_stderr(StringIO()):
             # One shard, because a single file can be replaced atomically.
             model.save_pretrained(folder, max_shard_size="1000000GB")
     finally:

@@ -59,7 +59,8 @@ def build_plain_layer(layer: LinearLayer, weight_OI: Tensor) -> nn.Linear | Conv
     if isinstance(layer, Conv1D) or (isinstance(layer, FourBitLinear) and layer.was_transposed):
         plain, weight_OI = Conv1D(outputs, inputs), weight_OI.T
     else:
-        plain = nn.Linear(inputs, outputs, device="meta")  # no memory: its weight is replaced right away
+        # No memory: its weight is replaced right away.
+        plain = nn.Linear(inputs, outputs, device="meta")
     plain.weight = nn.Parameter(weight_OI.contiguous(), requires_grad=False)
     plain.bias = layer.bias
     return plain

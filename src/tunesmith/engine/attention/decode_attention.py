@@ -45,7 +45,8 @@ class KVCache:
     def __init__(self, sequences: int, prefix: "SharedPrefix | None" = None) -> None:
         self.prefix = prefix
         self.lengths = [0] * sequences
-        self._capacity = sequences  # sequences that the tensors have memory for; they may be views of larger ones
+        # Sequences that the tensors have memory for; they may be views of larger ones.
+        self._capacity = sequences
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
@@ -150,7 +151,8 @@ class PassInput:
         columns_N = before_B[rows_N] + places_N
         C = max(cache.columns, -(-(int(columns_N.max()) + 1) // SPARE_COLUMNS) * SPARE_COLUMNS)
         places_BL = torch.arange(max(counts)).expand(len(counts), -1)
-        new_BC = torch.arange(C) - before_B[:, None]  # offset of the token that a column gets in this pass; < 0: older
+        # Offset of the token that a column gets in this pass; < 0: older.
+        new_BC = torch.arange(C) - before_B[:, None]
         if tree is None:
             depths_BL, depths_BC = places_BL, new_BC
             allowed_BLC = new_BC[:, None] <= places_BL[:, :, None]
@@ -187,7 +189,8 @@ class PassInput:
         """
         k_BGCd, v_BGCd = self.cache.write(layer, k_NGd, v_NGd, self)
         q_NHd = q_NHd * scale
-        if self.positions_BL.shape == (len(q_NHd), 1):  # one token for every sequence, the common case: no padding
+        # One token for every sequence, the common case: no padding.
+        if self.positions_BL.shape == (len(q_NHd), 1):
             q_BGMLd = q_NHd.view(len(q_NHd), k_NGd.shape[1], -1, 1, q_NHd.shape[2])
             return self._attend(layer, q_BGMLd, k_BGCd, v_BGCd, self._get_masks(window)).reshape(*q_NHd.shape[:2], -1)
         out, end = [], 0

@@ -136,7 +136,8 @@ def _probe_forest(model: PreTrainedModel) -> str | None:
     try:
         with use_forest_attention(model):
             mine_ND = compute_forest_hidden_states(model, forest).float()
-    except UNREGISTERED_ERRORS as error:  # an architecture that does not call the registered functions
+    # An architecture that does not call the registered functions.
+    except UNREGISTERED_ERRORS as error:
         if is_out_of_memory(error):
             raise
         if flex.is_compiler_error(error):

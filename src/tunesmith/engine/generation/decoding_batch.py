@@ -43,7 +43,8 @@ class PrefixModel:
         last: list[Tensor] = []
         for run in _split_runs(texts):
             longest = max(map(len, texts[run]))
-            for at in range(0, longest, MAX_PREFILL_TOKENS):  # only a text that is alone in its run has a second piece
+            # Only a text that is alone in its run has a second piece.
+            for at in range(0, longest, MAX_PREFILL_TOKENS):
                 pieces = [text[at : at + MAX_PREFILL_TOKENS] for text in texts[run]]
                 fed: list[Sequence[int]] = [[]] * run.start + pieces + [[]] * (len(texts) - run.stop)
                 hidden_ND = self.run_pass([PassInput.from_tokens(cache, fed, self.model.device)])

@@ -21,7 +21,8 @@ LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 """Kinds of rotary positions in transformers whose frequencies change with the length of the
 text.
 """
-_probe_results: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()  # each model is probed once
+# Each model is probed once.
+_probe_results: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def get_prefix_model(model: PreTrainedModel, longest: int) -> PrefixModel | None:

@@ -35,7 +35,8 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        if x.is_cuda and not self.from_one:  # PyTorch has one fused kernel each for forward and backward there
+        # PyTorch has one fused kernel each for forward and backward there.
+        if x.is_cuda and not self.from_one:
             return mark_recomputable(
                 _apply_native_kernel(x, self.weight, self.epsilon),
                 partial(_apply_native_kernel, epsilon=self.epsilon),

@@ -85,7 +85,8 @@ def _find_next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
     following = [0] * n
     if len(set(keys)) == 1:
         return [(i + 1) % n for i in range(n)]
-    for i in reversed(range(2 * n)):  # two rounds, because the first one has no result yet to wrap around to
+    # Two rounds, because the first one has no result yet to wrap around to.
+    for i in reversed(range(2 * n)):
         here, after = i % n, (i + 1) % n
         following[here] = after if keys[after] != keys[here] else following[after]
     return following

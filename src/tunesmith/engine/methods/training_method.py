@@ -35,7 +35,8 @@ class SequenceLogprobs:
         """log p(y|x) - log p_ref(y|x) in nats: how much more likely each answer is than under the
         reference model.
         """
-        assert self.reference_S is not None  # `TrainingStep` provides it for every method with `uses_reference`
+        # `TrainingStep` provides it for every method with `uses_reference`.
+        assert self.reference_S is not None
         return self.logps_S - self.reference_S
 
     @property

@@ -39,7 +39,8 @@ def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = la
 
     found = find_nearest(messages)
     with_found = with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
-    counts = range(len(found), 0, -1)  # entries that do not fit are left out, the least similar first
+    # Entries that do not fit are left out, the least similar first.
+    counts = range(len(found), 0, -1)
     return next((told for n in counts if fits(told := with_found(messages, found[:n]))), messages)
 
 
