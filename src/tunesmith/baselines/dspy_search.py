@@ -49,8 +49,7 @@ def search_by_dspy(
     """
     dspy = import_dspy()
     known = {example.question: example.prompt for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
-    # No cache and no retries: both are the completer's responsibility, and a cached answer would
-    # hide a failure.
+    # No cache and no retries in DSPy: both are the completer's responsibility.
     lm = dspy.LM("tunesmith/model", engine=_DspyEngine(dspy, base, known), cache=False, num_retries=0)
     student = dspy.Predict(dspy.Signature("question -> answer", instruction or FIRST_INSTRUCTION))
     answers = {example.question: example for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
@@ -120,7 +119,7 @@ class _DspyEngine:
         )[0]
         return self._lm15.Response(
             id=None, model=request.model, finish_reason="stop", usage=self._lm15.Usage(),
-            # An empty text makes DSPy raise, so a failed answer gets a text that scores 0.
+            # A failed answer gets a text, so that DSPy scores it like any other answer.
             message=self._lm15.Message.assistant(completion.text or "(no answer)"),
         )  # fmt: skip
 

@@ -45,6 +45,7 @@ class PromptBuilder:
             changed = [append_instruction(prompt, self.instruction) for prompt in changed]
         if self.shots:
             changed = [with_shots(prompt, self.shots) for prompt in changed]
+        # Retrieval last: the budget must know the prompt with everything else in it.
         return self.index.rewrite_prompts(changed, self.k, self.context_budget) if self.index else changed
 
     def wrap(self, completer: Completer) -> Completer:

@@ -167,9 +167,11 @@ def select_candidate(
         standing = [c for c in standing if _compute_mean(scores[c]) >= least]
         dropped = [c for c in ranked if c not in standing] + dropped
         for c in standing:
+            # Only the new examples of this round; earlier scores are reused.
             scores[c] += measure(candidates[c].wrap(base), order[len(scores[c]) : n])
     ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
     whole = [CandidateResult(candidates[c], tuple(scores[c])) for c in ranked]
+    # Without scores nothing was compared, and variants of an arbitrary winner are not worth the time.
     if whole[0].scores:
         whole += [CandidateResult(one, tuple(measure(one.wrap(base), order))) for one in variants(whole[0].candidate)]
     whole.sort(key=lambda trial: -trial.mean)

@@ -139,6 +139,7 @@ def _read_row(file: Path, number: int, row: Any, faults: list[str]) -> Iterator[
     if not isinstance(row, dict) or any(not isinstance(value, str) for value in row.values()):
         faults.append(f"{where} is not {{name, prompt, system}} with texts")
         return
+    # Unknown keys are errors: a misspelled `prompt` would otherwise be an empty prompt.
     for key in row.keys() - set(KEYS):
         near = get_close_matches(str(key), KEYS, n=1)
         faults.append(f"{where} has {str(key)!r}" + (f" (did you mean {near[0]}?)" if near else ""))
@@ -157,6 +158,7 @@ def _check_prompt(file: Path, name: str, template: str, system: str, faults: lis
     elif template.strip() and not PLACEHOLDER.search(template):
         others = list(dict.fromkeys(match.group(0) for match in _ANY_PLACEHOLDER.finditer(template)))
         faults.append(f"{name} of {file.name} has no {{input}}" + (f" but {truncate_list(others)}" if others else ""))
+    # The question is inserted into the user message only.
     elif PLACEHOLDER.search(system):
         faults.append(f"{name} of {file.name} has {{input}} in its system message")
     else:

@@ -125,7 +125,7 @@ def _match_rows(
     for row, values in rows:
         given = _parse_answer(path, row, values)
         if "id" in values:
-            # An id identifies one example; a question may occur in several examples.
+            # An id identifies one example; a question may occur in more than one.
             answered = [str(values["id"])] if str(values["id"]) in ids else []
         else:
             answered = by_question.get(normalize_text(str(values["question"])), [])
@@ -182,7 +182,7 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
 
 def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
     theirs = {name.strip().lower(): value for name, value in row.values.items()}
-    # `reversed`: of several aliases in one file, the first one of the table wins.
+    # `reversed`: if a file has more than one alias, the first one of the table wins.
     ours = {our: theirs[name] for our, names in COLUMN_ALIASES.items() for name in reversed(names) if name in theirs}
     if "answer" not in ours or not {"id", "question"} & ours.keys():
         raise DataError(

@@ -127,6 +127,7 @@ def evaluate_contenders(
     """
     check_task(task)
     _check_names([entrant.spec.name for entrant in contenders])
+    # One after the other: concurrent contenders would distort each other's time and memory.
     asked = [collect_answers(entrant, task, progress) for entrant in contenders]
     return evaluate_answers(asked, task), {one.name: list(one.answers) for one in asked}
 
@@ -278,6 +279,7 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
     wanted = [example.id for example in task.examples]
     _check_names([contender.name for contender in answered])
     for contender in answered:
+        # Same ids in the same order: everything below pairs answers and examples by position.
         if [answer.example for answer in contender.answers] != wanted:
             raise DataError(
                 "other-answers",
@@ -285,6 +287,7 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
                 found=f"{len(contender.answers):,} answers, {len(wanted):,} examples",
                 do="evaluate it again on these examples",
             )
+    # Fitted once over all contenders; each contender's cost is then computed from its work.
     machine = fit_machine_time(answered)
     return Evaluation(
         task=task.name,
@@ -430,6 +433,7 @@ def _compute_metrics(asked: ContenderAnswers, task: Task) -> dict[str, Quantity]
 def _compute_mean(asked: ContenderAnswers, name: str, groups: Sequence[str] | None) -> Quantity:
     """The mean of one metric over the answers that have it."""
     which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
+    # Answers without this score count as failed, not as 0.
     interval = mean_interval([asked.answers[i].scores[name] for i in which], _select_groups(groups, which))
     return _build_quantity(interval, len(asked.answers) - len(which))
 

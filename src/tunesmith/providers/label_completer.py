@@ -55,6 +55,7 @@ class LabelCompleter:
         began = time.perf_counter()
         opened = encode_prompts(self.tokenizer, prompts)
         labels = self._encode_labels(opened)
+        # Room for the longest label: a comparison needs the scores of all of them.
         opened = mark_too_long(opened, max(map(len, labels), default=0), self.generator.context_length)
         answerable = [i for i, one in enumerate(opened) if one.error is None]
 
@@ -69,6 +70,7 @@ class LabelCompleter:
         seconds = (time.perf_counter() - began) / max(len(answerable), 1)
         completions = [Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened]
         for i, a in zip(answerable, chosen, strict=True):
+            # The end of turn is scored but not counted as output.
             completions[i] = Completion(self.labels[a], len(opened[i].ids), len(labels[a]) - 1, seconds)
         return with_shared_tokens(completions, [one.ids for one in opened], "picked")
 
@@ -93,6 +95,7 @@ class LabelCompleter:
         prior = self.generator.score_labels(
             [list(blank) for blank in places], labels, lambda ready, wanted: report(share * ready / wanted)
         )
+        # Scores of the content-free prompts, one row per prompt.
         less = prior[[places[blank] for blank in blanks]]
         return self.generator.find_best_labels(
             ids, labels, lambda ready, wanted: report(share + (1 - share) * ready / wanted), less=less

@@ -33,6 +33,7 @@ def resolve(name: str, revision: str | None = None) -> ModelIdentity:
     Errors: `ModelError`.
     """
 
+    # Passed in as a function, because `models` must not import the engine (torch).
     def convert(gguf: Path, folder: Path) -> None:
         from tunesmith.engine.gguf_conversion import convert_gguf
 
@@ -60,6 +61,7 @@ class ResolvedModel:
 
         Errors: `ModelError`, `MissingExtraError`.
         """
+        # Imported here, like all of the engine in this module: it loads torch.
         from tunesmith.engine.model_loading import load_model
 
         adapter = Path(self.identity.adapter) if self.identity.adapter else None
@@ -152,6 +154,7 @@ class LocalModel:
 
         tokenizer, generator = self.resolved.tokenizer, Generator(self.loaded, self.batch_size)
         texts = list(encode_pairs(tokenizer, prompts, answers))
+        # Skips rejected prompts (no tokens), empty answers and texts beyond the context.
         asked = [i for i, (ids, begin) in enumerate(texts) if begin < len(ids) <= generator.context_length]
         found = generator.compute_log_probabilities(
             [texts[i][0] for i in asked], [texts[i][1] for i in asked], progress

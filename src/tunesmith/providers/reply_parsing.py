@@ -98,6 +98,7 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
         return None, "the service ended the answer with an error"
     if reason in UNFINISHED_REASONS and not (isinstance(text, str) and text.strip()):
         return None, TRUNCATED_ERROR if reason == "length" else FILTERED_ERROR
+    # Reasoning parsers move the text into another field; it is never used as an answer.
     if not (isinstance(text, str) and text.strip()) and _has_reasoning(message):
         return None, f"{ONLY_REASONING_ERROR} (finish_reason {str(reason)[:40]!r})"
     if not isinstance(text, str):
@@ -123,6 +124,7 @@ def find_other_model(response: Mapping[str, Any], requested: str) -> str | None:
     said = response.get("model")
     if not isinstance(said, str) or not said.strip():
         return None
+    # Routers prefix model names with a vendor: `vendor/model`.
     one, other = (name.strip().casefold().rpartition("/")[2] for name in (said, requested))
     return None if one in other or other in one else said.strip()[:60]
 

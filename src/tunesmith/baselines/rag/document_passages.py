@@ -60,7 +60,7 @@ Extract = Callable[[Sequence[tuple[Path, str]]], Sequence[ExtractedText]]
 
 @dataclass(frozen=True, slots=True)
 class DocumentCollection:
-    """A folder's passages. `files` counts its files, `read` those that gave text; `skipped` maps
+    """A folder's passages. `files` counts its files, `read` those that yielded text; `skipped` maps
     the names of the others to the reason.
 
     `remarks` maps names of files that were read to what is missing from their text.
@@ -161,9 +161,11 @@ def split_passages(text: str, words: int, overlap: int) -> Iterator[str]:
         raise ValueError(f"the overlap of {overlap} words must be less than the passage of {words}")
     held: list[str] = []
     fresh = 0  # words in `held` that no earlier passage contains
+    # Pieces of at most `words - overlap`, so that each fits after the overlap.
     for piece in _split_paragraphs(text, words - overlap):
         if fresh and len(held) + len(piece) > words:
             yield "".join(held).rstrip()
+            # The next passage starts with the end of this one.
             held, fresh = held[len(held) - overlap :], 0
         held += piece
         fresh += len(piece)

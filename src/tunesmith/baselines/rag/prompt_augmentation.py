@@ -79,7 +79,7 @@ class ExampleIndex:
         self._examples = tuple(example for example in examples if example.question.strip())
         self._search = make_search([example.question for example in self._examples])
         self._positions_by_prompt: defaultdict[Prompt, set[int]] = defaultdict(set)
-        # Several examples may share a prompt: all of them are excluded for it.
+        # More than one example may have the same prompt: all of them are excluded for it.
         for position, example in enumerate(self._examples):
             self._positions_by_prompt[_strip_system(example.prompt)].add(position)
 
@@ -198,6 +198,7 @@ def with_passages(prompt: Prompt, passages: Sequence[Passage]) -> Prompt:
         f'<passage source="{html.escape(passage.source)}">\n{_escape_closing_tag(passage.text)}\n</passage>'
         for passage in passages
     ]
+    # One system message: many chat templates accept only one.
     system = [message.content for message in prompt if message.role == "system"]
     rest = [message for message in prompt if message.role != "system"]
     return (Message("system", "\n\n".join([*system, PASSAGES_HEADER, *blocks])), *rest)
@@ -225,4 +226,5 @@ def _escape_closing_tag(text: str) -> str:
 
 
 def _strip_system(prompt: Prompt) -> Prompt:
+    # Prompts are compared by role and content only; other fields do not change the question.
     return tuple(Message(message.role, message.content) for message in prompt if message.role != "system")

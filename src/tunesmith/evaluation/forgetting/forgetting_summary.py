@@ -19,6 +19,7 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
     sentences = [_describe_drop(forgetting)]
     if budget is not None:
         sentences.append(_compare_with_budget(forgetting.drop, budget))
+    # p-values of the kinds are already adjusted for multiple comparisons.
     fallen = [change for change in forgetting.kinds if change.drop.value > 0 and change.p < SIGNIFICANCE_LEVEL]
     if fallen:
         sentences.append(f"Of the kinds, beyond noise fell {'; '.join(_describe_kind(change) for change in fallen)}.")

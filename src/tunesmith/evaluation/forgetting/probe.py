@@ -46,6 +46,7 @@ def load_probe_items() -> tuple[ProbeItem, ...]:
     items: list[ProbeItem] = []
     for line in _read_package_file("items.jsonl").splitlines():
         row = json.loads(line)
+        # Numbered within its kind, so that a new item of one kind does not rename the others.
         place = sum(item.kind == row["kind"] for item in items) + 1
         items.append(ProbeItem(id=f"{row['kind']}-{place:02d}", **row))
     return tuple(items)

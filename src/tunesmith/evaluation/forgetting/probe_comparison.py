@@ -61,6 +61,7 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
         p=whole.p,
         lost=len(lost),
         gained=sum(x.is_right is False and bool(y.is_right) for x, y in pairs),
+        # Holm over the kinds; the overall p-value is a single comparison and stays as it is.
         kinds=tuple(change.model_copy(update={"p": p}) for change, p in zip(kinds, corrected, strict=True)),
         lapses=_select_regressions(lost),
         text=_compute_text_change(before.texts, after.texts),
@@ -71,7 +72,9 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
 def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
     """The change over the items answered both times; the others count as failed."""
     both = [(x.is_right, y.is_right) for x, y in pairs if x.is_right is not None and y.is_right is not None]
+    # `reshape` gives two empty rows if no item was answered both times.
     before_N, after_N = np.array(both, dtype=np.float64).reshape(-1, 2).T
+    # Before minus after: a positive value is a drop.
     difference = paired_difference(before_N, after_N)
     failed = len(pairs) - len(both)
     return AbilityChange(

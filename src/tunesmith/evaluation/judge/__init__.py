@@ -4,7 +4,7 @@
     prompt_sanitizer         how a text is shown to a judge so that it cannot give instructions
     verdict_parsing          valid replies: JSON of one schema, nothing else
     rubric_judge             a grade for one answer
-    pairwise_judge           the better of two answers, asked in both orders
+    pairwise_judge           the better of two answers, compared in both orders
     qualification            whether the judge is reliable enough to decide
     qualification_criteria   what it has to pass
     kappa                    agreement beyond chance

@@ -80,6 +80,7 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
     faults = [(one.line, one.found) for one in found if isinstance(one, RowError) and one.code != "bom"]
     wanted = _PREFERENCE_COLUMNS if rows and "winner" in rows[0].values else _RATING_COLUMNS
     faults += [(row.line, fault) for row in rows for fault in _find_row_errors(row, wanted)]
+    # The scale is inferred only from valid rows, or one fault would be reported twice.
     if not faults and wanted is _RATING_COLUMNS:
         scale, faults = _infer_scale([(row.line, str(row.values["label"]).strip()) for row in rows])
     if faults or not rows:

@@ -84,6 +84,7 @@ class RubricScorer:
         self._log.record_items(items)
         marks = self.judge.rate_items(items)
         best = self.judge.scale[-1]
+        # Only the best grade pays off for a manipulated answer, so only that one is verified.
         again = [i for i, mark in enumerate(marks) if mark == best]
         # The same answer to an unrelated question: if it is best there, too, the judge ignores the
         # question.
@@ -119,6 +120,7 @@ class PairwiseScorer:
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """One entry for each item. An answer equal to its reference is a tie without a request."""
+        # Equal texts are a tie by definition, so the judge need not compare them.
         apart = [i for i, item in enumerate(items) if item.answer.strip() != item.reference.strip()]
         self._log.record_items([items[i] for i in apart])
         found = self.compare_pairs([AnswerPair(items[i].question, items[i].answer, items[i].reference) for i in apart])

@@ -59,6 +59,7 @@ class PairwiseJudge:
         """One preference for each pair, combined from two verdicts."""
         straight = [self._build_prompt(pair, pair.a, pair.b) for pair in pairs]
         swapped = [self._build_prompt(pair, pair.b, pair.a) for pair in pairs]
+        # Both orders in one call, so that the completer can process them in one batch.
         replies = self.completer.complete([*straight, *swapped], progress) if pairs else []
         said = [parse_verdict(reply, self.verdicts) for reply in replies]
         return [_combine_orders(one, other) for one, other in zip(said[: len(pairs)], said[len(pairs) :], strict=True)]
@@ -71,6 +72,7 @@ class PairwiseJudge:
         texts = [("question", sanitize(pair.question)), ("reference answer", sanitize(pair.reference))]
         parts = [wrap_in_fence(kind, text) for kind, text in texts if text]
         for kind, text in (("first answer", first), ("second answer", second)):
+            # An empty fence would look like a missing answer.
             parts.append(wrap_in_fence(kind, sanitize_answer(text, pair.question, pair.reference) or "(empty)"))
         return (Message("system", asked), Message("user", "\n\n".join([*parts, "Which answer is better?"])))
 
@@ -81,5 +83,6 @@ def _combine_orders(straight: str | ScoringFailure, swapped: str | ScoringFailur
         return straight
     if isinstance(swapped, ScoringFailure):
         return swapped
+    # In the swapped order "first" refers to b.
     one, other = _FIRST_IS_A[straight], _FIRST_IS_B[swapped]
     return Preference(one, True) if one == other else Preference("tie", False)

@@ -14,7 +14,7 @@ in this order:
    space.
 5. The text stands between two lines with a word that it does not contain, derived from its SHA-256.
 
-Two further defenses cover what still gets through: `judge_scorers.py` asks a second time when an
+Two further defenses cover what still gets through: `judge_scorers.py` repeats the question when an
 answer gets the best verdict, and `qualification.py` rejects a judge that injected sentences can
 influence.
 """
@@ -27,6 +27,7 @@ MAX_CHARACTERS = 8_000
 TAIL_CHARACTERS = 2_000
 REMOVED_NOTE = "[a sentence to the judge was taken out]"
 _HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+# Matches only the first character of a marker, after which a space is inserted.
 _TURN_MARK = re.compile(
     r"<(?=/?s>|\||/?(?:start|end)_of_turn>|/?(?:system|user|assistant)>|<?/?SYS>)|\[(?=/?INST\])", re.IGNORECASE
 )
@@ -119,6 +120,7 @@ def _find_injections(plain: str, subject: tuple[str, ...]) -> list[tuple[int, in
     """(start, end) of each sentence that addresses a judge; none if the task itself contains such
     sentences."""
     spans = [found.span() for found in _INJECTION.finditer(plain)]
+    # If the task itself contains such a sentence, removing it would change a legitimate answer.
     if not spans or any(_INJECTION.search(_normalize(truncate(one))) for one in subject):
         return []
     return [(_find_sentence_start(plain, begin), _find_sentence_end(plain, end)) for begin, end in spans]

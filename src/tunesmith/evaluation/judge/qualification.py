@@ -89,6 +89,7 @@ def qualify_judge(
 def _test_rubric_judge(judge: RubricJudge, people: RatedAnswers) -> _QualificationData:
     scorer = RubricScorer(judge)
     judged = scorer.rate_by_rank(people.items)
+    # The same answers with the scale in reverse order: a stable judge gives the same grades.
     turned = judge.rate_items(people.items, is_reversed=True)
     stayed = [
         judge.scale[place] == mark
@@ -144,11 +145,13 @@ def _build_qualification(
         if isinstance(mine, int)
     ]
     failed = len(trial.judge_ratings) - len(both)
+    # `reshape` gives two empty rows if no verdict was readable.
     judge_N, people_N = np.array(both, dtype=int).reshape(-1, 2).T
     weight_KP = compute_agreement_weights(len(verdicts))
     agreed_N, constant_KN = weight_KP[judge_N, people_N], weight_KP[:, people_N]
     # The best constant is chosen on the same labels: this favors the baseline, not the judge.
     constant = int(constant_KN.sum(axis=1).argmax())
+    # Built unqualified first, because the criteria are evaluated on the record itself.
     found = JudgeQualification(
         judge=judge.name,
         kind="rubric" if isinstance(judge, RubricJudge) else "pairwise",

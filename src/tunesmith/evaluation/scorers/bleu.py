@@ -40,7 +40,7 @@ class BleuScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`bleu` in [0, 1]."""
-        # Equal texts may be shorter than four words, where the formula would not give 1.
+        # Also for two empty texts, for which the formula gives 0.
         if answer.split() == reference.split():
             return {"bleu": 1.0}
         counts = count_bleu_ngrams(answer, reference)

@@ -55,6 +55,7 @@ class CodeScorer:
             {"solution": _TESTS.split(extract_last_fence(item.answer))[0], "tests": _split_reference(item.reference)[1]}
             for item in items
         ]
+        # A fresh process for each answer: code could otherwise change the next answer's result.
         told = run_in_sandbox("code_execution", None, pieces, self._limits, is_fresh=True)
         return [
             ScoringFailure(one.reason)

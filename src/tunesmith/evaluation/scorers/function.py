@@ -53,6 +53,8 @@ class FunctionScorer:
         pieces = [{"answer": one.answer, "reference": one.reference, "question": one.question} for one in items]
         judged = [self._check_result(one) for one in self._run_function(pieces)]
         failed = [i for i, one in enumerate(judged) if isinstance(one, ScoringFailure) and _is_caused_by_answer(one)]
+        # The function is called again with the reference as answer: if it scores that, the failure
+        # was caused by the answer.
         again = self._run_function([{**pieces[i], "answer": pieces[i]["reference"]} for i in failed])
         for i, one in zip(failed, again, strict=True):
             if isinstance(scores := self._check_result(one), dict):

@@ -162,7 +162,7 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
             yield from _flatten_fields(part, (*path, key))
     elif isinstance(value, list) and value:
         for position, part in enumerate(value):
-            # Containers are told apart by position; scalars of a list form a multiset.
+            # Containers are distinguished by position; scalars of a list form a multiset.
             yield from _flatten_fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
     else:
         yield path, _format_canonical(value)

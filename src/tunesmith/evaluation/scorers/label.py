@@ -17,7 +17,7 @@ from tunesmith.data.label_detection import build_label_set
 from tunesmith.evaluation.scorers.label_extraction import LabelExtractor
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
-MAX_CACHED_EXTRACTORS = 256  # each holds several large compiled patterns
+MAX_CACHED_EXTRACTORS = 256  # each holds multiple compiled patterns
 
 
 class LabelScorer:

@@ -56,6 +56,7 @@ _LEADS = (
     rf"(?i:(?<!\w)(?:category|class|label|option|choice)\s){_OPEN}",
 )
 _CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
+# `n't` has no word boundary in front, so it is a separate alternative.
 _NEGATION = re.compile(
     r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
 )
@@ -127,6 +128,7 @@ class LabelExtractor:
         values = _read_json_values(answer)
         if values is not None:
             in_json = {self._labels.normalize_label(value) for value in values} & self._keys
+            # A JSON answer is not searched as text: its keys may be labels, too.
             return in_json.pop() if len(in_json) == 1 else None
         for found in (self._find_in_conclusions(text), self._find_in_positions(text)):
             said = {self._labels.normalize_label(one) if one != _NEGATED_LABEL else one for one in found}
@@ -156,6 +158,7 @@ class LabelExtractor:
 
     def _find_labels(self, pattern: re.Pattern[str], text: str) -> Iterator[str]:
         for match in pattern.finditer(text):
+            # Negations before the label ("not spam") and after it ("spam, not really").
             if not _is_negated(text, match.start("label")) and not self._negated.match(text, match.end()):
                 yield from self._yield_with_next(match, text)
 

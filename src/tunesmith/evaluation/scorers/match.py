@@ -141,6 +141,7 @@ def _parse_number(word: str, around: str = _SURROUNDING_MARKS) -> float | None:
     if not word.isascii():
         word = word.replace("\u2212", "-")
         whole, last = word[:-1], word[-1]
+        # A fraction character after digits is added to them: 1½ is 1.5.
         if unicodedata.decomposition(last).startswith("<fraction>"):
             before = _parse_number(whole or "0", "")
             return None if before is None else before + math.copysign(unicodedata.numeric(last), before)

@@ -23,7 +23,8 @@ written is parsed by `number_parsing.py`; the style of the references decides wh
 Currencies and units are ignored, unless both texts have one of a known kind and they differ: 5 kg
 is not 5 g, $5 not 5 €. A percentage is the number before the sign and also its hundredth, so that
 50 % equals 50 as well as 0.5; if both texts have the sign, the numbers before it are compared.
-Decimal arithmetic: 0.1 + 0.2 is exactly 0.3, and no sequence of digits is too long.
+Decimal arithmetic with 60 significant digits: 0.1 + 0.2 is exactly 0.3, and long numbers differ in
+their last digits.
 """
 
 import re
@@ -106,6 +107,7 @@ def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> P
     whole = parse_number(plain, style)
     if whole is not None:
         return whole
+    # A marker is a commitment: if no number follows it, other numbers of the text do not count.
     if has_mark(text):
         return parse_number(normalize_markup(extract_marked_part(text)), style)
     plain = strip_citations(plain)

@@ -84,10 +84,12 @@ _UNIT = (
     r"(?:\s[^\W\d_]+[.]?){0,3})?\s?\)?"
 )
 _LEAD = r"\s*(?:[A-Za-z]\s?=\s?|[=≈~]\s?)?"
+# The lookarounds exclude parts of times, dates, ranges, versions and identifiers.
 _IN_WORDS = re.compile(
     rf"(?<![\w.^])(?<!\d[,:/'-])(?<!\d[ ][/-])(?<!\^-){_NUMBER}(?![.,:/'_-]?\d|\s?\^){_SUFFIX}"
     rf"(?:\s?(?P<unit>(?:{_CURRENCY})(?!\w)|[^\W\d_]+))?"
 )
+# The three contexts of a number: among words, the whole text, at a given position.
 _WHOLE = re.compile(rf"{_LEAD}{_NUMBER}{_SUFFIX}{_UNIT}[\s.!;,]*\Z")
 _STATED = re.compile(
     rf"{_LEAD}{_NUMBER}{_SUFFIX}{_UNIT}(?=\s*\Z|\n|[.,;!?:](?:\s|\Z)|\s[(-]|\s(?i:because|since|as|so|for|which)\b)"
@@ -96,6 +98,7 @@ _BEGINS = re.compile(rf"{_LEAD}[-+(]?\s?(?:{_CURRENCY})?\s?[-]?[.,]?\d")
 _MINUS = str.maketrans(
     dict.fromkeys("\u2212\u2013\u2012\ufe63\uff0d\u2010\u2011", "-") | {"\u2019": "'", "\u2044": "/", "×": "x"}
 )
+# Thin and non-breaking spaces between groups of three digits separate thousands.
 _THIN = re.compile("(?<=\\d)[\u00a0\u202f\u2009\u2007](?=\\d{3}(?!\\d))")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
@@ -215,7 +218,7 @@ def extract_unit(text: str) -> str:
 
 def _build_number(match: re.Match[str], style: NumberStyle) -> ParsedNumber | None:
     digits = _normalize_digits(match["chunk"], style)
-    if digits is None or len(digits) > MAX_NUMBER_DIGITS:  # converting digits is quadratic
+    if digits is None or len(digits) > MAX_NUMBER_DIGITS:
         return None
     written = (match["exponent"] or "").strip()
     is_power = written.startswith("^")
@@ -271,6 +274,8 @@ def _normalize_digits(chunk: str, style: NumberStyle) -> str | None:
     if not signs:
         return chunk
     last = signs[-1]
+    # The last sign is the decimal one if it occurs once and differs from the others, cannot
+    # separate thousands, or is the references' decimal sign.
     is_decimal = signs.count(last) == 1 and (
         len(set(signs)) == 2 or not _may_separate_thousands(chunk) or last == style.decimal_sign
     )

@@ -50,6 +50,7 @@ class RegexScorer:
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """One entry for each item, all computed in one child process."""
         if self._pattern:
+            # Answers and references alternate; the slices below separate them again.
             texts = [text for item in items for text in (item.answer, item.reference)]
             found = self._find_last_matches([(self._pattern, text) for text in texts])
             return [
@@ -61,6 +62,7 @@ class RegexScorer:
 
     def _score_match(self, found: str | TaskFailure | None, item: ScoringInput) -> dict[str, float] | ScoringFailure:
         if isinstance(found, TaskFailure):
+            # A valid reference pattern that ran out of time did so on this answer.
             is_answers_fault = not found.is_not_started and self.find_reference_error(item.reference) is None
             return {self.metric: 0.0} if is_answers_fault else _make_failure(found)
         return {self.metric: float(found is not None or item.answer.strip() == item.reference.strip())}
@@ -80,6 +82,7 @@ class RegexScorer:
         if isinstance(found, TaskFailure):
             return _make_failure(found) if found.is_not_started else {self.metric: 0.0}
         if wanted is None:
+            # The pattern describes answers; references may be the bare value.
             found, wanted = found or item.answer, item.reference
         return {self.metric: float(found is not None and normalize_answer(found) == normalize_answer(wanted))}
 

@@ -101,6 +101,7 @@ def score_items(scorer: Scorer, items: Sequence[ScoringInput]) -> list[dict[str,
 
 def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, float]:
     """`Scorer.score` for a batch scorer. Errors: `DataError` if it could not judge the answer."""
+    # A single answer has no list of failures to be counted in, so a failure must raise.
     [scored] = scorer.score_items([ScoringInput(answer, reference)])
     if isinstance(scored, ScoringFailure):
         raise DataError("unscored", "An answer could not be judged.", found=scored.reason, do="look at the answer")
@@ -121,4 +122,5 @@ def find_reference_error(scorer: Scorer, reference: str) -> str | None:
     as an answer to itself."""
     if isinstance(scorer, ReferenceValidator):
         return scorer.find_reference_error(reference)
+    # A correct answer would be scored wrong with such a reference.
     return None if min(scorer.score(reference, reference).values()) == 1 else "as an answer to itself it is not right"

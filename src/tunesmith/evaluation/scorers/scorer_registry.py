@@ -87,6 +87,7 @@ def choose_scorer(
         scorer, reason = _build_named_scorer(name, finals, embedder)
     else:
         chosen, reason = _detect_scorer(finals)
+        # Built from final answers only, as it will only see those.
         scorer = SCORERS[chosen](finals)
     return scorer, f"{reason} {reasoning}".rstrip()
 
@@ -147,6 +148,7 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
     uses = Counter(references)  # each distinct answer is checked once
     marked = sum(count for reference, count in uses.items() if _has_final_number(reference))
+    # From the most specific format to the least: numbers with a marker, JSON, then plain text.
     if n - marked <= MAX_OUTLIER_FRACTION * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
         mark = (
@@ -162,6 +164,7 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
     if count <= MAX_OUTLIER_FRACTION * n:
         return "json", f"{told}, all others are: fields are compared, and those as a whole."
     name, reason = _detect_text_scorer(references)
+    # Mostly JSON: probably an error in the data, so the reason suggests a fix.
     if 2 * count < n:
         reason += f" {told}: to compare fields, mend them and set evaluation.scorer to json."
     return name, reason
@@ -180,6 +183,7 @@ def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
             f"{_explain_strictness(labels.folding, references)}"
         )
         return "label", reason
+    # The 90 % quantile, so that a few long answers do not make short ones free text.
     usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
     if usual <= MAX_SHORT_LABEL_CHARACTERS:
         folding = choose_folding(references)

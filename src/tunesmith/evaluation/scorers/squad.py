@@ -56,6 +56,7 @@ class SquadScorer:
         found = split_normalized_words(answer)
         wanted = [words for target in parse_targets(reference) if (words := split_normalized_words(target))]
         scores = {
+            # A target without words is left out, so no answer can match it.
             "squad_f1": max((round(_compute_f1(found, words), 2) for words in wanted), default=0.0),
             "squad_exact": float(found in wanted),
         }
@@ -70,6 +71,8 @@ def split_normalized_words(text: str) -> list[str]:
 def _normalize_token(token: str) -> str:
     token = token.casefold()
     stripped = token.strip(string.whitespace + string.punctuation)
+    # The order of inspect_ai: a number is recognized before punctuation is removed, so that 1.5
+    # does not become 15.
     number = next((one for one in (token, stripped) if _is_number(one)), None)
     if number is not None:
         return str(float(number))
@@ -79,6 +82,7 @@ def _normalize_token(token: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
+        # `float` accepts "nan" and "inf", which are words here.
         return len(text) <= 1_000 and math.isfinite(float(text))
     except ValueError:
         return False

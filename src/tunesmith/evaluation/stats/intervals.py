@@ -74,6 +74,7 @@ def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Int
         return rate_interval(int(scores_N.sum()), n)
     mean, error = float(scores_N.mean()), standard_error(scores_N, group_N)
     if error.value < ZERO_TOLERANCE:
+        # No variance observed: the t formula would give an interval of zero width.
         return Interval(mean, *unseen_range(mean, error.units, 0.0, 1.0), n)
     quantile = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom))
     return Interval(mean, *scaled_wilson(mean, error.value, quantile), n)
@@ -92,6 +93,7 @@ def t_interval(scores: ArrayLike) -> Interval:
 
 def scaled_wilson(mean: float, error: float, quantile: float) -> tuple[float, float]:
     """The means within `quantile` standard errors, where the error shrinks toward 0 and 1."""
+    # Solving |mean - m| <= quantile * error(m) for m is Wilson's formula with an effective n.
     # The effective n: so many right-or-wrong examples would have the same standard error.
     worth = mean * (1 - mean) / error**2
     weight = quantile**2 / worth
