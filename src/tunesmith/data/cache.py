@@ -39,9 +39,7 @@ from tunesmith.records import (
 )
 
 # Raise it when the same examples get other tokens, weights or reported problems.
-CACHE_VERSION = (
-    5  # raise it when the same examples are to become other tokens or weights, or are found to have other problems
-)
+CACHE_VERSION = 5
 MIN_EXAMPLES = 5_000
 MAX_FILES = 8
 

@@ -81,12 +81,14 @@ def find_labels(answers: Sequence[str]) -> LabelSet | None:
     uses = _count_final_answers(answers)
     if not _could_be_labels(uses):
         return None
+    # Repeated by their number of uses, which decides whether a spelling is a typo.
     finals = list(uses.elements())
     found = build_label_set(finals)
     counts: Counter[str] = Counter()
     for answer, count in uses.items():
         counts[found.normalize_label(answer)] += count
     wanted = MIN_LABEL_USES if found.max_characters <= MAX_SHORT_LABEL_CHARACTERS else MIN_LONG_LABEL_USES
+    # Counted after folding: several spellings of a label are one label.
     are_used = len(counts) <= MAX_LABELS and wanted * len(counts) <= len(finals)
     once = sum(count == 1 for count in counts.values())
     return found if are_used and once <= MAX_SINGLETON_FRACTION * len(finals) else None

@@ -48,8 +48,8 @@ class NgramIndex:
         if count <= 0:
             return np.zeros(0, np.uint64), np.zeros(0, np.int64)
         hashes = np.zeros(count, np.uint64)
-        # uint64 wraps around by design. The xor-shift mixes high bits into low ones, without
-        # which the hash would be linear and swapped words could cancel out.
+        # uint64 wraps around by design. In a plain polynomial modulo 2^64 the low bits depend on
+        # low bits only; the xor-shift feeds the high ones back into them.
         for k in range(length):
             hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + self._word_hashes_N[k : count + k]
             hashes ^= hashes >> np.uint64(29)

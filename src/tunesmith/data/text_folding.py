@@ -127,6 +127,7 @@ def find_merged_spellings(folding: Folding, uses: Counter[str], min_uses: int = 
         total = sum(uses[one] for one in together)
         for other in others:
             is_in_use = uses[other] >= min_uses and uses[other] > MAX_TYPO_FRACTION * total
+            # White space is never a difference of meaning, so it does not count as merging.
             if is_in_use and SPACE_FOLDING(other) != SPACE_FOLDING(first):
                 pairs.append((first, other))
     return pairs
@@ -138,6 +139,7 @@ def _trim_edges(folded: str) -> str:
         begin += 1
     while end > begin and (is_edge_character(folded[end - 1]) or folded[end - 1] in SENTENCE_PUNCTUATION):
         end -= 1
+    # Text of nothing but marks, such as "?", stays: as an answer it differs from an empty one.
     return folded[begin:end] or folded
 
 

@@ -88,9 +88,11 @@ def build_sequences(name: str, examples: Sequence[Example], method: Method) -> T
     if method == "sft":
         return TrainingSequences(list(examples))
     if method == "kto":
+        # A pair has no rating and contributes to both lists, a rated answer to one.
         wanted = [_train_last_turn_only(e) for e in examples if e.is_desirable is not False]
         unwanted = [split_answers(e)[-1] for e in map(_train_last_turn_only, examples) if e.is_desirable is not True]
         return TrainingSequences([*wanted, *unwanted], is_desirable=(True,) * len(wanted) + (False,) * len(unwanted))
+    # Chosen and rejected are adjacent: 2e and 2e + 1 are the sequences of example e.
     pairs = [answer for e in examples for answer in (_train_last_turn_only(e), _with_rejected(e))]
     return TrainingSequences(pairs, per_example=2)
 

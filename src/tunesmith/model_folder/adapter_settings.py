@@ -14,6 +14,8 @@ from tunesmith.model_folder.settings_json import read_settings
 
 ADAPTER_SETTINGS = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+# Options of PEFT that change the computation of a layer, or train parts of the model other than
+# LoRA matrices. An adapter with one of them would load without an error and answer differently.
 UNSUPPORTED_KEYS = (
     "modules_to_save",
     "layer_replication",
@@ -50,6 +52,7 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
     found += ["bias"] if settings.get("bias", "none") != "none" else []
     found += ["init_lora_weights"] if str(settings.get("init_lora_weights")).startswith(BASE_CHANGING_INITS) else []
     found += [key for key in ("alpha_pattern", "rank_pattern") if not _is_pattern(settings.get(key))]
+    # A text such as "16" would otherwise fail later, with an error that does not name this file.
     found += [key for key in ("lora_alpha", "r", "lora_dropout") if not _is_number(settings.get(key, 0))]
     if found:
         raise build_unsupported_error(folder, ", ".join(found))

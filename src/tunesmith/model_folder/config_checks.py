@@ -16,6 +16,7 @@ from tunesmith.errors import ModelError
 
 CUSTOM_CODE_KEYS = {"auto_map", "custom_pipelines", "trust_remote_code", "custom_generate"}
 QUANTIZATION_KEYS = {"quantization_config", "quantization", "compression_config", "quant_config"}
+# Attributes from which transformers takes files, kernels, devices or renamed keys while loading.
 LOADING_KEYS = {
     "transformers_weights", "extra_files", "extra_config_files", "gguf_file", "weights_name",
     "use_kernels", "kernel_config", "kernel_mapping", "device_map", "max_memory", "offload_folder",
@@ -86,6 +87,7 @@ def build_quantized_error(path: Path, found: str) -> ModelError:
 
 
 def _walk_keys(value: Any, path: Path, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    # Checked here because this generator recurses: deep nesting would exhaust the stack.
     if depth > MAX_DEPTH:
         raise ModelError(
             "broken-settings",

@@ -14,6 +14,7 @@ from typing import Any
 from tunesmith.errors import ModelError
 
 MAX_ID = 2**32
+"""Limit of token ids and counts: the tokenizers library stores ids in 32 bits."""
 
 
 def _is_whole(value: Any, minimum: int = 0) -> bool:
@@ -22,6 +23,7 @@ def _is_whole(value: Any, minimum: int = 0) -> bool:
 
 
 def _is_number(value: Any, minimum: float, maximum: float = math.inf) -> bool:
+    # `parse_settings` accepts Infinity, which is no value for any of these settings.
     return type(value) in (int, float) and minimum <= value <= maximum and value < math.inf
 
 
@@ -49,6 +51,7 @@ _ID_LIST: ValueRule = ("a list of token ids", _is_token_id_list)
 _COUNT: ValueRule = ("a whole number of 0 or more", _is_whole)
 _AT_LEAST_1: ValueRule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
 _FRACTION: ValueRule = ("a number from 0 to 1", lambda value: _is_number(value, 0, 1))
+# The smallest positive float as the minimum turns "at least" into "above 0".
 _POSITIVE: ValueRule = ("a number above 0", lambda value: _is_number(value, math.nextafter(0, 1)))
 _ANY_NUMBER: ValueRule = ("a number", lambda value: _is_number(value, -math.inf) and value > -math.inf)
 _SWITCH: ValueRule = ("true or false", lambda value: isinstance(value, bool))

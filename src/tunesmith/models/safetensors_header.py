@@ -42,6 +42,7 @@ class TensorEntry:
 
     @property
     def element_count(self) -> int:
+        """Number of elements, the product of the shape; 1 for a scalar."""
         return math.prod(self.shape)
 
 
@@ -80,8 +81,8 @@ def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[
 
 
 def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
-    # json.loads keeps the last of two equal keys, other readers the first: check and use would
-    # differ.
+    # Readers differ in which of two equal keys they use: the tensor that is loaded might not be the
+    # one that was checked.
     def reject_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):

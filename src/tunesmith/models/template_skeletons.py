@@ -97,6 +97,7 @@ class _TemplateTree:
         return isinstance(node, nodes.Name) and node.name in self.list_names
 
     def is_message(self, node: nodes.Node) -> bool:
+        """Whether this is one message: an element of the list, or a name that holds one."""
         if isinstance(node, nodes.Getitem):
             return not isinstance(node.arg, nodes.Slice) and self.is_list(node.node)
         return isinstance(node, nodes.Name) and node.name in self.message_names

@@ -44,6 +44,7 @@ class GenerationTag(Extension):
     tags = {"generation"}  # noqa: RUF012  jinja2 declares it as a plain set
 
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        """Parse the tag; the result is its body in a scope of its own."""
         line = next(parser.stream).lineno
         # A scope of its own, as in transformers, where the body is a call block.
         return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
@@ -55,7 +56,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**"})
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        # One allocation can exceed the address space before the timer fires: check the size first.
+        """Errors: `TemplateFailed` for a repetition or power with a result that is too large."""
         sized, number = (left, right) if hasattr(left, "__len__") else (right, left)
         if operator == "*" and hasattr(sized, "__len__") and len(sized) * number > MAX_REPEATED_CHARACTERS:
             raise TemplateFailed("it repeats a text too often", is_limit=True)

@@ -123,7 +123,7 @@ class FolderTokenizer:
             for i, (messages, tools, beginnings) in enumerate(requests)
             for j, (count, is_open) in enumerate(beginnings)
         }
-        # The previous call is kept too: its results may still be read while this batch renders.
+        # The previous call is stored too: its results may still be read while this batch renders.
         self._pending = [
             *self._pending[-1:],
             _PendingRenders(places, requests, self._worker.submit(self._render_now, requests)),

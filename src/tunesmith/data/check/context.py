@@ -54,6 +54,7 @@ class CheckContext:
 
         if self.loaded.ids is not None:
             return np.frombuffer(self.loaded.ids, np.uint64)
+        # An imported task has no ids from the reader; an id is 16 hexadecimal digits.
         return np.array([int(example.id, 16) for example in self.examples], np.uint64)
 
     @cached_property
@@ -88,6 +89,7 @@ class CheckContext:
         `message` continues "3 of 10 examples" with a verb in the plural.
         """
         for part in self.loaded.spans:
+            # Line numbers restart in each file, so every file gets a problem of its own.
             lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
             if lines:
                 yield Problem(

@@ -56,6 +56,7 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
         if match := next(filter(None, map(pattern.search, _iterate_texts(example))), None):
             first = first or match.group()
             found.append(i)
+    # Data about chat templates spells them in a few examples; rendered data in nearly all.
     is_rendered = len(found) > MAX_CONTROL_TOKEN_FRACTION * len(context.examples)
     yield from context.report_problems(
         "rendered-already" if is_rendered else "control-token",
@@ -77,6 +78,7 @@ def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
         if len(example.messages) > 1:
             asked += 1
             text = example.messages[-2].content
+            # A cheap test first: the pattern is searched only in prompts that end with a colon.
             if text.rstrip().endswith(":") and (match := ANSWER_MARKER.search(text)):
                 found.append((i, match.group().strip()))
     if len(found) <= MAX_CONTROL_TOKEN_FRACTION * asked:

@@ -23,6 +23,7 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
     yield from _check_unseen(context)
     if not context.labels:
         return
+    # Missing answers have an empty label and are reported by their own check.
     counts = Counter(filter(None, context.labels)).most_common()
     commonest, most = counts[0]
     rare = {label for label, count in counts if count * IMBALANCE_RATIO <= most}
@@ -53,9 +54,11 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
         is_context = held_out is context
         places = [i for i in range(len(held_out.examples)) if not is_context or sides[i] != "train"]
         finals = {i: extract_final_answer(held_out.examples[i].answer).strip() for i in places}
+        # Answers may be withheld in a test set; a missing one is no unknown label.
         places = [i for i in places if not is_blank(finals[i])]
         found = [i for i in places if normalize_text(finals[i]) not in known]
         names = truncate_list(sorted({_shorten(finals[i]) for i in found}))
+        # Not one known label means another spelling or numbering, so a score would be meaningless.
         is_all = len(found) == len(places) > 0
         yield from held_out.report_problems(
             "unknown-label",

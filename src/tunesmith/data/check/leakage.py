@@ -20,6 +20,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
     sides = sides or ["train"] * len(context.examples)
     train = [i for i, side in enumerate(sides) if side == "train"]
     held_out = [example for example, side in zip(context.examples, sides, strict=True) if side != "train"]
+    # A separate test file is held out in addition to the splits that the data declares.
     held_out += context.test.examples if context.test else []
     if not held_out:
         return

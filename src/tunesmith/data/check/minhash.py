@@ -157,7 +157,7 @@ def _compute_block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
     """(pieces, text_D: index of each piece's text): the texts of a block, a long one in pieces.
 
-    Consecutive pieces overlap by so many characters that every shingle lies within one of them.
+    Consecutive pieces overlap so that every shingle lies within one of them.
     """
     *_, last = texts
     if len(last) <= 2 * BLOCK_CHARACTERS:

@@ -51,6 +51,7 @@ def _has_answer(example: Example) -> bool:
     if example.text is not None:
         return not is_blank(example.text)
     last = example.messages[-1]
+    # A call is an answer even without text, see `_is_empty`.
     return last.role == "assistant" and not _is_empty(last) and _has_rejected_answer(example)
 
 

@@ -65,6 +65,7 @@ def check_examples(
         found += check(context)
     if test is not None:
         for check in TEST_SET_CHECKS:
+            # Without `method`: it restricts training data, a test set is only answered.
             found += check(CheckContext(test, None, tokenizer, max_tokens, model))
     # The sort is stable, so problems of one severity keep the order of `CHECKS`.
     found.sort(key=lambda problem: _SEVERITY_ORDER.index(problem.severity))

@@ -43,6 +43,7 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
     path, beside = given if given else (Path(path), ())
     found = read_tool_file(path)
     task = found.task if isinstance(found, ImportedAnswers) else found
+    # Examples of a task carry no file of their own, which messages about them need.
     origin = Origin(str(path), "rows")
     examples = [replace(example, origin=origin) for example in task.examples]
     file = SourceFile(

@@ -31,6 +31,7 @@ class ImportedTask:
     @property
     def has_answers(self) -> bool:
         """Whether the references are possible answers, not patterns or lists of acceptable ones."""
+        # These scorers accept a JSON list of references, of which none alone is the answer.
         lists = self.scorer.partition(":")[0] in ("match", "squad")
         return self.scorer != "regex" and not (lists and any(one.answer.startswith('["') for one in self.examples))
 
@@ -83,6 +84,7 @@ def parse_messages(value: Any) -> tuple[Message, ...]:
 def _parse_message(value: Any) -> Message:
     if not isinstance(value, dict) or "role" not in value:
         raise NonTextContent("a prompt that is neither text nor messages")
+    # OpenAI renamed the system role for its reasoning models.
     role = "system" if value["role"] == "developer" else value["role"]
     if role not in ROLES or role == "tool" or value.get("tool_calls"):
         raise NonTextContent("messages with tools")

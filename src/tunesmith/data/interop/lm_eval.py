@@ -63,6 +63,7 @@ def read_lm_eval(path: Path) -> ImportedAnswers:
         answers.setdefault(example.id, answer)
         scores.setdefault(example.id, _read_scores(row.values))
     kept = drop_repeated(examples, unread)
+    # GSM8K marks the result of its targets with ####, which identifies the scorer.
     is_number = bool(kept) and all("####" in example.answer for example in kept)
     task = ImportedTask(
         "lm-eval",

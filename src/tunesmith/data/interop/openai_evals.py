@@ -58,6 +58,7 @@ def read_samples(path: Path) -> ImportedTask:
     samples = _read_samples(path, unread)
     ideals = [ideal for _, _, ideals in samples for ideal in ideals]
     reason = "The ideal answers are JSON; the file names no grader."
+    # Objects and lists only: a plain number is valid JSON too and would be compared as text.
     if ideals and all(_is_json(ideal) for ideal in ideals):
         return _build_task(path.stem, samples, "JsonMatch", False, reason, unread)
     if all(len(each) == 1 for _, _, each in samples):
@@ -89,6 +90,7 @@ def read_registry(path: Path) -> ImportedTask:
 
 def _find_samples_file(path: Path, samples: Any) -> Path:
     """The samples file, next to the registry file or in the sibling folder `data`, nowhere else."""
+    # The layout of the official registry: evals/NAME.yaml next to data/NAME/samples.jsonl.
     for root in (path.parent, path.parent.parent / "data"):
         if (found := find_file_below(root, samples)) is not None:
             return found
@@ -105,6 +107,7 @@ def _read_samples(path: Path, unread: UnsupportedFeatures) -> list[Sample]:
         if isinstance(row, RowError):
             unread.add(f"a line that cannot be read: {row.found}", f"line {row.line}")
             continue
+        # Rows of hosted evals nest the columns under "item", next to a "sample" with the output.
         values = row.values["item"] if isinstance(row.values.get("item"), dict) else row.values
         asked = next((values[name] for name in PROMPT_KEYS if values.get(name)), None)
         ideals = next((parse_references(values[name]) for name in ANSWER_KEYS if values.get(name) is not None), None)
@@ -133,6 +136,7 @@ def _build_task(
     if grader not in written:
         unread.add(f"the grader {grader}: it asks a model or runs code; name a scorer or a judge")
     scorer, write = written.get(grader, ("auto", lambda ideals: ideals[0]))
+    # These two hold several ideal answers in one reference; the others compare with a single one.
     if scorer not in ("regex", "match:fuzzy"):
         for line, _, ideals in samples:
             if len(ideals) > 1:

@@ -122,8 +122,10 @@ def _read_message(item: Any, name: str) -> Message:
         calls, given = parse_calls(given, f"content of {role_name}"), None
         if not calls:
             raise InvalidRow("broken-call", f"a turn of role {role_name!r} that is no call")
+    # Tool results may be any JSON; all other content is text or parts of text.
     content, reasoning = _read_tool_result(given) if role == "tool" else _read_content(given, name)
     reasoning = _read_reasoning(item) or reasoning
+    # A template writes these parts for the assistant only and would drop them silently.
     for what, is_there in (("tool calls", bool(calls)), ("reasoning", reasoning is not None)):
         if is_there and role != "assistant":
             raise InvalidRow("unknown-key", f"{what} of a message whose role is {role_name!r}")
@@ -223,6 +225,7 @@ def _link_tool_results(messages: list[Message]) -> tuple[Message, ...]:
     writes nothing.
     """
     named: list[Message] = []
+    # Calls of the latest turn that have no result yet.
     waiting: list[dict[str, Any]] = []
     for message in messages:
         if message.tool_calls:

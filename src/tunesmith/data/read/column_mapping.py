@@ -36,7 +36,7 @@ COMMON_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "system": ("system_prompt", "system_message", "system_instruction", "systemprompt", "sys_prompt", "system"),
     "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
 }  # fmt: skip
-"""Common names of each of our columns in other data sets, the likeliest first."""
+"""Common names of each of our columns in other data sets, the most likely first."""
 
 
 class ColumnMapping:
@@ -65,6 +65,7 @@ class ColumnMapping:
         return {
             self._own_by_source.get(name, name): value
             for name, value in values.items()
+            # A mapped name of ours wins over a column of the file with that name.
             if name in self._own_by_source or name not in self._source_by_own
         }
 
@@ -98,11 +99,11 @@ _MAPPING_RULES: tuple[tuple[tuple[str, ...], str | None], ...] = (
     (("instruction", "output"), "input"),
     (("prompt", "completion"), None),
 )
-"""(columns that a mapping needs, a column that is added to it if present), the likeliest first."""
+"""(columns that a mapping needs, a column that is added to it if present), most likely first."""
 
 
 def propose_mapping(names: Sequence[str]) -> str | None:
-    """The likeliest mapping as a flag that can be copied; None where no mapping fits."""
+    """The most likely mapping as a flag that can be copied; None where no mapping fits."""
     for wanted, more in _MAPPING_RULES:
         found = {ours: theirs for ours in wanted if (theirs := _find_likely_column(ours, names)) is not None}
         if len(found) == len(wanted) and len(set(found.values())) == len(found):
@@ -145,6 +146,7 @@ def report_unused_columns(
     for _ in counts:
         found = f"{truncate_list(told, MAX_SHOWN_NAMES)}; the examples are read as {rule.format}{pairs}"
         yield RowError("unused-columns", 0, found)
+    # A user who mapped a required column has decided which columns are meant.
     if set(column_mapping.requested_names) & set(rule.required):
         return
     missing = _find_missing_part(rule, set(present))

@@ -39,7 +39,6 @@ def read_csv(path: Path) -> Iterator[Row | RowError]:
             yield RowError("bom", 0, "the bytes EF BB BF")
             first = first.removeprefix("\ufeff")
         separator = _get_excel_separator(first)
-        # `sep=` may be followed by blank lines, as some exports write before their header.
         if separator is not None:
             first = next(lines, "")
         while first and not first.strip():
@@ -99,8 +98,10 @@ def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Heade
     begin, cells = 0, list[str]()
     try:
         while not cells:
+            # csv.reader also takes the lines inside quoted cells, so note the first one beforehand.
             begin = lines.lines_read + 1
             cells = next(reader)
+        # Spreadsheets write rows of separators only; with one column a blank cell may be a value.
         if len(cells) > 1 and not any(map(str.strip, cells)):
             return RowError("empty-row", begin, f"{len(cells):,} empty cells")
         return Row(begin, _read_values(header, cells))

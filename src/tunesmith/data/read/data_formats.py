@@ -70,6 +70,7 @@ class FormatRule(NamedTuple):
 def _with_system(values: Values, messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The messages after the system column's. Errors: `InvalidRow` when two system texts differ."""
     given = read_system_message(values)
+    # Exports often write the system prompt twice, as a column and as the first message.
     if given and messages and messages[0].role == "system":
         if given[0].content.strip() != messages[0].content.strip():
             raise InvalidRow("two-systems", f"{given[0].content[:40]!r} and {messages[0].content[:40]!r}")
@@ -202,6 +203,7 @@ def _parse_preference_pair(values: Values) -> ExampleParts:
     given = values["input"]
     is_request = isinstance(given, dict)
     prompt = read_messages(given, "messages") if is_request else read_conversation(values, "input", "user")
+    # OpenAI nests the tools in the request, not in a column of the row.
     tools = read_tools(given) if is_request else ()
     chosen = _check_single_turn(read_conversation(values, "preferred_output", "assistant"), "preferred_output")
     rejected = _check_single_turn(
@@ -254,6 +256,7 @@ def detect_format(
     wanted = set(mapped)
     asked = [rule for rule in FORMAT_RULES if wanted.issubset(rule.columns)]
     preferred = [rule for rule in asked if method and rule.format in _METHOD_FORMATS[method]]
+    # A method is only a preference: data in another format is still read and reported by a check.
     return _find_majority(preferred, rows) or _find_majority(asked, rows)
 
 
@@ -267,6 +270,7 @@ def _find_fitting_rule(rules: Sequence[FormatRule], row: Values) -> FormatRule |
     """The first rule with all required columns, not all empty (every row of a table has every
     column)."""
     fitting = [rule for rule in rules if row.keys() >= set(rule.required) and rule.fits(row)]
+    # A merged table has the columns of several formats; the filled ones show which one a row has.
     filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))
     return next(filled, fitting[0] if fitting else None)
 

@@ -50,7 +50,7 @@ def read_subsets(folder: Path) -> tuple[Subset, ...]:
     head = _HEAD.match(text)
     if head is None or "configs" not in head[1]:
         return ()
-    # number_keys: a split may be named 2024, which YAML reads as a number.
+    # number_keys: other parts of a card, such as class labels, have numbers as keys.
     values = load_plain_yaml(head[1], number_keys=True)
     configs = values.get("configs") if isinstance(values, dict) else None
     return tuple(map(_parse_subset, configs)) if isinstance(configs, list) else ()

@@ -115,6 +115,7 @@ def read_dataset(
         files.append(_build_source_file(source.path, len(examples) - begin))
         parts.append(SourceSpan(str(source.path), source.split_name, begin, len(examples), source.position_unit))
     _check_same_format(path, rules)
+    # Computed once and stored as 8 bytes each: the checks and the fingerprint both need them.
     ids = array("Q", (int(identify(example), 16) for example in examples))
     dataset = Dataset(
         name=path.resolve().stem,
@@ -193,6 +194,7 @@ def _read_source(
                 log.add(fault)
         except InvalidRow as bad:
             log.add(RowError(bad.code, row.line, bad.found))
+        # Also of refused rows: a column that the file has is not missing because a row is wrong.
         present.update(name for name in rule.columns if values.get(name) not in (None, ""))
     present.update(plain_columns)
     for fault in chain(report_unused_columns(rule, unused, present, renaming), beside.of_all_rows()):
@@ -275,6 +277,7 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return DataError("no-rows", "The file has no rows.", where=str(path), do="give a file with examples")
+    # The most frequent error is most likely the cause that all rows share.
     worst = max(errors, key=lambda problem: problem.count)
     slug = worst.code.removeprefix("data/")
     place = f"{path} {worst.format_places()}"

@@ -228,6 +228,7 @@ class RowErrorLog:
         """Count an error; its value and line are stored up to the limits above."""
         tally = self._tallies.setdefault(error.code, _Tally())
         tally.count += 1
+        # Bounded: a file with a million different errors keeps a few of them as text.
         if not tally.found or (ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.found) < MAX_FOUND_VALUES):
             tally.found.setdefault(error.found, 0)
         if error.found in tally.found:
@@ -240,6 +241,7 @@ class RowErrorLog:
         """One problem for each kind of error that occurred, in order of first occurrence."""
         for code, tally in self._tallies.items():
             severity, message, do, names_all = ROW_ERROR_KINDS[code]
+            # Positions in JSON and tables count rows, and the message must not call them lines.
             if self._counted_in == "rows":
                 message = message.replace("Lines", "Rows")
             yield Problem(

@@ -205,6 +205,7 @@ def _is_other_json(path: Path, relative_path: str) -> bool:
     try:
         next(read_json(path), None)
     except DataError as error:
+        # Any other error is one of a data file and must be reported, so the file counts as data.
         return error.code == "data/not-rows"
     return False
 
@@ -280,6 +281,7 @@ def _build_subsets_error(folder: Path, what: str, found: Sequence[str], first: s
 
 def _check_split_names(folder: Path, files: Sequence[_FolderFile]) -> None:
     without = [file.relative_path for file in files if file.split_name is None]
+    # All or none: a file without a split among others could be any of them.
     if 0 < len(without) < len(files):
         raise DataError(
             "unclear-split",
@@ -297,6 +299,7 @@ def _report_problems(
         side: {file.name_rest for file in files if file.split_name == side}
         for side in {file.split_name for file in files}
     }
+    # Shards of a split share a name; different names may be different data sets.
     if any(len(rest) > 1 for rest in rests.values()):
         yield _build_problem(
             "several-files", folder, truncate_list([file.relative_path for file in files], MAX_SHOWN_NAMES)
