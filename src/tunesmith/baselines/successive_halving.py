@@ -171,7 +171,7 @@ def select_candidate(
             scores[c] += measure(candidates[c].wrap(base), order[len(scores[c]) : n])
     ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
     whole = [CandidateResult(candidates[c], tuple(scores[c])) for c in ranked]
-    # Without scores nothing was compared, and variants of an arbitrary winner are not worth the time.
+    # Without scores the winner is arbitrary, and its variants are not worth the time.
     if whole[0].scores:
         whole += [CandidateResult(one, tuple(measure(one.wrap(base), order))) for one in variants(whole[0].candidate)]
     whole.sort(key=lambda trial: -trial.mean)

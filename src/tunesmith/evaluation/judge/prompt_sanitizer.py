@@ -78,7 +78,7 @@ def wrap_in_fence(kind: str, text: str) -> str:
     """The text between two lines that it cannot imitate, labeled `kind` (question, answer ...)."""
     word = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     while word in text:
-        # Hash again until the word is new: a text may contain the hash of a guess at itself.
+        # Hash again until the text does not contain the word.
         word = hashlib.sha256(word.encode()).hexdigest()[:12]
     return f"<<< {kind} {word}\n{text}\n{word} >>>"
 

@@ -50,7 +50,7 @@ class CodeScorer:
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """One entry for each item, each run in its own process. Code that hangs or crashes its
         process has not passed."""
-        # The answer's own tests are cut off, or it could define easier ones.
+        # The answer's own tests are dropped: only those of the reference count.
         pieces = [
             {"solution": _TESTS.split(extract_last_fence(item.answer))[0], "tests": _split_reference(item.reference)[1]}
             for item in items

@@ -56,7 +56,7 @@ _LEADS = (
     rf"(?i:(?<!\w)(?:category|class|label|option|choice)\s){_OPEN}",
 )
 _CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
-# `n't` has no word boundary in front, so it is a separate alternative.
+# `n't` ends a word ("isn't"), so it cannot require a word boundary in front of it.
 _NEGATION = re.compile(
     r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
 )

@@ -23,8 +23,8 @@ written is parsed by `number_parsing.py`; the style of the references decides wh
 Currencies and units are ignored, unless both texts have one of a known kind and they differ: 5 kg
 is not 5 g, $5 not 5 €. A percentage is the number before the sign and also its hundredth, so that
 50 % equals 50 as well as 0.5; if both texts have the sign, the numbers before it are compared.
-Decimal arithmetic with 60 significant digits: 0.1 + 0.2 is exactly 0.3, and long numbers differ in
-their last digits.
+Decimal arithmetic: 0.1 + 0.2 is exactly 0.3. Values are rounded to 60 significant digits, and
+numbers of more than 1,000 digits are not parsed.
 """
 
 import re
