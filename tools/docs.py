@@ -13,7 +13,7 @@ from pathlib import Path
 from tunesmith.data.read.data_formats import FORMAT_RULES
 from tunesmith.data.read.row_errors import ROW_ERROR_KINDS
 from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
-from tunesmith.evaluation.scorers.scorer_registry import SCORERS
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, build_scorer
 from tunesmith.recipe.defaults import complete_recipe
 from tunesmith.recipe.recipe_keys import TOP_LEVEL_GROUP, describe_groups
 from tunesmith.records import Recipe
@@ -82,9 +82,9 @@ def recipe_keys() -> Iterator[str]:
 def scorers() -> Iterator[str]:
     """A row for each scorer with its metrics, the deciding one in bold."""
     yield "| scorer | metrics |\n|---|---|"
-    for name, make in SCORERS.items():
+    for name in SCORERS.builtins:
         references = ["SELECT 1"] * 2 if name == "sql" else ['{"a": 1}', '{"a": 2}']
-        scorer = make(references)
+        scorer = build_scorer(name, references)
         metrics = [*scorer.score(references[0], references[0]), *scorer.corpus_metrics]
         yield f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
 

@@ -10,6 +10,7 @@
     │   ├── RecordError            2   a record file that cannot be read
     │   ├── StoreError             2   the store cannot be opened or is newer than this program
     │   ├── RunError               2   a run folder that is missing, in use, or damaged
+    │   ├── PluginError            2   a plugin that cannot be used, or a part that no plugin has
     │   └── MissingExtraError      2   an optional part that is not installed (also an ImportError)
     ├── GateFailed                 1   the answer is no: a check or a gate did not pass
     ├── TrainingError              1   training could not go on (loss not finite, out of memory at micro-batch 1)
@@ -129,6 +130,12 @@ class RunError(InputError):
     """A run folder that is missing, in use, or damaged."""
 
     area = "run"
+
+
+class PluginError(InputError):
+    """A plugin that cannot be used, or a name that neither tunesmith nor a plugin knows."""
+
+    area = "plugin"
 
 
 class MissingExtraError(InputError, ImportError):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
-from tunesmith.evaluation.scorers.scorer_registry import SCORERS
+from tunesmith.evaluation.scorers.scorer_registry import build_scorer
 from tunesmith.records import Answer, ContenderSpec, Evaluation, Example, Message
 
 WORDS = {
@@ -41,7 +41,7 @@ def judged(
     examples: Sequence[Example], texts: Sequence[str], scorer: str, train: Sequence[Example]
 ) -> tuple[Evaluation, list[Answer]]:
     """These answers scored and evaluated."""
-    made = SCORERS[scorer]([one.answer for one in train])
+    made = build_scorer(scorer, [one.answer for one in train])
     answers = [answer_to(one, text, made.score(text, one.answer)) for one, text in zip(examples, texts, strict=True)]
     task = Task("support", examples, made, "as named", 0.1)
     asked = ContenderAnswers(ContenderSpec(name="tuned", kind="tuned", given="the question"), answers)

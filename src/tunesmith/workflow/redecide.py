@@ -11,7 +11,7 @@ from tunesmith.decision import decide as decide_by_rules
 from tunesmith.errors import GateFailed, RecipeError, RunError
 from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ParsingScorer
-from tunesmith.evaluation.scorers.scorer_registry import SCORERS
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, build_scorer
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
 from tunesmith.records.evaluation import split_scorer_name
@@ -101,9 +101,9 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
 
 def rebuild_task(test: TestSet) -> Task:
     """The task as it was, with a stand-in for its scorer."""
-    # A combined scorer (with a judge) is named "a+b"; corpus metrics come from its built-in part.
-    make = next((SCORERS[part] for part in split_scorer_name(test.scorer) if part in SCORERS), None)
-    scorer = make(test.labels or [test.examples[0].answer]) if make else None
+    # A combined scorer (with a judge) is named "a + b"; corpus metrics come from its plain part.
+    name = next((part for part in split_scorer_name(test.scorer) if part in SCORERS), None)
+    scorer = build_scorer(name, test.labels or [test.examples[0].answer]) if name else None
     judged = _StoredScorer(test.scorer, test.metric, scorer.corpus_metrics if scorer else {})
     finder: object = scorer
     if test.scorer in SCORERS and isinstance(finder, ParsingScorer):

@@ -1,42 +1,36 @@
 """Run all checks on a data set: `check_examples` and the list of checks."""
 
-from tunesmith.data.check.conflicting_answers import check_conflicting_answers
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 from tunesmith.data.check.context import Check, CheckContext
-from tunesmith.data.check.control_tokens import check_control_tokens
-from tunesmith.data.check.dataset_size import check_size
-from tunesmith.data.check.duplicates import check_duplicates
-from tunesmith.data.check.label_distribution import check_labels
-from tunesmith.data.check.leakage import check_leakage
-from tunesmith.data.check.lengths import check_lengths
-from tunesmith.data.check.method_fit import check_method
-from tunesmith.data.check.missing_answers import check_answers
-from tunesmith.data.check.near_duplicates import check_near_duplicates
-from tunesmith.data.check.preference_pairs import check_pairs
-from tunesmith.data.check.role_order import check_roles
-from tunesmith.data.check.template_changes import check_template
-from tunesmith.data.check.tool_use import check_tools
-from tunesmith.data.check.vocabulary import check_vocabulary
 from tunesmith.data.read.dataset_reader import LoadedDataset
+from tunesmith.plugins import Registry
 from tunesmith.records import ChatTokenizer, CheckReport, Method, Problem
 
-CHECKS: tuple[Check, ...] = (
-    check_answers,
-    check_method,
-    check_pairs,
-    check_roles,
-    check_lengths,
-    check_vocabulary,
-    check_control_tokens,
-    check_template,
-    check_leakage,
-    check_conflicting_answers,
-    check_duplicates,
-    check_near_duplicates,
-    check_labels,
-    check_size,
-    check_tools,
+CHECKS: Registry[Check] = Registry(
+    "tunesmith.checks",
+    "data check",
+    {
+        "answers": "tunesmith.data.check.missing_answers:check_answers",
+        "method": "tunesmith.data.check.method_fit:check_method",
+        "pairs": "tunesmith.data.check.preference_pairs:check_pairs",
+        "roles": "tunesmith.data.check.role_order:check_roles",
+        "lengths": "tunesmith.data.check.lengths:check_lengths",
+        "vocabulary": "tunesmith.data.check.vocabulary:check_vocabulary",
+        "control-tokens": "tunesmith.data.check.control_tokens:check_control_tokens",
+        "template": "tunesmith.data.check.template_changes:check_template",
+        "leakage": "tunesmith.data.check.leakage:check_leakage",
+        "conflicting-answers": "tunesmith.data.check.conflicting_answers:check_conflicting_answers",
+        "duplicates": "tunesmith.data.check.duplicates:check_duplicates",
+        "near-duplicates": "tunesmith.data.check.near_duplicates:check_near_duplicates",
+        "labels": "tunesmith.data.check.label_distribution:check_labels",
+        "size": "tunesmith.data.check.dataset_size:check_size",
+        "tools": "tunesmith.data.check.tool_use:check_tools",
+    },
 )
-TEST_SET_CHECKS: tuple[Check, ...] = (check_answers, check_roles, check_lengths, check_vocabulary, check_tools)
+"""They run in this order, checks of plugins last."""
+TEST_SET_CHECKS = ("answers", "roles", "lengths", "vocabulary", "tools")
 """Checks that a separate test set must pass too; the others compare examples with one another."""
 
 _SEVERITY_ORDER = ("error", "warning", "note")
@@ -61,12 +55,23 @@ def check_examples(
     """
     context = CheckContext(loaded, test, tokenizer, max_tokens, model, method, is_contamination_error)
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
-    for check in CHECKS:
-        found += check(context)
+    for name in CHECKS:
+        found += _run_check(name, context)
     if test is not None:
-        for check in TEST_SET_CHECKS:
+        for name in TEST_SET_CHECKS:
             # Without `method`: it restricts training data, a test set is only answered.
-            found += check(CheckContext(test, None, tokenizer, max_tokens, model))
+            found += _run_check(name, CheckContext(test, None, tokenizer, max_tokens, model))
     # The sort is stable, so problems of one severity keep the order of `CHECKS`.
     found.sort(key=lambda problem: _SEVERITY_ORDER.index(problem.severity))
     return CheckReport(dataset=loaded.dataset, model=model, problems=tuple(found))
+
+
+def _run_check(name: str, context: CheckContext) -> Iterator[Problem]:
+    """The problems that one check finds. Errors: `PluginError` if a plugin returns something else."""
+    found: Any = CHECKS.load(name)(context)
+    if not isinstance(found, Iterable):
+        CHECKS.reject(name, f"it gave a {type(found).__name__} in place of problems")
+    for problem in found:
+        if not isinstance(problem, Problem):
+            CHECKS.reject(name, f"it gave a {type(problem).__name__} in place of a problem")
+        yield problem

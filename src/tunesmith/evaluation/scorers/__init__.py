@@ -2,6 +2,6 @@
 answers."""
 
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, Scorer
-from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
+from tunesmith.evaluation.scorers.scorer_registry import SCORERS, build_scorer, choose_scorer
 
-__all__ = ["SCORERS", "CorpusMetric", "Scorer", "choose_scorer"]
+__all__ = ["SCORERS", "CorpusMetric", "Scorer", "build_scorer", "choose_scorer"]

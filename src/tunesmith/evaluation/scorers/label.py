@@ -27,6 +27,11 @@ class LabelScorer:
     metric = "accuracy"
     failure_text = "say none of the labels, or several"
 
+    @classmethod
+    def from_references(cls, references: Sequence[str]) -> "LabelScorer":
+        """The train answers are the labels."""
+        return cls(references)
+
     def __init__(self, labels: Sequence[str]) -> None:
         self.label_set = build_label_set(labels)
         self._position = {self.label_set.normalize_label(label): i for i, label in enumerate(self.label_set.labels)}

@@ -25,7 +25,7 @@ import math
 import re
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
@@ -50,6 +50,11 @@ class MatchScorer:
     name = "match"
     metric = "match"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
+
+    @classmethod
+    def from_option(cls, words: str, references: Sequence[str]) -> "MatchScorer":
+        """`match:start+words`: where a target may stand. Errors: `RecipeError`."""
+        return cls(words)
 
     def __init__(self, words: str = "") -> None:
         given = [word for word in words.split("+") if word]

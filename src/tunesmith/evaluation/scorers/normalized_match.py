@@ -23,6 +23,11 @@ class NormalizedScorer:
     def __init__(self, references: Sequence[str] = ()) -> None:
         self.folding = choose_folding(references)
 
+    @classmethod
+    def from_references(cls, references: Sequence[str]) -> "NormalizedScorer":
+        """The train answers say what can be forgiven."""
+        return cls(references)
+
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`normalised_match` and `exact`: 0 or 1."""
         return {

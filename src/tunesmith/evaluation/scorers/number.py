@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from tunesmith.data.text_folding import normalize_answer
+from tunesmith.errors import RecipeError
 from tunesmith.evaluation.scorers.number_parsing import (
     EXACT_CONTEXT,
     NumberStyle,
@@ -69,6 +70,16 @@ class NumberScorer:
         self.style = infer_style([extract_marked_part(reference) for reference in references])
         # Through `repr`: Decimal(0.1) would be the binary value with 55 digits.
         self._tolerance = Decimal(repr(tolerance))
+
+    @classmethod
+    def from_references(cls, references: Sequence[str]) -> "NumberScorer":
+        """The train answers say how numbers are written."""
+        return cls(references)
+
+    @classmethod
+    def from_option(cls, tolerance: str, references: Sequence[str]) -> "NumberScorer":
+        """`number:0.01`: how far off a number may be. Errors: `RecipeError`."""
+        return cls(references, _parse_tolerance(tolerance))
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`number_match`: 0 or 1."""
@@ -154,3 +165,17 @@ def _read_braces(text: str, begin: int) -> str:
 def _list_readings(number: ParsedNumber, *, is_plain: bool) -> list[Decimal]:
     value = number.value
     return [value, EXACT_CONTEXT.divide(value, _HUNDRED)] if number.is_percent and not is_plain else [value]
+
+
+def _parse_tolerance(text: str) -> float:
+    """The relative tolerance, such as 0.01 in `number:0.01`."""
+    try:
+        tolerance = float(text)
+    except ValueError:
+        tolerance = -1.0
+    if not 0 <= tolerance < 1:
+        raise RecipeError(
+            "bad-tolerance", "The tolerance of the scorer number is a share of the reference.",
+            where="evaluation.scorer", found=text, do="write a number from 0 to below 1, as in number:0.01",
+        )  # fmt: skip
+    return tolerance

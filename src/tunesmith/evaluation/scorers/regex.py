@@ -30,6 +30,11 @@ class RegexScorer:
     metric = "pattern_match"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
+    @classmethod
+    def from_option(cls, pattern: str, references: Sequence[str]) -> "RegexScorer":
+        """`regex:PATTERN`: what is asked of an answer. Errors: `RecipeError`."""
+        return cls(pattern)
+
     def __init__(self, pattern: str = "", limits: SandboxLimits = LIMITS) -> None:
         fault = _find_pattern_error(pattern)
         if fault:

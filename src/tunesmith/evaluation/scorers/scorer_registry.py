@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,55 +16,66 @@ from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
 from tunesmith.data.label_detection import MAX_SHORT_LABEL_CHARACTERS, count_possible_labels, find_labels
 from tunesmith.data.text_folding import FOLDINGS, Folding, choose_folding, find_merged_spellings
 from tunesmith.errors import DataError, RecipeError
-from tunesmith.evaluation.scorers.bleu import BleuScorer
-from tunesmith.evaluation.scorers.chrf import ChrfScorer
 from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.function import FunctionScorer
-from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
-from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.scorers.match import MatchScorer
-from tunesmith.evaluation.scorers.normalized_match import NormalizedScorer
-from tunesmith.evaluation.scorers.number import ANSWER_MARK, BOXED, NumberScorer, extract_marked_part, has_mark
+from tunesmith.evaluation.scorers.json_fields import parse_json
+from tunesmith.evaluation.scorers.number import ANSWER_MARK, BOXED, extract_marked_part, has_mark
 from tunesmith.evaluation.scorers.number_parsing import extract_unit, is_amount, is_number
-from tunesmith.evaluation.scorers.regex import RegexScorer
-from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 from tunesmith.evaluation.scorers.scorer_protocol import MAX_OUTLIER_FRACTION, Scorer
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
-from tunesmith.evaluation.scorers.sql import SqlScorer
-from tunesmith.evaluation.scorers.squad import SquadScorer
+from tunesmith.plugins import Registry
 from tunesmith.records import Embedder
 
 MAX_RATINGS = 21
 """0 to 20: the longest scale on which people commonly rate."""
 MAX_UNITS = 3
 
-SCORERS: dict[str, Callable[[Sequence[str]], Scorer]] = {
-    "exact": lambda references: ExactScorer(),
-    "normalised": lambda references: NormalizedScorer(references),
-    "label": lambda references: LabelScorer(references),
-    "number": lambda references: NumberScorer(references),
-    "json": lambda references: JsonScorer(),
-    "rouge-l": lambda references: RougeLScorer(),
-    "chrf": lambda references: ChrfScorer(),
-    "bleu": lambda references: BleuScorer(),
-    "match": lambda references: MatchScorer(),
-    "squad": lambda references: SquadScorer(),
-    "regex": lambda references: RegexScorer(),
-    "sql": lambda references: SqlScorer(),
-    "code": lambda references: CodeScorer(),
-}
-"""Each is built from the train answers, which most ignore. `similarity` also needs a model, so it
-is not listed here."""
+_PACKAGE = "tunesmith.evaluation.scorers"
+SCORERS: Registry[Callable[[], Scorer]] = Registry(
+    "tunesmith.scorers",
+    "scorer",
+    {
+        "exact": f"{_PACKAGE}.exact_match:ExactScorer",
+        "normalised": f"{_PACKAGE}.normalized_match:NormalizedScorer",
+        "label": f"{_PACKAGE}.label:LabelScorer",
+        "number": f"{_PACKAGE}.number:NumberScorer",
+        "json": f"{_PACKAGE}.json_fields:JsonScorer",
+        "rouge-l": f"{_PACKAGE}.rouge_l:RougeLScorer",
+        "chrf": f"{_PACKAGE}.chrf:ChrfScorer",
+        "bleu": f"{_PACKAGE}.bleu:BleuScorer",
+        "match": f"{_PACKAGE}.match:MatchScorer",
+        "squad": f"{_PACKAGE}.squad:SquadScorer",
+        "regex": f"{_PACKAGE}.regex:RegexScorer",
+        "sql": f"{_PACKAGE}.sql:SqlScorer",
+        "code": f"{_PACKAGE}.code:CodeScorer",
+    },
+)
+"""Scorer classes; `build_scorer` makes an instance. `similarity` also needs a model, so it is not
+listed here."""
 
-SCORERS_WITH_OPTION: dict[str, Callable[[str, Sequence[str]], Scorer]] = {
-    "number": lambda tolerance, references: NumberScorer(references, _parse_tolerance(tolerance)),
-    "match": lambda words, references: MatchScorer(words),
-    "squad": lambda deciding, references: SquadScorer(deciding),
-    "regex": lambda pattern, references: RegexScorer(pattern),
-    "sql": lambda file, references: SqlScorer.from_file(Path(file)),
-}
-"""Scorers that accept an option as `name:option`; built from the option and the train answers."""
+
+def build_scorer(name: str, references: Sequence[str], option: str | None = None) -> Scorer:
+    """The scorer of this name for these train answers; `option` is 0.01 in `number:0.01`.
+
+    Errors: `PluginError` for an unknown name and for a plugin that does not make a scorer;
+    `RecipeError` for a bad option.
+    """
+    scorer_class: Any = SCORERS.load(name)
+    if option is not None:
+        scorer = scorer_class.from_option(option, references)
+    elif hasattr(scorer_class, "from_references"):
+        scorer = scorer_class.from_references(references)
+    else:
+        scorer = scorer_class()
+    SCORERS.check_part(name, scorer, ("name", "metric", "corpus_metrics", "score"))
+    if scorer.name != name:  # a stored evaluation finds its scorer by that name again
+        SCORERS.reject(name, f"a scorer whose name is {scorer.name!r}")
+    return cast(Scorer, scorer)
+
+
+def takes_option(name: str) -> bool:
+    """Whether `name:option` may be written."""
+    return hasattr(SCORERS.load(name), "from_option")
 
 
 def choose_scorer(
@@ -88,7 +100,7 @@ def choose_scorer(
     else:
         chosen, reason = _detect_scorer(finals)
         # Built from final answers only, as it will only see those.
-        scorer = SCORERS[chosen](finals)
+        scorer = build_scorer(chosen, finals)
     return scorer, f"{reason} {reasoning}".rstrip()
 
 
@@ -107,16 +119,16 @@ def _build_named_scorer(
     if name == "similarity" and embedder is not None:
         scorer = SimilarityScorer(embedder())
         return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."
-    if has_option and kind in SCORERS_WITH_OPTION:
-        return SCORERS_WITH_OPTION[kind](option, references), reason
-    if name in SCORERS:
-        return SCORERS[name](references), reason
+    if has_option and kind in SCORERS and takes_option(kind):
+        return build_scorer(kind, references, option), reason
+    if not has_option and name in SCORERS:
+        return build_scorer(name, references), reason
     raise _make_unknown_error(name)
 
 
 def _make_unknown_error(name: str) -> RecipeError:
     known = ["auto", *SCORERS, "similarity"]
-    options = [f"{kind}:..." for kind in SCORERS_WITH_OPTION]
+    options = [f"{kind}:..." for kind in SCORERS if takes_option(kind)]
     near = get_close_matches(name.partition(":")[0], known, n=1, cutoff=0.4)
     do = f"write {near[0]!r}" if near and near[0] != name else "take one of these"
     if name == "similarity":
@@ -128,20 +140,6 @@ def _make_unknown_error(name: str) -> RecipeError:
         found=f"known are {', '.join([*known, *options])}, file.py:function",
         do=do,
     )
-
-
-def _parse_tolerance(text: str) -> float:
-    """The relative tolerance, such as 0.01 in `number:0.01`."""
-    try:
-        tolerance = float(text)
-    except ValueError:
-        tolerance = -1.0
-    if not 0 <= tolerance < 1:
-        raise RecipeError(
-            "bad-tolerance", "The tolerance of the scorer number is a share of the reference.",
-            where="evaluation.scorer", found=text, do="write a number from 0 to below 1, as in number:0.01",
-        )  # fmt: skip
-    return tolerance
 
 
 def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:

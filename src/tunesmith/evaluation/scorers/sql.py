@@ -33,6 +33,11 @@ class SqlScorer:
         self._schema, self._limits = schema, limits
 
     @classmethod
+    def from_option(cls, path: str, references: Sequence[str]) -> "SqlScorer":
+        """`sql:schema.sql`: the script that makes the database. Errors: `RecipeError`."""
+        return cls.from_file(Path(path))
+
+    @classmethod
     def from_file(cls, path: Path) -> "SqlScorer":
         """The scorer with the database of a script. Errors: `RecipeError` if it is unreadable."""
         try:

@@ -18,7 +18,7 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.scorers.match import parse_targets
@@ -36,6 +36,11 @@ class SquadScorer:
 
     name = "squad"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
+
+    @classmethod
+    def from_option(cls, deciding: str, references: Sequence[str]) -> "SquadScorer":
+        """`squad:exact`: which of the two metrics decides. Errors: `RecipeError`."""
+        return cls(deciding)
 
     def __init__(self, deciding: str = "f1") -> None:
         if deciding not in ("f1", "exact"):

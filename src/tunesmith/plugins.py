@@ -1,0 +1,115 @@
+"""How a part gets in: one registry for each seam, used by the built-in parts and by plugins alike.
+
+A built-in part is named by a string, `module:attribute`, and imported when it is first used, so
+that a registry costs nothing to import. A plugin is a Python package with an entry point in the
+registry's group:
+
+    [project.entry-points."tunesmith.scorers"]
+    word-overlap = "my_package.word_overlap:WordOverlapScorer"
+
+Entry points are read only for a name that is not built in, and where names are listed. Source of
+the idea: simonw/llm, `llm/hookspecs.py`; of the mechanism: packaging.python.org, "Entry points
+specification".
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from tunesmith.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Part = TypeVar("Part")
+_GUIDE = "see docs/guide/plugins.md"
+
+
+class Registry(Generic[Part]):
+    """The parts of one seam, by name.
+
+    `group` is the entry points' group and `kind` what messages call such a part. A built-in is an
+    import string, or the part itself where that imports nothing. A part is an instance of
+    `part_type`; by default it can be called.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        kind: str,
+        builtins: Mapping[str, "str | Part"],
+        part_type: type = Callable,  # type: ignore[assignment]  # an abstract class, which mypy holds for a form
+    ) -> None:
+        self.group, self.kind, self.builtins, self._part_type = group, kind, dict(builtins), part_type
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.builtins or name in self._find_entry_points()
+
+    def __iter__(self) -> Iterator[str]:
+        """Every name: the built-in ones in their order, then those of plugins."""
+        return iter((*self.builtins, *self._find_entry_points()))
+
+    def load(self, name: str) -> Part:
+        """The part of this name. Errors: `PluginError` for an unknown name and for a plugin that
+        cannot be used."""
+        if name in self.builtins:
+            builtin: Any = self.builtins[name]
+            return cast(Part, import_string(builtin) if isinstance(builtin, str) else builtin)
+        plugins = self._find_entry_points()
+        if name not in plugins:
+            raise self._make_unknown_error(name, (*self.builtins, *plugins))
+        try:
+            part: Any = plugins[name].load()
+        except Exception as error:  # a plugin's import runs code of a stranger, which may raise anything
+            found = f"{type(error).__name__}: {error}"
+            raise self._make_error("import-failed", "cannot be imported", plugins[name], found) from error
+        if not isinstance(part, self._part_type):
+            raise self._make_error("wrong-kind", f"is no {self.kind}", plugins[name], f"a {type(part).__name__}")
+        return cast(Part, part)
+
+    def check_part(self, name: str, part: object, members: tuple[str, ...]) -> None:
+        """Whether what a plugin made has these members. Errors: `PluginError`. Built-in parts have
+        tests for that."""
+        missing = [member for member in members if not hasattr(part, member)]
+        if missing and name not in self.builtins:
+            self.reject(name, f"{type(part).__name__} has no {', '.join(missing)}")
+
+    def reject(self, name: str, found: str) -> None:
+        """Errors: `PluginError`, always: what the plugin of this name gave is not what the seam
+        asks for."""
+        raise self._make_error("wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found)
+
+    def _find_entry_points(self) -> "dict[str, EntryPoint]":
+        from importlib.metadata import entry_points  # costs about 10 ms, which a built-in name need not wait for
+
+        found: dict[str, EntryPoint] = {}
+        for point in sorted(entry_points(group=self.group), key=lambda point: (point.name, point.value)):
+            taken = found.get(point.name)
+            if point.name in self.builtins or (taken and taken.value != point.value):
+                owner = _describe(taken) if taken else "tunesmith itself"
+                raise self._make_error("name-taken", f"has the name of another {self.kind}", point, owner)
+            found[point.name] = point
+        return found
+
+    def _make_error(self, slug: str, what: str, point: "EntryPoint", found: str) -> PluginError:
+        where = f"{_describe(point)} in {self.group}"
+        return PluginError(slug, f"A plugin {what}.", where=where, found=found, do=f"{_GUIDE}, or uninstall it")
+
+    def _make_unknown_error(self, name: str, known: tuple[str, ...]) -> PluginError:
+        near = get_close_matches(name, known, n=3, cutoff=0.4)
+        do = f"did you mean {' or '.join(near)}?" if near else f"take one of these, or add one: {_GUIDE}"
+        what = f"There is no {self.kind} {name!r}."
+        return PluginError("unknown-name", what, found=f"known are {', '.join(known)}", do=do)
+
+
+def import_string(text: str) -> Any:
+    """What `module:attribute` or `module:Class.method` names."""
+    module, _, attribute = text.partition(":")
+    return attrgetter(attribute)(import_module(module))
+
+
+def _describe(point: "EntryPoint") -> str:
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    return f"{point.name} = {point.value}{package}"

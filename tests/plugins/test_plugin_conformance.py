@@ -1,0 +1,34 @@
+"""The parts of the example plugin hold what their seams promise."""
+
+from typing import Any
+
+import pytest
+
+from tunesmith.data.check.run_checks import CHECKS
+from tunesmith.evaluation.scorers.scorer_registry import build_scorer
+from tunesmith.records import Example, Message
+from tunesmith.testing.check_conformance import CheckConformance
+from tunesmith.testing.scorer_conformance import ScorerConformance
+
+pytestmark = pytest.mark.usefixtures("example_plugin")
+
+
+def example(line: int, answer: str) -> Example:
+    """A question and this answer."""
+    return Example(line, (Message("user", f"question {line}"), Message("assistant", answer)))
+
+
+class TestWordOverlap(ScorerConformance):
+    def make_scorer(self) -> Any:
+        return build_scorer("word-overlap", [])
+
+
+class TestShouting(CheckConformance):
+    def get_check(self) -> Any:
+        return CHECKS.load("shouting")
+
+    def make_clean_examples(self) -> list[Example]:
+        return [example(1, "A calm answer."), example(2, "OK")]
+
+    def make_bad_examples(self) -> list[Example]:
+        return [example(3, "LOUD WORDS"), example(4, "LOUDER WORDS")]
