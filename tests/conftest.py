@@ -29,3 +29,11 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def example_plugin(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package `tunesmith_example`, as if it were installed."""
+    folder = HERE / "plugins/example"
+    monkeypatch.syspath_prepend(folder)
+    return folder

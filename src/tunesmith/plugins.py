@@ -76,6 +76,19 @@ class Registry(Generic[Part]):
         if missing and name not in self.builtins:
             self.reject(name, f"{type(part).__name__} has no {', '.join(missing)}")
 
+    def import_part(self, name: str, text: str) -> Any:
+        """What a part names by an import string. Errors: `PluginError` when a plugin's does not
+        exist."""
+        if name in self.builtins:
+            return import_string(text)
+        try:
+            return import_string(text)
+        except Exception as error:  # as in `load`
+            found = f"{text}: {type(error).__name__}: {error}"
+            raise self._make_error(
+                "import-failed", "cannot be imported", self._find_entry_points()[name], found
+            ) from error
+
     def reject(self, name: str, found: str) -> None:
         """Errors: `PluginError`, always: what the plugin of this name gave is not what the seam
         asks for."""

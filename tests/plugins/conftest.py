@@ -1,19 +1,9 @@
-"""A plugin that is installed for one test: its folder, with its entry points, is on `sys.path` and
-gone again."""
+"""A plugin of one module, installed for one test: its folder is on `sys.path` and gone again."""
 
 import sys
 from pathlib import Path
 
 import pytest
-
-EXAMPLE = Path(__file__).parent / "example"
-
-
-@pytest.fixture
-def example_plugin(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The package `tunesmith_example`, as if it were installed."""
-    monkeypatch.syspath_prepend(EXAMPLE)
-    return EXAMPLE
 
 
 @pytest.fixture

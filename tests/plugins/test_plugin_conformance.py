@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 
 from tunesmith.data.check.run_checks import CHECKS
+from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
-from tunesmith.records import Example, Message
+from tunesmith.records import AdapterRecipe, Example, Message, Recipe
+from tunesmith.testing.adapter_conformance import AdapterConformance
 from tunesmith.testing.check_conformance import CheckConformance
+from tunesmith.testing.method_conformance import MethodConformance
 from tunesmith.testing.scorer_conformance import ScorerConformance
 
 pytestmark = pytest.mark.usefixtures("example_plugin")
@@ -32,3 +36,13 @@ class TestShouting(CheckConformance):
 
     def make_bad_examples(self) -> list[Example]:
         return [example(3, "LOUD WORDS"), example(4, "LOUDER WORDS")]
+
+
+class TestHinge(MethodConformance):
+    def make_method(self) -> Any:
+        return build_method(Recipe(method="hinge"))
+
+
+class TestLoraFa(AdapterConformance):
+    def make_trainable(self, loaded: Any, recipe: AdapterRecipe) -> Any:
+        return build_trainable(loaded, recipe.model_copy(update={"kind": "lora-fa"}))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Method, Place, name_places
+from tunesmith.records.method_specs import METHODS
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,16 @@ class MethodMismatch(NamedTuple):
 
 def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch | None:
     """The examples that do not fit this method; None when all of them do."""
-    if method == "sft":
+    data = METHODS.load(method).data
+    if data == "answers":
         return _collect_mismatch(
             examples, lambda e: e.is_desirable is False, "unwanted-answers",
-            "are rated as unwanted, and sft would imitate them", "set method=kto, or take them out",
+            f"are rated as unwanted, and {method} would imitate them", "set method=kto, or take them out",
         )  # fmt: skip
-    if method == "kto":
+    if data == "ratings":
         return _collect_mismatch(
             examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
-            "have neither a rating nor a rejected answer, and kto needs one of them",
+            f"have neither a rating nor a rejected answer, and {method} needs one of them",
             'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
         )  # fmt: skip
     return _collect_mismatch(
@@ -85,9 +87,10 @@ def build_sequences(name: str, examples: Sequence[Example], method: Method) -> T
     """The training sequences of a split. Errors: `DataError` when examples do not fit the
     method."""
     check_method_fit(name, examples, method)
-    if method == "sft":
+    data = METHODS.load(method).data
+    if data == "answers":
         return TrainingSequences(list(examples))
-    if method == "kto":
+    if data == "ratings":
         # A pair has no rating and contributes to both lists, a rated answer to one.
         wanted = [_train_last_turn_only(e) for e in examples if e.is_desirable is not False]
         unwanted = [split_answers(e)[-1] for e in map(_train_last_turn_only, examples) if e.is_desirable is not True]

@@ -28,6 +28,7 @@ Passes. DPO, SimPO and KTO were published with one or two passes over tens of th
 from math import ceil, inf
 
 from tunesmith.records import AdapterRecipe, AppliedDefault, Method, Recipe
+from tunesmith.records.method_specs import METHODS
 
 DEFAULT_LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
 """(parameters below this, rate)."""
@@ -37,15 +38,6 @@ DEFAULT_EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
 
 DEFAULT_PREFERENCE_EPOCHS = ((5_000, 2.0), (inf, 1.0))
 """The same for DPO, SimPO and KTO, which have nothing more to learn once the pairs are told apart."""
-
-METHOD_RATE_FACTORS: dict[Method, tuple[float, str]] = {
-    "sft": (1.0, ""),
-    "dpo": (1 / 60, "dpo takes a 60th of SFT's rate (Zephyr 7B: 5e-7 full, 5e-6 QLoRA)"),
-    "simpo": (1 / 60, "simpo takes a 60th of SFT's rate (its authors: 3e-7 to 1e-6 full at 7 and 8B)"),
-    "kto": (1 / 60, "kto takes a 60th of SFT's rate, as dpo does (TRL's script: 5e-7 full)"),
-    "orpo": (1 / 6, "orpo takes a sixth of SFT's rate (Zephyr 141B: 5e-6 full)"),
-}
-"""(share of SFT's learning rate, why)."""
 
 MAX_TOKENS_UNLIMITED = 1 << 20
 
@@ -57,7 +49,7 @@ _RATE_SOURCE = (
 
 def get_default_epochs(train_examples: int, method: Method) -> float:
     """How many passes over so many train examples a recipe that names no length gets."""
-    rows = DEFAULT_EPOCHS if method in ("sft", "orpo") else DEFAULT_PREFERENCE_EPOCHS
+    rows = DEFAULT_EPOCHS if METHODS.load(method).imitates else DEFAULT_PREFERENCE_EPOCHS
     return next(epochs for below, epochs in rows if train_examples < below)
 
 
@@ -108,7 +100,8 @@ def complete_recipe(
 
 
 def _choose_learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Method) -> tuple[float, str]:
-    share, why_method = METHOD_RATE_FACTORS[method]
+    spec = METHODS.load(method)
+    share, why_method = spec.rate_factor, spec.rate_source
     rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _RATE_SOURCE
     if parameters is not None:
         rate = next(rate for below, rate in DEFAULT_LEARNING_RATES if parameters < below)
@@ -125,7 +118,7 @@ def _choose_learning_rate(parameters: int | None, adapter: AdapterRecipe, method
 
 def _choose_epochs(train_examples: int, method: Method) -> tuple[float, str]:
     rule = "3 passes below 2,000, 2 below 10,000, else 1"
-    if method not in ("sft", "orpo"):
+    if not METHODS.load(method).imitates:
         rule = f"{method}: 2 passes below 5,000, else 1"
     return get_default_epochs(train_examples, method), (
         f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out data is kept, so a pass "

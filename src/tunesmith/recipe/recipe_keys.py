@@ -3,18 +3,28 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from tunesmith.recipe.key_aliases import find_own_key
 from tunesmith.records import Recipe
 from tunesmith.records.recipe import LIST_AS_TUPLE
+from tunesmith.records.registered_name import RegisteredName
+
+
+def _get_kind(field: FieldInfo) -> Any:
+    """The type of a field; of a name in a registry the built-in names, which are the same everywhere."""
+    for limit in field.metadata:
+        if isinstance(limit, RegisteredName):
+            return Literal[*limit.registry.builtins]
+    return field.annotation
 
 
 def _walk_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, field in record.model_fields.items():
-        kind = field.annotation
+        kind = _get_kind(field)
         yield f"{prefix}{name}", kind
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _walk_fields(kind, f"{prefix}{name}.")
@@ -48,9 +58,9 @@ def _describe_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str
         limits = [
             f"{_LIMIT_PHRASES[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower())}"
             for limit in field.metadata
-            if limit is not None and limit is not LIST_AS_TUPLE
+            if limit is not None and limit is not LIST_AS_TUPLE and not isinstance(limit, RegisteredName)
         ]
-        kind = str(field.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        kind = str(_get_kind(field)).replace("typing.", "").replace("<class '", "").replace("'>", "")
         kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
         keys.append(RecipeKey(f"{prefix}{name}", "" if default is None else str(default), ", ".join((kind, *limits))))
     yield prefix.rstrip(".") or TOP_LEVEL_GROUP, (" ".join((record.__doc__ or "").split()), keys)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from tunesmith.errors import RecipeError
 from tunesmith.records import AdapterRecipe, Recipe
 from tunesmith.records.contender_kinds import list_contender_kinds
+from tunesmith.records.method_specs import METHODS
 
 Rule = Callable[[Recipe], Iterator[str]]
 _REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
@@ -58,15 +59,16 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
 
 def _check_method_options(recipe: Recipe) -> Iterator[str]:
     """A method's options beside another method would be ignored."""
-    for name in ("dpo", "orpo", "simpo", "kto"):
+    used = METHODS.load(recipe.method).sections
+    for name in (section for spec in METHODS.builtins for section in METHODS.load(spec).sections):
         options = getattr(recipe, name)
         for key, field in type(options).model_fields.items():
-            if name != recipe.method and getattr(options, key) != field.default:
+            if name not in used and getattr(options, key) != field.default:
                 yield f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method}; remove it"
 
 
 def _check_preference_training(recipe: Recipe) -> Iterator[str]:
-    if recipe.method != "sft" and recipe.data.train_on == "everything":
+    if METHODS.load(recipe.method).data != "answers" and recipe.data.train_on == "everything":
         yield (
             f"data.train_on=everything trains prompts, but method={recipe.method} compares answers to one prompt; "
             "leave train_on out"

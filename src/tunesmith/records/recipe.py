@@ -10,16 +10,19 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
+from tunesmith.records.adapter_kinds import ADAPTERS
 from tunesmith.records.decision import Requirements
+from tunesmith.records.method_specs import METHODS
 from tunesmith.records.record import Record
+from tunesmith.records.registered_name import RegisteredName
 from tunesmith.records.usage_context import UsageContext
 
 LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """Accepts a YAML list for a tuple field; pydantic's strict mode would reject it."""
 
 ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
-Method = Literal["sft", "dpo", "orpo", "simpo", "kto"]
-AdapterKind = Literal["lora", "rslora", "dora", "qlora", "full"]
+Method = Annotated[str, RegisteredName(METHODS)]
+AdapterKind = Annotated[str, RegisteredName(ADAPTERS)]
 
 
 class DataRecipe(Record):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tunesmith.data.check.context import CheckContext
 from tunesmith.data.training_sequences import find_mismatch
 from tunesmith.records import Problem
+from tunesmith.records.method_specs import METHODS
 
 
 def check_method(context: CheckContext) -> Iterator[Problem]:
@@ -13,7 +14,7 @@ def check_method(context: CheckContext) -> Iterator[Problem]:
         return
     if misfit := find_mismatch(context.examples, context.method):
         yield from context.report_problems(misfit.slug, "error", misfit.positions, misfit.description, misfit.hint)
-    elif context.method == "kto":
+    elif METHODS.load(context.method).data == "ratings":
         yield from _check_ratings(context)
 
 

@@ -36,6 +36,7 @@ from tunesmith.data.read.text_values import as_text
 from tunesmith.data.read.tool_calls import parse_if_json, read_tools
 from tunesmith.data.read.type_errors import build_type_error
 from tunesmith.records import DataFormat, Example, Message, Method, Origin, Role
+from tunesmith.records.method_specs import METHODS, TrainingData
 
 Values = Mapping[str, Any]
 NO_INPUT_MARKER = "<noinput>"
@@ -235,12 +236,10 @@ COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in FORMAT_RULE
 
 
 _PAIR_FORMATS: tuple[DataFormat, ...] = ("preference", "preference-pair")
-_METHOD_FORMATS: dict[Method, tuple[DataFormat, ...]] = {
-    "sft": tuple(rule.format for rule in FORMAT_RULES if rule.format not in _PAIR_FORMATS),
-    "dpo": _PAIR_FORMATS,
-    "orpo": _PAIR_FORMATS,
-    "simpo": _PAIR_FORMATS,
-    "kto": ("rated", *_PAIR_FORMATS),
+_TRAINING_DATA_FORMATS: dict[TrainingData, tuple[DataFormat, ...]] = {
+    "answers": tuple(rule.format for rule in FORMAT_RULES if rule.format not in _PAIR_FORMATS),
+    "pairs": _PAIR_FORMATS,
+    "ratings": ("rated", *_PAIR_FORMATS),
 }
 """The formats that a method learns from, tried first where a row fits several."""
 
@@ -255,7 +254,8 @@ def detect_format(
     """
     wanted = set(mapped)
     asked = [rule for rule in FORMAT_RULES if wanted.issubset(rule.columns)]
-    preferred = [rule for rule in asked if method and rule.format in _METHOD_FORMATS[method]]
+    learned_from = _TRAINING_DATA_FORMATS[METHODS.load(method).data] if method else ()
+    preferred = [rule for rule in asked if rule.format in learned_from]
     # A method is only a preference: data in another format is still read and reported by a check.
     return _find_majority(preferred, rows) or _find_majority(asked, rows)
 

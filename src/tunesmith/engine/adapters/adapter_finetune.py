@@ -8,10 +8,13 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tunesmith.atomic_io import read_regular_file, write_atomically
-from tunesmith.engine.adapters.lora import disable_adapter
+from tunesmith.engine.adapters.dora import DoraLinear
+from tunesmith.engine.adapters.lora import attach_lora, disable_adapter
 from tunesmith.engine.adapters.peft_format import read_adapter, read_base_model, write_adapter
+from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import ModelError
 from tunesmith.model_folder.model_files import ADAPTER_OVERRIDE_FILES, list_settings_files
+from tunesmith.records import AdapterRecipe
 
 
 class AdapterFinetune:
@@ -85,3 +88,21 @@ class ContinuedAdapterFinetune(AdapterFinetune):
         """Load the folder's adapter. Errors: `ModelError` when it does not fit."""
         self.is_base = False
         super().read(folder)
+
+
+def build_lora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
+    """A fresh LoRA on the model. Errors: `ModelError`."""
+    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout)
+    return AdapterFinetune(loaded.model)
+
+
+def build_rslora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
+    """LoRA whose update is scaled by alpha / sqrt(rank). Errors: `ModelError`."""
+    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, rank_stabilized=True)
+    return AdapterFinetune(loaded.model)
+
+
+def build_dora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
+    """Directions and lengths. Errors: `ModelError`."""
+    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, kind=DoraLinear)
+    return AdapterFinetune(loaded.model)

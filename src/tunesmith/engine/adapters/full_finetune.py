@@ -20,7 +20,9 @@ from transformers import PreTrainedModel
 
 from tunesmith.engine.adapters.full_model_io import read_model, write_model
 from tunesmith.engine.adapters.lora import check_no_adapter, get_adapter_dtype
+from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import ModelError
+from tunesmith.records import AdapterRecipe
 
 
 class FullFinetune:
@@ -85,3 +87,8 @@ class FullFinetune:
             for weight, master in self.pairs.values():
                 if master is not weight:
                     master.copy_(weight)
+
+
+def build_full(loaded: LoadedModel, recipe: AdapterRecipe) -> FullFinetune:
+    """Every weight of the model. Errors: `ModelError`."""
+    return FullFinetune(loaded.model)

@@ -14,8 +14,8 @@ from torch import nn
 
 
 class TrainableModel(Protocol):
-    """One kind of adapter on one model. A new kind needs a module in this folder, and a case in
-    `adapter_registry.py`.
+    """One kind of adapter on one model. A new kind needs a module in this folder, and a row in
+    `records/adapter_kinds.py`.
     """
 
     def get_weights(self) -> dict[str, nn.Parameter]:

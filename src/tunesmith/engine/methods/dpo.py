@@ -19,6 +19,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.records import Recipe
+
+
+def build_dpo(recipe: Recipe) -> "Dpo":
+    """The loss that the recipe names, with its beta."""
+    return Ipo(recipe.dpo.beta) if recipe.dpo.loss == "ipo" else Dpo(recipe.dpo.beta)
 
 
 class Dpo:

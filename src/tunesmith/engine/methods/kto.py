@@ -13,12 +13,14 @@ it is computed only once too.
 Source: Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8.
 """
 
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
-from tunesmith.records import TokenArrays
+from tunesmith.records import Recipe, TokenArrays
 
 
 class Kto:
@@ -29,6 +31,11 @@ class Kto:
     sequences_per_example = 1
     uses_reference = True
     estimates_kl = True
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """With the options of a recipe."""
+        return cls(recipe.kto.beta, recipe.kto.desirable_weight or 1.0, recipe.kto.undesirable_weight or 1.0)
 
     def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:
         self.beta, self.desirable_weight, self.undesirable_weight = beta, wanted_weight, unwanted_weight

@@ -10,12 +10,15 @@ Source: Hong et al. 2024, arXiv:2403.07691, equations 6 and 7 (beta is its lambd
 cross-entropy covers prompt and answer; ours covers the answer only, as in the paper and in SFT.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tunesmith.engine.methods.simpo import Simpo
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.records import Recipe
 
 LOG_HALF = -0.6931471805599453
 
@@ -27,6 +30,11 @@ class Orpo:
     uses_reference = False
     estimates_kl = False
     is_preferred_E = Simpo.is_preferred_E
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """With the options of a recipe."""
+        return cls(recipe.orpo.beta)
 
     def __init__(self, beta: float) -> None:
         self.beta = beta

@@ -4,9 +4,12 @@ optimizer step.
     loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
 """
 
+from typing import Self
+
 from torch import Tensor
 
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
+from tunesmith.records import Recipe
 
 
 class Sft:
@@ -15,6 +18,11 @@ class Sft:
     sequences_per_example = 1
     uses_reference = False
     estimates_kl = False
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """It has no options."""
+        return cls()
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Loss in nats per trained token of the step. Shapes: () from S."""

@@ -7,10 +7,13 @@ The mean is over the tokens of each answer, so that a long answer is not preferr
 Source: Meng et al. 2024, arXiv:2405.14734, equation 6 (margin is its gamma).
 """
 
+from typing import Self
+
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.records import Recipe
 
 
 class Simpo:
@@ -19,6 +22,11 @@ class Simpo:
     sequences_per_example = 2
     uses_reference = False
     estimates_kl = False
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """With the options of a recipe."""
+        return cls(recipe.simpo.beta, recipe.simpo.margin)
 
     def __init__(self, beta: float, margin: float) -> None:
         self.beta, self.margin = beta, margin

@@ -60,8 +60,8 @@ class StepTotals:
 
 
 class TrainingMethod(Protocol):
-    """A loss. A new one needs a module in this folder, a case in `method_registry.py`, and a parity
-    test.
+    """A loss. A new one needs a module in this folder, a row in `records/method_specs.py`, and a
+    parity test.
 
     `sequences_per_example`: 2 for pairs, else 1. `uses_reference`: needs reference
     log-probabilities. `estimates_kl`: needs mismatched answers.

@@ -1,0 +1,71 @@
+"""What everything but the engine must know of a training method: its data, its learning rate, its
+options. The loss itself is a class in `engine/methods/`, imported when a training begins.
+
+A plugin names a `MethodSpec` of its own in the group `tunesmith.methods`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunesmith.plugins import Registry
+
+TrainingData = Literal["answers", "pairs", "ratings"]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """A method as the data, the recipe and the defaults see it.
+
+    `build` is `module:callable`; it is called with the recipe and gives a `TrainingMethod`.
+    `data`: it learns from answers, from pairs of a chosen and a rejected answer, or from answers
+    rated one by one. `rate_factor` is its share of SFT's learning rate and `rate_source` why, as a
+    clause. `imitates` answers, as SFT does, if perhaps beside something else: then it takes SFT's
+    number of passes. `sections` of the recipe hold its options.
+    """
+
+    build: str
+    data: TrainingData
+    rate_factor: float = 1.0
+    rate_source: str = ""
+    imitates: bool = False
+    sections: tuple[str, ...] = ()
+
+
+_PACKAGE = "tunesmith.engine.methods"
+METHODS: Registry[MethodSpec] = Registry(
+    "tunesmith.methods",
+    "training method",
+    {
+        "sft": MethodSpec(f"{_PACKAGE}.sft:Sft.from_recipe", "answers", imitates=True),
+        "dpo": MethodSpec(
+            f"{_PACKAGE}.dpo:build_dpo",
+            "pairs",
+            1 / 60,
+            "dpo takes a 60th of SFT's rate (Zephyr 7B: 5e-7 full, 5e-6 QLoRA)",
+            sections=("dpo",),
+        ),
+        "orpo": MethodSpec(
+            f"{_PACKAGE}.orpo:Orpo.from_recipe",
+            "pairs",
+            1 / 6,
+            "orpo takes a sixth of SFT's rate (Zephyr 141B: 5e-6 full)",
+            imitates=True,
+            sections=("orpo",),
+        ),
+        "simpo": MethodSpec(
+            f"{_PACKAGE}.simpo:Simpo.from_recipe",
+            "pairs",
+            1 / 60,
+            "simpo takes a 60th of SFT's rate (its authors: 3e-7 to 1e-6 full at 7 and 8B)",
+            sections=("simpo",),
+        ),
+        "kto": MethodSpec(
+            f"{_PACKAGE}.kto:Kto.from_recipe",
+            "ratings",
+            1 / 60,
+            "kto takes a 60th of SFT's rate, as dpo does (TRL's script: 5e-7 full)",
+            sections=("kto",),
+        ),
+    },
+    MethodSpec,
+)

@@ -1,0 +1,27 @@
+"""A field whose value is a name in a registry, as a closed set of words that plugins can widen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from tunesmith.plugins import Registry
+
+
+@dataclass(frozen=True)
+class RegisteredName:
+    """`Annotated[str, RegisteredName(METHODS)]`. What is wrong with a value is told as of a
+    `Literal`."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._check, core_schema.str_schema())
+
+    def _check(self, value: Any) -> Any:
+        # Asked first of the built-in names: entry points are read only for another one.
+        if isinstance(value, str) and value in self.registry:
+            return value
+        *names, last = map(repr, self.registry)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}"})

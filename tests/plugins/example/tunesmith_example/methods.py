@@ -1,0 +1,11 @@
+"""What tunesmith must know of the hinge loss before a training begins. It imports no torch."""
+
+from tunesmith.records.method_specs import MethodSpec
+
+HINGE = MethodSpec(
+    build="tunesmith_example.hinge:Hinge",  # called with the recipe
+    data="pairs",
+    rate_factor=1 / 60,
+    rate_source="hinge takes DPO's share of SFT's rate, which it bounds where a pair is told apart",
+    sections=("dpo",),  # its beta is `dpo.beta`
+)
