@@ -98,10 +98,10 @@ def test_preference_methods_take_fewer_passes(method: str, examples: int, epochs
     ("rated", "weights"), [((30, 30), (1, 1)), ((90, 30), (1, 3)), ((10, 25), (2.5, 1)), ((9, 0), (1, 1))]
 )
 def test_kto_weighs_both_kinds_the_same(rated: tuple[int, int], weights: tuple[float, float]) -> None:
-    recipe, used = completed(load_recipe(None, ["method=kto"]), rated=rated)  # type: ignore[arg-type]
+    recipe, used = completed(load_recipe(None, ["method=kto"]), rating_counts=rated)  # type: ignore[arg-type]
     assert (recipe.kto.desirable_weight, recipe.kto.undesirable_weight) == weights
     assert f"{rated[0]} wanted and {rated[1]} unwanted" in used["kto.desirable_weight"].source
-    given, _ = completed(load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rated=rated)  # type: ignore[arg-type]
+    given, _ = completed(load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rating_counts=rated)  # type: ignore[arg-type]
     assert (given.kto.desirable_weight, given.kto.undesirable_weight) == (2, None)
 
 
