@@ -225,8 +225,8 @@ class _RequestRound:
         try:
             response = wire.post(payload, line)
         finally:
-            self.connections.idle.append(line)
             # Also after a failure: an abandoned connection opens a new thread when it is next used.
+            self.connections.idle.append(line)
         asked = sum(len(" ".join(message.content.split())) for message in prompt)
         self._note_other_model(find_other_model(response, completer.recipe.model))
         completion = parse_completion(

@@ -81,9 +81,9 @@ def parse_completion(
         return Completion("", tokens_in, tokens_out, 0.0, finished=False, error=redact(why_none))
     bare = extract_label(text.strip(), output_constraint)
     told = redact(bare)
-    # The note compares with the stored form, in which `Completion` replaces such characters.
     if told != bare:
         note(KEY_REMOVED_NOTE)
+    # The note compares with the stored form, in which `Completion` replaces such characters.
     if told != replace_unstorable(told):
         note(REPLACED_NOTE)
     return Completion(told, tokens_in, tokens_out, 0.0, finished=reason not in UNFINISHED_REASONS)
