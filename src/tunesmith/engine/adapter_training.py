@@ -30,8 +30,7 @@ def train_adapter(
     on_progress: StageProgressCallback = lambda what, done, of: None,
     checkpointing: CheckpointConfig | None = None,
 ) -> TrainingResult:
-    """Train a new adapter by the recipe; leave the best weights in `adapter_folder` and in the
-    model.
+    """Train by the recipe; leave the best weights in `adapter_folder` and in the model.
 
     `recipe` must be complete: a learning rate, and either epochs or minutes (which include
     validation). `stop` is called after each step; it and Ctrl-C end the training as "interrupted"

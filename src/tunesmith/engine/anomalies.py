@@ -25,9 +25,7 @@ def should_skip_step(error: TrainingError, policy: Literal["stop", "skip"], prog
 
 
 def describe_loss_spike(loss: float, progress: TrainingProgress) -> str | None:
-    """A warning if the loss of an applied step is a spike, else None; updates the running mean
-    (weight 0.1).
-    """
+    """A warning if the loss of an applied step is a spike, else None; updates the running mean."""
     progress.bad_in_a_row = 0
     usual = loss if progress.usual_loss is None else progress.usual_loss
     progress.usual_loss = 0.9 * usual + 0.1 * loss

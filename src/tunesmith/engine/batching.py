@@ -101,9 +101,7 @@ def _pack_pieces(
 
 
 def _count_added_forest_tokens(arrays: TokenArrays, piece: list[int], e: int) -> int:
-    """Tokens that an example adds to a forest whose last example is its neighbor in sorted
-    order.
-    """
+    """Tokens that an example adds to a forest that ends with its neighbor in sorted order."""
     tokens = [select_needed_tokens(arrays, s) for s in arrays.get_sequence_range(e)]
     # Approximate for more than two answers: what they share beyond the first one is counted twice.
     alone = sum(map(len, tokens)) - sum(count_common_prefix(tokens[0], other) for other in tokens[1:])
@@ -113,16 +111,14 @@ def _count_added_forest_tokens(arrays: TokenArrays, piece: list[int], e: int) ->
 
 
 def _count_added_padded_tokens(arrays: TokenArrays, piece: list[int], e: int) -> int:
-    """Padded tokens of an example's rows; the micro-batch is as wide as its first example, the
-    longest.
+    """Padded tokens of an example's rows; a micro-batch is as wide as its first, longest
+    example.
     """
     return arrays.sequences_per_example * _count_longest_tokens(arrays, piece[0] if piece else e)
 
 
 def count_computed_tokens(arrays: TokenArrays, piece: Sequence[int], *, as_forest: bool) -> int:
-    """Tokens that the model computes for a micro-batch, those of its forest or of its padded
-    rows.
-    """
+    """Tokens that the model computes for a micro-batch: of its forest, or of its padded rows."""
     added = _count_added_forest_tokens if as_forest else _count_added_padded_tokens
     return sum(added(arrays, list(piece[:k]), e) for k, e in enumerate(piece))
 
@@ -144,9 +140,7 @@ def _count_longest_tokens(arrays: TokenArrays, e: int) -> int:
 
 
 def select_needed_tokens(arrays: TokenArrays, s: int) -> np.ndarray:
-    """The tokens of a sequence up to the one that predicts its last trained token; at least one
-    token.
-    """
+    """A sequence's tokens up to the one that predicts its last trained token; at least one."""
     tokens_T, weights_T = arrays.get_sequence(s)
     trained = np.flatnonzero(weights_T[1:])
     return tokens_T[: trained[-1] + 1 if len(trained) else 1]

@@ -29,9 +29,7 @@ class BestCheckpoint:
     sha256: str | None = None
 
     def consider(self, step: int, loss: float, score: float | None) -> bool:
-        """Record this step if it is the best so far; if it returns True, the caller must call
-        `write`.
-        """
+        """Record this step if it is the best so far; if True, the caller must call `write`."""
         is_best = self.loss is None or (score or 0.0, -loss) > (self.score or 0.0, -self.loss)
         if is_best:
             self.step, self.loss, self.score, self.sha256 = step, loss, score, None

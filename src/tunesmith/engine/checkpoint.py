@@ -50,9 +50,7 @@ TensorGroups = Mapping[str, Mapping[str, Tensor]]
 
 
 class LoadedCheckpoint(NamedTuple):
-    """One verified checkpoint. `skipped_damaged`: for each newer one, which file is damaged and
-    how.
-    """
+    """One verified checkpoint. `skipped_damaged`: what is damaged in each newer one."""
 
     step: int
     state: dict[str, Any]
@@ -155,8 +153,7 @@ class Checkpoints:
             self.folder.rmdir()
 
     def check_disk_space(self, bytes_of_one: int) -> None:
-        """Check before the first step that the disk has space for `MAX_CHECKPOINTS` checkpoints and
-        one being written.
+        """Check before the first step that `MAX_CHECKPOINTS` + 1 checkpoints fit on the disk.
 
         Errors: `DiskFull`.
         """
@@ -172,9 +169,7 @@ class Checkpoints:
         return [(step, path) for step, path in self._list_named_paths() if is_real_folder(path)]
 
     def _list_non_folders(self) -> list[Path]:
-        """Paths with a checkpoint's name that are not folders (links, files): never followed, read
-        or removed.
-        """
+        """Paths with a checkpoint's name that are not folders: never followed, read or removed."""
         return [path for _, path in self._list_named_paths() if not is_real_folder(path)]
 
     def _list_named_paths(self) -> list[tuple[int, Path]]:
@@ -226,8 +221,8 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> str:
-    """Write a safetensors file tensor by tensor, without a copy of all of them in memory; return
-    its SHA-256.
+    """Write a safetensors file tensor by tensor, without a full copy in memory; return its
+    SHA-256.
     """
     # Widest dtype first: every tensor then starts at a multiple of its element size, as readers
     # expect.
@@ -307,9 +302,7 @@ def _read_tensors(path: Path, expected: _FileEntry) -> dict[str, Tensor]:
 
 
 def _remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint, hidden by a rename first: what is visible is complete even if the
-    deletion is interrupted.
-    """
+    """Remove a checkpoint, hidden by a rename first: visible ones are complete at any time."""
     hidden = make_temporary_path(folder.with_name(f"dropped-{folder.name}"))
     failpoints.hit("checkpoint.drop")
     folder.rename(hidden)

@@ -1,5 +1,4 @@
-"""Save a training run as named tensors and plain numbers, and restore it bit by bit
-(docs/decisions/051).
+"""Save a training run as tensors and plain numbers; restore it bit by bit (docs/decisions/051).
 
 Saved is everything that the next step depends on: the trained weights, the optimizer's moments, the
 random state (dropout), the progress, the memory plan (another micro-batch size rounds differently)
@@ -41,9 +40,7 @@ class CheckpointConfig:
 
 
 def build_numerics_key(loaded: LoadedModel) -> dict[str, str]:
-    """The facts about this process that determine how sums are rounded; a resumed run compares
-    them.
-    """
+    """What determines rounding in this process; a resumed run compares it."""
     return {
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
@@ -54,9 +51,7 @@ def build_numerics_key(loaded: LoadedModel) -> dict[str, str]:
 
 
 class Checkpointer:
-    """Saves a training at intervals of `minutes`, and restores it. Without a config it does
-    nothing.
-    """
+    """Saves a training every `minutes` and restores it; does nothing without a config."""
 
     def __init__(self, config: CheckpointConfig | None, minutes: float) -> None:
         self.config, self.minutes = config, minutes
@@ -64,8 +59,7 @@ class Checkpointer:
         self.saved_progress: tuple[int, int] | None = None
 
     def restore_or_start(self, training: "Trainer") -> bool:
-        """Before the first step: check the disk space and restore the given checkpoint; True if
-        there was one.
+        """Check the disk space and restore the given checkpoint; True if there was one.
 
         Errors: `DiskFull`; `RunError` when the checkpoint belongs to another training.
         """
@@ -93,8 +87,9 @@ class Checkpointer:
             self.save(training)
 
     def save(self, training: "Trainer") -> None:
-        """Save now, unless nothing has changed since the last save. Errors: as
-        `Checkpoints.save`.
+        """Save now, unless nothing has changed since the last save.
+
+        Errors: as `Checkpoints.save`.
         """
         if self.config is None or self.saved_progress == (training.progress.step, training.progress.looks):
             return
@@ -118,9 +113,7 @@ class Checkpointer:
 def collect_tensors(
     weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, device: torch.device
 ) -> TensorGroups:
-    """The tensors of a checkpoint by file: weights, optimizer (keys `moment/weight name`),
-    random.
-    """
+    """A checkpoint's tensors by file: weights, optimizer (`moment/weight name`), random."""
     moments = {
         f"{kind}/{name}": value
         for name, weight in weights.items()
@@ -135,8 +128,9 @@ def collect_tensors(
 def restore_tensors(
     saved: LoadedCheckpoint, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, device: torch.device
 ) -> None:
-    """Copy the saved tensors back. Errors: `RunError` when one is missing or has another shape or
-    dtype.
+    """Copy the saved tensors back.
+
+    Errors: `RunError` when one is missing or has another shape or dtype.
     """
     _check_tensors(saved, weights)
     with torch.no_grad():

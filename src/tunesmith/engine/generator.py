@@ -1,5 +1,4 @@
-"""Text generation for many prompts at once; greedy answers equal those of `transformers.generate`
-one by one (float32).
+"""Text generation for many prompts at once; greedy float32 answers equal `transformers.generate`.
 
 A prefix that prompts share (system prompt, few-shot examples) is computed once and never copied:
 see `generation/shared_prefixes.py` for which prefixes, `generation/decoding_batch.py` for how
@@ -31,8 +30,7 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """The new tokens without the stop token. `is_complete` is False when they were cut at the
-    limit.
+    """The new tokens without the stop token. `is_complete`: not cut at the limit.
 
     `seconds`: this answer's part of the wall time, that of each pass divided equally among its
     sequences. `log_probabilities`, if requested: of each token in nats, and of the stop token at
@@ -46,8 +44,7 @@ class GeneratedAnswer:
 
 
 class Generator:
-    """Generates from token prompts with a loaded model in its current state, with its adapter on or
-    off.
+    """Generates from token prompts with a loaded model as it is, with its adapter on or off.
 
     `batch_size`: the maximum number of sequences at once; fewer if the memory for keys and values
     does not suffice.
@@ -70,8 +67,7 @@ class Generator:
         constraints: Sequence[Constraint | None] | None = None,
         with_log_probabilities: bool = False,
     ) -> list[GeneratedAnswer]:
-        """One answer per prompt, in the order of the prompts, each of at most `max_new_tokens`
-        tokens.
+        """One answer per prompt, in order, each of at most `max_new_tokens` tokens.
 
         `sampling` and `constraints` may differ between prompts. An answer depends on its own seed
         only, not on the batch. `progress`: called with (done, total). Errors: `UsageError` when a
@@ -104,7 +100,7 @@ class Generator:
         seed: int = 0,
         constraint: Constraint | None = None,
     ) -> Iterator[int]:
-        """The tokens of one answer as they are generated, without the stop token; greedy at
+        """Yield one answer's tokens as they are generated, without the stop token; greedy at
         temperature 0.
         """
         row, told = SequenceState(0, Sampling(temperature, top_p, seed), constraint), 0
@@ -115,8 +111,7 @@ class Generator:
     def score_labels(
         self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]], progress: ProgressCallback | None = None
     ) -> Tensor:
-        """Log-probability in nats of every label as the continuation of every prompt: (prompts,
-        labels), float32.
+        """Log-probability in nats of every label after every prompt: (prompts, labels), float32.
 
         It is the sum over the label's tokens. Divide by their number for a mean that does not favor
         short labels; end the labels with the stop token to score complete answers instead of
@@ -168,8 +163,8 @@ class Generator:
     def _get_prefix_model(
         self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]]
     ) -> tuple[PrefixModel | None, int]:
-        """The batched reader for prompts followed by a label (None: unsupported), and the limit on
-        cached tokens.
+        """The batched reader for prompts with a label (None: unsupported), and the cache limit
+        (tokens).
         """
         longest = max(map(len, prompts), default=0) + max(map(len, labels), default=0)
         return get_prefix_model(self.model, longest), count_tokens_that_fit(
@@ -179,9 +174,7 @@ class Generator:
     def _iterate_passes(
         self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
     ) -> Iterator[list[SequenceState]]:
-        """Yield the finished sequences after each pass. While this generator is suspended, the
-        model is unchanged.
-        """
+        """Yield the finished sequences after each pass; while suspended, the model is unchanged."""
         steps = self._iterate_steps(prompts, sequences, max_new_tokens, stop_ids)
         while True:
             # Entered for each pass, because inference mode would otherwise stay on in the caller's

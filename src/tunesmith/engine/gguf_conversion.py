@@ -44,9 +44,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _clear_quantization(model: Any) -> None:
-    """Remove the quantization marks: the weights are plain floats, but transformers would refuse to
-    save them.
-    """
+    """Remove the quantization marks, with which transformers refuses to save plain floats."""
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.is_quantized = False

@@ -1,5 +1,4 @@
-"""Hidden states and logits as separate steps, so that only the positions that matter reach the
-output head.
+"""Hidden states and logits as separate steps: only the needed positions reach the LM head.
 
     logits = softcap(scale * hidden W^T)      for nearly every model the scale is 1 and there is no softcap
 
@@ -28,8 +27,8 @@ def compute_hidden_states(
     mask_BT: Tensor | None = None,
     positions_BT: Tensor | None = None,
 ) -> Tensor:
-    """The decoder's last hidden states, BTD. With a cache, the tokens continue its content and are
-    appended to it.
+    """The decoder's last hidden states, BTD; with a cache, of tokens that continue and extend
+    it.
     """
     return model.base_model(
         input_ids=tokens_BT,
@@ -63,8 +62,7 @@ def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
 
 
 def check_causal(model: PreTrainedModel) -> None:
-    """Check that hidden states of a prefix, and of a text read token by token, equal those of the
-    whole text.
+    """Check that reading a prefix, or token by token, gives the hidden states of the whole text.
 
     A token must not see later ones: an encoder (BERT without `is_decoder`) would be trained on the
     tokens that it is to predict. And the model that generates token by token must be the one that
@@ -106,7 +104,7 @@ def _build_probe(model: PreTrainedModel, tokens: int) -> Tensor:
 
 
 def _is_near(one_TD: Tensor, other_TD: Tensor) -> bool:
-    """Equal within 10 % of the norm: thirty layers in bfloat16 amplify rounding to a few
+    """Equal within 10 % of the norm: in bfloat16 thirty layers amplify rounding to a few
     percent.
     """
     return bool((one_TD - other_TD).norm() <= 0.1 * other_TD.norm())

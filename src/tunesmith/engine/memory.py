@@ -1,5 +1,4 @@
-"""How much memory is free, how much is in use, how much one piece of work needs, and how to release
-it.
+"""Memory that is free, in use, or needed by one piece of work; and how to release it.
 
 The memory that a process may still use is the minimum of: what the machine has available, what each
 control group around it leaves (cgroup v1 and v2; file cache that the kernel would drop counts as
@@ -124,9 +123,7 @@ def compute_cache_budget_bytes(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is a failed allocation; on a CPU torch reports it only in the text of a
-    RuntimeError.
-    """
+    """Whether this is a failed allocation; on a CPU only a RuntimeError's text shows it."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )
@@ -134,8 +131,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def track_peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
-    """Provide a function that returns the peak bytes within this block, beyond those in use at its
-    start.
+    """Provide a function that returns the block's peak bytes beyond those at its start.
 
     On a CPU tensors are counted, not resident pages: the same work gives the same number, every
     time.

@@ -1,5 +1,4 @@
-"""The micro-batch size, chosen before step 1: as large as is useful, never larger than memory
-allows.
+"""The micro-batch size, chosen before step 1: as large as is useful and fits into memory.
 
 Micro-batches of the longest examples run forward and backward as trials, each twice as large as the
 one before, until the target size is proven or the next one would not fit. So memory does not run
@@ -53,15 +52,12 @@ SPARE_FRACTION = 0.1  # reserve for heap fragmentation and other growth
 CHECKPOINTING_COST_FACTOR = 4 / 3
 
 MemoryTrial = Callable[[TokenArrays, Sequence[int], bool], int]
-"""(arrays, examples of one micro-batch, checkpointing) -> peak bytes of its forward and
-backward.
-"""
+"""(arrays, examples of one micro-batch, checkpointing) -> peak bytes of forward and backward."""
 
 
 @dataclass(frozen=True)
 class MemoryRequest:
-    """The input of a plan: the examples, a sample of the steps, whether forests are possible, and
-    the preferred size.
+    """The input of a plan: examples, a sample of the steps, the preferred size in tokens.
 
     `max_examples`: limit on the examples of a micro-batch, None: none.
     """
@@ -200,9 +196,7 @@ class _MemoryProbe:
     budget_bytes: int
 
     def find_largest(self, *, checkpointing: bool) -> _ProbeResult:
-        """Double the size until the target is certain or the next one would not fit; halve it while
-        the first fails.
-        """
+        """Double the size until the target is certain or the next would not fit."""
         needs: list[int] = []
         first = max(FIRST_TRIAL_TOKENS, self.request.preferred_tokens // 8)
         tokens, per_token, shrinks = min(first, self.target_tokens), 0, False
@@ -260,9 +254,7 @@ class _MemoryProbe:
 
 
 def _extrapolate_bytes(needs: Sequence[int]) -> int:
-    """Predicted bytes of the next doubling: the last increase times 2 (linear growth) to 4
-    (quadratic growth).
-    """
+    """Predicted bytes of the next doubling: the last increase times 2 (linear) to 4 (quadratic)."""
     if len(needs) == 1:
         return 2 * needs[0]
     step = needs[-1] - needs[-2]

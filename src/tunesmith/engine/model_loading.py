@@ -48,8 +48,7 @@ class LoadedModel:
 def load_model(
     folder: str | Path, precision: Precision = "auto", adapter: Path | None = None, *, four_bits: bool = False
 ) -> LoadedModel:
-    """Load the weights of a folder, frozen and in evaluation mode, with an adapter attached if one
-    is given.
+    """Load a folder's weights, frozen, in evaluation mode, with an adapter if one is given.
 
     With `four_bits`, or if the adapter was trained that way, linear layers are held in 4 bits.
     Errors: `ModelError` when the folder is not a causal language model in safetensors, or the

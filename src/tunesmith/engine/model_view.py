@@ -1,5 +1,4 @@
-"""The part of a model folder that transformers gets to see: the verified weights and a rewritten
-config.json.
+"""What transformers gets to see of a model folder: verified weights and a rewritten config.json.
 
     view/config.json                  only the keys that the architecture declares
     view/model.safetensors            a link to the folder's own file (or the files of its index)
@@ -119,9 +118,7 @@ def _build_load_error(folder: Path, found: str) -> ModelError:
 
 
 def _select_declared(settings: Mapping[str, Any], kind: type[PreTrainedConfig]) -> dict[str, Any]:
-    """The keys that the configuration class declares, and plain numbers, which model code may read
-    by name.
-    """
+    """The keys that the class declares, and plain numbers, which model code may read by name."""
     name: Any = kind  # typed as if classes could not be hashed
     declared, parts = _list_config_names(name), kind.sub_configs
     found: dict[str, Any] = {}
@@ -141,9 +138,7 @@ def _is_plain_number(key: str, value: Any, kind: type[PreTrainedConfig]) -> bool
 
 
 def _get_config_class(settings: Mapping[str, Any], part: Any) -> type[PreTrainedConfig]:
-    """The class of a nested configuration; one that accepts any kind of model names its own
-    `model_type`.
-    """
+    """The class of a nested configuration, which may name its own `model_type`."""
     own = str(settings.get("model_type"))
     is_one_kind = isinstance(part, type) and issubclass(part, PreTrainedConfig) and part.model_type
     return part if is_one_kind or own not in CONFIG_MAPPING else CONFIG_MAPPING[own]
@@ -187,8 +182,7 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
 
 
 def check_sizes(view: Path) -> AttentionImplementation:
-    """Build the model of a view without memory for its weights, and compare its sizes with those of
-    the files.
+    """Build the model without memory for its weights, and compare its sizes with the files.
 
     Protects against settings that ask for huge tensors. Errors: `ModelError`; what transformers
     raises for contradictory settings.
@@ -220,9 +214,7 @@ def _read_shapes(view: Path) -> dict[str, Sequence[int]]:
 
 @contextmanager
 def convert_load_errors(folder: Path) -> Iterator[None]:
-    """Within this block every error of transformers about a folder becomes one `ModelError` that
-    names the folder.
-    """
+    """Within this block, transformers' errors become one `ModelError` that names the folder."""
     try:
         with silence_transformers():
             yield
@@ -240,9 +232,7 @@ def convert_load_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def silence_transformers() -> Iterator[None]:
-    """No progress bars or warnings of transformers within this block; its settings are restored
-    afterwards.
-    """
+    """Silence transformers' progress bars and warnings within this block."""
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

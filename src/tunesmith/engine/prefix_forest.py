@@ -1,5 +1,4 @@
-"""A micro-batch as a prefix forest: a prefix that several sequences share is stored and computed
-once.
+"""A micro-batch as a prefix forest: what several sequences share is stored and computed once.
 
 Tokens are stored in depth-first order, a token's position is its depth, and
 
@@ -54,9 +53,7 @@ class Forest:
 
 
 def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOKENS) -> Forest:
-    """The forest of these token sequences, none of which may be empty. `min_saved`: tokens that a
-    shared node must save.
-    """
+    """The forest of non-empty sequences. `min_saved`: tokens that a shared node must save."""
     order = sort_by_prefix(sequences)
     # In sorted order the common prefix of a range is the minimum over its adjacent pairs (the LCP
     # array of suffix arrays), so the tree is built without comparing all pairs.
@@ -71,7 +68,7 @@ def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOK
     while waiting:
         low, high, depth, parent, path_P = waiting.pop()
         longest = len(sequences[order[low]])
-        # A range of one sequence: the whole of it.
+        # A range of one sequence has no pairs: all of it is common.
         common = min(shared[low + 1 : high], default=longest)
         # A range of one sequence must become a node however short it is; the threshold is for
         # shared ones only.
@@ -89,8 +86,8 @@ def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOK
 
 
 def sort_by_prefix(sequences: Sequence[np.ndarray]) -> list[int]:
-    """Indices of the sequences in lexicographic order: similar prefixes adjacent, a prefix before
-    its continuations.
+    """Indices in lexicographic order: similar prefixes adjacent, a prefix before its
+    continuations.
     """
     # Big-endian bytes compare like the token ids, which makes the sort key a cheap bytes object.
     return sorted(range(len(sequences)), key=lambda s: (sequences[s].astype(">u4").tobytes(), s))
@@ -116,7 +113,7 @@ def _assemble_forest(tokens_N: np.ndarray, nodes: list[Node], places: list[np.nd
     positions_N = np.empty(len(tokens_N), np.int64)
     end_N = np.empty(len(tokens_N), np.int64)
     ends = [node.stop for node in nodes]
-    # Children come after their parents, so this visits them first.
+    # Children come after their parents, so the reversed order visits them first.
     for n in range(len(nodes) - 1, -1, -1):
         node = nodes[n]
         if node.parent >= 0:

@@ -69,8 +69,7 @@ MASTER_BYTES = 4
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds of the parts of a training, which depend on model, machine, method and adapter, not
-    on the data.
+    """Seconds of the parts of a training, independent of the data.
 
     `token_seconds`: one token forward and backward. `update_seconds`: one optimizer step.
     `validation_token_seconds`: one token read in validation or evaluation. One more token for n
@@ -147,9 +146,7 @@ def profile_slices(
 
 
 def conditions_of(recipe: Recipe) -> dict[str, str]:
-    """The facts that rates depend on in this process, besides the model's files; a key for stored
-    rates.
-    """
+    """What rates depend on besides the model's files; a key for stored rates."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "threads": str(torch.get_num_threads()),
@@ -198,8 +195,9 @@ def _profile_slices(
 
 
 def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> TrainingProfile:
-    """Measure the whole model, which gets the recipe's adapter attached. Errors:
-    `TrainingError`.
+    """Measure the whole model, which gets the recipe's adapter attached.
+
+    Errors: `TrainingError`.
     """
     weights = _count_weight_bytes(loaded)
     base_bytes = max(0, _measure_base_bytes() - (weights if loaded.device.type == "cpu" else 0))
@@ -343,9 +341,7 @@ def _rates(
 
 
 def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:
-    """The tensor that the optimizer updates: the weight, or a float32 master as in
-    `adapters/full_finetune.py`.
-    """
+    """The tensor that the optimizer updates: the weight or its float32 master."""
     if weight.grad is None or weight.grad.dtype == weight.dtype:
         return weight
     master = nn.Parameter(weight.detach().to(weight.grad.dtype))
@@ -373,9 +369,7 @@ def _prompt_tokens(validation: TokenArrays, *, as_forest: bool) -> float:
 
 
 def _measure_seconds(work: Callable[[], object]) -> float:
-    """The shortest of `MAX_REPETITIONS` runs, in seconds, after a first one that pays for one-time
-    work.
-    """
+    """The shortest of `MAX_REPETITIONS` runs in seconds, after a warm-up run."""
     seconds: list[float] = []
     for _ in range(1 + MAX_REPETITIONS):
         began = time.perf_counter()
@@ -401,9 +395,7 @@ def _count_weight_bytes(loaded: LoadedModel) -> int:
 
 
 def _count_file_bytes(folder: str | Path) -> int:
-    """Bytes of the weight files: while they are converted to another dtype, their pages are
-    resident too.
-    """
+    """Bytes of the weight files, whose pages are resident while they are converted."""
     return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 

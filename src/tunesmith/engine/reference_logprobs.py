@@ -33,9 +33,7 @@ def add_mismatched(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
 
 
 def attach_reference(training: "Trainer", stop: Callable[[], bool]) -> bool:
-    """Add the reference log-probabilities to the data, from a checkpoint or computed; False when
-    `stop` returned True.
-    """
+    """Add reference log-probabilities to the data; False when `stop` returned True."""
     splits = {"train": training.train, "validation": training.validation}
     if not training.reference:
         with training.trainable.use_base_model():
@@ -55,8 +53,7 @@ def compute_reference_logps(
     on_progress: StageProgressCallback,
     stop: Callable[[], bool],
 ) -> dict[str, Tensor] | None:
-    """Log-probabilities of all sequences by the model in its current state: float64, by the name of
-    their split.
+    """float64 log-probabilities of all sequences by the current model, by split name.
 
     None when `stop` returned True.
     """

@@ -111,9 +111,7 @@ class TrainingProgress:
         self.looks_without_gain = 0 if is_best or is_lowest else self.looks_without_gain + 1
 
     def has_exhausted_patience(self, patience: int | None) -> bool:
-        """Whether `patience` consecutive passes had neither the best score nor the lowest loss so
-        far.
-        """
+        """Whether `patience` passes in succession had no best score and no lowest loss."""
         return patience is not None and self.looks_without_gain >= patience
 
     @property

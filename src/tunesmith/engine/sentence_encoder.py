@@ -32,9 +32,7 @@ MAX_BATCH_TOKENS = 4096
 
 
 class SentenceEncoder:
-    """An encoder from a verified folder, with its tokenizer; longer texts are truncated to
-    `max_tokens` tokens.
-    """
+    """An encoder and its tokenizer; longer texts are truncated to `max_tokens` tokens."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         limit_kernel_cache()
@@ -70,8 +68,8 @@ class SentenceEncoder:
 
 
 def _batch_by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Indices of texts of similar length, longest first: if memory is insufficient, the first batch
-    fails.
+    """Indices of texts of similar length, longest first: a lack of memory shows in the first
+    batch.
     """
     batch: list[int] = []
     for i in sorted(range(len(ids)), key=lambda i: -len(ids[i])):

@@ -1,5 +1,4 @@
-"""Log-probabilities of the trained tokens in chunks: a matrix of tokens times vocabulary is never
-materialized.
+"""Log-probabilities of trained tokens in chunks, without a matrix of tokens times vocabulary.
 
     -log p_u = log sum_v exp(z_uv) - z_u,target        z_u = W h_u
 
@@ -38,9 +37,7 @@ MAX_CHUNK_VOCABULARY = {"cpu": 4096, "cuda": 32768}
 
 
 def compute_token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
-    """-log p of each target in nats: U, float32 (float64 for a float64 model), differentiable in
-    `hidden_UD`.
-    """
+    """-log p of each target in nats: U, float32 (float64 for a float64 model), differentiable."""
     head = model.get_output_embeddings()
     if has_plain_head(model) and not head.weight.requires_grad:
         losses: Tensor = _ChunkedLosses.apply(hidden_UD, targets_U, head.weight)
@@ -60,9 +57,7 @@ def has_plain_head(model: PreTrainedModel) -> bool:
 
 
 def _compute_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
-    """The generic path, for heads that are trained or do more than multiply; backward recomputes
-    its logits.
-    """
+    """The path for trained or unusual heads; backward recomputes its logits."""
     return cross_entropy(compute_logits(model, hidden_UD), targets_U, reduction="none")
 
 
@@ -131,14 +126,12 @@ class _NonTargetSums:
             self.weighted_UD.mul_(shrunk_U1).add_(e_UP @ head_PD)
 
     def compute_losses_U(self) -> Tensor:
-        """-log p = log(1 + sum of the others / the target), U; accurate also where that ratio is
-        tiny.
-        """
+        """-log p = log(1 + sum of the others / the target), U; accurate for tiny ratios too."""
         return softplus(self.sum_U1.log() + self.largest_U1 - self.target_U1, threshold=50)[:, 0]
 
     def compute_gradient_UD(self) -> Tensor:
-        """Gradient of each loss with respect to its hidden state, UD; accurate where the target is
-        nearly certain.
+        """Gradient of each loss by its hidden state, UD; accurate for nearly certain targets
+        too.
         """
         assert self.weighted_UD is not None
         away_UD = self.weighted_UD.addcmul_(self.sum_U1, self.head_TD.to(self.sum_U1.dtype), value=-1)

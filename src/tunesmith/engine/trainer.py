@@ -43,9 +43,7 @@ from tunesmith.errors import TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
 AtOnce = Callable[[], AbstractContextManager[None]]
-"""Opens a block in which a stop request interrupts at once, by `KeyboardInterrupt`, instead of
-after the step.
-"""
+"""Opens a block that a stop request interrupts at once, by `KeyboardInterrupt`."""
 
 
 class ScoreFunction(Protocol):
@@ -55,8 +53,7 @@ class ScoreFunction(Protocol):
     """
 
     def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
-        """(name of the metric, value; higher is better), or None if the pass was interrupted and
-        does not count.
+        """(name of the metric, value; higher is better); None if the pass was interrupted.
 
         Errors: `TooLong` when it takes more than `seconds`.
         """
@@ -102,7 +99,8 @@ class Trainer:
 
         Returns "finished" when the length or the patience is used up, "interrupted" when `stop`
         returned True or a validation pass was interrupted; a checkpoint is then saved, unless the
-        reference log-probabilities were not complete yet. Errors: as `TrainingStep.backward` and `Checkpointer`.
+        reference log-probabilities were not complete yet. Errors: as `TrainingStep.backward` and
+        `Checkpointer`.
         """
         goes_on = self.checkpointer.restore_or_start(self)
         with at_once():
@@ -166,9 +164,7 @@ class Trainer:
         self.on_line(self._build_metric_line("step", loss, learning_rate=rate, gradient_norm=norm, warning=warning))
 
     def _skip(self, error: TrainingError) -> None:
-        """Skip a step with a non-finite loss or gradient if the recipe allows it; no weight was
-        changed by it.
-        """
+        """Skip a step with a non-finite loss or gradient, if allowed; no weight has changed."""
         if not should_skip_step(error, self.recipe.on_bad_step, self.progress):
             raise error
         self.optimizer.zero_grad(set_to_none=True)
@@ -181,9 +177,7 @@ class Trainer:
         self.on_line(self._build_metric_line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
 
     def _fit_validation(self, score: ScoreFunction | None) -> None:
-        """With a time budget, limit the validation split to the examples that fit; the trials' time
-        counts too.
-        """
+        """With a time budget, choose how many validation examples fit; the trials count too."""
         progress, allowance = self.progress, get_validation_allowance(self.progress)
         if allowance is None:
             return
@@ -206,8 +200,7 @@ class Trainer:
             self.untold = describe_unvalidated(progress)
 
     def _validate(self, score: ScoreFunction | None, number: int, at_once: AtOnce) -> bool:
-        """Run validation pass `number`: held-out loss and, with `score`, the score of generated
-        answers.
+        """Run validation pass `number`: held-out loss and, with `score`, generated answers.
 
         Returns False when it was interrupted; then nothing of it counts. Before step 1 only the
         loss of the base model is computed, but with a time budget the base model answers too,

@@ -43,8 +43,7 @@ takes 1 to 3 % longer (docs/lab/2026-11-26-engine-again.md)."""
 
 
 class TrainingStep:
-    """Computes loss and gradient of batches within a memory plan, and shrinks the plan when memory
-    runs out.
+    """Computes a batch's loss and gradient within a memory plan, which shrinks if memory runs out.
 
     `longest`: tokens of the longest sequence, which decides whether prefix forests are possible.
     """
@@ -59,9 +58,7 @@ class TrainingStep:
 
     @property
     def no_sharing_message(self) -> str | None:
-        """The user-visible reason why shared prefixes are recomputed per example; None where
-        forests are possible.
-        """
+        """Why prefixes are not shared, for the user; None where they are."""
         why = self.no_forest_reason
         return why and f"what examples have in common at their beginning is computed for each of them, because {why}"
 
@@ -96,8 +93,7 @@ class TrainingStep:
             set_checkpointing(model, self.plan.checkpointing)
 
     def backward(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
-        """Add the gradient of the batch's loss to the trained weights; return the loss, in the unit
-        of the method.
+        """Add the gradient of the batch's loss to the trained weights; return the loss.
 
         Errors: `TrainingError` when the loss is not finite, or a single example does not fit into
         memory. Part of the gradient may then be accumulated already; the caller must clear it
@@ -134,8 +130,9 @@ class TrainingStep:
         return nullcontext() if self.no_forest_reason else use_forest_attention(self.loaded.model)
 
     def _shrink_plan(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
-        """After a failed allocation, halve the micro-batch or turn on checkpointing; re-raise any
-        other error.
+        """After a failed allocation, halve the micro-batch or turn on checkpointing.
+
+        Errors: `TrainingError` when neither is left; any other error is raised again.
         """
         if not is_out_of_memory(error):
             raise error
@@ -203,8 +200,10 @@ class TrainingStep:
                 self._shrink_plan(error, arrays, examples, "the reference model's answers")
 
     def _compute_totals(self, arrays: TokenArrays, batch: Sequence[int]) -> StepTotals:
-        """Batch-wide denominators, and KTO's KL estimate: max(0, mean(log p - log p_reference)) of
-        mismatched answers.
+        """The step's denominators, and KTO's KL estimate from mismatched answers.
+
+        The estimate is max(0, mean(log p - log p_reference)) in nats, over the examples of the
+        step.
         """
         # The first sequence of an example is SFT's answer, or the chosen one of a pair (for ORPO).
         # Its first token is never predicted, so its weight does not count.
@@ -261,9 +260,7 @@ def _build_non_finite_error(
 
 
 def get_reference_logps(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
-    """The reference model's log-probabilities of all sequences of these examples, in their order:
-    float64, S.
-    """
+    """The reference log-probabilities of these examples' sequences, in order: float64, S."""
     assert arrays.reference_S is not None  # `reference_logprobs.py` has filled it
     return torch.from_numpy(arrays.reference_S[arrays.list_sequence_indices(examples)])
 
@@ -287,8 +284,7 @@ def _compute_batch_hidden_states(loaded: LoadedModel, batch: MicroBatch) -> Tens
 
 
 def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
-    """Turn activation checkpointing on or off: recompute each layer in the backward pass instead of
-    storing activations.
+    """Turn activation checkpointing (recomputation of layers in backward) on or off.
 
     A model that does not support it stays as it is.
     """

@@ -1,5 +1,4 @@
-"""How much of a time budget validation may take: a fifth, however slowly the model answers
-(docs/decisions/111).
+"""How much of a time budget validation may take: a fifth (docs/decisions/111).
 
 With a time budget B all validation passes together get A = B / 5. The time per example is measured
 on 2 examples, then, if the remaining time allows, on 8 times as many, because larger batches are
@@ -22,9 +21,7 @@ from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 MIN_TRIAL_EXAMPLES = 2
 TRIAL_GROWTH_FACTOR = 8
 TRIAL_SHARE = 1 / 3
-"""Fraction of the allowance that trials may take, so that two passes of the same duration fit after
-them.
-"""
+"""Fraction of the allowance for trials, so that two passes of that duration fit after them."""
 
 
 CUT_NOTICE = (
@@ -49,8 +46,7 @@ def get_seconds_left(progress: TrainingProgress) -> float:
 
 
 def count_examples_that_fit(examples: int, allowance: float, time_pass: Callable[[int], float | None]) -> int:
-    """Number of validation examples, at most `examples`, of which two passes fit into `allowance`
-    seconds; may be 0.
+    """Number of validation examples of which two passes fit into `allowance` seconds; may be 0.
 
     `time_pass` makes a trial pass over the first so many examples and returns its seconds, or None
     if it was cut short because it took too long. The trials' time is deducted from the allowance.
@@ -72,8 +68,8 @@ def count_examples_that_fit(examples: int, allowance: float, time_pass: Callable
 
 
 def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
-    """Number of passes after the base model's that fit into the allowance, at most `planned`; at
-    least the last one.
+    """Number of passes after the base model's that fit, at most `planned`, at least 1 (the
+    last).
     """
     allowance = get_validation_allowance(progress)
     if allowance is None:
@@ -83,17 +79,13 @@ def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
 
 
 def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
-    """Whether a pass now, as long as the previous one, would leave too little time for the last
-    one.
-    """
+    """Whether a pass as long as the previous one would leave too little time for the last."""
     allowance = get_validation_allowance(progress)
     return allowance is not None and progress.validation_seconds + 2 * progress.look_seconds > allowance
 
 
 def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -> str | None:
-    """A sentence on skipped passes or unused validation examples; None where nothing was
-    reduced.
-    """
+    """A sentence on skipped passes or unused validation examples, else None."""
     fewer_passes = progress.evaluations < planned
     fewer_examples = progress.look_examples is not None and progress.look_examples < examples
     if not (fewer_passes or fewer_examples) or progress.budget_seconds is None:

@@ -18,9 +18,7 @@ from tunesmith.records import AdapterRecipe
 
 
 class AdapterFinetune:
-    """The adapter of a model. Its weights are part of the model, so nothing has to be collected or
-    synced.
-    """
+    """The adapter of a model. Its weights are part of the model: nothing to collect or sync."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
@@ -49,8 +47,7 @@ class AdapterFinetune:
 
 
 class ContinuedAdapterFinetune(AdapterFinetune):
-    """A previously trained adapter that is trained further, from its current weights
-    (docs/decisions/097).
+    """An adapter that was trained before and is trained further (docs/decisions/097).
 
     The model at the start of this training is the base with this adapter, so this is also the
     reference of preference methods. The result is an adapter on the same base: of the earlier one
@@ -68,8 +65,9 @@ class ContinuedAdapterFinetune(AdapterFinetune):
 
     @contextmanager
     def use_base_model(self) -> Iterator[None]:
-        """The model is its own reference until its weights first change. Errors: `ModelError` after
-        that.
+        """The model is its own reference until its weights first change.
+
+        Errors: `ModelError` after that.
         """
         if not self.is_base:
             raise ModelError(

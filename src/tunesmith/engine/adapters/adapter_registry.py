@@ -13,8 +13,7 @@ _MEMBERS = ("get_weights", "collect_gradients", "sync_to_model", "use_base_model
 
 
 def build_trainable(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableModel:
-    """The trainable form of a model: a new adapter, the adapter that it was loaded with, or all its
-    weights.
+    """Make the model trainable: a new adapter, the adapter it was loaded with, or all its weights.
 
     `qlora` needs a model in 4 bits. Errors: `ModelError`; `PluginError` for a plugin that does not
     return a `TrainableModel`.

@@ -1,5 +1,4 @@
-"""DoRA: LoRA trains the direction of each row of the weight, a separate parameter trains its length
-(magnitude).
+"""DoRA: LoRA trains the direction of each row of the weight, one more parameter its magnitude.
 
     y = m * (x (W + s B A)^T) / ||W + s B A||,    norms and m by row (output);   m starts as the rows' norms in W
 

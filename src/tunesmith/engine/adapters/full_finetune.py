@@ -34,9 +34,7 @@ class FullFinetune:
         self.master_dtype = get_adapter_dtype(model)
         self.is_base = True
         self.pairs: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
-        """Name -> (weight in the model, its master); the same object if the model computes in
-        float32.
-        """
+        """Name -> (weight in the model, master); the same object in a float32 model."""
         for name, weight in model.named_parameters():
             has_master = weight.dtype != self.master_dtype
             self.pairs[name] = weight, nn.Parameter(weight.detach().to(self.master_dtype)) if has_master else weight
@@ -63,8 +61,9 @@ class FullFinetune:
 
     @contextmanager
     def use_base_model(self) -> Iterator[None]:
-        """The model is its own base until its weights first change. Errors: `ModelError` after
-        that.
+        """The model is its own base until its weights first change.
+
+        Errors: `ModelError` after that.
         """
         if not self.is_base:
             raise ModelError(
@@ -74,9 +73,7 @@ class FullFinetune:
         yield
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:
-        """Write a model folder in the dtype of the computation: exactly the weights that were
-        evaluated.
-        """
+        """Write a model folder in the dtype of the computation: exactly what was evaluated."""
         write_model(self.model, folder)
 
     def read(self, folder: Path) -> None:

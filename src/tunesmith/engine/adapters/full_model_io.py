@@ -1,5 +1,4 @@
-"""A whole model as an ordinary folder, which transformers, tunesmith and every inference server can
-load.
+"""A whole model as an ordinary folder, which transformers and every inference server can load.
 
     config.json  model.safetensors  and unchanged copies of the base's tokenizer, chat template and settings
 
@@ -57,8 +56,9 @@ def _save(model: PreTrainedModel, folder: Path) -> None:
 
 
 def read_model(model: PreTrainedModel, folder: Path) -> None:
-    """Load the weights of a folder written by `write_model` into a model. Errors: `ModelError` when
-    they do not fit.
+    """Load the weights of a folder written by `write_model` into a model.
+
+    Errors: `ModelError` when they do not fit.
     """
     try:
         with open_view(folder) as view, silence_transformers():

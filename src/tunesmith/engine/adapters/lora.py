@@ -62,9 +62,7 @@ class LoraLinear(nn.Module):
         self.train(frozen.training)
 
     def compute_merged_OI(self) -> Tensor:
-        """The single weight equivalent to frozen weight and update together, OI, in the dtype of A
-        and B.
-        """
+        """The single weight equivalent to frozen weight and update, OI, in the dtype of A."""
         with torch.no_grad():
             return compute_dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
 
@@ -105,12 +103,11 @@ def _apply_updates(
 
 
 class _LoraUpdate(torch.autograd.Function):
-    """y = x W^T + s z A^T B^T + b for every layer that reads x; z is x, after dropout if there is
-    one.
+    """y = x W^T + s z A^T B^T + b for every layer that reads x; z is x, or x after dropout.
 
     Written by hand because autograd's version makes two more passes over every activation and saves
-    more. The scaled A of all layers are stacked, so that each input is read once for all of them. N
-    = all leading dimensions together; r = rank of a layer, R = sum of the ranks; d_ marks
+    more. The scaled A of all layers are stacked, so that each input is read once for all of them.
+    Shapes: N all leading dimensions together, r rank of a layer, R sum of the ranks. d_ marks
     gradients; W, B, d and d_low are of one layer at a time:
 
         low = z (s A)^T,   d_low = d B,   d_A = s d_low^T z,   d_B = d^T low,   d_z = d_low (s A),   d_x = d W  (+ d_z)
@@ -217,9 +214,7 @@ def list_lora_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 @contextmanager
 def disable_adapter(model: nn.Module) -> Iterator[None]:
-    """Within this block the adapter is off: one copy of the weights serves as base and as tuned
-    model.
-    """
+    """Within this block the adapter is off: the same weights serve as the base model."""
     layers = list(find_lora_layers(model).values())
     before = [layer.is_on for layer in layers]
     for layer in layers:

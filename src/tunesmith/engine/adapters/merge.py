@@ -72,8 +72,7 @@ class MergeProof(Record):
 
 
 def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path) -> MergeProof:
-    """Write the model of a folder, with its adapter merged, as an ordinary model folder `to`, in
-    float32.
+    """Write the model of a folder with its adapter merged, as a float32 model folder `to`.
 
     Without an adapter the folder's own weights are written. `probes`: prompts as token ids. Errors:
     `ModelError` when `to` exists already, or the adapter changes nothing or cannot be merged;
@@ -114,8 +113,9 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
 
 
 def merge(model: PreTrainedModel) -> None:
-    """Replace each adapted layer by one plain linear layer. Errors: `ModelError` where the weight
-    is shared.
+    """Replace each adapted layer by one plain linear layer.
+
+    Errors: `ModelError` where the weight is shared.
     """
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     for name, layer in find_lora_layers(model).items():
@@ -180,8 +180,6 @@ def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> floa
 
 
 def _compare_distributions(tuned_KV: Tensor, other_KV: Tensor) -> tuple[float, float]:
-    """(mean Kullback-Leibler divergence in nats, fraction of positions with another most likely
-    token).
-    """
+    """(mean KL divergence in nats, fraction of positions with another most likely token)."""
     divergence_K = (tuned_KV.exp() * (tuned_KV - other_KV)).sum(-1)
     return float(divergence_K.mean()), float((tuned_KV.argmax(-1) != other_KV.argmax(-1)).float().mean())

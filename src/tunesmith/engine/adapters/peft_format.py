@@ -1,8 +1,8 @@
-"""LoRA and DoRA on disk in the PEFT format: `adapter_config.json` and `adapter_model.safetensors`,
-float32.
+"""LoRA and DoRA on disk in the PEFT format: adapter_config.json and adapter_model.safetensors.
 
-`peft.PeftModel.from_pretrained` loads what `write_adapter` writes, `read_adapter` loads what PEFT
-writes; the logits are equal (`tests/parity/test_parity_adapters.py`). Format:
+All tensors are float32. `peft.PeftModel.from_pretrained` loads what `write_adapter` writes,
+`read_adapter` loads what PEFT writes; the logits are equal
+(`tests/parity/test_parity_adapters.py`). Format:
 https://huggingface.co/docs/peft/developer_guides/checkpoint
 
 PEFT does not record whether the base was held in 4 bits. We do, in the metadata of the weights
@@ -86,8 +86,9 @@ def _build_config(layers: dict[str, LoraLinear], base_model: str, revision: str 
 
 
 def has_four_bit_base(folder: Path) -> bool:
-    """Whether this adapter was trained on 4-bit weights. Errors: `ModelError` when it cannot be
-    read.
+    """Whether this adapter was trained on 4-bit weights.
+
+    Errors: `ModelError` when it cannot be read.
     """
     try:
         with safe_open(folder / WEIGHTS_FILE, "pt") as file:
@@ -97,8 +98,7 @@ def has_four_bit_base(folder: Path) -> bool:
 
 
 def read_adapter(model: PreTrainedModel, folder: Path) -> None:
-    """Load the adapter of a folder into the model: attach it if there is none, otherwise replace
-    its values.
+    """Load a folder's adapter into the model: attach it, or replace the values of the attached one.
 
     Errors: `ModelError` when the folder holds no adapter, an unsupported kind, or one that does not
     fit this model.
@@ -125,9 +125,7 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
 def _attach(
     model: PreTrainedModel, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]], folder: Path
 ) -> None:
-    """Attach layers of the config's kind and scale for all of the folder's layers; the rank is that
-    of the tensors.
-    """
+    """Attach layers of the config's kind and scale; the rank is that of the tensors."""
     modules = dict(model.named_modules())
     odd = [name for name in parts if not isinstance(modules.get(name), LinearLayer)]
     if odd:
@@ -168,8 +166,9 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _group_by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
-    """Layer name -> our name of its weight -> tensor. Errors: `ModelError` for tensors that
-    complete no layer.
+    """Layer name -> our name of its weight -> tensor.
+
+    Errors: `ModelError` for tensors that complete no layer.
     """
     first = f".{PEFT_NAMES['lora_A']}"
     names = [key.removeprefix(KEY_PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]

@@ -1,5 +1,4 @@
-"""QLoRA: LoRA on weights held in 4 bits (`four_bit.py`), so that a model takes about a quarter of
-its memory.
+"""QLoRA: LoRA on weights held in 4 bits (`four_bit.py`), in about a quarter of the memory.
 
 All linear layers except the output head are quantized, as in the paper and in transformers;
 embeddings, norms and head are unchanged. Gradients flow through the 4-bit weights into the adapter.
@@ -16,8 +15,7 @@ from tunesmith.errors import ModelError
 
 
 def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
-    """Quantize layer by layer, each on the device, so that the device never holds the unquantized
-    model.
+    """Quantize layer by layer, so that the device never holds the unquantized model.
 
     Errors: `MissingExtraError`; `ModelError` when the model has no linear layers.
     """

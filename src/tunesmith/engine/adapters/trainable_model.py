@@ -1,5 +1,4 @@
-"""The interface of everything that can be trained: named float32 weights, and their connection to
-the model.
+"""The interface of what can be trained: named float32 weights and their connection to the model.
 
 An adapter's own weights are float32 and part of the model. Full fine-tuning of a bfloat16 model has
 float32 masters: `collect_gradients` moves the gradients of a step to them, `sync_to_model` copies
@@ -39,15 +38,14 @@ class TrainableModel(Protocol):
         ...
 
     def use_base_model(self) -> AbstractContextManager[None]:
-        """Within this block the model is its own base. Errors: `ModelError` when the base is no
-        longer available.
+        """Within this block the model is its own base.
+
+        Errors: `ModelError` when the base is no longer available.
         """
         ...
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:
-        """Write what other tools can load (an adapter in PEFT's format, or a whole model),
-        atomically.
-        """
+        """Write an adapter in PEFT's format or a whole model, atomically."""
         ...
 
     def read(self, folder: Path) -> None:

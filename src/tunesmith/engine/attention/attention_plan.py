@@ -48,9 +48,7 @@ class NodeGroup:
 
     @property
     def is_concatenated(self) -> bool:
-        """Whether every node gets its own copy of the prefix's keys (`concatenated_prefix.py`),
-        which must be short.
-        """
+        """Whether every node copies the prefix's keys (`concatenated_prefix.py`), if short."""
         nodes, length = self.indices_BL.shape
         # A single node copies nothing extra, so a longer prefix is worth it there.
         return len(self.prefix_P) <= max(MAX_PREFIX_RATIO * length, MAX_SAVED_PREFIX_TOKENS if nodes == 1 else 0)
@@ -67,9 +65,7 @@ class NodeGroup:
 
 @dataclass(frozen=True, slots=True)
 class AttentionPlan:
-    """All node groups of a forest, and a cache of their gather indices by (query heads, key heads,
-    dtype).
-    """
+    """All node groups of a forest; caches gather indices by (query heads, key heads, dtype)."""
 
     node_groups: tuple[NodeGroup, ...]
     _gather_indexes: dict[tuple[int, int, torch.dtype], GatherIndex] = field(default_factory=dict)
@@ -108,9 +104,7 @@ class _Siblings:
 
 
 def _list_siblings(forest: Forest) -> Iterator[_Siblings]:
-    """The nodes grouped by their prefix; a long node becomes a chain of pieces, and a piece has no
-    sibling.
-    """
+    """The nodes by their prefix; a long node is a chain of pieces without siblings."""
     by_parent: dict[int, _Siblings] = {}
     links: list[_Siblings] = []
     for node in forest.nodes:

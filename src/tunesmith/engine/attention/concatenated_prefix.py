@@ -1,5 +1,4 @@
-"""Attention of a node group with a short prefix: the keys of prefix and own node are concatenated,
-with one softmax.
+"""Attention of a node group with a short prefix: one softmax over the keys of prefix and node.
 
     W = softmax(Q K^T + mask),    O = W V
     dW = dO V^T,    dS = W * (dW - rowsum(dW * W)),    dQ = dS K,    dK = dS^T Q,    dV = W^T dO
@@ -16,9 +15,7 @@ from tunesmith.engine.attention.gather_index import GroupSlices
 
 
 def forward(part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie: Tensor) -> tuple[Tensor, ...]:
-    """Write the attention output of the group's queries to `out_Ie`; return the tensors that
-    backward needs.
-    """
+    """Write the group's attention output to `out_Ie`; return the tensors that backward needs."""
     w_XYS = _compute_weights(part, q_Ie, k_Je)
     torch.bmm(w_XYS, part.view_keys(v_Je), out=part.view_queries(out_Ie))
     return (w_XYS,)
@@ -28,9 +25,7 @@ def backward(
     part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, d_Ie: Tensor, out_Ie: Tensor | None,
     saved: tuple[Tensor, ...], dq_Ie: Tensor, dk_Je: Tensor, dv_Je: Tensor,
 ) -> None:  # fmt: skip
-    """Write the gradients of the group's queries, keys and values to `dq_Ie`, `dk_Je` and
-    `dv_Je`.
-    """
+    """Write the group's gradients to `dq_Ie`, `dk_Je` and `dv_Je`."""
     w_XYS = saved[0] if saved else _compute_weights(part, q_Ie, k_Je)  # not saved for a long prefix
     d_XYe = part.view_queries(d_Ie)
     torch.bmm(w_XYS.mT, d_XYe, out=part.view_keys(dv_Je))

@@ -1,5 +1,4 @@
-"""Attention over a forest on a CPU: a few batched products, forward and backward, for each node
-group.
+"""Attention over a forest on a CPU: a few batched products for each node group.
 
 The query heads of one key head are stacked into rows of one product. A group is computed by
 `concatenated_prefix.py` if its prefix is short and by `split_prefix.py` if it is long.
@@ -20,9 +19,7 @@ from tunesmith.engine.attention.gather_index import GroupSlices
 
 
 def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
-    """Attention of every token to the tokens of its sequences that are not after it: (N, H, e),
-    differentiable.
-    """
+    """Attention of every token to its own and its prefix's tokens: (N, H, e), differentiable."""
     attended: Tensor = _Attend.apply(q_NHe, k_NGe, v_NGe, plan, scale)
     return attended
 

@@ -1,5 +1,4 @@
-"""Attention for generation: sequences that continue a shared prefix, each with keys and values of
-its own.
+"""Attention for generation: sequences with own keys and values that continue a shared prefix.
 
     O = softmax(s Q [K_prefix K_own]^T + mask) [V_prefix V_own]
 
@@ -65,9 +64,7 @@ class KVCache:
         self.lengths = [length + count for length, count in zip(self.lengths, part.counts, strict=True)]
 
     def write(self, layer: int, k_NGd: Tensor, v_NGd: Tensor, part: "PassInput") -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; return all own keys and values of the layer, BGCd
-        each.
-        """
+        """Store a layer's new keys and values; return all own ones of the layer, BGCd each."""
         whole = []
         for kept, new_NGd in ((self._keys, k_NGd), (self._values, v_NGd)):
             if layer not in kept:
@@ -79,9 +76,7 @@ class KVCache:
         return whole[0], whole[1]
 
     def keep_sequences(self, sequences: Sequence[int]) -> None:
-        """Keep these sequences, in this order. Sequences from the end take the places of those that
-        leave.
-        """
+        """Keep these sequences, in this order; later ones take the places of those that leave."""
         moved = torch.tensor([(to, row) for to, row in enumerate(sequences) if to != row], dtype=torch.long).view(-1, 2)
         self.lengths = [self.lengths[row] for row in sequences]
         # Copying on every departure would cost more than the memory is worth, so tensors shrink at
@@ -106,9 +101,7 @@ class KVCache:
 
 @dataclass(frozen=True, slots=True)
 class SharedPrefix:
-    """Keys and values of a prefix that several sequences share, by layer: GSd each. `length`: its
-    tokens S.
-    """
+    """Keys and values of a shared prefix, by layer: GSd each. `length`: its tokens S."""
 
     length: int
     keys: dict[int, Tensor]
@@ -142,9 +135,7 @@ class PassInput:
     def from_tokens(
         cls, cache: KVCache, fed: Sequence[Sequence[int]], device: torch.device, tree: "TokenTree | None" = None
     ) -> "PassInput":
-        """Feed each sequence its next tokens (possibly none); with `tree`, the tokens of a tree to
-        every sequence.
-        """
+        """Feed each sequence its next tokens (possibly none), or the tokens of `tree` to all."""
         before_B, counts = torch.tensor(cache.lengths), [len(tokens) for tokens in fed]
         rows_N = torch.repeat_interleave(torch.tensor(counts))
         places_N = torch.cat([torch.arange(count) for count in counts]) if max(counts) > 1 else torch.zeros_like(rows_N)
@@ -213,9 +204,7 @@ class PassInput:
         v_BGCd: Tensor,
         window: int | None,
     ) -> Tensor:
-        """Attention of a range of sequences, padded to their longest, one block of queries at a
-        time.
-        """
+        """Attention of a range of sequences, padded to the longest, by blocks of queries."""
         B, G = k_BGCd.shape[:2]
         rows_N, places_N = self.rows_N[tokens] - sequences.start, self.offsets_N[tokens]
         L, most_before = max(self.counts[sequences]), max(self.previous_lengths[sequences])
@@ -239,8 +228,8 @@ class PassInput:
         return torch.cat(blocks, 3)[rows_N, :, :, places_N].flatten(1, 2)
 
     def _get_masks(self, window: int | None) -> tuple[Tensor | None, Tensor]:
-        """Additive masks of 0 and -inf, for the prefix (BLS; None: all of it is visible) and for
-        own columns (BLC).
+        """Additive masks of 0 and -inf, for the prefix (BLS; None: all visible) and own columns
+        (BLC).
         """
         # Layers with the same window share the masks, so they are cached per pass.
         if window not in self._masks:
@@ -295,9 +284,7 @@ class TokenTree:
 
 @dataclass(frozen=True, slots=True)
 class DecodingPass:
-    """The inputs of one model call, in the order of its tokens; `windows` of the layers, None: full
-    attention.
-    """
+    """The inputs of one model call in token order; `windows` by layer, None: full attention."""
 
     parts: Sequence[PassInput]
     windows: Sequence[int | None]

@@ -29,9 +29,7 @@ KERNEL_OPTIONS: FlexKernelOptions = {"FORCE_USE_FLEX_ATTENTION": True}
 
 
 class ForestBlockMask:
-    """The forest's rule for FlexAttention: which blocks of queries and keys interact, and which
-    pairs within them.
-    """
+    """Which blocks of queries and keys interact in a forest, and which pairs within them."""
 
     def __init__(self, forest: Forest, device: torch.device) -> None:
         self._length = len(forest)
@@ -83,9 +81,7 @@ def _find_blocks(end_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _list_blocks(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
-    """For each block of queries the number of its key blocks (B), and the block numbers, those
-    first (BB).
-    """
+    """For each block of queries the number of its key blocks (B) and their numbers first (BB)."""
     indices_BB = np.argsort(~seen_BB, axis=-1, kind="stable").astype(np.int32)
     return torch.from_numpy(seen_BB.sum(-1, dtype=np.int32)), torch.from_numpy(indices_BB)
 

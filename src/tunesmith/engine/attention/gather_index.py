@@ -1,5 +1,4 @@
-"""The row layout of batched products: which (token, head) is in which row, for all node groups of a
-forest.
+"""The row layout of batched products: which (token, head) is in which row, for all node groups.
 
 Queries, keys and values are gathered once per layer; a group's operands are slices of the gathered
 tensors, its results are written into slices, and one gather (queries) or one sum (keys and values,
@@ -97,9 +96,7 @@ class GatherIndex:
 
 
 def build_gather_index(bundles: Sequence["NodeGroup"], heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
-    """The gather index of all node groups for this many query heads and key heads (`groups`);
-    `dtype` is the masks'.
-    """
+    """The gather index for this many query and key heads (`groups`), with masks of `dtype`."""
     parts: list[GroupSlices] = []
     queries: list[np.ndarray] = []
     filled: list[np.ndarray] = []
@@ -169,9 +166,7 @@ def _compute_key_rows(places: np.ndarray, groups: int) -> np.ndarray:
 # The pieces of a long node all have the same masks; each has at most 768 x 768 numbers.
 @lru_cache(maxsize=64)
 def _build_causal_mask(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
-    """The mask of `many` heads: the prefix visible, the own node causal, the padding not visible:
-    YS.
-    """
+    """The mask YS of `many` heads: prefix visible, own node causal, padding hidden."""
     mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
     mask_LS[:, path:].fill_(float("-inf")).triu_(1)
     mask_LS[:, path + length :] = float("-inf")

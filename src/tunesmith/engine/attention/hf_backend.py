@@ -1,5 +1,4 @@
-"""The attention over forests as a transformers backend: one registered function serves every model
-family.
+"""Attention over forests as a transformers backend: one function for every model family.
 
 The model is called with one more keyword argument, `forest`, which transformers passes on to the
 attention function of every layer; nothing of transformers is patched. The mask function registered
@@ -40,9 +39,7 @@ number: a kernel compiled for equal sizes serves no others."""
 
 @dataclass(frozen=True, slots=True)
 class ForestAttention:
-    """How the tokens of one forest attend: a plan of products (CPU) or a block mask for
-    FlexAttention (CUDA).
-    """
+    """How a forest's tokens attend: a plan of products (CPU) or a FlexAttention mask (CUDA)."""
 
     layout: AttentionPlan | flex.ForestBlockMask
 
@@ -88,9 +85,7 @@ def use_forest_attention(model: PreTrainedModel) -> Iterator[None]:
 
 
 def compute_forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tensor:
-    """The decoder's last hidden states of every token of a forest, ND; within
-    `use_forest_attention`.
-    """
+    """Last hidden states of a forest's tokens, ND; call within `use_forest_attention`."""
     device = model.device
     return model.base_model(
         input_ids=torch.from_numpy(forest.tokens_N).to(device)[None],
@@ -101,9 +96,7 @@ def compute_forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tens
 
 
 def find_no_forest_reason(model: PreTrainedModel, longest: int) -> str | None:
-    """Why sequences of up to `longest` tokens cannot form a forest with this model; None when they
-    can.
-    """
+    """Why sequences of up to `longest` tokens cannot form a forest; None when they can."""
     if not all(issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers):
         return "it has layers that keep more than keys and values"
     for name in ("sliding_window", "attention_chunk_size"):

@@ -1,5 +1,4 @@
-"""Attention of a node group with a long prefix: separate products with the prefix and with the own
-node.
+"""Attention of a node group with a long prefix: separate products for prefix and own node.
 
     E = exp(Q K^T + mask - m),    z = rowsum(E),    O = E V / z        m is the largest score of a row
 
@@ -19,9 +18,7 @@ from tunesmith.engine.attention.gather_index import GroupSlices
 
 
 def forward(part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie: Tensor) -> tuple[Tensor, ...]:
-    """Write the attention output of the group's queries to `out_Ie`; return the tensors that
-    backward needs.
-    """
+    """Write the group's attention output to `out_Ie`; return the tensors that backward needs."""
     own_XYL, path_GZP, sum_XY1 = weights = _compute_weights(part, q_Ie, k_Je)
     out_XYe = part.view_queries(out_Ie)
     torch.bmm(own_XYL, part.view_keys(v_Je), out=out_XYe)
@@ -35,9 +32,7 @@ def backward(
     part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, d_Ie: Tensor, out_Ie: Tensor | None,
     saved: tuple[Tensor, ...], dq_Ie: Tensor, dk_Je: Tensor, dv_Je: Tensor,
 ) -> None:  # fmt: skip
-    """Write the gradients of the group's queries, keys and values to `dq_Ie`, `dk_Je` and
-    `dv_Je`.
-    """
+    """Write the group's gradients to `dq_Ie`, `dk_Je` and `dv_Je`."""
     assert out_Ie is not None
     own_XYL, path_GZP, sum_XY1 = saved or _compute_weights(part, q_Ie, k_Je)
     q_XYe, d_XYe = part.view_queries(q_Ie), part.view_queries(d_Ie)

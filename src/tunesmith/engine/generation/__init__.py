@@ -1,3 +1,1 @@
-"""Text generation: which prefixes prompts share, which sequences are active, how the next token is
-chosen.
-"""
+"""Text generation: shared prefixes, continuous batching, the choice of the next token."""

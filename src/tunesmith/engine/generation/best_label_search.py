@@ -1,5 +1,4 @@
-"""The most likely of some given answers (labels) for each prompt, without computing those that
-cannot win.
+"""The most likely label for each prompt, without computing labels that cannot win.
 
     argmax_a  log p(a | prompt) - less_a
 
@@ -59,8 +58,7 @@ class LabelTrieNode:
 
 @dataclass
 class _LabelSearch:
-    """The search for one prompt: a heap of open prefixes, best bound first, and the best complete
-    label so far.
+    """The search for one prompt: a heap of open prefixes and the best complete label so far.
 
     `log_probability`: of the current `node`. `frontier`: (-bound, path, log-probability, node); the
     unique path decides between equal bounds. `best`: (value, -label).
@@ -74,9 +72,7 @@ class _LabelSearch:
     best: tuple[float, int] = (float("-inf"), 0)
 
     def expand(self, log_probabilities: Sequence[float]) -> None:
-        """Add the children of the current prefix, given the log-probability of each of its next
-        tokens.
-        """
+        """Add the current prefix's children, by the log-probabilities of its next tokens."""
         for value, end, on in zip(log_probabilities, self.node.ends, self.node.children, strict=True):
             total = self.log_probability + value
             if end is not None:
@@ -87,9 +83,7 @@ class _LabelSearch:
                 heapq.heappush(self.frontier, (-bound, on.path, total, on))
 
     def advance(self) -> bool:
-        """Move to the prefix with the best bound; False when no remaining label can beat the best
-        one.
-        """
+        """Move to the prefix with the best bound; False if no label left can beat the best."""
         # Strictly below: a label with an equal value and a smaller index may still be open.
         if not self.frontier or -self.frontier[0][0] < self.best[0]:
             return False
@@ -137,8 +131,9 @@ def find_best_labels(
 
 
 def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
-    """The trie of the labels, with the empty prefix at the root. Errors: `UsageError` when a label
-    is empty.
+    """The trie of the labels, with the empty prefix at the root.
+
+    Errors: `UsageError` when a label is empty.
     """
     if not all(labels):
         raise UsageError("empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}")

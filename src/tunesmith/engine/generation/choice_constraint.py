@@ -8,8 +8,8 @@ TrieNode = dict[int, "TrieNode"]
 
 
 class ChoiceConstraint:
-    """A trie of the answers, each ended by a stop token. Greedy decoding under it takes the locally
-    most likely branch.
+    """A trie of answers, each ended by a stop token. Greedy decoding picks the best branch
+    locally.
     """
 
     def __init__(self, answers: Iterable[Sequence[int]], stop_ids: Iterable[int]) -> None:

@@ -1,5 +1,4 @@
-"""Continuous batching: sequences enter when slots are free, get one token in every pass, and leave
-when finished.
+"""Continuous batching: sequences enter when slots are free and leave when they are finished.
 
 Sequences of similar length that continue the same prefix enter together as one `KVCache`
 (`attention/decode_attention.py`). All caches take part in every pass. Waiting prompts are admitted
@@ -29,17 +28,13 @@ MAX_LENGTH_SLACK = 32
 
 @dataclass(frozen=True, slots=True)
 class PrefixModel:
-    """A model whose attention `decode_attention.py` can compute, and the window of each layer
-    (None: full attention).
-    """
+    """A model that `decode_attention.py` supports; `windows` by layer, None: full attention."""
 
     model: PreTrainedModel
     windows: Sequence[int | None]
 
     def prefill(self, cache: KVCache, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed each sequence of a new cache its text, in runs; return the last hidden state of
-        each, BD.
-        """
+        """Feed each sequence of a new cache its text; return the last hidden states, BD."""
         last: list[Tensor] = []
         for run in _split_runs(texts):
             longest = max(map(len, texts[run]))
@@ -63,9 +58,7 @@ class PrefixModel:
 
 
 def _split_runs(texts: Sequence[Sequence[int]]) -> Iterator[slice]:
-    """Ranges of adjacent texts with at most `MAX_PREFILL_TOKENS` tokens together, or of one text
-    with more.
-    """
+    """Ranges of adjacent texts with at most `MAX_PREFILL_TOKENS` tokens, or one longer text."""
     begin = total = 0
     for t, text in enumerate(texts):
         if t > begin and total + len(text) > MAX_PREFILL_TOKENS:
@@ -100,9 +93,7 @@ class _ActiveGroup:
 
 @dataclass
 class DecodingBatch:
-    """Generates `answers`, one for each of `prompts`. Holds keys and values of at most
-    `max_cached_tokens` tokens.
-    """
+    """Generates `answers` to `prompts`, holding at most `max_cached_tokens` keys and values."""
 
     prefix_model: PrefixModel
     prompts: Sequence[list[int]]
@@ -166,9 +157,7 @@ class DecodingBatch:
                 self._waiting_groups.pop(0)
 
     def _take_next_members(self, waiting_group: _WaitingGroup) -> list[int]:
-        """Remove and return the prompts of the next cache from the waiting group; empty when they
-        must wait.
-        """
+        """Take the prompts of the next cache from a waiting group; empty if they must wait."""
         places, reserved = (
             self._count_free_slots(waiting_group),
             self._count_reserved_tokens(waiting_group, waiting_group.waiting[-1]),
@@ -216,9 +205,7 @@ class DecodingBatch:
             row.seconds += seconds
 
     def _take_finished(self) -> list[SequenceState]:
-        """Remove and return the sequences that ended with a stop token (which is stripped) or
-        reached the limit.
-        """
+        """Take the sequences that ended with a stop token (stripped) or reached the limit."""
         done: list[SequenceState] = []
         for living in self._active_groups:
             stays = list(range(len(living.sequences)))

@@ -1,5 +1,4 @@
-"""Constrained decoding: the answer is JSON that fits a schema. llguidance computes which tokens may
-come next.
+"""Constrained decoding: answers are JSON that fits a schema, enforced by llguidance.
 
 An answer made under this constraint parses and fits the schema, unless it was cut at the token
 limit. Stop tokens are allowed exactly where the JSON is complete. Whitespace follows one rule for
@@ -39,8 +38,7 @@ WHITESPACE_OPTIONS: "JsonCompileOptions" = {
 
 
 class JsonGrammar:
-    """A schema compiled for a tokenizer, for any number of answers. `tokenizer_path`: its
-    tokenizer.json.
+    """A schema compiled for the tokenizer of `tokenizer_path`, for any number of answers.
 
     Errors: `UsageError` when the schema is too large, too deep, contradictory or uses features that
     llguidance does not support; also when llguidance cannot read the tokenizer.
@@ -81,8 +79,9 @@ class JsonConstraint:
 
 
 def _serialize_schema(schema: Mapping[str, Any]) -> str:
-    """The schema as JSON text. Errors: `UsageError` when it is too large or too deep to be compiled
-    safely.
+    """The schema as JSON text.
+
+    Errors: `UsageError` when it is too large or too deep to be compiled safely.
     """
     try:
         text = json.dumps(schema)

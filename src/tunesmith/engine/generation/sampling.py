@@ -33,8 +33,9 @@ its end are not allowed); None: no restriction."""
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one answer is sampled; temperature 0 is greedy. Errors: `UsageError` for values out of
-    range.
+    """How one answer is sampled; temperature 0 is greedy.
+
+    Errors: `UsageError` for values out of range.
     """
 
     temperature: float = 0.0
@@ -82,8 +83,9 @@ class SequenceState:
 
 
 def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]) -> None:
-    """Append the next token to every sequence. Errors: `UsageError` when a constraint allows
-    none.
+    """Append the next token to every sequence.
+
+    Errors: `UsageError` when a constraint allows none.
     """
     if all(row.is_plain_greedy for row in sequences):
         # Scale and softcap keep the order, so the raw head output is enough. `max` in half

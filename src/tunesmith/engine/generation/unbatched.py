@@ -14,9 +14,7 @@ from tunesmith.engine.lm_head import compute_hidden_states
 def generate_unbatched(
     model: PreTrainedModel, prompt: Sequence[int], sequence: SequenceState, max_new_tokens: int, stop_ids: set[int]
 ) -> Iterator[bool]:
-    """Generate into the sequence token by token; yields after each whether the answer is
-    complete.
-    """
+    """Generate into the sequence token by token; yield after each whether it is finished."""
     cache = DynamicCache(config=model.config)
     fed = list(prompt)
     while not sequence.is_finished and len(sequence.tokens) < max_new_tokens:

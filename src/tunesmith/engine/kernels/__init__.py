@@ -1,3 +1,1 @@
-"""Replacements of model parts that need fewer passes over memory; each is checked against the
-original when installed.
-"""
+"""Faster replacements of model parts, each checked against the original when installed."""

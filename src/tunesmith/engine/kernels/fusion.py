@@ -1,5 +1,4 @@
-"""Install the fused modules in a loaded model, each only where its output equals that of the module
-it replaces.
+"""Install fused modules in a loaded model, each only where its output equals the original's.
 
 The check runs a random input through both, once for each kind of module of a model: an architecture
 that computes something else under the same name keeps its own code.
@@ -39,9 +38,7 @@ def fuse(model: PreTrainedModel) -> None:
 def _list_replacements(
     model: nn.Module, as_fused: Callable[[nn.Module], nn.Module | None]
 ) -> Iterator[tuple[nn.Module, str, nn.Module, nn.Module]]:
-    """(owner, name, module, candidate replacement) of every module that `as_fused` has a candidate
-    for.
-    """
+    """(owner, name, module, candidate) for every module that `as_fused` can replace."""
     for owner in list(model.modules()):
         for name, child in list(owner.named_children()):
             fused = as_fused(child)

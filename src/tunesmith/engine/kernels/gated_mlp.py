@@ -40,9 +40,7 @@ class GatedMlp(nn.Module):
 
 
 class _Activation:
-    """act(g), and its use in backward: first h is recomputed for `down_proj`, then the gradients of
-    g and u.
-    """
+    """act(g); in backward, h is recomputed for `down_proj` first, then come the gradients."""
 
     def __init__(self, activation: str) -> None:
         self.activation = activation
@@ -94,9 +92,7 @@ ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_pytorch_ta
 
 
 def as_gated_mlp(module: nn.Module, hidden_act: str | None) -> GatedMlp | None:
-    """A replacement if the module has the three layers under their usual names; `fusion.py` checks
-    equivalence.
-    """
+    """A replacement if the layer names match; `fusion.py` checks equivalence."""
     children = dict(module.named_children())
     if hidden_act not in ACTIVATIONS or children.keys() - {"act_fn"} != set(LAYER_NAMES):
         return None

@@ -16,9 +16,7 @@ INFO_ATTRIBUTE = "tunesmith_again"
 
 
 class Recomputation:
-    """Recomputes one tensor, once for all consumers: `pending` counts those left, the last one
-    frees it.
-    """
+    """Recomputes one tensor, once for all `pending` consumers; the last one frees it."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
@@ -34,8 +32,7 @@ class Recomputation:
 
 
 class RecomputeInfo:
-    """How a tensor was computed. `sources` go through `save_for_backward`; a `Recomputation` holds
-    no activations.
+    """How a tensor was computed; the `sources` go through `save_for_backward`.
 
     Valid as long as neither the tensor nor a source is modified in place.
     """
@@ -54,9 +51,7 @@ class RecomputeInfo:
 
 
 def mark_recomputable(made: Tensor, function: Callable[..., Tensor], *sources: Tensor) -> Tensor:
-    """Attach the information that `function(*sources)` recomputes this tensor; returns the
-    tensor.
-    """
+    """Record on a tensor that `function(*sources)` recomputes it; returns the tensor."""
     if torch.is_grad_enabled():
         setattr(made, INFO_ATTRIBUTE, RecomputeInfo(Recomputation(function), made, sources))
     return made

@@ -1,15 +1,14 @@
-"""RMS normalization with a hand-written gradient: two thirds of the passes and a quarter of the
-memory of autograd's.
+"""RMS normalization with a hand-written gradient: fewer passes and less memory than autograd.
 
     n = x / sqrt(mean(x^2) + eps),    y = w * n,    or y = (1 + w) * n in Gemma
 
     dx = (d - n mean(d n)) / sqrt(mean(x^2) + eps),    d = w * dy;    dw = sum over tokens of dy * n
 
-Saved for the backward pass are x, which the residual stream holds anyway, and one number per token;
-y is marked as recomputable from them (`recompute.py`). Half precision is computed in float32 and
-rounded where transformers rounds; float64 stays float64, where transformers casts to float32. On
-CUDA PyTorch's own kernels are used instead, except for Gemma: they round once where transformers
-rounds twice.
+It needs two thirds of the passes and a quarter of the memory of autograd's version. Saved for the
+backward pass are x, which the residual stream holds anyway, and one number per token; y is marked
+as recomputable from them (`recompute.py`). Half precision is computed in float32 and rounded where
+transformers rounds; float64 stays float64, where transformers casts to float32. On CUDA PyTorch's
+own kernels are used instead, except for Gemma: they round once where transformers rounds twice.
 
 Shapes: N tokens, D hidden. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 """
@@ -25,9 +24,7 @@ from tunesmith.engine.kernels.recompute import mark_recomputable
 
 
 class RmsNorm(nn.Module):
-    """Replaces a transformers RMSNorm, with the same weight under the same name. `from_one`:
-    Gemma's (1 + w).
-    """
+    """Replaces transformers' RMSNorm with the same weight. `from_one`: Gemma's (1 + w)."""
 
     def __init__(self, weight: nn.Parameter, epsilon: float, *, from_one: bool) -> None:
         super().__init__()
@@ -84,9 +81,7 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def as_rms_norm(module: nn.Module) -> RmsNorm | None:
-    """A replacement if the module looks like an RMSNorm of either kind; `fusion.py` checks
-    equivalence.
-    """
+    """A replacement if it looks like an RMSNorm; `fusion.py` checks equivalence."""
     weight = getattr(module, "weight", None)
     # Llama and its relatives call it `variance_epsilon`, Gemma `eps`.
     epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)

@@ -1,6 +1,4 @@
-"""Layers with the same input are computed together, so that adapters can read the input once for
-all of them.
-"""
+"""Layers with the same input, computed together: adapters then read the input only once."""
 
 from collections.abc import Sequence
 
@@ -8,8 +6,6 @@ from torch import Tensor, nn
 
 
 def apply_to_shared_input(layers: Sequence[nn.Module], x: Tensor) -> tuple[Tensor, ...]:
-    """The output of each layer for x; through the first layer's `forward_together`, if it has that
-    method.
-    """
+    """Each layer's output for x, through the first layer's `forward_together` if it has one."""
     together = getattr(layers[0], "forward_together", None)
     return tuple(layer(x) for layer in layers) if together is None else together(layers, x)

@@ -1,3 +1,1 @@
-"""Training methods: one loss per file, all of them functions of the log-probabilities of whole
-sequences.
-"""
+"""Training methods, one loss per file, computed from log-probabilities of whole sequences."""

@@ -1,5 +1,4 @@
-"""Direct preference optimization: raise the chosen answer over the rejected one, relative to a
-reference model.
+"""Direct preference optimization: raise chosen over rejected, relative to a reference model.
 
     ratio(y) = log p(y | x) - log p_ref(y | x)
 

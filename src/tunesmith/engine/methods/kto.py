@@ -24,9 +24,7 @@ from tunesmith.records import Recipe, TokenArrays
 
 
 class Kto:
-    """Raises desirable answers and lowers undesirable ones, relative to the gain that all answers
-    have.
-    """
+    """Raises desirable and lowers undesirable answers, relative to the gain of all answers."""
 
     sequences_per_example = 1
     uses_reference = True
@@ -61,8 +59,7 @@ class Kto:
 
 
 def build_mismatched(arrays: TokenArrays) -> TokenArrays:
-    """Every prompt with the answer to the next different prompt: the sequences of KTO's estimate,
-    in the same order.
+    """KTO's mismatched sequences: every prompt with the answer to the next different prompt.
 
     The answer is truncated where the sequence would exceed the longest example: it is used for an
     estimate only, never trained on.
@@ -85,9 +82,7 @@ def _split_prompt(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarr
 
 
 def _find_next_different(prompts: tuple[np.ndarray, ...]) -> list[int]:
-    """For each prompt the index of the next different one, cyclically; simply the next one if all
-    are equal.
-    """
+    """For each prompt the index of the next different one, cyclically (or just the next one)."""
     n, keys = len(prompts), [prompt_T.tobytes() for prompt_T in prompts]
     following = [0] * n
     if len(set(keys)) == 1:

@@ -1,5 +1,4 @@
-"""ORPO: imitate the chosen answer and lower the rejected one in the same step, without a reference
-model.
+"""ORPO: imitate the chosen and lower the rejected answer in one step, without a reference.
 
     m(y)      = mean log-probability of the answer's tokens
     log odds  = m - log(1 - exp m)

@@ -1,7 +1,6 @@
-"""Supervised fine-tuning: the cross-entropy of the answers, per trained token of the whole
-optimizer step.
+"""Supervised fine-tuning: the answers' cross-entropy per trained token of the optimizer step.
 
-    loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
+loss = - sum_s sum_t w_st log p(t | before it)  /  sum_s sum_t w_st
 """
 
 from typing import Self

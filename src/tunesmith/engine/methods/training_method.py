@@ -32,9 +32,7 @@ class SequenceLogprobs:
 
     @property
     def log_ratios_S(self) -> Tensor:
-        """log p(y|x) - log p_ref(y|x) in nats: how much more likely each answer is than under the
-        reference model.
-        """
+        """log p(y|x) - log p_ref(y|x) of each answer, in nats."""
         # `TrainingStep` provides it for every method with `uses_reference`.
         assert self.reference_S is not None
         return self.logps_S - self.reference_S
@@ -72,15 +70,11 @@ class TrainingMethod(Protocol):
     estimates_kl: bool
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        """This micro-batch's part of the step's loss, a scalar; the parts of all micro-batches add
-        up to it.
-        """
+        """This micro-batch's part of the step's loss, a scalar; the parts add up to it."""
         ...
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor | None:
-        """For each example whether the model prefers the right answer, E; None for a method without
-        preferences.
-        """
+        """Whether the model prefers the right answer, E; None without preferences."""
         ...
 
 

@@ -1,5 +1,4 @@
-"""Programs that `tunesmith export` copies into a bundle: they run without tunesmith and import
-nothing of it.
+"""Programs that `tunesmith export` copies into a bundle; they import nothing of tunesmith.
 
 answer_local.py   -> answer.py    answers with a model on this machine (transformers, torch)
 answer_remote.py  -> answer.py    answers with a service behind an OpenAI-compatible URL (standard

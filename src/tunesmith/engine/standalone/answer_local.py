@@ -40,8 +40,9 @@ def encode_text(text: str) -> list[int]:
 
 
 def answer(conversation: Messages) -> str:
-    """The answer to a conversation that ends with a question. Errors: ValueError when the prompt is
-    not acceptable.
+    """The answer to a conversation that ends with a question.
+
+    Errors: ValueError when the prompt is not acceptable.
     """
     most = PROMPT["model"]["context_tokens"] - PROMPT["max_new_tokens"]
     messages = build_messages(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
@@ -93,9 +94,7 @@ def build_grammar() -> Any:
 
 
 def find_best_label(messages: Messages) -> str:
-    """The label with the highest log-probability; with calibration, minus its log-probability
-    without a question.
-    """
+    """The label with the highest log-probability, if calibrated minus that without a question."""
     scores = score_labels(render_messages(messages))
     if PROMPT["is_calibrated"]:
         last = max(i for i, message in enumerate(messages) if message["role"] == "user")

@@ -21,8 +21,9 @@ SERVICE = PROMPT["service"]
 
 
 def answer(conversation: Messages) -> str:
-    """The answer to a conversation that ends with a question. Errors: ValueError when the service
-    gives none.
+    """The answer to a conversation that ends with a question.
+
+    Errors: ValueError when the service gives none.
     """
     body = {"model": SERVICE["model"], "messages": build_messages(conversation), **SERVICE["settings"]}
     headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}

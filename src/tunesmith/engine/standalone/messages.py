@@ -15,8 +15,7 @@ Messages = list[dict[str, Any]]
 
 
 def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
-    """A conversation that ends with the question, with system message, template, examples and
-    passages added.
+    """The conversation with system message, template, examples and passages added.
 
     `fits` limits the retrieved entries to those that leave room in the context.
     """
@@ -45,9 +44,7 @@ def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = la
 
 
 def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
-    """Answer each line of standard input: a question, or a JSON object with the messages of a
-    conversation.
-    """
+    """Answer each line of stdin: a question, or a JSON object with a conversation's messages."""
     for line in filter(None, map(str.strip, sys.stdin)):
         try:
             told = {"text": answer(parse_conversation(line)), "error": None}
@@ -74,9 +71,7 @@ def with_shots(messages: Messages, shots: list[dict[str, Any]]) -> Messages:
 
 
 def with_passages(messages: Messages, passages: list[dict[str, Any]]) -> Messages:
-    """Append the passages to the system message, between tags that the passages' text cannot
-    close.
-    """
+    """Append passages to the system message, between tags that their text cannot close."""
     texts = [message["content"] for message in messages if message["role"] == "system"]
     texts.append(PROMPT["retrieval"]["passages_head"])
     for passage in passages:

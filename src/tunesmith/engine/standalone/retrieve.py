@@ -1,8 +1,7 @@
-"""The entries nearest to a question: by words (BM25 in Lucene's variant, k1 1.5, b 0.75), by
-meaning, or by both ranks.
+"""The entries nearest to a question: by words (BM25 as in Lucene), by meaning, or by both ranks.
 
-index.jsonl holds the texts, index.safetensors their sentence embeddings, embedding/ the model that
-embeds the question.
+BM25 in Lucene's variant has k1 1.5 and b 0.75. index.jsonl holds the texts, index.safetensors their
+sentence embeddings, embedding/ the model that embeds the question.
 """
 
 import json
@@ -54,9 +53,7 @@ for place, count in enumerate(COUNTS):
 
 
 def search_by_words(question: str, left_out: list[int], k: int) -> list[int]:
-    """Indices of the best k texts that share a word with the question, best first, without
-    `left_out`.
-    """
+    """Indices of the best k texts that share a word with the question, best first."""
     scores = np.zeros(len(TEXTS), np.float32)
     for word in tokenize_words(question):
         for place, score in POSTINGS.get(word, ()):
@@ -66,9 +63,7 @@ def search_by_words(question: str, left_out: list[int], k: int) -> list[int]:
 
 
 def search_by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
-    """Indices of the k texts whose embeddings are nearest to the question's, nearest first, without
-    `left_out`.
-    """
+    """Indices of the k texts with the nearest embeddings, nearest first."""
     if not question.strip() or not TEXTS:
         return []
     # Rounded, so that ties are broken by index and not by the order of float sums.
