@@ -1,15 +1,16 @@
-"""What other training tools call a key, answered with ours.
+"""Names of keys in other training tools, mapped to ours.
 
-Sources of the names: axolotl's config reference, LLaMA-Factory's arguments, transformers' `TrainingArguments` and
-TRL's trainer configs, torchtune's recipes, unsloth's notebooks, lm-evaluation-harness and inspect_ai for evaluation.
-A name is compared in lower case, with `_` for `-`, without the sections in front of it.
+Sources of the names: axolotl's config reference, LLaMA-Factory's arguments, transformers'
+`TrainingArguments` and TRL's trainer configs, torchtune's recipes, unsloth's notebooks,
+lm-evaluation-harness and inspect_ai for evaluation. Names are compared in lower case, with `_` for
+`-`, without their sections.
 """
 
 from typing import NamedTuple
 
 
 class OwnKey(NamedTuple):
-    """The `key` that says the same ("" where none does), and in `how` what differs or why none is needed."""
+    """Our equivalent `key` ("" if there is none), and in `hint` what differs or why none is needed."""
 
     key: str
     hint: str = ""
@@ -132,5 +133,5 @@ KEY_ALIASES: dict[str, OwnKey] = {
 
 
 def find_own_key(path: str) -> OwnKey | None:
-    """Our answer to another tool's name of a key; None where it is not one."""
+    """Our equivalent of another tool's key; None if the name is not a known alias."""
     return KEY_ALIASES.get(path.rsplit(".", 1)[-1].replace("-", "_").lower())

@@ -1,4 +1,4 @@
-"""Every key that a recipe knows, as dotted paths, and the known key that a mistyped one is nearest to."""
+"""Every key of a recipe as a dotted path, and the nearest known key for a mistyped one."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ def _walk_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, An
 
 
 class RecipeKey(NamedTuple):
-    """A key as people read it: its dotted path, what holds when it is left out, and what it may be."""
+    """A key for display: its dotted path, its default, and the allowed values."""
 
     path: str
     default: str
@@ -40,11 +40,11 @@ class RecipeKey(NamedTuple):
 
 _LIMIT_PHRASES = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
 TOP_LEVEL_GROUP = "recipe"
-"""The name of the group of keys that stand in no section."""
+"""Name of the group of keys outside all sections."""
 
 
 def describe_groups() -> dict[str, tuple[str, list[RecipeKey]]]:
-    """Each group of keys by its name: the sentences about it, and its keys."""
+    """Each group of keys by its name: its description (the docstring of its record), and its keys."""
     return dict(_describe_fields(Recipe, ""))
 
 
@@ -75,29 +75,32 @@ def get_known_keys() -> dict[str, Any]:
 
 
 def is_section(path: str) -> bool:
-    """Whether a path names a group of keys."""
+    """Whether a path names a section."""
     kind = get_known_keys().get(path)
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def is_text_key(path: str) -> bool:
-    """Whether the value at this path is any text, so that nothing in it is to be read as YAML."""
+    """Whether the value at this path is free text, which must not be parsed as YAML."""
     return path.startswith("data.columns.") or get_known_keys().get(path) in (str, str | None)
 
 
 def _get_last_name(path: str) -> str:
-    """The last name in a path, as keys are written."""
+    """The last name of a path, in the spelling of keys."""
     return path.rsplit(".", 1)[-1].replace("-", "_").lower()
 
 
 def find_nearest_key(path: str) -> str | None:
-    """The known key that was probably meant: the same word in another section, else the best match by spelling."""
+    """The key that was probably meant: the same word in another section, else the best match by
+    spelling.
+    """
     word = _get_last_name(path)
     words: dict[str, list[str]] = {}
     for known in get_known_keys():
         words.setdefault(known.rsplit(".", 1)[-1], []).append(known)
     section = path.rpartition(".")[0]
     siblings = [known.rsplit(".", 1)[-1] for known in get_known_keys() if known.rpartition(".")[0] == section]
+    # In this order: the exact word anywhere, a typo within the same section, a typo anywhere.
     for candidates, cutoff in (([w for w in words if w == word], 1.0), (siblings, 0.6), (list(words), 0.6)):
         match = get_close_matches(word, candidates, n=1, cutoff=cutoff)
         if match:
@@ -107,9 +110,11 @@ def find_nearest_key(path: str) -> str | None:
 
 
 def suggest_key(path: str) -> str:
-    """What to write in place of a key that no recipe knows: ours for another tool's name, else the nearest by spelling.
+    """What to write in place of an unknown key: ours for another tool's name, else the nearest by
+    spelling.
 
-    An exact word of ours in another section goes before other tools' names: `training.rank` means `adapter.rank`.
+    An exact word of ours in another section takes precedence over other tools' names:
+    `training.rank` means `adapter.rank`.
     """
     near, ours = find_nearest_key(path), find_own_key(path)
     if ours is not None and (near is None or near.rsplit(".", 1)[-1] != _get_last_name(path)):

@@ -1,8 +1,9 @@
 """A YAML file, a preset's name or nothing, plus `a.b=c` overrides, becomes a `Recipe`.
 
-Nothing is ignored: an unknown key anywhere is an error that names the nearest known one (ignored keys are the silent
-failure of other tools), a number in quotes is not a number, and every problem is reported in one go. Paths inside a
-recipe are relative to the folder in which the command runs, as on the command line.
+Nothing is ignored: an unknown key anywhere is an error that names the nearest known one (ignored
+keys are the silent failure of other tools), a number in quotes is not a number, and all problems
+are reported together. Paths inside a recipe are relative to the working directory of the command,
+as on the command line.
 """
 
 import os.path
@@ -33,19 +34,22 @@ class _RecipeProblem(NamedTuple):
 
 
 def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a file, of a preset's name, or of the defaults (None), with overrides (`training.epochs=2`) on top.
+    """The recipe from a file, a preset's name, or the defaults (None), with overrides
+    (`training.epochs=2`) on top.
 
-    Errors: `RecipeError`: all unknown keys and wrong values together, else all contradictions together.
+    Errors: `RecipeError` with all unknown keys and wrong values together, or else all
+    contradictions together.
     """
     path = None if source is None else _find_file(source)
     where = "recipe" if path is None else str(path)
     tree = {} if path is None else _read_file(path)
+    # `training:` with all keys commented out parses as None and means an empty section.
     tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
     for override in overrides:
         _apply_override(tree, override)
     _drop_overridden_duration(tree, overrides)
     try:
-        # Strict: "16" and `true` are not numbers. Whole numbers may stand where decimals are asked for.
+        # Strict: "16" and `true` are not numbers. Integers are accepted for decimals.
         recipe = Recipe.model_validate(tree, strict=True)
     except ValidationError as error:
         raise _build_recipe_error(_list_problems(error), where) from None
@@ -54,7 +58,7 @@ def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Rec
 
 
 def list_presets() -> list[str]:
-    """The names of the recipes that come with tunesmith."""
+    """Names of the recipes that ship with tunesmith."""
     return sorted(path.stem for path in PRESETS_FOLDER.glob("*.yaml"))
 
 
@@ -102,7 +106,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _apply_override(tree: dict[str, Any], override: str) -> None:
-    """Set one `a.b=c` in the tree; an unknown path is found later, with every other fault."""
+    """Set one `a.b=c` in the tree; an unknown path is reported later, with all other problems."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(
@@ -111,16 +115,20 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     *sections, last = key.strip().split(".")
     for section in sections:
         inner = tree.get(section)
+        # Chained assignment runs left to right: the copy is stored in the outer tree first, then
+        # becomes the current one.
         tree[section] = tree = dict(inner) if isinstance(inner, dict) else {}
     tree[last] = _parse_value(key.strip(), text)
 
 
 DURATION_KEYS = ("training.epochs", "training.minutes")
-"""Two ways to say how long a training lasts."""
+"""The two ways to set the length of a training."""
 
 
 def _drop_overridden_duration(tree: dict[str, Any], overrides: Sequence[str]) -> None:
-    """A file's or a preset's duration gives way to the other one on the command line; two there contradict."""
+    """A duration on the command line replaces the other one of a file or preset; two on the command
+    line contradict.
+    """
     training = tree.get("training")
     named = {override.partition("=")[0].strip() for override in overrides}
     if not isinstance(training, dict) or named.issuperset(DURATION_KEYS):
@@ -131,7 +139,9 @@ def _drop_overridden_duration(tree: dict[str, Any], overrides: Sequence[str]) ->
 
 
 def _parse_value(key: str, text: str) -> Any:
-    """The value of an override. Text fields take what was written (a path may hold `#` or be all digits)."""
+    """The value of an override. Text fields take it literally (a path may contain `#` or consist of
+    digits).
+    """
     is_plain_text = is_text_key(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
     return text if is_plain_text else parse_yaml(text, f"override {key}")
 
@@ -148,7 +158,7 @@ def _list_problems(error: ValidationError) -> Iterator[_RecipeProblem]:
 
 
 def _describe_allowed(key: str, kind: str, message: str) -> str:
-    """What would be right, from what the validator said is wrong."""
+    """The allowed values, from the validator's message."""
     if kind == "model_type":
         inner = next((known for known in get_known_keys() if known.startswith(f"{key}.")), f"{key}.KEY")
         return f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}: VALUE"
@@ -158,7 +168,7 @@ def _describe_allowed(key: str, kind: str, message: str) -> str:
 
 
 def _build_recipe_error(problems: Iterable[_RecipeProblem], where: str) -> RecipeError:
-    """One error for all faults; with more than one, each has a line of its own."""
+    """One error for all problems; if there are several, each has its own line."""
     listed = sorted(problems)
     slug = listed[0].slug
     if len(listed) == 1:

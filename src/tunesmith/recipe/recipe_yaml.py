@@ -1,4 +1,4 @@
-"""Recipes as YAML text, both ways; what words mean in it stands in `plain_yaml.py`."""
+"""Recipes as YAML text, in both directions; `yaml_io.py` defines which YAML is accepted."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from tunesmith.yaml_io import InvalidYaml, dump_plain_yaml, load_plain_yaml
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that a YAML text spells.
+    """The value of a YAML text.
 
-    Errors: `RecipeError` (`recipe/not-yaml`) with the line; also for a key that stands twice.
+    Errors: `RecipeError` (`recipe/not-yaml`) with the line; also for a duplicate key.
     """
     try:
         return load_plain_yaml(text)
@@ -22,5 +22,5 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, every field of it; `load_recipe` of this text gives an equal recipe."""
+    """The recipe as YAML with every field; `load_recipe` of this text gives an equal recipe."""
     return dump_plain_yaml(recipe.model_dump(mode="json"))

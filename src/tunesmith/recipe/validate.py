@@ -1,6 +1,6 @@
-"""The rules between fields of a recipe, all of them here, every broken one reported at once.
+"""All rules between fields of a recipe; all violations are reported together.
 
-What a single field allows (types, ranges) stands beside the field in `records/recipe.py`.
+What a single field allows (types, ranges) is declared at the field in `records/recipe.py`.
 """
 
 import re
@@ -13,7 +13,7 @@ from tunesmith.records.method_specs import METHODS
 
 Rule = Callable[[Recipe], Iterator[str]]
 _REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
-"""With `+zero-shot-constrained` behind it, it must name a file of answers."""
+"""A name that, followed by `+zero-shot-constrained`, is a valid file name for answers."""
 
 
 def _check_single_duration(recipe: Recipe) -> Iterator[str]:
@@ -48,7 +48,9 @@ def _check_test_path(recipe: Recipe) -> Iterator[str]:
 
 
 def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
-    """Values, not what was written: the recipe that a run keeps spells every default."""
+    """Compares values, not which keys were written: the recipe stored with a run spells out every
+    default.
+    """
     if recipe.adapter.kind != "full":
         return
     for name in ("rank", "alpha", "dropout"):
@@ -58,7 +60,7 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
 
 
 def _check_method_options(recipe: Recipe) -> Iterator[str]:
-    """A method's options beside another method would be ignored."""
+    """Options of another method would be ignored silently."""
     used = METHODS.load(recipe.method).sections
     for name in (section for spec in METHODS.builtins for section in METHODS.load(spec).sections):
         options = getattr(recipe, name)
@@ -97,7 +99,9 @@ def _check_passage_overlap(recipe: Recipe) -> Iterator[str]:
 
 
 def _check_data_residency(recipe: Recipe) -> Iterator[str]:
-    """Remote contenders are sent the questions: what must not leave is not sent only to be ruled out afterwards."""
+    """Remote contenders receive the questions: data that must not leave are not sent only to
+    disqualify the contender afterwards.
+    """
     where = recipe.circumstances.data_may_go
     if where in (None, "anywhere"):
         return
@@ -157,7 +161,7 @@ RULES: tuple[Rule, ...] = (
 def check_recipe(recipe: Recipe, where: str = "recipe") -> None:
     """Refuse a recipe whose fields contradict each other.
 
-    Errors: `RecipeError` (`recipe/contradiction`) with every broken rule.
+    Errors: `RecipeError` (`recipe/contradiction`) with every violated rule.
     """
     broken = [sentence for rule in RULES for sentence in rule(recipe)]
     if not broken:

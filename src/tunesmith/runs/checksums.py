@@ -1,10 +1,12 @@
-"""SHA-256 of every file of a run, in `checksums.json`: a bit that the disk turned over is named.
+"""SHA-256 of every file of a run, in `checksums.json`: a damaged file is reported by name.
 
-A file changes in three steps: the new hash is added beside the old one, the file is replaced, the old hash is
-dropped (at the latest when the next file changes). So wherever the process dies, each file has a hash that is
-listed. "" stands for a file that may be missing. The list knows its own hash.
+A file changes in three steps: the new hash is added to the list next to the old one, the file is
+replaced, the old hash is dropped (at the latest when the next file changes). So wherever the
+process dies, each file matches a listed hash. "" stands for a file that may be missing. The list
+contains its own hash.
 
-What training appends to or rewrites is taken off the list for that long (`forget`): checkpoints vouch for it.
+Files that training appends to or rewrites are taken off the list meanwhile (`unregister_files`):
+checkpoints verify them.
 """
 
 import json
@@ -20,22 +22,24 @@ from tunesmith.records import Record, dump_canonical_json
 
 CHECKSUMS_FILE = "checksums.json"
 EXCLUDED_NAMES = ("lock", "checkpoints", CHECKSUMS_FILE)
-"""What has no checksum: the lock, what vouches for itself."""
+"""Not listed: the lock, and what verifies itself."""
 
 
 class Checksums(Record):
-    """Path below the run's folder -> the SHA-256 that its content may have."""
+    """Path below the run's folder -> the possible SHA-256 of its content."""
 
     files: dict[str, tuple[str, ...]]
 
     def to_signed_json(self) -> str:
-        """The text of the file."""
+        """The content of the file, with its own hash."""
         document = {**self.model_dump(mode="json"), "sha256": self.fingerprint}
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def read_checksums(folder: Path) -> Checksums | None:
-    """The list of a run; None when it has none, as those of older versions. Errors: `RunError` when damaged."""
+    """The list of a run; None if it has none (runs of older versions). Errors: `RunError` if
+    damaged.
+    """
     path = folder / CHECKSUMS_FILE
     try:
         raw = read_own_file(path)
@@ -46,13 +50,17 @@ def read_checksums(folder: Path) -> Checksums | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         raise _build_damage_error(path) from None
+    # Compared byte by byte: this covers the list's own hash and any key that the record would
+    # ignore.
     if raw != found.to_signed_json().encode():
         raise _build_damage_error(path)
     return found
 
 
 def register_expected(folder: Path, coming: Mapping[str, str]) -> None:
-    """Say which content files are about to get: name -> SHA-256. Errors: `OSError`, `RunError`."""
+    """Announce the content that files are about to get: name -> SHA-256. Errors: `OSError`,
+    `RunError`.
+    """
     files = _resolve_pending(folder)
     for name, sha256 in coming.items():
         files[name] = tuple(dict.fromkeys((*files.get(name, ("",)), sha256)))
@@ -60,7 +68,9 @@ def register_expected(folder: Path, coming: Mapping[str, str]) -> None:
 
 
 def unregister_files(folder: Path, names: Iterable[str]) -> None:
-    """Take files, and what lies in folders of these names, off the list. Errors: as `expect`."""
+    """Take files, and files in folders of these names, off the list. Errors: as
+    `register_expected`.
+    """
     gone = tuple(names)
     files = _resolve_pending(folder)
     kept = {name: hashes for name, hashes in files.items() if not _is_below(name, gone)}
@@ -69,20 +79,24 @@ def unregister_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def register_files(folder: Path, names: Iterable[str]) -> None:
-    """Put files, and what lies in folders of these names, on the list as they are now. Errors: as `expect`."""
+    """Put files, and files in folders of these names, on the list as they are now. Errors: as
+    `register_expected`.
+    """
     there = tuple(names)
     found = {name: (compute_sha256(folder / name),) for name in _list_files(folder) if _is_below(name, there)}
     _write_checksums(folder, {**_resolve_pending(folder), **found})
 
 
 def register_all(folder: Path) -> None:
-    """Begin a list with all that is there. Errors: `OSError`."""
+    """Begin a list with all present files. Errors: `OSError`."""
     _write_checksums(folder, {name: (compute_sha256(folder / name),) for name in _list_files(folder)})
 
 
 def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
-    """What is not as it was written, as `answers/tuned.jsonl (not what was written)`, of files or folders of these
-    names, else of all; nothing when all is well or when there is no list."""
+    """The files that differ from what was written, for example `answers/tuned.jsonl (not what was
+    written)`, among files or folders of these names, or all; empty if none differ or there is no
+    list.
+    """
     asked = tuple(names)
     try:
         checksums = read_checksums(folder)
@@ -102,9 +116,9 @@ def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def _resolve_pending(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The list with one hash for each file, whatever became of the last change."""
+    """The list with one hash per file, whatever became of the last change."""
     checksums = read_checksums(folder)
-    if checksums is None:  # of an older version: what is there now counts
+    if checksums is None:  # a run of an older version: register the present files
         return {name: (compute_sha256(folder / name),) for name in _list_files(folder)}
     files = {}
     for name, hashes in checksums.files.items():
@@ -121,7 +135,8 @@ def _write_checksums(folder: Path, files: Mapping[str, tuple[str, ...]]) -> None
 
 
 def _list_files(folder: Path) -> list[str]:
-    paths = [Path(place, name) for place, _, names in os.walk(folder) for name in names]  # links are not entered
+    # os.walk does not follow links to folders
+    paths = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
     names = (path.relative_to(folder).as_posix() for path in paths if get_path_kind(path) == "file")
     return sorted(name for name in names if not _is_below(name, EXCLUDED_NAMES) and "/.tmp-" not in f"/{name}")
 

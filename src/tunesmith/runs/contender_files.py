@@ -1,7 +1,9 @@
-"""How each contender of a run was asked, and what it searched: `prompts/NAME.json`, `index/NAME.jsonl`.
+"""How each contender of a run was run, and its search index: `prompts/NAME.json`,
+`index/NAME.jsonl`.
 
-With them a run's winner can be used after the data has changed or gone. Sentence vectors lie beside an index, where it
-is searched by meaning: `index/NAME.safetensors`, one row a line, float32.
+With them a run's winner works after the data has changed or gone. If an index is searched by
+meaning, its sentence vectors are stored next to it: `index/NAME.safetensors`, one row per line,
+float32.
 """
 
 import json
@@ -18,17 +20,19 @@ from tunesmith.records import InferenceConfig
 from tunesmith.runs.run_folder import RunFolder, build_unwritable_error
 
 VECTORS_KEY = "vectors"
+"""Name of the tensor in the safetensors file."""
 
 
 def write_inference_config(folder: RunFolder, serving: InferenceConfig) -> None:
-    """Keep how a contender is asked. Errors: `RunError` when it cannot be written."""
+    """Store how a contender is run. Errors: `RunError` if it cannot be written."""
     folder.write_file(f"prompts/{serving.contender}.json", serving.model_dump_json(indent=2) + "\n")
 
 
 def read_inference_config(folder: RunFolder, contender: str) -> InferenceConfig | None:
-    """How it was asked; None where the run does not say (an outside system, or a run of an earlier version).
+    """How a contender was run; None if not recorded (an external system, or a run of an earlier
+    version).
 
-    Errors: `RunError` when the file is damaged.
+    Errors: `RunError` if the file is damaged.
     """
     name = f"prompts/{contender}.json"
     if contender not in folder.list_contenders() or not (folder.path / name).is_file():
@@ -37,9 +41,10 @@ def read_inference_config(folder: RunFolder, contender: str) -> InferenceConfig 
 
 
 def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArray[np.float32] | None) -> None:
-    """Keep what is searched, one JSON value a line, and its vectors. `folder` is made where it is missing.
+    """Store a search index, one JSON value per line, and its vectors. `folder` is created if
+    missing.
 
-    Errors: `RunError` when it cannot be written.
+    Errors: `RunError` if it cannot be written.
     """
     from safetensors import SafetensorError
 
@@ -56,7 +61,7 @@ def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArra
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Keep a JSON value in a file. Errors: `RunError` when it cannot be written."""
+    """Store a JSON value in a file. Errors: `RunError` if it cannot be written."""
     try:
         write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
     except OSError as error:
@@ -64,7 +69,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] | None]:
-    """What is searched, and its vectors where there are some. Errors: `RunError` when it is missing or damaged."""
+    """The entries of an index, and its vectors if there are any. Errors: `RunError` if it is
+    missing or damaged.
+    """
     path = folder / f"{name}.jsonl"
     vectors = path.with_suffix(".safetensors")
     try:

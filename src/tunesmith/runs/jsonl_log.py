@@ -1,8 +1,9 @@
-"""JSON lines that a crash can cut only at the end.
+"""JSON lines that a crash can truncate only at the end.
 
-A line is written by one system call to a file opened for appending, so a killed process leaves whole lines; a full
-disk or a power cut can leave a last line without its end. A reader names such a line instead of failing or hiding it;
-the next writer takes it away, because a record was never there.
+A line is written by one system call to a file opened for appending, so a killed process leaves
+whole lines; a full disk or a power cut can leave an unfinished last line. A reader reports such a
+line instead of failing or hiding it; the next writer removes it, because that record was never
+complete.
 """
 
 import fcntl
@@ -20,30 +21,36 @@ from tunesmith.records import Record
 
 R = TypeVar("R", bound=Record)
 FileStamp = tuple[int, str]
-"""Bytes of a file's beginning, and their SHA-256."""
+"""Number of bytes of a file's beginning, and their SHA-256."""
 _MAX_UNFINISHED_BYTES = 1 << 20
 
 
 class JsonlRecords(NamedTuple, Generic[R]):
-    """The records of a file; `cut` says which last line is unfinished, None when all is well."""
+    """The records of a file; `unfinished_line` describes an unfinished last line, None if there is
+    none.
+    """
 
     records: tuple[R, ...]
     unfinished_line: str | None
 
 
 def to_lines(records: Iterable[Record], *, without_none: bool = False) -> str:
-    """These records, one a line; `without_none` leaves out keys whose value is None."""
+    """The records, one per line; `without_none` omits keys whose value is None."""
     return "".join(record.model_dump_json(exclude_none=without_none) + "\n" for record in records)
 
 
 def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
-    """Add one record; with `sync` it is on the disk when this returns. A planted symbolic link is not followed."""
+    """Append one record; with `sync` it is on disk when this returns. A symbolic link is not
+    followed.
+    """
     line = record.model_dump_json().encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # else another's line under way looks like one that was cut
+        # without the lock, another process's line in progress would look unfinished
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         _drop_unfinished_line(descriptor)
         while line:
+            # os.write may write only a part, for example on an almost full disk.
             line = line[os.write(descriptor, line) :]
         if sync:
             os.fsync(descriptor)
@@ -56,6 +63,7 @@ def _drop_unfinished_line(descriptor: int) -> None:
     if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
         return
     begin = max(0, size - _MAX_UNFINISHED_BYTES)
+    # Only the end of the file is read: it may have millions of lines.
     tail = os.pread(descriptor, size - begin, begin)
     os.ftruncate(descriptor, begin + tail.rfind(b"\n") + 1)
 
@@ -63,7 +71,7 @@ def _drop_unfinished_line(descriptor: int) -> None:
 def read_lines(path: Path, kind: type[R]) -> JsonlRecords[R]:
     """All records of a file; a missing file has none.
 
-    Errors: `RunError` (`run/damaged`), with the line when a line that was finished does not fit.
+    Errors: `RunError` (`run/damaged`), with the line number if a finished line is invalid.
     """
     try:
         content = read_own_file(path)
@@ -75,7 +83,7 @@ def read_lines(path: Path, kind: type[R]) -> JsonlRecords[R]:
 
 
 def parse_lines(content: bytes, path: Path, kind: type[R]) -> JsonlRecords[R]:
-    """All records of a file with this content. Errors: as `read_lines`."""
+    """All records in this content. Errors: as `read_lines`."""
     *lines, tail = content.split(b"\n")
     records = []
     for number, line in enumerate(lines, start=1):
@@ -88,8 +96,11 @@ def parse_lines(content: bytes, path: Path, kind: type[R]) -> JsonlRecords[R]:
 
 
 def read_synced(path: Path) -> bytes:
-    """The content of a file, all of it on the disk; a missing file has none. Errors: `OSError`."""
+    """The content of a file, after it was flushed to disk; b"" for a missing file. Errors:
+    `OSError`.
+    """
     try:
+        # O_NONBLOCK: opening a planted named pipe must not block forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
@@ -99,14 +110,15 @@ def read_synced(path: Path) -> bytes:
 
 
 def compute_stamp(content: bytes) -> FileStamp:
-    """By which this much of a file is known again."""
+    """The stamp by which this beginning of a file is recognized later."""
     return len(content), hashlib.sha256(content).hexdigest()
 
 
 def truncate_to(path: Path, stamp: FileStamp | int) -> None:
-    """Take away what was appended after the file had this stamp; older versions kept its length only.
+    """Remove what was appended after the file had this stamp; older versions stored its length
+    only.
 
-    Errors: `RunError` (`run/damaged`) when lines before that are lost or changed.
+    Errors: `RunError` (`run/damaged`) if lines before that are lost or changed.
     """
     size, sha256 = stamp if isinstance(stamp, Sequence) else (stamp, None)
     content = read_synced(path)

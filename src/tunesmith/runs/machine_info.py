@@ -1,4 +1,4 @@
-"""Where a run is made: the machine, and the version of everything that is installed. Imports no torch."""
+"""The machine of a run, and the version of every installed package. Imports no torch."""
 
 import os
 import platform
@@ -11,7 +11,9 @@ from tunesmith.records import Machine
 
 
 def describe_machine(accelerator: str | None = None) -> Machine:
-    """This machine. `cores` counts what this process may use; the accelerator's name is the engine's to tell."""
+    """This machine. `cores` counts those usable by this process; the engine supplies the
+    accelerator's name.
+    """
     return Machine(
         platform=platform.platform(),
         processor=_read_processor_name(),
@@ -22,14 +24,15 @@ def describe_machine(accelerator: str | None = None) -> Machine:
 
 
 def list_versions() -> dict[str, str]:
-    """Python's version and that of every installed package, by name: enough to build the same environment again."""
-    packages = (dist.metadata for dist in distributions())  # its file is read each time that it is asked for
+    """Version of Python and of every installed package, by name: enough to rebuild the environment."""
+    # `metadata` reads its file at each access
+    packages = (dist.metadata for dist in distributions())
     installed = {package["Name"].lower(): package["Version"] for package in packages if package["Name"]}
     return {"python": platform.python_version(), **dict(sorted(installed.items()))}
 
 
 def _count_usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # fewer than the machine has under taskset or in a container
+    if hasattr(os, "sched_getaffinity"):  # respects taskset and container limits
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

@@ -1,16 +1,19 @@
-"""The folder of one run. It can be read without tunesmith: JSON, JSON lines, YAML, text.
+"""The folder of one run. It is readable without tunesmith: JSON, JSON lines, YAML, text.
 
     run.json  checksums.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
     metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
-    leaks.json  power.json  ability.json  forgetting.json  evaluation.json  decision.json  cost.json  analysis.json
+    prompts/<contender>.json  index/
+    leaks.json  power.json  ability.json  forgetting.json  judge.json  evaluation.json  decision.json  cost.json
+    analysis.json  to_label.csv
     report.html  report.md  report.json
-    checkpoints/  lesson/          until the training is finished: what `tunesmith resume` goes on with
-    unscored/                      answers until they are scored, for the same
+    checkpoints/  lesson/          until the training is finished: what `tunesmith resume` needs
+    unscored/                      answers until they are scored, for the same purpose
 
-Names are ids, never paths: what a person typed becomes lower-case letters, digits and dashes before it touches the
-disk, and an id that looks like anything else is refused. A folder bears a temporary name until all is in it that a
-run begins with: it is whole or not there. What is read is verified by `checksums.json`. The lock is the kernel's
-(flock), held by an open file: it ends with the process however that ends, so there are no stale locks.
+Names are ids, never paths: user input is reduced to lower-case letters, digits and dashes before it
+becomes a file name, and any other id is refused. A new folder has a temporary name until its
+initial files are complete: it is whole or absent. What is read is verified by `checksums.json`. The
+lock is the kernel's (flock), held by an open file: it ends with the process however that ends, so
+there are no stale locks.
 """
 
 import fcntl
@@ -73,7 +76,7 @@ RECORD_FILES: Mapping[type[Record], str] = {
     ContaminationReport: "leaks.json",
     TestSet: "test.json",
     PowerStatement: "power.json",
-    GeneralAbility: "ability.json",  # before tuning
+    GeneralAbility: "ability.json",  # general ability before tuning
     Forgetting: "forgetting.json",
     Analysis: "analysis.json",
     JudgeQualification: "judge.json",
@@ -81,7 +84,7 @@ RECORD_FILES: Mapping[type[Record], str] = {
     Evaluation: "evaluation.json",
     Decision: "decision.json",
 }
-"""The records that a run folder keeps one of, and where."""
+"""The records that a run folder has one of, and their files."""
 
 FOLDER_NAMES = ("adapter", "model", "answers", "unscored", "prompts", "index", "checkpoints", "lesson")
 REPORT_FILES = ("report.html", "report.md", "report.json")
@@ -92,7 +95,7 @@ FILE_NAMES = (
     "choices.jsonl", "lock",
     checksums.CHECKSUMS_FILE, *REPORT_FILES, LABELING_FILE,
 )  # fmt: skip
-"""All that can stand in the folder by itself."""
+"""All files at the top level of the folder."""
 
 R = TypeVar("R", bound=Record)
 _RUN_ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}")
@@ -101,7 +104,7 @@ _PREPARED_ADAPTER = TypeAdapter(dict[str, PreparedSplit])
 
 
 class ValidationSample(Record):
-    """What the model answered to one validation example while it was trained."""
+    """The model's answer to one validation example during training."""
 
     step: int
     example: str
@@ -112,18 +115,20 @@ class ValidationSample(Record):
 
 
 class RunFolder:
-    """One run's folder. Make with `create`, find again with `open`."""
+    """One run's folder. Create it with `create`, find it with `open`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.id = self.path.name
-        self._final_path: Path | None = None  # where a folder that was begun will appear
+        # final path of a folder that still has a temporary name
+        self._final_path: Path | None = None
 
     @classmethod
     def create(cls, parent: Path, name: str) -> "RunFolder":
-        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, visible at once.
+        """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, visible
+        immediately.
 
-        Errors: `RunError` when it cannot be made.
+        Errors: `RunError` if it cannot be created.
         """
         folder = cls.create_hidden(parent, name)
         folder.publish()
@@ -131,8 +136,11 @@ class RunFolder:
 
     @classmethod
     def create_hidden(cls, parent: Path, name: str) -> "RunFolder":
-        """A new folder that bears a temporary name until `appear`: a run is whole or not there. What killed processes
-        left so is removed. Errors: `RunError` when it cannot be made."""
+        """A new folder with a temporary name until `publish`: a run is whole or absent. Temporary
+        folders of killed processes are removed.
+
+        Errors: `RunError` if it cannot be created.
+        """
         word = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-") or "run"
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -148,11 +156,15 @@ class RunFolder:
         return folder
 
     def publish(self) -> None:
-        """Give a folder that was begun its name, with checksums of all that is in it. Errors: `RunError`."""
+        """Give a hidden folder its final name, with checksums of all files in it. Errors:
+        `RunError`.
+        """
         assert self._final_path is not None, "it bears its name already"
         try:
             if any(self.path.iterdir()):
                 checksums.register_all(self.path)
+            # fsync the content before the rename and the parent after it: after a power cut the
+            # folder is whole or absent.
             sync_folder(self.path)
             self.path.rename(self._final_path)
             sync_folder(self._final_path.parent)
@@ -162,11 +174,11 @@ class RunFolder:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether it was begun and has not appeared."""
+        """Whether it is not published yet."""
         return self._final_path is not None
 
     def discard(self) -> None:
-        """Remove a folder that was begun and will not appear."""
+        """Remove a folder that will not be published."""
         if self._final_path is not None:
             remove_temporary(self.path)
 
@@ -182,8 +194,9 @@ class RunFolder:
 
     @classmethod
     def list_all(cls, parent: Path, beginning: str = "") -> list["RunFolder"]:
-        """The folders in `parent` that have a run's id, beginning so, and a run.json; none where there is no such
-        place."""
+        """The folders in `parent` with a run's id that begins with `beginning` and a run.json;
+        empty if there is no `parent`.
+        """
         try:
             names = sorted(
                 name for name in os.listdir(parent) if name.startswith(beginning) and _RUN_ID_PATTERN.fullmatch(name)
@@ -196,7 +209,8 @@ class RunFolder:
     def open(cls, run: str | Path, parent: Path = Path("runs")) -> "RunFolder":
         """The folder of an earlier run: a path, or the id of a run inside `parent`.
 
-        Errors: `RunError` when there is none, or when something of it is neither a file nor a folder of its own.
+        Errors: `RunError` if there is none, or if an entry is neither a regular file nor a real
+        folder.
         """
         path = parent / run if isinstance(run, str) and _RUN_ID_PATTERN.fullmatch(run) else Path(run)
         try:
@@ -205,7 +219,8 @@ class RunFolder:
                 folder._check_special_files()
                 return folder
             found = "a file" if path.exists() else "nothing there"
-        except (OSError, ValueError) as error:  # a name of 5,000 letters, a NUL inside
+        # for example a name of 5,000 letters, or a NUL in it
+        except (OSError, ValueError) as error:
             found = str(error)[:200]
         raise RunError(
             "missing", "There is no such run.", where=str(path)[:200], found=found, do="see `tunesmith runs`"
@@ -213,9 +228,9 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep every other process away from this run inside the block.
+        """Lock the run for the duration of the block.
 
-        Errors: `RunError` (`run/in-use`) at once, naming the process that has it.
+        Errors: `RunError` (`run/in-use`) immediately, naming the process that holds the lock.
         """
         descriptor = self._open_lock()
         try:
@@ -238,12 +253,16 @@ class RunFolder:
             os.close(descriptor)
 
     def remove_temporaries(self) -> None:
-        """Remove what a killed process left half written. Only for whoever holds the lock: nobody else is writing."""
+        """Remove partly written files of killed processes. The caller must hold the lock: then no
+        other process is writing.
+        """
         for place in (self.path, *(self.path / name for name in FOLDER_NAMES)):
             remove_stale_temporaries(place, remove_all=True)
 
     def _check_special_files(self) -> None:
-        """A link, a pipe or a device could steer what is read, written or removed. Errors: `RunError`."""
+        """A link, pipe or device could redirect what is read, written or removed. Errors:
+        `RunError`.
+        """
         for name in (*FILE_NAMES, *FOLDER_NAMES):
             self._check_not_special(self.path / name)
         for name in FOLDER_NAMES:
@@ -261,10 +280,12 @@ class RunFolder:
         )  # fmt: skip
 
     def is_in_use(self) -> bool:
-        """Whether a process works on this run now. One that says "running" and is not in use was killed."""
+        """Whether a process is working on this run. A run with status "running" that is not in use
+        was killed.
+        """
         try:
             descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # never locked by anybody
+        except OSError:  # never locked
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -276,21 +297,23 @@ class RunFolder:
 
     def _open_lock(self) -> int:
         try:
+            # O_NOFOLLOW and O_NONBLOCK: a planted link or pipe named "lock" neither redirects nor
+            # blocks.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             return os.open(self.path / "lock", flags, 0o666)
         except OSError as error:
             raise build_unwritable_error(self.path, error) from None
 
     def write_file(self, name: str, content: str | bytes) -> None:
-        """Write a file, named by its path below the folder, whole or not at all. Errors: `RunError`."""
+        """Write a file, named by its path below the folder, atomically. Errors: `RunError`."""
         self._write_files({name: content})
 
     def _write_files(self, files: Mapping[str, str | bytes]) -> None:
-        """Replace each file in one step; its checksum is listed before. Errors: `RunError`."""
+        """Replace each file atomically; its checksum is listed first. Errors: `RunError`."""
         raw = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
         path = self.path
         try:
-            if self._final_path is None:  # else all are listed when the folder appears
+            if self._final_path is None:  # a hidden folder lists all of them when it is published
                 path = self.path / checksums.CHECKSUMS_FILE
                 checksums.register_expected(
                     self.path, {name: sha256(content).hexdigest() for name, content in raw.items()}
@@ -302,7 +325,9 @@ class RunFolder:
             raise build_unwritable_error(path, error) from None
 
     def _read_file(self, name: str) -> bytes:
-        """The content of a file, verified. Errors: `OSError`, `RunError` when it is not what was written."""
+        """The verified content of a file. Errors: `OSError`, `RunError` if it differs from what was
+        written.
+        """
         content = read_own_file(self.path / name)
         listed = checksums.read_checksums(self.path)
         if listed and name in listed.files and sha256(content).hexdigest() not in listed.files[name]:
@@ -310,13 +335,16 @@ class RunFolder:
         return content
 
     def find_damage(self, *names: str) -> tuple[str, ...]:
-        """Every file (of these, or below folders of these names) that is not as it was written, with how; empty when
-        all is well, or when nothing can be known because the run is of an older version."""
+        """Every file (of these, or below folders of these names) that differs from what was
+        written, with how; empty if none does, or if a run of an older version has no checksums.
+        """
         return checksums.find_damage(self.path, names)
 
     def check_integrity(self, *names: str) -> None:
-        """Errors: `RunError` that names every file (of these, or all but what users fill in) that is not as it was
-        written."""
+        """Verify files (these, or all except those that users fill in).
+
+        Errors: `RunError` that names every file that differs from what was written.
+        """
         if found := [one for one in self.find_damage(*names) if not one.startswith(LABELING_FILE)]:
             raise RunError(
                 "damaged", "Files of this run are not as they were written.", where=str(self.path),
@@ -324,20 +352,21 @@ class RunFolder:
             )  # fmt: skip
 
     def finalize_checksums(self) -> None:
-        """List one checksum for each file, after the last one was written. Errors: `RunError`."""
+        """List a single checksum per file, after the last one was written. Errors: `RunError`."""
         try:
             checksums.register_files(self.path, ())
         except OSError as error:
             raise build_unwritable_error(self.path / checksums.CHECKSUMS_FILE, error) from None
 
     def has_checksums(self) -> bool:
-        """Whether damage would be found: runs of older versions have no list."""
+        """Whether damage can be found: runs of older versions have no list."""
         return get_path_kind(self.path / checksums.CHECKSUMS_FILE) == "file"
 
     @contextmanager
     def allow_rewriting(self, *names: str) -> Iterator[None]:
-        """Inside the block these files, and what lies in folders of these names, are written by others. Afterwards
-        they are listed as they are then. Errors: `RunError`."""
+        """Within the block these files, and files in folders of these names, are written by other
+        code; afterwards they are listed as they are then. Errors: `RunError`.
+        """
         path = self.path / checksums.CHECKSUMS_FILE
         try:
             checksums.unregister_files(self.path, names)
@@ -358,18 +387,20 @@ class RunFolder:
             raise build_unwritable_error(self.path / name, error) from None
 
     def write(self, record: Record) -> None:
-        """Keep a record in its file (`run.json`, `split.json`, ...)."""
+        """Store a record in its file (`run.json`, `split.json`, ...)."""
         self.write_file(RECORD_FILES[type(record)], record.model_dump_json(indent=2) + "\n")
 
     def read(self, kind: type[R]) -> R:
         """The record of that kind.
 
-        Errors: `RunError` when the run has none (yet), or its file is damaged.
+        Errors: `RunError` if the run has none (yet), or its file is damaged.
         """
         return self.read_record(kind, RECORD_FILES[kind])
 
     def read_record(self, kind: type[R], name: str) -> R:
-        """The record in this file, verified. Errors: `RunError` when it is missing, damaged, or of a newer version."""
+        """The verified record in this file. Errors: `RunError` if it is missing, damaged, or of a
+        newer version.
+        """
         path = self.path / name
         try:
             return kind.parse(self._read_file(name), str(path))
@@ -381,28 +412,30 @@ class RunFolder:
             raise _build_damage_error(path, error.strerror or str(error)) from None
 
     def has(self, kind: type[Record]) -> bool:
-        """Whether the run has come far enough to have this record."""
+        """Whether the run has this record yet."""
         return get_path_kind(self.path / RECORD_FILES[kind]) != "nothing"
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Keep the recipe as it was used, every default filled in."""
+        """Store the recipe as used, with every default filled in."""
         self.write_file("recipe.yaml", dump_recipe(recipe))
 
     def read_recipe(self) -> Recipe:
-        """The recipe that stands in the folder; whoever goes on with the run compares it. Errors: `RecipeError`."""
+        """The recipe in the folder; a resuming caller compares it. Errors: `RecipeError`."""
         return load_recipe(self.path / "recipe.yaml")
 
     def write_versions(self, versions: Mapping[str, str]) -> None:
-        """Keep the versions as `name==version` lines, which pip takes as constraints; Python's own is a comment."""
+        """Store the versions as `name==version` lines, which pip accepts as constraints; Python's
+        own is a comment.
+        """
         lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
         self.write_file("versions.txt", "".join(lines))
 
     def write_prepared(self, prepared: Mapping[str, PreparedSplit]) -> None:
-        """Keep what is known of each prepared split, by the split's name."""
+        """Store the description of each prepared split, by the split's name."""
         self.write_file("prepared.json", _PREPARED_ADAPTER.dump_json(dict(prepared), indent=2) + b"\n")
 
     def read_prepared(self) -> dict[str, PreparedSplit]:
-        """What is known of each prepared split. Errors: `RunError`."""
+        """The description of each prepared split. Errors: `RunError`."""
         path = self.path / "prepared.json"
         try:
             return _PREPARED_ADAPTER.validate_json(self._read_file(path.name))
@@ -412,48 +445,51 @@ class RunFolder:
             raise _build_damage_error(path, error.errors()[0]["msg"]) from None
 
     def write_mask(self, text: str) -> None:
-        """Keep the rendered proof of what is trained."""
+        """Store the rendered proof of the loss mask."""
         self.write_file("mask.txt", text)
 
     def append_metric(self, line: MetricLine) -> None:
-        """Add a line to the metrics; a validation line is on the disk when this returns."""
+        """Append a metric line; a validation line is on disk when this returns."""
         self._append("metrics.jsonl", line, sync=line.kind == "validation")
 
     def read_metrics(self) -> JsonlRecords[MetricLine]:
-        """Every metric line so far."""
+        """All metric lines so far."""
         return self._read_lines("metrics.jsonl", MetricLine)
 
     def append_sample(self, sample: ValidationSample) -> None:
-        """Add one answer given during training."""
+        """Append one answer generated during training."""
         self._append("samples.jsonl", sample)
 
     def read_samples(self) -> JsonlRecords[ValidationSample]:
-        """Every answer given during training."""
+        """All answers generated during training."""
         return self._read_lines("samples.jsonl", ValidationSample)
 
     def append_selection(self, choice: SelectionRecord) -> None:
-        """Add a choice; it is on the disk when this returns."""
+        """Append a choice; it is on disk when this returns."""
         self.write_file("choices.jsonl", to_lines((*self.read_selections().records, choice)))
 
     def read_selections(self) -> JsonlRecords[SelectionRecord]:
-        """Every choice so far; of several for the same thing the last one counts."""
+        """All choices so far; of several for the same thing the last one counts."""
         return self._read_lines("choices.jsonl", SelectionRecord)
 
     def record_journal(self) -> dict[str, FileStamp]:
-        """The files to which training appends, as they are now, on the disk. Kept with a checkpoint."""
-        sync_folder(self.path)  # the files themselves may be new
+        """Stamps of the files to which training appends, after flushing them to disk. Stored with a
+        checkpoint.
+        """
+        sync_folder(self.path)  # the files may be new: their folder entries must be on disk too
         return {name: compute_stamp(read_synced(self.path / name)) for name in APPENDED_FILES}
 
     def rewind(self, journal: Mapping[str, FileStamp | int]) -> None:
-        """Take away the lines after a checkpoint: they will be written again, so none is lost and none is doubled.
+        """Remove the lines after a checkpoint: they will be written again, so none is lost and none
+        is duplicated.
 
-        Errors: `RunError` when lines before it are missing or changed.
+        Errors: `RunError` if lines before it are missing or changed.
         """
         for name in APPENDED_FILES:
             truncate_to(self.path / name, journal.get(name, 0))
 
     def write_answers(self, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
-        """Keep what one contender is and what it answered on the test examples; its unscored answers go away."""
+        """Store a contender and its answers to the test examples; its unscored answers are removed."""
         self._put_answers("answers", asking, answers)
         place, name = self.path / "unscored", asking.profile.name
         if not (place / f"{name}.jsonl").is_file():
@@ -461,11 +497,13 @@ class RunFolder:
         with self.allow_rewriting("unscored") if self._final_path is None else nullcontext():
             for path in (place / f"{name}.jsonl", place / f"{name}.json"):
                 path.unlink(missing_ok=True)
-        with suppress(OSError):  # others wait there for their scores
+        with suppress(OSError):  # not empty: other contenders' answers are waiting to be scored
             place.rmdir()
 
     def write_unscored(self, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
-        """The same before they are scored, which may take long: a run that is stopped meanwhile does not ask again."""
+        """Store answers before they are scored, which may take long: a run that is stopped
+        meanwhile does not generate them again.
+        """
         self._put_answers("unscored", asking, answers)
 
     def _put_answers(self, where: str, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
@@ -478,15 +516,17 @@ class RunFolder:
         )
 
     def read_contender(self, contender: str) -> ContenderRecord:
-        """What one contender is. Errors: `RunError` when it was not asked, or the file is damaged."""
+        """The record of one contender. Errors: `RunError` if it was not run, or the file is
+        damaged.
+        """
         return self.read_record(ContenderRecord, _get_answers_path(contender).removesuffix("l"))
 
     def read_answers(self, contender: str) -> JsonlRecords[Answer]:
-        """What one contender answered; nothing when it was not asked."""
+        """The answers of one contender; empty if it was not run."""
         return self._read_lines(_get_answers_path(contender), Answer)
 
     def unscored_answers(self, contender: str) -> tuple[ContenderRecord, Sequence[Answer]]:
-        """What one of `unscored` is and answered. Errors: `RunError` when a file is damaged."""
+        """Record and answers of one of `unscored`. Errors: `RunError` if a file is damaged."""
         file = _get_answers_path(contender, "unscored")
         return self.read_record(ContenderRecord, file.removesuffix("l")), self._read_lines(file, Answer).records
 
@@ -499,27 +539,27 @@ class RunFolder:
             raise _build_damage_error(self.path / name, error.strerror or str(error)) from None
 
     def list_contenders(self) -> tuple[str, ...]:
-        """The names of the contenders whose answers are kept, sorted."""
+        """Names of the contenders with stored answers, sorted."""
         return tuple(sorted(path.stem for path in (self.path / "answers").glob("*.jsonl")))
 
     def unscored(self) -> tuple[str, ...]:
-        """The names of the contenders that have answered, and whose answers were not scored yet."""
+        """Names of the contenders whose answers are stored but not scored yet."""
         known = set(self.list_contenders())
         return tuple(sorted({path.stem for path in (self.path / "unscored").glob("*.jsonl")} - known))
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints lie while training is not finished. Not made here."""
+        """Folder of the checkpoints while training is not finished. Not created here."""
         return self.path / "checkpoints"
 
     @property
     def adapter(self) -> Path:
-        """Where the adapter lies (PEFT format). Not made here."""
+        """Folder of the adapter (PEFT format). Not created here."""
         return self.path / "adapter"
 
     @property
     def model(self) -> Path:
-        """Where the model lies after full fine-tuning (an ordinary model folder). Not made here."""
+        """Folder of the model after full fine-tuning (an ordinary model folder). Not created here."""
         return self.path / "model"
 
 
@@ -535,7 +575,7 @@ def _get_answers_path(contender: str, where: str = "answers") -> str:
 
 
 def build_unwritable_error(path: Path, error: OSError) -> RunError:
-    """The error for a file of a run that the machine does not let us write."""
+    """The error for a file of a run that cannot be written."""
     return RunError(
         "unwritable",
         "The folder of the run cannot be written; what was written before is whole.",

@@ -1,19 +1,22 @@
-"""Ctrl-C and SIGTERM ask the program to stop; a second one ends it within a second, whatever it is doing.
+"""Ctrl-C and SIGTERM request a stop; a second one ends the program within a second, whatever it is
+doing.
 
-Work that can be thrown away is left at once, by `KeyboardInterrupt`: what was finished before is in the run's folder.
-What must not be torn (a step of a training and its checkpoint) says so, and asks whether to stop when it is whole:
+Work that can be discarded is left immediately, by `KeyboardInterrupt`: what was finished before is
+in the run's folder. Work that must not be torn (a training step and its checkpoint) declares it,
+and checks for a stop when it is complete:
 
     with stop_on_signals() as stop, stop.finishing():
-        train_adapter(..., stop=stop.asked, at_once=stop.at_once)
+        train_adapter(..., stop=stop.is_requested, at_once=stop.at_once)
 
-The program ends with 128 and the number of the first signal: 130 after Ctrl-C, 143 after SIGTERM.
+The exit code is 128 plus the number of the first signal: 130 after Ctrl-C, 143 after SIGTERM.
 
-Python runs a signal's handler only between two steps of the main thread, and that may be inside one long product of
-matrices or one long read of a file. So the program (`install_signal_handlers`) has a thread of its own that is woken by
-the
-signal itself. It answers the first at once; where nothing is being finished and the handler had no turn within
-`TAKEN_SECONDS`, it ends children and process. After the second it gives the main thread `GRACE_SECONDS` to leave by
-itself, then does the same (docs/decisions/106, 123). Code that imports tunesmith gets the first three paragraphs only.
+Python runs a signal handler only between two bytecodes of the main thread, which may be inside one
+long matrix product or one long read. So the program (`install_signal_handlers`) has a separate
+thread that the signal itself wakes through a pipe. It acknowledges the first signal; if nothing is
+being finished and the handler had no turn within `TAKEN_SECONDS`, it ends children and process.
+After the second it gives the main thread `GRACE_SECONDS` to leave by itself, then does the same
+(docs/decisions/106, 123). Code that imports tunesmith as a library gets the first three paragraphs
+only.
 """
 
 import os
@@ -28,10 +31,11 @@ from types import FrameType
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 0.5
+"""Seconds for the main thread to leave by itself after a second signal."""
 REPLY_DELAY_SECONDS = 0.15
-"""What leaves by itself within this time needs no word that it will."""
+"""Seconds before a stop is acknowledged: a program that ends within this time needs no message."""
 TAKEN_SECONDS = 0.6
-"""How long the main thread has, after that, to take the first signal where it finishes nothing."""
+"""Further seconds for the main thread to take the first signal if it is finishing nothing."""
 STEP_MESSAGE = "stopping after this step; Ctrl-C again to leave now"
 LEAVING_MESSAGE = "stopping; Ctrl-C again to leave now"
 NOTHING_SAVED = "Nothing was kept. Next: run the command again"
@@ -39,7 +43,7 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class StopRequested(KeyboardInterrupt):
-    """A first signal where nothing has to be finished; the program ends with `exit_code`."""
+    """A first signal while nothing has to be finished; the program ends with `exit_code`."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()
@@ -51,30 +55,30 @@ class SecondSignal(StopRequested):
 
 
 class StopSignal:
-    """Whether a stop was asked for, and by which signal."""
+    """Whether a stop was requested, and by which signal."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
         self.is_finishing = False
-        """Whether what is under way ends by itself when asked."""
+        """Whether the work in progress ends by itself when a stop is requested."""
         self.has_unsaved = False
-        """Whether only an orderly end keeps what there is: then it is waited for, however long it takes."""
+        """Whether only an orderly exit saves the results: then it is waited for, however long it takes."""
         self.told: Callable[[], str] = lambda: NOTHING_SAVED
-        """What an end that is not orderly says of what is kept."""
+        """The message about saved work for a forced exit."""
         self._acknowledged = threading.Lock()
 
     def is_requested(self) -> bool:
-        """True once a stop was asked for; hand this method to whatever has steps."""
+        """True once a stop was requested; pass this method to code that works in steps."""
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """What the program ends with when it was stopped."""
+        """The exit code of the program after a stop."""
         return 128 + signal.Signals[self.signal or "SIGINT"]
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """Inside the block a first signal is noted only; whoever works there asks `asked`."""
+        """Within the block a first signal is only recorded; the code inside checks `is_requested`."""
         before, self.is_finishing = self.is_finishing, True
         try:
             yield
@@ -83,8 +87,11 @@ class StopSignal:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside the block, which may stand in one of `finishing`, a signal is not waited with: what is done there can
-        be thrown away. Errors: `ContenderAnswers`, also for a signal that came before."""
+        """Within the block, which may be inside a `finishing` block, a signal interrupts
+        immediately: its work can be discarded.
+
+        Errors: `StopRequested`, also for a signal that came before.
+        """
         before, self.is_finishing = self.is_finishing, False
         try:
             if self.is_requested():
@@ -94,23 +101,23 @@ class StopSignal:
             self.is_finishing = before
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
-        """The signal's handler, in the main thread."""
+        """The signal handler, in the main thread."""
         if self.signal is not None:
             raise SecondSignal(self.exit_code)
         self.signal = signal.Signals(number).name
         if not self.is_finishing:
             raise StopRequested(self.exit_code)
-        if self is _program_stop:  # the step may end before the other thread has its turn
+        if self is _program_stop:  # the step may end before the signal thread gets its turn
             self.acknowledge(STEP_MESSAGE)
 
     def acknowledge(self, text: str) -> None:
-        """Say once that it stops; whichever thread comes first."""
+        """Print once that the program is stopping, from whichever thread comes first."""
         if self._acknowledged.acquire(blocking=False):
             _write_stderr(text)
 
 
 class _SignalThread(threading.Thread):
-    """Reads the numbers of signals as they arrive, while the main thread may be anywhere."""
+    """Reads the numbers of signals as they arrive, wherever the main thread is."""
 
     def __init__(self, stop: StopSignal, arriving: int) -> None:
         super().__init__(name="signals", daemon=True)
@@ -119,7 +126,7 @@ class _SignalThread(threading.Thread):
         self._first_signal = 0
 
     def run(self) -> None:
-        """Until the process ends."""
+        """Run until the process ends."""
         while numbers := os.read(self._read_descriptor, 16):
             for number in numbers:
                 if number in STOP_SIGNALS:
@@ -144,11 +151,13 @@ class _SignalThread(threading.Thread):
         return bool(select.select([self._read_descriptor], [], [], seconds)[0])
 
     def _end(self, how: str) -> None:
-        """Children and process, after a word of what is kept."""
+        """Kill children and process, after a message about saved work."""
         try:
             _write_stderr(f"{how} {self._stop_signal.told()}", ends=True)
             _kill_children()
         finally:
+            # sys.exit in this thread would end the thread only; the main thread may be stuck in C
+            # code.
             os._exit(128 + self._first_signal)
 
 
@@ -156,9 +165,12 @@ _program_stop: StopSignal | None = None
 
 
 def install_signal_handlers() -> None:
-    """From now on this process is a program that answers both signals as said above. In its main thread only."""
+    """Make this process a program that handles both signals as described above. Call it in the main
+    thread.
+    """
     global _program
     arriving, waking = os.pipe()
+    # set_wakeup_fd requires a non-blocking descriptor: a full pipe must not block a signal handler.
     os.set_blocking(waking, False)
     _program_stop = StopSignal()
     _SignalThread(_program_stop, arriving).start()
@@ -168,35 +180,40 @@ def install_signal_handlers() -> None:
 
 
 def set_exit_message(told: Callable[[], str]) -> None:
-    """From now on an end of the program that is not orderly says this of what is kept. It is called in another thread,
-    while the main thread may be anywhere."""
+    """Set the message about saved work for a forced exit. It is called in another thread, wherever
+    the main thread is.
+    """
     if _program_stop is not None:
         _program_stop.told = told
 
 
 def describe_saved_work() -> str:
-    """What `set_exit_message` was given says now."""
+    """The present message about saved work."""
     return (_program_stop or StopSignal()).told()
 
 
 def get_stop_exit_code() -> int:
-    """What the program ends with when it was stopped: 130, or 143 when SIGTERM came first."""
+    """The exit code after a stop: 130, or 143 if SIGTERM came first."""
     return (_program_stop or StopSignal()).exit_code
 
 
 def exit_immediately(exit_code: int) -> None:
-    """End a program that was asked to stop and has said so: Python's own end takes seconds where torch is loaded."""
+    """End a program whose stop was announced: Python's own shutdown takes seconds with torch
+    loaded.
+    """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # its reader went away, or it is closed
+        with suppress(OSError, ValueError):  # closed, or its reader has gone
             stream.flush()
     os._exit(exit_code)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """Inside the block SIGINT and SIGTERM are answered as said above; what handled them before does so again after it.
+    """Within the block SIGINT and SIGTERM are handled as described above; afterwards the earlier
+    handlers are restored.
 
-    Python delivers signals to the main thread only, so in any other thread nothing is caught and the flag stays down.
+    Python delivers signals to the main thread only, so in any other thread nothing is caught and
+    the returned signal is never set.
     """
     stop = _program_stop or StopSignal()
     if threading.current_thread() is not threading.main_thread():
@@ -211,15 +228,15 @@ def stop_on_signals() -> Iterator[StopSignal]:
 
 
 def _write_stderr(text: str, *, ends: bool = False) -> None:
-    """Past Python's buffers, which the main thread may hold."""
+    """Write past Python's buffers, whose lock the main thread may hold."""
     is_terminal = os.isatty(2)
     line = f"\n{SHOW_CURSOR if ends else ''}{text}\n" if is_terminal else f"{text}\n"
-    with suppress(OSError):  # nowhere to say it
+    with suppress(OSError):  # stderr is closed
         os.write(2, line.encode())
 
 
 def _kill_children() -> None:
-    """Those that were begun by this program, and what they began; a scorer's child leads a group of its own."""
+    """Kill all descendants of this process; a scorer's child leads its own process group."""
     import psutil
 
     with suppress(psutil.Error):

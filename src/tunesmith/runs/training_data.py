@@ -1,9 +1,10 @@
-"""What tuning needs of the data, kept in the run's folder until the tuning is done.
+"""The data that tuning needs, stored in the run's folder until the tuning is finished.
 
     lesson/    train.safetensors  validation.safetensors  rest.json
 
-So a run goes on when the data file has moved or changed since it began. The token arrays are verified by the content
-hash in `prepared.json`. The weights are one byte a token where all of them are 0 or 1, as they usually are.
+So a run can resume after the data file has moved or changed. The token arrays are verified by the
+content hash in `prepared.json`. The weights take one byte per token if all are 0 or 1, as they
+usually are.
 """
 
 import shutil
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Token arrays by the name of their split; the validation examples; the train answers, which choose the scorer."""
+    """Token arrays by the name of their split; the validation examples; the training answers, which
+    determine the scorer.
+    """
 
     arrays: Mapping[str, TokenArrays]
     validation: Sequence[Example]
@@ -43,13 +46,14 @@ _REMAINDER_ADAPTER = TypeAdapter(_Remainder)
 
 
 def write_training_data(folder: RunFolder, data: TrainingData) -> None:
-    """Keep the lesson in the folder of a run. Errors: `RunError`."""
+    """Store the training data in the folder of a run. Errors: `RunError`."""
     from safetensors import SafetensorError
 
     try:
         with folder.allow_rewriting("lesson"):
             _write_files(folder.path / "lesson", data)
-    except (OSError, SafetensorError) as error:  # no room: safetensors has its own word for it
+    # on a full disk safetensors raises its own error type
+    except (OSError, SafetensorError) as error:
         raise build_unwritable_error(folder.path / "lesson", as_os_error(error)) from None
 
 
@@ -65,7 +69,9 @@ def _write_files(place: Path, data: TrainingData) -> None:
 
 
 def read_training_data(folder: RunFolder, prepared: Mapping[str, PreparedSplit]) -> TrainingData:
-    """The lesson of a run, verified. Errors: `RunError` when it is gone or is not what was written."""
+    """The verified training data of a run. Errors: `RunError` if it is missing or differs from what
+    was written.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -91,7 +97,7 @@ def read_training_data(folder: RunFolder, prepared: Mapping[str, PreparedSplit])
 
 
 def remove_training_data(folder: RunFolder) -> None:
-    """The tuning is done: no one will resume it."""
+    """Remove the training data after the tuning: it will not be resumed."""
     place = folder.path / "lesson"
     if is_real_folder(place):
         with folder.allow_rewriting("lesson"):

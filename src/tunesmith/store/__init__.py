@@ -1,4 +1,4 @@
-"""The only SQL: what was measured, when, and where its files lie. `store.store.Store` is the door.
+"""The only SQL: what was measured, when, and where its files are. Entry point: `store.store.Store`.
 
-Empty on purpose: SQLAlchemy costs a third of a second that `tunesmith --help` does not have.
+Empty on purpose: importing SQLAlchemy takes a third of a second, too long for `tunesmith --help`.
 """

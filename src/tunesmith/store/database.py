@@ -1,16 +1,16 @@
-"""One database behind the store: where it is, opening it, bringing its tables up to date, its transactions.
+"""The database behind the store: its location, opening, migrations and transactions.
 
-SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STORE` serves a team. Both behave alike:
+SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STORE` serves a team.
+Both behave alike:
 
 - A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks rows), waits for it at
   most `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not
-  wait to write: SQLite fails it at once.
+  wait to write: SQLite fails it immediately.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
-- A lock that was waited for in vain is remembered by this process: until a writer succeeds, everybody waits for
-  `RETRY_LOCK_SECONDS` only, so that a locked store delays a command once and not at every point where something is
-  entered.
-- Tables are made under one lock, so that two processes that open a fresh store at once both succeed.
-- Every failure becomes a `StoreError`, in which no password appears.
+- After a lock wait has timed out, this process remembers it: until a write succeeds, every wait lasts only
+  `RETRY_LOCK_SECONDS`, so that a locked store delays a command once and not at every write.
+- Tables are created under one lock, so that two processes that open a new store concurrently both succeed.
+- Every failure becomes a `StoreError` that contains no password.
 """
 
 import json
@@ -29,16 +29,18 @@ from tunesmith.errors import MissingExtraError, StoreError
 from tunesmith.store.tables import HEAD_REVISION, VERSION_TABLE
 
 CONNECT_SECONDS = 10
+"""Timeout for connecting to a PostgreSQL server."""
 RETRY_LOCK_SECONDS = 0.05
-"""How long a lock is waited for that was waited for in vain before."""
+"""Lock timeout after a previous one has expired."""
 RETRY_CONNECT_SECONDS = 2
-"""The same for a server that was not reached; the least that libpq takes."""
+"""Connection timeout after a previous one has expired; the minimum that libpq accepts."""
 _locked_urls: set[URL] = set()
 _unreachable_urls: set[URL] = set()
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x74756E65  # "tune": the number of PostgreSQL's advisory lock
+_MIGRATION_LOCK = 0x74756E65  # "tune" in ASCII: the key of PostgreSQL's advisory lock
 _SQLITE_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
-_KNOWN_FAILURES = (  # words of SQLite, PostgreSQL or its driver; slug; what is wrong; what to do
+# words in messages of SQLite, PostgreSQL or its driver; slug; what is wrong; what to do
+_KNOWN_FAILURES = (
     (
         ("readonly", "unable to open"),
         "unwritable",
@@ -67,7 +69,7 @@ _KNOWN_FAILURES = (  # words of SQLite, PostgreSQL or its driver; slug; what is 
 
 
 class Database:
-    """An open database whose tables fit this version of tunesmith."""
+    """An open database whose schema matches this version of tunesmith."""
 
     def __init__(self, url: str | None, lock_seconds: float) -> None:
         self._url = _parse_url(url or os.environ.get("TUNESMITH_STORE") or None)
@@ -83,16 +85,16 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
     def shorten_lock_wait(self) -> None:
-        """Wait for no lock any more: a stop was asked for."""
+        """Stop waiting for locks: a stop was requested."""
         self._lock_seconds = min(self._lock_seconds, RETRY_LOCK_SECONDS)
 
     @property
     def lock_seconds(self) -> float:
-        """How long a lock is waited for now."""
+        """The current lock timeout in seconds."""
         return min(self._lock_seconds, RETRY_LOCK_SECONDS) if self._url in _locked_urls else self._lock_seconds
 
     @contextmanager
@@ -103,7 +105,7 @@ class Database:
 
     @contextmanager
     def open_write_transaction(self) -> Iterator[Connection]:
-        """A transaction that writes; it is undone when the block ends with an error."""
+        """A transaction that writes; rolled back if the block fails."""
         with self._translate_errors(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             yield connection
         _locked_urls.discard(self._url)
@@ -133,10 +135,11 @@ class Database:
         return engine
 
     def _prepare_sqlite(self, connection: Any, record: object) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, see `_begin_sqlite`
+        connection.isolation_level = None  # transactions are begun explicitly, see `_begin_sqlite`
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA busy_timeout = {int(self.lock_seconds * 1000)}")  # it may be shorter by now
-        # Going over to WAL does not wait for a lock as other statements do, so the waiting is here.
+        # may have been shortened since the engine was created
+        connection.execute(f"PRAGMA busy_timeout = {int(self.lock_seconds * 1000)}")
+        # Switching to WAL ignores busy_timeout, so this loop does the waiting.
         deadline = time.monotonic() + self.lock_seconds
         while True:
             try:
@@ -154,15 +157,17 @@ class Database:
         with self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
-            if _read_revision(connection) != HEAD_REVISION:  # somebody else may have done it while we waited
+            # another process may have migrated while this one waited
+            if _read_revision(connection) != HEAD_REVISION:
                 self._migrate(connection)
 
     def _migrate(self, connection: Connection) -> None:
-        from alembic import command  # 0.1 s, needed once in a store's life
+        from alembic import command  # takes 0.1 s to import and is needed once in a store's life
         from alembic.config import Config
         from alembic.script import ScriptDirectory
 
         config = Config()
+        # configparser interpolates %, so a path with one must double it.
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         config.attributes["connection"] = connection
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -179,11 +184,11 @@ class Database:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn what the database says into a `StoreError`."""
+        """Turn database errors into `StoreError`."""
         try:
             yield
         except IntegrityError:
-            raise  # a broken rule of the tables: the caller knows what it means
+            raise  # a violated constraint: the caller knows what it means
         except (DBAPIError, OSError) as error:
             raise self._convert_error(error) from None
         except SQLAlchemyError as error:
@@ -241,7 +246,7 @@ def _is_locked(error: object) -> bool:
 
 
 def _parse_url(url: str | None) -> URL:
-    """The URL as SQLAlchemy wants it; None is `store.db` in the home folder."""
+    """The URL for SQLAlchemy; None is `store.db` in the home folder."""
     if url is None:
         return URL.create("sqlite", database=str((get_home_folder() / "store.db").absolute()))
     refused = StoreError(
@@ -252,7 +257,7 @@ def _parse_url(url: str | None) -> URL:
     )
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the text is not shown: it may hold a password
+    except (ArgumentError, ValueError):  # the URL is not shown: it may contain a password
         raise refused from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -262,9 +267,10 @@ def _parse_url(url: str | None) -> URL:
 
 
 def _hide_password(url: URL) -> str:
-    """The URL without its password and without options, which may hold another."""
+    """The URL without its password and without options, which may contain another."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
+    # `sslpassword` and `passfile` are query options.
     return url.set(drivername="postgresql", password=None, query={}).render_as_string()
 
 

@@ -2,9 +2,9 @@
 
     with Store.open() as store:
         store.put_run(run, folder)
-        store.runs(limit=20)
+        store.list_runs(limit=20)
 
-Adding what is there already changes nothing, so a step that is repeated after a crash does no harm.
+Adding an existing entry changes nothing, so repeating a step after a crash does no harm.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,31 +25,35 @@ from tunesmith.store.stored_records import Artifact, StoredRun, UnreadableRun
 from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table, TestSetAccessRow
 
 RecordT = TypeVar("RecordT", bound=Record)
-# Their own insert, for "on conflict do nothing": the standard one has it not.
+# The dialects' own insert: SQLAlchemy's generic one has no "on conflict do nothing".
 _Insert = Callable[[type[Table]], sqlite.Insert | postgresql.Insert]
 _INSERT_BY_DIALECT: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Store:
-    """Data sets, runs, evaluations, artifacts and looks at test sets. A context manager; `open` makes one."""
+    """Data sets, runs, evaluations, artifacts and test-set accesses. A context manager; create it
+    with `open`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @classmethod
     def open(cls, url: str | None = None, *, lock_seconds: float = 10.0) -> Self:
-        """The store at this URL, else at `$TUNESMITH_STORE`, else `store.db` in the home folder; made when new.
+        """The store at this URL, else at `$TUNESMITH_STORE`, else `store.db` in the home folder;
+        created if new.
 
-        Errors: `StoreError` when it cannot be opened or is newer; `MissingExtraError` without PostgreSQL's driver.
+        Errors: `StoreError` if it cannot be opened or is newer; `MissingExtraError` without
+        PostgreSQL's driver.
         """
         return cls(Database(url, lock_seconds))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._database.close()
 
     def shorten_lock_wait(self) -> None:
-        """Wait for no lock any more: a stop was asked for."""
+        """Stop waiting for locks: a stop was requested."""
         self._database.shorten_lock_wait()
 
     def __enter__(self) -> Self:
@@ -61,7 +65,7 @@ class Store:
         self.close()
 
     def add_dataset(self, dataset: Dataset) -> None:
-        """Remember a data set under its fingerprint."""
+        """Store a data set under its fingerprint."""
         self._insert(
             DatasetRow,
             id=dataset.fingerprint,
@@ -77,7 +81,7 @@ class Store:
         return [_validate_record(Dataset, row.record) for row in self._fetch_rows(query)]
 
     def put_run(self, run: Run, folder: Path) -> bool:
-        """Remember a run as it is now and where its folder is; whether anything was not known."""
+        """Insert or update a run and the place of its folder; True if anything changed."""
         entry = StoredRun(run=run, folder=str(folder.absolute()))
         columns = {**_build_run_columns(run), "folder": entry.folder}
         insert = _INSERT_BY_DIALECT[self._database.engine.dialect.name](RunRow).values(id=run.id, **columns)
@@ -87,7 +91,7 @@ class Store:
         return known is None or (known.record, known.folder) != (columns["record"], entry.folder)
 
     def list_runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
-        """The runs, newest first. One that cannot be read does not hide the others."""
+        """The runs, newest first. An unreadable one does not hide the others."""
         query = select(RunRow.id, RunRow.created, RunRow.record, RunRow.folder)
         rows = self._fetch_rows(query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit))
         return [_build_stored_run(row) for row in rows]
@@ -97,26 +101,26 @@ class Store:
         return [row.id for row in self._fetch_rows(select(RunRow.id))]
 
     def find_run_folder(self, run: str) -> str | None:
-        """Where the folder of the run with exactly this id is; None when the store does not know it."""
+        """The folder of the run with exactly this id; None if unknown."""
         found = self._fetch_rows(select(RunRow.folder).where(RunRow.id == run))
         return found[0].folder if found else None
 
     def get_run(self, id_or_prefix: str) -> StoredRun:
-        """The run with this id, or the only one whose id begins so.
+        """The run with this id, or the only one whose id begins with it.
 
-        Errors: `StoreError` when there is none, or more than one, or when its row cannot be read.
+        Errors: `StoreError` if there is none, or more than one, or its row cannot be read.
         """
         row = self._find_run_row(id_or_prefix)
         return StoredRun(run=_validate_record(Run, row.record), folder=row.folder)
 
     def get_run_folder(self, id_or_prefix: str) -> str:
-        """The folder of that run, also where its row cannot be read. Errors: as `run`."""
+        """The folder of that run, even if its row cannot be read. Errors: as `get_run`."""
         return str(self._find_run_row(id_or_prefix).folder)
 
     def _find_run_row(self, id_or_prefix: str) -> Row[Any]:
         query = select(RunRow.id, RunRow.record, RunRow.folder).order_by(RunRow.id)
         begins_so = RunRow.id.startswith(id_or_prefix, autoescape=True)
-        # SQLite's LIKE takes "A" for "a", hence the second look.
+        # SQLite's LIKE ignores case, hence the second filter.
         found = [row for row in self._fetch_rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
         exact = [row for row in found if row.id == id_or_prefix]
         if len(exact or found) == 1:
@@ -132,7 +136,7 @@ class Store:
         )
 
     def add_evaluation(self, evaluation: Evaluation, run: str) -> None:
-        """Remember what was measured in a run. Errors: `StoreError` when the store does not have that run."""
+        """Store the evaluation of a run. Errors: `StoreError` if the store does not have that run."""
         self._insert(
             EvaluationRow,
             run=run,
@@ -143,15 +147,15 @@ class Store:
         )
 
     def list_evaluations(self, run: str) -> list[Evaluation]:
-        """What was measured in a run, oldest first."""
+        """The evaluations of a run, oldest first."""
         query = select(EvaluationRow.record).where(EvaluationRow.run == run)
         query = query.order_by(EvaluationRow.added, EvaluationRow.fingerprint)
         return [_validate_record(Evaluation, row.record) for row in self._fetch_rows(query)]
 
     def add_artifact(self, artifact: Artifact) -> None:
-        """Remember a file in the place of what the same run left there before.
+        """Store an artifact, replacing an earlier one of the same run, kind and path.
 
-        Errors: `StoreError` when the store does not have the run that it names.
+        Errors: `StoreError` if the store does not have the run that it names.
         """
         columns = artifact.model_dump(mode="json")
         if artifact.run is not None:
@@ -161,7 +165,7 @@ class Store:
         self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_get_utc_now(), record=columns)
 
     def list_artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
-        """The files of a run, or of a kind, or of both; oldest first."""
+        """The artifacts of a run, of a kind, or both; oldest first."""
         query = select(ArtifactRow.record).order_by(ArtifactRow.added, ArtifactRow.id)
         if run is not None:
             query = query.where(ArtifactRow.run == run)
@@ -170,9 +174,9 @@ class Store:
         return [_validate_record(Artifact, row.record) for row in self._fetch_rows(query)]
 
     def add_test_set_accesses(self, accesses: Sequence[TestSetAccess]) -> None:
-        """Remember that a test set was looked at: all of them, or none.
+        """Store accesses to test sets: all of them, or none.
 
-        Errors: `StoreError` when the store does not have a run that one names.
+        Errors: `StoreError` if the store does not have a run that one names.
         """
         rows = []
         for look in accesses:
@@ -183,7 +187,7 @@ class Store:
             self._insert_all(TestSetAccessRow, rows)
 
     def list_test_set_accesses(self, test: str) -> list[TestSetAccess]:
-        """Every look at the test set of this name (`fingerprint_test_set`), oldest first."""
+        """Every access to the test set with this `fingerprint_test_set`, oldest first."""
         query = (
             select(TestSetAccessRow.record)
             .where(TestSetAccessRow.test == test)
@@ -205,7 +209,7 @@ class Store:
             with self._database.open_write_transaction() as connection:
                 for columns in rows:
                     connection.execute(insert(table).values(**columns).on_conflict_do_nothing())
-        except IntegrityError:  # the only rule left to break: a run that is not there
+        except IntegrityError:  # the only remaining constraint is the foreign key to the run
             raise self._make_no_run_error(columns["run"]) from None
 
     def _make_no_run_error(self, id_or_prefix: str) -> StoreError:

@@ -1,4 +1,4 @@
-"""What the store gives back that no stage makes: a run with its folder, and a file that is worth finding again."""
+"""Records that only the store returns: a run with its folder, and an artifact."""
 
 from tunesmith.records import Record, Run
 
@@ -11,7 +11,9 @@ class StoredRun(Record):
 
 
 class UnreadableRun(Record):
-    """A run whose row this version cannot read: damaged, or of another version; `found` says what is wrong."""
+    """A run whose row this version cannot read: damaged, or of another version; `found` has the
+    reason.
+    """
 
     id: str
     created: str
@@ -20,7 +22,8 @@ class UnreadableRun(Record):
 
 
 class Artifact(Record):
-    """A file or folder that a run left: `kind` is a word such as adapter, report or export; `path` is absolute.
+    """A file or folder that a run produced: `kind` is for example adapter, report or export; `path`
+    is absolute.
 
     `sha256` is that of the file, or of the canonical list of a folder's files.
     """

@@ -1,6 +1,6 @@
-"""The tables. Each row is a whole record as JSON, beside the few columns that are searched.
+"""The tables. Each row is a whole record as JSON, plus the few columns that queries filter by.
 
-A table changes only together with a new file in `migrations/versions/`; a test holds the two equal.
+A table changes only together with a new file in `migrations/versions/`; a test compares the two.
 """
 
 from typing import Any
@@ -12,15 +12,17 @@ HEAD_REVISION = "0002"
 """The newest revision in `migrations/versions/`."""
 
 VERSION_TABLE = "tunesmith_version"
-"""Our own name for Alembic's table, so that a database shared with another program is no surprise."""
+"""Our own name for Alembic's version table, so that a database can be shared with another program
+that uses Alembic.
+"""
 
 
 class Table(DeclarativeBase):
-    """Parent of the tables."""
+    """Base class of the tables."""
 
 
 class DatasetRow(Table):
-    """A data set, by the fingerprint of its record."""
+    """A data set, keyed by the fingerprint of its record."""
 
     __tablename__ = "datasets"
 
@@ -32,7 +34,7 @@ class DatasetRow(Table):
 
 
 class RunRow(Table):
-    """A run, by its id."""
+    """A run, keyed by its id."""
 
     __tablename__ = "runs"
 
@@ -46,7 +48,7 @@ class RunRow(Table):
 
 
 class EvaluationRow(Table):
-    """An evaluation, by the fingerprint of its record, with the run that it belongs to."""
+    """An evaluation, keyed by run and the fingerprint of its record."""
 
     __tablename__ = "evaluations"
 
@@ -58,7 +60,7 @@ class EvaluationRow(Table):
 
 
 class ArtifactRow(Table):
-    """A file that a run left, by the fingerprint of its record."""
+    """An artifact of a run, keyed by the fingerprint of its record."""
 
     __tablename__ = "artifacts"
     __table_args__ = (Index("ix_artifacts_run_kind", "run", "kind"),)
@@ -74,7 +76,7 @@ class ArtifactRow(Table):
 
 
 class TestSetAccessRow(Table):
-    """A look at a test set, by the fingerprint of its record."""
+    """An access to a test set, keyed by the fingerprint of its record."""
 
     __tablename__ = "looks"
 

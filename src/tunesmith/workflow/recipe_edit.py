@@ -123,7 +123,6 @@ def _read_recipe(path: Path) -> Recipe:
 
 def _write_if_equivalent(path: Path, text: str, before: Recipe, circumstances: UsageContext) -> None:
     """Write the text only if all other sections parse to the same values as before."""
-    # In the same folder, so that relative paths in the recipe resolve alike.
     beside = path.with_name(f".{path.name}.new")
     try:
         write_atomically(beside, text)

@@ -153,7 +153,7 @@ def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -
             one = usual = found.seconds.expected
         else:
             one, usual = (
-                # Validation may take up to this fraction of the training time on top of the steps.
+                # The steps get what validation leaves of the training time.
                 passes * extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
                 for passes in (1.0, extent.wanted_passes)
             )
