@@ -89,18 +89,18 @@ class ContinuedAdapterFinetune(AdapterFinetune):
 
 
 def build_lora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """A fresh LoRA on the model. Errors: `ModelError`."""
+    """Attach a new LoRA to the model. Errors: `ModelError`."""
     attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout)
     return AdapterFinetune(loaded.model)
 
 
 def build_rslora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """LoRA whose update is scaled by alpha / sqrt(rank). Errors: `ModelError`."""
+    """Attach a new LoRA whose update is scaled by alpha / sqrt(rank). Errors: `ModelError`."""
     attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, rank_stabilized=True)
     return AdapterFinetune(loaded.model)
 
 
 def build_dora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """Directions and lengths. Errors: `ModelError`."""
+    """Attach a new DoRA: trained directions and magnitudes. Errors: `ModelError`."""
     attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, kind=DoraLinear)
     return AdapterFinetune(loaded.model)

@@ -87,5 +87,5 @@ class FullFinetune:
 
 
 def build_full(loaded: LoadedModel, recipe: AdapterRecipe) -> FullFinetune:
-    """Every weight of the model. Errors: `ModelError`."""
+    """Make every weight of the model trainable. Errors: `ModelError` if an adapter is attached."""
     return FullFinetune(loaded.model)

@@ -32,7 +32,7 @@ class Kto:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
-        """With the options of a recipe."""
+        """The method with the options of a recipe."""
         return cls(recipe.kto.beta, recipe.kto.desirable_weight or 1.0, recipe.kto.undesirable_weight or 1.0)
 
     def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:

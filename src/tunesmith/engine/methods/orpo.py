@@ -32,7 +32,7 @@ class Orpo:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
-        """With the options of a recipe."""
+        """The method with the options of a recipe."""
         return cls(recipe.orpo.beta)
 
     def __init__(self, beta: float) -> None:

@@ -25,7 +25,7 @@ class Simpo:
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
-        """With the options of a recipe."""
+        """The method with the options of a recipe."""
         return cls(recipe.simpo.beta, recipe.simpo.margin)
 
     def __init__(self, beta: float, margin: float) -> None:
