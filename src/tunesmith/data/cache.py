@@ -119,8 +119,7 @@ def _compute_key(
 
 
 def _list_tokenizer_hashes(tokenizer: ChatTokenizer) -> list[str]:
-    """Hashes of everything that determines text and tokens; also the date if the template prints
-    it."""
+    """Hashes of all that determines text and tokens; also the date if the template prints it."""
     day = [date.today().isoformat()] if tokenizer.uses_current_date else []
     return [tokenizer.tokenizer_sha256, tokenizer.template_sha256, *day]
 

@@ -41,8 +41,7 @@ from tunesmith.records import (
 )
 
 MIN_ESTIMATED_SIMILARITY = 0.4
-"""Pairs below this estimated similarity are no copies: replacing one word in six leaves 0.6 or
-more."""
+"""Pairs less similar than this are no copies: replacing one word in six leaves 0.6 or more."""
 MIN_ANSWER_SIMILARITY = 0.5
 MAX_SHOWN_CHARACTERS = 80
 MAX_REMOVED_FRACTION = 0.1
@@ -54,8 +53,7 @@ IndexPairs = Iterable[tuple[int, int]]
 def find_contamination(
     train: Sequence[Example], test: Sequence[Example], validation: Sequence[Example] = ()
 ) -> ContaminationReport:
-    """Contamination between train and the held-out splits, each example under its strongest
-    kind."""
+    """Contamination between train and the held-out splits, each example under one kind."""
     held_out = [*test, *validation]
     found: dict[int, ContaminatedExample] = {}
     in_training: dict[tuple[int, HeldOutSplit], ContaminatedExample] = {}
@@ -125,8 +123,7 @@ def resolve_contamination(
 def _select_splits(
     split: Split, examples: Sequence[Example], test: Sequence[Example] | None, declared_splits: Sequence[str] | None
 ) -> Iterator[list[Example]]:
-    """The examples of train, test and validation, each from its own split: a copy has another
-    line."""
+    """The examples of train, test and validation, each from its own split: copies differ in line."""
     given: dict[str, dict[str, Example]] = {"train": {}, "test": {}, "validation": {}}
     for example in test or ():
         given["test"].setdefault(example.id, example)
@@ -203,7 +200,12 @@ def _find_pairs_by_kind(
         "normalised",
         _find_equal([build_prompt_key(example) for example in test], [build_prompt_key(example) for example in train]),
     )
-    from tunesmith.data.ngrams import NgramIndex, find_shared_ngrams, flag_common_ngrams, remove_boilerplate  # numpy
+    from tunesmith.data.ngrams import (
+        NgramIndex,
+        find_shared_ngrams,
+        flag_common_ngrams,
+        remove_boilerplate,
+    )  # imports numpy: load it only when needed
 
     phrases = NgramIndex([tokenize_words(_get_prompt_text(example)) for example in [*test, *train]])
     common = flag_common_ngrams(phrases, len(test))
@@ -241,7 +243,7 @@ def _find_near_copies(
     train: Sequence[Example], test: Sequence[Example], train_words: Sequence[Sequence[str]],
     test_words: Sequence[Sequence[str]],
 ) -> IndexPairs:  # fmt: skip
-    from tunesmith.data.check.minhash import find_similar_across  # numpy
+    from tunesmith.data.check.minhash import find_similar_across  # imports numpy: load it only when needed
 
     long_test = [i for i, words in enumerate(test_words) if len(words) >= MIN_WORDS]
     long_train = [j for j, words in enumerate(train_words) if len(words) >= MIN_WORDS]
@@ -260,7 +262,7 @@ def _find_near_copies(
 
 
 def _do_answers_agree(a: Example, b: Example, has_labels: bool) -> bool:
-    from tunesmith.data.check.minhash import jaccard  # numpy
+    from tunesmith.data.check.minhash import jaccard  # imports numpy: load it only when needed
 
     one, other = normalize_text(a.answer_with_calls), normalize_text(b.answer_with_calls)
     if one == other or not (a.prompt and b.prompt):

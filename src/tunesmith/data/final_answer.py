@@ -76,8 +76,7 @@ def split_reasoning(text: str) -> tuple[str, bool]:
 
 
 def _unwrap_answer_tag(text: str) -> str:
-    """The content of `<answer>...</answer>` at the end of the text, or of an unclosed one at its
-    start."""
+    """The content of `<answer>...</answer>` at the end, or of an unclosed one at the start."""
     bare = text.strip()
     # More than one tag: it is not clear which is the answer, so the text stays as it is.
     if bare.lower().count(_ANSWER_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_ANSWER_OPEN)):

@@ -76,8 +76,7 @@ def build_label_set(answers: Sequence[str]) -> LabelSet:
 
 
 def find_labels(answers: Sequence[str]) -> LabelSet | None:
-    """The label set if these answers are labels by the rule above, else None; reasoning is
-    ignored."""
+    """The label set if these answers are labels by the rule above, else None; without reasoning."""
     uses = _count_final_answers(answers)
     if not _could_be_labels(uses):
         return None

@@ -15,11 +15,9 @@ NGRAM_LENGTH = 13
 """The usual length for contamination checks. Source: Brown et al. (2020), Language Models are
 Few-Shot Learners, appendix C."""
 MAX_COMMON_FRACTION, MIN_COMMON_COUNT = 0.02, 3
-"""A run of 13 in more than 2 % of the train examples (and more than 3) is boilerplate of a
-template."""
+"""A run of 13 in over 2 % of the train examples (and more than 3) is a template's boilerplate."""
 MIN_COVERED_FRACTION = 0.5
-"""Shared runs must cover half of the prompt: in a long letter, 13 words may be its closing
-lines."""
+"""Shared runs must cover half of the prompt: 13 words may be the closing lines of a letter."""
 PHRASE_LENGTH, PHRASE_FRACTION = 5, 0.002
 """A run of 5 in more than 0.2 % of them (and more than 3) is a set phrase. Texts made of set
 phrases share 13 words by chance, so a run of 13 counts only if fewer than half of its runs of 5 are
@@ -136,8 +134,7 @@ def _compute_covered_fraction(words: Sequence[str], others: Sequence[str]) -> fl
 
 
 def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Membership of each value in `others`. np.isin would sort both; only the few `others` are
-    here."""
+    """Membership of each value in `others`. np.isin sorts both; here only the few `others` are."""
     if not len(others):
         return np.zeros(len(values), bool)
     others = np.sort(others)

@@ -1,5 +1,4 @@
-"""When two texts count as equal, and whether answers are labels; shared by the check and the
-split."""
+"""When two texts count as equal, and which answers are labels; used by check and split."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,7 @@ def build_prompt_key(example: Example) -> str:
             [message.role, normalize_text(message.content), message.called_functions] for message in example.prompt
         ]
         return dump_canonical_json([turns, example.tools] if example.tools else turns)
-    # Same text as dump_canonical_json, assembled by hand: this runs for every example several
-    # times.
+    # The text of dump_canonical_json, assembled by hand: this runs several times per example.
     plain = [
         f'["{message.role}",{encode_basestring(normalize_text(message.content))},[]]' for message in example.prompt
     ]

@@ -226,8 +226,7 @@ def _check_end_of_turn(
 ) -> None:
     """A span begins where a trained token follows an untrained one: one answer, or a whole text."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
-    # The first token of a sequence begins a span of its own, whatever the sequence before it ends
-    # with.
+    # The first token of a sequence begins a new span, whatever the sequence before it ends with.
     is_begin_N[arrays.starts_S1[:-1]] = is_trained_N[arrays.starts_S1[:-1]]
     stretch_N = np.cumsum(is_begin_N) - 1
     is_end_N = is_trained_N & (arrays.tokens_N == tokenizer.end_of_turn_id)

@@ -52,8 +52,7 @@ class RenderedExample:
 
 
 class RenderError(Exception):
-    """This example cannot be rendered. `slug` is the reason; the caller merges all into one
-    error."""
+    """This example cannot be rendered, for the reason `slug`; the caller merges all errors."""
 
     def __init__(self, slug: str, found: str) -> None:
         super().__init__(found)
@@ -175,8 +174,7 @@ class Renderer:
             if not is_last and not message.is_trained and self._train_on == "answers":
                 return None
             raise RenderError("template-not-prefix-preserving", _describe_difference(i, before, after, whole))
-        # rfind: the answer itself may contain the end-of-turn text; only the last one ends the
-        # turn.
+        # rfind: the answer itself may contain the end-of-turn text; only the last one ends it.
         end = after.rfind(end_of_turn, len(before))
         if end < 0 or after[end + len(end_of_turn) :].strip():
             raise RenderError("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
@@ -192,8 +190,7 @@ class Renderer:
         return tuple(ranges)
 
     def _check_structured_parts(self, example: Example) -> None:
-        """Refuse control tokens in tools, calls, names and reasoning, whose positions are
-        unknown."""
+        """Refuse control tokens in tools, calls, names and reasoning: their place is unknown."""
         beside = [[m.tool_calls, m.name, m.tool_call_id, m.reasoning] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
         if not is_plain and contains_control_token(self._tokenizer, dump_canonical_json([example.tools, beside])):

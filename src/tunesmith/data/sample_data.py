@@ -80,6 +80,6 @@ def parse_labeled_names(kind: str, xml: bytes) -> Iterator[dict[str, str]]:
 
 
 def convert_label_to_key(label: str) -> str:
-    """`SuffixGenerational` -> `suffix_generational`, `CorporationNameBranchType` -> `branch_type`, `AKA` -> `aka`."""
+    """The key of a label: `SuffixGenerational` -> `suffix_generational`, `AKA` -> `aka`."""
     short = re.sub(r"^Corporation(Name(?=.))?", "", label)
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", short).lower()

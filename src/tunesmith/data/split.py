@@ -79,8 +79,7 @@ def split_examples(
 
 
 def select_examples(examples: Iterable[Example], ids: Iterable[str]) -> list[Example]:
-    """The examples of a split (`split.train` ...) in the order of the ids; of duplicates the
-    first."""
+    """The examples of a split (`split.train` ...) in the order of the ids, without duplicates."""
     by_id: dict[str, Example] = {}
     for example in examples:
         by_id.setdefault(example.id, example)
@@ -102,8 +101,7 @@ def _group_units(examples: Sequence[Example]) -> dict[str, str]:
 
     def find_root(key: str) -> str:
         while parents.setdefault(key, key) != key:
-            # Path halving keeps the trees flat; without ranks, since the smallest key must be the
-            # root.
+            # Path halving keeps trees flat. No union by rank: the smallest key must be the root.
             parents[key] = parents[parents[key]]
             key = parents[key]
         return key
@@ -130,8 +128,7 @@ def _count_answers(example: Example) -> int:
 
 
 def _find_whole_conversations(examples: Sequence[Example]) -> set[str]:
-    """The keys of all conversations; empty if none has a second answer, so none can continue
-    another."""
+    """The keys of all conversations; empty if none has a second answer to continue with."""
     if not any(_count_answers(example) > 1 for example in examples):
         return set()
     return {key for example in examples for key in [*_iterate_prefix_keys(example)][-1:]}
@@ -197,8 +194,7 @@ def _assign_by_hash(numbers: dict[str, float], label_of: dict[str, str], fractio
 def _assign_by_label(
     numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]
 ) -> dict[str, str]:
-    """Systematic sampling in the order (label, number): each label's fraction is exact up to one
-    unit."""
+    """Systematic sampling in the order (label, number): label fractions are exact up to a unit."""
     rest = sorted(numbers, key=lambda unit: (label_of[unit], numbers[unit], unit))
     side_of: dict[str, str] = {}
     left = 1.0
@@ -213,14 +209,12 @@ def _assign_by_label(
 
 
 def _make_even_picker(share: float) -> Callable[[int], bool]:
-    """Pick a `share` of 0, 1, 2, ... evenly spaced, starting in the middle of the first
-    interval."""
+    """Pick a `share` of 0, 1, 2, ... evenly spaced, from the middle of the first interval."""
     return lambda i: math.floor((i + 1) * share + 0.5) > math.floor(i * share + 0.5)
 
 
 def _fill_empty_splits(numbers: dict[str, float], split_by_unit: dict[str, str], names: list[str]) -> None:
-    """Give each empty split a unit of the largest one, so that three units suffice for three
-    splits."""
+    """Give each empty split a unit of the largest one: three units suffice for three splits."""
     for name in names:
         if name in split_by_unit.values():
             continue

@@ -24,7 +24,7 @@ from tunesmith.records import ChatTokenizer, Example, Message
 
 Tools = Sequence[dict[str, Any]]
 TOOL_DEFINITIONS, TOOL_CALLS = "tool definitions", "tool calls"
-_FIRST_MARKER = 7_310_000  # markers of numbers are numbers, and long enough to stand nowhere by chance
+_FIRST_MARKER = 7_310_000  # numbers are replaced by numbers, long enough not to occur by chance
 
 
 class TemplateCoverage:
@@ -45,8 +45,7 @@ class TemplateCoverage:
         return f"the chat template writes no {', no '.join(lost)}" if lost else None
 
     def drops_name(self, example: Example) -> bool:
-        """Whether a message has a name that is not rendered; a tool result's name is in its
-        call."""
+        """Whether a message has a name that is not rendered; a tool result has it in its call."""
         if not any(message.name and message.role != "tool" for message in example.messages):
             return False
         form = _get_conversation_key(example.messages, example.tools, False)
@@ -83,8 +82,7 @@ class TemplateCoverage:
         )
 
     def _find_lost_by_markers(self, messages: Sequence[Message], tools: Tools, open_answer: bool) -> tuple[str, ...]:
-        """The kinds of parts that the template does not write for conversations of this
-        structure."""
+        """The kinds of parts that the template does not write in conversations like this one."""
         marks = _MarkerFactory()
         marked_tools = [marks.mark_tool(tool) for tool in tools]
         marked = [marks.mark_message(message) for message in messages]

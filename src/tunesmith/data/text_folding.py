@@ -20,8 +20,7 @@ from functools import lru_cache
 
 SENTENCE_PUNCTUATION = ".,;:!?。、؟،؛।"
 MAX_COMBINING_MARKS = 30
-"""Most consecutive combining marks in real text (the stream-safe format, Unicode Annex 15, section
-13)."""
+"""Most consecutive combining marks in real text (stream-safe format, Unicode Annex 15, 13)."""
 PIECE_CHARACTERS = 2**18
 MAX_CACHED_CHARACTERS = 100
 """Longer texts are not cached: they hardly ever repeat."""
@@ -63,8 +62,7 @@ def normalize_answer(text: str) -> str:
 
 def _fold_case(text: str) -> str:
     text = unicodedata.normalize("NFKC", strip_excess_marks(text))
-    # casefold can produce text that is not NFKC, so it is normalized again; U+2212 is the minus
-    # sign.
+    # casefold can produce text that is not NFKC: normalize it again. U+2212 is the minus sign.
     return _fold_spaces(unicodedata.normalize("NFKC", text.casefold()).replace("\u2212", "-"))
 
 
@@ -80,8 +78,7 @@ def space_once(text: str) -> str:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A long text cut at spaces: a list of all its words would take ten times the memory of the
-    text."""
+    """A long text cut at spaces: a list of all its words would take ten times its memory."""
     begin = 0
     while begin < len(text):
         end = text.find(" ", begin + PIECE_CHARACTERS)
@@ -144,8 +141,7 @@ def _trim_edges(folded: str) -> str:
 
 
 def strip_excess_marks(text: str) -> str:
-    """Remove excessive consecutive combining marks: normalization takes quadratic time to sort
-    them."""
+    """Remove excessive consecutive combining marks: normalization sorts them in quadratic time."""
     if len(text) < 1_000 or text.isascii():
         return text
     kept, marks = [], 0

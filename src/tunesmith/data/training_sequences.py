@@ -17,8 +17,7 @@ from tunesmith.records.method_specs import METHODS
 
 @dataclass(frozen=True)
 class TrainingSequences:
-    """Conversations to render, `per_example` consecutive ones for each example; `is_desirable` for
-    KTO."""
+    """Conversations to render, `per_example` consecutive ones per example; ratings for KTO."""
 
     conversations: list[Example]
     per_example: int = 1
@@ -36,8 +35,7 @@ class TrainingSequences:
 
 
 class MethodMismatch(NamedTuple):
-    """Examples, by their indices, that a method cannot learn from; description and hint for the
-    user."""
+    """Examples, by their indices, that a method cannot learn from; what to tell the user."""
 
     slug: str
     description: str
@@ -84,8 +82,7 @@ def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> 
 
 
 def build_sequences(name: str, examples: Sequence[Example], method: Method) -> TrainingSequences:
-    """The training sequences of a split. Errors: `DataError` when examples do not fit the
-    method."""
+    """The training sequences of a split. Errors: `DataError` for examples of another kind."""
     check_method_fit(name, examples, method)
     data = METHODS.load(method).data
     if data == "answers":

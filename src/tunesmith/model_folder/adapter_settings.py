@@ -34,7 +34,10 @@ BASE_CHANGING_INITS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 def read_adapter_settings(folder: Path) -> dict[str, Any]:
-    """The settings of a LoRA or DoRA that can be applied exactly. Errors: `ModelError`; `OSError`."""
+    """The settings of a LoRA or DoRA that can be applied exactly.
+
+    Errors: `ModelError` for a missing or unsupported adapter; `OSError`.
+    """
     path = folder / ADAPTER_SETTINGS
     settings = read_settings(path)
     if settings is None:

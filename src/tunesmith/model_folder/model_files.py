@@ -114,8 +114,7 @@ def _get_weight_map(index: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _build_no_weights_error(folder: Path) -> ModelError:
-    # Pickled weights get their own error: the folder is complete, and the user needs to know why
-    # it is refused.
+    # Pickled weights get their own error, which says why a complete folder is refused.
     names = sorted(path.name for path in folder.iterdir())
     pickled = [name for name in names if name.endswith(PICKLE_SUFFIXES)]
     if pickled:

@@ -23,8 +23,7 @@ MAX_TEMPLATE_BYTES = 2**20
 
 @dataclass(frozen=True)
 class ChatTemplates:
-    """The template for plain conversations, the one for those with tools, and the path of
-    `origin`."""
+    """The templates for conversations without and with tools, and the path of their `origin`."""
 
     default: str
     tool_use: str
@@ -74,8 +73,7 @@ def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
     if isinstance(found, dict):
         found = [{"name": name, "template": text} for name, text in found.items()]
     entries = found if isinstance(found, list) else [None]
-    # transformers 4 wrote named templates as a list of {name, template}; accept only complete
-    # entries.
+    # Older files have a list of {name, template}; incomplete entries are refused.
     pairs = [(entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)]
     named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
     if len(named) == len(entries):

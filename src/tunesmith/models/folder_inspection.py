@@ -34,8 +34,7 @@ LAYER_COUNT_KEY = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decode
 EXPERT_COUNT_KEY = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
 COUNT_KEY = re.compile(r"(num|n)_\w*(layers?|experts?|blocks?|groups?)(_\w+)?")
 MAX_COUNT = 4096
-"""Limit on the count of any module that a loader builds, where the headers do not give the
-number."""
+"""Limit on the count of any module that a loader builds, if the headers do not show it."""
 
 
 def inspect_model_folder(folder: Path) -> tuple[dict[str, str], int]:
@@ -82,8 +81,7 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
 
 
 def _check_generation(folder: Path) -> None:
-    """generation_config.json takes effect wherever the model is served: sound values, no custom
-    code."""
+    """generation_config.json takes effect when the model is served: check values and code keys."""
     path = folder / "generation_config.json"
     settings = read_settings(path) or {}
     check_custom_code(settings, path)
@@ -133,8 +131,7 @@ def _check_dtypes(folder: Path, tensors: Mapping[str, TensorEntry]) -> None:
     """Refuse weights of 8 bits or fewer, and integers: without their scales they mean nothing."""
     for name, tensor in tensors.items():
         is_small = tensor.dtype.startswith(("F8", "F6", "F4"))
-        # Buffers such as position ids may be integers; only weights and packed `q...` tensors
-        # count.
+        # Buffers such as position ids may be integers; weights and packed `q...` may not.
         is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(("weight", "q"))
         if is_small or is_integer or tensor.dtype == "C64":
             raise build_quantized_error(folder, f"tensor {name[:80]!r} of type {tensor.dtype}")
@@ -194,8 +191,7 @@ def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, 
 
 
 def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, int]) -> None:
-    """A loader builds layers and experts before it reads a weight: the weights must have as
-    many."""
+    """A loader builds layers and experts before it reads weights: the weights must have as many."""
     layers, experts = counts
     for key, count in settings.items():
         is_count = COUNT_KEY.fullmatch(key) or LAYER_COUNT_KEY.fullmatch(key)

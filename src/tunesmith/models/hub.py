@@ -1,5 +1,4 @@
-"""Hugging Face hub models: safetensors, JSON and templates of one commit, in the hub's own
-cache."""
+"""Hugging Face hub models: safetensors, JSON and templates of one commit in the hub's cache."""
 
 import re
 from pathlib import Path

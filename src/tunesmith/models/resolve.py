@@ -1,5 +1,4 @@
-"""Resolve a model name to a verified folder: embedded, local, hub name with revision, or
-adapter."""
+"""Resolve a model name to a verified folder: embedded, local, hub name, or adapter."""
 
 import difflib
 import os
@@ -69,8 +68,7 @@ def list_known_models() -> list[KnownModel]:
 
 
 def is_folder_path(name: str) -> bool:
-    """Whether a folder exists, or the name can only be a path: `./x`, `~/x`, `/x`, `a/b/c`,
-    `C:\\x`."""
+    """Whether a folder exists, or the name can only be a path: `./x`, `~/x`, `a/b/c`, `C:\\x`."""
     is_pathlike = name.startswith((".", "~", "/", os.sep)) or name.count("/") > 1 or "\\" in name
     return "\0" not in name and (is_pathlike or os.path.isdir(name))
 
@@ -169,8 +167,7 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
 def _verify_run_files(
     tuned: Path, files: Mapping[str, str], base_files: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Compare a run's files, and the base model below its adapter, with the hashes the run
-    recorded."""
+    """Compare a run's files, and the base model below its adapter, with the run's hashes."""
     if tuned.name not in ("adapter", "model") or not (tuned.parent / "run.json").is_file():
         return
     run = Run.read(tuned.parent / "run.json")

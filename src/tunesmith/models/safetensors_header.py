@@ -56,8 +56,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The free-form text metadata (`__metadata__`) of a safetensors file. Errors: as
-    `read_header`."""
+    """The text metadata (`__metadata__`) of a safetensors file. Errors: as `read_header`."""
     _, metadata = _read_header_and_metadata(path)
     return metadata
 

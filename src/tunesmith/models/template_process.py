@@ -36,8 +36,7 @@ BATCH_SIZE = 128
 
 
 class Conversation(NamedTuple):
-    """A conversation and its prefixes to render: (number of messages, whether the answer is
-    open)."""
+    """A conversation and its prefixes to render: (number of messages, is the answer open)."""
 
     template: str
     messages: Sequence[Mapping[str, Any]]
@@ -157,8 +156,7 @@ def _parse_texts(raw: bytes) -> list[list[str | TemplateFailed]]:
 
 
 def _check_surrogates(text: str) -> str | TemplateFailed:
-    """Reject half of a surrogate pair from a damaged file, on which the tokenizer raises
-    TypeError."""
+    """Reject half of a surrogate pair, on which the tokenizer would raise TypeError."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -193,8 +191,7 @@ def _read_frame(child: "subprocess.Popen[bytes]", stalled_seconds: float) -> byt
 
 
 def _measure_cpu_seconds(process: int) -> float:
-    """CPU seconds used so far; infinite once the process has ended, so that its end is read
-    instead."""
+    """CPU seconds used so far; infinite once the process has ended, so that its end is read."""
     try:
         times = psutil.Process(process).cpu_times()
     except psutil.Error:

@@ -162,8 +162,7 @@ class _TemplateTree:
         return isinstance(parent, nodes.Assign | nodes.Test) and self._is_type_test(parent)
 
     def _is_harmless_content(self, node: nodes.Node) -> bool:
-        """Follow the text outward through permitted operations to where it is written or
-        assigned."""
+        """Follow the text outward through permitted operations until it is written or assigned."""
         parent = self.parents[id(node)]
         if isinstance(parent, nodes.Output):
             return True
@@ -206,12 +205,10 @@ def copies_contents(template: nodes.Template | None) -> bool:
 
 
 class SkeletonRenderer:
-    """Renders plain conversations of a template that copies contents, running it once per role
-    sequence."""
+    """Renders plain conversations of a copying template, running it once per role sequence."""
 
     def __init__(self, render: Callable[[Sequence[Message], bool], str | None]) -> None:
-        """`render` runs the template on (messages, open_answer) and returns None where it
-        refuses."""
+        """`render` runs the template on (messages, open_answer); None where it refuses."""
         self._render = render
         self._skeletons: dict[tuple[object, ...], list[str | Slot] | None] = {}
 
@@ -228,8 +225,7 @@ class SkeletonRenderer:
         return None if skeleton is None else _fill_skeleton(skeleton, messages)
 
     def _make_skeleton(self, messages: Sequence[Message], open_answer: bool) -> list[str | Slot] | None:
-        """The fixed pieces and the slots between them; None where pasting differs from the
-        template."""
+        """The fixed pieces and the slots between them; None where pasting is not exact."""
         placed = [
             Message(message.role, f"{TRIM_MARKER}{OPEN_MARKER}{i}{CLOSE_MARKER}{TRIM_MARKER}")
             for i, message in enumerate(messages)
@@ -242,8 +238,7 @@ class SkeletonRenderer:
         literal = pieces[0]
         for piece in pieces[1:]:
             number, _, rest = piece.partition(CLOSE_MARKER)
-            # A marker that is gone was trimmed by the template, so real contents are trimmed there
-            # too.
+            # A marker that is gone was trimmed by the template, so contents are trimmed there too.
             is_left, is_right = not literal.endswith(TRIM_MARKER), not rest.startswith(TRIM_MARKER)
             skeleton += [literal if is_left else literal[:-1], (int(number), is_left, is_right)]
             literal = rest if is_right else rest[1:]

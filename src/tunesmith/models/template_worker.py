@@ -38,8 +38,7 @@ class TemplateFailed(Exception):
 
 
 class GenerationTag(Extension):
-    """`{% generation %}...{% endgeneration %}` marks answers for other tools; only its body is
-    rendered."""
+    """`{% generation %}...{% endgeneration %}` marks answers for other tools; render its body."""
 
     tags = {"generation"}  # noqa: RUF012  jinja2 declares it as a plain set
 
@@ -153,8 +152,7 @@ def main() -> None:
 
 
 def _set_limits(max_bytes: int) -> None:
-    # Set before any template is compiled. The hard limits equal the soft ones, so nothing raises
-    # them.
+    # Set before any template is compiled. Hard limits, so that the template cannot raise them.
     limits = ((resource.RLIMIT_AS, max_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0))
     for what, limit in limits:
         resource.setrlimit(what, (limit, limit))

@@ -137,8 +137,7 @@ class FolderTokenizer:
         return None
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
-        """Whether the text follows from the roles of these messages, with their contents copied
-        in."""
+        """Whether the text follows from the roles of these messages, with contents copied in."""
         return self._skeleton_renderer is not None and can_use_skeleton(messages)
 
     @cached_property
@@ -174,8 +173,7 @@ class FolderTokenizer:
             ) from None  # fmt: skip
 
     def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
-        """The form in which the template reads messages. Only tool calls have more than one
-        form."""
+        """The form in which the template reads messages; only tool calls have several forms."""
         if not any(message.tool_calls for message in messages):
             return PLAIN_FORMAT
         if name not in self._formats:
@@ -252,8 +250,7 @@ class FolderTokenizer:
         return frozenset(id for id, token in self.core.get_added_tokens_decoder().items() if token.special)
 
     def _get_literal_tokenizer(self, begin: int) -> Tokenizer:
-        """A tokenizer that recognizes no control token; past position 0 it adds no leading
-        space."""
+        """A tokenizer that recognizes no control token; inside a text it adds no first space."""
         return self._literal_inside if begin else self._literal_first
 
     @cached_property
@@ -421,8 +418,7 @@ def _find_text_prefix(core: Tokenizer) -> str:
     """
     with_them = core.encode("a").ids
     without = core.encode("a", add_special_tokens=False).ids
-    # When the text's own ids are not a suffix, something was appended too: look at the first id
-    # only.
+    # When the text's ids are not a suffix, something was appended too: check the first id only.
     added = with_them[: len(with_them) - len(without)] if with_them[-len(without) :] == without else with_them[:1]
     first = core.id_to_token(added[0]) if added and added[0] not in without else None
     return first or ""
@@ -464,8 +460,7 @@ def _get_token_id(core: Tokenizer, token: str | None) -> int | None:
 
 
 def _find_end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
-    """The first control token after an assistant's answer, found by rendering a short
-    conversation."""
+    """The first control token after an assistant's answer in a short rendered conversation."""
     try:
         ((text,),) = process.render([Conversation("default", PROBE_MESSAGES, (), [(len(PROBE_MESSAGES), False)])])
     except TemplateFailed as over:

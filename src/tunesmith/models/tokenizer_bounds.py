@@ -18,8 +18,7 @@ from tokenizers import Tokenizer
 from tunesmith.errors import ModelError
 
 MAX_GROWTH = 1_000
-"""Characters made from one. A sound tokenizer needs at most 18 (compatibility forms) x 4
-(bytes)."""
+"""Characters made from one. Sound tokenizers: at most 18 (compatibility forms) x 4 (bytes)."""
 MAX_ADDED_CHARACTERS = 64
 MAX_PATTERN_CHARACTERS = 10_000
 MAX_WORD_CHARACTERS = 10_000
@@ -92,8 +91,7 @@ def _bound_prefix(step: dict[str, Any], path: Path) -> float:
 
 
 def _bound_character_map(step: dict[str, Any], path: Path) -> float:
-    """Growth of SentencePiece's table: 4 bytes size of the trie, the trie, NUL-terminated
-    replacements."""
+    """Growth of SentencePiece's table: 4 bytes trie size, the trie, NUL-terminated replacements."""
     raw = base64.b64decode(step["precompiled_charsmap"])
     texts = raw[4 + int.from_bytes(raw[:4], "little") :].split(b"\0")
     return float(max(1, *map(len, texts)))
@@ -124,8 +122,7 @@ def _check_pattern(pattern: str, path: Path) -> None:
 
 
 def has_nested_repetition(pattern: str) -> bool:
-    """Whether a group that holds `*`, `+` or `{n,}` is itself repeated without bound, as in
-    `(a+)+`."""
+    """Whether a group with `*`, `+` or `{n,}` is itself repeated without bound, as in `(a+)+`."""
     open_groups = [False]  # whether each open group holds an unbounded repetition; the pattern is the first
     i, before = 0, False
     while i < len(pattern):

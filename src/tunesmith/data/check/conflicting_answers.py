@@ -1,5 +1,4 @@
-"""The same prompt with different answers: a model learns one, and a scorer counts the other as
-wrong."""
+"""The same prompt with different answers: a model learns one, a scorer rejects the other."""
 
 from collections.abc import Iterator, Sequence
 
@@ -50,8 +49,7 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     sorted_K = hashes_K[order_K]
     begins_G = np.flatnonzero(np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)])
     ends_G = np.append(begins_G, len(sorted_K))[1:]
-    # Select groups before making lists: most have one member, and a list each would be as large as
-    # the data.
+    # Select groups before making lists: nearly all have one member and would need a list each.
     is_shared_G = ends_G - begins_G > 1
     for begin, end in zip(begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True):
         yield places_K[order_K[begin:end]].tolist()

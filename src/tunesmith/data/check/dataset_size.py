@@ -9,7 +9,7 @@ MIN_EXAMPLES = 10
 """With fewer examples no split is meaningful."""
 
 MIN_RECOMMENDED_EXAMPLES = 200
-"""A fifth of 200 is 40 test examples: a score of 50 % then has a 95 % interval of about ±15 points."""
+"""A fifth of 200 is 40 test examples: a score of 50 % then has a 95 % interval of ±15 points."""
 
 
 def check_size(context: CheckContext) -> Iterator[Problem]:

@@ -30,7 +30,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     """Errors for refused and too long examples; a warning for names that are not rendered."""
     if context.tokenizer is None:
         return
-    from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES  # numpy
+    from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES  # imports numpy: load it only when needed
 
     renderer = Renderer(context.tokenizer)
     refused: defaultdict[str, list[int]] = defaultdict(list)
@@ -84,7 +84,7 @@ def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) 
     190 bytes and a microsecond per character. What the cut leaves is then known exactly; tokens
     after the beginning are estimated from its tokens per character.
     """
-    from tunesmith.data.tokenization import compute_loss_weights  # numpy
+    from tunesmith.data.tokenization import compute_loss_weights  # imports numpy: load it only when needed
 
     head = _beginning(rendered, max(HEAD_CHARACTERS, CHARACTERS_OF_A_TOKEN * limit))
     encoded = tokenizer.encode([head.text], [head.content])

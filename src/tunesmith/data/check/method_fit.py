@@ -19,8 +19,7 @@ def check_method(context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_ratings(context: CheckContext) -> Iterator[Problem]:
-    """KTO moves desirable answers up and undesirable ones down from a common reference: it needs
-    both."""
+    """KTO moves desirable answers up and undesirable ones down from a reference: it needs both."""
     ratings = {example.is_desirable for example in context.examples}
     if len(ratings) > 1 or None in ratings:  # a pair has one of each
         return

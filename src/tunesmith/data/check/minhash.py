@@ -2,8 +2,8 @@
 
 A text is its set of shingles, all runs of 5 characters. For a random hash, the smallest hash over
 the shingles is equal for two texts with probability J, their Jaccard similarity. With 80 such
-hashes in 16 bands of 5, two texts share a whole band with probability 1 - (1 - J^5)^16: 99.8 % at J
-= 0.8, 40 % at 0.5, 4 % at 0.3. Texts that share a band are candidates; the fraction of equal hashes
+hashes in 16 bands of 5, two texts share a whole band with probability 1 - (1 - J^5)^16: 99.8 %
+at J = 0.8, 40 % at 0.5, 4 % at 0.3. Texts that share a band are candidates; the fraction of equal hashes
 estimates J and eliminates most of them; the exact similarity of the shingles decides. So there are
 no false positives and few false negatives.
 
@@ -27,20 +27,18 @@ BLOCK_CHARACTERS = 2**16
 """Characters hashed per block: the arrays for them fit in a core's cache, which halves the time. A
 longer text is hashed in pieces, so that memory does not grow with its length."""
 MAX_PAIR_DISTANCE = 10
-"""Where many texts share a band, each is compared with the 10 before it, so the cost stays
-linear."""
+"""Where many texts share a band, each is compared with the 10 before it: the cost stays linear."""
 EMPTY_BIN = np.uint32(0xFFFFFFFF)
 MAX_ATTEMPTS = 64
 COLLISION_PROBABILITY = 1 / 256
-"""Probability that the low 8 bits of two different hashes are equal (Li, Koenig 2010, b-Bit Minwise
-Hashing)."""
+"""Probability that 8 bits of two hashes are equal (Li, Koenig 2010, b-Bit Minwise Hashing)."""
 MAX_COMPARED = 3
 """Candidates of a text that are compared exactly: the 3 most similar by estimate."""
 ACROSS_BANDS, ACROSS_ROWS_PER_BAND = 25, 4
 ACROSS_WINDOW = 12
 MAX_CANDIDATES = 10
 ESTIMATE_MARGIN = 0.2
-"""An estimate from 80 hashes is 0.2 too low at J = 0.8 once in 100,000 times (4.5 sigma)."""
+"""At J = 0.8, an estimate from 80 hashes is 0.2 too low 3 times in 100,000 (binomial)."""
 
 
 def find_similar_earlier(texts: Sequence[str], similarity: float, among: int | None = None) -> dict[int, int]:
@@ -63,7 +61,7 @@ def find_similar_across(held_out: Sequence[str], others: Sequence[str], min_simi
 
     These are candidates for an exact comparison: for each text on either side at most the
     `MAX_CANDIDATES` most similar. The 25 bands of 4 find a pair with probability 97 % at J = 0.6,
-    99.9 % at 0.75; where many texts share a band, a held-out one is paired with `ACROSS_WINDOW` of
+    99.99 % at 0.75; where many texts share a band, a held-out one is paired with `ACROSS_WINDOW` of
     the others.
     """
     if not held_out or not others:
@@ -143,8 +141,7 @@ def _compute_block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.
     smallest = np.full(len(texts) * hashes, EMPTY_BIN, np.uint32)
     for pieces, text_D in _pieces(texts):
         hashes_S, counts_D = _hash_shingles(pieces)
-        # The high 32 bits select the bin (multiply-shift instead of a modulo), the low 32 are the
-        # value.
+        # The high 32 bits select the bin (multiply-shift, no modulo), the low 32 are the value.
         bins_S = ((hashes_S >> np.uint64(32)) * np.uint64(hashes) >> np.uint64(32)).astype(np.int64)
         bins_S += np.repeat(text_D * hashes, counts_D)
         # minimum.at and not indexing: several shingles of one call fall into the same bin.
@@ -170,8 +167,7 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
 
 
 def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(hashes_S uint64 of all shingles, concatenated; counts_D, the number of each text's
-    shingles)."""
+    """(uint64 hashes_S of all shingles, concatenated; counts_D, each text's number of shingles)."""
     padded = [text.ljust(SHINGLE_CHARACTERS) for text in texts]
     # surrogatepass: texts under check may still contain lone surrogates.
     characters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
@@ -188,8 +184,7 @@ def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mix_bits(values: np.ndarray) -> np.ndarray:
-    """Let every input bit affect every output bit (finalizer of SplitMix64; Steele, Lea, Flood
-    2014)."""
+    """Let every input bit affect every output bit (SplitMix64; Steele, Lea, Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values ^= values >> np.uint64(27)
     values *= np.uint64(0x94D049BB133111EB)
@@ -245,8 +240,7 @@ def _find_candidates(signatures_DH: np.ndarray, min_similarity: float, among: in
 
 
 def _estimate_similarity(signatures_DH: np.ndarray, pairs_P: np.ndarray) -> np.ndarray:
-    """J estimated as the fraction of equal hashes, corrected for chance; computed block by
-    block."""
+    """J estimated as the fraction of equal hashes, corrected for chance; computed in blocks."""
     # A uint8 sum avoids a temporary array of 8 bytes for each comparison.
     hashes = signatures_DH.shape[1]  # at most 255, so that a byte holds their count
     shares = [np.zeros(0)]
@@ -285,8 +279,7 @@ def _find_band_pairs(band_DR: np.ndarray) -> Iterator[np.ndarray]:
     repeated = _find_repeated(keys_D)
     if not len(repeated):
         return
-    # A table of the keys' low bits rules out nearly all others, far faster than a binary search
-    # each.
+    # A table of the keys' low bits rules out most others, far faster than a binary search each.
     last_bits = np.uint64((1 << (8 * len(repeated)).bit_length()) - 1)
     is_marked = np.zeros(int(last_bits) + 1, bool)
     is_marked[repeated & last_bits] = True

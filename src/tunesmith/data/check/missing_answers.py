@@ -8,8 +8,7 @@ from tunesmith.records import Example, Message, Problem
 
 
 def check_answers(context: CheckContext) -> Iterator[Problem]:
-    """Errors and warnings for missing, empty, weightless or reasoning-only answers and empty
-    prompts."""
+    """Problems of missing, empty, weightless or reasoning-only answers and of empty prompts."""
     unusual = [(i, context.examples[i]) for i in context.unusual]
     with_answer = [(i, example) for i, example in unusual if _has_answer(example)]
     found = [i for i, example in unusual if not _has_answer(example)]
@@ -71,8 +70,7 @@ def _is_empty(message: Message) -> bool:
 
 
 def _has_empty_turn(example: Example) -> bool:
-    """Whether a trained answer before the last is empty; pairs and rated answers train only the
-    last."""
+    """Whether a trained answer before the last is empty; pairs and ratings train only the last."""
     if example.rejected or example.is_desirable is not None:
         return False
     return any(m.is_trained and _is_empty(m) for m in example.prompt)

@@ -15,9 +15,8 @@ PIECE = 4096
 
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
-    """Examples at least 80 % similar to an earlier one, question and answer, except exact
-    duplicates."""
-    from tunesmith.data.check.minhash import find_similar_earlier  # numpy
+    """Examples at least 80 % similar to an earlier one, prompt and answer; no exact duplicates."""
+    from tunesmith.data.check.minhash import find_similar_earlier  # imports numpy: load it only when needed
 
     positions_D = context.first_D
     texts = _LazyTexts(context.examples, positions_D)
@@ -32,8 +31,7 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
 
 
 class _LazyTexts(Sequence[str]):
-    """The texts of some examples, built on demand: all together would be a second copy of the
-    data."""
+    """The texts of some examples, built on demand: all together would double the data in memory."""
 
     def __init__(self, examples: Sequence[Example], positions: "np.ndarray") -> None:
         self._examples, self._positions = examples, positions

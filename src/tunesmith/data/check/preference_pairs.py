@@ -34,8 +34,7 @@ def _find_opposites(context: CheckContext) -> list[int]:
         question = int(context.prompt_hashes_E[i])
         if example.rejected:
             chosen, rejected = hash(_get_answer_key(example.messages[-1])), hash(_get_answer_key(example.rejected[-1]))
-            # The pair without its order, and the order: opposite preferences differ only in the
-            # latter.
+            # The pair without its order, then the order: opposite preferences differ only in that.
             low, high = sorted((chosen, rejected))
             key = hash((question, low, high)), chosen == low
         elif example.is_desirable is not None:
@@ -47,8 +46,7 @@ def _find_opposites(context: CheckContext) -> list[int]:
 
 
 def _has_same_answers(example: Example) -> bool:
-    """Whether both answers are equal up to white space: no method should learn to prefer a line
-    end."""
+    """Whether both answers are equal up to white space: no method should learn a line end."""
     chosen, rejected = example.messages[-1], example.rejected[-1]
     return _get_answer_key(chosen) == _get_answer_key(rejected)
 

@@ -1,4 +1,4 @@
-"""The order of roles in a conversation."""
+"""Conversations with an unusual order of roles."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -8,8 +8,7 @@ from tunesmith.records import Message, Problem
 
 
 def check_roles(context: CheckContext) -> Iterator[Problem]:
-    """A warning only, since some templates accept any order; `template-refused` reports the
-    others."""
+    """A warning only, since some templates accept any order; others cause `template-refused`."""
     found = [i for i in context.unusual if (m := context.examples[i].messages) and _find_order_error(m)]
     if found:
         first = _find_order_error(context.examples[found[0]].messages)

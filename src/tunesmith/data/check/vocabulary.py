@@ -1,5 +1,4 @@
-"""Examples with tokens that have no embedding: the tokenizer was extended and the weights were
-not."""
+"""Examples with tokens that have no embedding: only the tokenizer was extended."""
 
 from collections.abc import Iterator
 
@@ -14,7 +13,7 @@ def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
     tokenizer = context.tokenizer
     if tokenizer is None or not tokenizer.ids_without_embedding:
         return
-    from tunesmith.data.tokenization import describe_missing_embeddings  # numpy
+    from tunesmith.data.tokenization import describe_missing_embeddings  # imports numpy: load it only when needed
 
     renderer = Renderer(tokenizer)
     found: dict[int, None] = {}

@@ -1,5 +1,4 @@
-"""Results of reading another tool's file: a task (examples and scorer), or a contender's
-answers."""
+"""Contents of another tool's file: a task (examples and scorer), or a contender's answers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -113,8 +112,7 @@ def build_example(line: int, prompt: Sequence[Message], answer: str) -> Example:
 
 
 def parse_number(value: Any) -> float | None:
-    """A finite number or boolean as a float; None for anything else, also for an int beyond a
-    float."""
+    """A finite number or boolean as a float; None for anything else, or an int beyond a float."""
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:

@@ -137,8 +137,7 @@ def _build_answers(path: Path, head: dict[str, Any], samples: Samples, unread: U
             read.append((number, place, sample, *_read_sample(sample)))
         except NonTextContent as error:
             unread.add(str(error), place)
-    # The scorer decides the form of the references, so all samples are read before examples are
-    # built.
+    # The scorer decides the form of the references, so all samples are read first.
     judged = _choose_scorer(head, names, unread)
     for number, place, sample, prompt, targets, answer in read:
         example = build_example(number, prompt, _build_reference(targets, judged.own_scorer, place, unread))
@@ -227,8 +226,7 @@ def _read_options(head: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _map_scorer(name: str, options: dict[str, Any] | None, unread: UnsupportedFeatures) -> str | None:
-    """Our scorer for one of inspect_ai's with these options; None for model-graded or custom
-    ones."""
+    """Our scorer for one of inspect_ai's with these options; None for graders and custom code."""
     if name in SUPPORTED_OPTIONS and options is None:
         unread.add(f"the log does not say what {name} was told: its defaults are taken")
     options = options or {}

@@ -63,8 +63,8 @@ IGNORED_COLUMNS = ("__description", "__metric", "__metadata", "__providerOutput"
 MAX_COMBINATIONS = 1_000
 MAX_FILE_BYTES = 8 * 2**20
 _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
-# Longest kinds first, since `|` takes the first that matches: "contains-all" before "contains".
 _PROMPT_BREAK = re.compile(r"^[^\S\n]*---[^\S\n]*$", re.MULTILINE)
+# Longest kinds first, since `|` takes the first that matches: "contains-all" before "contains".
 _ASSERTION = re.compile(
     rf"(?P<kind>(?:not-)?(?:{'|'.join(sorted((*ASSERTION_KINDS, *ASSERTION_ALIASES), key=len, reverse=True))}))"
     r"(?:\((?P<threshold>[\d.]+)\))?(?::(?P<value>[\s\S]*))?"
@@ -120,7 +120,7 @@ def read_promptfoo(path: Path) -> ImportedTask:
     return _build_task(config.get("description") or path.stem, asked, unread)
 
 
-# --- prompts and variables --------------------------------------------------------------------------------------------
+# --- prompts and variables ---
 
 
 def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) -> Any:
@@ -139,8 +139,7 @@ def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) 
 
 
 def _add_prefix_and_suffix(prompt: Any, around: dict[str, str]) -> Any:
-    """The prompt with a test's prefix and suffix. Errors: `NonTextContent` for messages or no
-    prompt."""
+    """The prompt with a test's prefix and suffix. Errors: `NonTextContent` unless it is text."""
     if not around:
         return prompt
     if not isinstance(prompt, str) or prompt.lstrip().startswith("["):
@@ -222,8 +221,7 @@ def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterat
 
 
 def _parse_csv_test(values: dict[str, Any]) -> dict[str, Any]:
-    """A CSV row as a test: `__expected` is an assertion such as `contains:text`, or an exact
-    text."""
+    """A CSV row as a test: `__expected` is an assertion (`contains:text`) or an exact text."""
     checks = []
     for name, value in values.items():
         if re.fullmatch(r"__expected\d*", name) and value:
@@ -271,7 +269,7 @@ def _read_prompt_file(folder: Path, name: str, unread: UnsupportedFeatures) -> s
     return parts[0] if parts else text
 
 
-# --- assertions -------------------------------------------------------------------------------------------------------
+# --- assertions ---
 
 
 def _build_task(

@@ -58,8 +58,7 @@ class JsonArchive:
         return name in self.names
 
     def read(self, name: str) -> Any:
-        """The JSON value of an entry. Errors: `InvalidRow` if it is not JSON, `DataError` if too
-        large."""
+        """The JSON value of an entry. Errors: `InvalidRow`; `DataError` when it is too large."""
         limit = min(MAX_ENTRY_BYTES, self._remaining_bytes)
         try:
             raw = self._read_entry(self._zip.getinfo(name), limit)

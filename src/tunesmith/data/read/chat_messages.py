@@ -47,8 +47,7 @@ def read_messages(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
 
 
 def read_conversation(values: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
-    """A text as one message of this role, or the column's list of messages (in tables as JSON
-    text)."""
+    """A text as one message of this role, or the column's messages (in tables as JSON text)."""
     value = values.get(name)
     if isinstance(value, list):
         return read_messages(values, name)
@@ -63,8 +62,7 @@ _PYTHON_LIST = re.compile(r"\s*\[\s*\{'(?:role|content)': .*'(?:role|content)': 
 
 
 def may_be_messages(text: str) -> bool:
-    """Whether a text begins like a list of messages; only `_parse_messages` can tell for
-    certain."""
+    """Whether a text begins like a list of messages; `_parse_messages` decides."""
     # Called for every text of a file: one character decides nearly always, before any regex.
     first = text[:1]
     return (first == "[" or first.isspace()) and _LIST_AS_TEXT.match(text) is not None
@@ -203,8 +201,7 @@ def _read_reasoning(item: Mapping[str, Any]) -> str | None:
 
 
 def _read_weight(item: Mapping[str, Any]) -> float | None:
-    """The weight of a turn from 0 to 1 (or a boolean), under any of its names. Errors:
-    `InvalidRow`."""
+    """The weight of a turn, 0 to 1 or a boolean, under any of its names. Errors: `InvalidRow`."""
     found = [(name, _parse_weight(name, item[name])) for name in WEIGHT_KEYS if item.get(name) is not None]
     for name, weight in found[1:]:
         if weight != found[0][1]:

@@ -123,8 +123,7 @@ def _format_flag(mapping: Mapping[str, str]) -> str:
 
 
 def format_mapping(mapping: Mapping[str, str]) -> str:
-    """`prompt=question,completion=answer`, or JSON where a name holds `,`, `=`, `{` or outer
-    space."""
+    """`prompt=question,completion=answer`, or JSON where a name holds `,`, `=`, `{` or a space."""
     if any(set(name) & set(",={") or name != name.strip() for name in mapping.values()):
         return json.dumps(dict(mapping), ensure_ascii=False)
     return ",".join(f"{ours}={theirs}" for ours, theirs in mapping.items())

@@ -84,8 +84,7 @@ def _get_excel_separator(first: str) -> str | None:
 
 
 def _guess_separator(first: str, path: Path) -> str:
-    """The most frequent separator outside quotes; a `.tsv` file with a tab in its header has
-    tabs."""
+    """The most frequent separator outside quotes; tab for a `.tsv` file whose header has one."""
     # Even pieces are outside quotes; a doubled quote adds an empty piece and keeps the parity.
     outside = "".join(first.split('"')[::2])
     if "\t" in outside and path.name.lower().split(".")[1:2] == ["tsv"]:

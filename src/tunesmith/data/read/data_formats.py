@@ -101,8 +101,7 @@ def _parse_rated(values: Values) -> ExampleParts:
 
 
 def parse_rating(value: Any) -> bool | None:
-    """A boolean or the word for one (CSV has no other way); None otherwise: 0 and 1 may be
-    classes."""
+    """A boolean or the word for one (as in CSV); None otherwise, since 0 and 1 may be classes."""
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None
@@ -163,8 +162,7 @@ def _parse_preference(values: Values) -> ExampleParts:
 
 
 def _check_prompt(values: Values, shared: Sequence[Message]) -> None:
-    """Errors: `InvalidRow` for a prompt that is no turn of the conversations: it would be
-    dropped."""
+    """Errors: `InvalidRow` for a prompt that is in neither conversation: it would be dropped."""
     if not values.get("prompt"):
         return
     prompt = read_conversation(values, "prompt", "user")
@@ -178,8 +176,7 @@ _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 
 
 def is_transcript(values: Values) -> bool:
-    """Whether both answers are whole conversations as one text (Anthropic's HH-RLHF), without
-    prompt."""
+    """Whether both answers are conversations as one text (Anthropic's HH-RLHF), without prompt."""
     answers = (values.get("chosen"), values.get("rejected"))
     return not values.get("prompt") and all(
         isinstance(answer, str) and answer.lstrip().startswith("Human:") and "\n\nAssistant:" in answer
@@ -267,8 +264,7 @@ def _find_majority(rules: Sequence[FormatRule], rows: Sequence[Values]) -> Forma
 
 
 def _find_fitting_rule(rules: Sequence[FormatRule], row: Values) -> FormatRule | None:
-    """The first rule with all required columns, not all empty (every row of a table has every
-    column)."""
+    """The first rule with all required columns, not all empty (table rows have every column)."""
     fitting = [rule for rule in rules if row.keys() >= set(rule.required) and rule.fits(row)]
     # A merged table has the columns of several formats; the filled ones show which one a row has.
     filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))

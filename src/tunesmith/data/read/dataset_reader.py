@@ -214,8 +214,7 @@ def _iterate_rows(source: Source, log: RowErrorLog) -> Iterator[Row]:
 
 
 def _check_columns_present(source: Source, first: list[Row], requested: list[str]) -> None:
-    """Every requested column must exist; the whole file is scanned only if the first rows lack
-    one."""
+    """Every requested column must exist; the whole file is scanned only if the sample lacks one."""
     names = _list_column_names(first)
     if names.keys() >= set(requested):
         return

@@ -24,8 +24,7 @@ gzip reaches 1,032 at most, zstd has no limit."""
 MAX_WINDOW_BYTES = 2**27
 """The largest window that the zstd program accepts by default."""
 _CHUNK_BYTES = 2**12
-"""Compressed bytes per call: a 3-byte zstd block may hold 128 KiB, so these give at most 170
-MiB."""
+"""Compressed bytes per call: a 3-byte zstd block may hold 128 KiB, so at most 170 MiB."""
 
 
 def detect_compression(start: bytes) -> str | None:
@@ -72,8 +71,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _ZstdReader:
-    """Reads consecutive frames. Unlike the library's own reader it detects a truncated last
-    frame."""
+    """Reads consecutive frames. Unlike the library's reader it detects a truncated last frame."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -88,8 +88,7 @@ def find_placeholders(rule: FormatRule, values: Mapping[str, Any]) -> Iterator[t
 
 
 def _find_score_columns(names: tuple[str, ...], used: set[str | None]) -> tuple[str, str] | None:
-    """The score columns of the chosen and rejected answer: two names that differ only in that
-    word."""
+    """The score columns of the chosen and rejected answer: names that differ in that word only."""
     found: dict[str, dict[str, str]] = {}
     for name in names:
         words = re.split(r"[\W_]+", name.lower())

@@ -57,8 +57,7 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
 
 
 def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """(the key of the list of rows, the rows). Errors: `DataError` when it is ambiguous or
-    absent."""
+    """(key of the list of rows, the rows). Errors: `DataError` when it is ambiguous or absent."""
     lists = {key: value for key, value in document.items() if _is_list_of_objects(value)}
     if len(lists) == 1:
         return next(iter(lists.items()))

@@ -102,7 +102,7 @@ def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
         raise InvalidRow("unreadable-line", f"{_format_excerpt(raw)} ({explain_json_error(error)})") from None
     except RecursionError:
         raise InvalidRow("too-deep", "nesting beyond what can be read") from None
-    except ValueError:  # the interpreter's own limit on the digits of an integer
+    except ValueError:  # Python's own limit on the digits of an integer
         raise InvalidRow("number-too-long", "an integer of more than 4,300 digits") from None
     # The number of brackets bounds the depth: the exact depth is computed only when it can matter.
     if (
@@ -146,8 +146,7 @@ _DECODER = json.JSONDecoder(
     parse_float=_parse_finite_float,
     strict=False,
 )
-"""`strict=False` allows tabs and line ends inside strings, as many exports write; NUL is refused
-below."""
+"""`strict=False` allows tabs and line ends in strings, as exports write; NUL is refused below."""
 _TEXTS_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_parse_finite_float, strict=False)
 """The same without the check of each object's pairs, so that it runs in C from end to end."""
 

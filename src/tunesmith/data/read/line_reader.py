@@ -12,8 +12,7 @@ UTF8_BOM = codecs.BOM_UTF8
 
 
 class Line(NamedTuple):
-    """One line. `content` is None above the limit; `end` is LF or CRLF, empty if the file is cut
-    off."""
+    """One line. `content` is None above the limit; `end` is LF or CRLF, empty if cut off."""
 
     number: int
     content: bytes | None

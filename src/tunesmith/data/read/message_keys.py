@@ -45,8 +45,7 @@ _HARMLESS_KEYS = frozenset(("content_filter_results", "content_filter_result", "
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _JSON_COLUMNS = ("messages", "conversations")
 _MIN_SIMILARITY = 0.83
-"""difflib ratio from which a key is a misspelling of a known one: "wieght", "toolcalls",
-"Content"."""
+"""difflib ratio from which a key misspells a known one: "wieght", "toolcalls", "Content"."""
 
 
 def find_unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, None]:

@@ -123,9 +123,8 @@ def _read_class_names(path: Path) -> Mapping[str, Sequence[str]]:
         start = file.read(16)
         if start.startswith(b"PAR1"):
             return _parse_features(polars.read_parquet_metadata(path).get("huggingface", ""))
-        # An IPC message is FF FF FF FF, then the length of the schema; the file layout has 8 bytes
-        # of
-        # magic before the first message.
+        # An IPC message is FF FF FF FF, then the length of the schema. The file layout has 8 bytes
+        # of its own before the first message.
         at = 8 if start.startswith(b"ARROW1") else 0
         file.seek(at)
         schema = file.read(8 + min(int.from_bytes(start[at + 4 : at + 8], "little"), 2**24))
@@ -157,8 +156,7 @@ def _get_class_name(value: int | None, labels: Sequence[str], name: str) -> str 
 
 
 def _remove_nulls(value: Any) -> Any:
-    """Drop null keys: all structs of a column share their keys, so Arrow writes absent ones as
-    null."""
+    """Drop null keys: Arrow gives all structs of a column every key, absent ones as null."""
     if isinstance(value, dict):
         return {key: _remove_nulls(child) for key, child in value.items() if child is not None}
     return [_remove_nulls(child) for child in value] if isinstance(value, list) else value

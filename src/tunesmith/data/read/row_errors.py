@@ -48,8 +48,7 @@ class InvalidRow(Exception):
 
 
 class _ErrorKind(NamedTuple):
-    """Severity, message and hint; with `lists_all_values` every different value is listed with its
-    count."""
+    """Severity, message and hint; `lists_all_values`: report every value with its count."""
 
     severity: Severity
     message: str

@@ -30,8 +30,7 @@ from tunesmith.yaml_io import InvalidYaml
 
 MAX_SHOWN_NAMES = 20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""`https://`, `hf://`, `s3://`: `Path` drops one of the slashes; a drive name has only one
-letter."""
+"""`https://`, `hf://`, `s3://`: `Path` drops one slash; a drive name has only one letter."""
 _DESCRIPTION_PREFIXES = (
     "readme",
     "license",
@@ -47,7 +46,7 @@ _METADATA_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json
 
 
 class Source(NamedTuple):
-    """One file to read."""
+    """One file to read, with its reader and its declared split (None: none)."""
 
     path: Path
     read: FileReader
@@ -153,8 +152,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def data_files_in(folder: Path) -> list[Path]:
-    """The files below a folder that hold rows, by suffix or, for JSON, by content. Errors:
-    `OSError`."""
+    """The files below a folder that hold rows, by suffix, JSON by content. Errors: `OSError`."""
     below = [(path, path.relative_to(folder).as_posix()) for path in _list_files(folder)]
     return [
         path
@@ -198,8 +196,7 @@ def _is_data(path: Path) -> bool:
 
 
 def _is_other_json(path: Path, relative_path: str) -> bool:
-    """Whether this is a JSON object without rows, such as a label table, and not named like a
-    split."""
+    """Whether this is JSON without rows, such as a label table, and not named like a split."""
     if get_data_suffix(path) != ".json" or find_split_names(relative_path) or choose_reader(path) is not read_json:
         return False
     try:

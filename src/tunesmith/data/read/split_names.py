@@ -29,8 +29,7 @@ def find_split_names(name: str) -> set[SplitName]:
 
 
 def strip_split_words(name: str) -> str:
-    """What a name says besides the split: `train_sft` -> `sft`, `main` -> `main`, `test-2024` ->
-    ``."""
+    """The name without its split: `train_sft` -> `sft`, `main` -> `main`, `test-2024` -> ``."""
     lower = name.lower()
     without = lower
     for pattern in _PATTERNS.values():

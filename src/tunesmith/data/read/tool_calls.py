@@ -22,11 +22,9 @@ from tunesmith.data.read.type_errors import build_type_error
 
 
 def parse_if_json(value: Any) -> Any:
-    """A list or object given as JSON text, parsed; any other value unchanged. Errors:
-    `InvalidRow`."""
+    """A list or object given as JSON text, parsed; other values unchanged. Errors: `InvalidRow`."""
     is_json = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
-    # surrogatepass: a lone surrogate must reach the parser, which reports it as an error of the
-    # row.
+    # surrogatepass: a lone surrogate must reach the parser, which reports it.
     return parse_json(value.encode("utf-8", "surrogatepass")) if is_json else value
 
 
@@ -41,8 +39,7 @@ def read_tool_calls(item: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 
 def parse_calls(value: Any, name: str) -> tuple[dict[str, Any], ...]:
-    """One call or a list of calls, possibly as JSON text; absent or empty gives (). Errors:
-    `InvalidRow`."""
+    """One call or a list of calls, also as JSON text; () if there is none. Errors: `InvalidRow`."""
     found = _parse_call(value, name) or []
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list):
@@ -108,8 +105,7 @@ def to_json_value(value: Any, name: str) -> Any:
 
 
 def read_tools(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The tool definitions of a row, from `tools` or OpenAI's older `functions`. Errors:
-    `InvalidRow`."""
+    """The tools of a row, from `tools` or OpenAI's older `functions`. Errors: `InvalidRow`."""
     tools, older = _parse_tools(values.get("tools"), "tools"), _parse_tools(values.get("functions"), "functions")
     if tools and older and tools != older:
         raise InvalidRow("keys-disagree", '"tools" and "functions" of one row')
