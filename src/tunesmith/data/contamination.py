@@ -123,7 +123,7 @@ def resolve_contamination(
 def _select_splits(
     split: Split, examples: Sequence[Example], test: Sequence[Example] | None, declared_splits: Sequence[str] | None
 ) -> Iterator[list[Example]]:
-    """The examples of train, test and validation, each from its own split: copies differ in line."""
+    """The examples of train, test and validation, each from its own split (lines differ)."""
     given: dict[str, dict[str, Example]] = {"train": {}, "test": {}, "validation": {}}
     for example in test or ():
         given["test"].setdefault(example.id, example)
