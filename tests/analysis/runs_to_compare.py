@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunesmith.analysis.run_diff import ComparableRun
-from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, evaluate_answers
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.records import (
     Answer,

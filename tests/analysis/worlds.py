@@ -3,7 +3,8 @@
 import random
 from collections.abc import Sequence
 
-from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
 from tunesmith.records import Answer, ContenderSpec, Evaluation, Example, Message
 

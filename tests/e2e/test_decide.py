@@ -14,7 +14,8 @@ from tunesmith.cli.main import run
 from tunesmith.data.read import read_dataset
 from tunesmith.data.split import select_examples
 from tunesmith.decision.verdict import decide as decide_by_rules
-from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.records import CostReport, Decision, Evaluation, PowerStatement, Run, Split
 from tunesmith.records.test_set_access import fingerprint_test_set, format_access_log

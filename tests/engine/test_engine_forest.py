@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
-from tunesmith.engine.attention import attention_plan, cpu, flex
+from tunesmith.engine.attention import attention_plan, cpu, flex, node_groups
 from tunesmith.engine.prefix_forest import Forest, build_forest
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
@@ -61,7 +61,7 @@ def varied_forest(seed: int) -> Forest:
     begin = random.integers(0, 9, 30)
     middle = [np.concatenate([begin, random.integers(0, 9, 20)]) for _ in range(2)]
     rows = [np.concatenate([middle[k % 2], random.integers(0, 9, random.integers(1, 60))]) for k in range(6)]
-    rows += [random.integers(0, 9, 2 * attention_plan.MAX_NODE_TOKENS + 7), begin[:11], begin]
+    rows += [random.integers(0, 9, 2 * node_groups.MAX_NODE_TOKENS + 7), begin[:11], begin]
     return build_forest([row.astype(np.int32) for row in rows])
 
 
@@ -72,8 +72,8 @@ def test_products_over_bundles_are_the_rule(
     heads: tuple[int, int], longest_kept: int, repeated: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With weights kept and made again, and with the way from the root apart and joined."""
-    monkeypatch.setattr(attention_plan, "MAX_SAVED_PREFIX_TOKENS", longest_kept)
-    monkeypatch.setattr(attention_plan, "MAX_PREFIX_RATIO", repeated)
+    monkeypatch.setattr(node_groups, "MAX_SAVED_PREFIX_TOKENS", longest_kept)
+    monkeypatch.setattr(node_groups, "MAX_PREFIX_RATIO", repeated)
     forest = varied_forest(0)
     assert any(not bundle.is_concatenated for bundle in attention_plan.plan_attention(forest).node_groups) == (
         repeated == 0

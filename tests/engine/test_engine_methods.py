@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tunesmith.engine import reference_logprobs, training_step
+from tunesmith.engine import adapter_training, training_step
 from tunesmith.engine.adapter_training import train_adapter
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.checkpoint import Checkpoints
@@ -381,7 +381,7 @@ def test_pain_18_a_resumed_training_has_the_same_reference(
     def asked_again(*_: object) -> None:
         raise AssertionError("the reference was asked again")
 
-    monkeypatch.setattr(reference_logprobs, "compute_reference_logps", asked_again)
+    monkeypatch.setattr(adapter_training, "compute_reference_logps", asked_again)
     train_adapter(
         load_model(tiny_folder, "float32"), *arrays, recipe, adapter_folder=tmp_path / "cut", on_line=cut.append,
         checkpointing=CheckpointConfig(checkpoints, resume_from=checkpoints.load_latest()),

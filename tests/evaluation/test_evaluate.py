@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tunesmith.errors import DataError, UsageError
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import (
-    ContenderAnswers,
     RunnableContender,
     Task,
     build_unscored_answers,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tunesmith.evaluation.harness import ContenderAnswers, Task, compare_contenders, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, compare_contenders, evaluate_answers
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.stats.bootstrap import bootstrap_interval
 from tunesmith.evaluation.stats.intervals import mean_interval, rate_interval

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.harness import ContenderAnswers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.providers.fake_completer import FakeCompleter

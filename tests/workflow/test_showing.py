@@ -3,7 +3,7 @@
 import pytest
 
 from tunesmith.records import Recipe
-from tunesmith.workflow.test_set_power import count_challengers
+from tunesmith.workflow.challenger_count import count_challengers
 
 
 @pytest.mark.parametrize(

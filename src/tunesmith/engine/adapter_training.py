@@ -11,8 +11,15 @@ from tunesmith.engine.best_checkpoint import BestCheckpoint
 from tunesmith.engine.checkpointing import CheckpointConfig, Checkpointer
 from tunesmith.engine.memory import get_peak_memory_bytes
 from tunesmith.engine.model_loading import LoadedModel
-from tunesmith.engine.reference_logprobs import StageProgressCallback
-from tunesmith.engine.trainer import ScoreFunction, Trainer
+from tunesmith.engine.reference_logprobs import (
+    StageProgressCallback,
+    add_mismatched,
+    compute_reference_logps,
+    with_reference_logps,
+)
+from tunesmith.engine.trainer import Trainer
+from tunesmith.engine.trainer_state import TrainerState
+from tunesmith.engine.validation_budget import ScoreFunction
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
 
 
@@ -49,27 +56,64 @@ def train_adapter(
         torch.manual_seed(recipe.seed)
         trained = build_trainable(loaded, recipe.adapter)
         best = BestCheckpoint(trained, adapter_folder, recipe.model, recipe.revision)
-        keeper = Checkpointer(checkpointing, recipe.training.checkpoint_minutes)
-        training = Trainer(loaded, train, validation, recipe, best, on_line, keeper, on_progress)
+        state = TrainerState.from_recipe(loaded, best, recipe, train)
+        method = state.training_step.method
+        given = {"train": train, "validation": validation}
+        splits = {name: add_mismatched(method, arrays) for name, arrays in given.items()}
+        checkpointer = Checkpointer(checkpointing, recipe.training.checkpoint_minutes)
+        status: RunStatus = "interrupted"  # unless the trainer says otherwise
         try:
-            status = training.run(score, stop, at_once)
+            is_resumed = checkpointer.restore_or_start(state)
+            with at_once():
+                ready = _add_reference(state, splits, on_progress, stop)
+                trainer = None
+                if ready is not None:
+                    trainer = Trainer(state, **ready, recipe=recipe, on_line=on_line, checkpointer=checkpointer)
+                if trainer and not is_resumed:  # else the plan came with the checkpoint
+                    trainer.plan(score)
+            if trainer:
+                status = trainer.run(score, stop, at_once)
         except KeyboardInterrupt:
-            status = "interrupted"
+            pass
         finally:
             loaded.model.eval()
         # Also after an interruption: the user gets the best adapter so far.
-        best.finalize(training.progress.step)
-        return _build_result(training, status)
+        # Also after an interruption: the user gets the best adapter so far.
+        best.finalize(state.progress.step)
+        return _build_result(state, status)
 
 
-def _build_result(training: Trainer, status: RunStatus) -> TrainingResult:
-    progress, best = training.progress, training.best
+def _add_reference(
+    state: TrainerState,
+    splits: dict[str, TokenArrays],
+    on_progress: StageProgressCallback,
+    stop: Callable[[], bool],
+) -> dict[str, TokenArrays] | None:
+    """The splits with the reference log-probabilities, from the checkpoint or computed, if the
+    method uses them; None when `stop` returned True.
+
+    The state holds them from now on, so that every checkpoint does.
+    """
+    if not state.training_step.method.uses_reference:
+        return splits
+    if not state.reference:
+        with state.trainable.use_base_model():
+            logps = compute_reference_logps(state.training_step, splits, on_progress, stop)
+        if logps is None:
+            return None
+        state.reference = logps
+    return {name: with_reference_logps(name, arrays, state.reference) for name, arrays in splits.items()}
+
+
+def _build_result(state: TrainerState, status: RunStatus) -> TrainingResult:
+    progress, best = state.progress, state.best
     return TrainingResult(
         status=status, steps=progress.step, planned_steps=progress.planned_steps,
         best_step=best.step, best_validation_loss=best.loss, best_score=best.score,
         seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
-        peak_memory_bytes=get_peak_memory_bytes(training.loaded.device),
-        trainable_parameters=sum(weight.numel() for weight in training.parameters), plan=training.training_step.plan,
+        peak_memory_bytes=get_peak_memory_bytes(state.device),
+        trainable_parameters=sum(weight.numel() for weight in state.weights.values()),
+        plan=state.training_step.plan,
         ended_early=status == "finished" and progress.looks < progress.evaluations,
         validation_seconds=progress.validation_seconds,
     )  # fmt: skip

@@ -48,6 +48,11 @@ class MicroBatch:
     sequences: int
 
 
+def count_steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Batches of one pass over the examples."""
+    return -(-examples // batch_size)
+
+
 def iterate_batches(examples: int, batch_size: int, seed: int) -> Iterator[list[int]]:
     """Endless batches of example indices, epoch after epoch, each epoch in its own seeded order."""
     order = np.random.default_rng(seed)

@@ -7,7 +7,6 @@ training uses the same ones, also when the original weights are no longer in mem
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,9 +17,6 @@ from tunesmith.engine.prefix_forest import sort_by_prefix
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import TokenArrays
 
-if TYPE_CHECKING:
-    from tunesmith.engine.trainer import Trainer
-
 MAX_CHUNK_EXAMPLES = 128  # examples between two checks of `stop`
 
 StageProgressCallback = Callable[[str, int, int], None]
@@ -30,21 +26,6 @@ StageProgressCallback = Callable[[str, int, int], None]
 def add_mismatched(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
     """The arrays together with the mismatched sequences, if the method reads them (KTO)."""
     return replace(arrays, mismatched=build_mismatched(arrays)) if method.estimates_kl else arrays
-
-
-def attach_reference(training: "Trainer", stop: Callable[[], bool]) -> bool:
-    """Add reference log-probabilities to the data; False when `stop` returned True."""
-    splits = {"train": training.train, "validation": training.validation}
-    if not training.reference:
-        with training.trainable.use_base_model():
-            logps = compute_reference_logps(training.training_step, splits, training.on_progress, stop)
-        if logps is None:
-            return False
-        training.reference = logps
-    training.train, training.validation = (
-        with_reference_logps(name, arrays, training.reference) for name, arrays in splits.items()
-    )
-    return True
 
 
 def compute_reference_logps(

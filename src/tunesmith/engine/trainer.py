@@ -3,33 +3,28 @@
 AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95, as is usual for
 language models), gradient clipping by norm. The best adapter so far is always complete on disk.
 With a length in epochs, the same seed gives the same bits on a CPU, also when the process was
-killed and resumed (`checkpointing.py`); a run with a time budget is not reproducible.
+killed and resumed (`trainer_state.py`); a run with a time budget is not reproducible.
 """
 
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import Any, Literal, Protocol
-
-import numpy as np
-from torch import Tensor
+from typing import Any, Literal
 
 from tunesmith import failpoints
 from tunesmith.engine.anomalies import describe_loss_spike, should_skip_step
-from tunesmith.engine.batching import iterate_batches
-from tunesmith.engine.best_checkpoint import BestCheckpoint
+from tunesmith.engine.batching import count_steps_per_epoch, iterate_batches
 from tunesmith.engine.checkpointing import Checkpointer
 from tunesmith.engine.memory import release_unused_memory
 from tunesmith.engine.memory_plan import plan_memory
-from tunesmith.engine.methods.method_registry import build_method
-from tunesmith.engine.model_loading import LoadedModel
-from tunesmith.engine.reference_logprobs import StageProgressCallback, add_mismatched, attach_reference
-from tunesmith.engine.schedule import TrainingProgress, compute_lr_multiplier
-from tunesmith.engine.training_step import TrainingStep, build_optimizer, clip_gradient
+from tunesmith.engine.schedule import compute_lr_multiplier
+from tunesmith.engine.trainer_state import TrainerState
+from tunesmith.engine.training_step import clip_gradient
 from tunesmith.engine.validation_budget import (
     CUT_NOTICE,
     TRIAL_SHARE,
+    ScoreFunction,
     TooLong,
     count_examples_that_fit,
     count_passes_that_fit,
@@ -46,69 +41,48 @@ AtOnce = Callable[[], AbstractContextManager[None]]
 """Opens a block that a stop request interrupts at once, by `KeyboardInterrupt`."""
 
 
-class ScoreFunction(Protocol):
-    """Generates answers to the first `examples` validation examples and scores them.
-
-    With `is_trial` the pass is only timed and its score is ignored.
-    """
-
-    def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
-        """(name of the metric, value; higher is better); None if the pass was interrupted.
-
-        Errors: `TooLong` when it takes more than `seconds`.
-        """
-
-
 class Trainer:
-    """The state of one training run. `checkpointing.py` saves and restores it."""
+    """The loop over one `TrainerState`.
+
+    `train` and `validation` hold the reference log-probabilities if the method uses them.
+    """
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        state: TrainerState,
         train: TokenArrays,
         validation: TokenArrays,
         recipe: Recipe,
-        best: BestCheckpoint,
         on_line: Callable[[MetricLine], None],
         checkpointer: Checkpointer,
-        on_progress: StageProgressCallback = lambda what, done, of: None,
     ) -> None:
-        self.loaded, self.best, self.on_line, self.checkpointer, self.on_progress = (
-            loaded,
-            best,
-            on_line,
-            checkpointer,
-            on_progress,
-        )
-        self.method = build_method(recipe)
-        self.train, self.validation = add_mismatched(self.method, train), add_mismatched(self.method, validation)
-        self.reference: dict[str, Tensor] = {}
+        self.state, self.train, self.validation = state, train, validation
+        self.on_line, self.checkpointer = on_line, checkpointer
         self.seed, self.recipe = recipe.seed, recipe.training
         assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
         self.peak_rate = self.recipe.learning_rate
-        self.trainable, self.weights = best.trainable, best.trainable.get_weights()
-        self.parameters = list(self.weights.values())
-        self.optimizer = build_optimizer(self.parameters, loaded.device, weight_decay=self.recipe.weight_decay)
-        self.training_step = TrainingStep(loaded, self.method, longest=int(np.diff(train.starts_S1).max()))
-        self.steps_per_epoch = math.ceil(len(train) / self.recipe.batch_size)
-        self.progress = TrainingProgress.from_recipe(self.recipe, self.steps_per_epoch)
+        self.progress, self.training_step, self.best = state.progress, state.training_step, state.best
+        self.model = state.training_step.loaded.model
+        self.parameters = list(state.weights.values())
+        self.steps_per_epoch = count_steps_per_epoch(len(train), self.recipe.batch_size)
         self.untold: str | None = None
+
+    def plan(self, score: ScoreFunction | None) -> None:
+        """By trial, before step 1: how much fits into memory and into a time budget.
+
+        A resumed training has both from its checkpoint.
+        """
+        plan = plan_memory(self.training_step, self.train, self.recipe, self.seed)
+        self.training_step.set_plan(plan)
+        self._fit_validation(score)
 
     def run(self, score: ScoreFunction | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext) -> RunStatus:
         """Train to the end: optimizer steps, with validation passes spread evenly over them.
 
         Returns "finished" when the length or the patience is used up, "interrupted" when `stop`
-        returned True or a validation pass was interrupted; a checkpoint is then saved, unless the
-        reference log-probabilities were not complete yet. Errors: as `TrainingStep.backward` and
-        `Checkpointer`.
+        returned True or a validation pass was interrupted; a checkpoint is then saved. Errors: as
+        `TrainingStep.backward` and `Checkpointer.save`.
         """
-        goes_on = self.checkpointer.restore_or_start(self)
-        with at_once():
-            if self.method.uses_reference and not attach_reference(self, stop):
-                return "interrupted"
-            if not goes_on:  # else the plan came with the checkpoint
-                self.training_step.set_plan(plan_memory(self.training_step, self.train, self.recipe, self.seed))
-                self._fit_validation(score)
         progress = self.progress
         # The order follows from the seed alone, so a resumed run skips the batches that it has
         # used.
@@ -123,13 +97,13 @@ class Trainer:
             is_interrupted = due > progress.looks and not self._validate(score, due, at_once)
             is_over = due == progress.evaluations or progress.has_exhausted_patience(self.recipe.patience)
             if is_interrupted or (stop() and not is_over):
-                self.checkpointer.save(self)
+                self.checkpointer.save(self.state)
                 # A stop during the last step still ends as "finished", because nothing is left to
                 # do.
                 return "interrupted"
             if is_over:
                 return "finished"
-            self.checkpointer.maybe_save(self)
+            self.checkpointer.maybe_save(self.state)
             self._take_step(next(order))
 
     def _take_step(self, batch: list[int]) -> None:
@@ -137,22 +111,22 @@ class Trainer:
         failpoints.hit("train.step")
         rate = self.peak_rate * compute_lr_multiplier(progress.next_step_midpoint, recipe.warmup_share, recipe.decay)
         # `train()` walks over all modules, so it is called only when needed.
-        if not self.loaded.model.training:
-            self.loaded.model.train()
+        if not self.model.training:
+            self.model.train()
         try:
             loss = self.training_step.backward(self.train, batch, progress.step + 1)
-            self.trainable.collect_gradients()
+            self.state.trainable.collect_gradients()
             # Both checks, of loss and gradient norm, come before the optimizer: a bad step never
             # reaches the moments.
             norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
         except TrainingError as error:
             self._skip(error)
             return
-        for group in self.optimizer.param_groups:
+        for group in self.state.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
-        self.trainable.sync_to_model()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.state.optimizer.step()
+        self.state.trainable.sync_to_model()
+        self.state.optimizer.zero_grad(set_to_none=True)
         failpoints.hit("train.stepped")
         progress.step += 1
         progress.step_seconds = progress.seconds - began
@@ -167,10 +141,10 @@ class Trainer:
         """Skip a step with a non-finite loss or gradient, if allowed; no weight has changed."""
         if not should_skip_step(error, self.recipe.on_bad_step, self.progress):
             raise error
-        self.optimizer.zero_grad(set_to_none=True)
+        self.state.optimizer.zero_grad(set_to_none=True)
         # The trained weights may be separate float32 copies (`adapters/full_finetune.py`), so both
         # have gradients.
-        self.loaded.model.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         # The step number still advances: the data order and the schedule stay those of an
         # undisturbed run.
         self.progress.step += 1
@@ -184,7 +158,7 @@ class Trainer:
 
         def seconds_of(examples: int) -> float | None:
             began = progress.seconds
-            self.loaded.model.eval()
+            self.model.eval()
             self.training_step.validate(self.validation, examples)
             try:
                 if score:
@@ -215,7 +189,7 @@ class Trainer:
         # Training leaves holes in the heap; generation needs memory for the keys and values of many
         # answers.
         release_unused_memory()
-        self.loaded.model.eval()
+        self.model.eval()
         examples = progress.look_examples or len(self.validation)
         try:
             with at_once():
@@ -241,7 +215,7 @@ class Trainer:
         )
         # Before the adapter is written: `BestCheckpoint.restore` handles a crash between the two
         # writes.
-        self.checkpointer.save(self)
+        self.checkpointer.save(self.state)
         if is_best:
             self.best.write()
         return True

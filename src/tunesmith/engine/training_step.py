@@ -261,7 +261,7 @@ def _build_non_finite_error(
 
 def get_reference_logps(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
     """The reference log-probabilities of these examples' sequences, in order: float64, S."""
-    assert arrays.reference_S is not None  # `reference_logprobs.py` has filled it
+    assert arrays.reference_S is not None  # `adapter_training.py` has filled it
     return torch.from_numpy(arrays.reference_S[arrays.list_sequence_indices(examples)])
 
 

@@ -14,6 +14,7 @@ and the report says so.
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 from tunesmith.engine.schedule import TrainingProgress
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
@@ -32,6 +33,19 @@ CUT_NOTICE = (
 
 class TooLong(Exception):
     """Answers took longer than validation may take; they were cut short and are not scored."""
+
+
+class ScoreFunction(Protocol):
+    """Generates answers to the first `examples` validation examples and scores them.
+
+    With `is_trial` the pass is only timed and its score is ignored.
+    """
+
+    def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
+        """(name of the metric, value; higher is better); None if the pass was interrupted.
+
+        Errors: `TooLong` when it takes more than `seconds`.
+        """
 
 
 def get_validation_allowance(progress: TrainingProgress) -> float | None:

@@ -23,7 +23,8 @@ from tunesmith.data.read.csv_file import read_csv
 from tunesmith.data.read.jsonl_file import read_jsonl
 from tunesmith.data.read.row_errors import Row, RowError
 from tunesmith.errors import DataError, truncate_list
-from tunesmith.evaluation.harness import ContenderAnswers, Task, build_unscored_answers, score_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, build_unscored_answers, score_answers
 from tunesmith.records import Completion, ContenderSpec, Example, Usage, dump_canonical_json
 from tunesmith.records.contender_kinds import EXTERNAL
 

@@ -32,6 +32,7 @@ import numpy as np
 
 from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
 from tunesmith.errors import DataError, UsageError, truncate_list
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.judge.caching_completer import sum_usage
 from tunesmith.evaluation.machine_time import estimate_seconds, fit_machine_time
 from tunesmith.evaluation.scorers.scorer_protocol import (
@@ -61,7 +62,6 @@ from tunesmith.records import (
     MachineTime,
     ProgressCallback,
     Quantity,
-    Usage,
     name_places,
 )
 
@@ -79,22 +79,6 @@ class RunnableContender:
     spec: ContenderSpec
     completer: Completer
     inference_config: InferenceConfig | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ContenderAnswers:
-    """A contender's answers in the order of the examples, the usage of answering, and that of
-    judging."""
-
-    spec: ContenderSpec
-    answers: Sequence[Answer]
-    usage: Usage | None = None
-    judge_usage: Usage | None = None
-
-    @property
-    def name(self) -> str:
-        """The contender's name."""
-        return self.spec.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,11 @@ never negative.
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.records import Answer, MachineTime
-
-if TYPE_CHECKING:
-    from tunesmith.evaluation.harness import ContenderAnswers
 
 WORK_KINDS = ("read", "written", "constrained", "picked", "retrieved")
 PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
@@ -38,7 +35,7 @@ PRIOR_RELATIVE_ERROR, PRIOR_CONTENDERS = 0.1, 2
 this prior counts for; our choice."""
 
 
-def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
+def fit_machine_time(asked: Sequence[ContenderAnswers]) -> MachineTime | None:
     """The rates that fit all contenders that ran on this machine; None if there are none."""
     here = [one for one in asked if is_run_locally(one) and _sum_seconds(one) > 0]
     if not here:
@@ -63,25 +60,25 @@ def fit_machine_time(asked: Sequence["ContenderAnswers"]) -> MachineTime | None:
     )
 
 
-def estimate_seconds(one: "ContenderAnswers", machine: MachineTime) -> float:
+def estimate_seconds(one: ContenderAnswers, machine: MachineTime) -> float:
     """The seconds that all its requests take at these rates."""
     return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(WORK_KINDS, _count_work(one), strict=True))
 
 
-def is_run_locally(one: "ContenderAnswers") -> bool:
+def is_run_locally(one: ContenderAnswers) -> bool:
     """Whether this machine ran the contender, not a provider or another system."""
     return not one.spec.traits.is_external and one.spec.token_price is None
 
 
-def _select_answered(one: "ContenderAnswers") -> list[Answer]:
+def _select_answered(one: ContenderAnswers) -> list[Answer]:
     return [answer for answer in one.answers if answer.error is None]
 
 
-def _sum_seconds(one: "ContenderAnswers") -> float:
+def _sum_seconds(one: ContenderAnswers) -> float:
     return sum(answer.seconds for answer in _select_answered(one))
 
 
-def _count_work(one: "ContenderAnswers") -> list[float]:
+def _count_work(one: ContenderAnswers) -> list[float]:
     """The amount of each kind of work (`WORK_KINDS`) that its answers took in total."""
     work = dict.fromkeys(WORK_KINDS, 0.0)
     uses_retrieval = one.spec.traits.uses_retrieval

@@ -16,7 +16,8 @@ from tunesmith.analysis.error_analysis import analyze_errors
 from tunesmith.analysis.labeling_sheet import write_labeling_sheet
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.decision.cost_calculation import build_cost_report
-from tunesmith.evaluation.harness import ContenderAnswers, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.evaluation.judge.judge_scorers import ScorerWithJudge
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.models.embedded import is_embedding_fetched

@@ -14,7 +14,7 @@ from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import DataDescription, Example, LengthStats, Recipe
-from tunesmith.workflow.test_set_power import count_challengers
+from tunesmith.workflow.challenger_count import count_challengers
 
 MAX_DESCRIBED = 50_000
 MAX_MEASURED = 2000

@@ -12,9 +12,9 @@ from functools import partial
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import build_label_set
 from tunesmith.errors import RecipeError, RunError
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.external_answers import ExternalContender
 from tunesmith.evaluation.harness import (
-    ContenderAnswers,
     RunnableContender,
     Task,
     collect_answers,

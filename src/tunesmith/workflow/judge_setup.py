@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.harness import ContenderAnswers, Task
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter, sum_usage
 from tunesmith.evaluation.judge.human_labels import read_human_labels
 from tunesmith.evaluation.judge.qualification import add_judge, open_judge, qualify_judge

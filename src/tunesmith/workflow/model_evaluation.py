@@ -11,7 +11,8 @@ from tunesmith.baselines.few_shot import SystemPromptCompleter
 from tunesmith.data.check import check_examples
 from tunesmith.data.split import select_examples
 from tunesmith.errors import InputError, Interrupted, UsageError
-from tunesmith.evaluation.harness import ContenderAnswers, RunnableContender, Task, check_task, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import RunnableContender, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder

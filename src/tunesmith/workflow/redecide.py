@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.errors import GateFailed, RecipeError, RunError
-from tunesmith.evaluation.harness import ContenderAnswers, Task, evaluate_answers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.harness import Task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ParsingScorer
 from tunesmith.evaluation.scorers.scorer_registry import SCORERS, build_scorer
 from tunesmith.recipe.recipe_loader import load_recipe

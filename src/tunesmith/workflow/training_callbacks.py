@@ -4,9 +4,9 @@ are generated and scored.
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 from tunesmith.decision.undertraining import compute_training_length
+from tunesmith.engine.validation_budget import ScoreFunction
 from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.harness import compute_primary_scores
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
@@ -18,9 +18,6 @@ from tunesmith.runs.run_folder import RunFolder, ValidationSample
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
 from tunesmith.workflow.progress_listener import ProgressListener
-
-if TYPE_CHECKING:
-    from tunesmith.engine.trainer import ScoreFunction
 
 
 class MetricRecorder:

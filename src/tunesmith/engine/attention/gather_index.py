@@ -14,14 +14,12 @@ each.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from tunesmith.engine.attention.attention_plan import NodeGroup
+from tunesmith.engine.attention.node_groups import NodeGroup
 
 SOFTMAX_WIDTH = 32
 """Rows of scores are padded to a multiple of this: in bfloat16 other lengths take two to three
@@ -95,7 +93,7 @@ class GatherIndex:
         return sum_NGe.to(x_Je.dtype)
 
 
-def build_gather_index(bundles: Sequence["NodeGroup"], heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
+def build_gather_index(bundles: Sequence[NodeGroup], heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
     """The gather index for this many query and key heads (`groups`), with masks of `dtype`."""
     parts: list[GroupSlices] = []
     queries: list[np.ndarray] = []
@@ -142,7 +140,7 @@ def build_gather_index(bundles: Sequence["NodeGroup"], heads: int, groups: int, 
     )
 
 
-def _list_key_rows(bundle: "NodeGroup", groups: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _list_key_rows(bundle: NodeGroup, groups: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Rows of a group's own keys, rows of the separate prefix's keys, and the padding keys of each
     product row.
     """
