@@ -1,4 +1,4 @@
-"""Run all checks on a data set: `check_examples` and the list of checks."""
+"""Run all checks on a data set: `check_examples` and the registry of checks."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ CHECKS: Registry[Check] = Registry(
         "tools": "tunesmith.data.check.tool_use:check_tools",
     },
 )
-"""They run in this order, checks of plugins last."""
+"""Checks by name, in the order in which they run; those of plugins come last."""
 TEST_SET_CHECKS = ("answers", "roles", "lengths", "vocabulary", "tools")
 """Checks that a separate test set must pass too; the others compare examples with one another."""
 

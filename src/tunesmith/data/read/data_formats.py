@@ -238,7 +238,7 @@ _TRAINING_DATA_FORMATS: dict[TrainingData, tuple[DataFormat, ...]] = {
     "pairs": _PAIR_FORMATS,
     "ratings": ("rated", *_PAIR_FORMATS),
 }
-"""The formats that a method learns from, tried first where a row fits several."""
+"""The formats for each kind of training data, tried first where a row fits several."""
 
 
 def detect_format(
