@@ -12,8 +12,10 @@ the idea: simonw/llm, `llm/hookspecs.py`; of the mechanism: packaging.python.org
 specification".
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -95,10 +97,8 @@ class Registry(Generic[Part]):
         raise self._make_error("wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found)
 
     def _find_entry_points(self) -> "dict[str, EntryPoint]":
-        from importlib.metadata import entry_points  # costs about 10 ms, which a built-in name need not wait for
-
         found: dict[str, EntryPoint] = {}
-        for point in sorted(entry_points(group=self.group), key=lambda point: (point.name, point.value)):
+        for point in _read_entry_points(self.group, tuple(sys.path)):
             taken = found.get(point.name)
             if point.name in self.builtins or (taken and taken.value != point.value):
                 owner = _describe(taken) if taken else "tunesmith itself"
@@ -121,6 +121,15 @@ def import_string(text: str) -> Any:
     """What `module:attribute` or `module:Class.method` names."""
     module, _, attribute = text.partition(":")
     return attrgetter(attribute)(import_module(module))
+
+
+@lru_cache(maxsize=64)
+def _read_entry_points(group: str, path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":
+    """Those of all packages on this path, in one order everywhere. Reading a folder of data asks of
+    every file, so the answer is kept; `path` is in the key because it says what is installed."""
+    from importlib.metadata import entry_points  # not at the top: a built-in name does without it
+
+    return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
 
 
 def _describe(point: "EntryPoint") -> str:

@@ -1,10 +1,13 @@
 """The parts of the example plugin hold what their seams promise."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunesmith.data.check.run_checks import CHECKS
+from tunesmith.data.read.file_formats import READERS
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
@@ -12,6 +15,7 @@ from tunesmith.records import AdapterRecipe, Example, Message, Recipe
 from tunesmith.testing.adapter_conformance import AdapterConformance
 from tunesmith.testing.check_conformance import CheckConformance
 from tunesmith.testing.method_conformance import MethodConformance
+from tunesmith.testing.reader_conformance import ReaderConformance
 from tunesmith.testing.scorer_conformance import ScorerConformance
 
 pytestmark = pytest.mark.usefixtures("example_plugin")
@@ -46,3 +50,16 @@ class TestHinge(MethodConformance):
 class TestLoraFa(AdapterConformance):
     def make_trainable(self, loaded: Any, recipe: AdapterRecipe) -> Any:
         return build_trainable(loaded, recipe.model_copy(update={"kind": "lora-fa"}))
+
+
+class TestToml(ReaderConformance):
+    suffix = ".toml"
+
+    def get_reader(self) -> Any:
+        return READERS.load("toml")
+
+    def write(self, path: Path, rows: list[dict[str, Any]]) -> None:
+        tables = (
+            "".join(f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in row.items()) for row in rows
+        )
+        path.write_text("".join(f"[[examples]]\n{table}" for table in tables), encoding="utf-8")

@@ -12,24 +12,31 @@ import pytest
 
 from tunesmith.cli.main import run
 from tunesmith.data.check.run_checks import CHECKS
+from tunesmith.data.read.dataset_reader import read_dataset
+from tunesmith.data.read.file_formats import READERS
 from tunesmith.errors import PluginError, RecipeError
 from tunesmith.evaluation.scorers import SCORERS, choose_scorer
 from tunesmith.plugins import Registry
+from tunesmith.records.adapter_kinds import ADAPTERS
+from tunesmith.records.method_specs import METHODS
 
 EXAMPLE = Path(__file__).parent / "example"
 Install = Callable[[str, str, str, str, str], None]
 SCORER = "class Mine:\n    name, metric, corpus_metrics = 'mine', 'mine', {}\n"
 
 
-@pytest.mark.parametrize("registry", [SCORERS, CHECKS], ids=lambda one: one.kind)
+@pytest.mark.parametrize("registry", [SCORERS, CHECKS, READERS, METHODS, ADAPTERS], ids=lambda one: one.kind)
 def test_every_built_in_part_can_be_loaded(registry: Registry[object]) -> None:
-    assert [name for name in registry.builtins if not callable(registry.load(name))] == []
+    assert [name for name in registry.builtins if registry.load(name) is None] == []
 
 
-@pytest.mark.parametrize(("registry", "name"), [(SCORERS, "word-overlap"), (CHECKS, "shouting")])
+@pytest.mark.parametrize(
+    ("registry", "name"),
+    [(SCORERS, "word-overlap"), (CHECKS, "shouting"), (READERS, "toml"), (METHODS, "hinge"), (ADAPTERS, "lora-fa")],
+)
 def test_a_plugin_stands_behind_the_built_in_parts(registry: Registry[object], name: str, example_plugin: Path) -> None:
     assert list(registry) == [*registry.builtins, name]
-    assert name in registry and callable(registry.load(name))
+    assert name in registry and registry.load(name) is not None
 
 
 def test_a_scorer_of_a_plugin_is_chosen_by_name(example_plugin: Path) -> None:
@@ -49,6 +56,24 @@ def test_a_check_of_a_plugin_runs_with_the_others(
     assert run(["check", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "warning[data/shouting]: 1 of 240 examples shouts." in printed and "line 8" in printed
+
+
+def test_a_reader_of_a_plugin_reads_a_file_and_a_folder(example_plugin: Path, tmp_path: Path) -> None:
+    table = '[[examples]]\nprompt = "q {0}"\ncompletion = "a {0}"\n'
+    path = tmp_path / "data.toml"
+    path.write_text("".join(table.format(number) for number in range(12)))
+    for place in (path, tmp_path):
+        loaded = read_dataset(place)
+        assert [one.answer for one in loaded.examples] == [f"a {number}" for number in range(12)]
+        assert loaded.spans[0].position_unit == "rows"
+
+
+def test_a_reader_that_gives_no_rows_is_refused(install: Install, tmp_path: Path) -> None:
+    install("loose", "tunesmith.readers", "loose", "read", "def read(path):\n    yield {'prompt': 'q'}\n")
+    path = tmp_path / "data.loose"
+    path.write_text("x")
+    with pytest.raises(PluginError, match="in place of a row"):
+        read_dataset(path)
 
 
 def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:

@@ -7,6 +7,7 @@ Lines.
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tunesmith.atomic_io import open_regular_file
@@ -16,15 +17,28 @@ from tunesmith.data.read.decompression import detect_compression, open_decompres
 from tunesmith.data.read.json_file import read_json
 from tunesmith.data.read.jsonl_file import read_jsonl
 from tunesmith.data.read.parquet_file import read_parquet
-from tunesmith.data.read.row_errors import MAX_LINE_BYTES, Row, RowError
+from tunesmith.data.read.row_errors import MAX_LINE_BYTES, ROW_ERROR_KINDS, Row, RowError
 from tunesmith.errors import DataError
+from tunesmith.plugins import Registry
 
 FileReader = Callable[[Path], Iterator[Row | RowError]]
 
-READERS: dict[str, FileReader] = {
-    ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".json": read_json, ".csv": read_csv, ".tsv": read_csv,
-    ".parquet": read_parquet, ".arrow": read_parquet, ".feather": read_parquet,
-}  # fmt: skip
+_PACKAGE = "tunesmith.data.read"
+READERS: Registry[FileReader] = Registry(
+    "tunesmith.readers",
+    "reader of data files",
+    {
+        "jsonl": f"{_PACKAGE}.jsonl_file:read_jsonl",
+        "ndjson": f"{_PACKAGE}.jsonl_file:read_jsonl",
+        "json": f"{_PACKAGE}.json_file:read_json",
+        "csv": f"{_PACKAGE}.csv_file:read_csv",
+        "tsv": f"{_PACKAGE}.csv_file:read_csv",
+        "parquet": f"{_PACKAGE}.parquet_file:read_parquet",
+        "arrow": f"{_PACKAGE}.parquet_file:read_parquet",
+        "feather": f"{_PACKAGE}.parquet_file:read_parquet",
+    },
+)
+"""By the suffix of the file, in lower case and without its dot."""
 LINE_READERS = (read_jsonl, read_csv)
 """The readers whose row numbers are line numbers of the file."""
 KNOWN_FORMATS = "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of these"
@@ -48,6 +62,10 @@ def get_data_suffix(path: Path) -> str:
 
 def choose_reader(path: Path) -> FileReader:
     """The reader of this file. Errors: `DataError` for an empty file or an unsupported kind."""
+    ending = get_data_suffix(path)
+    if ending[1:] not in READERS.builtins and ending[1:] in READERS:
+        # Before the signature: a plugin may read what is refused below, such as Excel sheets.
+        return partial(_read_with_plugin, ending[1:])
     with open_regular_file(path) as file:
         packed = file.read(_START_BYTES)
     with open_decompressed(path) as unpacked:
@@ -57,9 +75,9 @@ def choose_reader(path: Path) -> FileReader:
         if detect_compression(packed):
             raise _build_format_error(path, "a packed table", "unpack it: Parquet and Arrow are packed inside")
         return read_parquet
-    ending, text = get_data_suffix(path), start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     is_table = ending in (".csv", ".tsv")
-    if text.startswith(b"{") and (is_table or ending not in READERS or ending == ".json"):
+    if text.startswith(b"{") and (is_table or ending[1:] not in READERS or ending == ".json"):
         # Content before suffix: exports often write JSON Lines under .json, and the reverse.
         reader = _choose_json_reader(path)
         if reader is read_jsonl or not is_table:
@@ -68,8 +86,8 @@ def choose_reader(path: Path) -> FileReader:
         return read_json
     if ending in (".jsonl", ".ndjson") and text.split(b"\n", 1)[0].strip() == b"{":
         return read_json  # one object spread over several lines, whatever the suffix
-    if ending in READERS and READERS[ending] is not read_parquet:
-        return READERS[ending]
+    if ending[1:] in READERS and READERS.load(ending[1:]) is not read_parquet:
+        return READERS.load(ending[1:])
     first_line = start.split(b"\n")[0]
     if b"\0" not in start and any(separator.encode() in first_line for separator in SEPARATORS):
         return read_csv
@@ -80,6 +98,14 @@ def choose_reader(path: Path) -> FileReader:
         found=f"starts with {start[:16]!r}",
         do=f"known are {KNOWN_FORMATS}",
     )
+
+
+def _read_with_plugin(name: str, path: Path) -> Iterator[Row | RowError]:
+    """The rows of a plugin's reader. Errors: `PluginError` if it gives something else; `DataError`."""
+    for row in READERS.load(name)(path):
+        if not isinstance(row, Row | RowError) or (isinstance(row, RowError) and row.code not in ROW_ERROR_KINDS):
+            READERS.reject(name, f"it gave {str(row)[:60]!r} in place of a row")
+        yield row
 
 
 def _check_signature(path: Path, start: bytes) -> None:

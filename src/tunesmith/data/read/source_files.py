@@ -187,12 +187,12 @@ def _is_companion(path: Path, relative_path: str) -> bool:
     """Whether a file accompanies data without being data: hidden, a description, or metadata."""
     name = path.name.lower()
     is_cache = name.endswith(".arrow") and name.startswith("cache-")
-    is_description = name.startswith(_DESCRIPTION_PREFIXES) and get_data_suffix(path) not in READERS
+    is_description = name.startswith(_DESCRIPTION_PREFIXES) and get_data_suffix(path)[1:] not in READERS
     return _is_hidden(path.name, path.is_dir()) or is_cache or is_description or name in _METADATA_FILES
 
 
 def _is_data(path: Path) -> bool:
-    return get_data_suffix(path) in READERS and path.is_file()
+    return get_data_suffix(path)[1:] in READERS and path.is_file()
 
 
 def _is_other_json(path: Path, relative_path: str) -> bool:
