@@ -1,15 +1,14 @@
-"""Errors by field, for JSON: which field, and what is wrong with it.
+"""Errors by field, for JSON answers: which field, and what is wrong with it.
 
-| defect  | counted against                                         |
-|---------|---------------------------------------------------------|
-| wrong   | references that have the field: another value was given |
-| missing | references that have the field: none was given          |
-| extra   | references that lack the field: one was given           |
+| defect  | counted against                                             |
+|---------|-------------------------------------------------------------|
+| wrong   | references that have the field: another value was predicted |
+| missing | references that have the field: none was predicted          |
+| extra   | references that lack the field: one was predicted           |
 
-The rest of a field's defect are all other fields with it. Fields inside lists share one name (`items[].x`).
-An answer that is no JSON has no fields: it is a matter of form. An example's loss is shared equally by its defects.
-
-I examples, F fields.
+A field's defect is compared with the same defect in all other fields. Fields inside lists have one
+common name (`items[].x`). An answer that is not JSON has no fields: that is an error of form. An
+example's loss is divided equally among its defects. I examples, F fields.
 """
 
 import json
@@ -25,13 +24,16 @@ from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
 from tunesmith.evaluation.scorers.json_fields import parse_answer
 
 MAX_FIELDS = 200
+"""The most frequent fields that are examined."""
 Values = dict[str, Counter[str]]
 BoolArray = NDArray[np.bool_]
 Counts = NDArray[Any]
 
 
 def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
-    """Every field with a defect, most errors first, and the number of fields times defects that were looked at."""
+    """Every field with a defect, most errors first, and the number of (field, defect) pairs that
+    were examined.
+    """
     rows = [(case, _flatten_fields(case.expected), _flatten_fields(case.predicted)) for case in cases.answered]
     known = [(case, wanted, said) for case, wanted, said in rows if wanted is not None and said is not None]
     seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
@@ -62,20 +64,21 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
 
 
 def _split_from_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tuple[Counts, Counts, Counts, Counts]:
-    """Per example: hits and risks of one field, hits and risks of all others."""
+    """Per example: defects and opportunities of one field, then those of all others."""
     hits_I, risk_I = hits_IF[:, column], risk_IF[:, column]
     return hits_I, risk_I, hits_IF.sum(axis=1) - hits_I, risk_IF.sum(axis=1) - risk_I
 
 
 def is_invalid_json(case: ScoredExample) -> bool:
-    """The reference is JSON and the answer is not."""
+    """Whether the reference is JSON and the answer is not."""
     return _flatten_fields(case.expected) is not None and _flatten_fields(case.predicted) is None
 
 
 def _flatten_fields(text: str) -> Values | None:
-    """The values of each field, as text, however often it occurs."""
+    """The values of each field as text, with their counts; None if the text is not JSON."""
     try:
         value = parse_answer(text)
+    # Deeply nested answers exceed Python's recursion limit in the JSON parser.
     except (ValueError, RecursionError):
         return None
     values: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -91,5 +94,6 @@ def _collect_fields(value: Any, path: str, values: defaultdict[str, Counter[str]
         for part in value:
             _collect_fields(part, f"{path}[]", values)
     else:
+        # 2.0 and 2 are the same JSON number.
         plain = int(value) if isinstance(value, float) and value.is_integer() else value
         values[path or "(the whole)"][json.dumps(plain, sort_keys=True)] += 1

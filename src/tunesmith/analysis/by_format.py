@@ -1,4 +1,6 @@
-"""Errors of form: the answer cannot be right, whatever it says. More examples help little there; a constraint does."""
+"""Errors of form: the answer cannot be right, whatever its content. More examples help little
+there; an output constraint does.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +13,11 @@ NO_LABEL, NO_JSON, TRUNCATED = "no label named", "not JSON", "cut at the token l
 
 
 def group_by_format(cases: ScoredExamples, scorers: Sequence[str], train_answers: Sequence[str]) -> list[ErrorCluster]:
-    """The kinds of bad form that occur, most errors first; each wrong answer is in one of them at most."""
+    """The kinds of malformed answers that occur, most errors first; each wrong answer is in at most
+    one of them.
+    """
+    # Truncation first: a truncated answer is usually also invalid JSON, but a constraint would not
+    # fix it.
     cut = [case for case in cases.wrong if not case.answer.finished]
     whole = {case.example.id for case in cases.wrong if case.answer.finished}
     others: dict[str, tuple[str, Callable[[], list[ScoredExample]]]] = {

@@ -1,8 +1,10 @@
-"""Errors by label, and by pair of labels: which one was wanted, which one was said.
+"""Errors by label, and by pair of labels: expected label, predicted label.
 
-A pair is set against the rest like this: among the examples that want A, how often was B said, and how often was B said
-among the examples that want neither? So a label that is said too often everywhere makes no pair stand out. The family
-of the correction are all pairs of a wanted label with a label that was said anywhere, found or not.
+A pair (A, B) is compared with the rest as follows: how often was B predicted among the examples
+with label A, and how often among the examples that are neither A nor B? So a label that is
+predicted too often everywhere makes no single pair stand out. The family for the correction are all
+pairs of an expected label with a label that was predicted anywhere, whether the pair occurred or
+not.
 """
 
 from collections import Counter, defaultdict
@@ -32,6 +34,7 @@ def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> 
             pairs[want, say].append(case)
     found = []
     for (want, say), hits in pairs.items():
+        # Predictions of B outside A and B: minus those for A, minus the correct ones for B.
         rest_said = said[say] - table[want, say] - table[say, say]
         rest = len(rows) - wanted[want] - wanted[say]
         contrast = compare_rates(len(hits), wanted[want], rest_said, rest)
@@ -43,7 +46,9 @@ def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> 
 
 
 def group_by_label(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
-    """Every wanted label with an error against all other labels, most errors first, and the number of labels."""
+    """Every expected label with an error compared with all other labels, most errors first, and the
+    number of labels.
+    """
     scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
     total = Counter(scorer.normalize_label(case.expected) for case in cases.answered)
     wrong: defaultdict[str, list[ScoredExample]] = defaultdict(list)
@@ -61,6 +66,6 @@ def group_by_label(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple
 
 
 def select_without_label(cases: ScoredExamples, train_answers: Sequence[str]) -> list[ScoredExample]:
-    """The wrong answers that stand for no label at all."""
+    """The wrong answers in which no label can be recognized."""
     scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
     return [case for case in cases.wrong if scorer.extract_label(case.predicted) is None]

@@ -1,4 +1,6 @@
-"""Errors by length of the question: four groups of about equal size, cut at the quartiles of the characters."""
+"""Errors by length of the question: four groups of about equal size, split at the quartiles of the
+character counts.
+"""
 
 import numpy as np
 
@@ -7,17 +9,19 @@ from tunesmith.analysis.rate_differences import compare_rates
 from tunesmith.analysis.scored_examples import ScoredExamples
 
 MIN_EXAMPLES = 40
-"""With fewer, a quarter has less than ten and shows nothing."""
+"""With fewer examples a quarter has less than ten and shows nothing."""
 
 
 def group_by_length(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
-    """The groups with an error, from short to long, and how many groups there are."""
+    """The groups with an error, from short to long, and the number of groups."""
     answered = cases.answered
     if len(answered) < MIN_EXAMPLES:
         return [], 0
     lengths_N = np.array([len(case.example.question) for case in answered])
+    # Many equal lengths make quartiles coincide: then there are fewer than four groups.
     edges = np.unique(np.quantile(lengths_N, [0.25, 0.5, 0.75], method="lower"))
-    bin_N = np.searchsorted(edges, lengths_N, side="left")  # up to and including the edge
+    # side="left": a length equal to an edge belongs to the lower group
+    bin_N = np.searchsorted(edges, lengths_N, side="left")
     is_wrong_N = np.array([case.is_wrong for case in answered])
     found = []
     bins = sorted(set(bin_N.tolist()))

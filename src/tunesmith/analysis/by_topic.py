@@ -1,14 +1,14 @@
-"""Errors by topic: clusters of questions that share words, named by the words that set them apart.
+"""Errors by topic: clusters of questions with common words, named by their most characteristic
+words.
 
     weight of word w in question q = (1 + log count) log(N / questions with w), rows of length 1     (tf-idf)
-    rows -> their part in the 24 strongest directions, again of length 1                             (latent semantics)
-    rows -> k-means, the best of five begun by k-means++ with fixed seeds                            (scipy)
+    rows -> projection onto the 24 strongest directions, normalized again                            (LSA)
+    rows -> k-means, the best of five k-means++ initializations with fixed seeds                     (scipy)
 
-Clusters are made of all test questions, right and wrong, and know nothing of the answers: so it is fair to ask
-afterwards which of them has more errors. Nothing here knows a language; where words are not set apart by spaces there
-may be no topics. Source: Deerwester et al. 1990 (latent semantic analysis); Arthur, Vassilvitskii 2007 (k-means++).
-
-N questions, W words, C clusters, D directions.
+Clusters are made of all test questions, right and wrong, without using the answers: so it is valid
+to test afterwards which of them has more errors. Nothing here depends on the language; where words
+are not separated by spaces there may be no topics. Source: Deerwester et al. 1990 (latent semantic
+analysis); Arthur, Vassilvitskii 2007 (k-means++). N questions, W words, C clusters, D directions.
 """
 
 import re
@@ -27,6 +27,7 @@ from tunesmith.analysis.scored_examples import ScoredExamples
 from tunesmith.evaluation.stats.score_validation import FloatArray
 
 MIN_EXAMPLES = 40
+"""Answered test examples; with fewer, clusters are too small to test."""
 MAX_WORDS = 1000
 NUM_DIRECTIONS = 24
 MAX_CLUSTERS = 12
@@ -37,7 +38,7 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
 def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
-    """The topics with an error, most errors first, and how many topics there are."""
+    """The topics with an error, most errors first, and the number of topics."""
     answered = cases.answered
     if len(answered) < MIN_EXAMPLES:
         return [], 0
@@ -61,7 +62,9 @@ def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
 
 
 def compute_tfidf(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
-    """(N, W) and the words: those in two texts or more and in at most a fifth of them, the most frequent ones."""
+    """Matrix (N, W) and its words: the most frequent ones that occur in at least two texts and in
+    at most a fifth of them.
+    """
     counts = [Counter(_WORD.findall(text.lower())) for text in texts]
     in_texts = Counter(word for count in counts for word in count)
     usable = [word for word, n in in_texts.items() if 2 <= n <= len(texts) / 5]
@@ -75,25 +78,28 @@ def compute_tfidf(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
 
 
 def cluster_questions(weights_NW: FloatArray) -> NDArray[np.intp]:
-    """The cluster of each row; the same rows give the same clusters."""
+    """The cluster of each row; deterministic for the same rows."""
     count = max(2, min(MAX_CLUSTERS, len(weights_NW) // CLUSTER_SIZE))
     words = weights_NW.shape[1]
     strongest = [max(0, words - NUM_DIRECTIONS), words - 1]
+    # The strongest right singular vectors of the tf-idf matrix, from the small W x W matrix.
     _, directions_WD = linalg.eigh(weights_NW.T @ weights_NW, subset_by_index=strongest)
     points_ND = _normalize_rows(weights_NW @ directions_WD)
     best, least = np.zeros(len(points_ND), dtype=np.intp), np.inf
     for seed in range(NUM_STARTS):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a cluster that loses all of its points may stay empty
+            # a cluster that loses all of its points may stay empty
+            warnings.simplefilter("ignore", UserWarning)
             centres_CD, cluster_N = kmeans2(points_ND, count, iter=50, minit="++", rng=np.random.default_rng(seed))
         spread = float(((points_ND - centres_CD[cluster_N]) ** 2).sum())
+        # The margin keeps the first of equal solutions, whatever the rounding.
         if spread < least - 1e-9:
             best, least = cluster_N, spread
     return best
 
 
 def choose_topic_words(weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]) -> list[str]:
-    """The words that weigh most inside as against outside."""
+    """The words with the largest mean weight inside minus outside the cluster."""
     gap_W = weights_NW[inside_N].mean(axis=0) - weights_NW[~inside_N].mean(axis=0)
     return [words[i] for i in np.argsort(-gap_W, kind="stable")[:NUM_TOPIC_WORDS]]
 

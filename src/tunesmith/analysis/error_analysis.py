@@ -1,4 +1,6 @@
-"""A contender's stored answers -> what it gets wrong, what is near, which train answers are suspect, what to do."""
+"""A contender's stored answers -> its errors, similar training examples, suspect training answers,
+recommended actions.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +31,9 @@ MAX_SHOWN_FAILURES = 50
 MAX_SHOWN_LABEL_ISSUES = 50
 MAX_SHOWN_GROUPS = 10
 MAX_EMBEDDED_EXAMPLES = 5000
-"""Vectors of so many short questions take about half a minute of two cores."""
+"""Training examples that are embedded: this many short questions take about half a minute on two
+cores.
+"""
 
 
 def analyze_errors(
@@ -43,9 +47,9 @@ def analyze_errors(
 ) -> Analysis:
     """The errors of one contender.
 
-    `answers` are its answers to the test `examples`; `beliefs` what the tuned model says to train examples, with its
-    probability; `embedder` finds the neighbors by meaning, where there is one. Errors: `DataError` when answers and
-    examples do not belong together.
+    `answers` are its answers to the test `examples`; `model_predictions` are the tuned model's
+    answers to training examples, with their probabilities; with an `embedder` neighbors are also
+    searched by meaning. Errors: `DataError` if answers and examples do not belong together.
     """
     cases = build_scored_examples(evaluation, answers, examples)
     questions = [example for example in train if example.messages]
@@ -75,7 +79,7 @@ def analyze_errors(
 def _group_errors(
     cases: ScoredExamples, evaluation: Evaluation, train_answers: Sequence[str]
 ) -> list[tuple[ErrorCluster, ErrorGroup]]:
-    """Every group of errors beside its record."""
+    """Every group of errors with its record."""
     if not cases.wrong:
         return []
     sorts: list[tuple[list[ErrorCluster], int]] = [group_by_length(cases), group_by_topic(cases)]
@@ -93,7 +97,7 @@ def _group_errors(
 
 
 def _select_groups(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
-    """Of each sort the first ones, and all that are beyond noise."""
+    """The first ones of each grouping, and all significant ones."""
     counts: dict[str, int] = {}
     shown = []
     for group in groups:
@@ -109,9 +113,10 @@ def _find_label_issues(
     model_predictions: Mapping[str, tuple[str, float]] | None,
     embedder: Embedder | None,
 ) -> tuple[list[LabelIssue], str, int]:
-    """Suspects, the signals that were compared, and how many train examples they spoke about.
+    """Suspects, the signals that were compared, and the number of training examples with a signal.
 
-    Neighbors can contradict an answer only where answers repeat; with one signal nothing is suspected.
+    Neighbors can contradict an answer only if answers repeat; with a single signal nothing is
+    suspected.
     """
     signals: dict[SignalSource, Mapping[str, LabelSignal]] = {}
     if model_predictions is not None:
@@ -131,5 +136,5 @@ def _find_label_issues(
 
 
 def _select_embedded(train: Sequence[Example]) -> list[Example]:
-    """Those that are given vectors: the first by id, as those that are examined."""
+    """The examples to embed: the first ones by id, a fair sample, since ids are hashes."""
     return sorted(train, key=lambda example: example.id)[:MAX_EMBEDDED_EXAMPLES]

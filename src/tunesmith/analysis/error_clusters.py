@@ -1,4 +1,4 @@
-"""A group of errors as each way of grouping finds it, and how it becomes a record."""
+"""A group of errors as each grouping finds it, and its conversion to a record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from tunesmith.evaluation.stats.score_validation import ALPHA
 from tunesmith.records import ErrorGroup, ErrorGrouping, Quantity
 
 MAX_SHOWN_EXAMPLES = 3
+"""Example ids stored with a group."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCluster:
-    """`hits` are the errors, each with the part of its loss that this group accounts for; `of` what could go wrong.
+    """`errors` are (example, the part of its loss that this group accounts for); `n` is the number
+    of examples that could have this error.
 
-    `contrast` is None where there is no rest to compare with. `words` say what the group is, for a suggestion: two
-    labels, a field and its defect, a range, the words of a topic.
+    `rate_difference` is None if there is nothing to compare with. `words` identify the group for a
+    suggestion: two labels, a field and its defect, a range, the words of a topic.
     """
 
     by: ErrorGrouping
@@ -33,7 +35,9 @@ class ErrorCluster:
         return [case for case, _ in self.errors]
 
     def estimate_gain(self, n: int) -> tuple[float | None, float]:
-        """What the metric would gain if the group were as good as the rest (None: no rest), and without its errors."""
+        """Gain of the metric if the group became as good as the rest (None: no rest), and if it had
+        no errors.
+        """
         most = sum(loss for _, loss in self.errors) / n
         if self.rate_difference is None:
             return None, most
@@ -42,7 +46,7 @@ class ErrorCluster:
 
 
 def build_error_groups(found: Sequence[ErrorCluster], wrong: int, family: int = 0) -> list[ErrorGroup]:
-    """The records of groups of one sort, p corrected over `family` of them."""
+    """The records of groups of one grouping, with p corrected over `family` of them."""
     p_values = iter(
         adjust_p_values([one.rate_difference.p for one in found if one.rate_difference is not None], family)
     )

@@ -1,15 +1,18 @@
-"""Train answers that may be wrong: only those that two independent signals contradict in the same way.
+"""Training answers that may be wrong: only those that two independent signals contradict in the
+same way.
 
-Three signals may speak about a train example. Each names the answer that it should have, or says nothing:
+There are three signals. Each predicts the answer of a training example, or abstains:
 
-    words      at least 4 of the 5 train examples nearest by words (BM25) have that answer
-    meaning    the same of the 5 nearest by sentence vectors, where the embedding model is on this machine
-    model      the tuned model answers so with a probability of `MIN_CONFIDENCE` or more, though it was trained on the
-               answer that it contradicts (Northcutt, Jiang, Chuang 2021, "Confident Learning", in its simplest form)
+    words      at least 4 of the 5 training examples nearest by words (BM25) have that answer
+    meaning    the same for the 5 nearest by sentence vectors, if the embedding model is on this machine
+    model      the tuned model predicts it with a probability of at least `MIN_CONFIDENCE`, although it was trained
+               on the answer that it contradicts (Northcutt, Jiang, Chuang 2021, "Confident Learning", in its
+               simplest form)
 
-A suspect is an example for which two signals name the same other answer. One alone suspects nothing: much of what one
-signal accuses is right (measured in docs/lab/2026-11-30-label-suspects.md), and whoever obeys it damages the data. No
-number is called a certainty: how many signals agree is said, and what the neighbors answer.
+A suspect is an example for which two signals predict the same other answer. One signal alone is not
+enough: much of what a single signal flags is right (measured in
+docs/lab/2026-11-30-label-suspects.md), and following it would damage the data. No number is
+presented as a certainty: the report states how many signals agree and the neighbors' answers.
 """
 
 from collections import Counter
@@ -22,39 +25,45 @@ from tunesmith.data.text_folding import normalize_answer
 from tunesmith.records import Example, LabelIssue
 
 MIN_CONFIDENCE = 0.8
+"""Least probability of a prediction of the tuned model that counts as a signal."""
 NUM_NEIGHBORS = 5
 MIN_AGREEING_NEIGHBORS = 4
 MIN_SIGNALS = 2
+"""Signals that must agree."""
 MAX_EXAMINED = 3000
 MAX_PAIRS = 60_000_000
-"""Each takes a search over all train examples: so many pairs take seconds."""
+"""Examined examples times training examples: every search scans all of them; this many pairs take
+seconds.
+"""
 
 ModelPredictions = Mapping[str, tuple[str, float]]
-"""Train example id -> what the model says, and the probability that it gives to that."""
+"""Training example id -> the model's answer and its probability."""
 
 SignalSource = Literal["words", "meaning", "model"]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSignal:
-    """One voice about one train example: the answer that it should have, and the words for it."""
+    """One signal about one training example: the predicted answer, and the reason in words."""
 
     answer: str
     reason: str
 
 
 LabelSignals = Mapping[SignalSource, Mapping[str, LabelSignal]]
-"""By its source: train example id -> what it says, for those that it says something about."""
+"""Source -> (training example id -> signal); examples without a signal are absent."""
 
 
 def select_examined(train: Sequence[Example]) -> list[Example]:
-    """The examples that are looked at, the first by id (a hash: a fair sample)."""
+    """The examples that are examined: the first ones by id (a hash, so a fair sample)."""
     limit = min(MAX_EXAMINED, MAX_PAIRS // max(1, len(train)))
     return sorted(train, key=lambda example: example.id)[:limit]
 
 
 def collect_neighbor_signals(examples: Sequence[Example], index: TrainIndex, how: str) -> dict[str, LabelSignal]:
-    """What the nearest train examples of each say; `how` they were found, for the sentence (`by words`)."""
+    """The signals of each example's nearest training examples; `how` names the search in the
+    sentence (`nearest by words`).
+    """
     signals = {}
     for example, nearest in zip(examples, index.find_nearest(examples, NUM_NEIGHBORS), strict=True):
         if len(nearest) < MIN_AGREEING_NEIGHBORS:
@@ -68,7 +77,7 @@ def collect_neighbor_signals(examples: Sequence[Example], index: TrainIndex, how
 
 
 def collect_model_signals(predictions: ModelPredictions) -> dict[str, LabelSignal]:
-    """What the tuned model says where it is confident."""
+    """The confident predictions of the tuned model as signals."""
     return {
         example: LabelSignal(answer, f"the tuned model answers {answer}")
         for example, (answer, probability) in predictions.items()
@@ -77,7 +86,7 @@ def collect_model_signals(predictions: ModelPredictions) -> dict[str, LabelSigna
 
 
 def find_label_issues(train: Sequence[Example], signals: LabelSignals) -> list[LabelIssue]:
-    """Train examples whose answer two signals contradict alike; those that most signals contradict first."""
+    """Training examples whose answer two signals contradict in the same way; most signals first."""
     found = []
     for example in train:
         now = normalize_answer(example.answer)
@@ -87,7 +96,8 @@ def find_label_issues(train: Sequence[Example], signals: LabelSignals) -> list[L
         if not votes:
             continue
         answer, count = votes.most_common(1)[0]
-        if count < MIN_SIGNALS or count < len(said):  # a signal that speaks for the answer, or for a third one
+        # also rejected if any signal supports the present answer or a third one
+        if count < MIN_SIGNALS or count < len(said):
             continue
         found.append(_build_label_issue(example, [one for one in against if normalize_answer(one.answer) == answer]))
     return sorted(found, key=lambda one: (-one.signals, one.origin.file if one.origin else "", one.line, one.example))
@@ -107,6 +117,8 @@ def _build_label_issue(example: Example, agreeing: Sequence[LabelSignal]) -> Lab
 
 
 def describe_signals(signals: LabelSignals) -> str:
-    """What was asked, for a reader: `nearest by words, nearest by meaning`."""
+    """The sources for a reader, for example `nearest examples by words, nearest examples by
+    meaning`.
+    """
     words = {"words": "nearest examples by words", "meaning": "nearest examples by meaning", "model": "tuned model"}
     return ", ".join(words[source] for source in signals)

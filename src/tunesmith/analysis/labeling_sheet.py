@@ -1,20 +1,21 @@
-"""A file to fill in: new examples to write, one row each, and train answers to check.
+"""A file to fill in: new examples to write, one per row, and training answers to check.
 
-No row holds a test example, not even as a pattern: a question that was tested must never be trained. What shows the
-writer what is meant are train examples that lie near the errors.
+No row contains a test example, not even as a pattern: a test question must never be trained on.
+Training examples near the errors illustrate what is needed.
 
 | column             | rows "write"                              | rows "check"                     |
 |--------------------|-------------------------------------------|----------------------------------|
 | `why`              | the suggestion                            | which signals contradict it      |
-| `question`         | empty: write it                           | the train example's              |
+| `question`         | empty: write it                           | the training example's           |
 | `answer`           | the answer it should have, where known    | empty: write the right one       |
-| `similar_question` | a train example like it                   | empty                            |
-| `similar_answer`   | its answer                                | the answer that is there now     |
+| `similar_question` | a similar training example                | empty                            |
+| `similar_answer`   | its answer                                | the present answer               |
 | `instead`          | empty                                     | the answer of the signals        |
 | `train_line`       | its line in the training file             | its line in the training file    |
 | `train_file`       | that file                                 | that file                        |
 
-Spreadsheets run cells that begin with = + - @; such a cell gets an apostrophe in front, which they hide.
+Spreadsheets execute cells that begin with = + - @; such a cell gets a leading apostrophe, which
+they hide.
 """
 
 import csv
@@ -40,7 +41,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_labeling_sheet(analysis: Analysis, path: Path) -> int:
-    """Write the file. Returns: how many rows are to be filled in; with none there is no file."""
+    """Write the file. Returns the number of rows to fill in; if there are none, no file is written."""
     rows = [*_list_rows_to_write(analysis), *_list_rows_to_check(analysis)]
     if rows:
         text = io.StringIO()
@@ -52,7 +53,8 @@ def write_labeling_sheet(analysis: Analysis, path: Path) -> int:
 
 
 def escape_formula(cell: str) -> str:
-    """The cell as no spreadsheet runs it."""
+    """The cell in a form that no spreadsheet executes."""
+    # Spreadsheets trim leading blanks, so a formula after blanks counts too.
     return f"'{cell}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA[:4]) else cell
 
 
@@ -63,7 +65,9 @@ def _list_rows_to_write(analysis: Analysis) -> Iterator[tuple[str, ...]]:
 
 
 def _build_row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
-    """The answers that are wanted take turns, and so do the train examples that show what is meant."""
+    """Row `number` of a suggestion: its expected answers alternate, and so do the illustrating
+    training examples.
+    """
     answer = suggestion.answers[number % len(suggestion.answers)] if suggestion.answers else ""
     fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(suggestion.neighbours)
     if not fitting:

@@ -1,8 +1,9 @@
-"""The train examples nearest to an error (BM25 over words and trigrams, as retrieval finds them).
+"""The training examples nearest to an error (BM25 over words and trigrams, the same search as in
+retrieval).
 
-They say what kind of error it is: where neighbours have the wanted answer, the model had what it needed; where they
-have the answer that was wrongly given, the labels contradict each other or overlap; where they have neither, nothing in
-training was like this.
+They indicate the kind of error: if neighbors have the expected answer, the model had what it
+needed; if they have the wrongly predicted one, the labels contradict each other or overlap; if they
+have neither, nothing in training was similar.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +14,13 @@ from tunesmith.data.text_folding import normalize_answer
 from tunesmith.records import Example, Failure, Neighbor
 
 NUM_NEAREST = 3
+"""Neighbors per error."""
 
 
 class TrainIndex:
-    """Train examples, found by a question; an example never finds itself. By words, unless `make` says otherwise."""
+    """Training examples, searched by a question; an example never finds itself. By words, unless
+    `make` builds another index.
+    """
 
     def __init__(self, examples: Sequence[Example], make: Callable[[Sequence[str]], TextSearch] = Bm25Index) -> None:
         self._examples = tuple(examples)
@@ -24,14 +28,14 @@ class TrainIndex:
         self._index = make([example.question for example in self._examples])
 
     def find_nearest(self, examples: Sequence[Example], k: int) -> list[list[Example]]:
-        """For each example up to k train examples, nearest first."""
+        """For each example up to k training examples, nearest first."""
         itself = [{self._position[example.id]} if example.id in self._position else set() for example in examples]
         found = self._index.find_nearest([example.question for example in examples], k, itself)
         return [[self._examples[i] for i in places] for places in found]
 
 
 def build_failures(cases: Sequence[ScoredExample], index: TrainIndex) -> list[Failure]:
-    """The errors with their neighbours."""
+    """The errors with their neighbors."""
     found = index.find_nearest([case.example for case in cases], NUM_NEAREST)
     return [_build_failure(case, near) for case, near in zip(cases, found, strict=True)]
 
@@ -52,14 +56,14 @@ def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
 
 
 def build_neighbor(example: Example) -> Neighbor:
-    """A train example as a record."""
+    """A training example as a record."""
     return Neighbor(
         example=example.id, line=example.line, question=example.question, answer=example.answer, origin=example.origin
     )
 
 
 def collect_neighbors(cases: Sequence[ScoredExample], index: TrainIndex, limit: int) -> tuple[Neighbor, ...]:
-    """The nearest train examples of several errors, each once, those of the first error first."""
+    """The nearest training examples of several errors, each once, those of the first error first."""
     found: dict[str, Neighbor] = {}
     for near in index.find_nearest([case.example for case in cases[:limit]], NUM_NEAREST):
         for example in near:

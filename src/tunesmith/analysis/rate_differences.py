@@ -1,19 +1,22 @@
 """Is a group worse than the rest? Differences of error rates with interval and one-sided p.
 
-Two groups that share no example: Newcombe's interval (method 10 of Newcombe 1998, Statistics in Medicine 17:873), which
-puts two Wilson intervals together, and Fisher's exact test. With rates a, b and their Wilson limits:
+Two groups without common examples: Newcombe's interval (method 10 of Newcombe 1998, Statistics in
+Medicine 17:873), which combines two Wilson intervals, and Fisher's exact test. With rates a, b and
+their Wilson limits:
 
     low = a - b - sqrt((a - a_low)^2 + (b_high - b)^2)        high = a - b + sqrt((a_high - a)^2 + (b - b_low)^2)
 
-Parts of the same examples (a field against the other fields): the parts of one example hang together, so the examples
-are the units. With x_i of n_i wrong in the field and y_i of m_i in the others, a = sum x / sum n, b = sum y / sum m:
+Parts of the same examples (a field against the other fields): parts of one example are dependent,
+so the examples are the units. With x_i of n_i wrong in the field and y_i of m_i in the others, a =
+sum x / sum n, b = sum y / sum m:
 
     s^2 = I / (I - 1) sum (u_i - v_i)^2      u_i = (x_i - a n_i) / sum n      v_i = (y_i - b m_i) / sum m
 
 and Student's t with I - 1 degrees of freedom (Cochran 1977, "Sampling Techniques", 6.4).
 
-Groups are asked whether they are worse, not whether they differ, so p is one-sided. Of many groups some look bad by
-chance: `corrected` corrects for all that could have been found, by Holm (`stats.several`).
+The question is whether a group is worse, not whether it differs, so p is one-sided. Of many groups
+some are bad by chance: `adjust_p_values` corrects for all that could have been found, by Holm
+(`evaluation/stats/multiple_testing.py`).
 """
 
 from collections.abc import Sequence
@@ -28,7 +31,9 @@ from tunesmith.evaluation.stats.score_validation import ALPHA, FloatArray
 
 
 class RateDifference(NamedTuple):
-    """`value` = rate of the group - rate of the rest, in [`low`, `high`] (95 %), `p` that the group is no worse."""
+    """`value` = rate of the group - rate of the rest, in [`low`, `high`] (95 %); `p` for the
+    hypothesis that the group is no worse.
+    """
 
     value: float
     low: float
@@ -37,7 +42,7 @@ class RateDifference(NamedTuple):
 
 
 def compare_rates(errors: int, n: int, rest_errors: int, rest_n: int) -> RateDifference:
-    """Two groups that share no example. Where one of them is empty nothing is known."""
+    """Two groups without common examples. If one is empty: 0 in [-1, 1], p = 1."""
     if n == 0 or rest_n == 0:
         return RateDifference(0.0, -1.0, 1.0, 1.0)
     value, low, high = newcombe_interval(errors, n, rest_errors, rest_n)
@@ -55,7 +60,7 @@ def newcombe_interval(hits_a: int, n_a: int, hits_b: int, n_b: int) -> tuple[flo
 
 
 def compare_parts(x_I: FloatArray, n_I: FloatArray, y_I: FloatArray, m_I: FloatArray) -> RateDifference:
-    """Parts of the same examples: see the head of this file."""
+    """Parts of the same examples: by the second formula at the top of this module."""
     units = len(x_I)
     if n_I.sum() == 0 or m_I.sum() == 0 or units < 2:
         return RateDifference(0.0, -1.0, 1.0, 1.0)
@@ -63,7 +68,7 @@ def compare_parts(x_I: FloatArray, n_I: FloatArray, y_I: FloatArray, m_I: FloatA
     influence_I = (x_I - a * n_I) / n_I.sum() - (y_I - b * m_I) / m_I.sum()
     error = float(np.sqrt(units / (units - 1) * (influence_I**2).sum()))
     value = float(a - b)
-    if error == 0:  # every example is alike: there is no spread to test against
+    if error == 0:  # all examples are alike: no variance to test against
         return RateDifference(value, -1.0, 1.0, 1.0)
     half = float(stats.t.ppf(1 - ALPHA / 2, units - 1)) * error
     p = float(stats.t.sf(value / error, units - 1))
@@ -71,6 +76,8 @@ def compare_parts(x_I: FloatArray, n_I: FloatArray, y_I: FloatArray, m_I: FloatA
 
 
 def adjust_p_values(p_values: Sequence[float], family: int = 0) -> list[float]:
-    """Corrected p values, in the order given. `family` counts all that could have been asked; the others have p 1."""
+    """Holm-corrected p-values, in the given order. `family` is the number of all possible tests;
+    those not listed count with p = 1.
+    """
     others = max(0, family - len(p_values))
     return holm_adjust([*p_values, *[1.0] * others])[: len(p_values)]

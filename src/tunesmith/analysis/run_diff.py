@@ -1,16 +1,19 @@
-"""Two runs: what was done differently, and whether the scores differ beyond noise.
+"""Two runs: what was done differently, and whether their scores differ significantly.
 
-| the test examples                               | difference                                                        |
-|-------------------------------------------------|-------------------------------------------------------------------|
-| are the same, or most of them are               | paired over those that both runs tested (`stats.paired`)          |
-| are others, scores are 0 or 1                   | unpaired: Newcombe's interval, Fisher's exact test                |
-| are others, scores are graded                   | unpaired: Welch's t, interval and test                            |
+| the test examples             | difference                                          |
+|-------------------------------|-----------------------------------------------------|
+| are (mostly) the same         | paired over those that both runs tested             |
+|                               | (`evaluation/stats/paired_difference.py`)           |
+| differ, scores are 0 or 1     | unpaired: Newcombe's interval, Fisher's exact test  |
+| differ, scores are graded     | unpaired: Welch's t, interval and test              |
 
-An example that both runs tested was trained in neither, so it is fair to both even where the splits differ. Pairing
-takes out what is hard and easy about the examples; without it the same difference needs far more of them. p values are
-corrected (Holm) over all contenders that were compared; the intervals are not.
+An example that both runs tested was trained on in neither, so it is fair to both even if the splits
+differ. Pairing removes the variance of example difficulty; without it the same difference needs far
+more examples. p-values are corrected (Holm) over all contenders that were compared; the intervals
+are not.
 
-Two seeds give one standard deviation between seeds with one degree of freedom (`stats.seeds`); it is told as that.
+Two seeds give one standard deviation between seeds with one degree of freedom
+(`evaluation/stats/seed_variance.py`); it is reported as such.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,13 +43,16 @@ from tunesmith.records import (
 )
 
 MIN_PAIRS = 20
+"""Common test examples from which on two runs are compared pairwise."""
 ScoresByExample = dict[str, float]
 FlatValues = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparableRun:
-    """All of a run that can be compared; `answers` by contender, `groups` of those test examples that are in one."""
+    """The parts of a run that are compared; `answers` by contender, `groups` of the test examples
+    that have one.
+    """
 
     run: Run
     recipe: Recipe
@@ -89,7 +95,7 @@ def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
 
 
 def find_run_differences(first: ComparableRun, second: ComparableRun) -> dict[str, tuple[RunDifference, ...]]:
-    """What is not the same, by recipe, data, model, versions (with the machine) and training."""
+    """The differences in recipe, data, model, versions (with the machine) and training."""
     return {
         "recipe": _diff_values(_flatten_recipe(first.recipe), _flatten_recipe(second.recipe)),
         "data": _diff_values(_describe_data(first), _describe_data(second)),
@@ -100,7 +106,7 @@ def find_run_differences(first: ComparableRun, second: ComparableRun) -> dict[st
 
 
 def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreChange, ...]:
-    """Every contender of the same name, on the deciding metric; none where the metrics are not the same."""
+    """Every contender of the same name, on the deciding metric; empty if the metrics differ."""
     metric = second.evaluation.metric
     if first.evaluation.metric != metric:
         return ()
@@ -135,7 +141,9 @@ def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreC
 def compute_score_difference(
     first: ScoresByExample, second: ScoresByExample, groups: Mapping[str, str] | None = None
 ) -> _ScoreDifference:
-    """second - first, paired where enough examples are the same; see the table at the head of this file."""
+    """second - first, paired if enough examples are the same; by the table at the top of this
+    module.
+    """
     same = sorted(first.keys() & second.keys())
     if same and (first.keys() == second.keys() or len(same) >= max(MIN_PAIRS, min(len(first), len(second)) / 2)):
         names = [groups.get(key, key) for key in same] if groups else None
@@ -153,7 +161,7 @@ def compute_score_difference(
         p = float(stats.fisher_exact(table).pvalue)
         return _ScoreDifference(value, low, high, p, n, "unpaired, other examples: Newcombe's interval, Fisher's test")
     value = float(b_M.mean() - a_N.mean())
-    if max(np.ptp(a_N), np.ptp(b_M)) < ZERO_TOLERANCE:  # nothing to test against
+    if max(np.ptp(a_N), np.ptp(b_M)) < ZERO_TOLERANCE:  # no variance to test against
         return _ScoreDifference(value, -1.0, 1.0, 1.0, n, "unpaired, other examples: no spread")
     welch = stats.ttest_ind(b_M, a_N, equal_var=False)
     interval = welch.confidence_interval(0.95)
@@ -182,7 +190,9 @@ def _compute_seed_std(scores: Sequence[ScoreChange], evaluation: Evaluation) -> 
 
 
 def is_only_seed_different(changes: Mapping[str, Sequence[RunDifference]]) -> bool:
-    """The split may differ, because the seed makes it; what it is made of may not."""
+    """Whether only the seed differs. The split may differ, because the seed determines it; its
+    content may not.
+    """
     recipe = {change.key for change in changes["recipe"]}
     content = {change.key for change in changes["data"]} & {"content", "examples", "shape"}
     return recipe == {"seed"} and not content and not changes["model"]
@@ -195,7 +205,7 @@ def _write_notes(
     only_seed: bool,
     same: int,
 ) -> list[str]:
-    """What a reader of the table must know."""
+    """Notes that a reader of the table needs."""
     notes = []
     if first.evaluation.metric != second.evaluation.metric:
         notes.append(

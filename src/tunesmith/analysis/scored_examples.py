@@ -1,8 +1,9 @@
 """Which answers of a contender are wrong.
 
-Right or wrong, and JSON: whatever scores below 1 is wrong. Free text hardly ever scores 1; where less than one answer
-in ten does, and scores are graded, wrong is what scores below one half. Answers that were not given or could not be
-judged are counted apart: why they failed says nothing about what was not learned.
+For exact scores and JSON, everything below 1 is wrong. Free text hardly ever scores 1; if fewer
+than one answer in ten does, and scores are graded, everything below one half is wrong. Missing
+answers and those that could not be judged are counted separately: their failure says nothing about
+what was not learned.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from tunesmith.errors import DataError
 from tunesmith.records import Answer, Evaluation, Example
 
 MAX_FREE_TEXT_PERFECT_FRACTION = 0.1
+"""Graded scores with a smaller fraction of perfect ones are treated as free text."""
 FREE_TEXT_MIN_CORRECT_SCORE = 0.5
+"""Free text with a lower score is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredExample:
-    """One test example with the answer to it. `score` is None when there is none; `is_wrong` is False then."""
+    """One test example with its answer. `score` is None if there is none; `is_wrong` is then False."""
 
     example: Example
     answer: Answer
@@ -27,7 +30,7 @@ class ScoredExample:
 
     @property
     def predicted(self) -> str:
-        """The final answer, without reasoning: what was scored."""
+        """The final answer, without reasoning: the part that was scored."""
         return extract_final_answer(self.answer.text)
 
     @property
@@ -37,32 +40,34 @@ class ScoredExample:
 
     @property
     def loss(self) -> float:
-        """What is missing to a full score."""
+        """1 - score; 0 without a score."""
         return 0.0 if self.score is None else 1 - self.score
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredExamples:
-    """All of a contender's test examples. `answered` have a score, `wrong` are some of them."""
+    """All test examples of a contender; those below `min_correct_score` are wrong."""
 
     all: tuple[ScoredExample, ...]
     min_correct_score: float
 
     @property
     def answered(self) -> list[ScoredExample]:
-        """Those with a score."""
+        """The examples with a score."""
         return [case for case in self.all if case.score is not None]
 
     @property
     def wrong(self) -> list[ScoredExample]:
-        """Those with a score that is too low."""
+        """The examples with a score that is too low."""
         return [case for case in self.all if case.is_wrong]
 
 
 def build_scored_examples(
     evaluation: Evaluation, answers: Sequence[Answer], examples: Sequence[Example]
 ) -> ScoredExamples:
-    """Answers beside their examples, in the order of the test. Errors: `DataError` when some have no partner."""
+    """Answers with their examples, in the order of the test set. Errors: `DataError` if some do not
+    match.
+    """
     by_id = {example.id: example for example in examples}
     if [answer.example for answer in answers] != list(evaluation.examples) or not by_id.keys() >= {
         *evaluation.examples
@@ -85,7 +90,7 @@ def build_scored_examples(
 
 
 def choose_min_correct_score(scores: Sequence[float]) -> float:
-    """Below which score an answer counts as wrong; see the head of this file."""
+    """The score below which an answer is wrong; by the rule at the top of this module."""
     is_graded = any(0 < score < 1 for score in scores)
     perfect = sum(score == 1 for score in scores)
     return FREE_TEXT_MIN_CORRECT_SCORE if is_graded and perfect < MAX_FREE_TEXT_PERFECT_FRACTION * len(scores) else 1.0

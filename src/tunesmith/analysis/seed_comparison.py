@@ -1,8 +1,10 @@
-"""Several runs that differ in their seed only: what the recipe is worth, and how far one run may lie from that.
+"""Runs that differ in their seed only: the recipe's mean score, and how far a single run may
+deviate.
 
-The interval is Student's t over the runs (`stats.seeds`): it speaks of the recipe, not of the one model that is kept,
-and the chance of the test set is not in it where all runs have the same test examples. Where the seed also made the
-split, each run has test examples of its own, and that chance is part of the spread.
+The interval is Student's t over the runs (`evaluation/stats/seed_variance.py`): it describes the recipe, not
+one saved model, and does not include the sampling error of the test set if all runs have the same
+test examples. If the seed also determined the split, each run has its own test examples, and that
+error is part of the variation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ from tunesmith.records import Quantity, SeedComparison, SeedScores
 def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
     """The scores of every contender that all runs have.
 
-    Errors: `UsageError` where more than the seed differs, or the seed does not.
+    Errors: `UsageError` if more than the seed differs, or the seed does not.
     """
     first, *others = runs
     for one, other in combinations(runs, 2):

@@ -1,9 +1,10 @@
-"""What to do about the errors: at most ten suggestions, those that promise most first.
+"""What to do about the errors: at most ten suggestions, most promising first.
 
-A group's errors cannot vanish by decree, so each suggestion says two numbers: what the metric would gain on these test
-examples if the group became as good as the rest is now, and if none of its errors were left. Neither is a forecast; the
-first is the more sober one. Groups overlap (an error has a label pair, a length and a topic), so the numbers do not add
-up; what asks for the same errors as something better does is left out. What is not beyond noise comes last and says so.
+Each suggestion states two numbers: the gain of the metric on these test examples if the group
+became as good as the rest is now, and if none of its errors were left. Neither is a forecast; the
+first is the more realistic one. Groups overlap (an error has a label pair, a length and a topic),
+so the gains do not add up; a suggestion for mostly the same errors as a better one is dropped.
+Suggestions without significance come last and are marked.
 """
 
 from collections import Counter, defaultdict
@@ -19,20 +20,24 @@ from tunesmith.records import ErrorGroup, Example, LabelIssue, Suggestion
 
 MAX_SUGGESTIONS = 10
 MIN_ERRORS = 2
+"""Errors that a group needs for a suggestion."""
 MAX_SHOWN_NEIGHBORS = 6
 MIN_OVERLAP_FRACTION = 2 / 3
+"""A suggestion that has at least this fraction of its errors in common with a better one is
+dropped.
+"""
 GroupedErrors = tuple[ErrorCluster, ErrorGroup]
 
 
 class SuggestionDraft(NamedTuple):
-    """A suggestion before its neighbours are looked up, with the errors that speak for it."""
+    """A suggestion before its neighbors are searched, with its errors."""
 
     suggestion: Suggestion
     cases: Sequence[ScoredExample]
 
 
 class Suggester:
-    """Makes suggestions of one analysis: `n` test examples with a score, `wrong` of them wrong."""
+    """Makes the suggestions of one analysis: `n` test examples with a score, `wrong` of them wrong."""
 
     def __init__(self, train: Sequence[Example], index: TrainIndex, n: int, wrong: int) -> None:
         self._index, self._n, self._wrong = index, n, wrong
@@ -42,11 +47,12 @@ class Suggester:
     def suggest(
         self, judged: Sequence[GroupedErrors], suspects: Sequence[LabelIssue], suspects_by: str
     ) -> list[Suggestion]:
-        """The best ones, at most ten."""
+        """The best suggestions, at most `MAX_SUGGESTIONS`."""
         pairs: defaultdict[tuple[str, ...], list[GroupedErrors]] = defaultdict(list)
         made: list[SuggestionDraft] = []
         for found, group in judged:
             if found.by == "labels":
+                # A confusion of A with B and of B with A is one suggestion.
                 pairs[tuple(sorted(found.words))].append((found, group))
             elif found.by == "form":
                 made.append(self._suggest_for_format(found))
@@ -62,7 +68,7 @@ class Suggester:
         ]
 
     def _suggest_for_pair(self, both: Sequence[GroupedErrors]) -> SuggestionDraft:
-        """Two labels that are taken for each other, in one direction or in both."""
+        """A suggestion for two labels that are confused, in one direction or in both."""
         first = max(both, key=lambda one: len(one[0].errors))[0].words
         cases = [case for found, _ in both for case in found.cases]
         rows, said = self._count_new_examples(cases), self._format_error_count(len(cases))
@@ -81,7 +87,7 @@ class Suggester:
         )
 
     def _suggest_for_group(self, found: ErrorCluster, group: ErrorGroup) -> SuggestionDraft:
-        """A label, a field, a length, a topic."""
+        """A suggestion for a label, a field, a length or a topic."""
         rows, said = (
             self._count_new_examples(found.cases),
             self._format_error_count(len({case.example.id for case in found.cases})),
@@ -109,7 +115,7 @@ class Suggester:
         return self._build_draft([found], text, reason, not group.is_beyond_noise, rows, answers)
 
     def _suggest_for_format(self, found: ErrorCluster) -> SuggestionDraft:
-        """No example mends what a limit or a constraint does."""
+        """More examples do not fix what a token limit or a constraint does."""
         said = self._format_error_count(len(found.errors))
         if found.name == TRUNCATED:
             text = f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token limit."
@@ -150,14 +156,16 @@ class Suggester:
         return SuggestionDraft(suggestion, cases)
 
     def _add_neighbors(self, draft: SuggestionDraft) -> Suggestion:
-        """Train examples near the errors, where new ones are asked for."""
+        """The suggestion with training examples near its errors, if it recommends new examples."""
         if not draft.suggestion.rows:
             return draft.suggestion
         neighbours = collect_neighbors(draft.cases, self._index, MAX_SHOWN_NEIGHBORS)
         return draft.suggestion.model_copy(update={"neighbours": neighbours})
 
     def _count_new_examples(self, cases: Sequence[ScoredExample]) -> int:
-        """Twice as many new examples as errors, between 6 and 20: what a person fills in at one sitting."""
+        """Twice as many new examples as errors, between 6 and 20: what a person can fill in in one
+        session.
+        """
         return max(6, min(20, 2 * len(cases)))
 
     def _format_error_count(self, errors: int) -> str:
@@ -165,7 +173,9 @@ class Suggester:
 
 
 def _is_actionable(found: ErrorCluster, group: ErrorGroup) -> bool:
-    """Lengths and topics are vague: they must be beyond noise. A label or a field can be acted on anyway."""
+    """Lengths and topics are vague: they must be significant. A label or a field can be acted on
+    anyway.
+    """
     if group.lift is None or group.lift.value <= 0 or len(found.errors) < MIN_ERRORS:
         return False
     return group.is_beyond_noise or group.by in ("label", "field")
@@ -177,7 +187,7 @@ def _get_sort_key(draft: SuggestionDraft) -> tuple[bool, float, int, str]:
 
 
 def _remove_overlapping(ranked: Sequence[SuggestionDraft]) -> list[SuggestionDraft]:
-    """None that asks for examples mostly because of errors for which an earlier one asks already."""
+    """The suggestions without those whose errors are mostly covered by an earlier one."""
     kept: list[SuggestionDraft] = []
     asked: list[set[str]] = []
     for draft in ranked:

@@ -1,4 +1,6 @@
-"""From everything a run left to a report: `write_report(folder, ReportInput)` in `write.py` is the door."""
+"""From a run's records to a report. Entry point: `write_report(folder, ReportInput)` in
+`report_writer.py`.
+"""
 
 from tunesmith.report.report_data import build_report_json
 from tunesmith.report.report_input import ReportInput

@@ -1,9 +1,11 @@
-"""The break-even chart: what each contender costs a month over the requests of a month, both axes logarithmic.
+"""The break-even chart: monthly cost of each contender over requests per month, both axes
+logarithmic.
 
-Each contender is a curve. The winner and those that are the cheapest somewhere have a band too, from everything at its
-low end to everything at its high end; more bands would hide each other. The cheapest one at each volume is drawn
-strong, so the lower edge reads as the answer; dotted lines mark the break-even volumes and a solid one the requests
-that the user named. The volumes reach ten times beyond the outermost of these, both ways.
+Each contender is a curve. The winner and every contender that is cheapest somewhere also have a
+band, from the sum of all low bounds to the sum of all high ones; more bands would hide each other.
+The lower envelope is drawn strong, so it reads as the answer; dotted lines mark the break-even
+volumes and a solid one the volume that the user stated. The x axis extends by a factor of ten
+beyond the outermost of these, on both sides.
 """
 
 from html import escape
@@ -12,15 +14,18 @@ from tunesmith.records import ContenderCost, CostReport
 from tunesmith.report.charts import Figure
 
 CURVE_POINTS = 61
+"""Points per curve."""
 DEFAULT_VOLUMES = (100.0, 1_000_000.0)
-"""What is drawn where no crossing and no wish says where to look."""
+"""Range of requests if there is neither a break-even volume nor a stated one."""
 
 DASH_STYLES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "2px,8px", "12px,3px,2px,3px,2px,3px")
-"""Contenders are told apart without colours, in print too."""
+"""Line styles, so that contenders are distinguishable without colors, also in print."""
 
 
 def build_break_even_chart(report: CostReport, winner: str | None) -> Figure | None:
-    """The curves of those that are compared; None where there are none, or all of them cost nothing."""
+    """The curves of the compared contenders; None if there are none, or none of them costs
+    anything.
+    """
     shown = [one for one in report.contenders if one.excluded is None]
     volumes = choose_volumes(report)
     if not any(one.compute_usd_per_month(volumes[-1], report.horizon_months).expected > 0 for one in shown):
@@ -49,23 +54,24 @@ def build_break_even_chart(report: CostReport, winner: str | None) -> Figure | N
 
 
 def choose_volumes(report: CostReport) -> list[float]:
-    """Evenly spaced on a logarithmic axis, around everything that is worth seeing."""
+    """Requests per month, evenly spaced on a logarithmic axis, around all marked volumes."""
     seen = [step.requests.expected for step in report.cheapest if step.before] + [report.requests_per_month]
     worth = [volume for volume in seen if volume]
     low, high = (min(worth) / 10, max(worth) * 10) if worth else DEFAULT_VOLUMES
+    # A logarithmic axis cannot start at 0, and less than two decades would show no shape.
     low = max(1.0, low)
     high = max(high, 100 * low)
     return [float(low * (high / low) ** (i / (CURVE_POINTS - 1))) for i in range(CURVE_POINTS)]
 
 
 def _select_banded(shown: list[ContenderCost], report: CostReport, winner: str | None) -> list[ContenderCost]:
-    """Whose doubt is drawn, the winner's last: it lies on top."""
+    """The contenders with a band, the winner last, so that it is drawn on top."""
     names = {step.name for step in report.cheapest} | {winner}
     return sorted((one for one in shown if one.name in names), key=lambda one: one.name == winner)
 
 
 def _build_band(one: ContenderCost, report: CostReport, volumes: list[float], is_winner: bool) -> list[Figure]:
-    """Its lower and its upper edge, with the area between them in a colour that lines can be read on."""
+    """Lower and upper edge of a band, with a fill color that lines remain readable on."""
     costs = [one.compute_usd_per_month(volume, report.horizon_months) for volume in volumes]
     edge = {
         "type": "scatter", "mode": "lines", "x": volumes, "line": {"width": 0}, "hoverinfo": "skip",
@@ -87,12 +93,12 @@ def _build_curve(one: ContenderCost, report: CostReport, volumes: list[float], c
 
 
 def _mask_non_positive(costs: list[float]) -> list[float | None]:
-    """A logarithm has no place for nothing."""
+    """None in place of values that a logarithmic axis cannot show."""
     return [cost if cost > 0 else None for cost in costs]
 
 
 def _build_lower_envelope(shown: list[ContenderCost], report: CostReport, volumes: list[float]) -> Figure:
-    """The lower edge."""
+    """The cost of the cheapest contender at each volume."""
     least = [
         min(one.compute_usd_per_month(volume, report.horizon_months).expected for one in shown) for volume in volumes
     ]
@@ -104,7 +110,7 @@ def _build_lower_envelope(shown: list[ContenderCost], report: CostReport, volume
 
 
 def _build_marks(report: CostReport) -> list[Figure]:
-    """Where the cheapest changes, and what the user named."""
+    """Vertical lines at the break-even volumes and the stated volume."""
     marks = [_build_mark(step.requests.expected, escape(step.name), "dot") for step in report.cheapest if step.before]
     return [*marks, _build_mark(report.requests_per_month, "yours", "solid")] if report.requests_per_month else marks
 

@@ -1,8 +1,9 @@
-"""The charts as plotly figures, without colours.
+"""The charts as plotly figures, without colors.
 
-A figure is the dictionary that plotly.js draws. Where a colour stands it says `"@accent"`, `"@ink"`, `"@muted"` or
-`"@rule"`: the page puts in the colours of its light or dark dress (`templates/charts.js`). The x axes are never cut to
-make a difference look larger than it is. Names are escaped because plotly.js reads a little HTML in its labels.
+A figure is the dictionary that plotly.js draws. Colors are placeholders such as `"@accent"`,
+`"@ink"`, `"@muted"` or `"@rule"`: the page inserts those of its light or dark theme
+(`templates/charts.js`). The x axes are never truncated to exaggerate a difference. Names are
+escaped because plotly.js interprets some HTML in labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +17,21 @@ from tunesmith.report.cost_text import format_cost, format_time
 Figure = dict[str, Any]
 
 MIN_AXIS_PERCENT = 25.0
-"""An axis of percentages reaches at least so far: scores that are all 0 are not drawn as if 4 % were the whole."""
+"""Minimum end of a percentage axis: scores that are all 0 must not be drawn as if 4 % were the full
+range.
+"""
 MAX_SIGNIFICANT_P = 0.05
-"""Up to this corrected p a difference is told from chance."""
+"""Maximum corrected p at which a difference is drawn as significant."""
 
 
 def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
-    """Dot and whisker: the deciding score of each contender with its 95 % interval, simplest on top."""
+    """Dot and whisker: the deciding score of each contender with its 95 % interval, simplest on
+    top.
+    """
     metric = evaluation.metric
     scored = [one for one in evaluation.contenders if metric in one.metrics and one.metrics[metric].n]
     traces = []
+    # plotly draws the first row at the bottom.
     for contender in reversed(scored):
         score = contender.metrics[metric]
         colour = "@accent" if contender.name == winner else "@ink"
@@ -47,7 +53,9 @@ def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
 def build_differences_chart(
     evaluation: Evaluation, pairs: Sequence[Comparison], corrected: Mapping[tuple[str, str], float]
 ) -> Figure:
-    """Forest plot: paired differences, the better one first; hollow where the corrected p leaves it open (noise?)."""
+    """Forest plot: paired differences, the better one first; hollow if the corrected p is not
+    significant.
+    """
     traces = []
     for pair in reversed(pairs):
         told = corrected[pair.a, pair.b] <= MAX_SIGNIFICANT_P
@@ -70,7 +78,9 @@ def build_differences_chart(
 
 
 def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure:
-    """The method's loss over the steps: training (thin) and validation (dots); the kept step is marked."""
+    """The method's loss over the steps: training (thin) and validation (dots); the saved step is
+    marked.
+    """
     steps = [line for line in metrics if line.kind == "step"]
     looks = [line for line in metrics if line.kind == "validation"]
     traces = [
@@ -89,7 +99,9 @@ def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Fi
 
 
 def build_validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure | None:
-    """The score of generated answers on the validation split over the steps; None where it was not measured."""
+    """The score of generated answers on the validation split over the steps; None if it was not
+    measured.
+    """
     looks = [line for line in metrics if line.score is not None]
     if not looks:
         return None
@@ -107,7 +119,7 @@ def build_validation_score_chart(metrics: Sequence[MetricLine], best_step: int |
 
 
 def build_cost_chart(contenders: Sequence[Contender], winner: str | None) -> Figure:
-    """Bars: what 1,000 requests cost with each contender; the time that they take stands at the end of the bar."""
+    """Bars: cost of 1,000 requests with each contender, and their time at the end of the bar."""
     shown = list(reversed(contenders))
     bar = {
         "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
@@ -152,7 +164,7 @@ def _build_curve(name: str, x: list[int], y: Sequence[float | None], colour: str
 
 
 def _mark_best_step(step: int | None) -> list[Figure]:
-    """A dotted line at the step whose adapter was kept."""
+    """A dotted line at the step whose weights were saved."""
     if step is None:
         return []
     line = {"color": "@ink", "width": 1, "dash": "dot"}
@@ -171,7 +183,7 @@ def _build_axis(**parts: Any) -> Figure:
 
 
 def _build_row_axis(count: int) -> Figure:
-    """The y axis of a chart with one named row for each thing; room above the first for its number."""
+    """The y axis of a chart with one named row per item, with space above the first for its number."""
     return _build_axis(showgrid=False, ticksuffix="  ", range=[-0.55, count - 0.3])
 
 

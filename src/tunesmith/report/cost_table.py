@@ -1,4 +1,4 @@
-"""The costs as the report tells them: one table for the page and for Markdown, the same words in both."""
+"""The costs as shown in the report: one table for the page and for Markdown, with the same words."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from tunesmith.report.text_escaping import render_table, reveal_hidden_character
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """One contender: the expected number of each column, and the doubt that stands small beside it ("": none)."""
+    """One contender: the expected number of each column, and its range ("": none)."""
 
     name: str
     cells: tuple[tuple[str, str], ...]
@@ -66,7 +66,9 @@ def _format_cheapest(one: ContenderCost, report: CostReport) -> tuple[str, str]:
 
 
 def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
-    """Who is cheapest from where on, by cost and by right answer, and how the prediction did."""
+    """Which contender is cheapest from which volume on, by cost and by correct answer, and how
+    accurate the estimate was.
+    """
     is_same = [step.name for step in report.cheapest_correct] == [step.name for step in report.cheapest]
     by_correct = () if is_same else report.cheapest_correct
     steps = [step.sentence for step in (*report.cheapest, *by_correct)]
@@ -83,7 +85,7 @@ def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
 
 
 def list_cost_parts(report: CostReport) -> list[tuple[str, str, str, str]]:
-    """Every piece: contender, what, per, amount."""
+    """Every cost part: contender, what, per, amount."""
     return [
         (one.name, part.what, part.per, " ".join(_bracket_range(_format_amount(part.usd))))
         for one in report.contenders
@@ -97,7 +99,7 @@ def _bracket_range(money: tuple[str, str]) -> tuple[str, ...]:
 
 
 def render_cost_markdown(report: CostReport, winner: str | None) -> str:
-    """The section of the short report."""
+    """The cost section of the Markdown report."""
     rows = [
         [f"**{row.name}**" if row.name == winner else row.name, *(" ".join(_bracket_range(cell)) for cell in row.cells)]
         for row in build_cost_rows(report)

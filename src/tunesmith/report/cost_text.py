@@ -1,4 +1,6 @@
-"""What a contender takes and costs as the report tells it, in every format alike; what nobody knows is never a zero."""
+"""Time and cost of a contender as text, the same in every format; an unknown value is never shown
+as zero.
+"""
 
 from collections.abc import Sequence
 
@@ -9,19 +11,21 @@ UNKNOWN = "not known"
 
 
 def format_time(contender: Contender, requests: int = 1) -> str:
-    """How long so many requests take."""
+    """The time for this many requests."""
     seconds = contender.seconds_per_request_or_none
     return UNKNOWN if seconds is None else format_duration(requests * seconds)
 
 
 def format_cost(contender: Contender, beside: Sequence[Contender] = ()) -> str:
-    """What 1,000 requests cost, as exact as the cheapest of those that it stands beside."""
+    """Cost of 1,000 requests, with the digits that the cheapest of the contenders shown `beside` it
+    needs.
+    """
     cost = contender.usd_per_1000_or_none
     return UNKNOWN if cost is None else format_usd(cost, [one.usd_per_1000_or_none or 0.0 for one in beside])
 
 
 def format_cost_basis(contender: Contender, evaluation: Evaluation) -> str:
-    """Where the cost comes from."""
+    """The origin of a contender's cost."""
     if contender.token_price is not None:
         return "charged by the token"
     if contender.traits.is_external:
@@ -30,7 +34,7 @@ def format_cost_basis(contender: Contender, evaluation: Evaluation) -> str:
 
 
 def format_cost_bases(evaluation: Evaluation) -> str:
-    """Where all costs come from, in a sentence."""
+    """The origin of all costs, as a sentence."""
     charged = [one.name for one in evaluation.contenders if one.token_price is not None]
     outside = [one.name for one in evaluation.contenders if one.traits.is_external]
     told = f"Dollars follow from {format_usd(evaluation.machine_usd_per_hour)} an hour of this machine"

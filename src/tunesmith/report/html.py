@@ -1,8 +1,9 @@
-"""The report as one HTML page that opens anywhere, offline, and runs nothing that we did not write.
+"""The report as one HTML page that opens anywhere, offline, and runs no foreign code.
 
-Three walls stand between a model's answer and the reader's browser: Jinja escapes every value; a content security
-policy allows no request at all and only the two scripts whose SHA-256 it names (plotly.js and ours), so that even an
-escape that failed could not run; the figures lie in the page as JSON, never as code.
+Three barriers protect the reader's browser from a model's answers: Jinja escapes every value; a
+content security policy allows no request at all and only the two scripts whose SHA-256 it lists
+(plotly.js and ours), so that even a missed escape could not run; and the figures are embedded as
+JSON, never as code.
 """
 
 import base64
@@ -60,6 +61,7 @@ HEADLINES: Mapping[str, tuple[str, str]] = {
     "stop": ("Keep what you have", "Nothing that was tried is good enough, or better than what you have."),
     "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
 }
+"""Verdict -> title and plain sentence of the page."""
 
 
 def render_html(content: ReportInput) -> str:
@@ -67,6 +69,7 @@ def render_html(content: ReportInput) -> str:
     environment = Environment(
         loader=PackageLoader("tunesmith.report"),
         autoescape=True,
+        # A misspelled name in a template is an error instead of an empty cell.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -99,7 +102,7 @@ def render_html(content: ReportInput) -> str:
 
 
 def build_content_policy(*scripts: str) -> str:
-    """A policy that allows no request, and no script but these."""
+    """A content security policy that allows no request and only these scripts."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
@@ -109,12 +112,12 @@ def build_content_policy(*scripts: str) -> str:
 
 
 def to_json_block(value: Any) -> Markup:
-    """JSON that can stand inside a script element: no `<` that could close it."""
+    """JSON that is safe inside a script element: it contains no `<` that could close the element."""
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 
 def build_figures(content: ReportInput) -> dict[str, charts.Figure]:
-    """The charts that this report can draw."""
+    """The charts that can be drawn from this report."""
     evaluation, winner = content.evaluation, content.decision.winner
     figures = {
         "scores": charts.build_scores_chart(evaluation, winner),
@@ -134,7 +137,7 @@ def build_figures(content: ReportInput) -> dict[str, charts.Figure]:
 
 
 def _build_template_context(content: ReportInput) -> dict[str, Any]:
-    """Everything that the template names, apart from scripts and figures."""
+    """All variables of the template, except scripts and figures."""
     evaluation, decision = content.evaluation, content.decision
     winner = evaluation.get_contender(decision.winner) if decision.winner else None
     names = {one.name for one in evaluation.contenders}
@@ -173,7 +176,7 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
 
 
 def _build_trust_context(content: ReportInput) -> dict[str, Any]:
-    """What is known of the test itself, and of what tuning took away."""
+    """Variables about the test set itself, and about forgetting."""
     leaks, forgetting = content.contamination, content.forgetting
     trained = len(content.split.train) + (len(leaks.left_out) if leaks else 0)
     return {
@@ -203,7 +206,7 @@ def _build_cost_context(content: ReportInput) -> dict[str, Any]:
 
 
 def keep_together(sentence: str) -> str:
-    """The sentence with no line break between a number and its unit, or inside `n = 60`."""
+    """The sentence without a line break between a number and its unit, or inside `n = 60`."""
     return re.sub(r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?==)|(?<=\bn =) ", "\N{NO-BREAK SPACE}", sentence)
 
 
@@ -213,6 +216,6 @@ def _finalize(value: Any) -> Any:
 
 
 def _read_template_source(environment: Environment, name: str) -> str:
-    """A file of the templates folder as it stands."""
+    """A file of the templates folder, unrendered."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]

@@ -1,6 +1,7 @@
-"""The report in Markdown: short, for a pull request or a mail.
+"""The report in Markdown: short, for a pull request or an e-mail.
 
-Whatever came from data or from a model stands inside a code span, where Markdown, HTML and image links are inert.
+Text from data or from a model is put into code spans, where Markdown, HTML and image links are
+inert.
 """
 
 from collections.abc import Iterable
@@ -96,7 +97,7 @@ def _render_forgetting(content: ReportInput) -> str:
 
 
 def _render_suggestions(content: ReportInput) -> str:
-    """What to do next; it may name labels and words of the data, so its marks are escaped."""
+    """Recommended actions; they may contain labels and words of the data, so Markdown is escaped."""
     suggestions = content.analysis.suggestions if content.analysis else ()
     return (
         "## What to do\n\n" + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions) if suggestions else ""

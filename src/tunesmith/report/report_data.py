@@ -1,4 +1,6 @@
-"""The numbers of a report: what `decide --json` prints, and which examples are worth looking at."""
+"""The numbers of a report: the document that `decide --json` prints, and the choice of examples to
+show.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from tunesmith.records import Answer, Comparison, Contender, Evaluation, Example
 from tunesmith.report.report_input import ReportInput
 
 MAX_ALL_PAIRS_CONTENDERS = 5
-"""Contenders of which a chart can still show every pair."""
+"""Maximum number of contenders for a chart of every pair."""
 
 
 def build_report_json(content: ReportInput, report: Path) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def _dump(record: Record | None) -> dict[str, Any] | None:
 
 
 def format_split_sizes(content: ReportInput) -> str:
-    """How many examples each side of the split has, and how many of them were used where a limit left some out."""
+    """The number of examples in each split, and how many of them were used if a limit applied."""
     split, limits = content.split, content.recipe.evaluation
     validation = min(len(split.validation), limits.validation_limit) if content.run else len(split.validation)
     sides = (
@@ -52,21 +54,25 @@ def format_split_sizes(content: ReportInput) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SideBySideExample:
-    """One test example with the answers that stand side by side, and the score of each (None: no answer)."""
+    """One test example with the answers shown side by side, and the score of each (None: no
+    answer).
+    """
 
     example: Example
     answers: tuple[tuple[str, Answer, float | None], ...]
 
 
 def get_primary_score(answer: Answer, metric: str) -> float | None:
-    """The answer's score on the deciding metric; where that exists only over all examples, on the first one it has."""
+    """The answer's score on the deciding metric; if that exists only over all examples, its first
+    score.
+    """
     if not answer.scores:
         return None
     return answer.scores.get(metric, next(iter(answer.scores.values())))
 
 
 def find_best(content: ReportInput, *, tuned: bool) -> Contender | None:
-    """The best-scoring contender with tuned weights, or the best one without. The winner goes before all others."""
+    """The best contender with tuned weights, or the best one without. The winner takes precedence."""
     metric = content.evaluation.metric
     among = [
         contender
@@ -78,17 +84,21 @@ def find_best(content: ReportInput, *, tuned: bool) -> Contender | None:
 
 
 def select_shown_contenders(content: ReportInput) -> list[Contender]:
-    """Whose answers stand side by side: the best baseline and the best tuned one, where there are any."""
+    """The contenders shown side by side: the best baseline and the best tuned one, as far as they
+    exist.
+    """
     return [one for one in (find_best(content, tuned=False), find_best(content, tuned=True)) if one is not None]
 
 
 def list_metric_names(evaluation: Evaluation) -> list[str]:
-    """Every metric that some contender has, the deciding one first."""
+    """Every metric of any contender, the deciding one first."""
     return list(dict.fromkeys([evaluation.metric, *(name for one in evaluation.contenders for name in one.metrics)]))
 
 
 def find_main_comparison(content: ReportInput) -> Comparison | None:
-    """The winner against what the user has, else the simplest contender; where it is that itself, the runner-up."""
+    """The winner against the user's current system or the simplest contender; against the runner-up
+    if it is that itself.
+    """
     evaluation, winner = content.evaluation, content.decision.winner
     if winner is None:
         return None
@@ -100,14 +110,18 @@ def find_main_comparison(content: ReportInput) -> Comparison | None:
 
 
 def sort_differences(evaluation: Evaluation) -> list[Comparison]:
-    """The comparisons on the deciding metric, each turned so that the better one stands first, largest first."""
+    """The comparisons on the deciding metric, each with the better one first, largest difference
+    first.
+    """
     pairs = [pair for pair in evaluation.comparisons if pair.metric == evaluation.metric]
     better_first = [reverse_comparison(pair) if pair.difference < 0 else pair for pair in pairs]
     return sorted(better_first, key=lambda pair: -pair.difference)
 
 
 def select_differences(evaluation: Evaluation, focus: str | None) -> list[Comparison]:
-    """Those that a chart can show: all while contenders are few, else those of one of them."""
+    """The comparisons that a chart can show: all if there are few contenders, else those of
+    `focus`.
+    """
     pairs = sort_differences(evaluation)
     if len(evaluation.contenders) <= MAX_ALL_PAIRS_CONTENDERS or focus is None:
         return pairs
@@ -121,7 +135,9 @@ CORRECTION_NOTE = (
 
 
 def collect_corrected_p(content: ReportInput) -> dict[tuple[str, str], float]:
-    """The p value of each pair, either way round, as the verdict corrects it: of many one seems real by chance."""
+    """The p-value of each pair, in both orders, as the verdict corrects it for multiple
+    comparisons.
+    """
     metric = content.evaluation.metric
     alone = {(one.a, one.b): one.p for one in content.evaluation.comparisons if one.metric == metric}
     alone |= {(one.a, one.b): one.p for one in content.decision.pairs}
@@ -131,7 +147,9 @@ def collect_corrected_p(content: ReportInput) -> dict[tuple[str, str], float]:
 
 
 def collect_required_examples(content: ReportInput) -> dict[tuple[str, str], int]:
-    """The test examples that would tell each pair apart, either way round, as the verdict counts them."""
+    """The test examples that would separate each pair, in both orders, as the verdict computes
+    them.
+    """
     needed = [(one.a, one.b, one.needed_n) for one in content.decision.pairs if one.needed_n is not None]
     return {(a, b): n for a, b, n in needed} | {(b, a): n for a, b, n in needed}
 
@@ -143,7 +161,9 @@ def reverse_comparison(pair: Comparison) -> Comparison:
 
 
 def choose_focus(content: ReportInput) -> str | None:
-    """Whose worst answers are shown: the winner's, else the best tuned one's, else the best baseline's."""
+    """The contender whose worst answers are shown: the winner, else the best tuned one, else the
+    best baseline.
+    """
     names = [contender.name for contender in select_shown_contenders(content)]
     if content.decision.winner in names:
         return content.decision.winner
@@ -151,7 +171,7 @@ def choose_focus(content: ReportInput) -> str | None:
 
 
 def build_side_by_side_examples(content: ReportInput) -> list[SideBySideExample]:
-    """Every test example that all shown contenders were asked, in the order of the test."""
+    """Every test example that all shown contenders answered, in the order of the test set."""
     names = [contender.name for contender in select_shown_contenders(content)]
     if not names:
         return []
@@ -166,8 +186,9 @@ def build_side_by_side_examples(content: ReportInput) -> list[SideBySideExample]
 
 
 def find_worst_examples(content: ReportInput, limit: int = 10) -> list[SideBySideExample]:
-    """Where the focus (see `choose_focus`) did worst; no answer at all is worst of all. Perfect answers are left
-    out."""
+    """The examples with the lowest scores of the focus (see `choose_focus`); a missing answer is
+    worst. Perfect answers are left out.
+    """
     focus = choose_focus(content)
 
     def get_score(case: SideBySideExample) -> float:
@@ -180,7 +201,9 @@ def find_worst_examples(content: ReportInput, limit: int = 10) -> list[SideBySid
 def find_changed_examples(
     content: ReportInput, limit: int = 10
 ) -> tuple[list[SideBySideExample], list[SideBySideExample]]:
-    """Where tuning changed most: (gained, lost), half of the places each, more where the other side has fewer."""
+    """The largest changes by tuning: (gained, lost), half of `limit` each, more if the other list
+    is shorter.
+    """
 
     def compute_change(case: SideBySideExample) -> float:
         before, after = (0.0 if score is None else score for _, _, score in case.answers)

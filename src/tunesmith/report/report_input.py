@@ -1,4 +1,6 @@
-"""What a report is made of. Everything is a record that some stage left behind; the report measures nothing itself."""
+"""The input of a report. Everything is a record that some stage produced; the report measures
+nothing itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +27,13 @@ from tunesmith.records import (
 
 @dataclass(frozen=True, slots=True)
 class ReportInput:
-    """All that a report shows.
+    """Everything that a report shows.
 
-    `run`, `mask` and `metrics` are missing where nothing was trained. `answers` by contender, `examples` by id (at
-    least the test examples); `command` makes the run again; `defaults` are lines of (key, value, source) for each
-    number that nobody chose. What was not asked or not measured is None; `looks` says how often this test set was
-    looked at, `judge_notes` what the judge has to say for itself.
+    `run`, `mask` and `metrics` are empty if nothing was trained. `answers` by contender, `examples`
+    by id (at least the test examples); `command` repeats the run; `defaults` are (key, value,
+    source) for each number that the user did not set. None means not done or not measured;
+    `test_set_access` states how often this test set was used, `judge_notes` are the notes of the
+    judge.
     """
 
     run: Run | None
@@ -55,5 +58,5 @@ class ReportInput:
     analysis: Analysis | None = None
 
     def with_analysis(self, analysis: Analysis | None) -> "ReportInput":
-        """The same with what went wrong: that is asked about whoever the rest of the report is about."""
+        """A copy with the error analysis of the contender that the rest of the report focuses on."""
         return replace(self, analysis=analysis)

@@ -1,4 +1,4 @@
-"""The door: three files, each written whole or not at all."""
+"""Entry point of the report: three files, each written atomically."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,11 @@ from tunesmith.report.report_input import ReportInput
 
 
 def write_report(folder: Path, content: ReportInput) -> tuple[Path, Path, Path]:
-    """Write `report.html`, `report.md` and `report.json` into the folder and return their paths in this order."""
-    from tunesmith.report.html import render_html  # jinja2 and plotly.js: not on the way of `tunesmith --help`
+    """Write `report.html`, `report.md` and `report.json` into the folder and return their paths in
+    this order.
+    """
+    # loads jinja2 and plotly.js, which `tunesmith --help` must not wait for
+    from tunesmith.report.html import render_html
     from tunesmith.report.markdown import render_markdown
 
     page, text, numbers = (folder / f"report.{ending}" for ending in ("html", "md", "json"))

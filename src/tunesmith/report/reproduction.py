@@ -1,12 +1,15 @@
-"""Everything needed to make the run again, as tables: versions, seeds, fingerprints, machine, model files."""
+"""Everything needed to repeat the run, as tables: versions, seeds, fingerprints, machine, model
+files.
+"""
 
 from tunesmith.report.report_input import ReportInput
 
 FactTable = tuple[str, list[tuple[str, str]]]
+"""(title, rows of (name, value))."""
 
 
 def build_fact_tables(content: ReportInput) -> list[FactTable]:
-    """Titled tables of (name, value); what there was no run for is left out."""
+    """Titled tables of (name, value); without a run only the data."""
     dataset, split = content.check.dataset, content.split
     tables: list[FactTable] = [
         (
