@@ -160,7 +160,7 @@ class Suggester:
         if not draft.suggestion.rows:
             return draft.suggestion
         neighbours = collect_neighbors(draft.cases, self._index, MAX_SHOWN_NEIGHBORS)
-        return draft.suggestion.model_copy(update={"neighbours": neighbours})
+        return draft.suggestion.replace(neighbours=neighbours)
 
     def _count_new_examples(self, cases: Sequence[ScoredExample]) -> int:
         """Twice as many new examples as errors, between 6 and 20: what a person can fill in in one

@@ -108,16 +108,14 @@ def resolve_contamination(
     templated = len(ours) > MAX_REMOVED_FRACTION * len(split.train)
     left_out = () if templated else tuple(id_ for id_ in split.train if id_ in ours)
     stays = templated or "test" in given
-    settled = leaks.model_copy(
-        update={
-            "left_out": left_out,
-            "allowed": tuple(allow),
-            "templated": templated,
-            "leaked": tuple(leak.held_out for leak in leaks.found if stays and leak.side == "test"),
-        }
+    settled = leaks.replace(
+        left_out=left_out,
+        allowed=tuple(allow),
+        templated=templated,
+        leaked=tuple(leak.held_out for leak in leaks.found if stays and leak.side == "test"),
     )
     kept = tuple(id_ for id_ in split.train if id_ not in ours) if left_out else split.train
-    return split.model_copy(update={"train": kept}), settled
+    return split.replace(train=kept), settled
 
 
 def _select_splits(

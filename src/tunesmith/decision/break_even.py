@@ -149,7 +149,7 @@ def find_break_even_points(
             f"Between {before.name} and {join_names(equal)} there is no difference: a {what} costs the same within the "
             f"{uncertainty:.0%} to which this run could measure it."
         )
-        steps[-1] = steps[-1].model_copy(update={"sentence": f"{steps[-1].sentence} {no_difference}"})
+        steps[-1] = steps[-1].replace(sentence=f"{steps[-1].sentence} {no_difference}")
     return tuple(steps)
 
 

@@ -30,7 +30,7 @@ def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
         if one.metric == metric and metric in contenders[one.a].metrics and metric in contenders[one.b].metrics
     )
     changed = {"contenders": tuple(contenders.values()), "comparisons": comparisons, "examples": kept, "leaked": ()}
-    return evaluation.model_copy(update=changed)
+    return evaluation.replace(**changed)
 
 
 def _keep_clean_score(contender: Contender, metric: str) -> Contender:
@@ -38,7 +38,7 @@ def _keep_clean_score(contender: Contender, metric: str) -> Contender:
     is disqualified.
     """
     metrics = {} if contender.clean is None else {metric: contender.clean}
-    return contender.model_copy(update={"metrics": metrics, "clean": None})
+    return contender.replace(metrics=metrics, clean=None)
 
 
 def _rescale_comparison(whole: Comparison, a: Contender, b: Contender, fraction: float) -> Comparison:
@@ -57,4 +57,4 @@ def _rescale_comparison(whole: Comparison, a: Contender, b: Contender, fraction:
         "difference": difference, "low": low, "high": high, "p": 2 * normal.cdf(-errors),
         "n": round(whole.n * fraction), "needed_n": None,
     }  # fmt: skip
-    return whole.model_copy(update=changed)
+    return whole.replace(**changed)

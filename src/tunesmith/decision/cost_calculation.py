@@ -215,7 +215,7 @@ def _exclude_if_worse(cost: ContenderCost, evaluation: Evaluation, winner: str |
         is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
         is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
         if pair.metric == evaluation.metric and is_worse:
-            return cost.model_copy(update={"excluded": f"it is shown to be worse than {winner}"})
+            return cost.replace(excluded=f"it is shown to be worse than {winner}")
     return cost
 
 

@@ -43,13 +43,13 @@ def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tup
         gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
         if 0 < gain < 1:
             condition = f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"
-            yield condition, replace(inputs, requirements=bar.model_copy(update={"min_gain": gain}))
+            yield condition, replace(inputs, requirements=bar.replace(min_gain=gain))
     if result.best is not None and not has_proven_min_score(inputs.get_score(result.best), bar):
         # Rounded down, so that the lower bound of the interval still reaches it.
         least = floor(100 * inputs.get_score(result.best).low) / 100
         condition = f"If {format_percent(least)} are enough for you (bar.min_score={least:g})"
-        yield condition, replace(inputs, requirements=bar.model_copy(update={"min_score": least}))
+        yield condition, replace(inputs, requirements=bar.replace(min_score=least))
     for (name, answer), words in DECISIVE_ANSWERS.items():
         if getattr(circumstances, name) is None:
-            said = circumstances.model_copy(update={name: answer})
+            said = circumstances.replace(**{name: answer})
             yield f"If {words} (circumstances.{name}={answer})", replace(inputs, usage_context=said)

@@ -167,7 +167,7 @@ def _build_comparison(
                 do="evaluate the contenders together",
             )
         turned = {"difference": -other.difference, "low": -other.high, "high": -other.low}
-        gain = other.model_copy(update={"a": costlier.name, "b": simpler.name, **turned})
+        gain = other.replace(a=costlier.name, b=simpler.name, **turned)
     return PairwiseComparison(simpler, costlier, gain, compute_p_value(gain, requirements.min_gain))
 
 

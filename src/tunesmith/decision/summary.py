@@ -104,7 +104,7 @@ def _find_comparison(evaluation: Evaluation, name: str, other: str) -> Compariso
             if pair.a == name:
                 return pair
             turned = {"difference": -pair.difference, "low": -pair.high, "high": -pair.low}
-            return pair.model_copy(update={"a": pair.b, "b": pair.a, **turned})
+            return pair.replace(a=pair.b, b=pair.a, **turned)
     return None
 
 

@@ -141,7 +141,7 @@ class TrainingStep:
         most = max(map(len, self._split_batch(arrays, batch)))
         # Without gradients no activations are stored, so checkpointing would save nothing.
         if most == 1 and not self.plan.checkpointing and torch.is_grad_enabled():
-            self.set_plan(self.plan.model_copy(update={"checkpointing": True}))
+            self.set_plan(self.plan.replace(checkpointing=True))
             return
         if most == 1:
             longest = max(len(arrays.get_sequence(s)[0]) for e in batch for s in arrays.get_sequence_range(e))
@@ -152,7 +152,7 @@ class TrainingStep:
                 found=f"the longest example there has {longest:,} tokens",
                 do="lower data.max_tokens, or use a smaller model",
             ) from None
-        self.set_plan(self.plan.model_copy(update={"most_examples": most // 2}))
+        self.set_plan(self.plan.replace(most_examples=most // 2))
 
     def validate(self, arrays: TokenArrays, examples: int | None = None) -> tuple[float, float | None]:
         """Validation loss over the first `examples` examples (None: all), and the fraction of them

@@ -70,7 +70,7 @@ class ExternalContender:
         mean = sum(theirs for _, theirs in both) / len(both)
         told = f"{self.spec.given}; {others:,} of {len(both):,} scores are not those of {self.scored_by} in the file"
         given = f"{told}, where the mean is {mean:.3f}"
-        return ContenderAnswers(self.spec.model_copy(update={"given": given}), answers, self.usage)
+        return ContenderAnswers(self.spec.replace(given=given), answers, self.usage)
 
 
 class ExternalAnswer(NamedTuple):

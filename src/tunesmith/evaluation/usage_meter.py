@@ -126,14 +126,12 @@ class SingleRequestLatency:
 
     def add_to_usage(self, usage: Usage) -> Usage:
         """The usage with this measurement added: its requests are paid for like all others."""
-        return usage.model_copy(
-            update={
-                "latency_seconds": self.seconds,
-                "requests": usage.requests + self.usage.requests,
-                "tokens_in": usage.tokens_in + self.usage.tokens_in,
-                "tokens_out": usage.tokens_out + self.usage.tokens_out,
-                "seconds": usage.seconds + self.usage.seconds,
-            }
+        return usage.replace(
+            latency_seconds=self.seconds,
+            requests=usage.requests + self.usage.requests,
+            tokens_in=usage.tokens_in + self.usage.tokens_in,
+            tokens_out=usage.tokens_out + self.usage.tokens_out,
+            seconds=usage.seconds + self.usage.seconds,
         )
 
 

@@ -161,7 +161,7 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
     _verify_run_files(folder, files, identity.files)
     both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
-    return identity.model_copy(update={"adapter": str(folder), "files": both})
+    return identity.replace(adapter=str(folder), files=both)
 
 
 def _verify_run_files(

@@ -101,8 +101,8 @@ def complete_recipe(
     )
     for default in used:
         section, field = default.key.split(".")
-        filled = getattr(recipe, section).model_copy(update={field: default.value})
-        recipe = recipe.model_copy(update={section: filled})
+        filled = getattr(recipe, section).replace(**{field: default.value})
+        recipe = recipe.replace(**{section: filled})
     return recipe, used
 
 

@@ -6,6 +6,7 @@ two records with the same content have the same fingerprint on every machine.
 
 import hashlib
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +42,31 @@ class Record(BaseModel):
     def fingerprint(self) -> str:
         """SHA-256 of the record's content."""
         return compute_fingerprint(self.model_dump(mode="json"))
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values in these fields, validated as when a record is built.
+
+        Unlike pydantic's `model_copy(update=...)`, which drops a misspelled name and takes any value.
+        Errors: `RecordError` for a name that is no field, or a value that does not fit.
+        """
+        fields = type(self).model_fields
+        for name in changes.keys() - fields.keys():
+            near = get_close_matches(name, fields, n=1, cutoff=0.0)
+            raise RecordError(
+                "unknown-field", f"A {type(self).__name__} has no field of this name.",
+                where=type(self).__name__, found=name, do=f"did you mean {near[0]}?" if near else "",
+            )  # fmt: skip
+        try:
+            made = type(self).model_validate({**{name: getattr(self, name) for name in fields}, **changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecordError(
+                "invalid-value", f"This value does not fit a {type(self).__name__}.",
+                where=".".join(map(str, first["loc"])), found=first["msg"], do="give a value of the field's type",
+            ) from None  # fmt: skip
+        # which fields somebody has set decides what may still be filled in (`workflow/time_budget.py`)
+        object.__setattr__(made, "__pydantic_fields_set__", self.model_fields_set | changes.keys())
+        return made
 
     def write(self, path: Path) -> None:
         """Write the record as indented JSON; a reader sees the old file or the new one, never a

@@ -157,7 +157,7 @@ def collect_required_examples(content: ReportInput) -> dict[tuple[str, str], int
 def reverse_comparison(pair: Comparison) -> Comparison:
     """b - a instead of a - b."""
     swapped = {"a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low}
-    return pair.model_copy(update=swapped)
+    return pair.replace(**swapped)
 
 
 def choose_focus(content: ReportInput) -> str | None:

@@ -53,7 +53,7 @@ def make_run(number: int = 1, run_id: str | None = None, **changed: object) -> R
         versions={"python": "3.11"},
         seeds={"recipe": 0},
     )
-    return run.model_copy(update=changed)
+    return run.replace(**changed)
 
 
 def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> Dataset:
@@ -175,7 +175,7 @@ class StoreConformance:
     def test_a_run_goes_on(self, store: Store) -> None:
         run = make_run()
         store.put_run(run, Path("/runs/a"))
-        store.put_run(run.model_copy(update={"status": "finished"}), Path("/runs/a"))
+        store.put_run(run.replace(status="finished"), Path("/runs/a"))
         assert store.get_run(run.id).run.status == "finished"
         assert store.get_run(run.id).folder == "/runs/a"
 
@@ -254,7 +254,7 @@ class StoreConformance:
         store.put_run(make_run(), Path("/runs/a"))
         run = make_run().id
         store.add_artifact(make_artifact(run))
-        again = make_artifact(run).model_copy(update={"sha256": "1" * 64})
+        again = make_artifact(run).replace(sha256="1" * 64)
         for artifact in (again, again, make_artifact(run, name="b"), make_artifact(run, "model")):
             store.add_artifact(artifact)
         assert store.list_artifacts(run=run) == [again, make_artifact(run, name="b"), make_artifact(run, "model")]

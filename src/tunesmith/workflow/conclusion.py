@@ -96,7 +96,7 @@ def conclude(
         evaluation, recipe.bar, recipe.circumstances, drop, run.result.extent if run.result else None
     )
     cost = _compute_cost(evaluation, asked, data, run, evidence, decision.winner)
-    run = run.model_copy(update={"estimate_error": {**run.estimate_error, **cost.prediction_errors}})
+    run = run.replace(estimate_error={**run.estimate_error, **cost.prediction_errors})
     answers = {one.name: one.answers for one in asked}
     for record in (evidence.forgetting, evaluation, cost, run):
         if record is not None:

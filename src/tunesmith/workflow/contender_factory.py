@@ -234,7 +234,7 @@ class ContenderFactory:
         hits = rate_interval(found, len(self.test))
         entrant = self._build_selected(model, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
-        return replace(entrant, spec=entrant.spec.model_copy(update={"retrieval_hits": quantity}))
+        return replace(entrant, spec=entrant.spec.replace(retrieval_hits=quantity))
 
     def _select(
         self, model: ContenderModel, what: str, candidates: Sequence[Candidate], more: Variants = make_no_variants

@@ -192,9 +192,7 @@ def open_contender(folder: RunFolder, chosen: ChosenContender, max_new_tokens: i
     """
     serving = chosen.inference_config
     if max_new_tokens is not None and serving.remote is not None:
-        serving = serving.model_copy(
-            update={"remote": serving.remote.model_copy(update={"max_tokens": max_new_tokens})}
-        )
+        serving = serving.replace(remote=serving.remote.replace(max_tokens=max_new_tokens))
     index = open_index(folder, serving) if serving.index else None
     model = None if serving.remote else _load_model(folder, serving)
     limit = max_new_tokens or serving.max_new_tokens

@@ -155,7 +155,7 @@ def with_resolved_scorer(recipe: Recipe) -> Recipe:
         scorer = f"{Path(file).expanduser().absolute()}:{rest}"
     elif scorer.startswith("sql:"):
         scorer = f"sql:{Path(rest).expanduser().absolute()}"
-    return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"scorer": scorer})})
+    return recipe.replace(evaluation=recipe.evaluation.replace(scorer=scorer))
 
 
 def pin_paths_and_revision(recipe: Recipe, named: ResolvedModel) -> Recipe:
@@ -164,7 +164,7 @@ def pin_paths_and_revision(recipe: Recipe, named: ResolvedModel) -> Recipe:
     recipe = with_absolute_paths(recipe)
     identity = named.identity
     is_hub = identity.source == "hub" and identity.adapter is None
-    return recipe.model_copy(update={"revision": identity.revision}) if is_hub else recipe
+    return recipe.replace(revision=identity.revision) if is_hub else recipe
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -174,21 +174,15 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         return path and str(Path(path).expanduser().absolute())
 
     data, retrieval, evaluation = recipe.data, recipe.retrieval, recipe.evaluation
-    return recipe.model_copy(
-        update={
-            "data": data.model_copy(
-                update={"path": make_absolute(data.path), "test_path": make_absolute(data.test_path)}
-            ),
-            "retrieval": retrieval.model_copy(update={"documents": make_absolute(retrieval.documents)}),
-            "evaluation": evaluation.model_copy(
-                update={
-                    "answers": tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers),
-                    "prompts": make_absolute(evaluation.prompts),
-                }
-            ),
-            "judge": recipe.judge.model_copy(update={"labels": make_absolute(recipe.judge.labels)}),
-            "cost": recipe.cost.model_copy(update={"prices": make_absolute(recipe.cost.prices)}),
-        }
+    return recipe.replace(
+        data=data.replace(path=make_absolute(data.path), test_path=make_absolute(data.test_path)),
+        retrieval=retrieval.replace(documents=make_absolute(retrieval.documents)),
+        evaluation=evaluation.replace(
+            answers=tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers),
+            prompts=make_absolute(evaluation.prompts),
+        ),
+        judge=recipe.judge.replace(labels=make_absolute(recipe.judge.labels)),
+        cost=recipe.cost.replace(prices=make_absolute(recipe.cost.prices)),
     )
 
 
@@ -199,7 +193,7 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
     search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
     if search == "bm25":
         listener.note("retrieval goes by words; by meaning too once `tunesmith models --fetch` has run")
-    return recipe.model_copy(update={"retrieval": recipe.retrieval.model_copy(update={"search": search})})
+    return recipe.replace(retrieval=recipe.retrieval.replace(search=search))
 
 
 def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:

@@ -128,7 +128,7 @@ def estimate_run(
         *describe_waiting(known.timed_at),
         *found.assumptions,
     )
-    return found.model_copy(update={"assumptions": assumptions, "estimating_seconds": known.seconds})
+    return found.replace(assumptions=assumptions, estimating_seconds=known.seconds)
 
 
 def busy_of(known: ForecastInputs) -> tuple[str, ...]:

@@ -153,9 +153,7 @@ class EvaluationRunner:
         """The answers with the model's likelihood of the reference added to their scores."""
         found = score_references(likelihoods, self.task.examples)
         answers = [
-            answer.model_copy(update={"scores": {**answer.scores, **scores}})
-            if answer.scores and isinstance(scores, dict)
-            else answer
+            answer.replace(scores={**answer.scores, **scores}) if answer.scores and isinstance(scores, dict) else answer
             for answer, scores in zip(one.answers, found, strict=True)
         ]
         return replace(one, answers=answers)
@@ -187,7 +185,7 @@ def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
     if not notes:
         return one
     given = " ".join((f"{one.spec.given}.", *notes))
-    return replace(one, spec=one.spec.model_copy(update={"given": given}))
+    return replace(one, spec=one.spec.replace(given=given))
 
 
 def run_contender(

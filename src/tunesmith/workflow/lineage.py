@@ -26,7 +26,7 @@ def resolve_model_location(recipe: Recipe) -> Recipe:
     if recipe.model in get_embedded_models():
         return recipe
     name = resolve_run_or_name(recipe.model)
-    return recipe.model_copy(update={"model": str(Path(name).absolute()) if is_folder_path(name) else name})
+    return recipe.replace(model=str(Path(name).absolute()) if is_folder_path(name) else name)
 
 
 def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: ProgressListener) -> Recipe:
@@ -55,7 +55,7 @@ def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: Progres
             + ", or leave the adapter section out; to begin a new adapter, export the model and train on that",
         )  # fmt: skip
     listener.note(f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}")
-    return recipe.model_copy(update={"adapter": before, "revision": None})
+    return recipe.replace(adapter=before, revision=None)
 
 
 def collect_training_ids(place: str) -> set[str]:

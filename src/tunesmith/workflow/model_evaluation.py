@@ -230,9 +230,9 @@ def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: 
     """
     if instruction is None:
         given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
-        return RunnableContender(profile.model_copy(update={"given": given}), completer)
+        return RunnableContender(profile.replace(given=given), completer)
     given = f'{profile.given}, the instruction "{instruction}" and the question'.removeprefix(", ")
-    return RunnableContender(profile.model_copy(update={"given": given}), SystemPromptCompleter(completer, instruction))
+    return RunnableContender(profile.replace(given=given), SystemPromptCompleter(completer, instruction))
 
 
 def _save_answers(
@@ -243,7 +243,7 @@ def _save_answers(
     """
     if folder is not None:
         answers = [
-            answer.model_copy(update={"question": example.question, "expected": example.answer})
+            answer.replace(question=example.question, expected=example.answer)
             for answer, example in zip(one.answers, task.examples, strict=True)
         ]
         folder.write_answers(ContenderRecord(profile=one.spec, usage=one.usage, judging=one.judge_usage), answers)

@@ -131,7 +131,7 @@ def _write_if_equivalent(path: Path, text: str, before: Recipe, circumstances: U
         found = None
     finally:
         beside.unlink(missing_ok=True)
-    if found != before.model_copy(update={SECTION: circumstances}):
+    if found != before.replace(**{SECTION: circumstances}):
         raise RecipeError(
             "section-in-the-way", f"The section {SECTION} of this recipe cannot be replaced by itself.",
             where=str(path), found="it is not written as a block of its own lines; nothing was changed",

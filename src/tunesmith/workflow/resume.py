@@ -142,7 +142,7 @@ def _without_places(examples: Iterable[TestExample]) -> list[TestExample]:
     """The examples without file and line: a file may have another name seen from another folder,
     and older versions did not record the line.
     """
-    return [one.model_copy(update={"line": 0, "origin": None}) for one in examples]
+    return [one.replace(line=0, origin=None) for one in examples]
 
 
 def _check_same_scorer(folder: RunFolder, before: str | None, now: str | None) -> None:
@@ -184,7 +184,7 @@ def _build_resumed_run(
     changes = {"identity": dict(now), "drift": (*before.drift, *drift), "resumed": before.resumed + 1}
     if before.status != "finished":
         changes |= {"status": "running", "result": None}
-    return before.model_copy(update=changes)
+    return before.replace(**changes)
 
 
 def _load_latest_checkpoint(folder: RunFolder, listener: ProgressListener) -> "LoadedCheckpoint | None":

@@ -170,15 +170,9 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
     answers = work.answer_lengths[: evaluation.validation_limit]
     share = min(1.0, evaluation.validation_limit / max(1, inputs.validation_examples))
     prospect = replace(inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share))
-    training = completed.training.model_copy(update={"evaluations": wanted.training.evaluations})
+    training = completed.training.replace(evaluations=wanted.training.evaluations)
     limits = {name: getattr(evaluation, name) for name in ("test_limit", "validation_limit", "shots", "trials")}
-    recipe = completed.model_copy(
-        update={
-            "training": training,
-            "evaluation": completed.evaluation.model_copy(update=limits),
-            "bar": wanted.bar,
-        }
-    )
+    recipe = completed.replace(training=training, evaluation=completed.evaluation.replace(**limits), bar=wanted.bar)
     return forecast(
         prospect,
         replace(work, test_examples=tests, answer_lengths=answers),
@@ -201,8 +195,8 @@ def with_level(recipe: Recipe, level: Sequence[Any]) -> Recipe:
 def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
     """The recipe with one key of a section set, without marking it as set by the user."""
     section, name = key.split(".")
-    filled = getattr(recipe, section).model_copy(update={name: value})
-    return recipe.model_copy(update={section: filled})
+    filled = getattr(recipe, section).replace(**{name: value})
+    return recipe.replace(**{section: filled})
 
 
 def list_filled_keys(before: Recipe, after: Recipe) -> list[str]:

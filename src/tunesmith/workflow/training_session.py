@@ -181,11 +181,11 @@ def run_training(
             on_progress=listener.update_progress,
             checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),
         )
-    result = result.model_copy(update={"waiting": compute_waiting_fraction(queue, read_scheduler_stats())})
+    result = result.replace(waiting=compute_waiting_fraction(queue, read_scheduler_stats()))
     # The energy of a resumed run would lack its earlier sessions.
     if saved is None:
-        result = result.model_copy(update={"energy_joules": lines.energy.accumulate_joules()})
-    result = result.model_copy(update={"extent": measure_training_length(folder, lesson, session.recipe, result)})
+        result = result.replace(energy_joules=lines.energy.accumulate_joules())
+    result = result.replace(extent=measure_training_length(folder, lesson, session.recipe, result))
     if result.extent is not None and result.status == "finished":
         listener.note(f"tuned for {format_epochs(result.extent)}")
     run = _finish(session, result.status, result)
@@ -254,8 +254,8 @@ def _finish(session: TrainingSession, status: RunStatus, result: TrainingResult 
     folder = session.folder
     place = _get_output_folder(session)
     files = hash_folder(place)
-    finished = session.run.model_copy(update={"status": status, "result": result, "adapter_files": files})
-    finished = finished.model_copy(update={"estimate_error": compute_estimate_ratios(finished)})
+    finished = session.run.replace(status=status, result=result, adapter_files=files)
+    finished = finished.replace(estimate_error=compute_estimate_ratios(finished))
     folder.write(finished)
     # The user is waiting for the process to end.
     if status == "interrupted":

@@ -62,7 +62,7 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
         lost=len(lost),
         gained=sum(x.is_right is False and bool(y.is_right) for x, y in pairs),
         # Holm over the kinds; the overall p-value is a single comparison and stays as it is.
-        kinds=tuple(change.model_copy(update={"p": p}) for change, p in zip(kinds, corrected, strict=True)),
+        kinds=tuple(change.replace(p=p) for change, p in zip(kinds, corrected, strict=True)),
         lapses=_select_regressions(lost),
         text=_compute_text_change(before.texts, after.texts),
         seconds=before.seconds + after.seconds,

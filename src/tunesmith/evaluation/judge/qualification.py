@@ -174,7 +174,7 @@ def _build_qualification(
     )
     conditions = check_criteria(found)
     passed = all(condition.is_passed for condition in conditions)
-    return found.model_copy(update={"is_qualified": passed, "reasons": tuple(map(str, conditions))})
+    return found.replace(is_qualified=passed, reasons=tuple(map(str, conditions)))
 
 
 def _build_quantity(told: Interval | Difference, failed: int) -> Quantity:
