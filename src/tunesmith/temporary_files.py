@@ -1,11 +1,11 @@
-"""Temporary files and folders: each carries its owner in its name, so leftovers can be removed.
+"""Temporary files and folders: each has its owner in its name, so leftovers can be removed.
 
     .tmp-<place>-<boot>-<pid>-<start>-<name>-<random>
 
-`place` stands for the machine and its process namespace, `boot` for the machine's current boot, `start`
-for when the process began: process numbers are used again, all four together are not. Making a temporary
-in a folder first removes there what dead owners left. What another machine left on a shared disk cannot be
-judged from here; it is removed when it is a week old.
+`place` identifies the machine and its process namespace, `boot` the machine's current boot, `start`
+the start time of the process: process ids are reused, the combination of all four is not. Creating
+a temporary in a folder first removes leftovers of dead owners there. Leftovers of another machine
+on a shared disk cannot be judged from here; they are removed when they are a week old.
 """
 
 import hashlib
@@ -23,12 +23,16 @@ from pathlib import Path
 
 TEMPORARY_PREFIX = ".tmp-"
 FOREIGN_MAX_AGE_SECONDS = 7 * 24 * 3600
+"""Age at which a temporary of another machine is removed: one week."""
 _NAME_PATTERN = re.compile(r"\.tmp-([0-9a-f]{8})-([0-9a-f]{8})-([0-9]+)-([0-9]+)-.+")
 _MAX_NAME_CHARACTERS = 100
+"""File systems limit a name to 255 bytes."""
 
 
 def make_temporary_path(place: Path) -> Path:
-    """A new name beside `place`, of the form above. Nothing is made; leftovers of dead owners go away."""
+    """A new name next to `place`, of the form above. Nothing is created; leftovers of dead owners
+    are removed.
+    """
     remove_stale_temporaries(place.parent)
     owner = f"{_compute_machine_id()}-{_compute_boot_id()}-{os.getpid()}-{_read_start_ticks(os.getpid())}"
     return place.parent / f"{TEMPORARY_PREFIX}{owner}-{place.name[:_MAX_NAME_CHARACTERS]}-{secrets.token_hex(4)}"
@@ -36,7 +40,7 @@ def make_temporary_path(place: Path) -> Path:
 
 @contextmanager
 def make_temporary_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
-    """An empty folder beside `place`, gone when the block ends unless the block renamed it."""
+    """An empty folder next to `place`, removed when the block ends unless the block renamed it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     path = make_temporary_path(place)
     path.mkdir(mode)
@@ -47,14 +51,17 @@ def make_temporary_folder(place: Path, mode: int = 0o777) -> Iterator[Path]:
 
 
 def make_private_folder(name: str) -> AbstractContextManager[Path]:
-    """An empty folder in the system's place for temporaries, for this user only, gone when the block ends."""
+    """An empty folder in the system's temporary directory, for this user only, removed when the
+    block ends.
+    """
     return make_temporary_folder(Path(tempfile.gettempdir()) / name, 0o700)
 
 
 def remove_stale_temporaries(folder: Path, *, remove_all: bool = False) -> None:
-    """Remove temporaries of dead owners from this folder, or all (only for the sole user of the folder).
+    """Remove temporaries of dead owners from this folder, or all of them (only for the sole user of
+    the folder).
 
-    A folder that is a link, or cannot be read, is left as it is.
+    A folder that is a link, or cannot be read, is left alone.
     """
     with suppress(OSError):
         if not stat.S_ISDIR(folder.lstat().st_mode):
@@ -78,7 +85,7 @@ def is_stale_temporary(path: Path) -> bool:
 
 
 def remove_temporary(path: Path) -> None:
-    """Remove a file, a link (never what it points to), or a real folder with its content."""
+    """Remove a file, a link (never its target), or a real folder with its content."""
     with suppress(OSError):
         if stat.S_ISDIR(path.lstat().st_mode):
             shutil.rmtree(path, ignore_errors=True)
@@ -88,6 +95,8 @@ def remove_temporary(path: Path) -> None:
 
 def _is_alive(pid: int) -> bool:
     try:
+        # Signal 0 only tests for existence; PermissionError means that another user's process has
+        # this id.
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
@@ -100,7 +109,7 @@ def _is_alive(pid: int) -> bool:
 def _compute_machine_id() -> str:
     try:
         namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         namespace = ""
     return hashlib.sha256(f"{os.uname().nodename} {namespace}".encode()).hexdigest()[:8]
 
@@ -109,14 +118,17 @@ def _compute_machine_id() -> str:
 def _compute_boot_id() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-    except OSError:  # no Linux: a process number from before the boot may be taken again; it is then kept
+    # not Linux: a process id from before the boot may have been reused; then the leftover stays
+    except OSError:
         boot = ""
     return hashlib.sha256(boot.encode()).hexdigest()[:8]
 
 
 def _read_start_ticks(pid: int) -> int:
-    """When a process began, in ticks since the boot; 0 where that is not known. Source: proc(5), field 22."""
+    """Start time of a process in clock ticks since boot; 0 if unknown. Source: proc(5), field 22."""
     try:
+        # Field 2 is the program's name in parentheses and may contain spaces and ")": split after
+        # the last one.
         after_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2]
         return int(after_name.split()[19])
     except (OSError, IndexError, ValueError):

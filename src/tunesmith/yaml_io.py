@@ -1,9 +1,10 @@
-"""YAML as plain values, read safely: no tag builds an object, no alias, no key twice, words as in YAML 1.2.
+"""YAML as plain values, read safely: no tag builds an object, no alias, no duplicate key, scalars
+as in YAML 1.2.
 
-PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is ninety and `no` is false. A recipe with such a surprise in
-it would train something else than it says, so plain words are read as in YAML 1.2's core schema: null, true, false,
-whole numbers, decimal numbers, and everything else is text.
-Source: https://yaml.org/spec/1.2.2/#103-core-schema
+PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is ninety and `no` is false. A recipe with
+such a surprise would not train what it appears to say, so plain scalars are read as in YAML 1.2's
+core schema: null, true, false, integers, decimals, and everything else is text. Source:
+https://yaml.org/spec/1.2.2/#103-core-schema
 """
 
 import re
@@ -11,7 +12,8 @@ from typing import Any
 
 import yaml
 
-_CORE_SCHEMA: tuple[tuple[str, str, list[str]], ...] = (  # tag, the words, how they begin ("" is the empty value)
+# tag, pattern, first characters ("" is the empty value)
+_CORE_SCHEMA: tuple[tuple[str, str, list[str]], ...] = (
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", [*"~nN", ""]),
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
     ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", [*"-+0123456789"]),
@@ -23,7 +25,7 @@ _ALLOWED_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int",
 
 
 class InvalidYaml(Exception):
-    """A text that cannot be read: what was found, and in which line (None: not known)."""
+    """A text that cannot be parsed: what was found, and in which line (None: unknown)."""
 
     def __init__(self, found: str, line: int | None = None) -> None:
         super().__init__(found)
@@ -31,14 +33,16 @@ class InvalidYaml(Exception):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2 words; a repeated key, a key that is no word, a tag that makes anything else than
-    plain values, and an alias are errors."""
+    """The safe loader with YAML 1.2 scalars; a duplicate key, a key that is not text, an alias, and
+    a tag for anything else than plain values are errors.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
     key_types: tuple[type, ...] = (str,)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # a few nested aliases can spell a gigabyte
+        # a few nested aliases can expand to a gigabyte ("billion laughs")
+        if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not read", problem_mark=self.get_mark())
         node = super().compose_node(parent, index)
         if node is not None and node.tag not in _ALLOWED_TAGS:
@@ -64,12 +68,12 @@ class _NumberKeyLoader(_PlainLoader):
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """The safe dumper that quotes what `_PlainLoader` would take for something else."""
+    """The safe dumper that quotes text which `_PlainLoader` would read as something else."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
     def represent_str(self, text: str) -> yaml.ScalarNode:
-        # PyYAML folds Unicode's rarer line ends as if they were spaces; only double quotes spell them out.
+        # PyYAML folds Unicode's rarer line separators like spaces; only double quotes escape them.
         style = '"' if re.search("[\x85\u2028\u2029]", text) else None
         return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
@@ -81,7 +85,9 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
 
 
 def load_plain_yaml(text: str, *, number_keys: bool = False) -> Any:
-    """The value that a YAML text spells; keys are words, with `number_keys` numbers too. Errors: `InvalidYaml`."""
+    """The value of a YAML text; keys are text, with `number_keys` also numbers. Errors:
+    `InvalidYaml`.
+    """
     try:
         return (_NumberKeyLoader if number_keys else _PlainLoader)(text).get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -89,12 +95,13 @@ def load_plain_yaml(text: str, *, number_keys: bool = False) -> Any:
         raise InvalidYaml(error.problem or error.context or "not YAML", mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise InvalidYaml(str(error).splitlines()[0]) from None
-    except (RecursionError, ValueError) as error:  # thousands of nested brackets; a number of 5,000 digits
+    # for example thousands of nested brackets, or a number of 5,000 digits
+    except (RecursionError, ValueError) as error:
         raise InvalidYaml(f"nothing that can be read ({type(error).__name__})") from None
 
 
 def dump_plain_yaml(value: Any) -> str:
-    """The text that `load_plain_yaml` reads as this value; the order of keys is kept."""
+    """The text that `load_plain_yaml` reads as this value; keys stay in order."""
     text: str = yaml.dump(
         value, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
     )

@@ -1,1 +1,3 @@
-"""The command line: one file a command, no logic. Nothing heavy is imported before a command needs it."""
+"""The command line: one file per command, no logic. Nothing heavy is imported before a command
+needs it.
+"""

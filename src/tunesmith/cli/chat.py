@@ -1,4 +1,4 @@
-"""`tunesmith chat MODEL`: talk to a model, or to the winner of a run."""
+"""`tunesmith chat MODEL`: converse with a model, or with the winner of a run."""
 
 import sys
 from dataclasses import asdict
@@ -25,9 +25,11 @@ def chat(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each answer.")] = False,
 ) -> None:
-    """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one question.
+    """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one
+    question.
 
-    A run answers by the winner of its verdict, with its prompt, its examples and what it retrieves.
+    A run answers with the winner of its verdict: with its prompt, its examples and what it
+    retrieves.
     """
     from tunesmith.workflow.chat import load_chat
 
@@ -45,7 +47,7 @@ def chat(
 
 
 def _answer_once(talk: "ChatSession", question: str, as_json: bool) -> None:
-    """One question by itself."""
+    """Answer one question on its own."""
     completion = talk.answer(question)
     if as_json:
         print_json({"prompt": question, **asdict(completion)})
@@ -54,14 +56,15 @@ def _answer_once(talk: "ChatSession", question: str, as_json: bool) -> None:
 
 
 def _converse(talk: "ChatSession") -> None:
-    """A conversation: each answer knows the turns before it and is printed as it is made."""
+    """A conversation: each answer sees the turns before it and is printed while it is generated."""
     print(f"{escape_control_characters(talk.name)}. An empty line ends.", file=sys.stderr)
     while question := _read_question():
         try:
             for piece in talk.send(question):
                 print(escape_control_characters(piece), end="", flush=True)
             print()
-        except ModelError as error:  # too long by now: what was said stands, a shorter question may follow
+        # the context is full: the conversation so far stays, and a shorter question may follow
+        except ModelError as error:
             print_error(error, as_json=False)
 
 

@@ -1,4 +1,4 @@
-"""`tunesmith check DATA`: every data problem at once, with line numbers, before anything is spent."""
+"""`tunesmith check DATA`: all data problems together, with line numbers, before anything is spent."""
 
 import shlex
 from collections import Counter
@@ -45,7 +45,7 @@ def check(
             _print_description(described, report.dataset.examples)
         if report.errors:
             print_next_command(*build_check_command(recipe))
-        elif described is None:  # there is no question to ask a contender, or no scorer for its answer
+        elif described is None:  # not question and answer: contenders cannot be compared on it
             print_next_command("train", "--help")
         else:
             settings = {"data.test_path": test, "data.group": group, "method": method, "data.max_tokens": max_tokens}
@@ -73,6 +73,7 @@ def _print_report(report: "CheckReport") -> None:
 
 
 MAX_SHOWN_LABELS = 12
+"""Labels listed on the terminal; `--json` has all."""
 
 
 def _print_description(found: "DataDescription", examples: int) -> None:

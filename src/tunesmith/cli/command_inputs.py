@@ -1,4 +1,4 @@
-"""What a command works on: `RECIPE [DATA]`, or `DATA` with `--recipe`, as in `decide`."""
+"""The input of a command: `RECIPE [DATA]`, or `DATA` with `--recipe`, as in `decide`."""
 
 from pathlib import Path
 
@@ -6,10 +6,12 @@ from tunesmith.errors import UsageError
 
 
 def resolve_recipe_and_data(first: str, data: Path | None, recipe: str | None) -> tuple[str | None, Path | None]:
-    """The recipe (None: the defaults) and the data (None: those that the recipe names), from the words of a command.
+    """The recipe (None: the defaults) and the data (None: those that the recipe names), from the
+    arguments of a command.
 
-    The first word is a recipe when it is a preset's name or a YAML file, or when nothing of that name is there: then
-    the reader of recipes says what is wrong. Errors: `UsageError` for two recipes or two data sets.
+    The first argument is a recipe if it is a preset's name or a YAML file, or if no such path
+    exists: then the recipe loader reports what is wrong. Errors: `UsageError` for two recipes or
+    two data sets.
     """
     from tunesmith.recipe.recipe_loader import list_presets
 

@@ -1,5 +1,6 @@
-"""`tunesmith compare RUN RUN`: what changed between two runs, and whether it is beyond noise. Several runs of one
-recipe with different seeds: how far they lie apart."""
+"""`tunesmith compare RUN RUN`: what changed between two runs, and whether it is significant.
+Several runs of one recipe with different seeds: how much they differ.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,6 +1,7 @@
-"""What the commands share in speaking: results go to standard output, everything else to standard error.
+"""Output of the commands: results go to standard output, everything else to standard error.
 
-Text that came from data or models is stripped of control characters first, so that a file cannot speak to the terminal.
+Control characters in text from data or models are escaped first, so that a file cannot send
+commands to the terminal.
 """
 
 import json
@@ -14,7 +15,6 @@ from tunesmith.errors import TunesmithError, UsageError, format_command_line
 
 
 def escape_control_characters(text: object) -> str:
-    """The text with control characters (but line breaks and tabs) shown as `\\x1b`."""
     return "".join(
         char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
         for char in str(text)
@@ -22,30 +22,32 @@ def escape_control_characters(text: object) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output, at once: another program may wait for it."""
+    """Print one JSON document on standard output and flush it: another program may wait for it."""
     print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False), flush=True)
 
 
 def print_error(error: TunesmithError, *, as_json: bool) -> None:
-    """The error in the house's form on standard error; with `--json` also as a document on standard output."""
+    """Print the error on standard error; with `--json` also as a document on standard output."""
     print(escape_control_characters(error), file=sys.stderr)
     if as_json:
         print_json({"error": error.as_dict()})
 
 
 def print_lines(*lines: str) -> None:
-    """Lines on standard output."""
+    """Print lines on standard output."""
     for line in lines:
         print(escape_control_characters(line))
 
 
 def print_next_command(*words: object) -> None:
-    """The last line of a command: the likeliest next one, ready to be pasted into a shell."""
+    """Print the last line of a command: the most likely next command, ready to be pasted into a
+    shell.
+    """
     print(f"next: {escape_control_characters(format_command_line(*words))}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
-    """A table on standard output; `right` numbers the columns that are right-aligned."""
+    """Print a table on standard output; `right` lists the indices of right-aligned columns."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -56,7 +58,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
     for row in rows:
         table.add_row(
             *(Text(escape_control_characters(cell)) for cell in row)
-        )  # Text knows no markup, so nothing is escaped
+        )  # Text objects have no markup, so brackets in data are not interpreted
+    # In a pipe nothing must be wrapped at 80 columns.
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
@@ -64,7 +67,7 @@ _SECONDS_PER_UNIT = {"s": 1, "sec": 1, "m": 60, "min": 60, "minutes": 60, "h": 3
 
 
 def parse_duration(text: str, flag: str) -> float:
-    """`15min`, `1.5h`, `90s` as seconds. Errors: UsageError."""
+    """`15min`, `1.5h`, `90s` in seconds. Errors: UsageError."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
     if match is None or match[2] not in _SECONDS_PER_UNIT or float(match[1]) == 0:
         raise UsageError(
@@ -74,7 +77,8 @@ def parse_duration(text: str, flag: str) -> float:
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
-    """`prompt=question,completion=answer` as a dictionary (ours -> theirs); a JSON object for names with `,` or `=`.
+    """`prompt=question,completion=answer` as a dictionary (ours -> theirs); a JSON object for names
+    with `,` or `=`.
 
     Errors: UsageError.
     """

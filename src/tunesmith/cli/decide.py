@@ -63,8 +63,9 @@ def decide(
 
 
 def decide_and_print(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None) -> None:
-    """Decide, then print the verdict, or with `--json` the report's document. With a budget, what the recipe leaves
-    open is picked so that the whole decision fits."""
+    """Decide, then print the verdict, or with `--json` the report's document. With a budget, what
+    the recipe leaves open is chosen so that the whole decision fits.
+    """
     from tunesmith.workflow.decide import decide as decide_recipe
     from tunesmith.workflow.time_budget import fit_recipe_to_budget
 
@@ -81,12 +82,12 @@ def decide_and_print(recipe: "Recipe", out: Path, as_json: bool, budget_seconds:
 def _is_run(path: Path) -> bool:
     try:
         return (path / "run.json").is_file()
-    except OSError:  # a name that is too long; the reader says so
+    except OSError:  # the name is too long; the reader reports it
         return False
 
 
 def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
-    """What an earlier run was made with cannot be changed by deciding again."""
+    """Flags that would need new answers cannot be combined with an earlier run."""
     given = [flag for flag, value in flags.items() if value is not None]
     if given:
         raise UsageError(
@@ -96,7 +97,9 @@ def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
 
 
 def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None:
-    """The verdict made again from a run's stored answers, and whether it is the one that was given then."""
+    """Print the verdict recomputed from a run's stored answers, and whether it is the same as the
+    stored one.
+    """
     from tunesmith.runs.run_folder import RunFolder
     from tunesmith.workflow.redecide import fail_on_warnings, redecide
 
@@ -113,12 +116,12 @@ def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None
         print_next_command(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
     if again.is_strict:
         fail_on_warnings(again.decision, str(run))
-    if as_json:  # one document: the verdict, or that it is refused
+    if as_json:  # only one document: the verdict, or (raised above) the refusal
         print_json({**again.decision.model_dump(mode="json"), "is_same": again.is_same})
 
 
 def print_decision(decision: "Decision") -> None:
-    """The verdict in three lines, what speaks against it, then the details."""
+    """Print the verdict in three lines, the warnings, then the details."""
     from tunesmith.records import format_verdict
 
     print_lines("", f"verdict: {format_verdict(decision.verdict)}", *(f"  {line}" for line in decision.summary))
@@ -129,7 +132,9 @@ def print_decision(decision: "Decision") -> None:
 
 
 def print_result(outcome: "DecisionResult", as_json: bool) -> None:
-    """The verdict first, then its reasons, the contenders, and where the report lies; or the report's document."""
+    """Print the verdict with its reasons, the contenders, and the paths of the report; or the
+    report's document.
+    """
     if as_json:
         print_json(outcome.document)
         return
@@ -146,12 +151,12 @@ def print_result(outcome: "DecisionResult", as_json: bool) -> None:
 
 
 def suggest_next_command(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
-    """The command that uses what a verdict names; a system that is kept is used where it runs."""
+    """The command that uses the winner; a current system that is to be kept is used where it runs."""
     return ("runs",) if verdict == "stop" and winner is not None else ("chat", folder)
 
 
 def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
-    """The verdict's contender, what the user has now, and the runner-up."""
+    """Print the verdict's contender, the user's current system, and the runner-up."""
     from tunesmith.records.quantity import format_metric_name, format_percent, format_usd
 
     rows = []
@@ -164,7 +169,9 @@ def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
 
 
 def print_contenders(evaluation: "Evaluation") -> None:
-    """One row a contender: the deciding metric with its interval, time and cost; failed answers where there are any."""
+    """Print one row per contender: the deciding metric with its interval, time and cost; failed
+    answers if there are any.
+    """
     scores = [contender.metrics[evaluation.metric] for contender in evaluation.contenders]
     has_failed = any(score.failed for score in scores)
     rows = []

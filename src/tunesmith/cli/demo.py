@@ -1,4 +1,4 @@
-"""`tunesmith demo`: the whole way on the embedded model and the sample data."""
+"""`tunesmith demo`: the complete decision on the embedded model and the sample data."""
 
 from pathlib import Path
 from typing import Annotated

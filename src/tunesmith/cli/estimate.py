@@ -1,4 +1,4 @@
-"""`tunesmith estimate RECIPE [DATA]`: time, memory and money before anything is spent."""
+"""`tunesmith estimate RECIPE [DATA]`: time, memory and cost before anything is spent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def estimate(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say what a training will take: low, expected, high. Nothing is trained or written.
+    """Estimate time, memory and cost of a training: low, expected, high. Nothing is trained.
 
     Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --test-limit 100.
     """
@@ -48,7 +48,7 @@ def estimate(
 
 
 def print_estimate(found: "Estimate") -> None:
-    """The three numbers, what they are made of, and what was assumed."""
+    """Print the three numbers, their components, and the assumptions."""
     from tunesmith.records import format_epochs
     from tunesmith.records.quantity import format_duration, format_usd
     from tunesmith.records.training_estimate import sum_intervals

@@ -18,9 +18,10 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask every model the same questions and compare them pair by pair on the same examples.
+    """Score every model on the same examples and compare them pair by pair.
 
-    Answers that other systems gave (--answers FILE) and models behind a URL are compared too, also without a model.
+    Answers that other systems gave (--answers FILE) and models behind a URL are compared too, also
+    without a model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.model_evaluation import evaluate as evaluate_models

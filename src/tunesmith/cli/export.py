@@ -22,10 +22,10 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write the winner of a run as a folder that answers without tunesmith, and prove that it answers the same.
+    """Write the winner of a run as a folder that answers without tunesmith, and verify its answers.
 
-    A tuned winner is merged into its model, an ordinary model folder. Beside it, or alone for a prompt or retrieval:
-    prompt.json, what is searched, a short answer.py and a README.md.
+    A tuned winner is merged into its model: an ordinary model folder. With it, or alone for a
+    prompt or retrieval: prompt.json, the search index, a short answer.py and a README.md.
     """
     from tunesmith.workflow.export import export as export_run
 

@@ -1,4 +1,4 @@
-"""`tunesmith init [RECIPE]`: what no data answers, asked once and written into a recipe."""
+"""`tunesmith init [RECIPE]`: what no data answer, asked once and written into a recipe."""
 
 import sys
 from pathlib import Path
@@ -50,7 +50,7 @@ def init(
 
 
 def _ask_question(question: "Question") -> str | None:
-    """The answer as it is written in a recipe; None where nobody knows."""
+    """The answer as it is written in a recipe; None if unknown."""
     print(f"\n{question.text}", file=sys.stderr)
     if question.choices:
         listed = "  ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, 1))
@@ -60,7 +60,7 @@ def _ask_question(question: "Question") -> str | None:
         print(f"  {listed}  (Enter: do not know) ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            return None  # the end of the input: nobody answers any more
+            return None  # end of input: no more answers will come
         answer = _parse_answer(line.strip(), question)
         if answer is not None:
             return answer or None
@@ -68,7 +68,7 @@ def _ask_question(question: "Question") -> str | None:
 
 
 def _parse_answer(typed: str, question: "Question") -> str | None:
-    """The answer, "" where nobody knows, None where it is not one of the answers."""
+    """The answer, "" if unknown, None if it is not a valid one."""
     if not typed:
         return ""
     if not question.choices:
@@ -79,7 +79,7 @@ def _parse_answer(typed: str, question: "Question") -> str | None:
 
 
 def _parse_number(typed: str) -> str | None:
-    """`5,000` and `5000.5` are numbers; what is not above 0 is no answer."""
+    """`5,000` and `5000.5` are numbers; values not above 0 are invalid (None)."""
     try:
         number = float(typed.replace(",", "").replace("_", ""))
     except ValueError:

@@ -1,4 +1,6 @@
-"""`tunesmith keys [WORD]`: every key of a recipe by group, with its flag, its default and what it may be."""
+"""`tunesmith keys [WORD]`: every key of a recipe by group, with its flag, its default and the
+allowed values.
+"""
 
 from typing import Annotated
 
@@ -19,7 +21,7 @@ def list_keys(
 
     groups = describe_groups()
     if word is not None and (ours := find_own_key(word)) is not None and ours.key:
-        word = ours.key  # another tool's name
+        word = ours.key  # the name that another tool uses
     wanted = {
         name: [key for key in keys if word is None or name == word or word.replace("-", "_") in key.path]
         for name, (_, keys) in groups.items()

@@ -1,7 +1,9 @@
-"""The door: parses the command line, runs one command, turns errors into one message and an exit code.
+"""Entry point: parses the command line, runs one command, turns errors into one message and an exit
+code.
 
-Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training could not go on), 2 wrong use or bad input,
-3 provider trouble, 4 budget stop, 70 a defect of tunesmith, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training could not continue), 2
+wrong usage or bad input, 3 provider error, 4 budget exceeded, 70 a defect of tunesmith, 130
+interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 import os
@@ -77,7 +79,7 @@ COMMAND_NAMES: dict[Callable[..., None], str] = {
 }
 ALL_COMMANDS: tuple[Callable[..., None], ...] = (*COMMANDS, *COMMAND_NAMES)
 for command in ALL_COMMANDS:
-    # The first line of its help whole: typer would cut it off where the terminal ends.
+    # The whole first line of its help: typer would truncate it at the width of the terminal.
     app.command(COMMAND_NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
@@ -90,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(_spell_out_recipe_flags(words) or ["--help"], prog_name="tunesmith", standalone_mode=False)
         sys.stdout.flush()
-        if result == Interrupted.exit_code:  # typer made it of a KeyboardInterrupt
+        if result == Interrupted.exit_code:  # typer turns a KeyboardInterrupt into this code
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except TunesmithError as error:
@@ -101,13 +103,14 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         stopped = Interrupted("stopped", f"Stopped as you asked. {describe_saved_work()}")
         return _fail(stopped, get_stop_exit_code(), as_json, debug)
-    except (BrokenPipeError, SystemExit):  # the reader of a pipe (head, less) went away; typer leaves by SystemExit
+    # the reader of a pipe (head, less) has gone; typer leaves by SystemExit
+    except (BrokenPipeError, SystemExit):
         _redirect_stdout()
         return 0
     except OSError as error:
         refused = _build_machine_error(error)
         return _fail(refused, refused.exit_code, as_json, debug)
-    except Exception as error:  # the outermost seam: a defect of ours must not look like an answer
+    except Exception as error:  # outermost boundary: a defect of ours must not look like an answer
         if debug:
             traceback.print_exc()
         defect = TunesmithError(
@@ -120,19 +123,19 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _get_notes(error: BaseException) -> list[str]:
-    """What stages added to an error on its way: how to go on."""
+    """Notes that stages added to an error: the command to resume."""
     return list(getattr(error, "__notes__", ()))
 
 
 def _spell_out_recipe_flags(words: list[str]) -> list[str]:
-    """The command line with flags that name recipe keys spelled out, where the command takes a recipe."""
+    """The command line with recipe flags expanded, if the command accepts a recipe."""
     commands = getattr(typer.main.get_command(app), "commands", {})
     declared = {flag for one in getattr(commands.get(words[0]), "params", ()) for flag in one.opts} if words else set()
     return expand_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
 
 
 def _build_machine_error(error: OSError) -> InputError:
-    """No right, no room, no such place: the machine says no, wherever the program was."""
+    """The error for a file operation that the operating system refused, wherever in the program."""
     return InputError(
         "machine",
         "The machine refused to read or write a file.",
@@ -160,20 +163,21 @@ def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> 
     try:
         print_error(error, as_json=as_json)
         sys.stdout.flush()
-    except OSError:  # standard output is what failed; the message stands on standard error
+    except OSError:  # standard output failed; the message is on standard error
         _redirect_stdout()
     return exit_code
 
 
 def _redirect_stdout() -> None:
-    """What is still in the buffer goes nowhere, so that Python's own flush at the end does not fail."""
+    """Discard what is still buffered, so that Python's own flush at exit does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
     """The `tunesmith` program."""
-    # torch's threads wait for each other by spinning; on a machine that others use too, shorter was 1.7 times
-    # faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It counts only when set before torch is loaded.
+    # torch's OpenMP threads wait by spinning; on a machine with other load, spinning less was 1.7
+    # times faster in one trial (docs/lab/2026-11-23-foundation-measured.md). It must be set before
+    # torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     install_signal_handlers()
     code = run(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""`tunesmith models`: what a model name can mean here."""
+"""`tunesmith models`: the models that a name can refer to on this machine."""
 
 from typing import Annotated
 

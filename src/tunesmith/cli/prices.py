@@ -1,4 +1,4 @@
-"""`tunesmith prices`: what providers charge, who says so, and how long ago."""
+"""`tunesmith prices`: providers' prices with their source and age."""
 
 from pathlib import Path
 from typing import Annotated

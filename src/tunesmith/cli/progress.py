@@ -1,4 +1,6 @@
-"""How long work is shown: a bar with rate and time left on a terminal, a line now and then in a log file."""
+"""Progress display: a bar with rate and remaining time on a terminal, a line now and then in a log
+file.
+"""
 
 import sys
 import time
@@ -14,13 +16,15 @@ if TYPE_CHECKING:
     from tunesmith.records import MaskProof
 
 LOG_INTERVAL_SECONDS = 15.0
+"""Seconds between two progress lines in a log."""
 
 
 class RateEstimator:
-    """How long the rest of some work takes, by how fast it went lately.
+    """Estimates the remaining time of some work from its recent rate.
 
-    The beginning says little: answers are made many at once, so none is ready for a while and then many are. Time is
-    counted from the first that were ready, and nothing is said before `MIN_ADVANCES` more times some were.
+    The beginning is not informative: answers are generated in batches, so none is ready for a while
+    and then many are. Time is counted from the first that were ready, and there is no estimate
+    before `MIN_ADVANCES` further advances.
     """
 
     MIN_ADVANCES = 3
@@ -30,7 +34,9 @@ class RateEstimator:
         self._advances: deque[tuple[float, float]] = deque()
 
     def add(self, now: float, done: float) -> None:
-        """So much is ready at this time; less than before means that the work began again."""
+        """Record that `done` is ready at time `now`; less than before means that the work
+        restarted.
+        """
         if self._advances and done < self._advances[-1][1]:
             self._advances.clear()
         if done and (not self._advances or done > self._advances[-1][1]):
@@ -39,7 +45,7 @@ class RateEstimator:
             self._advances.popleft()
 
     def estimate_seconds_left(self, now: float, total: float) -> float | None:
-        """Seconds up to the end; None while nothing can be said."""
+        """Seconds to the end; None while there is no estimate."""
         if len(self._advances) <= self.MIN_ADVANCES:
             return None
         (first, done_first), (last, done) = self._advances[0], self._advances[-1]
@@ -48,7 +54,7 @@ class RateEstimator:
 
 
 class LogListener:
-    """Stages, notes and a progress line every few seconds, on standard error."""
+    """Prints stages, notes and a progress line every few seconds on standard error."""
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
@@ -60,7 +66,7 @@ class LogListener:
         print(f"== {escape_control_characters(title)}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """A message worth showing."""
         print(indent(escape_control_characters(text), "   "), file=sys.stderr, flush=True)
 
     def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
@@ -77,17 +83,17 @@ class LogListener:
         self.note(f"{label} {100 * done / max(total, 1e-9):3.0f} %{remaining}  {detail}".rstrip())
 
     def show_mask_proof(self, proof: "MaskProof") -> None:
-        """The first examples with the trained text marked."""
+        """Print the first example with the trained text marked."""
         self.note("trained text stands between ⟦ and ⟧")
         for example in proof.examples[:1]:
             self.note("".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example))
 
     def close(self) -> None:
-        """Nothing to put away."""
+        """Nothing to release."""
 
 
 class TerminalListener(LogListener):
-    """The same with live bars."""
+    """The same with live progress bars."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -131,5 +137,5 @@ class TerminalListener(LogListener):
 
 
 def open_listener() -> LogListener:
-    """Bars on a terminal, lines elsewhere."""
+    """Progress bars on a terminal, log lines elsewhere."""
     return TerminalListener() if sys.stderr.isatty() else LogListener()

@@ -1,10 +1,11 @@
-"""Every key of a recipe is a flag too, under its last name: `--min-gain 0.02` says `--set bar.min_gain=0.02`.
+"""Every key of a recipe is a flag too, under its last name: `--min-gain 0.02` means `--set
+bar.min_gain=0.02`.
 
-So the commands declare few flags and nothing has to be learned twice. A flag that a command declares is its own. The
-unit at the end of a name may be left out (`--max-latency 2`); a yes-or-no key needs no value (`--strict`,
-`--no-strict`, `--strict false`); a list grows with every flag (`--answers a.csv --answers b.csv`); a mapping is
-written `--columns ours=theirs,...`. What means two keys is refused, and so is what means none, with the flag that was
-probably meant.
+So the commands declare few flags and nothing has to be learned twice. A flag that a command
+declares takes precedence. The unit at the end of a name may be omitted (`--max-latency 2`); a
+boolean key needs no value (`--strict`, `--no-strict`, `--strict false`); a list grows with every
+flag (`--answers a.csv --answers b.csv`); a mapping is written `--columns ours=theirs,...`. An
+ambiguous flag is refused, and so is an unknown one, with the flag that was probably meant.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,7 +21,7 @@ _UNIT_SUFFIXES = ("_seconds",)
 def expand_recipe_flags(words: Sequence[str], declared: Collection[str]) -> list[str]:
     """The command line with flags that name recipe keys turned into `--set KEY=VALUE`.
 
-    Errors: `UsageError` for a flag that means several keys or none, or lacks its value.
+    Errors: `UsageError` for a flag that is ambiguous or unknown, or lacks its value.
     """
     if not any(_is_undeclared(word, declared) for word in words):
         return list(words)
@@ -29,6 +30,7 @@ def expand_recipe_flags(words: Sequence[str], declared: Collection[str]) -> list
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
+        # After "--" everything is an argument, so the overrides must come before it.
         if word == "--":
             return [*rest, *_build_overrides(given), word, *waiting]
         if not _is_undeclared(word, declared):
@@ -40,15 +42,17 @@ def expand_recipe_flags(words: Sequence[str], declared: Collection[str]) -> list
 
 
 def get_flag(key: str) -> str:
-    """The flag that sets a key: its last name, or `--set KEY=` where several keys have that name."""
+    """The flag that sets a key: its last name, or `--set KEY=` if several keys have that name."""
     flag = f"--{key.rpartition('.')[2].replace('_', '-')}"
     return flag if len(_find_keys(flag)) == 1 else f"--set {key}="
 
 
 def suggest_flag(flag: str, declared: Collection[str], *, with_keys: bool = True) -> str:
-    """What to type in place of a flag that there is not: ours for another tool's name, else the nearest by spelling.
+    """A replacement for an unknown flag: ours for another tool's name, else the nearest by
+    spelling.
 
-    `declared` are the command's own flags, which go first; `with_level`: it takes those of recipes too.
+    `declared` are the command's own flags, which take precedence; `with_keys`: it accepts recipe
+    flags too.
     """
     from tunesmith.recipe.key_aliases import find_own_key
     from tunesmith.recipe.recipe_keys import get_known_keys, is_section
@@ -70,7 +74,7 @@ def _build_negated_flag(key: str) -> str:
 
 
 def _format_key(key: str, declared: Collection[str]) -> str:
-    """How a key is set on this command line: the command's own flag for it goes first."""
+    """How a key is set on this command line: by the command's own flag for it if there is one."""
     from tunesmith.recipe.recipe_keys import is_section
 
     if is_section(key):
@@ -84,7 +88,7 @@ def _is_undeclared(word: str, declared: Collection[str]) -> bool:
 
 
 def _resolve_key(word: str, declared: Collection[str]) -> tuple[str, bool]:
-    """The recipe key that a flag names, and whether it says no to it."""
+    """The recipe key that a flag names, and whether the flag negates it."""
     from tunesmith.recipe.recipe_keys import get_known_keys
 
     flag, equals, _ = word.partition("=")
@@ -108,13 +112,13 @@ def _find_keys(flag: str) -> list[str]:
 
     name = flag.removeprefix("--").replace("-", "_")
     if name in get_known_keys() and not is_section(name):
-        return [name]  # a key of no section goes before those that are called alike: --model
+        return [name]  # a top-level key takes precedence over keys of the same name: --model
     spelled = {name, *(f"{name}{unit}" for unit in _UNIT_SUFFIXES)}
     return [key for key in get_known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)]
 
 
 def _take_value(word: str, key: str, waiting: list[str]) -> str:
-    """The value behind the flag, taken out of the words that wait."""
+    """The value of the flag, removed from the remaining words."""
     from tunesmith.recipe.recipe_keys import get_known_keys
 
     flag, equals, value = word.partition("=")

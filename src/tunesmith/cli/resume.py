@@ -1,4 +1,6 @@
-"""`tunesmith resume RUN`: go on with a run that was interrupted, killed, or failed, to the end of what began it."""
+"""`tunesmith resume RUN`: continue a run that was interrupted, killed, or failed, to the end of its
+command.
+"""
 
 from typing import Annotated
 
@@ -16,7 +18,9 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Go on with a run from where it stopped, as if it never had: to the trained model, or to the verdict."""
+    """Continue a run from where it stopped, as if it never had: to the trained model or the
+    verdict.
+    """
     from tunesmith.workflow.resume import resume as resume_run
 
     listener = open_listener()

@@ -1,4 +1,4 @@
-"""`tunesmith runs` and `tunesmith show RUN`: what the store remembers."""
+"""`tunesmith runs` and `tunesmith show RUN`: the runs that the store knows."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ def show_run(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show one run: what it was given, how it went, what it decided. Ends with 1 when a file of it is damaged."""
+    """Show one run: its inputs, its course, its verdict. Exit 1 when one of its files is damaged."""
     from tunesmith.workflow.inventory import show_run as stored_run
 
     listener = open_listener()

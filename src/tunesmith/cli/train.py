@@ -21,7 +21,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tune a model on the examples that the recipe names. Ctrl-C stops after the current step; resume goes on.
+    """Tune a model on the recipe's examples. Ctrl-C stops after the current step; resume continues.
 
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """
@@ -40,7 +40,7 @@ def train(
 
 
 def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:
-    """How a tuning ended, and where it lies."""
+    """Print how a training ended, and where its result is."""
     from tunesmith.records import format_needed_minutes
 
     result = run.result

@@ -1,8 +1,10 @@
-"""What each kind of contender is: one table that every room asks, instead of comparing names of kinds.
+"""The properties of each kind of contender, in one table, so that no other code compares names of
+kinds.
 
-A kind is stored in run folders by its name (`Contender.kind`); everything that follows from it is a column here.
-`Contender.traits` is the row. A new kind is a new row, and whoever asks the table knows it: the ladder and the verdict
-(`decision/`), what it costs, how it is counted and forecast (`workflow/`), the side it stands on in a report.
+A kind is stored in run folders by its name (`Contender.kind`); everything that follows from it is a
+column here. `Contender.traits` is the row. A new kind is a new row, and all code that reads the
+table supports it: the ranking and the verdict (`decision/`), its cost, its place in counts and
+forecasts (`workflow/`), its side in a report.
 """
 
 from collections.abc import Callable
@@ -14,20 +16,23 @@ from tunesmith.errors import RecordError
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
 
 ExamplesNeeded = Literal["test", "shots", "unless documents", "all"]
-"""How many examples somebody must make for it: those of the test alone; at most all, for the shots; all, unless it
-searches documents instead; all."""
+"""How many examples must be created for it: those of the test set only; at most all, for the shots;
+all, unless it searches documents instead; all.
+"""
 
 PlanCondition = Literal["always", "constrained", "format", "trials", "documents"]
-"""When a planned contender takes part: always; where answers keep a form and are held to it (`constrained`), or where
-they keep one that can be shown (`format`); where prompts are searched; where there are documents."""
+"""When a planned contender takes part: always; if answers have a form that is enforced
+(`constrained`), or one that can be shown (`format`); if prompts are searched (`trials`); if there
+are documents.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedContender:
-    """One contender that a run makes of a kind.
+    """One contender that a run builds of a kind.
 
-    `names` are what it may be called, one of them in a run. `has_reference_probability`: its score stands beside how
-    likely the model finds the right answers, where those are free text.
+    `names` are its possible names, one of them in a run. `has_reference_probability`: for free
+    text, the likelihood of the reference answers is reported with its score.
     """
 
     names: tuple[str, ...]
@@ -39,11 +44,12 @@ class PlannedContender:
 class ContenderKind:
     """A row of the table.
 
-    `rank` orders the kinds from simple to elaborate, in tens so that a new kind fits between two; `verdict` is the
-    answer that a winner of this kind gives; `needs` says what it takes that a simpler kind does without.
-    `is_trained`: its weights come from the user's examples. `pays_hosting`: it needs a server of its own where nobody
-    charges by the token. `goes_stale`: it may be wrong once the facts have changed. `is_external`: the user's own
-    system, of which we see the answers only. `contenders` are those that a run makes, in their order.
+    `rank` orders the kinds from simple to elaborate, in tens so that a new kind fits between two;
+    `verdict` is the verdict if a contender of this kind wins; `needs` says what it needs in
+    addition to simpler kinds. `is_trained`: its weights come from the user's examples.
+    `pays_hosting`: it needs its own server unless a service charges by the token. `goes_stale`: it
+    may be wrong once the facts have changed. `is_external`: the user's own system, of which only
+    the answers are known. `contenders` are those that a run builds, in their order.
     """
 
     name: str
@@ -61,7 +67,9 @@ class ContenderKind:
     is_external: bool = False
 
     def has_reference_probability(self, name: str) -> bool:
-        """Whether the contender of this name is told how likely its model finds the right answers."""
+        """Whether the likelihood of the reference answers is reported for the contender of this
+        name.
+        """
         return any(name in one.names and one.has_reference_probability for one in self.contenders)
 
 
