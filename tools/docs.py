@@ -42,7 +42,8 @@ def problem_codes() -> Iterator[str]:
     rows |= {code: ("error", f"examples that {what}") for code, (what, _) in RENDER_ERROR_MESSAGES.items()}
     for path in sorted((ROOT / "src/tunesmith/data/check").glob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "report_problems":
+            called = call.func if isinstance(call, ast.Call) else None
+            if isinstance(called, ast.Attribute) and called.attr == "report_problems":
                 code, severity, message = call.args[0], call.args[1], call.args[3]
                 if isinstance(code, ast.Constant) and isinstance(severity, ast.Constant):
                     rows[str(code.value)] = (str(severity.value), f"examples that {_text_of(message)}")
