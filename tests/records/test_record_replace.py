@@ -1,10 +1,14 @@
 """A record with other values: names and values are checked, and what was set stays known."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from tunesmith.errors import RecordError
 from tunesmith.records import Comparison, Recipe, Usage
 
+SOURCE = Path(__file__).parents[2] / "src/tunesmith"
 USAGE = Usage(requests=2, tokens_in=10, tokens_out=4, seconds=1.5)
 
 
@@ -41,3 +45,14 @@ def test_a_replaced_record_is_the_same_as_one_that_was_read_so() -> None:
     turned = whole.replace(a="y", b="x", difference=-0.1, low=-0.2, high=0.0)
     assert Comparison.parse(turned.model_dump_json().encode(), "here") == turned
     assert turned.fingerprint == Comparison.model_validate(turned.model_dump()).fingerprint
+
+
+def test_no_module_changes_a_record_without_checking_it() -> None:
+    """`model_copy(update=...)` drops a misspelled name without a word, and mypy cannot see it."""
+    found = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "model_copy"
+    ]
+    assert not found, "use `Record.replace` at " + ", ".join(found)

@@ -50,7 +50,7 @@ class Record(BaseModel):
         Errors: `RecordError` for a name that is no field, or a value that does not fit.
         """
         fields = type(self).model_fields
-        for name in changes.keys() - fields.keys():
+        for name in sorted(changes.keys() - fields.keys()):
             near = get_close_matches(name, fields, n=1, cutoff=0.0)
             raise RecordError(
                 "unknown-field", f"A {type(self).__name__} has no field of this name.",
