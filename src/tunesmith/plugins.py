@@ -1,8 +1,8 @@
-"""How a part gets in: one registry for each seam, used by the built-in parts and by plugins alike.
+"""Registries of parts: one for each extension point, used by built-in parts and plugins alike.
 
-A built-in part is named by a string, `module:attribute`, and imported when it is first used, so
-that a registry costs nothing to import. A plugin is a Python package with an entry point in the
-registry's group:
+A built-in part is named by a string, `module:attribute`, and imported on first use, so that a
+registry is cheap to import. A plugin is a Python package with an entry point in the registry's
+group:
 
     [project.entry-points."tunesmith.scorers"]
     word-overlap = "my_package.word_overlap:WordOverlapScorer"
@@ -30,11 +30,11 @@ _GUIDE = "see docs/guide/plugins.md"
 
 
 class Registry(Generic[Part]):
-    """The parts of one seam, by name.
+    """The parts of one extension point, by name.
 
-    `group` is the entry points' group and `kind` what messages call such a part. A built-in is an
-    import string, or the part itself where that imports nothing. A part is an instance of
-    `part_type`; by default it can be called.
+    `group` is the entry points' group and `kind` the word for such a part in messages. A built-in
+    is an import string, or the part itself if it imports nothing. A part is an instance of
+    `part_type`; by default it is callable.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Registry(Generic[Part]):
         return name in self.builtins or name in self._find_entry_points()
 
     def __iter__(self) -> Iterator[str]:
-        """Every name: the built-in ones in their order, then those of plugins."""
+        """All names: the built-in ones in their order, then those of plugins."""
         return iter((*self.builtins, *self._find_entry_points()))
 
     def load(self, name: str) -> Part:
         """The part of this name. Errors: `PluginError` for an unknown name and for a plugin that
-        cannot be used."""
+        cannot be used.
+        """
         if name in self.builtins:
             builtin: Any = self.builtins[name]
             return cast(Part, import_string(builtin) if isinstance(builtin, str) else builtin)
@@ -64,7 +65,8 @@ class Registry(Generic[Part]):
             raise self._make_unknown_error(name, (*self.builtins, *plugins))
         try:
             part: Any = plugins[name].load()
-        except Exception as error:  # a plugin's import runs code of a stranger, which may raise anything
+        # importing a plugin runs third-party code, which may raise anything
+        except Exception as error:
             found = f"{type(error).__name__}: {error}"
             raise self._make_error("import-failed", "cannot be imported", plugins[name], found) from error
         if not isinstance(part, self._part_type):
@@ -72,15 +74,17 @@ class Registry(Generic[Part]):
         return cast(Part, part)
 
     def check_part(self, name: str, part: object, members: tuple[str, ...]) -> None:
-        """Whether what a plugin made has these members. Errors: `PluginError`. Built-in parts have
-        tests for that."""
+        """Check that an object from a plugin has these members. Errors: `PluginError`. Built-in
+        parts have tests for that.
+        """
         missing = [member for member in members if not hasattr(part, member)]
         if missing and name not in self.builtins:
             self.reject(name, f"{type(part).__name__} has no {', '.join(missing)}")
 
     def import_part(self, name: str, text: str) -> Any:
-        """What a part names by an import string. Errors: `PluginError` when a plugin's does not
-        exist."""
+        """Import what a part names by an import string. Errors: `PluginError` if a plugin's does
+        not exist.
+        """
         if name in self.builtins:
             return import_string(text)
         try:
@@ -92,8 +96,9 @@ class Registry(Generic[Part]):
             ) from error
 
     def reject(self, name: str, found: str) -> None:
-        """Errors: `PluginError`, always: what the plugin of this name gave is not what the seam
-        asks for."""
+        """Raise `PluginError`: what the plugin of this name provides does not fit the extension
+        point.
+        """
         raise self._make_error("wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found)
 
     def _find_entry_points(self) -> "dict[str, EntryPoint]":
@@ -118,7 +123,7 @@ class Registry(Generic[Part]):
 
 
 def import_string(text: str) -> Any:
-    """What `module:attribute` or `module:Class.method` names."""
+    """The object that `module:attribute` or `module:Class.method` names."""
     module, _, attribute = text.partition(":")
     return attrgetter(attribute)(import_module(module))
 

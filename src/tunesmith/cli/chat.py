@@ -25,8 +25,7 @@ def chat(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each answer.")] = False,
 ) -> None:
-    """Ask questions, one a line; an empty line or Ctrl-D ends. With a pipe, every input line is one
-    question.
+    """Ask questions, one a line; an empty line or Ctrl-D ends. In a pipe, each line is a question.
 
     A run answers with the winner of its verdict: with its prompt, its examples and what it
     retrieves.

@@ -18,9 +18,7 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Continue a run from where it stopped, as if it never had: to the trained model or the
-    verdict.
-    """
+    """Continue a run where it stopped, as if it never had: to the trained model or the verdict."""
     from tunesmith.workflow.resume import resume as resume_run
 
     listener = open_listener()

@@ -1,1 +1,3 @@
-"""Conformance suites that ship with tunesmith: subclass one to prove that your part keeps the contract."""
+"""Conformance suites that ship with tunesmith: subclass one to verify that your part keeps the
+contract.
+"""

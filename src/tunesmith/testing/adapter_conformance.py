@@ -24,8 +24,9 @@ CONFIG = LlamaConfig(
 
 
 class AdapterConformance:
-    """The contract: it begins as the base model, every weight learns, and what is written is what
-    was trained."""
+    """The contract: an adapter starts as the base model, every weight is trained, and what is
+    written is what was trained.
+    """
 
     recipe = AdapterRecipe(rank=4, alpha=8.0)
 
@@ -34,31 +35,34 @@ class AdapterConformance:
 
     @pytest.fixture
     def loaded(self, tmp_path: Path) -> LoadedModel:
-        """The model that is adapted."""
+        """The model to adapt."""
         return self.load(tmp_path)
 
     def load(self, tmp_path: Path) -> LoadedModel:
         """The same model each time, in float32."""
+        # Leaves the global random state of the surrounding test session untouched.
         with torch.random.fork_rng():
             torch.manual_seed(0)
             LlamaForCausalLM(CONFIG).save_pretrained(tmp_path / "tiny")
             return load_model(tmp_path / "tiny", "float32")
 
     def compute_logits(self, loaded: LoadedModel) -> Tensor:
-        """Of one short text. Shapes: (1, tokens, vocabulary)."""
+        """Logits of one short text. Shape: (1, tokens, vocabulary)."""
         with torch.inference_mode():
             logits: Tensor = loaded.model(input_ids=torch.arange(3, 13)[None]).logits
         return logits.clone()
 
     def take_steps(self, loaded: LoadedModel, trainable: TrainableModel, steps: int = 3) -> None:
-        """Move the weights as the trainer does. More than one step: LoRA's A has no gradient while
-        B is 0."""
+        """Move the weights as the trainer does. More than one step, because LoRA's A has no
+        gradient while B is 0.
+        """
         for _ in range(steps):
             loaded.model(input_ids=torch.arange(3, 13)[None]).logits[..., 5].sum().backward()
             trainable.collect_gradients()
             with torch.no_grad():
                 for weight in trainable.get_weights().values():
                     assert weight.grad is not None
+                    # Normalized, so that weights of any scale move visibly.
                     weight.sub_(0.01 * weight.grad / weight.grad.norm().clamp(min=1e-9))
                     weight.grad = None
             trainable.sync_to_model()
@@ -108,7 +112,9 @@ class AdapterConformance:
         torch.testing.assert_close(self.compute_logits(fresh), trained)
 
     def test_the_base_model_is_there_before_the_first_step(self, loaded: LoadedModel) -> None:
-        """Preference methods ask it for their reference; later an adapter may have it still."""
+        """Preference methods use it as their reference; after the first step an adapter need not
+        provide it.
+        """
         before = self.compute_logits(loaded)
         with self.make_trainable(loaded, self.recipe).use_base_model():
             torch.testing.assert_close(self.compute_logits(loaded), before)

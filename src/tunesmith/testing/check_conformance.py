@@ -18,8 +18,9 @@ FILE = "d.jsonl"
 
 
 class CheckConformance:
-    """The contract: silent on clean data, every problem has its place and says what to do, nothing
-    is changed."""
+    """The contract: no problem on clean data, every problem has its place and an advice, the data
+    is unchanged.
+    """
 
     def get_check(self) -> Check:
         raise NotImplementedError
@@ -33,7 +34,7 @@ class CheckConformance:
         raise NotImplementedError
 
     def run(self, examples: list[Example]) -> list[Problem]:
-        """What the check finds in these examples, one on each line of a file."""
+        """The problems that the check finds in these examples, one on each line of a file."""
         dataset = Dataset(name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64)
         spans = (SourceSpan(FILE, None, 0, len(examples)),)
         return list(self.get_check()(CheckContext(LoadedDataset(dataset, examples, [], spans))))

@@ -9,7 +9,9 @@ from tunesmith.records import Completer, Completion, Message, Prompt
 
 
 class CompleterConformance:
-    """One completion per prompt, in order, the same each time; trouble is a completion, never an exception."""
+    """The contract: one completion per prompt, in order, deterministic; a failure is a completion
+    with an error, never an exception.
+    """
 
     def make_completer(self) -> Completer:
         raise NotImplementedError
@@ -19,7 +21,7 @@ class CompleterConformance:
         return [(Message("user", "one"),), (Message("user", "two"),), (Message("user", "three, and more words"),)]
 
     def make_unanswerable_prompt(self) -> Prompt:
-        """A prompt that the completer cannot answer (too long, refused...)."""
+        """A prompt that the completer cannot answer (too long, rejected...)."""
         return (Message("user", "far too long " * 20_000),)
 
     def test_one_completion_per_prompt_in_their_order(self) -> None:

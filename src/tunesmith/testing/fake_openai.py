@@ -1,10 +1,11 @@
-"""A service on this machine that speaks OpenAI's chat completions, with the faults that real ones have.
+"""A local service that implements OpenAI's chat completions, with the faults of real services.
 
     with FakeOpenAI(lambda prompt: prompt.upper(), faults=[Reply(429, headers={"retry-after": "0"})]) as service:
         RemoteRecipe(name="remote", url=service.url, model="fake")
 
-It answers the last message with a function of its text; None is refused with 400, as a prompt that is too long. Words
-stand for tokens. `faults` are sent first, one for each request; `requests` holds what was asked, `headers` with what.
+It answers the last message with a function of its text; for None it returns 400, as for a prompt
+that is too long. Words count as tokens. `faults` are sent first, one per request; `requests` holds
+the request bodies, `headers` their headers.
 """
 
 import json
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent instead of an answer. `cut`: the connection is closed without a word."""
+    """A reply in place of an answer. `closes_connection`: the connection is closed without a reply."""
 
     status: int = 200
     body: Any = field(default_factory=dict)
@@ -29,19 +30,19 @@ class Reply:
 
 
 def make_error_reply(status: int, message: str, **parts: str) -> Reply:
-    """An error as OpenAI writes it."""
+    """An error in OpenAI's format."""
     return Reply(status, {"error": {"message": message, "type": "error", "param": None, "code": None, **parts}})
 
 
 def make_chat_completion(text: str | None, question: str = "", **parts: Any) -> dict[str, Any]:
-    """The body of a good answer; `parts` replace those of its choice."""
+    """The body of a successful reply; `parts` override fields of its choice."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", **parts}
     usage = {"prompt_tokens": len(question.split()) + 1, "completion_tokens": len((text or "").split())}
     return {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
 class FakeOpenAI:
-    """The service, from entering the context to leaving it."""
+    """The service, running while its context is entered."""
 
     def __init__(
         self,
@@ -73,11 +74,11 @@ class FakeOpenAI:
 
     @property
     def url(self) -> str:
-        """What a recipe names."""
+        """The `url` of a recipe."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def choose_reply(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
-        """The next fault, else what `reply` says, else the answer."""
+        """The next fault, else the result of `reply`, else the answer."""
         with self._lock:
             self.requests.append(request)
             self.headers.append(headers)
@@ -86,6 +87,7 @@ class FakeOpenAI:
             fault = self.faults.pop(0) if self.faults else self.reply(request)
         try:
             if fault is not None:
+                # Outside the lock: concurrent requests must be able to overlap.
                 time.sleep(fault.wait_seconds)
                 return fault
             question = request["messages"][-1]["content"] if request["messages"] else ""

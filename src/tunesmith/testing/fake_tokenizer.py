@@ -1,9 +1,11 @@
-"""A tokenizer for tests: one token a UTF-8 byte, a ChatML-like template, and the faults that real templates have.
+"""A tokenizer for tests: one token per UTF-8 byte, a ChatML-like template, and the faults of real
+templates.
 
     <bos><|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\nHello<|im_end|>\\n
 
-Ids 0 to 3 are the control tokens, then the 256 bytes, so 260 ids are enough for a tiny model. With `merges` two line
-ends become one token (id 260), which is how a real tokenizer makes a token across the border of prompt and answer.
+Ids 0 to 3 are the control tokens, then the 256 bytes, so 260 ids are enough for a tiny model.
+With `merges_line_ends` two line ends become one token (id 260), which is how a real tokenizer
+makes a token across the border of prompt and answer.
 """
 
 import json
@@ -59,7 +61,7 @@ class FakeTokenizer:
         return "".join(parts) + ("<|im_start|>assistant\n" if open_answer else "")
 
     def render_ahead(self, wanted: Sequence[RenderRequest]) -> None:
-        """Nothing is slow here."""
+        """Nothing to do: rendering is fast."""
 
     def copies_contents(self, messages: Sequence[Message]) -> bool:
         return False

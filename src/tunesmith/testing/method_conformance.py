@@ -16,7 +16,9 @@ NUM_EXAMPLES = 6
 
 
 class MethodConformance:
-    """The contract: shares of micro-batches add up, every answer moves the right way, extreme numbers stay finite."""
+    """The contract: partial losses of micro-batches add up, every answer moves in the right
+    direction, extreme numbers stay finite.
+    """
 
     def make_method(self) -> TrainingMethod:
         raise NotImplementedError
@@ -45,7 +47,9 @@ class MethodConformance:
         torch.testing.assert_close(sum(shares), method.compute_loss(scores, totals), rtol=1e-12, atol=1e-12)
 
     def test_the_first_step_makes_wanted_answers_likelier_and_others_less_likely(self) -> None:
-        """The first, where the model is its reference: later a method may find that it has gone too far (IPO)."""
+        """The first step, where the model equals its reference: later a method may correct in the
+        other direction (IPO).
+        """
         method, scores = self.make_method(), self.make_logprobs()
         scores = replace(scores, reference_S=scores.logps_S.detach())
         (gradient_S,) = torch.autograd.grad(method.compute_loss(scores, self.make_totals(scores)), scores.logps_S)
@@ -67,7 +71,7 @@ class MethodConformance:
 
 
 def slice_logprobs(scores: SequenceLogprobs, part: slice, method: TrainingMethod) -> SequenceLogprobs:
-    """The scores of some examples."""
+    """The log-probabilities of some examples."""
     per_example = method.sequences_per_example
     rows = slice((part.start or 0) * per_example, None if part.stop is None else part.stop * per_example)
     assert scores.reference_S is not None and scores.is_desirable_E is not None
@@ -77,7 +81,9 @@ def slice_logprobs(scores: SequenceLogprobs, part: slice, method: TrainingMethod
 
 
 def is_desirable_S(scores: SequenceLogprobs, method: TrainingMethod) -> Tensor:
-    """Of each sequence: of pairs the first one, of rated answers those rated so, of others all."""
+    """For each sequence: of pairs the first one, of rated answers the desirable ones, otherwise
+    all.
+    """
     if method.sequences_per_example == 2:
         return torch.arange(len(scores.logps_S)) % 2 == 0
     assert scores.is_desirable_E is not None

@@ -20,14 +20,16 @@ SEND_INTERVAL_SECONDS = 0.02
 
 
 class Connection:
-    """One that was accepted. `is_stopped` is set when the service ends, so that nothing here waits longer."""
+    """An accepted connection. `is_stopped` is set when the service ends, so that nothing here waits
+    longer.
+    """
 
     def __init__(self, accepted: socket.socket, is_stopped: threading.Event) -> None:
         self.socket = accepted
         self.is_stopped = is_stopped
 
     def read_request(self) -> bytes:
-        """Read one whole request: its head and its body."""
+        """Read one whole request, head and body, and return the head."""
         head = b""
         while b"\r\n\r\n" not in head:
             if not (got := self.socket.recv(2**16)):
@@ -42,29 +44,32 @@ class Connection:
         return head
 
     def send(self, data: bytes) -> None:
-        """All of it."""
+        """Send all of the data."""
         self.socket.sendall(data)
 
     def send_reply(self, body: Any, *headers: str, status: str = "200 OK") -> None:
-        """A reply with its length, after which the connection closes; the body as JSON unless it is bytes."""
+        """Send a reply with its length, after which the connection closes; the body as JSON unless
+        it is bytes.
+        """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = [f"HTTP/1.1 {status}", f"content-length: {len(data)}", "connection: close", *headers, "", ""]
         self.send("\r\n".join(head).encode() + data)
 
     def send_until_closed(self, piece: bytes) -> None:
-        """The same bytes again and again, until the client is gone or the service ends."""
+        """Send the same bytes repeatedly, until the client has gone or the service ends."""
         while not self.is_stopped.wait(SEND_INTERVAL_SECONDS):
             self.send(piece)
 
     def wait_for_stop(self) -> None:
-        """Until the service ends."""
+        """Wait until the service ends."""
         self.is_stopped.wait()
 
 
 class RawService:
-    """Listens from entering the context to leaving it; each connection is given to `talk` on a thread of its own.
+    """Listens while its context is entered; each connection is handled by `handle` in its own
+    thread.
 
-    `talks` counts the connections; `is_reached` is set by the first.
+    `connection_count` counts the connections; `is_reached` is set by the first.
     """
 
     def __init__(self, handle: Callable[[Connection], None]) -> None:
@@ -83,17 +88,18 @@ class RawService:
     ) -> None:
         self._is_stopped.set()
         with suppress(OSError):
+            # close alone does not wake a thread that is blocked in accept.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self._listener.getsockname()[1])
 
     @property
     def url(self) -> str:
-        """What a recipe names."""
+        """The `url` of a recipe."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def _accept(self) -> None:

@@ -1,13 +1,13 @@
-"""Equal but for the order in which a processor adds: one tolerance for every test of the engine.
+"""Equality up to the order of summation: one tolerance for all tests of the engine.
 
 Two programs that compute the same formula differ in rounding, and by how much depends on the
-processor: vector width, fused multiply-add and the number of threads decide in which order a sum is
-taken. For a sum of n terms, whatever the order, |computed - exact| <= n eps sum |terms| to first
-order (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 4.2). A value that
-passes through several products passes through their lengths, added up. The size of the terms is
-judged by the largest entry of the tensor: an entry near zero is a sum of large terms that cancel,
-and its error does not shrink with it, which is why a tolerance relative to each entry, or an
-absolute one that was fitted on one machine, fails on another.
+processor: vector width, fused multiply-add and the number of threads determine the order of a sum.
+For a sum of n terms in any order, |computed - exact| <= n eps sum |terms| to first order (Higham,
+Accuracy and Stability of Numerical Algorithms, 2002, section 4.2). A value that passes through
+several products passes through their lengths, added up. The size of the terms is estimated by the
+largest entry of the tensor: an entry near zero is a sum of large terms that cancel, and its error
+does not shrink with it, which is why a tolerance relative to each entry, or an absolute one that
+was fitted on one machine, fails on another.
 """
 
 from typing import Any
@@ -18,14 +18,14 @@ ELEMENT_TERMS = 1000
 """Additions behind one entry of a tiny test model: two layers of products over 16 to 64 entries,
 forward and backward, over tens of tokens."""
 LOSS_TERMS = 100
-"""Additions behind a loss, as far as they show: it is a mean, in which errors of many tokens
-average out."""
+"""Effective additions behind a loss: it is a mean, in which the errors of many tokens average out.
+"""
 
 
 def get_tolerance(expected: Any, terms: int = ELEMENT_TERMS) -> float:
     """The largest absolute difference that rounding explains: terms x eps(dtype) x largest entry.
 
-    Python floats count as float32, which is what they were computed in.
+    Python floats count as float32, in which they were computed.
     """
     is_typed = isinstance(expected, torch.Tensor) and expected.is_floating_point()
     dtype = expected.dtype if is_typed else torch.float32

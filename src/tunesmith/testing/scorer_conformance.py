@@ -43,38 +43,41 @@ LONG_ANSWERS = {
     "marks": "a" + "\u0301\u0323" * 2**16,
     "lines": "\n#### -\n" * 15_000,
 }
-"""An eighth of a megabyte on which a careless pattern or sort takes time that grows with the square."""
+"""Texts of 128 KiB on which a careless regular expression or sort takes quadratic time."""
 MAX_SECONDS = 2.0
+"""Seconds per long answer."""
 
 
 class ScorerConformance:
-    """The contract: the same names every time, numbers in [0, 1], the reference is best, no answer is refused."""
+    """The contract: the same names every time, numbers in [0, 1], the reference scores best, no
+    answer is rejected.
+    """
 
     def make_scorer(self) -> Scorer:
         raise NotImplementedError
 
     def make_references(self) -> list[str]:
-        """References that this scorer takes, at least two that differ."""
+        """Valid references for this scorer, at least two different ones."""
         return ["yes", "no"]
 
     def make_right_answer(self, reference: str) -> str:
-        """An answer that is best for a reference: the reference itself, where it need not be more than that."""
+        """A best answer for a reference: by default the reference itself."""
         return reference
 
     def make_question(self) -> str:
-        """What was asked, where the scorer needs to know."""
+        """The question, if the scorer needs it."""
         return ""
 
     def make_wrong_answer(self) -> str:
-        """An answer that has nothing of the first reference."""
+        """An answer that has nothing in common with the first reference."""
         return "@@@"
 
     def score_answer(self, scorer: Scorer, answer: str, reference: str) -> dict[str, float] | ScoringFailure:
-        """One answer judged."""
+        """Score one answer."""
         return score_items(scorer, [ScoringInput(answer, reference, self.make_question())])[0]
 
     def score_or_fail(self, scorer: Scorer, answer: str, reference: str) -> dict[str, float]:
-        """One answer judged that can be."""
+        """Score one answer; fail the test if it cannot be judged."""
         scored = self.score_answer(scorer, answer, reference)
         assert isinstance(scored, dict), scored
         return scored
@@ -134,7 +137,9 @@ class ScorerConformance:
 
 
 class BatchScorerConformance(ScorerConformance):
-    """Besides: every item has its entry, in order; one that cannot be judged takes no other with it."""
+    """In addition: every item has its result, in order; one that cannot be judged does not affect
+    the others.
+    """
 
     def test_items_are_judged_in_their_order(self) -> None:
         scorer, references = self.make_scorer(), self.make_references()

@@ -1,8 +1,9 @@
-"""What every store must do, as a test class: SQLite and PostgreSQL subclass it and give a `url` of an empty database.
+"""What every store must do, as a test class: SQLite and PostgreSQL subclass it and provide the
+`url` of an empty database.
 
-class TestMyStore(StoreConformance):
-    @pytest.fixture
-    def url(self) -> str: ...
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        def url(self) -> str: ...
 """
 
 import multiprocessing
@@ -57,7 +58,7 @@ def make_run(number: int = 1, run_id: str | None = None, **changed: object) -> R
 
 
 def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> Dataset:
-    """A data set."""
+    """A data set with special characters in its name."""
     file = SourceFile(path="/d.jsonl", sha256="0" * 64, size_bytes=2**40, examples=examples)
     return Dataset(
         name=name, shape="messages", files=(file,), columns={"b": "1", "a": "2"}, examples=examples, content="c" * 64
@@ -65,7 +66,7 @@ def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> Dataset:
 
 
 def make_evaluation(value: float = 0.1 + 0.2) -> Evaluation:
-    """An evaluation with numbers that are easily lost on the way."""
+    """An evaluation with floats and text that are easily damaged by a database."""
     contender = Contender(
         name="tuned",
         kind="tuned",
@@ -89,20 +90,20 @@ def make_evaluation(value: float = 0.1 + 0.2) -> Evaluation:
 
 
 def make_artifact(run: str | None, kind: str = "adapter", name: str = "a") -> Artifact:
-    """A file of a run."""
+    """An artifact of a run."""
     return Artifact(kind=kind, path=f"/runs/{name}", sha256="0" * 64, size_bytes=2**40, run=run)
 
 
 def make_test_set_access(
     run: str | None, contender: str = "tuned", second: int = 0, test: str = "t" * 64
 ) -> TestSetAccess:
-    """A look at a test set."""
+    """An access to a test set."""
     at = f"2026-01-01T00:00:{second:02}+00:00"
     return TestSetAccess(test=test, contender=contender, run=run, at=at, n=80, why="decide")
 
 
 def open_after_barrier(url: str, ready: Barrier, number: int) -> None:
-    """What each process of a race does."""
+    """The work of each process in a race."""
     ready.wait(60)
     with Store.open(url) as store:
         store.add_dataset(make_dataset())
@@ -112,26 +113,27 @@ def open_after_barrier(url: str, ready: Barrier, number: int) -> None:
 
 @contextmanager
 def hold_write_lock(url: str) -> Iterator[None]:
-    """Somebody else is in the middle of a writing transaction."""
+    """Another client is in the middle of a write transaction."""
     database = Database(url, 5)
     with database.open_write_transaction() as connection:
-        if connection.dialect.name == "postgresql":  # which locks rows; this locks them all
+        # PostgreSQL locks rows; this locks whole tables
+        if connection.dialect.name == "postgresql":
             connection.execute(text("LOCK TABLE datasets, runs IN SHARE ROW EXCLUSIVE MODE"))
         yield
     database.close()
 
 
 class StoreConformance:
-    """Subclass it and give `url`."""
+    """Subclass it and provide `url`."""
 
     @pytest.fixture
     def url(self) -> str:
-        """The URL of an empty database of one's own."""
+        """The URL of an empty database that no other test uses."""
         raise NotImplementedError
 
     @pytest.fixture
     def store(self, url: str) -> Iterator[Store]:
-        """A fresh store."""
+        """A new store."""
         with Store.open(url) as store:
             yield store
 
@@ -281,7 +283,8 @@ class StoreConformance:
         assert store.list_test_set_accesses(make_test_set_access(None).test) == []
 
     def test_processes_that_open_a_fresh_store_at_once_all_succeed(self, url: str) -> None:
-        spawn = multiprocessing.get_context("spawn")  # a forked process would share our connections
+        # a forked process would share this one's connections
+        spawn = multiprocessing.get_context("spawn")
         ready = spawn.Barrier(3)
         racers = [spawn.Process(target=open_after_barrier, args=(url, ready, number)) for number in range(3)]
         for racer in racers:

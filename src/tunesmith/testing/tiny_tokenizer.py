@@ -1,4 +1,6 @@
-"""A tokenizer folder small enough to make in a test: byte-level BPE on a few lines, with a chat template of choice."""
+"""A tokenizer folder small enough to create in a test: byte-level BPE on a few lines, with any chat
+template.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Safetensors files written by hand, sound or broken, for tests that need weights and no model."""
+"""Safetensors files written by hand, valid or broken, for tests that need weights but no model."""
 
 import json
 import struct
@@ -13,7 +13,7 @@ def build_safetensors(header: dict[str, Any] | bytes, data: bytes = b"") -> byte
 
 
 def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
-    """One float32 tensor of zeros."""
+    """Write one float32 tensor of zeros."""
     size = rows * columns * 4
     entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
     path.write_bytes(build_safetensors({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size)))

@@ -1,4 +1,4 @@
-"""Examples -> every problem."""
+"""Examples -> all problems."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -25,11 +25,13 @@ def check(
     method: Method | None = None,
     max_tokens: int | None = None,
 ) -> CheckReport:
-    """Every problem of a data set, worst first; rows that fit several shapes are read as `method` learns from them.
+    """All problems of a data set, worst first; rows that match several formats are read as `method`
+    needs them.
 
-    With `test`, also what stands in both files. Lengths are counted in the tokens of `model`, by default the recipe's
-    when it is on this machine, and held against `max_tokens`, by default its context; the report's `model` is None when
-    nothing could be counted. Errors: `InputError` when the data or the model cannot be read at all.
+    With `test`, also overlaps between both files. Lengths are counted in the tokens of `model`, by
+    default the recipe's if it is on this machine, and compared with `max_tokens`, by default its
+    context; the report's `model` is None if nothing could be counted. Errors: `InputError` if the
+    data or the model cannot be read at all.
     """
     return check_and_describe(
         data, test=test, model=model, columns=columns, group=group, method=method, max_tokens=max_tokens
@@ -46,7 +48,9 @@ def check_and_describe(
     method: Method | None = None,
     max_tokens: int | None = None,
 ) -> tuple[CheckReport, DataDescription | None]:
-    """As `check`, and what a decision will make of the data: None where they have an error, or nothing is asked."""
+    """As `check`, with a description of what a decision will make of the data: None if they have an
+    error, or are not questions with answers.
+    """
     with pause_collection():
         return _check_and_describe(
             data, test, model, DataRecipe(columns=dict(columns or {}), group=group), method, max_tokens
@@ -81,10 +85,11 @@ def _check_and_describe(
 
 
 def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> int | None:
-    """The most tokens of an example: what was asked for, else what the model reads; None where neither is known.
+    """Maximum tokens of an example: `max_tokens`, else the model's context; None if neither is
+    known.
 
-    Errors: `RecipeError` when more is asked for than the model has positions: it never saw those, and training on them
-    goes on without a word.
+    Errors: `RecipeError` if it exceeds the model's positions: the model was never trained on those,
+    and training on them fails silently.
     """
     context = named.context_tokens if named else None
     if max_tokens is not None and context is not None and max_tokens > context:
@@ -97,7 +102,7 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
 
 
 def build_check_command(recipe: Recipe) -> list[object]:
-    """The words, for `format_command_line`, of a check that reads the recipe's data as the recipe does."""
+    """Arguments for `format_command_line`: a check that reads the recipe's data as the recipe does."""
     data, plain = recipe.data, Recipe()
     given = {
         "--test": data.test_path and Path(data.test_path),
@@ -112,7 +117,7 @@ def build_check_command(recipe: Recipe) -> list[object]:
 
 
 def _name_or_folder(model: str) -> str:
-    # here: runs are found in the store, and a database's library is slow to load
+    # imported here: the store loads a database library, which is slow
     from tunesmith.workflow.inventory import resolve_run_or_name
 
     return resolve_run_or_name(model)
@@ -124,7 +129,7 @@ def _find_default_model() -> str | None:
 
 
 def report_problems(report: CheckReport, listener: ProgressListener, recipe: Recipe) -> None:
-    """Every warning as a note. Errors: `GateFailed` when the report holds an error."""
+    """Report every warning as a note. Errors: `GateFailed` if the report contains an error."""
     for problem in report.problems:
         if problem.severity == "warning":
             where = f"{problem.file or report.dataset.name} {problem.format_places()}".strip()

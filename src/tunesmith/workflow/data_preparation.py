@@ -1,4 +1,6 @@
-"""Examples -> dataset -> prepared data: all that is known before a weight moves. Nothing is written but a cache."""
+"""Examples -> dataset -> prepared data: everything known before training. Nothing is written except
+a cache.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,10 +37,11 @@ from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Checked data, its split and token arrays, the model's name resolved, the recipe with every None filled.
+    """Checked data, its split and token arrays, the resolved model, and the recipe with every None
+    filled.
 
-    `train`, `validation` and `test` are what answers are compared with and shown as shots: an answer that was rated as
-    unwanted is in the arrays, to be learned from, but not in these.
+    `train`, `validation` and `test` are the examples that answers are compared with and that serve
+    as shots: an answer rated as undesirable is in the arrays, to be learned from, but not in these.
     """
 
     recipe: Recipe
@@ -56,15 +59,16 @@ class PreparedData:
 
     @property
     def training_data(self) -> TrainingData:
-        """What tuning needs of it."""
+        """The part that training needs."""
         scored = [example for example in self.train if not example.uses_tools] or self.train
         return TrainingData(self.arrays, self.validation, [example.answer for example in scored])
 
 
 def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> PreparedData:
-    """Read, check, split, tokenise and prove the mask.
+    """Read, check, split and tokenize the data, and prove the loss mask.
 
-    Errors: `InputError` for what cannot be read or used, `GateFailed` when the data has errors or leaks.
+    Errors: `InputError` for what cannot be read or used, `GateFailed` if the data has errors or
+    leaks.
     """
     listener.start_stage("reading and checking the data")
     _check_has_answers(recipe)
@@ -73,6 +77,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     given_test = read_test_data(recipe)
     check_method_fit(loaded.dataset.name, loaded.examples, recipe.method)
     named = ResolvedModel.open(recipe.model, recipe.revision)
+    # Before the recipe is pinned and completed: a continued adapter determines the adapter section.
     recipe = adopt_adapter_recipe(recipe, named, listener)
     recipe = with_resolved_scorer(choose_retrieval_search(pin_paths_and_revision(recipe, named), listener))
     limit = resolve_token_limit(recipe.data.max_tokens, named) or MAX_TOKENS_UNLIMITED
@@ -122,14 +127,14 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
 
 
 def read_examples(recipe: Recipe) -> LoadedDataset:
-    """The recipe's data as it stands in the files. Errors: `InputError`."""
+    """The recipe's examples as in the files. Errors: `InputError`."""
     if recipe.data.path is None:
         raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
     return load_data(recipe.data.path, recipe.data, recipe.method)
 
 
 def _check_has_answers(recipe: Recipe) -> None:
-    """A model tuned on checks would learn to write checks. Errors: `DataError`."""
+    """A model tuned on answer checks would learn to write checks. Errors: `DataError`."""
     path = recipe.data.path
     if path is not None and is_task(path, recipe.data) and not load_imported_task(path)[1].has_answers:
         raise DataError(
@@ -140,13 +145,15 @@ def _check_has_answers(recipe: Recipe) -> None:
 
 
 def read_test_data(recipe: Recipe) -> LoadedDataset | None:
-    """The given test examples as they stand in their file, None when there are none. Errors: `InputError`."""
+    """The given test examples as in their file, None if there are none. Errors: `InputError`."""
     data = recipe.data
     return load_data(data.test_path, data, recipe.method) if data.test_path else None
 
 
 def with_resolved_scorer(recipe: Recipe) -> Recipe:
-    """The recipe with the scorer that an outside task asks for, where it names none; files in its name are absolute."""
+    """The recipe with the scorer of an imported task, if it names none; files in the scorer's name
+    become absolute.
+    """
     scorer, path = recipe.evaluation.scorer, recipe.data.test_path or recipe.data.path
     if scorer == "auto" and path and is_task(path, recipe.data):
         scorer = load_imported_task(path)[1].scorer
@@ -159,8 +166,9 @@ def with_resolved_scorer(recipe: Recipe) -> Recipe:
 
 
 def pin_paths_and_revision(recipe: Recipe, named: ResolvedModel) -> Recipe:
-    """The recipe with everything named so that it is found again, from whichever folder: absolute paths, a hub's
-    commit."""
+    """The recipe with everything named independently of the working directory and of time: absolute
+    paths, a hub commit.
+    """
     recipe = with_absolute_paths(recipe)
     identity = named.identity
     is_hub = identity.source == "hub" and identity.adapter is None
@@ -168,7 +176,7 @@ def pin_paths_and_revision(recipe: Recipe, named: ResolvedModel) -> Recipe:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The files and folders that it names."""
+    """The recipe with absolute paths for all files and folders that it names."""
 
     def make_absolute(path: str | None) -> str | None:
         return path and str(Path(path).expanduser().absolute())
@@ -187,7 +195,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recipe:
-    """The recipe with its search named: by meaning too where the model for it is here. Nothing is fetched unasked."""
+    """The recipe with its search method set: also by meaning if the embedding model is on this
+    machine. Nothing is downloaded unasked.
+    """
     if recipe.retrieval.search is not None:
         return recipe
     search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
@@ -197,20 +207,24 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
 
 
 def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:
-    """The data with the recipe's instruction in front of each example that has no system message. Ids stay."""
+    """The data with the recipe's instruction before each example without a system message. Ids
+    stay.
+    """
     return replace(loaded, examples=with_instruction(loaded.examples, recipe))
 
 
 def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
-    """The examples as the model will read them."""
+    """The examples as the model reads them."""
     instruction = recipe.data.instruction
     return [example.with_system(instruction) for example in examples] if instruction else list(examples)
 
 
 def select_split_examples(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
-    """The examples of each side, with the instruction. The split is of the bare ones: another instruction, same split.
+    """The examples of each split, with the instruction. The split uses the bare examples: another
+    instruction gives the same split.
 
-    `evaluation.test_limit` and `validation_limit` take the first ids of their sides, which are a fair sample of them.
+    `evaluation.test_limit` and `validation_limit` take the first ids of their splits, which are a
+    fair sample of them.
     """
     limits = recipe.evaluation
     ids = {
@@ -222,7 +236,7 @@ def select_split_examples(split: Split, examples: Sequence[Example], recipe: Rec
 
 
 def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
-    """The examples whose answer is one to be given. Errors: `DataError` when all are rated as unwanted."""
+    """The examples with a desirable answer. Errors: `DataError` if all are rated as undesirable."""
     wanted = [example for example in examples if example.is_desirable is not False]
     if examples and not wanted:
         raise DataError(
@@ -233,7 +247,7 @@ def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
 
 
 def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
-    """How many answers are wanted and unwanted; None where that is not asked."""
+    """The numbers of desirable and undesirable answers; None for data without ratings."""
     if arrays.is_desirable_E is None:
         return None
     wanted = int(arrays.is_desirable_E.sum())

@@ -1,4 +1,6 @@
-"""Examples -> what a decision will make of them, before anything is spent: labels, lengths, scorer, form, sides."""
+"""Examples -> what a decision will make of them, before anything is spent: labels, lengths, scorer,
+form, splits.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,17 +19,21 @@ from tunesmith.records import DataDescription, Example, LengthStats, Recipe
 from tunesmith.workflow.challenger_count import count_challengers
 
 MAX_DESCRIBED = 50_000
+"""Examples that are described; of more, an evenly spaced part."""
 MAX_MEASURED = 2000
-"""Examples whose length is counted: the first ones are enough to describe them all."""
+"""Examples whose length is measured: the first ones suffice for a description of all."""
 
 
 def describe_data(
     loaded: LoadedDataset, test: LoadedDataset | None, named: ResolvedModel | None, recipe: Recipe
 ) -> DataDescription:
-    """What `decide` with this recipe will make of examples that have no error, and a question and an answer each.
+    """What `decide` with this recipe will make of valid examples with a question and an answer
+    each.
 
-    Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its sides are scaled up.
+    Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its split sizes
+    are scaled up.
     """
+    # Ceiling division; at least 1 for an empty data set.
     step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
     sample, sides = loaded.examples[::step], loaded.declared_splits
     split = split_examples(
@@ -63,7 +69,7 @@ def describe_data(
 
 
 def count_labels(answers: Sequence[str]) -> dict[str, int]:
-    """How often each label is used, the most used first; {} where answers are no labels."""
+    """Number of uses of each label, most used first; {} if answers are not labels."""
     found = find_labels(answers)
     if found is None:
         return {}
@@ -74,12 +80,12 @@ def count_labels(answers: Sequence[str]) -> dict[str, int]:
 
 
 def measure_lengths(texts: Sequence[str], named: ResolvedModel | None) -> LengthStats:
-    """In tokens of the model, else in characters."""
+    """Length statistics in tokens of the model, or in characters without one."""
     sizes = sorted(map(len, texts) if named is None else (len(one.ids) for one in named.tokenizer.encode(list(texts))))
     last = len(sizes) - 1
     return LengthStats(median=sizes[last // 2], high=sizes[round(0.95 * last)], most=sizes[last])
 
 
 def _join_prompt(example: Example) -> str:
-    """Everything before the answer."""
+    """All messages before the answer as one text."""
     return "\n".join(message.content for message in example.prompt)

@@ -1,4 +1,6 @@
-"""What this test set can show: planned before anything is spent, and told again as it was measured."""
+"""What this test set can show: planned before money is spent, and again with the measured
+disagreement.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +13,12 @@ from tunesmith.workflow.external_contenders import read_custom_prompts
 
 
 def compute_planned_power(data: PreparedData, measured: Disagreement | None = None) -> PowerStatement:
-    """The statement for the test examples of a run, with how contenders differ where that was seen."""
+    """The power statement for a run's test examples, with the measured disagreement of contenders
+    if there is one.
+    """
     recipe, split, test = data.recipe, data.split, data.test
+    # An example without a group is a group of its own; the prefix keeps its id from equaling a
+    # group's name.
     groups = len({f"(alone) {example.id}" if example.group is None else example.group for example in test})
     limit = recipe.evaluation.test_limit
     return build_power_statement(
@@ -25,7 +31,8 @@ def compute_planned_power(data: PreparedData, measured: Disagreement | None = No
             len(read_custom_prompts(recipe)),
         ),
         groups=groups if groups < len(test) else None,
-        train=len(data.train) if split.method == "hash" else 0,  # given sides are not ours to move
+        # splits that the user provided must not be changed
+        train=len(data.train) if split.method == "hash" else 0,
         unused=len(split.test[limit:]) if limit else 0,
     )
 
@@ -33,6 +40,6 @@ def compute_planned_power(data: PreparedData, measured: Disagreement | None = No
 def compute_measured_power(
     before: PowerStatement, data: PreparedData, evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
 ) -> PowerStatement:
-    """The statement with the disagreement that was seen; the one made before where nothing can be compared."""
+    """The statement with the measured disagreement; `before` if nothing can be compared."""
     seen = measure_disagreement(evaluation, answers)
     return compute_planned_power(data, seen) if seen else before
