@@ -9,7 +9,7 @@ from tunesmith.decision.context_preferences import find_disfavored_verdicts
 from tunesmith.decision.cost_calculation import build_cost_report, estimate_months_between_changes
 from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.harness import ContenderAnswers
+from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.machine_time import is_run_locally
 from tunesmith.recipe.validate import check_recipe
 from tunesmith.records import Contender, ContenderSpec, CostRecipe, Decision, Recipe, TrainingCost, UsageContext
