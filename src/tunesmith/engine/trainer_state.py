@@ -6,8 +6,8 @@ record of the best adapter (docs/decisions/051). The position in the data is the
 the order of the examples follows from the seed alone.
 
 `state_dict` and `load_state_dict` are PyTorch's idiom: named tensors and plain numbers, which
-`checkpointing.py` puts on disk. Whatever trains, saves or computes references imports this file;
-this file imports none of them.
+`checkpointing.py` puts on disk. The trainer and the checkpointer import this file; it imports
+neither.
 """
 
 from collections.abc import Mapping
@@ -53,11 +53,12 @@ class TrainerState:
     ) -> "TrainerState":
         """Before the first step of what the recipe asks for; the clock starts."""
         training, weights = recipe.training, best.trainable.get_weights()
+        parameters = list(weights.values())
         longest = int(np.diff(train.starts_S1).max())
         steps_per_epoch = count_steps_per_epoch(len(train), training.batch_size)
         return cls(
             best=best,
-            optimizer=build_optimizer(list(weights.values()), loaded.device, weight_decay=training.weight_decay),
+            optimizer=build_optimizer(parameters, loaded.device, weight_decay=training.weight_decay),
             training_step=TrainingStep(loaded, build_method(recipe), longest=longest),
             progress=TrainingProgress.from_recipe(training, steps_per_epoch),
             weights=weights,

@@ -5,9 +5,9 @@ from tunesmith.records.contender_kinds import EXTERNAL, PlanCondition, list_cont
 
 
 def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
-    """The most contenders of dearer verdicts that will try to beat the same simpler one, as `lineup.py` makes them.
+    """The most contenders of costlier verdicts that will try to beat the same simpler one.
 
-    `own` is how many prompts of the user's own there are.
+    They are those that `contender_factory.py` makes; `own` is the number of the user's own prompts.
     """
     takes_part: dict[PlanCondition, bool] = {
         "always": True,

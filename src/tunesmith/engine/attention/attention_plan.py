@@ -1,4 +1,4 @@
-"""The plan that `cpu.py` follows in every layer: a forest's node groups and their gather indices."""
+"""The plan that `cpu.py` follows in every layer: node groups and their gather indices."""
 
 from dataclasses import dataclass, field
 
