@@ -130,9 +130,12 @@ def import_string(text: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _read_entry_points(group: str, path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":
-    """Those of all packages on this path, in one order everywhere. Reading a folder of data asks of
-    every file, so the answer is kept; `path` is in the key because it says what is installed."""
-    from importlib.metadata import entry_points  # not at the top: a built-in name does without it
+    """The entry points of all packages on `path`, in a fixed order.
+
+    Cached because reading a data folder asks once for each file; `path` is part of the cache key
+    because it determines which packages are installed.
+    """
+    from importlib.metadata import entry_points  # imported late: built-in names do not need it
 
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
 

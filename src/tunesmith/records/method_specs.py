@@ -1,5 +1,5 @@
-"""What everything but the engine must know of a training method: its data, its learning rate, its
-options. The loss itself is a class in `engine/methods/`, imported when a training begins.
+"""What all rooms except the engine need to know about a training method: its data, learning rate
+and options. The loss itself is a class in `engine/methods/`, imported when training starts.
 
 A plugin names a `MethodSpec` of its own in the group `tunesmith.methods`.
 """
@@ -14,13 +14,13 @@ TrainingData = Literal["answers", "pairs", "ratings"]
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """A method as the data, the recipe and the defaults see it.
+    """A method as seen by the data, the recipe and the defaults.
 
-    `build` is `module:callable`; it is called with the recipe and gives a `TrainingMethod`.
-    `data`: it learns from answers, from pairs of a chosen and a rejected answer, or from answers
-    rated one by one. `rate_factor` is its share of SFT's learning rate and `rate_source` why, as a
-    clause. `imitates` answers, as SFT does, if perhaps beside something else: then it takes SFT's
-    number of passes. `sections` of the recipe hold its options.
+    `build`: an import string of a callable that takes the recipe and returns a `TrainingMethod`.
+    `data`: whether it learns from single answers, from pairs of a chosen and a rejected answer, or
+    from answers rated individually. `rate_factor`: its fraction of SFT's learning rate;
+    `rate_source`: the reason, as a clause. `imitates`: its loss has a term that imitates answers, as
+    SFT's; then it gets SFT's number of epochs. `sections`: the recipe sections with its options.
     """
 
     build: str

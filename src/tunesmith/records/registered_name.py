@@ -1,4 +1,4 @@
-"""A field whose value is a name in a registry, as a closed set of words that plugins can widen."""
+"""A record field whose value is a name in a registry: a `Literal` that plugins can extend."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,7 @@ from tunesmith.plugins import Registry
 
 @dataclass(frozen=True)
 class RegisteredName:
-    """`Annotated[str, RegisteredName(METHODS)]`. What is wrong with a value is told as of a
-    `Literal`."""
+    """Used as `Annotated[str, RegisteredName(METHODS)]`. A wrong value gives a `Literal`'s error."""
 
     registry: Registry[Any]
 
@@ -20,7 +19,7 @@ class RegisteredName:
         return core_schema.no_info_before_validator_function(self._check, core_schema.str_schema())
 
     def _check(self, value: Any) -> Any:
-        # Asked first of the built-in names: entry points are read only for another one.
+        # The registry checks built-in names first, so entry points are read only for other names.
         if isinstance(value, str) and value in self.registry:
             return value
         *names, last = map(repr, self.registry)
