@@ -52,7 +52,9 @@ class TunesmithError(Exception):
         return f"{type(self).__name__}({parts})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by state: constructors differ, and a message may change after creation."""
+        """Copy and pickle by state: constructors differ, and a message may change after
+        creation.
+        """
         return _restore_error, (type(self), self.__dict__.copy())
 
     def __str__(self) -> str:

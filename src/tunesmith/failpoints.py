@@ -1,6 +1,7 @@
 """Failpoints: named places in the program where a test can inject a fault.
 
-    TUNESMITH_FAULT=<point>:<nth>:<action>      checkpoint.rename:2:kill9      checkpoint.write:4096:enospc
+    TUNESMITH_FAULT=<point>:<nth>:<action>
+    for example checkpoint.rename:2:kill9, checkpoint.write:4096:enospc
 
 The action happens when the point is reached for the nth time (from 1). Where bytes are written each
 byte counts, so `nth` is the byte before which it happens. Actions: `kill9` (the process is killed),

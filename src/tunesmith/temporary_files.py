@@ -125,7 +125,9 @@ def _compute_boot_id() -> str:
 
 
 def _read_start_ticks(pid: int) -> int:
-    """Start time of a process in clock ticks since boot; 0 if unknown. Source: proc(5), field 22."""
+    """Start time of a process in clock ticks since boot; 0 if unknown. Source: proc(5), field
+    22.
+    """
     try:
         # Field 2 is the program's name in parentheses and may contain spaces and ")": split after
         # the last one.

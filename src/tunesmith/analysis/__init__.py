@@ -1,7 +1,8 @@
 """Error analysis: what goes wrong, why, what to do about it, and what changed between two runs.
 
     scored_examples.py    which answers are wrong
-    by_label.py  by_field.py  by_length.py  by_topic.py  by_format.py     errors that have something in common
+    by_label.py  by_field.py  by_length.py  by_topic.py  by_format.py
+                          errors that have something in common
     error_clusters.py     a group of errors, and its record
     rate_differences.py   is a group significantly worse than the rest?
     nearest_examples.py   the training examples nearest to an error

@@ -20,7 +20,9 @@ ARROW = " → "
 
 
 def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
-    """Every pair that occurs, most errors first, and the number of pairs that could have occurred."""
+    """Every pair that occurs, most errors first, and the number of pairs that could have
+    occurred.
+    """
     scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
     spelling = {scorer.normalize_label(label): label for label in scorer.label_set.labels}
     rows = [

@@ -1,9 +1,9 @@
 """Errors by topic: clusters of questions with common words, named by their most characteristic
 words.
 
-    weight of word w in question q = (1 + log count) log(N / questions with w), rows of length 1     (tf-idf)
-    rows -> projection onto the 24 strongest directions, normalized again                            (LSA)
-    rows -> k-means, the best of five k-means++ initializations with fixed seeds                     (scipy)
+    tf-idf   weight of word w in question q = (1 + log count) log(N / questions with w), unit rows
+    LSA      rows -> projection onto the 24 strongest directions, normalized again
+    k-means  rows -> the best of five k-means++ initializations with fixed seeds (scipy)
 
 Clusters are made of all test questions, right and wrong, without using the answers: so it is valid
 to test afterwards which of them has more errors. Nothing here depends on the language; where words

@@ -4,10 +4,11 @@ same way.
 There are three signals. Each predicts the answer of a training example, or abstains:
 
     words      at least 4 of the 5 training examples nearest by words (BM25) have that answer
-    meaning    the same for the 5 nearest by sentence vectors, if the embedding model is on this machine
-    model      the tuned model predicts it with a probability of at least `MIN_CONFIDENCE`, although it was trained
-               on the answer that it contradicts (Northcutt, Jiang, Chuang 2021, "Confident Learning", in its
-               simplest form)
+    meaning    the same for the 5 nearest by sentence vectors, if the embedding model is on this
+               machine
+    model      the tuned model predicts it with a probability of at least `MIN_CONFIDENCE`,
+               although it was trained on the answer that it contradicts (Northcutt, Jiang, Chuang
+               2021, "Confident Learning", in its simplest form)
 
 A suspect is an example for which two signals predict the same other answer. One signal alone is not
 enough: much of what a single signal flags is right (measured in

@@ -3,16 +3,16 @@
 No row contains a test example, not even as a pattern: a test question must never be trained on.
 Training examples near the errors illustrate what is needed.
 
-| column             | rows "write"                              | rows "check"                     |
-|--------------------|-------------------------------------------|----------------------------------|
-| `why`              | the suggestion                            | which signals contradict it      |
-| `question`         | empty: write it                           | the training example's           |
-| `answer`           | the answer it should have, where known    | empty: write the right one       |
-| `similar_question` | a similar training example                | empty                            |
-| `similar_answer`   | its answer                                | the present answer               |
-| `instead`          | empty                                     | the answer of the signals        |
-| `train_line`       | its line in the training file             | its line in the training file    |
-| `train_file`       | that file                                 | that file                        |
+| column             | rows "write"                           | rows "check"                  |
+|--------------------|----------------------------------------|-------------------------------|
+| `why`              | the suggestion                         | which signals contradict it   |
+| `question`         | empty: write it                        | the training example's        |
+| `answer`           | the answer it should have, where known | empty: write the right one    |
+| `similar_question` | a similar training example             | empty                         |
+| `similar_answer`   | its answer                             | the present answer            |
+| `instead`          | empty                                  | the answer of the signals     |
+| `train_line`       | its line in the training file          | its line in the training file |
+| `train_file`       | that file                              | that file                     |
 
 Spreadsheets execute cells that begin with = + - @; such a cell gets a leading apostrophe, which
 they hide.
@@ -41,7 +41,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_labeling_sheet(analysis: Analysis, path: Path) -> int:
-    """Write the file. Returns the number of rows to fill in; if there are none, no file is written."""
+    """Write the file. Returns the number of rows to fill in; if there are none, no file is
+    written.
+    """
     rows = [*_list_rows_to_write(analysis), *_list_rows_to_check(analysis)]
     if rows:
         text = io.StringIO()

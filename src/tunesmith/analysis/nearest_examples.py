@@ -63,7 +63,9 @@ def build_neighbor(example: Example) -> Neighbor:
 
 
 def collect_neighbors(cases: Sequence[ScoredExample], index: TrainIndex, limit: int) -> tuple[Neighbor, ...]:
-    """The nearest training examples of several errors, each once, those of the first error first."""
+    """The nearest training examples of several errors, each once, those of the first error
+    first.
+    """
     found: dict[str, Neighbor] = {}
     for near in index.find_nearest([case.example for case in cases[:limit]], NUM_NEAREST):
         for example in near:

@@ -4,13 +4,15 @@ Two groups without common examples: Newcombe's interval (method 10 of Newcombe 1
 Medicine 17:873), which combines two Wilson intervals, and Fisher's exact test. With rates a, b and
 their Wilson limits:
 
-    low = a - b - sqrt((a - a_low)^2 + (b_high - b)^2)        high = a - b + sqrt((a_high - a)^2 + (b - b_low)^2)
+    low  = a - b - sqrt((a - a_low)^2 + (b_high - b)^2)
+    high = a - b + sqrt((a_high - a)^2 + (b - b_low)^2)
 
 Parts of the same examples (a field against the other fields): parts of one example are dependent,
 so the examples are the units. With x_i of n_i wrong in the field and y_i of m_i in the others, a =
 sum x / sum n, b = sum y / sum m:
 
-    s^2 = I / (I - 1) sum (u_i - v_i)^2      u_i = (x_i - a n_i) / sum n      v_i = (y_i - b m_i) / sum m
+    s^2 = I / (I - 1) sum (u_i - v_i)^2
+    u_i = (x_i - a n_i) / sum n      v_i = (y_i - b m_i) / sum m
 
 and Student's t with I - 1 degrees of freedom (Cochran 1977, "Sampling Techniques", 6.4).
 

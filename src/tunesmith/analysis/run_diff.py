@@ -175,7 +175,9 @@ def _get_scores(facts: ComparableRun, contender: str) -> ScoresByExample:
 
 
 def _list_changed(first: ScoresByExample, second: ScoresByExample, sign: int) -> tuple[str, ...]:
-    """The examples that the second run answered better (1) or worse (-1), the largest change first."""
+    """The examples that the second run answered better (1) or worse (-1), the largest change
+    first.
+    """
     moves = {key: sign * (second[key] - first[key]) for key in first.keys() & second.keys()}
     return tuple(sorted((key for key, move in moves.items() if move > 0), key=lambda key: (-moves[key], key)))
 

@@ -21,7 +21,9 @@ FREE_TEXT_MIN_CORRECT_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ScoredExample:
-    """One test example with its answer. `score` is None if there is none; `is_wrong` is then False."""
+    """One test example with its answer. `score` is None if there is none; `is_wrong` is then
+    False.
+    """
 
     example: Example
     answer: Answer

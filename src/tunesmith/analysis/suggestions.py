@@ -37,7 +37,9 @@ class SuggestionDraft(NamedTuple):
 
 
 class Suggester:
-    """Makes the suggestions of one analysis: `n` test examples with a score, `wrong` of them wrong."""
+    """Makes the suggestions of one analysis: `n` test examples with a score, `wrong` of them
+    wrong.
+    """
 
     def __init__(self, train: Sequence[Example], index: TrainIndex, n: int, wrong: int) -> None:
         self._index, self._n, self._wrong = index, n, wrong

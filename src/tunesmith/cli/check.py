@@ -1,4 +1,6 @@
-"""`tunesmith check DATA`: all data problems together, with line numbers, before anything is spent."""
+"""`tunesmith check DATA`: all data problems together, with line numbers, before anything is
+spent.
+"""
 
 import shlex
 from collections import Counter

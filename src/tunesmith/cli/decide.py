@@ -1,4 +1,6 @@
-"""`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your data."""
+"""`tunesmith decide DATA`: the main job. Baselines, tuning, evaluation and a verdict on your
+data.
+"""
 
 from collections.abc import Mapping, Sequence
 from json import dumps
@@ -151,7 +153,9 @@ def print_result(outcome: "DecisionResult", as_json: bool) -> None:
 
 
 def suggest_next_command(verdict: str, winner: str | None, folder: object) -> tuple[object, ...]:
-    """The command that uses the winner; a current system that is to be kept is used where it runs."""
+    """The command that uses the winner; a current system that is to be kept is used where it
+    runs.
+    """
     return ("runs",) if verdict == "stop" and winner is not None else ("chat", folder)
 
 

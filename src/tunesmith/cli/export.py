@@ -1,4 +1,6 @@
-"""`tunesmith export RUN --to FOLDER`: the winner of a run as a folder that runs without tunesmith."""
+"""`tunesmith export RUN --to FOLDER`: the winner of a run as a folder that runs without
+tunesmith.
+"""
 
 import shlex
 from pathlib import Path

@@ -4,11 +4,13 @@ Where the data may go and how long users will wait are limits: they disqualify c
 (`requirements.py`). The other answers are *preferences*: they settle what the data leave open and
 never overturn what the data show (docs/decisions/015).
 
-| the user's answer               | speaks against                | because                                            |
-|---------------------------------|-------------------------------|----------------------------------------------------|
-| the task changes weekly, daily  | fine-tune, fine-tune+rag      | each change means tuning again                     |
-| the facts change weekly, daily  | fine-tune                     | a tuned model keeps the facts it was trained on    |
-| it is used once                 | rag, fine-tune, fine-tune+rag | neither an index nor a tuning is used a second time|
+| the user's answer              | speaks against                | because                         |
+|--------------------------------|-------------------------------|---------------------------------|
+| the task changes weekly, daily | fine-tune, fine-tune+rag      | each change means tuning again  |
+| the facts change weekly, daily | fine-tune                     | a tuned model keeps the facts   |
+|                                |                               | it was trained on               |
+| it is used once                | rag, fine-tune, fine-tune+rag | neither an index nor a tuning   |
+|                                |                               | is used a second time           |
 """
 
 from collections.abc import Mapping
@@ -51,7 +53,9 @@ class ContextPreference:
 
 
 def list_context_preferences(usage_context: UsageContext) -> list[ContextPreference]:
-    """The preferences that follow from the usage context, by the table at the top of this module."""
+    """The preferences that follow from the usage context, by the table at the top of this
+    module.
+    """
     found = []
     if usage_context.task_changes in ("weekly", "daily"):
         because = f"the task changes {usage_context.task_changes}, and each change means tuning again"

@@ -1,11 +1,14 @@
 """The costs of each contender: once, per month, per request, and per 1,000 correct answers.
 
-    1,000 requests          as measured in the evaluation: machine time at its hourly price, or a provider's tokens
-    1,000 correct answers   cost of 1,000 requests / fraction answered correctly; the interval is that of the score
+    1,000 requests          as measured in the evaluation: machine time at its hourly price, or a
+                            provider's tokens
+    1,000 correct answers   cost of 1,000 requests / fraction answered correctly; the interval is
+                            that of the score
     once                    data + tuning + search + evaluation + judge
     a month                 requests * cost per request + hosting + upkeep
-    upkeep                  what is repeated at each change of the task within the horizon H, without the first time:
-                            tuning, search, evaluation, some new examples, times max(0, 1 / months between - 1 / H)
+    upkeep                  what is repeated at each change of the task within the horizon H,
+                            without the first time: tuning, search, evaluation, some new examples,
+                            times max(0, 1 / months between - 1 / H)
 
 Who pays for what. Every contender pays for the evaluation and the test examples: without them no
 comparison exists. Training examples are paid for by the contenders that learn from them or retrieve

@@ -196,7 +196,9 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
 
 
 def _explain_undertuning(inputs: VerdictInput) -> str:
-    """Why a model that was tuned too little proves nothing, and how many minutes of tuning would."""
+    """Why a model that was tuned too little proves nothing, and how many minutes of tuning
+    would.
+    """
     # only a known training length makes a model undertuned
     assert inputs.training_length is not None
     return (
@@ -294,7 +296,9 @@ def _format_contender_cost(contender: Contender, prices: Sequence[float], inputs
 
 
 def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
-    """The preferences that agree with the verdict, and one line with the answers that are missing."""
+    """The preferences that agree with the verdict, and one line with the answers that are
+    missing.
+    """
     for leaning in list_context_preferences(inputs.usage_context):
         if result.verdict in leaning.against:
             continue  # `list_warnings` reports it

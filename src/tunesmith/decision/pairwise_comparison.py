@@ -90,7 +90,9 @@ def compare_all_pairs(
 
 
 def compute_cost_bucket(contender: Contender) -> int:
-    """Running cost in half powers of ten; costs in one bucket count as equal (docs/decisions/015)."""
+    """Running cost in half powers of ten; costs in one bucket count as equal
+    (docs/decisions/015).
+    """
     cost = contender.usd_per_1000_or_none
     return round(2 * log10(cost)) if cost else MIN_COST_BUCKET
 

@@ -1,4 +1,6 @@
-"""The order of contenders from simple to elaborate, in which they have to justify their extra cost."""
+"""The order of contenders from simple to elaborate, in which they have to justify their extra
+cost.
+"""
 
 from tunesmith.decision.pairwise_comparison import compute_cost_bucket
 from tunesmith.records import Contender

@@ -5,7 +5,7 @@ when it ended.
 `MIN_WINDOW_STEPS`) a line is fitted to the losses by least squares: loss = a + b step, with the
 standard error s of b. The drop is
 
-    f = -b w / loss at the end of the line,      reported if  f > MIN_STEEP_DROP  and  -b > t(95 %, w - 2) s
+    f = -b w / loss at the end of the line,  reported if  f > MIN_STEEP_DROP  and  -b > t(95 %, w - 2) s
 
 that is, the fraction of the loss that another w steps would remove, if it is significant against
 the noise of the steps. It counts only if the validation loss was lowest at the last validation pass

@@ -11,14 +11,15 @@ decision.
 % interval [low, high]. A contender whose interval contains m may win after more test examples, so
 it is not disqualified yet.
 
-| the contender                                               | status                                        |
-|-------------------------------------------------------------|-----------------------------------------------|
-| has no score, gave no answer to more than                   | disqualified: it neither wins nor beats       |
-| `MAX_FAILURE_RATE` of the requests, costs more or takes     | another contender                             |
-| longer than required, sends data where they may not go      |                                               |
-| high < m                                                    | disqualified; if it is undertuned: unproven   |
-| low < m <= high                                             | unproven: may beat others, but cannot win     |
-| m <= low                                                    | proven                                        |
+| the contender                                    | status                                        |
+|--------------------------------------------------|-----------------------------------------------|
+| has no score, gave no answer to more than        | disqualified: it neither wins nor beats       |
+| `MAX_FAILURE_RATE` of the requests, costs more   | another contender                             |
+| or takes longer than required, sends data where  |                                               |
+| they may not go                                  |                                               |
+| high < m                                         | disqualified; if it is undertuned: unproven   |
+| low < m <= high                                  | unproven: may beat others, but cannot win     |
+| m <= low                                         | proven                                        |
 
 **A costlier contender against a simpler one.** D in [L, H] is the paired difference costlier -
 simpler with its 95 % interval, g = `min_gain`, w = the smallest gain worth waiting for: g, or
@@ -26,17 +27,19 @@ simpler with its 95 % interval, g = `min_gain`, w = the smallest gain worth wait
 contenders of costlier verdicts that compete with the same simpler one (`pairwise_comparison.py`
 explains the family).
 
-| the difference             | outcome | why                                                                          |
-|----------------------------|---------|------------------------------------------------------------------------------|
-| L > g and p <= 5 %         | beaten  | the gain is significant: the simpler one is rejected                         |
-| else the costlier one is   | short   | its score is that of the time limit: staying simple would only follow from   |
-| undertuned, the simpler    |         | too little tuning                                                            |
-| one is not tuned, and w    |         |                                                                              |
-| more are possible          |         |                                                                              |
-| else D > w and p <= 15 %   | open    | it may be worth its price, and may be noise                                  |
-| else H > w and underpowered| blind   | too few examples (see `is_underpowered`) to show even a large gain: staying  |
-|                            |         | simple would only follow from missing evidence                               |
-| else                       | held    | not shown to be worth it; if H < w a relevant gain is even excluded          |
+| the difference               | outcome | why                                                     |
+|------------------------------|---------|---------------------------------------------------------|
+| L > g and p <= 5 %           | beaten  | the gain is significant: the simpler one is rejected    |
+| else the costlier one is     | short   | its score is that of the time limit: staying simple     |
+| undertuned, the simpler one  |         | would only follow from too little tuning                |
+| is not tuned, and w more are |         |                                                         |
+| possible                     |         |                                                         |
+| else D > w and p <= 15 %     | open    | it may be worth its price, and may be noise             |
+| else H > w and underpowered  | blind   | too few examples (see `is_underpowered`) to show even a |
+|                              |         | large gain: staying simple would only follow from       |
+|                              |         | missing evidence                                        |
+| else                         | held    | not shown to be worth it; if H < w a relevant gain is   |
+|                              |         | even excluded                                           |
 
 *Undertuned*: less than one pass over the training examples, or ended while the loss was still
 falling steeply (`records/training_length.py`, `undertraining.py`, docs/decisions/110). A gain of w
@@ -50,16 +53,17 @@ is that of the simplest undominated contender, and the winner is the simplest un
 this verdict that is proven and not in doubt: noise between two prompts blocks nothing. The first
 row that applies:
 
-| case                                                                              | verdict                         |
-|-----------------------------------------------------------------------------------|---------------------------------|
-| no contender is eligible, or no eligible one is undertuned and none gets anything | `stop`                          |
-| right on `MIN_TEST_EXAMPLES` or more                                              |                                 |
-| all undominated contenders of this verdict are unproven or in doubt               | `cannot tell`                   |
-| the winner gets nothing right                                                     | `stop`                          |
-| the winner is outside                                                             | `stop`: keep what you have      |
-| the winner is zero-shot or few-shot                                               | `prompt`                        |
-| the winner is rag / tuned / tuned+rag                                             | `rag`/`fine-tune`/              |
-|                                                                                   | `fine-tune+rag`                 |
+| case                                                             | verdict                    |
+|------------------------------------------------------------------|----------------------------|
+| no contender is eligible, or no eligible one is undertuned and   | `stop`                     |
+| none gets anything right on `MIN_TEST_EXAMPLES` or more          |                            |
+| all undominated contenders of this verdict are unproven or in    | `cannot tell`              |
+| doubt                                                            |                            |
+| the winner gets nothing right                                    | `stop`                     |
+| the winner is outside                                            | `stop`: keep what you have |
+| the winner is zero-shot or few-shot                              | `prompt`                   |
+| the winner is rag / tuned / tuned+rag                            | `rag`/`fine-tune`/         |
+|                                                                  | `fine-tune+rag`            |
 
 However many useless contenders compete, a simpler one that is good enough is replaced in at most
 2.5 % of evaluations, and blocked or replaced in at most 7.5 %, unless the examples are too few.

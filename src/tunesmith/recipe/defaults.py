@@ -20,10 +20,12 @@ rate ruins it before the loss shows it (the authors of SimPO: at 1e-5, full, inc
 sentences). Their fractions of SFT's rate are taken at 7 to 8B, where each has been published, for
 full fine-tuning; the tenfold rate of LoRA holds there too (Zephyr).
 
-    dpo, ipo   5e-7 full, 5e-6 QLoRA    alignment-handbook, zephyr-7b-beta/dpo; 1e-6 full for SmolLM2-360M and 135M
+    dpo, ipo   5e-7 full, 5e-6 QLoRA    alignment-handbook, zephyr-7b-beta/dpo;
+                                        1e-6 full for SmolLM2-360M and 135M
     simpo      3e-7 to 1e-6             princeton-nlp/SimPO, README, four models of 7 and 8B
     kto        5e-7                     TRL's script for KTO, which uses DPO's settings
-    orpo       5e-6                     alignment-handbook, zephyr-141b-A35b/orpo; its loss is SFT's with a second term
+    orpo       5e-6                     alignment-handbook, zephyr-141b-A35b/orpo; its loss is
+                                        SFT's with a second term
 
 Epochs. DPO, SimPO and KTO were published with one or two epochs over tens of thousands of pairs.
 """

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 
 class OwnKey(NamedTuple):
-    """Our equivalent `key` ("" if there is none), and in `hint` what differs or why none is needed."""
+    """Our equivalent `key` ("" if there is none), and in `hint` what differs or why none is
+    needed.
+    """
 
     key: str
     hint: str = ""

@@ -15,7 +15,9 @@ from tunesmith.records.registered_name import RegisteredName
 
 
 def _get_kind(field: FieldInfo) -> Any:
-    """The type of a field; of a name in a registry the built-in names, which are the same everywhere."""
+    """The type of a field; of a name in a registry the built-in names, which are the same
+    everywhere.
+    """
     for limit in field.metadata:
         if isinstance(limit, RegisteredName):
             return Literal[*limit.registry.builtins]
@@ -44,7 +46,9 @@ TOP_LEVEL_GROUP = "recipe"
 
 
 def describe_groups() -> dict[str, tuple[str, list[RecipeKey]]]:
-    """Each group of keys by its name: its description (the docstring of its record), and its keys."""
+    """Each group of keys by its name: its description (the docstring of its record), and its
+    keys.
+    """
     return dict(_describe_fields(Recipe, ""))
 
 

@@ -1,4 +1,6 @@
-"""What the data stage needs from a tokenizer, so that it does not depend on where models come from."""
+"""What the data stage needs from a tokenizer, so that it does not depend on where models come
+from.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -121,11 +121,15 @@ TUNED_RETRIEVAL = ContenderKind(
 CONTENDER_KINDS: dict[str, ContenderKind] = {
     kind.name: kind for kind in (EXTERNAL, ZERO_SHOT, FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL)
 }
-"""All kinds by name. Ask it when the question comes up: a module that copies it at import would miss a new row."""
+"""All kinds by name. Ask it when the question comes up: a module that copies it at import would
+miss a new row.
+"""
 
 
 def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
-    """The kind of that name. Errors: `RecordError` for one that is not in the table; `contender` is who bears it."""
+    """The kind of that name. Errors: `RecordError` for one that is not in the table; `contender` is
+    who bears it.
+    """
     if name not in CONTENDER_KINDS:
         raise RecordError(
             "unknown-kind", "The rules of the verdict do not know this kind of contender.",
@@ -140,7 +144,9 @@ def list_contender_kinds() -> list[ContenderKind]:
 
 
 def list_planned_names(*, trained: bool) -> list[str]:
-    """What the contenders that a run makes may be called: those of the tuned model, or those of any other."""
+    """What the contenders that a run makes may be called: those of the tuned model, or those of any
+    other.
+    """
     kinds = [kind for kind in list_contender_kinds() if kind.is_trained == trained]
     return [name for kind in kinds for one in kind.contenders for name in one.names]
 

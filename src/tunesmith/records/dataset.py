@@ -1,4 +1,6 @@
-"""What is known about the user's data before money is spent: its files, format, problems and split."""
+"""What is known about the user's data before money is spent: its files, format, problems and
+split.
+"""
 
 from typing import Literal
 

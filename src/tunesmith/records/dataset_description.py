@@ -4,7 +4,9 @@ from tunesmith.records.record import Record
 
 
 class LengthStats(Record):
-    """Lengths in tokens, or in characters without a tokenizer: median, 95th percentile and maximum."""
+    """Lengths in tokens, or in characters without a tokenizer: median, 95th percentile and
+    maximum.
+    """
 
     median: int
     high: int

@@ -96,7 +96,9 @@ class ContenderSpec(Record):
 
     @property
     def traits(self) -> ContenderKind:
-        """What follows from its kind. Errors: `RecordError` for a kind that this version does not know."""
+        """What follows from its kind. Errors: `RecordError` for a kind that this version does not
+        know.
+        """
         return get_contender_kind(self.kind, self.name)
 
 
@@ -177,7 +179,9 @@ class Contender(Record):
 
     @property
     def traits(self) -> ContenderKind:
-        """What follows from its kind. Errors: `RecordError` for a kind that this version does not know."""
+        """What follows from its kind. Errors: `RecordError` for a kind that this version does not
+        know.
+        """
         return get_contender_kind(self.kind, self.name)
 
     @property

@@ -100,7 +100,9 @@ class Example:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> str:
-            """The id, the first time; a changed copy keeps the id of the example it was made from."""
+            """The id, the first time; a changed copy keeps the id of the example it was made
+            from.
+            """
             if name != "id":
                 raise AttributeError(f"an example has no {name!r}")
             object.__setattr__(self, "id", identify(self))

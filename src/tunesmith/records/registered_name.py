@@ -11,7 +11,9 @@ from tunesmith.plugins import Registry
 
 @dataclass(frozen=True)
 class RegisteredName:
-    """Used as `Annotated[str, RegisteredName(METHODS)]`. A wrong value gives a `Literal`'s error."""
+    """Used as `Annotated[str, RegisteredName(METHODS)]`. A wrong value gives a `Literal`'s
+    error.
+    """
 
     registry: Registry[Any]
 

@@ -4,14 +4,18 @@ from tunesmith.records.record import Record
 
 
 class CandidateScores(Record):
-    """A candidate's name and its scores on the examples it was tried on; None for a missing score."""
+    """A candidate's name and its scores on the examples it was tried on; None for a missing
+    score.
+    """
 
     name: str
     scores: tuple[float | None, ...]
 
 
 class OptimizedPrompt(Record):
-    """A prompt written by an external optimizer: an instruction, and shots as (question, answer)."""
+    """A prompt written by an external optimizer: an instruction, and shots as (question,
+    answer).
+    """
 
     instruction: str
     shots: tuple[tuple[str, str], ...]

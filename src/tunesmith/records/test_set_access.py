@@ -21,7 +21,9 @@ class TestSetAccess(Record):
 
 
 def fingerprint_test_set(ids: Iterable[str]) -> str:
-    """The identity of a test set: the fingerprint of its sorted ids, whatever file they came from."""
+    """The identity of a test set: the fingerprint of its sorted ids, whatever file they came
+    from.
+    """
     return compute_fingerprint(sorted(set(ids)))
 
 

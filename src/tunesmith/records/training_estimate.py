@@ -44,7 +44,9 @@ def scale_interval(interval: EstimateInterval, factor: float) -> EstimateInterva
 
 
 def sum_intervals(ranges: Sequence[EstimateInterval]) -> EstimateInterval:
-    """The sums of the bounds: all parts are at their low or high end together (fully correlated)."""
+    """The sums of the bounds: all parts are at their low or high end together (fully
+    correlated).
+    """
     return EstimateInterval(
         low=sum(one.low for one in ranges),
         expected=sum(one.expected for one in ranges),

@@ -55,7 +55,9 @@ class TrainingLength(Record):
 
     @property
     def default_minutes(self) -> float:
-        """Minutes for `wanted_passes`, including the validation passes that a time budget allows."""
+        """Minutes for `wanted_passes`, including the validation passes that a time budget
+        allows.
+        """
         steps = ceil(self.wanted_passes * self.steps_per_pass)
         return steps * self.step_seconds / (1 - MAX_VALIDATION_FRACTION) / 60
 

@@ -183,7 +183,9 @@ def _build_axis(**parts: Any) -> Figure:
 
 
 def _build_row_axis(count: int) -> Figure:
-    """The y axis of a chart with one named row per item, with space above the first for its number."""
+    """The y axis of a chart with one named row per item, with space above the first for its
+    number.
+    """
     return _build_axis(showgrid=False, ticksuffix="  ", range=[-0.55, count - 0.3])
 
 

@@ -1,4 +1,6 @@
-"""The costs as shown in the report: one table for the page and for Markdown, with the same words."""
+"""The costs as shown in the report: one table for the page and for Markdown, with the same
+words.
+"""
 
 from dataclasses import dataclass
 

@@ -112,7 +112,9 @@ def build_content_policy(*scripts: str) -> str:
 
 
 def to_json_block(value: Any) -> Markup:
-    """JSON that is safe inside a script element: it contains no `<` that could close the element."""
+    """JSON that is safe inside a script element: it contains no `<` that could close the
+    element.
+    """
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 

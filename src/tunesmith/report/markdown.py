@@ -97,7 +97,9 @@ def _render_forgetting(content: ReportInput) -> str:
 
 
 def _render_suggestions(content: ReportInput) -> str:
-    """Recommended actions; they may contain labels and words of the data, so Markdown is escaped."""
+    """Recommended actions; they may contain labels and words of the data, so Markdown is
+    escaped.
+    """
     suggestions = content.analysis.suggestions if content.analysis else ()
     return (
         "## What to do\n\n" + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions) if suggestions else ""

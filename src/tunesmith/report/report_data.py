@@ -72,7 +72,9 @@ def get_primary_score(answer: Answer, metric: str) -> float | None:
 
 
 def find_best(content: ReportInput, *, tuned: bool) -> Contender | None:
-    """The best contender with tuned weights, or the best one without. The winner takes precedence."""
+    """The best contender with tuned weights, or the best one without. The winner takes
+    precedence.
+    """
     metric = content.evaluation.metric
     among = [
         contender

@@ -58,5 +58,7 @@ class ReportInput:
     analysis: Analysis | None = None
 
     def with_analysis(self, analysis: Analysis | None) -> "ReportInput":
-        """A copy with the error analysis of the contender that the rest of the report focuses on."""
+        """A copy with the error analysis of the contender that the rest of the report focuses
+        on.
+        """
         return replace(self, analysis=analysis)

@@ -24,7 +24,9 @@ def describe_machine(accelerator: str | None = None) -> Machine:
 
 
 def list_versions() -> dict[str, str]:
-    """Version of Python and of every installed package, by name: enough to rebuild the environment."""
+    """Version of Python and of every installed package, by name: enough to rebuild the
+    environment.
+    """
     # `metadata` reads its file at each access
     packages = (dist.metadata for dist in distributions())
     installed = {package["Name"].lower(): package["Version"] for package in packages if package["Name"]}

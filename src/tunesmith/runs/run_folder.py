@@ -1,10 +1,11 @@
 """The folder of one run. It is readable without tunesmith: JSON, JSON lines, YAML, text.
 
-    run.json  checksums.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json  mask.txt  test.json
-    metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/  answers/<contender>.json and .jsonl
+    run.json  checksums.json  recipe.yaml  versions.txt  check.json  split.json  prepared.json
+    mask.txt  test.json  metrics.jsonl  samples.jsonl  choices.jsonl  adapter/ or model/
+    answers/<contender>.json and .jsonl
     prompts/<contender>.json  index/
-    leaks.json  power.json  ability.json  forgetting.json  judge.json  evaluation.json  decision.json  cost.json
-    analysis.json  to_label.csv
+    leaks.json  power.json  ability.json  forgetting.json  judge.json  evaluation.json
+    decision.json  cost.json  analysis.json  to_label.csv
     report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` needs
     unscored/                      answers until they are scored, for the same purpose
@@ -489,7 +490,9 @@ class RunFolder:
             truncate_to(self.path / name, journal.get(name, 0))
 
     def write_answers(self, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
-        """Store a contender and its answers to the test examples; its unscored answers are removed."""
+        """Store a contender and its answers to the test examples; its unscored answers are
+        removed.
+        """
         self._put_answers("answers", asking, answers)
         place, name = self.path / "unscored", asking.profile.name
         if not (place / f"{name}.jsonl").is_file():
@@ -559,7 +562,9 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """Folder of the model after full fine-tuning (an ordinary model folder). Not created here."""
+        """Folder of the model after full fine-tuning (an ordinary model folder). Not created
+        here.
+        """
         return self.path / "model"
 
 

@@ -62,7 +62,9 @@ class StopSignal:
         self.is_finishing = False
         """Whether the work in progress ends by itself when a stop is requested."""
         self.has_unsaved = False
-        """Whether only an orderly exit saves the results: then it is waited for, however long it takes."""
+        """Whether only an orderly exit saves the results: then it is waited for, however long it
+        takes.
+        """
         self.told: Callable[[], str] = lambda: NOTHING_SAVED
         """The message about saved work for a forced exit."""
         self._acknowledged = threading.Lock()
@@ -78,7 +80,9 @@ class StopSignal:
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """Within the block a first signal is only recorded; the code inside checks `is_requested`."""
+        """Within the block a first signal is only recorded; the code inside checks
+        `is_requested`.
+        """
         before, self.is_finishing = self.is_finishing, True
         try:
             yield

@@ -3,13 +3,14 @@
 SQLite is the default and serves one machine; a PostgreSQL URL in `TUNESMITH_STORE` serves a team.
 Both behave alike:
 
-- A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks rows), waits for it at
-  most `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite transaction that began by reading could not
-  wait to write: SQLite fails it immediately.
+- A writer takes its lock when its transaction begins (SQLite `BEGIN IMMEDIATE`; PostgreSQL locks
+  rows), waits for it at most `lock_seconds`, and readers never wait (SQLite in WAL mode). A SQLite
+  transaction that began by reading could not wait to write: SQLite fails it immediately.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
-- After a lock wait has timed out, this process remembers it: until a write succeeds, every wait lasts only
-  `RETRY_LOCK_SECONDS`, so that a locked store delays a command once and not at every write.
-- Tables are created under one lock, so that two processes that open a new store concurrently both succeed.
+- After a lock wait has timed out, this process remembers it: until a write succeeds, every wait
+  lasts only `RETRY_LOCK_SECONDS`, so that a locked store delays a command once and not at every write.
+- Tables are created under one lock, so that two processes that open a new store concurrently both
+  succeed.
 - Every failure becomes a `StoreError` that contains no password.
 """
 
@@ -222,7 +223,9 @@ class Database:
 
 
 def _read_json(text: str) -> object:
-    """A damaged record must not hide those in the other rows: it becomes a text, which fits no record."""
+    """A damaged record must not hide those in the other rows: it becomes a text, which fits no
+    record.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -136,7 +136,9 @@ class Store:
         )
 
     def add_evaluation(self, evaluation: Evaluation, run: str) -> None:
-        """Store the evaluation of a run. Errors: `StoreError` if the store does not have that run."""
+        """Store the evaluation of a run. Errors: `StoreError` if the store does not have that
+        run.
+        """
         self._insert(
             EvaluationRow,
             run=run,

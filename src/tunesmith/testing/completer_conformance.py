@@ -1,5 +1,5 @@
-"""What every `records.Completer` promises, as tests. Subclass it, implement `make_completer`, let pytest collect the
-class:
+"""What every `records.Completer` promises, as tests. Subclass it, implement `make_completer`, let
+pytest collect the class:
 
     class TestMyCompleter(CompleterConformance):
         def make_completer(self): return MyCompleter(...)

@@ -1,6 +1,7 @@
 """A local service that implements OpenAI's chat completions, with the faults of real services.
 
-    with FakeOpenAI(lambda prompt: prompt.upper(), faults=[Reply(429, headers={"retry-after": "0"})]) as service:
+    faults = [Reply(429, headers={"retry-after": "0"})]
+    with FakeOpenAI(lambda prompt: prompt.upper(), faults=faults) as service:
         RemoteRecipe(name="remote", url=service.url, model="fake")
 
 It answers the last message with a function of its text; for None it returns 400, as for a prompt
@@ -20,7 +21,9 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply in place of an answer. `closes_connection`: the connection is closed without a reply."""
+    """A reply in place of an answer. `closes_connection`: the connection is closed without a
+    reply.
+    """
 
     status: int = 200
     body: Any = field(default_factory=dict)

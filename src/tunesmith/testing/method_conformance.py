@@ -1,4 +1,5 @@
-"""What every training method promises, as tests. Subclass it, implement `make_method`, let pytest collect the class:
+"""What every training method promises, as tests. Subclass it, implement `make_method`, let pytest
+collect the class:
 
 class TestMyMethod(MethodConformance):
     def make_method(self): return MyMethod()

@@ -1,4 +1,5 @@
-"""A service on this machine that sends bytes as a function says: for what no HTTP server would send.
+"""A service on this machine that sends bytes as a function says: for what no HTTP server would
+send.
 
 def hang(connection):
     connection.request()

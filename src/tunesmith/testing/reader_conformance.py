@@ -1,5 +1,5 @@
-"""What every reader of data files promises, as tests. Subclass it, implement two methods, let pytest
-collect the class:
+"""What every reader of data files promises, as tests. Subclass it, implement two methods, let
+pytest collect the class:
 
 class TestMyReader(ReaderConformance):
     suffix = ".mine"
@@ -24,7 +24,9 @@ HOSTILE_FILES = [b"", b"\0", b"\xff\xfe\0", b"{", b"[" * 10_000, b'"' * 999, b"\
 
 
 class ReaderConformance:
-    """The contract: rows come back whole, in order and numbered; a broken file is a `DataError` or row errors."""
+    """The contract: rows come back whole, in order and numbered; a broken file is a `DataError` or
+    row errors.
+    """
 
     suffix = ""
 

@@ -1,4 +1,5 @@
-"""What every scorer promises, as tests. Subclass it, implement `make_scorer`, let pytest collect the class:
+"""What every scorer promises, as tests. Subclass it, implement `make_scorer`, let pytest collect
+the class:
 
 class TestMyScorer(ScorerConformance):
     def make_scorer(self): return MyScorer()

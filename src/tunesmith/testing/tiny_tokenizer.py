@@ -26,7 +26,9 @@ def write_tiny_tokenizer(
     control_tokens: Sequence[str] = ("<|im_start|>", "<|im_end|>"),
     **named_tokens: str,
 ) -> Path:
-    """Write tokenizer.json, its settings and chat_template.jinja; ids of control tokens come first, in order."""
+    """Write tokenizer.json, its settings and chat_template.jinja; ids of control tokens come first,
+    in order.
+    """
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()

@@ -5,8 +5,9 @@
     estimate           recipe -> time, memory and cost
     training_session   prepared data -> run
     decide             recipe -> baselines, run, evaluation, verdict, costs, errors, report:
-                       `decision_inputs` gathers the inputs, `contender_factory` builds the contenders,
-                       `candidate_selection` makes their choices, `evaluation_runner` runs them, `conclusion` concludes
+                       `decision_inputs` gathers the inputs, `contender_factory` builds the
+                       contenders, `candidate_selection` makes their choices,
+                       `evaluation_runner` runs them, `conclusion` concludes
     redecide           a run's stored answers -> its verdict, recomputed
     resume             an interrupted run -> the finished run
     compare            two runs -> what changed; three or more -> how much their seeds differ

@@ -57,7 +57,9 @@ class Selection:
 
 @dataclass
 class CandidateSelector:
-    """Measures candidates on the validation examples; `seconds` is the total of all choices so far."""
+    """Measures candidates on the validation examples; `seconds` is the total of all choices so
+    far.
+    """
 
     examples: Sequence[Example]
     scorer: Scorer
@@ -90,7 +92,9 @@ class CandidateSelector:
         return choice
 
     def _restore_selection(self, what: str, candidates: Sequence[Candidate], variants: Variants) -> Selection | None:
-        """The choice made before the run was interrupted, if it was among exactly these candidates."""
+        """The choice made before the run was interrupted, if it was among exactly these
+        candidates.
+        """
         kept = self._stored_selections.get(what)
         named = {one.name: one for candidate in candidates for one in (candidate, *variants(candidate))}
         tried = {one.name for one in kept.trials} if kept else set()

@@ -102,7 +102,9 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
 
 
 def build_check_command(recipe: Recipe) -> list[object]:
-    """Arguments for `format_command_line`: a check that reads the recipe's data as the recipe does."""
+    """Arguments for `format_command_line`: a check that reads the recipe's data as the recipe
+    does.
+    """
     data, plain = recipe.data, Recipe()
     given = {
         "--test": data.test_path and Path(data.test_path),

@@ -7,12 +7,14 @@ their `ContenderModel`. Contenders are built one after the other, because each m
 when its turn comes.
 
     zero-shot             the question as it is
-    zero-shot-constrained the same, with the answer constrained to the form of the training answers (labels by
-                          likelihood, JSON)
+    zero-shot-constrained the same, with the answer constrained to the form of the training
+                          answers (labels by likelihood, JSON)
     zero-shot+labels, zero-shot+schema
-                          the labels, or the JSON format, shown in the system message: the way is chosen
+                          the labels, or the JSON format, shown in the system message: the way is
+                          chosen
     NAME                  each of the user's own prompts (`evaluation.prompts`)
-    few-shot              fixed training examples: how many, which, whether constrained or with the labels is chosen
+    few-shot              fixed training examples: how many, which, whether constrained or with the
+                          labels is chosen
     searched              an instruction and examples, the best of `trials` prompts
     rag, rag-documents    the nearest training examples, or passages of documents
     tuned ...             the tuned model alone, constrained, with retrieved texts

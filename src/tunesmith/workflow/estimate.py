@@ -76,7 +76,9 @@ class ForecastInputs:
     stolen: float = 0.0
 
     def about(self, material: PreparedData) -> "ForecastInputs":
-        """The same inputs for another recipe on the same training examples: nothing is timed again."""
+        """The same inputs for another recipe on the same training examples: nothing is timed
+        again.
+        """
         examples = len(material.arrays["validation"])
         share = min(1.0, examples / max(1, self.validation_examples))
         prospect = replace(self.profile, validation_tokens=int(self.profile.validation_tokens * share))

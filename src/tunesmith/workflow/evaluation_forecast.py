@@ -126,8 +126,9 @@ def _are_labels(workload: Workload, recipe: Recipe) -> bool:
 
 
 def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[tuple[float, int, int]]:
-    """What the contenders of a kind are asked, choices included: (how much longer a prompt is than a question, free
-    answers, answers held to a form)."""
+    """What the contenders of a kind are asked, choices included: (how much longer a prompt is
+    than a question, free answers, answers held to a form).
+    """
     forms = 2 if recipe.evaluation.constrained else 1
     tests, validation = workload.test_examples, len(workload.answer_lengths)
     # The calibrated labels are a second constraint, tried for zero-shot and around each best
@@ -138,7 +139,9 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
         return count_required_answers(forms * candidates, validation) // forms
 
     def choose(candidates: int, more: int = 0) -> tuple[int, int]:
-        """The answers of a choice and of the test: those of every candidate, free and held, then those of the best."""
+        """The answers of a choice and of the test: those of every candidate, free and held, then
+        those of the best.
+        """
         return count_trials(candidates) + more, count_trials(candidates) + beside + tests + more
 
     if kind.is_external:

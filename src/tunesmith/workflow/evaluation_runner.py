@@ -181,7 +181,9 @@ def report_answer_problems(one: ContenderAnswers, scorer: Scorer, listener: Prog
 
 
 def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
-    """The contender with a service's limitations in its description, so that the report shows them."""
+    """The contender with a service's limitations in its description, so that the report shows
+    them.
+    """
     if not notes:
         return one
     given = " ".join((f"{one.spec.given}.", *notes))

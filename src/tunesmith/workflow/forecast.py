@@ -1,14 +1,15 @@
 """Measured rates and counted work -> an estimate. Pure arithmetic: this module measures and reads
 nothing.
 
-    tuning          = steps * (tokens per step * seconds per token + optimizer) + validation + reference
-    validation pass = validation tokens forward + answers generated    (none generated in the first pass)
+    tuning = steps * (tokens per step * seconds per token + optimizer) + validation + reference
+    a validation pass = validation tokens forward + answers generated (none in the first pass)
 
 The outcome of past estimates corrects this one: actual / expected of the newest runs with a model
 of similar size, weighted by age and by the difference in machine load, and shrunk towards 1 as if
 one run had been estimated exactly:
 
-    factor = exp( sum w log(actual / expected) / (1 + sum w) ),   w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
+    factor = exp( sum w log(actual / expected) / (1 + sum w) )
+    w = 2^-(days / HALF_LIFE_DAYS + difference of loads)
 
 clipped to [1 / `MAX_CORRECTION`, `MAX_CORRECTION`], so that one busy hour cannot distort later
 estimates further. The smallest and largest past ratios (and a tenth beyond) widen the interval, at
@@ -220,7 +221,9 @@ def _compute_training_length(
 
 
 def work_share(waiting: float | None) -> float:
-    """Fraction of the time in which this program's threads had a core; at least 1 - `MAX_WAITING`."""
+    """Fraction of the time in which this program's threads had a core; at least 1 -
+    `MAX_WAITING`.
+    """
     return 1.0 - min(MAX_WAITING, waiting or 0.0)
 
 

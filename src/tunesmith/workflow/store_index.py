@@ -54,7 +54,9 @@ class StoreIndex:
     @classmethod
     @contextmanager
     def open(cls, listener: ProgressListener = NULL_LISTENER) -> Iterator["StoreIndex"]:
-        """Open the store for a block. Errors: `StoreError` for an invalid URL, `MissingExtraError`."""
+        """Open the store for a block. Errors: `StoreError` for an invalid URL,
+        `MissingExtraError`.
+        """
         index = cls(listener)
         try:
             index._attempt(lambda store: None, None)

@@ -195,7 +195,9 @@ def run_training(
 
 
 def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressListener) -> None:
-    """Warn if an adapter leaves much of the model untrained: stacked experts are not linear layers."""
+    """Warn if an adapter leaves much of the model untrained: stacked experts are not linear
+    layers.
+    """
     from tunesmith.engine.adapters.linear_layers import count_stacked_weights
 
     stacked, total = count_stacked_weights(session.model.loaded.model)

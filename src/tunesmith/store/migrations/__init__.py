@@ -1,1 +1,3 @@
-"""The steps by which the tables came to be, oldest first. Never change a step that was released: add one."""
+"""The steps by which the tables came to be, oldest first. Never change a step that was released:
+add one.
+"""

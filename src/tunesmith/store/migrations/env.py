@@ -1,4 +1,6 @@
-"""Alembic's entry: runs inside the transaction, and under the lock, that `database.py` hands over."""
+"""Alembic's entry: runs inside the transaction, and under the lock, that `database.py` hands
+over.
+"""
 
 from alembic import context
 
