@@ -130,10 +130,10 @@ def import_string(text: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _read_entry_points(group: str, path: tuple[str, ...]) -> "tuple[EntryPoint, ...]":
-    """The entry points of all packages on `path`, in a fixed order.
+    """The entry points of all packages on this path, in a deterministic order.
 
-    Cached because reading a data folder asks once for each file; `path` is part of the cache key
-    because it determines which packages are installed.
+    Reading a folder of data queries them for every file, so the result is cached; `path` is part of
+    the key because it determines what is installed.
     """
     from importlib.metadata import entry_points  # imported late: built-in names do not need it
 

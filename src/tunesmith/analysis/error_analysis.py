@@ -58,6 +58,7 @@ def analyze_errors(
     suspects, suspects_by, among = _find_label_issues(questions, index, model_predictions, embedder)
     suggester = Suggester(questions, index, len(cases.answered), len(cases.wrong))
     failed = [case for case in cases.all if case.score is None]
+    # Ties are broken by id, so that the same answers give the same report.
     worst = [*sorted(cases.wrong, key=lambda case: (-case.loss, case.example.id)), *failed]
     return Analysis(
         contender=contender,

@@ -51,6 +51,7 @@ def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
         said=case.answer.text,
         neighbours=tuple(build_neighbor(example) for example in found),
         taught=answers.count(wanted),
+        # Equal after normalization: wrong only by its spelling, so no neighbor misled it.
         misled=answers.count(said) if said != wanted else 0,
     )
 

@@ -145,6 +145,7 @@ def compute_score_difference(
     module.
     """
     same = sorted(first.keys() & second.keys())
+    # Pairing on a small overlap would discard most answers; at least half of the smaller test set.
     if same and (first.keys() == second.keys() or len(same) >= max(MIN_PAIRS, min(len(first), len(second)) / 2)):
         names = [groups.get(key, key) for key in same] if groups else None
         told = paired_difference([second[key] for key in same], [first[key] for key in same], names)
@@ -161,6 +162,7 @@ def compute_score_difference(
         p = float(stats.fisher_exact(table).pvalue)
         return _ScoreDifference(value, low, high, p, n, "unpaired, other examples: Newcombe's interval, Fisher's test")
     value = float(b_M.mean() - a_N.mean())
+    # Welch's t divides by the standard error.
     if max(np.ptp(a_N), np.ptp(b_M)) < ZERO_TOLERANCE:  # no variance to test against
         return _ScoreDifference(value, -1.0, 1.0, 1.0, n, "unpaired, other examples: no spread")
     welch = stats.ttest_ind(b_M, a_N, equal_var=False)

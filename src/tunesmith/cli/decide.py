@@ -116,6 +116,7 @@ def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None
         other = again.decision.winner if again.decision.winner != again.previous.winner else None
         words = suggest_next_command(again.decision.verdict, again.decision.winner, run)
         print_next_command(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
+    # After the table, so that a refused verdict is still visible.
     if again.is_strict:
         fail_on_warnings(again.decision, str(run))
     if as_json:  # only one document: the verdict, or (raised above) the refusal

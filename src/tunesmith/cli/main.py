@@ -87,6 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     words = list(arguments)
     debug = "--debug" in words
+    # Removed before typer parses, so that it works at any position of every command.
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
     try:

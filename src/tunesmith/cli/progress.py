@@ -37,6 +37,7 @@ class RateEstimator:
         """Record that `done` is ready at time `now`; less than before means that the work
         restarted.
         """
+        # A second choice under the same label starts again at 0.
         if self._advances and done < self._advances[-1][1]:
             self._advances.clear()
         if done and (not self._advances or done > self._advances[-1][1]):

@@ -1,6 +1,8 @@
-"""Which kinds of adapter a recipe may name. Each is a function `(LoadedModel, AdapterRecipe) ->
-TrainableModel` in `engine/adapters/`, imported when a training begins; a plugin adds one in the
-group `tunesmith.adapters`."""
+"""The kinds of adapter that a recipe may name.
+
+Each is a function `(LoadedModel, AdapterRecipe) -> TrainableModel` in `engine/adapters/`, imported
+when a training begins; a plugin adds one in the group `tunesmith.adapters`.
+"""
 
 from collections.abc import Callable
 from typing import Any

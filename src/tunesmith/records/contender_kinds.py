@@ -144,18 +144,18 @@ def list_contender_kinds() -> list[ContenderKind]:
 
 
 def list_planned_names(*, trained: bool) -> list[str]:
-    """What the contenders that a run makes may be called: those of the tuned model, or those of any
-    other.
+    """The possible names of the contenders that a run builds: those of the tuned model, or those of
+    all others.
     """
     kinds = [kind for kind in list_contender_kinds() if kind.is_trained == trained]
     return [name for kind in kinds for one in kind.contenders for name in one.names]
 
 
 def list_verdicts(chosen: Callable[[ContenderKind], bool]) -> frozenset[Verdict]:
-    """The verdicts that the chosen kinds stand for."""
+    """The verdicts of the chosen kinds."""
     return frozenset(kind.verdict for kind in CONTENDER_KINDS.values() if chosen(kind))
 
 
 def list_trained_verdicts() -> frozenset[Verdict]:
-    """The verdicts that advise to tune."""
+    """The verdicts that recommend tuning."""
     return list_verdicts(lambda kind: kind.is_trained)

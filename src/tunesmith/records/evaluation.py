@@ -276,11 +276,11 @@ class Evaluation(Record):
 
 
 SCORER_SEPARATOR = " + "
-"""Between the names of a scorer and of the judge beside it, as run folders store them."""
+"""Separates the names of a scorer and its judge, as stored in run folders."""
 
 
 def join_scorer_names(first: str, second: str) -> str:
-    """The name of two scorers that stand side by side, the deciding one first."""
+    """The name of two combined scorers, the deciding one first."""
     return f"{first}{SCORER_SEPARATOR}{second}"
 
 

@@ -1,7 +1,7 @@
-"""What all rooms except the engine need to know about a training method: its data, learning rate
-and options. The loss itself is a class in `engine/methods/`, imported when training starts.
+"""What everything outside the engine needs to know about a training method: its data, its learning
+rate, its options. The loss itself is a class in `engine/methods/`, imported when a training begins.
 
-A plugin names a `MethodSpec` of its own in the group `tunesmith.methods`.
+A plugin adds a `MethodSpec` in the group `tunesmith.methods`.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,19 @@ from typing import Literal
 from tunesmith.plugins import Registry
 
 TrainingData = Literal["answers", "pairs", "ratings"]
+"""The kind of data: answers, pairs of a chosen and a rejected answer, or answers rated one by one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MethodSpec:
-    """A method as seen by the data, the recipe and the defaults.
+    """A method as the data stage, the recipe and the defaults see it.
 
-    `build`: an import string of a callable that takes the recipe and returns a `TrainingMethod`.
-    `data`: whether it learns from single answers, from pairs of a chosen and a rejected answer, or
-    from answers rated individually. `rate_factor`: its fraction of SFT's learning rate;
-    `rate_source`: the reason, as a clause. `imitates`: its loss has a term that imitates answers, as
-    SFT's; then it gets SFT's number of epochs. `sections`: the recipe sections with its options.
+    `build` is `module:callable`; called with the recipe, it returns a `TrainingMethod`. `data` is
+    the kind of data it learns from. `rate_factor` is its fraction of SFT's learning rate and
+    `rate_source` the reason, as a clause. `imitates`: it imitates answers as SFT does, possibly
+    with a further term; then it gets SFT's default epochs. `sections` are the recipe sections with
+    its options.
     """
 
     build: str

@@ -64,7 +64,8 @@ class Record(BaseModel):
                 "invalid-value", f"This value does not fit a {type(self).__name__}.",
                 where=".".join(map(str, first["loc"])), found=first["msg"], do="give a value of the field's type",
             ) from None  # fmt: skip
-        # which fields somebody has set decides what may still be filled in (`workflow/time_budget.py`)
+        # the set of explicitly set fields decides what may still be filled in
+        # (`workflow/time_budget.py`)
         object.__setattr__(made, "__pydantic_fields_set__", self.model_fields_set | changes.keys())
         return made
 

@@ -1,4 +1,4 @@
-"""A record field whose value is a name in a registry: a `Literal` that plugins can extend."""
+"""A field whose value is a name in a registry: a closed set of words that plugins can extend."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,7 @@ from tunesmith.plugins import Registry
 
 @dataclass(frozen=True)
 class RegisteredName:
-    """Used as `Annotated[str, RegisteredName(METHODS)]`. A wrong value gives a `Literal`'s
-    error.
-    """
+    """`Annotated[str, RegisteredName(METHODS)]`. An invalid value is reported as for a `Literal`."""
 
     registry: Registry[Any]
 

@@ -78,6 +78,7 @@ def _build_band(one: ContenderCost, report: CostReport, volumes: list[float], is
         "showlegend": False, "legendgroup": escape(one.name),
     }  # fmt: skip
     low, high = _mask_non_positive([cost.low for cost in costs]), _mask_non_positive([cost.high for cost in costs])
+    # "tonexty" fills to the trace before, so the lower edge must come first.
     return [{**edge, "y": low}, {**edge, "y": high, "fill": "tonexty", "fillcolor": "@tint" if is_winner else "@wash"}]
 
 

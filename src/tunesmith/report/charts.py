@@ -66,6 +66,7 @@ def build_differences_chart(
                 "solid" if told else "hollow",
             )
         )  # fmt: skip
+    # yref "paper": the line spans the whole height, whatever the rows.
     zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": "@ink", "width": 1}}
     title = {"text": f"difference in {format_metric_name(evaluation.metric)}, points"}
     return _build_figure(

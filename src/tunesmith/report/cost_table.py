@@ -48,6 +48,7 @@ def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str
 
 def _format_amount(amount: EstimateInterval | OpenInterval) -> tuple[str, str]:
     low, middle, high = amount.low, amount.expected, amount.high
+    # All numbers of a cell get the decimals that its smallest one needs.
     beside = [number for number in (low, middle, high) if number is not None]
     if middle is None:
         return f"at least {format_usd(low)}", ""

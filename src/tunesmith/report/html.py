@@ -73,6 +73,7 @@ def render_html(content: ReportInput) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Runs on every printed value before escaping, so no template can forget it.
         finalize=_finalize,
     )
     environment.filters |= {
@@ -115,6 +116,7 @@ def to_json_block(value: Any) -> Markup:
     """JSON that is safe inside a script element: it contains no `<` that could close the
     element.
     """
+    # `</script>` inside a JSON string would end the element for the HTML parser.
     return Markup(json.dumps(value).replace("<", "\\u003c"))
 
 

@@ -194,6 +194,7 @@ def find_worst_examples(content: ReportInput, limit: int = 10) -> list[SideBySid
     focus = choose_focus(content)
 
     def get_score(case: SideBySideExample) -> float:
+        # A missing answer sorts before a score of 0.
         value = next(get_score for name, _, get_score in case.answers if name == focus)
         return -1.0 if value is None else value
 
@@ -216,5 +217,6 @@ def find_changed_examples(
     ordered = sorted(build_side_by_side_examples(content), key=compute_change)
     lost = [case for case in ordered if compute_change(case) < 0]
     gained = [case for case in reversed(ordered) if compute_change(case) > 0]
+    # Whatever one list does not fill is left to the other.
     few_lost = min(len(lost), max(limit // 2, limit - len(gained)))
     return gained[: limit - few_lost], lost[:few_lost]

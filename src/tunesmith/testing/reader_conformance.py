@@ -24,8 +24,8 @@ HOSTILE_FILES = [b"", b"\0", b"\xff\xfe\0", b"{", b"[" * 10_000, b'"' * 999, b"\
 
 
 class ReaderConformance:
-    """The contract: rows come back whole, in order and numbered; a broken file is a `DataError` or
-    row errors.
+    """The contract: rows come back complete, in order and numbered; a broken file is a `DataError`
+    or row errors.
     """
 
     suffix = ""

@@ -1,13 +1,16 @@
-"""How many contenders will try to beat the same simpler one: a power statement corrects for it."""
+"""The number of contenders that compete with the same simpler one: a power statement corrects for
+it.
+"""
 
 from tunesmith.records import Recipe
 from tunesmith.records.contender_kinds import EXTERNAL, PlanCondition, list_contender_kinds
 
 
 def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
-    """The most contenders of costlier verdicts that will try to beat the same simpler one.
+    """The maximum number of contenders with costlier verdicts that compete with the same simpler
+    one, as `contender_factory.py` builds them.
 
-    They are those that `contender_factory.py` makes; `own` is the number of the user's own prompts.
+    `own` is the number of the user's own prompts.
     """
     takes_part: dict[PlanCondition, bool] = {
         "always": True,
@@ -17,7 +20,8 @@ def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
         "documents": recipe.retrieval.documents is not None,
     }
     asked = [kind for kind in list_contender_kinds() if kind.contenders]
-    simplest = EXTERNAL if recipe.evaluation.answers else asked[0]  # what is there today is simpler than any prompt
+    # the user's current system is simpler than any prompt
+    simplest = EXTERNAL if recipe.evaluation.answers else asked[0]
     challengers = 0
     for kind in asked:
         if kind.verdict != simplest.verdict:

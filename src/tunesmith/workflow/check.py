@@ -78,7 +78,7 @@ def _check_and_describe(
     is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
     if report.errors or not is_asked:
         return report, None
-    # here: it loads what the checks do without
+    # imported here, because it loads much that the checks do without
     from tunesmith.workflow.data_summary import describe_data
 
     return report, describe_data(loaded, other, named, Recipe(data=read_as))

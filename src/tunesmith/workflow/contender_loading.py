@@ -165,8 +165,8 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
     recipe = folder.read_recipe()
     if (
         name == TUNED_CONTENDER
-        # A run of `train`, or of an earlier version, has no stored config: its tuned model reads the
-        # bare question.
+        # A run of `train`, or of an earlier version, has no stored config: its tuned model reads
+        # the bare question.
     ):
         longest = recipe.evaluation.max_new_tokens or 256
         return InferenceConfig(

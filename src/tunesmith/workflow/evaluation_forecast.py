@@ -126,8 +126,8 @@ def _are_labels(workload: Workload, recipe: Recipe) -> bool:
 
 
 def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[tuple[float, int, int]]:
-    """What the contenders of a kind are asked, choices included: (how much longer a prompt is
-    than a question, free answers, answers held to a form).
+    """The work of the contenders of a kind, choices included: (prompt length relative to a
+    question, unconstrained answers, constrained answers).
     """
     forms = 2 if recipe.evaluation.constrained else 1
     tests, validation = workload.test_examples, len(workload.answer_lengths)
@@ -139,9 +139,7 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
         return count_required_answers(forms * candidates, validation) // forms
 
     def choose(candidates: int, more: int = 0) -> tuple[int, int]:
-        """The answers of a choice and of the test: those of every candidate, free and held, then
-        those of the best.
-        """
+        """Answers for a choice among candidates, unconstrained and constrained, plus the test."""
         return count_trials(candidates) + more, count_trials(candidates) + beside + tests + more
 
     if kind.is_external:
@@ -151,7 +149,8 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
         example = workload.tokens_read / max(1, workload.examples)
         with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
         ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
-        # a tuned model is asked as it was tuned, any other with an instruction, too
+        # the tuned model reads bare questions, as in training; any other is also tried with an
+        # instruction
         return [(with_found, *choose(ks if kind.is_trained else 2 * ks))]
     if kind.shows_examples:
         shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
