@@ -42,6 +42,7 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         return [], 0
     wanted_IF = np.array([[field in wanted for field in fields] for _, wanted, _ in known])
     said_IF = np.array([[field in said for field in fields] for _, _, said in known])
+    # Values are compared as multisets: the order of list items does not count.
     equal_IF = np.array([[wanted.get(f) == said.get(f) for f in fields] for _, wanted, said in known])
     defects = {
         "wrong": (wanted_IF & said_IF & ~equal_IF, wanted_IF),

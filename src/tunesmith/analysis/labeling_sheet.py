@@ -71,6 +71,7 @@ def _build_row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
     training examples.
     """
     answer = suggestion.answers[number % len(suggestion.answers)] if suggestion.answers else ""
+    # Prefer illustrations with the answer that the new example should have.
     fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(suggestion.neighbours)
     if not fitting:
         return ("write", suggestion.text, "", answer, "", "", "", "", "")

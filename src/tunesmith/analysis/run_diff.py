@@ -117,6 +117,7 @@ def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreC
         if one.name in known and metric in one.metrics and metric in known[one.name].metrics
     ]
     scores = [(_get_scores(first, a.name), _get_scores(second, b.name)) for a, b in both]
+    # An example has the same group in both runs, so the order of the merge is irrelevant.
     groups = {**first.groups, **second.groups}
     differences = [compute_score_difference(a, b, groups) for a, b in scores]
     corrected = holm_adjust([difference.p for difference in differences])

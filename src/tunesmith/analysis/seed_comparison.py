@@ -22,6 +22,7 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
     Errors: `UsageError` if more than the seed differs, or the seed does not.
     """
     first, *others = runs
+    # Two runs with one seed would make the variation look smaller than it is.
     for one, other in combinations(runs, 2):
         if one.recipe.seed == other.recipe.seed:
             raise UsageError(

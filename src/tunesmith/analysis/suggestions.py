@@ -105,6 +105,7 @@ class Suggester:
         else:
             text = f"Add {rows} questions like those about {', '.join(found.words)}: {said}."
         lift = group.lift
+        # `_is_actionable` is False without a lift.
         assert lift is not None
         reason = (
             f"{len(found.errors):,} of {found.n:,} go wrong there, {100 * lift.value:.1f} points more than elsewhere "

@@ -55,6 +55,7 @@ def check(
             flags = [("--columns", columns), ("--model", model)]
             chosen = [pair for pair in flags if pair[1] is not None]
             print_next_command("decide", data, *(word for pair in (*chosen, *sets) for word in pair))
+    # Exit code 1 lets a CI job fail on data errors.
     raise typer.Exit(1 if report.errors else 0)
 
 

@@ -16,6 +16,8 @@ from tunesmith.errors import TunesmithError, UsageError, format_command_line
 
 def escape_control_characters(text: object) -> str:
     return "".join(
+        # Cc: control codes, Cf: invisible format characters, Cs: lone surrogates that cannot be
+        # encoded.
         char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
         for char in str(text)
     )

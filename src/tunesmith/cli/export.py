@@ -86,5 +86,6 @@ def _print_answers_proof(exported: "ExportResult") -> None:
     print_lines(f"proof: {answers.sentence}")
     if answers.differing:
         print_lines("answers_proof.json lists those that differ")
+    # A folder name may contain spaces or quotes.
     program = shlex.quote(str(exported.folder / "answer.py"))
     print_lines(f"next: echo 'your question' | python {escape_control_characters(program)}")

@@ -30,6 +30,7 @@ def init(
     questions = list_unanswered_questions(recipe)
     if not changes:
         questions = list(QUESTIONS) if again else questions
+        # In a script or CI job a prompt would hang or read unrelated input.
         if questions and not sys.stdin.isatty():
             raise UsageError(
                 "nobody-to-ask", "Nobody is there to answer.", found="standard input is not a terminal",

@@ -144,6 +144,7 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
     """All variables of the template, except scripts and figures."""
     evaluation, decision = content.evaluation, content.decision
     winner = evaluation.get_contender(decision.winner) if decision.winner else None
+    # Older decisions may name a contender in `beside` that this evaluation lacks.
     names = {one.name for one in evaluation.contenders}
     title, plain_words = HEADLINES[decision.verdict]
     gained, lost = find_changed_examples(content)

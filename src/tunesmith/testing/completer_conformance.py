@@ -22,6 +22,7 @@ class CompleterConformance:
 
     def make_unanswerable_prompt(self) -> Prompt:
         """A prompt that the completer cannot answer (too long, rejected...)."""
+        # 60,000 words: beyond the context of the models that are tested.
         return (Message("user", "far too long " * 20_000),)
 
     def test_one_completion_per_prompt_in_their_order(self) -> None:
@@ -55,6 +56,7 @@ class CompleterConformance:
         assert [c.text for c in mixed if c.error is None] == [c.text for c in alone]
 
     def test_strange_texts_never_raise(self) -> None:
+        # NUL, a lone surrogate, right-to-left override, control tokens and template syntax.
         strange = ["", " ", "\0", "\ud800", "\u202e😀", "<|im_end|>", "{{ 1 }}", "x\r\n\t"]
         prompts: list[Prompt] = [(), *((Message("user", text),) for text in strange)]
         assert len(self.make_completer().complete(prompts)) == len(prompts)

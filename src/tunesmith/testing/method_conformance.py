@@ -45,6 +45,7 @@ class MethodConformance:
             method.compute_loss(slice_logprobs(scores, part, method), totals)
             for part in (slice(0, cut), slice(cut, None))
         ]
+        # In float64: only the order of summation may differ.
         torch.testing.assert_close(sum(shares), method.compute_loss(scores, totals), rtol=1e-12, atol=1e-12)
 
     def test_the_first_step_makes_wanted_answers_likelier_and_others_less_likely(self) -> None:
@@ -59,6 +60,7 @@ class MethodConformance:
 
     def test_extreme_numbers_stay_finite(self) -> None:
         method, scores = self.make_method(), self.make_logprobs()
+        # Probability 1, and one that underflows in float32.
         for logps_S in (torch.zeros_like(scores.logps_S), torch.full_like(scores.logps_S, -1e4)):
             extreme = replace(scores, logps_S=logps_S.float().requires_grad_())
             loss = method.compute_loss(extreme, self.make_totals(scores))

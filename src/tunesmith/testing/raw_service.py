@@ -33,6 +33,7 @@ class Connection:
         """Read one whole request, head and body, and return the head."""
         head = b""
         while b"\r\n\r\n" not in head:
+            # An empty read means that the client has closed the connection.
             if not (got := self.socket.recv(2**16)):
                 raise ConnectionError
             head += got

@@ -32,6 +32,7 @@ def write_tiny_tokenizer(
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
+    # normalized=False: control tokens match the raw text, as in real chat tokenizers.
     specials = [AddedToken(token, special=True, normalized=False) for token in control_tokens]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     core.train_from_iterator(

@@ -9,6 +9,7 @@ from typing import Any
 def build_safetensors(header: dict[str, Any] | bytes, data: bytes = b"") -> bytes:
     """A safetensors file with this header (a dictionary, or raw bytes) and this data."""
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    # Format: header length as little-endian uint64, JSON header, tensor data.
     return struct.pack("<Q", len(raw)) + raw + data
 
 

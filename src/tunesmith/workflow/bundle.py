@@ -187,6 +187,7 @@ def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_e
     """
     stored = {one.example: one for one in folder.read_answers(serving.contender).records}
     examples = [one for one in folder.read(TestSet).examples if one.id in stored] if folder.has(TestSet) else []
+    # A remote bundle would be charged for every test example.
     if serving.remote or not examples:
         return AnswersProof(contender=serving.contender, asked=0, same=0)
     asked = [one.prompt or (Message("user", one.question),) for one in examples]
@@ -201,6 +202,7 @@ def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_e
         contender=serving.contender, asked=len(said), same=len(said) - len(differing), differing=differing
     )
     if is_exact and proof.same < MIN_MATCH_FRACTION * proof.asked:
+        # One pair of answers shows more than a count of mismatches.
         first = differing[0]
         raise GateFailed(
             "bundle-differs", "The bundle does not answer as the run did; it was not written.", where=str(folder.path),
@@ -235,5 +237,6 @@ def _build_environment(to: Path) -> dict[str, str]:
     import os
 
     names = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    # An allow list: PYTHONPATH or HF_* variables of this shell would hide what the bundle lacks.
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PYTHONPATH": str(to.resolve()), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}

@@ -193,6 +193,7 @@ def _analyze_errors(
         data.train,
         focus,
         beliefs or None,
+        # Never downloads a model here: the embedder is used only if it is on this machine.
         LocalEmbedder() if form is not None and form.labels and is_embedding_fetched(DEFAULT_MODEL) else None,
     )
     runner.folder.write(analysis)
@@ -211,6 +212,7 @@ def predict_train_labels(
         return {}
     some = sorted(train, key=lambda example: example.id)[:MAX_TRAIN_PREDICTIONS]
     prompts = [example.prompt for example in some]
+    # One new token is enough: labels are scored as a whole, not generated.
     said = model.create_completer(1, form).complete(prompts)
     sure = model.compute_logprobs(prompts, [one.text for one in said])
     return {

@@ -90,6 +90,7 @@ class ContenderFactory:
         """
         yield self._build_contender(model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained)
         yield from self._build_constrained(model, "zero-shot", ZERO_SHOT)
+        # An instruction that leaves no room for the longest question would fail on it.
         instructions = [
             one
             for one in write_instructions(self.train, self.output_constraint, self.recipe.seed)
@@ -106,6 +107,7 @@ class ContenderFactory:
         if shots:
             choice = self._select(model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown))
             yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
+            # The prompt search builds on the shot sets that did best.
             shots = _rank_shot_sets(shots, choice)
         yield from self._build_searched_prompt(model, shots, instructions)
         for name in self.indexes:

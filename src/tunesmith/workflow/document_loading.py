@@ -39,6 +39,7 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
     listener.note(f"documents: {found.description}")
     told = [f"{name} is passed over: {why}" for name, why in found.skipped.items()]
     told += [f"{name}: {remark}" for name, remark in found.remarks.items()]
+    # Retrieval over one passage is a constant prompt.
     if len(found.passages) == 1:
         told.append("all documents together are one passage: every question finds the same text")
     for sentence in told[:MAX_SHOWN_WARNINGS]:

@@ -154,6 +154,7 @@ def report_estimate(
     listener.start_stage("estimating")
     try:
         found = estimate_run(data, index, known=known)
+    # The estimate is a service: a model that cannot be sliced can still be trained.
     except ModelError as error:
         listener.note(f"no estimate: {error.found or error.what}")
         return None

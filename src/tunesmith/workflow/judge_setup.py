@@ -90,6 +90,7 @@ def set_up_judge(
         return completer
 
     judge = open_judge(name, open_completer, people, recipe.judge.rubric)
+    # A resumed run does not pay for the qualification twice.
     qualification = known or qualify_judge(judge, people, labels)
     for reason in qualification.reasons:
         listener.note(reason)

@@ -46,6 +46,7 @@ def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: Progres
             "adapter-goes-on", "Full fine-tuning cannot go on from an adapter.", where=where, found=str(folder),
             do=f"merge it first: tunesmith export {folder} --to FOLDER, and train on with model=FOLDER",
         )  # fmt: skip
+    # A default section means that the user did not choose an adapter.
     if asked not in (before, AdapterRecipe()):
         differing = [key for key, value in before if getattr(asked, key) != value]
         raise RecipeError(

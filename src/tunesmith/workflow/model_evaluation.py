@@ -60,6 +60,7 @@ def evaluate(
             "no-contender", "There is nothing to evaluate.",
             do="name a model, a run, a file of answers (--answers FILE) or a model behind a URL (evaluation.remote)",
         )  # fmt: skip
+    # Before anything is loaded: an imported task may name the scorer.
     recipe = with_resolved_scorer(recipe)
     places = {make_contender_name(name): resolve_run_or_name(name) for name in models}
     plain, wanted = _build_task(recipe, places, listener)
@@ -74,6 +75,7 @@ def evaluate(
             folder.write(build_test_set(task, ()))
         for name, model in named.items():
             listener.start_stage(f"asking {name}")
+            # Not an error: the user may want to see training scores.
             if known := count_trained_examples(places[name], task.examples):
                 listener.note(f"warning: {name} was trained on {known:,} of these {len(task.examples):,} examples")
             own = read_run_recipe(places[name])

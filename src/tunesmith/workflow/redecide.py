@@ -71,6 +71,7 @@ def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
     recipe = _load_changed_recipe(folder, changes)
     test = folder.read(TestSet)
     stored = folder.read(Evaluation)
+    # In the order of the stored evaluation, so that an unchanged verdict is equal field by field.
     asked = [_load_answers(folder, contender.name, test) for contender in stored.contenders]
     task = replace(rebuild_task(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
     evaluation = evaluate_answers(asked, task)

@@ -183,6 +183,7 @@ def _build_resumed_run(
         listener.note(f"warning: goes on although it differs: {difference}")
     changes = {"identity": dict(now), "drift": (*before.drift, *drift), "resumed": before.resumed + 1}
     if before.status != "finished":
+        # The interrupted result is replaced by that of the whole training.
         changes |= {"status": "running", "result": None}
     return before.replace(**changes)
 

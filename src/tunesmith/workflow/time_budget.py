@@ -87,6 +87,7 @@ def fit_recipe_to_budget(
     """
     began = now()
     most = with_level(recipe, LEVELS[0])
+    # The most thorough level has the largest splits: smaller levels use a part of them.
     material = prepare_data(most, listener)
     listener.start_stage(f"fitting the decision into {format_duration(budget_seconds)}")
     with StoreIndex.open(listener) as index:
@@ -94,6 +95,7 @@ def fit_recipe_to_budget(
     for line in busy_of(known):
         listener.note(f"warning: {line}")
     fits = list(estimate_levels(recipe, material.recipe, known))
+    # Preparing and timing count against the budget.
     spent = now() - began
     taken = choose_level(fits, budget_seconds - spent)
     if taken is None:

@@ -95,6 +95,7 @@ def build_generation_scorer(
         )
     if not answerable:
         return None
+    # The plain scorer, also with a judge: it runs at every validation pass.
     scorer, _ = choose_scorer(data.train_answers, recipe.evaluation.scorer, LocalEmbedder)
     completer = model.create_completer(recipe.evaluation.max_new_tokens or 1)
 
@@ -115,6 +116,7 @@ def build_generation_scorer(
             return None
         scores = compute_primary_scores(completions, asked, scorer)
         values = [value for value in scores if value is not None]
+        # A trial only times the pass: its answers are not stored as samples.
         if is_trial:
             return scorer.metric, sum(values) / max(len(values), 1)
         with stop.finishing():  # a stop must not leave a part of the samples

@@ -107,11 +107,13 @@ def start_run(
             run = _create_run(data, folder, model, estimate, command, inputs)
             _write_inputs(data, folder)
             folder.write(run)
+            # Only now is the folder visible: an observer never sees half of a run.
             folder.publish()
         except BaseException:
             folder.discard()
             raise
         tuning = TrainingSession(run, folder, data.recipe, data.training_data, model, index)
+        # From here on an error is recorded in the run instead of discarding it.
         with record_exit_status(tuning):
             index.record_run(folder)
             yield tuning
