@@ -38,8 +38,8 @@ def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tup
     """
     bar, circumstances = inputs.requirements, inputs.usage_context
     if result.open_comparisons:
-        # Rounded up to a whole point: a `min_gain` of exactly the measured difference would still
-        # be open.
+        # Rounded up to a whole point: a `min_gain` below the measured difference would leave it
+        # open.
         gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
         if 0 < gain < 1:
             condition = f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"

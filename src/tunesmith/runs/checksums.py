@@ -50,8 +50,7 @@ def read_checksums(folder: Path) -> Checksums | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         raise _build_damage_error(path) from None
-    # Compared byte by byte: this covers the list's own hash and any key that the record would
-    # ignore.
+    # Compared byte by byte, which verifies the list's own hash as well.
     if raw != found.to_signed_json().encode():
         raise _build_damage_error(path)
     return found

@@ -251,8 +251,8 @@ class ContenderFactory:
             for one in candidates
         }
         others = {first.name: rest for first, *rest in filter(None, ways.values())}
-        # Not every constraint with every candidate: the others are tried for the best one only,
-        # which halves the number of trials.
+        # Not every constraint with every candidate, which would multiply the trials: the others are
+        # tried for the best one only.
         both = [*candidates, *(first for first, *_ in filter(None, ways.values()))]
 
         def variants(best: Candidate) -> list[Candidate]:

@@ -72,7 +72,7 @@ def export(
     """
     given = resolve_run_or_name(name)
     place = Path(given)
-    if os.path.lexists(to):  # lexists also finds a dangling link, which os.rename would replace
+    if os.path.lexists(to):  # lexists also finds a dangling link
         raise ModelError(
             "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
         )

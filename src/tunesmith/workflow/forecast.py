@@ -235,7 +235,6 @@ def compute_estimate_ratios(run: Run) -> dict[str, float]:
     that ended early is not informative.
     """
     estimate, result = run.estimate, run.result
-    # A resumed run's seconds come from several sessions with different loads.
     if estimate is None or result is None or result.status != "finished" or run.resumed or not result.steps:
         return {}
     memory = {"memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4)}

@@ -149,7 +149,6 @@ def resolve_run_or_name(name: str) -> str:
 
 
 def _check_head(folder: Path) -> None:
-    # A NUL byte would make isfile raise ValueError instead of returning False.
     if "\0" not in str(folder) and os.path.isfile(folder / "run.json"):
         RunFolder.open(folder).check_integrity("run.json", "recipe.yaml")
 

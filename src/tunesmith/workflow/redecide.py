@@ -103,7 +103,7 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
 
 def rebuild_task(test: TestSet) -> Task:
     """The task as it was, with a stand-in for its scorer."""
-    # A combined scorer (with a judge) is named "a + b"; corpus metrics come from its plain part.
+    # A scorer with a judge is named `label + judge`; corpus metrics come from its built-in part.
     name = next((part for part in split_scorer_name(test.scorer) if part in SCORERS), None)
     scorer = build_scorer(name, test.labels or [test.examples[0].answer]) if name else None
     judged = _StoredScorer(test.scorer, test.metric, scorer.corpus_metrics if scorer else {})

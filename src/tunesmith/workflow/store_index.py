@@ -120,8 +120,7 @@ class StoreIndex:
             try:
                 return action(self._opened())
             except StoreError as error:
-                # A connection may be stale (network, replaced file): reconnect once before giving
-                # up.
+                # A new connection may succeed where the old one failed: there is a second attempt.
                 self._close()
                 if error.code in FATAL_ERROR_CODES:
                     raise
