@@ -18,6 +18,8 @@ def test_every_excess_is_named_with_its_place(tmp_path: Path) -> None:
     (source / "long.py").write_text("x = 1\n" * 601)
     (source / "deep.py").write_text("class A:\n    def f(self):\n" + "        x = 1\n" * 60)
     (source / "fine.py").write_text("def f():\n" + "    x = 1\n" * 59)
+    reasons = '    """Why."""\n' + "    # why\n" * 600
+    (source / "explained.py").write_text("def f():\n" + reasons + "    x = 1  # how\n" * 59)
     assert sorted(budgets.excesses(tmp_path)) == [
         "README.md: is missing; its budget is 250 lines",
         "src/tunesmith/deep.py:2 f: 61 lines; its budget is 60",

@@ -39,6 +39,13 @@ def append_instruction(prompt: Prompt, instruction: str) -> Prompt:
     return (Message("system", instruction), *prompt)
 
 
+def add_instruction(example: Example, instruction: str) -> Example:
+    """The example as a contender with this instruction sees it."""
+    if not instruction:
+        return example
+    return replace(example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1]))
+
+
 def count_characters(prompt: Prompt) -> int:
     """Total length of the message contents in characters."""
     return sum(len(message.content) for message in prompt)

@@ -172,7 +172,7 @@ def install_signal_handlers() -> None:
     """Make this process a program that handles both signals as described above. Call it in the main
     thread.
     """
-    global _program
+    global _program_stop
     arriving, waking = os.pipe()
     # set_wakeup_fd requires a non-blocking descriptor: a full pipe must not block a signal handler.
     os.set_blocking(waking, False)

@@ -47,6 +47,13 @@ class Selection:
         """Seconds of this machine; 0 if there was only one candidate."""
         return self.result.seconds if len(self.result.trials) > 1 else 0.0
 
+    @property
+    def is_worth_reporting(self) -> bool:
+        """Whether it is reported: there was more than one candidate, or the instruction is ours and
+        must be readable.
+        """
+        return len(self.result.trials) > 1 or bool(self.candidate.instruction)
+
     def add_search_cost(self, search: SelectionRecord | None) -> "Selection":
         """The selection with the cost of the search before it added."""
         if search is None:
@@ -181,3 +188,10 @@ def constrain_candidate(candidate: Candidate, completer: Completer, how: str) ->
         wrap=lambda _: candidate.wrap(completer),
         output_constraint=how,
     )
+
+
+def rank_shot_sets(candidates: Sequence[Candidate], choice: Selection) -> list[Candidate]:
+    """The shot sets, best first, each once, unconstrained."""
+    # a set appears unconstrained, constrained, and with the labels; index() takes its best rank
+    ranked = [trial.candidate.shots for trial in choice.result.trials]
+    return sorted(candidates, key=lambda one: ranked.index(one.shots))

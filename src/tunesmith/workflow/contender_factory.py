@@ -24,7 +24,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tunesmith.baselines.dspy_search import build_candidate, search_by_dspy
-from tunesmith.baselines.few_shot import append_instruction, count_characters, with_shots
+from tunesmith.baselines.few_shot import add_instruction, append_instruction, count_characters, with_shots
 from tunesmith.baselines.few_shot_candidates import build_shot_candidates
 from tunesmith.baselines.prompt_builder import PromptBuilder
 from tunesmith.baselines.prompt_candidates import build_prompt_candidates
@@ -49,7 +49,7 @@ from tunesmith.records import (
     Recipe,
 )
 from tunesmith.records.contender_kinds import FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL, ZERO_SHOT, ContenderKind
-from tunesmith.workflow.candidate_selection import CandidateSelector, Selection, constrain_candidate
+from tunesmith.workflow.candidate_selection import CandidateSelector, Selection, constrain_candidate, rank_shot_sets
 from tunesmith.workflow.contender_loading import build_inference_config
 from tunesmith.workflow.contender_models import ContenderModel
 
@@ -108,7 +108,7 @@ class ContenderFactory:
             choice = self._select(model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown))
             yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
             # The prompt search builds on the shot sets that did best.
-            shots = _rank_shot_sets(shots, choice)
+            shots = rank_shot_sets(shots, choice)
         yield from self._build_searched_prompt(model, shots, instructions)
         for name in self.indexes:
             yield self._build_retrieval(model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction))
@@ -233,7 +233,7 @@ class ContenderFactory:
         )
         with self.embedder.remembering():  # all candidates embed the same questions
             choice = self._select(model, name, candidates)
-        asked = [_add_instruction(example, choice.candidate.instruction) for example in self.test]
+        asked = [add_instruction(example, choice.candidate.instruction) for example in self.test]
         found = index.count_hits(asked, choice.candidate.prompt_builder.k, model.context_budget)
         hits = rate_interval(found, len(self.test))
         entrant = self._build_selected(model, name, kind, choice)
@@ -280,7 +280,7 @@ class ContenderFactory:
             name=f"{model.name}+{name}" if model.name else name,
             kind=kind.name,
             given=", ".join(part for part in (model.description, candidate.description) if part),
-            chosen=choice.result.sentences if choice and _is_worth_reporting(choice) else (),
+            chosen=choice.result.sentences if choice and choice.is_worth_reporting else (),
             setup_seconds=model.setup_seconds + (choice.seconds if choice and model.price is None else 0.0),
             setup_usd_charged=choice.usd_charged if choice else 0.0,
             token_price=model.price,
@@ -298,24 +298,3 @@ def name_format_contender(form: OutputConstraint) -> str:
 def _format_selection_name(model: ContenderModel, what: str) -> str:
     """What is chosen, with the model's name unless it is the local one."""
     return f"{model.name} {what}".strip()
-
-
-def _add_instruction(example: Example, instruction: str) -> Example:
-    """The example as a contender with this instruction sees it."""
-    if not instruction:
-        return example
-    return replace(example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1]))
-
-
-def _is_worth_reporting(choice: Selection) -> bool:
-    """Whether the choice is reported: there was more than one candidate, or the instruction is ours
-    and must be readable.
-    """
-    return len(choice.result.trials) > 1 or bool(choice.candidate.instruction)
-
-
-def _rank_shot_sets(candidates: Sequence[Candidate], choice: Selection) -> list[Candidate]:
-    """The shot sets, best first, each once, unconstrained."""
-    # a set appears unconstrained, constrained, and with the labels; index() takes its best rank
-    ranked = [trial.candidate.shots for trial in choice.result.trials]
-    return sorted(candidates, key=lambda one: ranked.index(one.shots))
