@@ -111,7 +111,7 @@ def test_a_training_keeps_the_energy_that_the_machine_tells(
     """Read with every line, so that no counter begins again unseen."""
     joules = iter(range(100, 10_000, 100))
     monkeypatch.setattr(
-        training_callbacks, "EnergyCounters", lambda: SimpleNamespace(add_up=lambda: float(next(joules)))
+        training_callbacks, "EnergyCounters", lambda: SimpleNamespace(accumulate_joules=lambda: float(next(joules)))
     )
     assert tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path).code == 0
     (path,) = tmp_path.iterdir()
@@ -311,7 +311,7 @@ def test_nothing_is_learned_from_a_run_that_was_cut_short() -> None:
 
 
 def test_a_model_whose_examples_cannot_share_says_so() -> None:
-    found = forecast(replace(prospect(), unshared="why they cannot"), WORK, RECIPE, [], "quick")
+    found = forecast(replace(prospect(), no_sharing_message="why they cannot"), WORK, RECIPE, [], "quick")
     assert "why they cannot" in found.assumptions
 
 

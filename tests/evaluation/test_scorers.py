@@ -293,7 +293,7 @@ def test_combining_marks_beyond_use_are_left_out_and_others_kept() -> None:
 
 def test_reference_probability_is_one_over_perplexity() -> None:
     class Fixed:
-        def likelihoods(
+        def compute_logprobs(
             self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
         ) -> list[AnswerLogprob]:
             assert [prompt[-1].content for prompt in prompts] == ["q"] * 4 and list(answers) == ["x"] * 4

@@ -30,7 +30,7 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def completer(self, max_new_tokens: int) -> "Model":
+    def create_completer(self, max_new_tokens: int) -> "Model":
         return self
 
     def complete(self, prompts: Any, progress: Any = None) -> list[Completion]:
