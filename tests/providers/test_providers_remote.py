@@ -126,7 +126,7 @@ def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenA
 
     service.reply = lambda request: make_error_reply(500, "down")
     patience = RetryPolicy(max_attempts=6, first_wait_seconds=1.0, max_wait_seconds=5.0)
-    open_line = HttpConnection(lambda: completer(service)._client(""))
+    open_line = HttpConnection(lambda: completer(service)._create_client(""))
     with pytest.raises(http_client.RequestFailed, match="asked 6 times"):
         http_client.HttpSession(f"{service.url}/chat/completions", Redactor(""), patience, Stop()).post({}, open_line)
     for wait, most in zip(waits, (1, 2, 4, 5, 5), strict=True):
@@ -378,7 +378,7 @@ def test_the_key_is_in_no_message_representation_or_log(
     asked = completer(service)
     answers = asked.complete([ask("a"), ask("b")])
     assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
-    told = repr([asked, answers, asked._wire(Redactor(KEY)), asked._get_connections(KEY), asked._client(KEY).headers])
+    told = repr([asked, answers, asked._create_session(Redactor(KEY)), asked._get_connections(KEY), asked._create_client(KEY).headers])
     printed = capsys.readouterr()
     assert KEY not in told + caplog.text + printed.out + printed.err
 
