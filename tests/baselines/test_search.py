@@ -55,8 +55,8 @@ class TestEverySearch:
         return get_search_factory(kind, LetterEmbedder())
 
     def test_ties_go_to_the_earlier_text_and_more_than_there_are_is_no_error(self, make: Any) -> None:
-        assert make(["same"] * 5).nearest(["same"], 3) == [[0, 1, 2]]
-        assert make(["same"] * 2).nearest(["same"], 9) == [[0, 1]]
+        assert make(["same"] * 5).find_nearest(["same"], 3) == [[0, 1, 2]]
+        assert make(["same"] * 2).find_nearest(["same"], 9) == [[0, 1]]
 
     def test_what_is_left_out_is_not_found(self, make: Any) -> None:
         index: TextSearch = make(["same"] * 4)
@@ -64,16 +64,16 @@ class TestEverySearch:
         assert index.find_nearest(["same"], 2, [range(4)]) == [[]]
 
     def test_the_nearest_comes_first(self, make: Any) -> None:
-        assert make(["zebra", "apple pie", "quick fox"]).nearest(["apple"], 1) == [[1]]
+        assert make(["zebra", "apple pie", "quick fox"]).find_nearest(["apple"], 1) == [[1]]
 
     @pytest.mark.parametrize("texts", [[], [""], ["..."]])
     def test_an_empty_question_or_index_finds_nothing(self, make: Any, texts: list[str]) -> None:
-        assert make(texts).nearest(["  "], 3) == [[]]
-        assert make([]).nearest(["anything"], 3) == [[]]
+        assert make(texts).find_nearest(["  "], 3) == [[]]
+        assert make([]).find_nearest(["anything"], 3) == [[]]
 
     def test_it_prints_nothing_and_says_how_it_searches(self, make: Any, capfd: pytest.CaptureFixture[str]) -> None:
         index = make([f"text number {i}" for i in range(200)])
-        index.nearest(["number 7"] * 300, 3)
+        index.find_nearest(["number 7"] * 300, 3)
         assert capfd.readouterr() == ("", "") and index.name
 
 

@@ -84,7 +84,7 @@ def test_a_template_that_is_costly_for_one_conversation_only_meets_the_same_limi
 
 
 def test_a_template_that_takes_memory_for_one_conversation_only_meets_the_limit_of_its_process() -> None:
-    process = process_of(HUNGRY, most_bytes=200 * 2**20)
+    process = process_of(HUNGRY, max_bytes=200 * 2**20)
     assert process.render([asked("hi")]) == [["hi"]]
     with pytest.raises(TemplateFailed, match="memory") as caught:
         process.render([asked("long")])

@@ -378,7 +378,15 @@ def test_the_key_is_in_no_message_representation_or_log(
     asked = completer(service)
     answers = asked.complete([ask("a"), ask("b")])
     assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
-    told = repr([asked, answers, asked._create_session(Redactor(KEY)), asked._get_connections(KEY), asked._create_client(KEY).headers])
+    told = repr(
+        [
+            asked,
+            answers,
+            asked._create_session(Redactor(KEY)),
+            asked._get_connections(KEY),
+            asked._create_client(KEY).headers,
+        ]
+    )
     printed = capsys.readouterr()
     assert KEY not in told + caplog.text + printed.out + printed.err
 

@@ -233,8 +233,11 @@ class _MemoryProbe:
         pieces = self.request.split_step(arrays, range(len(arrays)), tokens)
         sizes = [count_computed_tokens(arrays, piece, as_forest=self.request.as_forest) for piece in pieces]
         largest = int(np.argmax(sizes))
+        # Attention grows with the square of a sequence: the piece of the longest example (the first
+        # of `worst`) can need more than the piece with the most tokens.
+        longest = next(number for number, piece in enumerate(pieces) if 0 in piece)
         try:
-            need = self.trial(arrays, pieces[largest], checkpointing)
+            need = max(self.trial(arrays, pieces[number], checkpointing) for number in {largest, longest})
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

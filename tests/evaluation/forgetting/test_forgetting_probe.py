@@ -91,7 +91,9 @@ def test_numbers_are_spelled_below_a_hundred() -> None:
 class Surprise:
     """Finds every word two nats surprising."""
 
-    def compute_logprobs(self, prompts: list[Prompt], answers: list[str], progress: object = None) -> list[AnswerLogprob]:
+    def compute_logprobs(
+        self, prompts: list[Prompt], answers: list[str], progress: object = None
+    ) -> list[AnswerLogprob]:
         assert all(prompt == () for prompt in prompts)
         return [AnswerLogprob(-2.0 * len(answer.split()), len(answer.split())) for answer in answers]
 
