@@ -67,6 +67,14 @@ def test_a_damaged_file_is_measured_again(home: Path) -> None:
     assert file.read() is None
 
 
+def test_rates_that_another_version_named_otherwise_are_measured_again(home: Path) -> None:
+    file = RatesFile.of(model("a"), MACHINE, Recipe())
+    file.write(RATES, 0.1)
+    (path,) = (home / "rates").iterdir()
+    path.write_text(path.read_text().replace("token_seconds", "seconds_a_token"))
+    assert file.read() is None
+
+
 def test_where_half_the_time_is_spent_waiting_for_a_core_everything_takes_twice_as_long() -> None:
     busy = kept(0.0).at_load(0.5)
     assert busy.token_seconds == pytest.approx(0.008) and busy.pass_seconds == pytest.approx(0.1)

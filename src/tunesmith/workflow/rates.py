@@ -12,7 +12,7 @@ measured again once the machine is less busy.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -72,12 +72,15 @@ class RatesFile:
         return cls(compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
 
     def read(self) -> CachedRates | None:
-        """The stored rates; None if there are none that can be read."""
+        """The stored rates; None if there are none that can be read, or another version wrote others."""
+        from tunesmith.engine.profiling import Rates
+
         path = get_home_folder() / "rates" / f"{self.key}.json"
         try:
-            return CachedRates.model_validate_json(path.read_text(encoding="utf-8"))
+            stored = CachedRates.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError):
             return None
+        return stored if set(stored.seconds) == {field.name for field in fields(Rates)} else None
 
     def write(self, rates: "Rates", waiting: float | None) -> None:
         """Store the rates just measured. Failures are ignored: the cache is optional."""
