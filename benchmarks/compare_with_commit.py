@@ -12,6 +12,7 @@ Prints one line for each comparison; the exit code says whether all of them hold
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,7 +109,8 @@ def compare_old_files(
     heir.must_run(["train", str(folders["old", "train"] / "recipe.yaml"), "--out", str(out)])
     yield "the old recipe trains the old weights", outcome_of(find_only_run(out))["weights"] == old_train["weights"]
     out = place / "old-killed"
-    old.run(world.command("train", out), KILLED_AT)
+    cut = old.run(world.command("train", out), KILLED_AT)
+    assert cut.returncode == -signal.SIGKILL, cut.stderr
     killed = find_only_run(out)
     ended = heir.run(["resume", str(killed)])
     yield "the old killed run is resumed", ended.returncode == 0

@@ -28,7 +28,7 @@ from tunesmith.workflow.forecast import work_share
 if TYPE_CHECKING:
     from tunesmith.engine.profiling import Rates
 
-FORMAT = 1  # increase it when the way of measuring changes
+FORMAT = 2  # part of the key: increase it when the way of measuring or the names of rates change
 
 
 class CachedRates(Record):
