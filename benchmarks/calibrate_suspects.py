@@ -15,7 +15,7 @@ from pathlib import Path
 from tunesmith.analysis.error_analysis import _select_embedded
 from tunesmith.analysis.label_issues import LabelSignals, collect_neighbor_signals, find_label_issues, select_examined
 from tunesmith.analysis.nearest_examples import TrainIndex
-from tunesmith.baselines.rag.search_index import DenseIndex
+from tunesmith.contenders.retrieval.search_index import DenseIndex
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import Example, Message
 

@@ -69,7 +69,7 @@ STEPS = (
     Step("decide", "choosing a scorer", "workflow.decision_inputs.choose_scorer"),
     Step("decide", "estimating", "workflow.decide.report_estimate"),
     Step("decide", "building the search index", "workflow.decide.write_index"),
-    Step("decide", "choosing: scoring", "workflow.candidate_selection.compute_primary_scores"),
+    Step("decide", "choosing: scoring", "contenders.candidate_selection.compute_primary_scores"),
     Step("decide", "asking a baseline", "workflow.evaluation_runner.collect_answers"),
     Step("decide", "scoring a baseline", "evaluation.harness.score_answers"),
     Step("decide", "timing single requests", "workflow.evaluation_runner.measure_latency"),
@@ -90,7 +90,7 @@ STEPS = (
     Step("evaluate", "statistics", "workflow.model_evaluation.evaluate_answers"),
     Step("export", "merging", "engine.adapters.merge.export_merged"),
     Step("export", "writing the bundle", "workflow.export.write_bundle"),
-    Step("export", "the bundle's own answers", "workflow.bundle._run_bundle"),
+    Step("export", "the bundle's own answers", "export.bundle._run_bundle"),
     Step("export", "entering it in the store", "workflow.export.build_artifact"),
 )
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
         Run,
     )
     from tunesmith.runs.run_folder import RunFolder
+    from tunesmith.runs.run_registry import fetch_sample
     from tunesmith.store.store import Store
     from tunesmith.workflow.chat import load_chat
     from tunesmith.workflow.check import check
     from tunesmith.workflow.decide import DecisionResult, decide
     from tunesmith.workflow.estimate import estimate
-    from tunesmith.workflow.inventory import fetch_sample
     from tunesmith.workflow.model_evaluation import evaluate
     from tunesmith.workflow.resume import resume
     from tunesmith.workflow.training_session import train
@@ -55,7 +55,7 @@ _EXPORTS = {
     "decide": "workflow.decide",
     "estimate": "workflow.estimate",
     "evaluate": "workflow.model_evaluation",
-    "fetch_sample": "workflow.inventory",
+    "fetch_sample": "runs.run_registry",
     "load_recipe": "recipe.recipe_loader",
     "load_chat": "workflow.chat",
     "read_dataset": "data.read",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Printed
+from tunesmith.recipe.recipe_edit import QUESTIONS, format_section, replace_section
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Recipe, UsageContext
-from tunesmith.workflow.recipe_edit import QUESTIONS, format_section, replace_section
 
 Door = Callable[..., Printed]
 

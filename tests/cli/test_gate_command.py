@@ -10,10 +10,10 @@ import pytest
 
 from tunesmith.data.check import check_examples
 from tunesmith.errors import GateFailed
+from tunesmith.progress_listener import NULL_LISTENER
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.workflow.check import report_problems
 from tunesmith.workflow.data_preparation import read_examples
-from tunesmith.workflow.progress_listener import NULL_LISTENER
 
 
 def write_table(path: str, rows: list[list[str]]) -> None:

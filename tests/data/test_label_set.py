@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.data.label_detection import build_label_set, count_possible_labels, find_labels
 from tunesmith.data.normalization import detect_labels
 from tunesmith.data.text_folding import EDGE_AND_CASE_FOLDING, EDGE_FOLDING, NO_FOLDING, SPACE_FOLDING, choose_folding

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from tunesmith.contenders.external_answers import read_external_answers
 from tunesmith.data.interop import ImportedAnswers, read_tool_file
 from tunesmith.data.interop import zip_json as archive_module
 from tunesmith.errors import DataError
-from tunesmith.evaluation.external_answers import read_external_answers
 from tunesmith.evaluation.harness import Task
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 

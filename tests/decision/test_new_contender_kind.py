@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 from cases import contender, evaluation, verdict
 
+from tunesmith.contenders.external_contenders import list_contender_names
+from tunesmith.costs.cost_calculation import build_cost_report, estimate_months_between_changes
+from tunesmith.costs.evaluation_forecast import Workload, estimate_evaluation_seconds
 from tunesmith.decision.context_preferences import find_disfavored_verdicts
-from tunesmith.decision.cost_calculation import build_cost_report, estimate_months_between_changes
 from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
@@ -16,8 +18,6 @@ from tunesmith.records import Contender, ContenderSpec, CostRecipe, Decision, Re
 from tunesmith.records.contender_kinds import CONTENDER_KINDS, ContenderKind, PlannedContender
 from tunesmith.report.cost_text import format_cost_basis
 from tunesmith.report.report_data import find_best
-from tunesmith.workflow.evaluation_forecast import Workload, estimate_evaluation_seconds
-from tunesmith.workflow.external_contenders import list_contender_names
 from tunesmith.workflow.test_set_power import count_challengers
 
 DISTILLED = ContenderKind(

@@ -9,6 +9,14 @@ from types import SimpleNamespace
 import pytest
 from door import Door
 
+from tunesmith.costs.evaluation_forecast import Workload
+from tunesmith.costs.training_forecast import (
+    ForecastConditions,
+    compute_estimate_ratios,
+    fit_correction,
+    forecast,
+    work_share,
+)
 from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS
 from tunesmith.records import (
     Estimate,
@@ -27,14 +35,6 @@ from tunesmith.records.quantity import format_duration
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow import training_callbacks
 from tunesmith.workflow.estimate import format_short_training_warning, summarize_estimate
-from tunesmith.workflow.evaluation_forecast import Workload
-from tunesmith.workflow.forecast import (
-    ForecastConditions,
-    compute_estimate_ratios,
-    fit_correction,
-    forecast,
-    work_share,
-)
 
 
 @pytest.fixture(scope="module")

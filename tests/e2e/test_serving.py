@@ -15,11 +15,11 @@ import pytest
 from door import Door
 
 from tunesmith.cli.main import run
+from tunesmith.contenders.contender_loading import LoadedContender, choose_contender, open_contender
 from tunesmith.errors import GateFailed, RunError, UsageError
+from tunesmith.export import bundle
 from tunesmith.records import Decision, Message, TestSet
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.workflow import bundle
-from tunesmith.workflow.contender_loading import LoadedContender, choose_contender, open_contender
 from tunesmith.workflow.export import export
 
 FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents",

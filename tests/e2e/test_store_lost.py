@@ -188,7 +188,7 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
 
 def harm_of_record(patch: pytest.MonkeyPatch) -> None:
     """The process ends when a finished run is to be entered in the store."""
-    from tunesmith.workflow.store_index import StoreIndex
+    from tunesmith.runs.store_index import StoreIndex
 
     record = StoreIndex.record_run
 

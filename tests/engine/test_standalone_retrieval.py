@@ -16,8 +16,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel
 
-from tunesmith.baselines.rag.prompt_augmentation import ExampleIndex
-from tunesmith.baselines.rag.search_index import get_search_factory
+from tunesmith.contenders.retrieval.prompt_augmentation import ExampleIndex
+from tunesmith.contenders.retrieval.search_index import get_search_factory
 from tunesmith.engine.sentence_encoder import SentenceEncoder
 from tunesmith.records import Example, Message
 from tunesmith.runs.contender_files import write_index

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tunesmith.baselines.schema_inference import MAX_KEY_ORDERS, infer_schema
+from tunesmith.contenders.schema_inference import MAX_KEY_ORDERS, infer_schema
 from tunesmith.engine.generation.json_constraint import JsonGrammar
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer

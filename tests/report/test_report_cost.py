@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tunesmith.decision.cost_calculation import build_cost_report
+from tunesmith.costs.cost_calculation import build_cost_report
 from tunesmith.records import (
     ContenderCost,
     CostPrediction,

@@ -8,15 +8,15 @@ import pytest
 
 from tests.cli.test_flags import run
 from tunesmith.cli.console import parse_duration
+from tunesmith.costs.evaluation_forecast import Workload, estimate_generation_seconds
+from tunesmith.costs.training_forecast import ForecastConditions
 from tunesmith.engine.profiling import Throughput, TrainingProfile
 from tunesmith.errors import GateFailed, UsageError
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Machine, MemoryPlan, Recipe
 from tunesmith.workflow import estimate, time_budget
 from tunesmith.workflow.estimate import ForecastInputs
-from tunesmith.workflow.evaluation_forecast import Workload, estimate_generation_seconds
-from tunesmith.workflow.forecast import ForecastConditions
-from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.time_budget import (
     LEVELS,
     EffortLevel,

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import Completion, Example, Message, Recipe
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
-from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}

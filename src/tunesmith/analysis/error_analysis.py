@@ -23,7 +23,7 @@ from tunesmith.analysis.label_issues import (
 from tunesmith.analysis.nearest_examples import TrainIndex, build_failures
 from tunesmith.analysis.scored_examples import ScoredExamples, build_scored_examples
 from tunesmith.analysis.suggestions import Suggester
-from tunesmith.baselines.rag.search_index import DenseIndex
+from tunesmith.contenders.retrieval.search_index import DenseIndex
 from tunesmith.data.label_detection import find_labels
 from tunesmith.records import Analysis, Answer, Embedder, ErrorGroup, Evaluation, Example, LabelIssue
 

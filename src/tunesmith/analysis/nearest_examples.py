@@ -9,7 +9,7 @@ have neither, nothing in training was similar.
 from collections.abc import Callable, Sequence
 
 from tunesmith.analysis.scored_examples import ScoredExample
-from tunesmith.baselines.rag.search_index import Bm25Index, TextSearch
+from tunesmith.contenders.retrieval.search_index import Bm25Index, TextSearch
 from tunesmith.data.text_folding import normalize_answer
 from tunesmith.records import Example, Failure, Neighbor
 

@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """The whole way on sample data: baselines, tuning, evaluation, verdict, report."""
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.workflow.inventory import fetch_sample
+    from tunesmith.runs.run_registry import fetch_sample
 
     changes = [f"data.path={fetch_sample()}"]
     if minutes is not None:

@@ -9,7 +9,7 @@ import typer
 from tunesmith.cli.console import print_json, print_lines, print_next_command
 
 if TYPE_CHECKING:
-    from tunesmith.workflow.recipe_edit import Question
+    from tunesmith.recipe.recipe_edit import Question
 
 
 def init(
@@ -24,7 +24,7 @@ def init(
 ) -> None:
     """Ask what no data answers (how often things change, how many requests) and write it into a recipe."""
     from tunesmith.errors import UsageError
-    from tunesmith.workflow.recipe_edit import QUESTIONS, list_unanswered_questions, write_usage_context
+    from tunesmith.recipe.recipe_edit import QUESTIONS, list_unanswered_questions, write_usage_context
 
     changes = list(set_ or ())
     questions = list_unanswered_questions(recipe)

@@ -12,11 +12,11 @@ def list_models(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the embedded model, the models in the cache, and what runs left."""
-    from tunesmith.workflow import inventory
+    from tunesmith.runs import run_registry
 
     if fetch:
-        inventory.fetch_embedded()
-    rows = inventory.list_models()
+        run_registry.fetch_embedded()
+    rows = run_registry.list_models()
     if json:
         print_json({"models": rows})
         return

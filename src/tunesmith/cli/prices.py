@@ -16,7 +16,8 @@ def prices(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List every price with its source, its day and its age; rows of your own go before those that come along."""
-    from tunesmith.decision.prices import (
+    from tunesmith.errors import UsageError
+    from tunesmith.providers.prices import (
         compute_age_days,
         format_source,
         get_user_prices_path,
@@ -24,7 +25,6 @@ def prices(
         load_prices,
         write_example,
     )
-    from tunesmith.errors import UsageError
     from tunesmith.records.quantity import format_usd
 
     if init and file:

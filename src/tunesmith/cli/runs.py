@@ -14,7 +14,7 @@ def list_runs(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the runs, newest first."""
-    from tunesmith.workflow.inventory import list_runs as stored_runs
+    from tunesmith.runs.run_registry import list_runs as stored_runs
 
     rows = stored_runs(limit)
     if json:
@@ -36,7 +36,7 @@ def show_run(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show one run: its inputs, its course, its verdict. Exit 1 when one of its files is damaged."""
-    from tunesmith.workflow.inventory import show_run as stored_run
+    from tunesmith.runs.run_registry import show_run as stored_run
 
     listener = open_listener()
     try:

@@ -5,8 +5,7 @@
     estimate           recipe -> time, memory and cost
     training_session   prepared data -> run
     decide             recipe -> baselines, run, evaluation, verdict, costs, errors, report:
-                       `decision_inputs` gathers the inputs, `contender_factory` builds the
-                       contenders, `candidate_selection` makes their choices,
+                       `decision_inputs` gathers the inputs,
                        `evaluation_runner` runs them, `conclusion` concludes
     redecide           a run's stored answers -> its verdict, recomputed
     resume             an interrupted run -> the finished run
@@ -14,8 +13,6 @@
     model_evaluation   models + examples -> evaluation
     export             a run -> a model folder
     chat               model -> answers
-    recipe_edit        questions -> the recipe's usage context
-    inventory          what is on this machine: models, sample, runs
 
 Stages hold no domain logic and do no user I/O: they report to a `ProgressListener`, which the
 command line draws and a script may omit.

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tunesmith.baselines.successive_halving import EMPTY_BUILDER
+from tunesmith.contenders.contender_loading import LoadedContender, choose_contender, open_contender
+from tunesmith.contenders.successive_halving import EMPTY_BUILDER
 from tunesmith.errors import InputError, ModelError, UsageError
 from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import Completion, Message, Prompt
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.workflow.contender_loading import LoadedContender, choose_contender, open_contender
-from tunesmith.workflow.inventory import resolve_run_or_name
+from tunesmith.runs.run_registry import resolve_run_or_name
 
 DEFAULT_MAX_NEW_TOKENS = 256
 """Tokens of an answer, for a model that no run sets a limit for."""

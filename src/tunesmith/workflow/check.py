@@ -10,9 +10,9 @@ from tunesmith.data.read.column_mapping import format_mapping
 from tunesmith.data.read.dataset_reader import pause_collection
 from tunesmith.errors import GateFailed, RecipeError, format_command_line
 from tunesmith.models.resolve import list_known_models
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import CheckReport, DataDescription, DataRecipe, Method, Recipe
-from tunesmith.workflow.progress_listener import ProgressListener
 
 
 def check(
@@ -120,7 +120,7 @@ def build_check_command(recipe: Recipe) -> list[object]:
 
 def _name_or_folder(model: str) -> str:
     # imported here: the store loads a database library, which is slow
-    from tunesmith.workflow.inventory import resolve_run_or_name
+    from tunesmith.runs.run_registry import resolve_run_or_name
 
     return resolve_run_or_name(model)
 

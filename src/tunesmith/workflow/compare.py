@@ -9,7 +9,7 @@ from tunesmith.analysis.seed_comparison import compare_seeds
 from tunesmith.errors import RunError, UsageError
 from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, SeedComparison, Split, TestSet
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.workflow.inventory import find_run_folder
+from tunesmith.runs.run_registry import find_run_folder
 
 
 def compare(first: str, second: str) -> RunComparison:

@@ -14,8 +14,9 @@ from typing import Any
 
 from tunesmith.analysis.error_analysis import analyze_errors
 from tunesmith.analysis.labeling_sheet import write_labeling_sheet
+from tunesmith.costs.cost_calculation import build_cost_report
+from tunesmith.costs.evaluation_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.decision import decide as decide_by_rules
-from tunesmith.decision.cost_calculation import build_cost_report
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.evaluation.judge.judge_scorers import ScorerWithJudge
@@ -41,10 +42,9 @@ from tunesmith.report.report_data import build_report_json, choose_focus
 from tunesmith.report.report_input import ReportInput
 from tunesmith.report.report_writer import write_report
 from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
+from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.evaluation_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.workflow.evaluation_runner import EvaluationRunner
-from tunesmith.workflow.store_index import StoreIndex
 from tunesmith.workflow.test_set_power import compute_measured_power
 
 

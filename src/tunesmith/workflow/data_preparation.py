@@ -15,6 +15,7 @@ from tunesmith.data.split import select_examples, split_examples
 from tunesmith.data.training_sequences import check_method_fit
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.embedded import is_embedding_fetched
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.embedder import DEFAULT_MODEL
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.recipe.defaults import MAX_TOKENS_UNLIMITED, complete_recipe
@@ -29,10 +30,9 @@ from tunesmith.records import (
     Split,
     TokenArrays,
 )
+from tunesmith.runs.lineage import adopt_adapter_recipe, collect_training_ids, resolve_model_location
 from tunesmith.runs.training_data import TrainingData
 from tunesmith.workflow.check import report_problems, resolve_token_limit
-from tunesmith.workflow.lineage import adopt_adapter_recipe, collect_training_ids, resolve_model_location
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 
 
 @dataclass(frozen=True)

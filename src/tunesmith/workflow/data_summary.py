@@ -5,7 +5,8 @@ form, splits.
 from collections import Counter
 from collections.abc import Sequence
 
-from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.contenders.challenger_count import count_challengers
+from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import find_labels
 from tunesmith.data.read import LoadedDataset
@@ -16,7 +17,6 @@ from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import DataDescription, Example, LengthStats, Recipe
-from tunesmith.workflow.challenger_count import count_challengers
 
 MAX_DESCRIBED = 50_000
 """Examples that are described; of more, an evenly spaced part."""

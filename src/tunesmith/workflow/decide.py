@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.contenders.candidate_selection import CandidateSelector
+from tunesmith.contenders.contender_factory import ContenderFactory
+from tunesmith.contenders.contender_models import build_base_model, build_tuned_model
+from tunesmith.contenders.retrieval.document_loading import write_documents
 from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, compute_probe_fingerprint, measure_general_ability
 from tunesmith.evaluation.forgetting.probe_comparison import compute_forgetting
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
 from tunesmith.records import Decision, Evaluation, Forgetting, GeneralAbility, Recipe, Run, Usage
 from tunesmith.runs.contender_files import write_index
+from tunesmith.runs.interruption import build_interruption
 from tunesmith.runs.run_folder import REPORT_FILES, RunFolder
 from tunesmith.runs.signals import StopSignal, stop_on_signals
-from tunesmith.workflow.candidate_selection import CandidateSelector
+from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.conclusion import DecisionEvidence, DecisionOutput, conclude
-from tunesmith.workflow.contender_factory import ContenderFactory
-from tunesmith.workflow.contender_models import build_base_model, build_tuned_model
 from tunesmith.workflow.decision_inputs import DecisionInputs, prepare_decision_inputs
-from tunesmith.workflow.document_loading import write_documents
 from tunesmith.workflow.estimate import ForecastInputs, report_estimate
 from tunesmith.workflow.evaluation_runner import EvaluationRunner, build_test_set
-from tunesmith.workflow.interruption import build_interruption
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.workflow.redecide import fail_on_warnings
-from tunesmith.workflow.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.training_session import TrainingSession, run_training, start_run
 
 if TYPE_CHECKING:

@@ -7,23 +7,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
-from tunesmith.baselines.dspy_search import import_dspy
-from tunesmith.baselines.output_constraint import infer_output_constraint
-from tunesmith.baselines.rag.document_passages import DocumentCollection
-from tunesmith.baselines.user_prompts import UserPrompt
+from tunesmith.contenders.contender_models import ContenderModel, open_remote_models
+from tunesmith.contenders.external_answers import ExternalContender
+from tunesmith.contenders.external_contenders import list_contender_names, read_custom_prompts, read_external_contenders
+from tunesmith.contenders.output_constraint import infer_output_constraint
+from tunesmith.contenders.prompting.dspy_search import import_dspy
+from tunesmith.contenders.prompting.user_prompts import UserPrompt
+from tunesmith.contenders.retrieval.document_loading import load_documents
+from tunesmith.contenders.retrieval.document_passages import DocumentCollection
 from tunesmith.errors import GateFailed
-from tunesmith.evaluation.external_answers import ExternalContender
 from tunesmith.evaluation.harness import Task, check_task
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import JudgeQualification, OutputConstraint, PowerStatement, Recipe, compute_fingerprint
-from tunesmith.workflow.contender_models import ContenderModel, open_remote_models
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
-from tunesmith.workflow.document_loading import load_documents
 from tunesmith.workflow.evaluation_runner import check_custom_scorer
-from tunesmith.workflow.external_contenders import list_contender_names, read_custom_prompts, read_external_contenders
 from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
-from tunesmith.workflow.progress_listener import ProgressListener
 from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = "Contenders with that in their prompt take part, and contenders that can answer nothing else."
@@ -89,7 +89,7 @@ def prepare_decision_inputs(
     listener.note(
         why if form is None else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}"
     )
-    remotes = open_remote_models(material, form, listener)
+    remotes = open_remote_models(material.recipe, [one.prompt for one in material.validation[:1]], form, listener)
     return DecisionInputs(material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs)
 
 

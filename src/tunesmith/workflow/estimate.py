@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tunesmith.baselines.output_constraint import infer_output_constraint
-from tunesmith.baselines.prompt_instructions import count_format_instructions
+from tunesmith.contenders.external_contenders import read_custom_prompts
+from tunesmith.contenders.output_constraint import infer_output_constraint
+from tunesmith.contenders.prompting.prompt_instructions import count_format_instructions
+from tunesmith.costs.evaluation_forecast import Workload
+from tunesmith.costs.machine_load import BUSY_MACHINE, busy_with, describe_waiting, stolen_between
+from tunesmith.costs.measured_rates import RatesFile, Recall
+from tunesmith.costs.training_forecast import EstimateMethod, ForecastConditions, forecast
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     ChatTokenizer,
@@ -28,14 +34,8 @@ from tunesmith.records import (
 from tunesmith.records.quantity import format_duration, format_usd
 from tunesmith.records.training_estimate import sum_intervals
 from tunesmith.runs.machine_info import describe_machine
-from tunesmith.workflow.busy import BUSY_MACHINE, busy_with, describe_waiting, stolen_between
+from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
-from tunesmith.workflow.evaluation_forecast import Workload
-from tunesmith.workflow.external_contenders import read_custom_prompts
-from tunesmith.workflow.forecast import EstimateMethod, ForecastConditions, forecast
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
-from tunesmith.workflow.rates import RatesFile, Recall
-from tunesmith.workflow.store_index import StoreIndex
 
 if TYPE_CHECKING:
     from tunesmith.engine.profiling import TrainingProfile

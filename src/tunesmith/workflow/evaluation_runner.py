@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from tunesmith.contenders.external_answers import ExternalContender
+from tunesmith.costs.evaluation_forecast import MAX_LATENCY_REQUESTS
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import build_label_set
 from tunesmith.errors import RecipeError, RunError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
-from tunesmith.evaluation.external_answers import ExternalContender
 from tunesmith.evaluation.harness import (
     RunnableContender,
     Task,
@@ -26,16 +27,15 @@ from tunesmith.evaluation.scorers.function import FunctionScorer
 from tunesmith.evaluation.scorers.reference_probability import score_references
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer, ScoringFailure, ScoringInput
 from tunesmith.evaluation.usage_meter import measure_latency
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import ContenderRecord, Example, LogprobModel, Message, TestExample, TestSet, TestSetAccess
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.test_set_access import fingerprint_test_set
 from tunesmith.runs.contender_files import write_inference_config
+from tunesmith.runs.interruption import build_interruption
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
-from tunesmith.workflow.evaluation_forecast import MAX_LATENCY_REQUESTS
-from tunesmith.workflow.interruption import build_interruption
-from tunesmith.workflow.progress_listener import ProgressListener
-from tunesmith.workflow.store_index import StoreIndex
+from tunesmith.runs.store_index import StoreIndex
 
 FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "similarity")
 """Scorers for which the likelihood of the reference is informative."""

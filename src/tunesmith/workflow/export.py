@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.atomic_io import sync_folder
+from tunesmith.contenders.contender_loading import TUNED_CONTENDER, choose_contender, open_base_model
 from tunesmith.errors import ModelError
+from tunesmith.export.bundle import PROOF_FILE, AnswersProof, verify_bundle, write_bundle
 from tunesmith.model_folder.settings_json import read_settings
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import ChatTokenizer, InferenceConfig, Message, Run
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.run_registry import resolve_run_or_name
 from tunesmith.runs.signals import set_exit_message
+from tunesmith.runs.store_index import StoreIndex, build_artifact
 from tunesmith.temporary_files import make_temporary_folder
-from tunesmith.workflow.bundle import PROOF_FILE, AnswersProof, verify_bundle, write_bundle
-from tunesmith.workflow.contender_loading import TUNED_CONTENDER, choose_contender, open_base_model
-from tunesmith.workflow.inventory import resolve_run_or_name
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
-from tunesmith.workflow.store_index import StoreIndex, build_artifact
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import MergeProof

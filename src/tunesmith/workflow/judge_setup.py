@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunesmith.contenders.contender_models import get_remote_price, open_remote
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import Task
@@ -14,12 +15,11 @@ from tunesmith.evaluation.judge.human_labels import read_human_labels
 from tunesmith.evaluation.judge.qualification import add_judge, open_judge, qualify_judge
 from tunesmith.evaluation.judge.verdict_parsing import MAX_REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.providers.openai_compatible import RemoteCompleter
 from tunesmith.records import Completer, JudgeQualification, OutputConstraint, Recipe, RemoteRecipe, TokenPrice, Usage
-from tunesmith.workflow.contender_models import get_remote_price, open_remote
-from tunesmith.workflow.inventory import resolve_run_or_name
-from tunesmith.workflow.progress_listener import ProgressListener
+from tunesmith.runs.run_registry import resolve_run_or_name
 
 
 @dataclass(frozen=True)

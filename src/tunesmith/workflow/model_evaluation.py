@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tunesmith.baselines.few_shot import SystemPromptCompleter
+from tunesmith.contenders.contender_models import get_remote_price, open_remote
+from tunesmith.contenders.external_contenders import make_contender_name, read_external_contenders
+from tunesmith.contenders.prompting.few_shot import SystemPromptCompleter
 from tunesmith.data.check import check_examples
 from tunesmith.data.split import select_examples
 from tunesmith.errors import InputError, Interrupted, UsageError
@@ -15,16 +17,20 @@ from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import RunnableContender, Task, check_task, evaluate_answers
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import Completer, ContenderRecord, ContenderSpec, Evaluation, Example, Recipe, Split, TestSet
 from tunesmith.records.contender_kinds import TUNED, ZERO_SHOT
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.quantity import format_usd
+from tunesmith.runs.interruption import build_interruption
+from tunesmith.runs.lineage import collect_training_ids
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.run_registry import read_run_recipe, resolve_run_or_name
 from tunesmith.runs.signals import NOTHING_SAVED, StopSignal, set_exit_message, stop_on_signals
+from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.check import report_problems
-from tunesmith.workflow.contender_models import get_remote_price, open_remote
 from tunesmith.workflow.data_preparation import read_examples, select_desirable, with_resolved_scorer
 from tunesmith.workflow.evaluation_runner import (
     build_test_set,
@@ -35,13 +41,7 @@ from tunesmith.workflow.evaluation_runner import (
     run_contender,
     with_notes,
 )
-from tunesmith.workflow.external_contenders import make_contender_name, read_external_contenders
-from tunesmith.workflow.interruption import build_interruption
-from tunesmith.workflow.inventory import read_run_recipe, resolve_run_or_name
 from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
-from tunesmith.workflow.lineage import collect_training_ids
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
-from tunesmith.workflow.store_index import StoreIndex
 
 
 def evaluate(

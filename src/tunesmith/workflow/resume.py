@@ -13,19 +13,19 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tunesmith.errors import RunError, format_command_line
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
 from tunesmith.records import Decision, JudgeQualification, Recipe, Run, TestExample, TestSet
+from tunesmith.runs.interruption import build_interruption, reporting_saved_work
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.run_registry import find_run_folder
 from tunesmith.runs.signals import stop_on_signals
+from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import read_training_data
 from tunesmith.workflow.data_preparation import PreparedData
 from tunesmith.workflow.decide import DecisionResult, build_decision_result, load_decision_result, run_decision
 from tunesmith.workflow.decision_inputs import prepare_decision_inputs
 from tunesmith.workflow.evaluation_runner import build_test_examples
-from tunesmith.workflow.interruption import build_interruption, reporting_saved_work
-from tunesmith.workflow.inventory import find_run_folder
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
-from tunesmith.workflow.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.training_session import (
     TrainingSession,
     build_reproducibility_key,

@@ -4,12 +4,12 @@ disagreement.
 
 from collections.abc import Mapping, Sequence
 
-from tunesmith.baselines.output_constraint import infer_output_constraint
+from tunesmith.contenders.challenger_count import count_challengers
+from tunesmith.contenders.external_contenders import read_custom_prompts
+from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.decision.power_statement import Disagreement, build_power_statement, measure_disagreement
 from tunesmith.records import Answer, Evaluation, PowerStatement
-from tunesmith.workflow.challenger_count import count_challengers
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.external_contenders import read_custom_prompts
 
 
 def compute_planned_power(data: PreparedData, measured: Disagreement | None = None) -> PowerStatement:

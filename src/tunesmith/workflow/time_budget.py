@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
+from tunesmith.costs.training_forecast import forecast
 from tunesmith.errors import GateFailed
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import Estimate, Recipe
 from tunesmith.records.quantity import format_duration
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
+from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.data_preparation import prepare_data
 from tunesmith.workflow.estimate import ForecastInputs, busy_of, collect_forecast_inputs
-from tunesmith.workflow.forecast import forecast
-from tunesmith.workflow.progress_listener import ProgressListener
-from tunesmith.workflow.store_index import StoreIndex
 
 ESTIMATE_MARGIN = 1.15
 """Factor on the estimate for what it leaves out: reading, loading and writing."""

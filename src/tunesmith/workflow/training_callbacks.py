@@ -10,6 +10,7 @@ from tunesmith.engine.validation_budget import ScoreFunction
 from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.harness import compute_primary_scores
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.recipe.defaults import get_default_epochs
@@ -17,7 +18,6 @@ from tunesmith.records import MetricLine, Recipe, TrainingLength, TrainingResult
 from tunesmith.runs.run_folder import RunFolder, ValidationSample
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
-from tunesmith.workflow.progress_listener import ProgressListener
 
 
 class MetricRecorder:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.atomic_io import hash_folder
+from tunesmith.costs.training_forecast import compute_estimate_ratios
 from tunesmith.data.prepare import format_mask
 from tunesmith.errors import RunError, TunesmithError, format_command_line
 from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
+from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     Command,
@@ -25,16 +27,14 @@ from tunesmith.records import (
     compute_fingerprint,
     format_epochs,
 )
+from tunesmith.runs.interruption import build_interruption, is_interruption, is_resumable, reporting_saved_work
 from tunesmith.runs.machine_info import describe_machine, list_versions
 from tunesmith.runs.run_folder import APPENDED_FILES, RunFolder
 from tunesmith.runs.signals import StopSignal, stop_on_signals
+from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import TrainingData, write_training_data
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import report_estimate
-from tunesmith.workflow.forecast import compute_estimate_ratios
-from tunesmith.workflow.interruption import build_interruption, is_interruption, is_resumable, reporting_saved_work
-from tunesmith.workflow.progress_listener import NULL_LISTENER, ProgressListener
-from tunesmith.workflow.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer, measure_training_length
 
 if TYPE_CHECKING:

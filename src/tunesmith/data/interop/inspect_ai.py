@@ -12,7 +12,7 @@ is 1, P one half, I and N are 0.
 The scorers of the log and their options (`match(numeric=True)`) are in the header under
 `eval.scorers`, in older logs under `results.scores`; ours is chosen to do the same (`_map_scorer`).
 Scores of ours that still differ from the log's are counted and reported
-(`evaluation/external_answers.py`).
+(`contenders/external_answers.py`).
 Source: src/inspect_ai/log/_log.py and log/_recorders/eval.py of UKGovernmentBEIS/inspect_ai.
 """
 

@@ -1,0 +1,197 @@
+"""Choices are made on the validation examples: which shots, how many retrieved texts, which prompt,
+which output constraint.
+
+The test examples are out of reach here. The cost of a choice is counted: seconds of this machine,
+or what a provider charges for the tokens of its trials. Every choice is stored with the run, so a
+resumed decision does not repeat any.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from tunesmith.contenders.successive_halving import (
+    Candidate,
+    CandidateResult,
+    Measure,
+    SelectionResult,
+    Variants,
+    count_required_answers,
+    make_no_variants,
+    select_candidate,
+)
+from tunesmith.evaluation.harness import compute_primary_scores
+from tunesmith.evaluation.judge.caching_completer import CachingCompleter
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.progress_listener import ProgressListener
+from tunesmith.records import CandidateScores, Completer, Example, OptimizedPrompt, SelectionRecord, TokenPrice
+from tunesmith.runs.interruption import build_interruption
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.signals import StopSignal
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen candidate, and the cost of the trials."""
+
+    result: SelectionResult
+    usd_charged: float
+
+    @property
+    def candidate(self) -> Candidate:
+        """The candidate with the best score."""
+        return self.result.candidate
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this machine; 0 if there was only one candidate."""
+        return self.result.seconds if len(self.result.trials) > 1 else 0.0
+
+    @property
+    def is_worth_reporting(self) -> bool:
+        """Whether it is reported: there was more than one candidate, or the instruction is ours and
+        must be readable.
+        """
+        return len(self.result.trials) > 1 or bool(self.candidate.instruction)
+
+    def add_search_cost(self, search: SelectionRecord | None) -> "Selection":
+        """The selection with the cost of the search before it added."""
+        if search is None:
+            return self
+        chosen = replace(self.result, seconds=self.result.seconds + search.seconds)
+        return Selection(chosen, self.usd_charged + search.usd_charged)
+
+
+@dataclass
+class CandidateSelector:
+    """Measures candidates on the validation examples; `seconds` is the total of all choices so
+    far.
+    """
+
+    examples: Sequence[Example]
+    scorer: Scorer
+    seed: int
+    listener: ProgressListener
+    stop: StopSignal
+    folder: RunFolder
+    seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._stored_selections = {one.what: one for one in self.folder.read_selections().records}
+
+    def select(
+        self,
+        what: str,
+        candidates: Sequence[Candidate],
+        base: Completer,
+        price: TokenPrice | None = None,
+        variants: Variants = make_no_variants,
+    ) -> Selection:
+        """The best of the candidates around `base`, or the best of its variants.
+
+        Errors: `Interrupted` if a stop was requested.
+        """
+        choice = self._restore_selection(what, candidates, variants) or self._run_trials(
+            what, candidates, base, price, variants
+        )
+        self.seconds += choice.seconds
+        self.listener.note(f"{what}: {choice.result.sentences[0]}")
+        return choice
+
+    def _restore_selection(self, what: str, candidates: Sequence[Candidate], variants: Variants) -> Selection | None:
+        """The choice made before the run was interrupted, if it was among exactly these
+        candidates.
+        """
+        kept = self._stored_selections.get(what)
+        named = {one.name: one for candidate in candidates for one in (candidate, *variants(candidate))}
+        tried = {one.name for one in kept.trials} if kept else set()
+        # All of today's candidates were tried, and nothing that is unknown today: the recipe or the
+        # data have not changed what is offered.
+        if kept is None or not {candidate.name for candidate in candidates} <= tried <= named.keys():
+            return None
+        trials = tuple(CandidateResult(named[one.name], one.scores) for one in kept.trials)
+        if trials[0].scores and not any(trial.has_score for trial in trials):
+            return None  # the model failed on all of them; try again, it may work now
+        return Selection(SelectionResult(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
+
+    def _run_trials(
+        self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None, variants: Variants
+    ) -> Selection:
+        charged: list[float] = []
+        measure = self.build_measure(what, count_required_answers(len(candidates), len(self.examples)), price, charged)
+        chosen = select_candidate(candidates, base, self.examples, measure, self.seed, variants)
+        tried = tuple(CandidateScores(name=trial.candidate.name, scores=trial.scores) for trial in chosen.trials)
+        self.folder.append_selection(
+            SelectionRecord(what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged))
+        )
+        return Selection(chosen, sum(charged))
+
+    def search(
+        self,
+        what: str,
+        search: Callable[[Completer, Measure], OptimizedPrompt],
+        base: Completer,
+        price: TokenPrice | None = None,
+    ) -> SelectionRecord:
+        """A prompt found by an external search for `base`, and its cost; stored like a choice."""
+        kept = self._stored_selections.get(what)
+        if kept is not None and kept.found is not None:
+            self.seconds += kept.seconds
+            return kept
+        # The cache counts the tokens, and an optimizer may repeat a prompt without a second charge.
+        asked, began = CachingCompleter(base), time.perf_counter()
+        found = search(asked, self.build_measure(what))
+        charged = price.compute_usd(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
+        made = SelectionRecord(
+            what=what, trials=(), seconds=time.perf_counter() - began, usd_charged=charged, found=found
+        )
+        self.folder.append_selection(made)
+        self.seconds += made.seconds
+        return made
+
+    def build_measure(
+        self, what: str, answers: int = 0, price: TokenPrice | None = None, charged: list[float] | None = None
+    ) -> Measure:
+        """A function that generates answers and scores them.
+
+        `answers`: the expected total number, more if candidates tie; a provider's charges in USD
+        are appended to `charged`.
+        """
+        before = 0
+
+        def tell(ready: int, wanted: int) -> None:
+            # More rounds may follow when candidates tie, so the total may grow.
+            self.listener.update_progress(f"choosing {what}", before + ready, max(answers, before + wanted))
+            if self.stop.is_requested():
+                raise build_interruption(self.folder, self.stop.exit_code)
+
+        def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+            nonlocal before
+            completions = completer.complete([example.prompt for example in examples], tell)
+            before += len(completions)
+            if price is not None and charged is not None:
+                charged.extend(price.compute_usd(one.tokens_in, one.tokens_out) for one in completions)
+            return compute_primary_scores(completions, examples, self.scorer)
+
+        return measured
+
+
+def constrain_candidate(candidate: Candidate, completer: Completer, how: str) -> Candidate:
+    """The candidate with another completer in place of the one it will be given: one whose answers
+    are constrained to a form.
+    """
+
+    return replace(
+        candidate,
+        name=f"{candidate.name}, {how}",
+        description=", ".join(part for part in (candidate.description, how) if part),
+        wrap=lambda _: candidate.wrap(completer),
+        output_constraint=how,
+    )
+
+
+def rank_shot_sets(candidates: Sequence[Candidate], choice: Selection) -> list[Candidate]:
+    """The shot sets, best first, each once, unconstrained."""
+    # a set appears unconstrained, constrained, and with the labels; index() takes its best rank
+    ranked = [trial.candidate.shots for trial in choice.result.trials]
+    return sorted(candidates, key=lambda one: ranked.index(one.shots))

@@ -1,0 +1,172 @@
+"""The models behind the contenders: the base model and the tuned one (one model, before and after),
+and every remote model except the judge.
+
+If answers cannot be constrained to the form of the training answers, the contenders that need it
+are omitted with a note.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tunesmith.contenders.prompting.context_budget import ContextBudget
+from tunesmith.errors import ProviderError, RecipeError, UsageError
+from tunesmith.progress_listener import ProgressListener
+from tunesmith.providers.api_keys import describe_key_use
+from tunesmith.providers.local_model import LocalModel
+from tunesmith.providers.openai_compatible import RemoteCompleter
+from tunesmith.providers.prices import build_token_price, find_price, load_prices
+from tunesmith.records import Completer, OutputConstraint, Prompt, Recipe, RemoteRecipe, TokenPrice
+
+BEST_LABEL = "the likeliest label"
+CALIBRATED_LABEL = "the likeliest label, corrected for how common a label is"
+"""The constraint that corrects for the prior probability of each label."""
+JSON_SCHEMA = "held to the JSON schema of the train answers"
+
+
+@dataclass(frozen=True)
+class ContenderModel:
+    """A model that can be run unconstrained and in each output constraint (by name).
+
+    `name` is the prefix of its contenders' names ("" for the base model), `description` says what
+    it is; `setup_seconds` is the work before its first answer; `notes` may grow while it runs.
+    """
+
+    name: str
+    description: str
+    unconstrained: Completer
+    constrained: tuple[tuple[str, Completer], ...] = ()
+    context_budget: ContextBudget | None = None
+    price: TokenPrice | None = None
+    setup_seconds: float = 0.0
+    notes: Sequence[str] = ()
+    model: Literal["base", "tuned", "remote"] = "base"
+    remote: RemoteRecipe | None = None
+
+
+def build_base_model(
+    model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
+) -> ContenderModel:
+    """The model in memory, before tuning."""
+    told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {_describe_prompt(recipe)}"
+    return _build_local_model(told, model, recipe, form, listener, 0.0)
+
+
+def build_tuned_model(
+    model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener, setup_seconds: float
+) -> ContenderModel:
+    """The model in memory, after tuning."""
+    answerer = _build_local_model(
+        f"tuned model, {_describe_prompt(recipe)}", model, recipe, form, listener, setup_seconds
+    )
+    return replace(answerer, model="tuned")
+
+
+def open_remote_models(
+    recipe: Recipe,
+    first_question: Sequence[Prompt],
+    form: OutputConstraint | None,
+    listener: ProgressListener,
+) -> list[ContenderModel]:
+    """Every remote model except the judge, which would grade its own answers. Each is sent
+    `first_question` (one prompt, or none), so that a refusal shows before the long work.
+
+    Errors: `RecipeError` if its price is unknown: no money is spent blindly; `ProviderError` if it
+    refuses.
+    """
+    priced = [
+        (one, get_remote_price(one, recipe)) for one in recipe.evaluation.remote if one.name != recipe.judge.model
+    ]
+    answerers = []
+    for remote, price in priced:
+        listener.start_stage(f"reaching {remote.name}")
+        free = open_remote(remote, listener)
+        for error in filter(None, (completion.error for completion in free.complete(first_question))):
+            listener.note(f"{remote.name} does not answer a first question: {error}")
+        held: tuple[tuple[str, Completer], ...] = ()
+        if form is not None and recipe.evaluation.constrained:
+            # Both completers call one service: what one learns of its health holds for the other.
+            constrained = RemoteCompleter(remote, form, health=free.health)
+            try:
+                constrained.complete(first_question)
+                held = ((JSON_SCHEMA if form.json_schema else "held to the labels", constrained),)
+            except ProviderError as error:
+                if error.code != "provider/form-refused":
+                    raise
+                listener.note(f"no constrained answers of {remote.name}: {error.what} {error.found}")
+        told = f"{remote.model} at {remote.url}, {_describe_prompt(recipe)}"
+        answerers.append(
+            ContenderModel(remote.name, told, free, held, price=price, notes=free.notes, model="remote", remote=remote)
+        )
+    return answerers
+
+
+def open_remote(
+    remote: RemoteRecipe, listener: ProgressListener, form: OutputConstraint | None = None
+) -> RemoteCompleter:
+    """The model behind a URL; first reports which key will be sent where, because a recipe may come
+    from someone else.
+
+    Errors: `RecipeError` for a variable that may not be sent; `ProviderError` without a key.
+    """
+    if told := describe_key_use(remote):
+        listener.note(f"{remote.name}: {told}")
+    return RemoteCompleter(remote, form)
+
+
+def _build_local_model(
+    description: str,
+    model: LocalModel,
+    recipe: Recipe,
+    form: OutputConstraint | None,
+    listener: ProgressListener,
+    setup_seconds: float,
+) -> ContenderModel:
+    limit = recipe.evaluation.max_new_tokens or 1
+    held: tuple[tuple[str, Completer], ...] = ()
+    if form is not None and recipe.evaluation.constrained:
+        held = _build_constrained_completers(model, limit, form, listener)
+    room = ContextBudget(model.resolved.tokenizer, model.loaded.context_length - limit)
+    return ContenderModel("", description, model.create_completer(limit), held, room, setup_seconds=setup_seconds)
+
+
+def _build_constrained_completers(
+    model: LocalModel, limit: int, form: OutputConstraint, listener: ProgressListener
+) -> tuple[tuple[str, Completer], ...]:
+    """The ways to constrain the model's answers to the form, each with its name; none if it cannot
+    be enforced.
+    """
+    if form.labels:
+        calibrated = model.create_completer(limit, form, is_calibrated=True)
+        return (BEST_LABEL, model.create_completer(limit, form)), (CALIBRATED_LABEL, calibrated)
+    try:
+        return ((JSON_SCHEMA, model.create_completer(limit, form)),)
+    except UsageError as error:
+        if error.code != "usage/form-not-enforced":
+            raise
+        listener.note(f"no constrained answers: {error.what} {error.found}")
+        return ()
+
+
+def _describe_prompt(recipe: Recipe) -> str:
+    return "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+
+
+def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
+    """What the service charges; None if it runs on this machine, where time is counted. Errors:
+    `RecipeError` if unknown.
+    """
+    if remote.is_local:
+        return None
+    if remote.usd_per_million_in is not None and remote.usd_per_million_out is not None:
+        return TokenPrice(
+            usd_per_million_in=remote.usd_per_million_in, usd_per_million_out=remote.usd_per_million_out,
+            source="the recipe", date="",
+        )  # fmt: skip
+    row = find_price(remote.model, load_prices(recipe.cost.prices), remote.url)
+    if row is None:
+        raise RecipeError(
+            "no-price", f"What {remote.model} costs is not known.", where=f"evaluation.remote {remote.name}",
+            do="give usd_per_million_in and usd_per_million_out, or a row of your own: tunesmith prices --init",
+        )  # fmt: skip
+    return build_token_price(row)

@@ -1,0 +1,196 @@
+"""Forecast of evaluation time: validation passes, all contenders with their choices, the
+general-ability probe.
+
+    answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
+    passes = max(longest, sum of answers / B)
+
+A choice tries several numbers of retrieved texts and mostly takes a middle one, so their mean is
+counted. Each contender answers a few questions alone, to measure latency; if answers are labels,
+some training examples are predicted once more for the error analysis.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from tunesmith.contenders.prompting.few_shot_candidates import list_powers_of_two
+from tunesmith.contenders.retrieval.retrieval_candidates import DEFAULT_KS
+from tunesmith.contenders.successive_halving import count_required_answers
+from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, load_probe_items
+from tunesmith.records import EstimateInterval, Recipe
+from tunesmith.records.contender_kinds import ContenderKind, list_contender_kinds
+from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
+
+if TYPE_CHECKING:
+    from tunesmith.engine.profiling import TrainingProfile
+
+MAX_LATENCY_REQUESTS = 5
+"""Questions that each contender answers one at a time to measure latency (`evaluation_runner.py`).
+"""
+MAX_TRAIN_PREDICTIONS = 1000
+"""Maximum number of training examples predicted for the error analysis (`conclusion.py`)."""
+TOKENS_PER_WORD = 1.5  # for English text, without the chat template's tokens
+LM_HEAD_FACTOR = 1.5
+"""Cost of a label's token relative to a prompt's: it also needs the logits over the vocabulary."""
+CONFIDENT_READ_FRACTION = 0.1
+"""Fraction of the labels' tokens that a tuned model reads until one label is certain (banking77:
+0.03 s against 0.25).
+"""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The amount of work.
+
+    `answer_lengths`: tokens of each validation answer, () if none are generated; `prompt_tokens`:
+    mean tokens of a prompt; `test_examples`: examples that `decide` evaluates; `max_new_tokens`:
+    limit of an answer; `label_tokens`: tokens of all labels with common prefixes counted once (0:
+    answers are not labels); `format_instructions`: instructions that show the labels or the JSON
+    format; `custom_prompts`: the user's own prompts.
+    """
+
+    examples: int
+    tokens_read: int
+    tokens_trained: int
+    answer_lengths: tuple[int, ...]
+    prompt_tokens: float
+    test_examples: int
+    max_new_tokens: int
+    label_tokens: int = 0
+    format_instructions: int = 0
+    custom_prompts: int = 0
+
+
+def estimate_generation_seconds(
+    profile: "TrainingProfile", workload: Workload, prompts: int, recipe: Recipe, longer: float = 1.0
+) -> EstimateInterval:
+    """Seconds to answer `prompts` prompts, each `longer` times as long as a question; the high end
+    lets every answer run to the limit.
+
+    The expected lengths are those of the reference answers: a validation pass runs the model being
+    tuned.
+    """
+    if not prompts or not workload.answer_lengths:
+        return make_point_interval(0.0)
+    rows = min(prompts, recipe.evaluation.batch_size)
+    lengths = [min(answer, workload.max_new_tokens) for answer in workload.answer_lengths]
+    mean = sum(lengths) / len(lengths)
+
+    def estimate_seconds(longest: float, tokens: float) -> float:
+        # Waiting prompts take the place of finished sequences, so the longest answer or the total
+        # work sets the number of forward passes.
+        passes = max(longest, tokens / rows)
+        a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
+        return prompts * profile.throughput.prompt_seconds * longer + passes * a_pass
+
+    usual = estimate_seconds(max(lengths), mean * prompts)
+    return EstimateInterval(
+        low=usual,
+        expected=usual,
+        high=estimate_seconds(workload.max_new_tokens, float(workload.max_new_tokens * prompts)),
+    )
+
+
+def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+    """Seconds for all contenders of the local model and their choices on validation.
+
+    Contenders with retrieved texts read that much more; fixed examples are read once for all. An
+    untuned base model often generates up to the limit. Every candidate of a choice is run
+    unconstrained and, if there is one, with the constraint; the constrained variant usually wins.
+    Documents and remote models are not included, which the estimate states.
+    """
+    are_labels, tests = _are_labels(workload, recipe), workload.test_examples
+    asked = [(one, kind.is_trained) for kind in list_contender_kinds() for one in _list_asked(kind, workload, recipe)]
+    parts = []
+    for (longer, free, held), is_tuned in asked:
+        one = estimate_generation_seconds(profile, workload, free if are_labels else free + held, recipe, longer)
+        # An untuned model's answers are expected halfway between the reference lengths and the
+        # limit.
+        expected = one.expected if is_tuned else (one.expected + one.high) / 2
+        parts.append(EstimateInterval(low=one.low, expected=expected, high=one.high))
+        if are_labels:
+            parts.append(_estimate_labeling_seconds(profile, workload, held, longer, is_tuned))
+        for _ in range(min(MAX_LATENCY_REQUESTS, len(workload.answer_lengths), tests)):
+            parts.append(estimate_generation_seconds(profile, workload, 1, recipe, longer))
+    if are_labels and tests:
+        asked_again = _estimate_labeling_seconds(
+            profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
+        )
+        parts.append(EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high))
+    return sum_intervals(parts)
+
+
+def _are_labels(workload: Workload, recipe: Recipe) -> bool:
+    return recipe.evaluation.constrained and workload.label_tokens > 0
+
+
+def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[tuple[float, int, int]]:
+    """The work of the contenders of a kind, choices included: (prompt length relative to a
+    question, unconstrained answers, constrained answers).
+    """
+    forms = 2 if recipe.evaluation.constrained else 1
+    tests, validation = workload.test_examples, len(workload.answer_lengths)
+    # The calibrated labels are a second constraint, tried for zero-shot and around each best
+    # candidate.
+    beside = validation if _are_labels(workload, recipe) else 0
+
+    def count_trials(candidates: int) -> int:
+        return count_required_answers(forms * candidates, validation) // forms
+
+    def choose(candidates: int, more: int = 0) -> tuple[int, int]:
+        """Answers for a choice among candidates, unconstrained and constrained, plus the test."""
+        return count_trials(candidates) + more, count_trials(candidates) + beside + tests + more
+
+    if kind.is_external:
+        return []
+    show, own, trials = workload.format_instructions, workload.custom_prompts, recipe.evaluation.trials
+    if kind.uses_retrieval:
+        example = workload.tokens_read / max(1, workload.examples)
+        with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
+        ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
+        # the tuned model reads bare questions, as in training; any other is also tried with an
+        # instruction
+        return [(with_found, *choose(ks if kind.is_trained else 2 * ks))]
+    if kind.shows_examples:
+        shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
+        shown_too = validation if show else 0  # the best shots again, with the format shown
+        searched = count_trials(trials) + beside + (tests if trials else 0)
+        return [(1.0, *choose(shots, shown_too)), (1.0, count_trials(trials), searched)]
+    bare = [(1.0, tests, (tests if forms == 2 else 0) + 2 * beside)]
+    if not kind.takes_custom_prompts:
+        return bare
+    shown = (1.0, count_trials(show), count_trials(show) + (beside + tests if show else 0))
+    free, held = choose(1)
+    return [*bare, shown, (1.0, own * free, own * held)]
+
+
+def _estimate_labeling_seconds(
+    profile: "TrainingProfile", workload: Workload, prompts: int, longer: float, is_tuned: bool
+) -> EstimateInterval:
+    """Seconds to find the most likely label for some prompts: all labels are read after each
+    prompt; a confident (tuned) model needs only a few of them.
+    """
+    read = workload.label_tokens / max(1.0, workload.prompt_tokens) * LM_HEAD_FACTOR
+    few, usual, all_of_them = (
+        prompts * profile.throughput.prompt_seconds * (longer + share * read)
+        for share in (CONFIDENT_READ_FRACTION, 0.5, 1.0)
+    )
+    return EstimateInterval(low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them)
+
+
+def estimate_probe_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+    """Seconds of the general-ability probe before and after tuning: short questions, answers up to
+    their limit or half of it.
+    """
+    if recipe.bar.max_forgetting is None or not workload.test_examples:
+        return make_point_interval(0.0)
+    items = load_probe_items()
+    rows = min(len(items), recipe.evaluation.batch_size)
+    a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
+    passes = MAX_PROBE_TOKENS * ceil(len(items) / rows) * a_pass
+    words = sum(len(item.prompt.split()) for item in items)
+    reading = TOKENS_PER_WORD * words / max(1.0, workload.prompt_tokens) * profile.throughput.prompt_seconds
+    return scale_interval(
+        EstimateInterval(low=reading + passes / 2, expected=reading + passes, high=reading + passes), 2
+    )

@@ -1,0 +1,3 @@
+"""What leaves tunesmith: `bundle` writes the winner as one folder that runs without tunesmith, and
+verifies that it gives the measured answers.
+"""

@@ -1,0 +1,77 @@
+"""A run or an adapter as the model of a new run: training continues from its weights.
+
+The new run trains that adapter further, so it has its kind, rank, scale and dropout; a recipe that
+leaves its `adapter` section at the default gets them. The result is an adapter on the same base
+model. The new run's record names the earlier adapter with the SHA-256 of its files
+(docs/decisions/097).
+"""
+
+from pathlib import Path
+
+from tunesmith.errors import ModelError, RecipeError
+from tunesmith.models.adapter_recipe import read_adapter_recipe
+from tunesmith.models.embedded import get_embedded_models
+from tunesmith.models.resolve import is_folder_path
+from tunesmith.progress_listener import ProgressListener
+from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.records import AdapterRecipe, Recipe, Run, Split
+from tunesmith.runs.run_folder import RunFolder
+from tunesmith.runs.run_registry import resolve_run_or_name
+
+
+def resolve_model_location(recipe: Recipe) -> Recipe:
+    """The recipe with a run's id replaced by its folder, and an absolute path if its model is a
+    folder.
+    """
+    if recipe.model in get_embedded_models():
+        return recipe
+    name = resolve_run_or_name(recipe.model)
+    return recipe.replace(model=str(Path(name).absolute()) if is_folder_path(name) else name)
+
+
+def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: ProgressListener) -> Recipe:
+    """The recipe with the adapter section of the adapter that it continues; unchanged if its model
+    has no adapter.
+
+    Errors: `RecipeError` if it names other adapter settings; `ModelError` if the adapter cannot be
+    trained further.
+    """
+    if named.identity.adapter is None:
+        return recipe
+    folder = Path(named.identity.adapter)
+    before = read_adapter_recipe(folder)
+    where, asked = f"model {recipe.model}", recipe.adapter
+    if asked.kind == "full":
+        raise ModelError(
+            "adapter-goes-on", "Full fine-tuning cannot go on from an adapter.", where=where, found=str(folder),
+            do=f"merge it first: tunesmith export {folder} --to FOLDER, and train on with model=FOLDER",
+        )  # fmt: skip
+    # A default section means that the user did not choose an adapter.
+    if asked not in (before, AdapterRecipe()):
+        differing = [key for key, value in before if getattr(asked, key) != value]
+        raise RecipeError(
+            "adapter-goes-on", "A run that goes on from an adapter trains that adapter, as it is.", where=where,
+            found=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
+            do="set " + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
+            + ", or leave the adapter section out; to begin a new adapter, export the model and train on that",
+        )  # fmt: skip
+    listener.note(f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}")
+    return recipe.replace(adapter=before, revision=None)
+
+
+def collect_training_ids(place: str) -> set[str]:
+    """Ids of the training and validation examples of the run in this folder and of all runs that it
+    continues.
+    """
+    seen: set[str] = set()
+    passed: set[Path] = set()
+    folder = Path(place).absolute()
+    # `passed` guards against an edited run record that names itself as its own ancestor.
+    while (folder / "split.json").is_file() and folder not in passed:
+        passed.add(folder)
+        opened = RunFolder.open(folder)
+        split = opened.read(Split)
+        seen |= {*split.train, *split.validation}
+        earlier = Path(opened.read(Run).model.name).absolute()
+        folder = earlier.parent if earlier.name in ("adapter", "model") else earlier
+    return seen
